@@ -1,0 +1,100 @@
+//! The seam between the log and the machine: every file, map, directory, lock, clock and random number comes from here.
+//!
+//! Two implementations stand behind it: the operating system ([`os::OsDisk`]) and, with the feature `testing`, a simulated
+//! disk in memory that can cut the power, kill the process and fail any call. Only system calls cross the seam; a read of a
+//! mapped file is a slice, a store into the tail a store.
+//!
+//! Errors are bare [`io::Error`]s here; the layer that knows what it was doing adds the action and the path.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) mod append_file;
+pub(crate) mod generations;
+pub(crate) mod mapping;
+pub(crate) mod open_files;
+pub(crate) mod os;
+pub(crate) mod shared_bytes;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulated;
+
+pub(crate) use mapping::{Mapping, SharedMapping};
+pub(crate) use shared_bytes::SharedBytes;
+
+/// A machine to keep a data directory on.
+pub(crate) trait Disk: Debug + Send + Sync {
+    /// Opens a regular file; never follows a symbolic link, and refuses anything else than a regular file with one name.
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
+    /// Creates one directory, readable by its owner only. It is not an error if it is there.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Removes a file. Open handles and maps stay valid.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Renames a file or directory, replacing a file that has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// The names in a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+    /// Makes creations, renames and removals in a directory survive a power cut.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the exclusive advisory lock on a file that is created if absent, and writes `content` into it.
+    /// `WouldBlock` if it is held, also by this process.
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>>;
+    /// Milliseconds since 1970 UTC. May jump.
+    fn now_ms(&self) -> i64;
+    /// Time since some fixed moment. Never goes back.
+    fn monotonic(&self) -> Duration;
+    /// Differs after the machine was restarted: while it is the same, what was written but not synced is still there.
+    /// `None` if the machine cannot tell.
+    fn boot_id(&self) -> Option<u128>;
+    /// A random number, for ids.
+    fn random(&self) -> u128;
+}
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// For reading; it must be there.
+    Read,
+    /// For reading and writing; it must be there.
+    Write,
+    /// For reading and writing; created if absent, never emptied.
+    CreateOrWrite,
+    /// For reading and writing; it must not be there.
+    CreateNew,
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DirEntry {
+    /// The last component of the path.
+    pub(crate) name: OsString,
+    /// Whether it is a directory itself, and not a link to one.
+    pub(crate) is_dir: bool,
+}
+
+/// An open file. All methods may be called from many threads.
+pub(crate) trait DiskFile: Debug + Send + Sync {
+    /// The file's size in bytes.
+    fn size(&self) -> io::Result<u64>;
+    /// Fills `buffer` from `position` on; fewer bytes only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` at `position`, growing the file if needed. After an error any part may have been written.
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Cuts or extends (with zeros) the file to `size` bytes.
+    fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Makes the file's bytes and size survive a power cut. After an error nothing is known, and it is not to be retried.
+    fn sync(&self) -> io::Result<()>;
+    /// Maps `bytes` bytes from the start for reading. The map may reach beyond the end of the file; it is the reader's duty
+    /// to stay below what has been written. The bytes may be seen as they are now or as they become later.
+    fn map(&self, bytes: usize) -> io::Result<Mapping>;
+    /// Maps `bytes` bytes from `position` (a multiple of 4096) for reading and writing, shared with the file, pages present.
+    fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping>;
+}
+
+/// A held lock; released when dropped.
+pub(crate) trait FileLock: Debug + Send + Sync {}

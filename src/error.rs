@@ -1,0 +1,294 @@
+//! What can go wrong, as one enum. Every variant says where it happened and, in its documentation, what to do next.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::topic_partition::TopicPartition;
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What disks and callers do wrong.
+///
+/// After [`DiskFull`](Error::DiskFull), [`Poisoned`](Error::Poisoned), [`RecordTooLarge`](Error::RecordTooLarge) or an
+/// `Invalid…` nothing was appended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused. If [`is_retriable`](Error::is_retriable), trying again may work; else look at the source.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: a verb, as in "cannot *open* …".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+
+    /// No space, quota or file size is left. Nothing was appended; free some space and try again, without reopening.
+    #[error("cannot {action} {}: the disk is full", path.display())]
+    DiskFull {
+        /// What was tried.
+        action: &'static str,
+        /// The file that could not grow.
+        path: PathBuf,
+    },
+
+    /// A write or sync of this partition failed, so what is on the disk is no longer known. Reads of durable records go on;
+    /// writes are refused until the broker is reopened, which checks and repairs the log.
+    #[error("{partition}: refuses writes until reopened, because an earlier write or sync failed: {reason}")]
+    Poisoned {
+        /// The partition that refuses writes.
+        partition: TopicPartition,
+        /// What failed first.
+        reason: String,
+    },
+
+    /// Bytes on the disk are not what was written. The offsets before and after the damage stay readable: to go on behind
+    /// it, seek to the end of [`Corruption::offsets`].
+    #[error(transparent)]
+    Corrupt(Box<Corruption>),
+
+    /// The data directory is open in another process or elsewhere in this one. Close that first, or open read-only.
+    #[error("{} is already open for writing{}", path.display(), pid.map(|pid| format!(" by process {pid}")).unwrap_or_default())]
+    AlreadyOpen {
+        /// The data directory.
+        path: PathBuf,
+        /// The process that holds it, where it could be read.
+        pid: Option<u32>,
+    },
+
+    /// The file was written by a newer version of this crate, and nothing was changed. Update the crate.
+    #[error("{} has format version {found}; this version reads up to {supported}", path.display())]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version it states.
+        found: u32,
+        /// The newest version that is understood here.
+        supported: u32,
+    },
+
+    /// The name cannot be a topic's. Choose 1 to 249 of `[a-zA-Z0-9._-]`.
+    #[error("invalid topic name {name:?}: {reason}")]
+    InvalidTopic {
+        /// The name as given.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+
+    /// A setting is unknown, malformed, out of bounds, or contradicts another one.
+    #[error("invalid configuration {key}={value}: {reason}")]
+    InvalidConfig {
+        /// The setting, by Kafka's property name where it has one.
+        key: &'static str,
+        /// The value as given.
+        value: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+
+    /// No property has this name.
+    #[error("unknown configuration {key:?}{}", nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default())]
+    UnknownConfig {
+        /// The name as given.
+        key: String,
+        /// The known name that resembles it most, if any does.
+        nearest: Option<&'static str>,
+    },
+
+    /// There is no topic of this name. Create it first.
+    #[error("unknown topic {name:?}")]
+    UnknownTopic {
+        /// The name as given.
+        name: String,
+    },
+
+    /// The topic has no partition of this number.
+    #[error("{partition}: the topic has {partition_count} partitions")]
+    UnknownPartition {
+        /// The address as given.
+        partition: TopicPartition,
+        /// The topic's number of partitions.
+        partition_count: u32,
+    },
+
+    /// A topic of this name exists, perhaps with another configuration.
+    #[error("topic {name:?} exists already")]
+    TopicExists {
+        /// The name as given.
+        name: String,
+    },
+
+    /// The record or batch is larger than the topic allows. Nothing was appended.
+    #[error("{partition}: {size} bytes exceed the limit of {limit} (max.message.bytes)")]
+    RecordTooLarge {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// The encoded size in bytes, headers included.
+        size: u64,
+        /// The largest size allowed, in bytes.
+        limit: u64,
+    },
+
+    /// The offset is below the log's start or above its end. Seek to an offset within.
+    #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
+    OffsetOutOfRange {
+        /// The log that was read.
+        partition: TopicPartition,
+        /// The offset asked for.
+        requested: u64,
+        /// The first offset that can be read.
+        log_start_offset: u64,
+        /// One above the last offset that can be read; asking for it is not an error.
+        log_end_offset: u64,
+    },
+
+    /// A power cut took records that this position had passed (possible below `Durability::Always`). Seek to
+    /// `truncated_to` to go on with what came after.
+    #[error("{partition}: offset {requested} was lost in a power cut; the log then continued from {truncated_to}")]
+    LogTruncated {
+        /// The log that was read.
+        partition: TopicPartition,
+        /// The position that no longer stands for the same record.
+        requested: u64,
+        /// The first offset that was given out anew.
+        truncated_to: u64,
+    },
+
+    /// The batch is compressed with a codec that is not compiled in. Enable the feature of that name.
+    #[error("{partition}: offsets {}..{} need the codec {codec}; enable the feature of that name", offsets.start, offsets.end)]
+    CodecUnavailable {
+        /// The log that was read.
+        partition: TopicPartition,
+        /// The offsets of the batch.
+        offsets: Range<u64>,
+        /// The codec's name, which is also the feature's.
+        codec: &'static str,
+    },
+
+    /// A newer holder has taken over. Stop; the newer one goes on.
+    #[error("{what} was fenced by a newer one")]
+    Fenced {
+        /// What was fenced: a group's member, say.
+        what: String,
+    },
+
+    /// The group's partitions are being handed out anew. Poll again.
+    #[error("group {group:?} is rebalancing")]
+    RebalanceInProgress {
+        /// The group.
+        group: String,
+    },
+
+    /// The group has a member already, and groups of more than one are not built yet. Close the other consumer first.
+    #[error("group {group:?} has a member already")]
+    GroupInUse {
+        /// The group.
+        group: String,
+    },
+
+    /// The call is not possible in the state that the object is in.
+    #[error("invalid state: {reason}")]
+    InvalidState {
+        /// What is wrong and what to do first.
+        reason: &'static str,
+    },
+
+    /// A value or key that was asked for as text is not UTF-8.
+    #[error("{partition}: the record at offset {offset} is not UTF-8 text")]
+    NotText {
+        /// The record's log.
+        partition: TopicPartition,
+        /// The record's offset.
+        offset: u64,
+    },
+
+    /// The broker is open read-only. Open it for writing.
+    #[error("cannot {action}: the broker is open read-only")]
+    ReadOnly {
+        /// What was tried.
+        action: &'static str,
+    },
+
+    /// Another thread called `wakeup` on this consumer. Nothing was consumed; poll again when ready.
+    #[error("the consumer was woken up")]
+    Wakeup,
+
+    /// The broker, topic or consumer has been closed or deleted.
+    #[error("{what} is closed")]
+    Closed {
+        /// What is closed.
+        what: String,
+    },
+}
+
+/// Where bytes on the disk are not what was written, and which offsets are lost with them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: corrupt at byte {file_position}: {reason}{}", path.display(), describe_offsets(partition.as_ref(), offsets.as_ref()))]
+pub struct Corruption {
+    /// The log, if the file belongs to one.
+    pub partition: Option<TopicPartition>,
+    /// The damaged file.
+    pub path: PathBuf,
+    /// The byte in the file where the damaged piece begins.
+    pub file_position: u64,
+    /// The offsets that cannot be read, if the file holds records: the end is excluded and is where to seek to skip them.
+    pub offsets: Option<Range<u64>>,
+    /// What does not hold.
+    pub reason: &'static str,
+}
+
+fn describe_offsets(partition: Option<&TopicPartition>, offsets: Option<&Range<u64>>) -> String {
+    match (partition, offsets) {
+        (Some(partition), Some(offsets)) => {
+            format!(" ({partition}: offsets {}..{})", offsets.start, offsets.end)
+        }
+        (Some(partition), None) => format!(" ({partition})"),
+        _ => String::new(),
+    }
+}
+
+impl Error {
+    /// Whether the same call may succeed later without reopening anything: after space was freed, or a handle or signal
+    /// limit was relieved.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Error::DiskFull { .. } | Error::RebalanceInProgress { .. } | Error::Wakeup => true,
+            Error::Io { source, .. } => is_passing(source),
+            _ => false,
+        }
+    }
+
+    /// Whether the object that returned this error will refuse every later call of the same kind until it is reopened.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Error::Poisoned { .. } | Error::Fenced { .. } | Error::Closed { .. } | Error::ReadOnly { .. })
+    }
+
+    /// Wraps an error of the operating system with what was tried, telling a full disk apart.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Error {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+            return Error::DiskFull { action, path: path.to_owned() };
+        }
+        Error::Io { action, path: path.to_owned(), source }
+    }
+
+    /// A damaged file that holds no records of a partition: the catalog, say.
+    pub(crate) fn corrupt_file(path: &Path, file_position: u64, reason: &'static str) -> Error {
+        let path = path.to_owned();
+        Error::Corrupt(Box::new(Corruption { partition: None, path, file_position, offsets: None, reason }))
+    }
+}
+
+/// Limits of the process or the machine that other work may release: interrupted calls, file handles, memory maps.
+fn is_passing(source: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, OutOfMemory, TimedOut, WouldBlock};
+    matches!(source.kind(), Interrupted | OutOfMemory | TimedOut | WouldBlock)
+        || matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
