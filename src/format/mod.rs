@@ -18,7 +18,12 @@ pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod varint;
 
-pub(crate) use batch::{Attributes, BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};
+#[cfg(test)]
+mod vectors;
+
+pub(crate) use batch::{
+    Attributes, BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify,
+};
 pub(crate) use builder::{BatchBuilder, SealFields, seal_header};
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;

@@ -115,7 +115,12 @@ pub(crate) fn compress(codec: Codec, records: &[u8], out: &mut Vec<u8>) -> Resul
 ///
 /// # Errors
 /// [`Invalid::Codec`] if the codec is not compiled in; else if the bytes are malformed or expand to more.
-pub(crate) fn decompress(codec: Codec, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Invalid> {
+pub(crate) fn decompress(
+    codec: Codec,
+    bytes: &[u8],
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Invalid> {
     let before = out.len();
     let result = match codec {
         Codec::None => Output::new(bytes_max, out).push(bytes),
@@ -162,8 +167,13 @@ impl Output<'_> {
     }
 
     /// Adds what `expand` writes into a place of `count` bytes, of which it returns how many it has used.
-    fn fill(&mut self, count: usize, expand: impl FnOnce(&mut [u8]) -> Result<usize, Invalid>) -> Result<(), Invalid> {
-        const TOO_LARGE: Invalid = Invalid::Malformed("compressed records expand to more than is allowed");
+    fn fill(
+        &mut self,
+        count: usize,
+        expand: impl FnOnce(&mut [u8]) -> Result<usize, Invalid>,
+    ) -> Result<(), Invalid> {
+        const TOO_LARGE: Invalid =
+            Invalid::Malformed("compressed records expand to more than is allowed");
         if self.remaining() < count {
             return Err(TOO_LARGE);
         }
@@ -177,7 +187,8 @@ impl Output<'_> {
 
     /// Makes room for `count` bytes more, and for as many as there are already, but never for more than may come.
     fn reserve(&mut self, count: usize) -> Result<(), Invalid> {
-        const NO_MEMORY: Invalid = Invalid::Malformed("no memory for what compressed records expand to");
+        const NO_MEMORY: Invalid =
+            Invalid::Malformed("no memory for what compressed records expand to");
         if self.out.capacity() - self.out.len() >= count {
             return Ok(());
         }
