@@ -1,0 +1,13 @@
+//! What goes into a log and what comes back: records, their headers and their timestamps, as values.
+//!
+//! Nothing here knows about bytes on a disk; `format` writes and reads these.
+
+pub(crate) mod header;
+pub(crate) mod producer_record;
+pub(crate) mod record_metadata;
+pub(crate) mod timestamp;
+
+pub use header::Header;
+pub use producer_record::ProducerRecord;
+pub use record_metadata::RecordMetadata;
+pub use timestamp::Timestamp;
