@@ -18,7 +18,7 @@ use crate::config_key::{
     check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown,
 };
 use crate::error::Result;
-use crate::format::compression::Codec;
+use crate::format::{Codec, Invalid, Reader};
 use crate::partition::durability::{DURABILITY, Durability};
 
 const PARTITIONS: &str = "num.partitions";
@@ -237,14 +237,16 @@ impl TopicConfig {
     /// # Errors
     /// What does not hold. A setting that is not known is one of these: a version that adds one also raises the version of
     /// the file, and what an older one cannot obey it must not ignore.
-    pub(crate) fn decode(mut bytes: &[u8]) -> std::result::Result<TopicConfig, &'static str> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<TopicConfig, Invalid> {
+        let mut reader = Reader::new(bytes);
         let mut config = TopicConfig::new();
-        while !bytes.is_empty() {
-            let key = take_text(&mut bytes)?;
-            let value = take_text(&mut bytes)?;
-            config = config
-                .set(key, value)
-                .map_err(|_| "a topic's setting has an unknown name or a malformed value")?;
+        while !reader.is_empty() {
+            let key = text(&mut reader)?;
+            let value = text(&mut reader)?;
+            let set = config.set(key, value);
+            config = set.map_err(|_| {
+                Invalid::Malformed("a topic's setting has an unknown name or a malformed value")
+            })?;
         }
         Ok(config)
     }
@@ -260,12 +262,10 @@ fn parse_codec(value: &str) -> Result<Codec> {
     })
 }
 
-fn take_text<'a>(bytes: &mut &'a [u8]) -> std::result::Result<&'a str, &'static str> {
-    let cut = "a topic's settings end early";
-    let (length, rest) = bytes.split_first_chunk().ok_or(cut)?;
-    let (text, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into()).ok_or(cut)?;
-    *bytes = rest;
-    std::str::from_utf8(text).map_err(|_| "a topic's settings are not UTF-8")
+fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Invalid> {
+    let length = u16::from_be_bytes(reader.array()?);
+    let text = reader.take(length.into())?;
+    std::str::from_utf8(text).map_err(|_| Invalid::Malformed("a topic's settings are not UTF-8"))
 }
 
 #[cfg(test)]

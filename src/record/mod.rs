@@ -2,10 +2,10 @@
 //!
 //! Nothing here knows about bytes on a disk; `format` writes and reads these.
 
-pub(crate) mod header;
-pub(crate) mod producer_record;
-pub(crate) mod record_metadata;
-pub(crate) mod timestamp;
+mod header;
+mod producer_record;
+mod record_metadata;
+mod timestamp;
 
 pub use header::Header;
 pub use producer_record::ProducerRecord;

@@ -62,13 +62,13 @@ impl<'a> ProducerRecord<'a> {
 
     /// Adds a header behind those already there. Keys may repeat.
     pub fn header(mut self, key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.headers.to_mut().push(Header::new(key, value.as_ref()));
+        self.headers.to_mut().push(Header::new(key, value));
         self
     }
 
     /// Adds a header that has a key and no value, which is not the same as an empty one.
     pub fn null_header(mut self, key: &'a str) -> Self {
-        self.headers.to_mut().push(Header::new(key, None));
+        self.headers.to_mut().push(Header::null(key));
         self
     }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_slice_of_headers_is_borrowed_and_can_be_added_to() {
-        let shared = [Header::new("a", None)];
+        let shared = [Header::null("a")];
         let record = ProducerRecord::to("t").header("gone", "").headers(&shared);
         assert!(std::ptr::eq(record.get_headers(), shared.as_slice()));
         assert_eq!(record.header("b", "").get_headers().len(), 2);
