@@ -11,8 +11,6 @@ mod record;
 mod segment;
 mod topic_partition;
 
-pub use format::{Codec as Compression, Headers, HeadersIter};
-pub use record::Header;
 pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use partition::{config::TopicConfig, durability::Durability};
