@@ -1,0 +1,393 @@
+//! [`AppendFile`]: a file that grows at its end, with one appender and any number of readers that take no lock.
+//!
+//! Bytes are written first and *published* afterwards, by raising one number. Published bytes never change and are never cut
+//! while the file may be mapped; that is what lets readers look at them through a map (`mapping.rs`). A crash leaves any part
+//! of what was not synced; finding the end of what is whole is up to the file's format.
+//!
+//! The handle and the map come and go with [`OpenFiles`]; the name is opened again when needed. Therefore renaming and
+//! removing go through here: a name that stands for another file by then is never opened.
+
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::open_files::{HandleSlot, MapSlot, OpenFiles, ReadMode, ReadableMap};
+use super::{DiskFile, Mapping, Open, SharedBytes};
+
+const PAGE_BYTES: u64 = 4096;
+const REWRITE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// A file that grows at its end.
+#[derive(Debug)]
+pub(crate) struct AppendFile {
+    files: Arc<OpenFiles>,
+    /// `Read` or `Write`: how it is opened again.
+    access: Open,
+    /// `None` once it was removed. Held while the name is opened, renamed or removed.
+    path: Mutex<Option<PathBuf>>,
+    handle: Arc<HandleSlot>,
+    map: Arc<MapSlot>,
+    capacity_bytes: u64,
+    published_bytes: AtomicU64,
+    /// Held by whoever changes the file; says whether a failed write left bytes behind that could not be cut.
+    torn: Mutex<bool>,
+    /// Held by whoever maps; says whether the file was ever mapped. Locks are taken in this order: `torn`, `was_mapped`, `path`.
+    was_mapped: Mutex<bool>,
+}
+
+/// How long a file is, and may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Bytes that may be read; what the file has above is not part of it until overwritten or cut.
+    pub(crate) published_bytes: u64,
+    /// Bytes that it is expected to grow to. The map is made for this many at once; no limit.
+    pub(crate) capacity_bytes: u64,
+}
+
+/// What a failed append left behind.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    /// Nothing: the file is as it was before. Appending again may work.
+    #[error("{0}")]
+    Clean(#[source] io::Error),
+    /// Unknown: bytes above the published length, or an earlier sync that failed. Nothing more may be appended.
+    #[error("{0}")]
+    Torn(#[source] io::Error),
+}
+
+impl AppendFile {
+    /// Creates a file that must not be there, for up to about `capacity_bytes`. The caller syncs the directory.
+    ///
+    /// # Errors
+    /// The disk's; `AlreadyExists` if the name is taken.
+    pub(crate) fn create(
+        files: &Arc<OpenFiles>,
+        path: &Path,
+        capacity_bytes: u64,
+    ) -> io::Result<AppendFile> {
+        let handle = files.open(path, Open::CreateNew)?;
+        Ok(AppendFile::with_handle(
+            files,
+            path,
+            Open::Write,
+            Extent { published_bytes: 0, capacity_bytes },
+            handle,
+        ))
+    }
+
+    /// Opens a file that is there, to append (`Open::Write`) or just to read (`Open::Read`).
+    ///
+    /// # Errors
+    /// The disk's; `UnexpectedEof` if the file is shorter than what is said to be published.
+    pub(crate) fn open(
+        files: &Arc<OpenFiles>,
+        path: &Path,
+        access: Open,
+        extent: Extent,
+    ) -> io::Result<AppendFile> {
+        let access = if access == Open::Read { Open::Read } else { Open::Write };
+        let handle = files.open(path, access)?;
+        check_size(&*handle, extent.published_bytes)?;
+        Ok(AppendFile::with_handle(files, path, access, extent, handle))
+    }
+
+    fn with_handle(
+        files: &Arc<OpenFiles>,
+        path: &Path,
+        access: Open,
+        extent: Extent,
+        handle: Arc<dyn DiskFile>,
+    ) -> AppendFile {
+        let file = AppendFile {
+            files: Arc::clone(files),
+            access,
+            path: Mutex::new(Some(path.to_owned())),
+            handle: Arc::default(),
+            map: Arc::default(),
+            capacity_bytes: extent.capacity_bytes,
+            published_bytes: AtomicU64::new(extent.published_bytes),
+            torn: Mutex::new(false),
+            was_mapped: Mutex::new(false),
+        };
+        file.handle.put(handle);
+        files.admit_handle(&file.handle);
+        file
+    }
+
+    /// Published bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.published_bytes.load(Ordering::Acquire)
+    }
+
+    /// Writes `bytes` behind what is published, publishes them, and returns where they begin.
+    ///
+    /// # Errors
+    /// [`AppendError::Clean`] if the file could be cut back to what it was, else [`AppendError::Torn`], from then on for
+    /// every append. Nothing is published either way.
+    pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, AppendError> {
+        let mut torn = self.torn.lock();
+        if *torn {
+            return Err(AppendError::Torn(io::Error::other(
+                "an earlier write left bytes that could not be cut",
+            )));
+        }
+        self.handle.check().map_err(AppendError::Torn)?;
+        self.check_writable().map_err(AppendError::Clean)?;
+        let position = self.published_bytes.load(Ordering::Relaxed);
+        let end = position
+            .checked_add(bytes.len() as u64)
+            .ok_or(AppendError::Clean(ErrorKind::FileTooLarge.into()))?;
+        let handle = self.handle().map_err(AppendError::Clean)?;
+        let written = handle.write_at(bytes, position);
+        self.handle.mark_dirty();
+        match written {
+            Ok(()) => {
+                self.published_bytes.store(end, Ordering::Release);
+                Ok(position)
+            }
+            Err(error) if is_cut_back(&*handle, position) => Err(AppendError::Clean(error)),
+            Err(error) => {
+                *torn = true;
+                Err(AppendError::Torn(error))
+            }
+        }
+    }
+
+    /// The bytes of `range`, as a view of the map or, with [`ReadMode::Copy`] or where mapping fails, as a copy.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the range is not published; the disk's when copying; `NotFound` if the file was removed and is not
+    /// open any more.
+    pub(crate) fn view(&self, range: Range<u64>) -> io::Result<SharedBytes> {
+        if range.start > range.end || range.end > self.len() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the range is not published"));
+        }
+        if range.is_empty() {
+            return Ok(SharedBytes::default());
+        }
+        if self.files.read_mode() == ReadMode::Copy {
+            return self.copy(range);
+        }
+        let mapping = match self.map.get(range.end) {
+            Some(mapping) => Some(mapping),
+            None => self.remap(range.end)?,
+        };
+        let mapped = mapping
+            .zip(to_usize(&range))
+            .and_then(|(mapping, range)| SharedBytes::mapped(&mapping, range));
+        mapped.map_or_else(|| self.copy(range), Ok)
+    }
+
+    /// Maps the file anew, at least up to `end`. `None` if the machine cannot.
+    fn remap(&self, end: u64) -> io::Result<Option<Arc<Mapping>>> {
+        let mut was_mapped = self.was_mapped.lock();
+        if let Some(mapping) = self.map.get(end) {
+            return Ok(Some(mapping));
+        }
+        // Read before mapping: a copy may hold bytes above this that will yet be written differently.
+        let published_bytes = self.len();
+        if end > published_bytes {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the range was cut"));
+        }
+        let handle = self.handle()?;
+        check_size(&*handle, published_bytes)?;
+        let grown = if published_bytes > self.capacity_bytes {
+            published_bytes.next_power_of_two()
+        } else {
+            0
+        };
+        let bytes = self.capacity_bytes.max(grown).max(1).next_multiple_of(PAGE_BYTES);
+        let Ok(bytes) = usize::try_from(bytes) else { return Ok(None) };
+        *was_mapped = true;
+        let Ok(mapping) = self.files.map(&*handle, bytes) else { return Ok(None) };
+        let mapped_bytes = mapping.len() as u64;
+        let readable_bytes =
+            if mapping.follows_file() { mapped_bytes } else { mapped_bytes.min(published_bytes) };
+        let mapping = Arc::new(mapping);
+        let was_empty = self.map.put(ReadableMap { mapping: Arc::clone(&mapping), readable_bytes });
+        drop(was_mapped);
+        if was_empty {
+            self.files.admit_map(&self.map);
+        }
+        // A map may be shorter than asked for, where it cannot reach beyond the end of the file.
+        Ok((end <= readable_bytes).then_some(mapping))
+    }
+
+    fn copy(&self, range: Range<u64>) -> io::Result<SharedBytes> {
+        let length =
+            usize::try_from(range.end - range.start).map_err(|_| ErrorKind::OutOfMemory)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| ErrorKind::OutOfMemory)?;
+        bytes.resize(length, 0);
+        match self.handle()?.read_at(&mut bytes, range.start)? {
+            count if count == length => Ok(SharedBytes::from(bytes)),
+            _ => Err(ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Fills `buffer` from `position` on by a system call; fewer bytes only at the end of what is published.
+    ///
+    /// # Errors
+    /// The disk's; `NotFound` if the file was removed and is not open any more.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let readable = self.len().saturating_sub(position);
+        let wanted = buffer.len().min(usize::try_from(readable).unwrap_or(usize::MAX));
+        match buffer.get_mut(..wanted) {
+            Some(wanted) if !wanted.is_empty() => self.handle()?.read_at(wanted, position),
+            _ => Ok(0),
+        }
+    }
+
+    /// Makes everything that was published before this call survive a power cut.
+    ///
+    /// # Errors
+    /// The disk's, from then on for every sync and append: a failed sync is never tried again.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let handle = self.handle()?;
+        self.handle.sync(&*handle)
+    }
+
+    /// Reads the bytes of `range` and writes the same again, for recovery: after a failed sync the system may show bytes that
+    /// the medium lacks and that it believes to be clean. Only before the file is mapped.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the file was mapped or the range is not published; the disk's.
+    pub(crate) fn rewrite(&self, range: Range<u64>) -> io::Result<()> {
+        let _changing = self.torn.lock();
+        let _mapping = self.lock_unmapped()?;
+        self.check_writable()?;
+        if range.end > self.len() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the range is not published"));
+        }
+        let handle = self.handle()?;
+        let mut buffer = vec![0; REWRITE_CHUNK_BYTES];
+        let mut position = range.start;
+        while position < range.end {
+            let wanted = usize::try_from(range.end - position)
+                .unwrap_or(usize::MAX)
+                .min(REWRITE_CHUNK_BYTES);
+            let chunk = buffer.get_mut(..wanted).unwrap_or_default();
+            if handle.read_at(chunk, position)? != wanted {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let written = handle.write_at(chunk, position);
+            self.handle.mark_dirty();
+            written?;
+            position += wanted as u64;
+        }
+        Ok(())
+    }
+
+    /// Cuts the file to `bytes`, at most what it has. Only before the file is mapped: a reader of a map that lost its
+    /// file would be killed by a signal.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the file was mapped or is shorter; the disk's.
+    pub(crate) fn truncate_to(&self, bytes: u64) -> io::Result<()> {
+        let _changing = self.torn.lock();
+        let _mapping = self.lock_unmapped()?;
+        self.check_writable()?;
+        let handle = self.handle()?;
+        if bytes > handle.size()? {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the file is shorter than that"));
+        }
+        // Lowered first, so that no reader is promised bytes that are going away.
+        self.published_bytes.fetch_min(bytes, Ordering::AcqRel);
+        let result = handle.set_size(bytes);
+        self.handle.mark_dirty();
+        result?;
+        self.published_bytes.store(bytes, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives the file another name, replacing a file that has it. The caller syncs the directory.
+    ///
+    /// # Errors
+    /// The disk's; `NotFound` if it was removed.
+    pub(crate) fn rename_to(&self, to: &Path) -> io::Result<()> {
+        let mut path = self.path.lock();
+        let from = path.as_mut().ok_or(ErrorKind::NotFound)?;
+        self.files.disk().rename(from, to)?;
+        to.clone_into(from);
+        Ok(())
+    }
+
+    /// Removes the file's name. Views stay valid; the space is free when the last one and `self` are gone. The caller syncs
+    /// the directory.
+    ///
+    /// # Errors
+    /// The disk's; `NotFound` if it was removed before.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let mut path = self.path.lock();
+        self.files.disk().remove_file(path.as_ref().ok_or(ErrorKind::NotFound)?)?;
+        *path = None;
+        self.handle.forget_dirty();
+        Ok(())
+    }
+
+    /// The file's name, for messages; `None` once it was removed.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.path.lock().clone()
+    }
+
+    /// The handle, opened again if it was closed meanwhile.
+    fn handle(&self) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(handle) = self.handle.get() {
+            return Ok(handle);
+        }
+        let path = self.path.lock();
+        if let Some(handle) = self.handle.get() {
+            return Ok(handle);
+        }
+        let handle = self.files.open(path.as_ref().ok_or(ErrorKind::NotFound)?, self.access)?;
+        check_size(&*handle, self.len())?;
+        self.handle.put(Arc::clone(&handle));
+        drop(path);
+        self.files.admit_handle(&self.handle);
+        Ok(handle)
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.access == Open::Read { Err(ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+    }
+
+    fn lock_unmapped(&self) -> io::Result<parking_lot::MutexGuard<'_, bool>> {
+        let was_mapped = self.was_mapped.lock();
+        if *was_mapped {
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "the file was mapped in this process",
+            ));
+        }
+        Ok(was_mapped)
+    }
+}
+
+/// Refuses a file that lost bytes behind our back; mapping it would end in a signal.
+fn check_size(handle: &dyn DiskFile, published_bytes: u64) -> io::Result<()> {
+    if handle.size()? < published_bytes {
+        return Err(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            "the file is shorter than what was written to it",
+        ));
+    }
+    Ok(())
+}
+
+/// Cuts what a failed write left behind. Only bytes that were never published go, so that maps stay good.
+fn is_cut_back(handle: &dyn DiskFile, published_bytes: u64) -> bool {
+    handle.set_size(published_bytes).is_ok()
+        && handle.size().is_ok_and(|size| size == published_bytes)
+}
+
+fn to_usize(range: &Range<u64>) -> Option<Range<usize>> {
+    Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use super::*;
+use crate::disk::open_files::OpenFilesConfig;
+use crate::disk::os::OsDisk;
+
+fn os_files(read_mode: ReadMode) -> Arc<OpenFiles> {
+    OpenFiles::new(
+        Arc::new(OsDisk::new()),
+        OpenFilesConfig { read_mode, ..OpenFilesConfig::default() },
+    )
+}
+
+fn extent(published_bytes: u64, capacity_bytes: u64) -> Extent {
+    Extent { published_bytes, capacity_bytes }
+}
+
+#[test]
+fn what_is_appended_is_seen_by_view_and_by_call() {
+    let dir = tempfile::tempdir().unwrap();
+    for read_mode in [ReadMode::Map, ReadMode::Copy] {
+        let file = AppendFile::create(
+            &os_files(read_mode),
+            &dir.path().join(format!("{read_mode:?}")),
+            10,
+        )
+        .unwrap();
+        assert_eq!(file.append(b"hello").unwrap(), 0);
+        let hello = file.view(0..5).unwrap();
+        assert_eq!(file.append(b" world").unwrap(), 5);
+        assert_eq!(file.len(), 11);
+        assert_eq!(*file.view(0..11).unwrap(), *b"hello world");
+        assert_eq!(*hello, *b"hello");
+        let mut buffer = [0; 8];
+        assert_eq!(file.read_at(&mut buffer, 6).unwrap(), 5);
+        assert_eq!(buffer, *b"world\0\0\0");
+        assert_eq!(file.read_at(&mut buffer, 12).unwrap(), 0);
+        file.sync().unwrap();
+    }
+}
+
+#[test]
+fn only_published_ranges_can_be_viewed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = AppendFile::create(&os_files(ReadMode::Map), &dir.path().join("log"), 100).unwrap();
+    file.append(b"hello").unwrap();
+    let (start, end) = (3, 2);
+    for range in [0..6, 7..8, start..end, 0..u64::MAX] {
+        assert_eq!(file.view(range).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    assert!(file.view(5..5).unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_outgrows_its_map_is_mapped_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = AppendFile::create(&os_files(ReadMode::Map), &dir.path().join("log"), 100).unwrap();
+    let mut views = Vec::new();
+    for round in 0..40_u8 {
+        let position = file.append(&[round; 1000]).unwrap();
+        views.push(file.view(position..position + 1000).unwrap());
+    }
+    for (round, view) in views.iter().enumerate() {
+        assert!(view.iter().all(|byte| usize::from(*byte) == round));
+    }
+}
+
+#[test]
+fn opening_needs_the_bytes_that_were_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
+    AppendFile::create(&files, &path, 100).unwrap().append(b"hello").unwrap();
+    let refused = AppendFile::open(&files, &path, Open::Write, extent(6, 6)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::UnexpectedEof);
+
+    let reader = AppendFile::open(&files, &path, Open::Read, extent(4, 4)).unwrap();
+    assert_eq!(*reader.view(0..4).unwrap(), *b"hell");
+    let Err(AppendError::Clean(refused)) = reader.append(b"x") else {
+        panic!("appended to a file opened for reading")
+    };
+    assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn cutting_and_rewriting_are_for_files_that_were_never_mapped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
+    AppendFile::create(&files, &path, 100).unwrap().append(&vec![7; 100_000]).unwrap();
+    let file = AppendFile::open(&files, &path, Open::Write, extent(90_000, 0)).unwrap();
+    file.rewrite(10..90_000).unwrap();
+    assert_eq!(file.rewrite(0..90_001).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(file.truncate_to(100_001).unwrap_err().kind(), ErrorKind::InvalidInput);
+    file.truncate_to(95_000).unwrap();
+    assert_eq!(file.len(), 95_000);
+    file.truncate_to(80_000).unwrap();
+    assert_eq!(file.append(b"x").unwrap(), 80_000);
+    assert_eq!(*file.view(79_999..80_001).unwrap(), [7, b'x']);
+    assert_eq!(file.truncate_to(5).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(file.rewrite(0..5).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_removed_file_stays_readable_by_its_views_and_never_becomes_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = OpenFilesConfig { handles_max: 1, maps_max: 1, read_mode: ReadMode::Map };
+    let files = OpenFiles::new(Arc::new(OsDisk::new()), config);
+    let file = AppendFile::create(&files, &dir.path().join("a"), 100).unwrap();
+    file.append(b"old").unwrap();
+    let view = file.view(0..3).unwrap();
+    file.rename_to(&dir.path().join("b")).unwrap();
+    file.remove().unwrap();
+    assert_eq!(file.path(), None);
+    // Takes the name, and with it the only handle and the only map.
+    let other = AppendFile::create(&files, &dir.path().join("b"), 100).unwrap();
+    other.append(b"new").unwrap();
+    other.view(0..3).unwrap();
+    assert_eq!(*view, *b"old");
+    assert_eq!(file.view(0..3).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(file.remove().unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_file_that_was_cut_behind_our_back_is_an_error_and_no_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
+    let file = AppendFile::create(&files, &path, 100).unwrap();
+    file.append(b"hello").unwrap();
+    files.disk().open(&path, Open::Write).unwrap().set_size(2).unwrap();
+    assert_eq!(file.view(0..5).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn readers_never_see_anything_but_what_was_appended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = AppendFile::create(&os_files(ReadMode::Map), &dir.path().join("log"), 100).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut seen = 0;
+                while seen < 200_000 {
+                    let end = file.len();
+                    let view = file.view(seen..end).unwrap();
+                    assert!(
+                        (seen..)
+                            .zip(view.iter())
+                            .all(|(position, byte)| u64::from(*byte) == position / 100 % 251)
+                    );
+                    seen = end;
+                }
+            });
+        }
+        for round in (0..251_u8).cycle().take(2000) {
+            file.append(&[round; 100]).unwrap();
+        }
+    });
+}

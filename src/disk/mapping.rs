@@ -1,0 +1,247 @@
+//! Memory that shows a file: [`Mapping`] read-only, [`SharedMapping`] for reading and writing.
+//!
+//! On the operating system both are maps; on the simulated disk both are heap memory. The only unsafe code of this layer is
+//! [`Mapping::bytes`], and the rules that make it sound are kept by `append_file.rs`:
+//!
+//! - only bytes below the published length are ever asked for;
+//! - published bytes never change, and the file is never cut below them while a map of it may live.
+//!
+//! A [`SharedMapping`] hands out a pointer and nothing else; who dereferences it (`tail/slot.rs`) owns the rules.
+#![allow(unsafe_code, reason = "one of the two files that may; see the rules above")]
+#![allow(clippy::disallowed_types, reason = "this is what wraps them")]
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+#[cfg(any(test, feature = "testing"))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::MmapRaw;
+
+/// A read-only view of a file from its start. It keeps the memory alive, not the file's handle.
+pub(crate) struct Mapping {
+    memory: Memory,
+}
+
+enum Memory {
+    /// Shows the file as it is now; may reach beyond its end.
+    Mapped(MmapRaw),
+    /// A copy of the file as it was.
+    Copied(Arc<[u8]>),
+}
+
+impl Mapping {
+    /// Wraps a map of the operating system.
+    pub(in crate::disk) fn mapped(map: MmapRaw) -> Mapping {
+        Mapping { memory: Memory::Mapped(map) }
+    }
+
+    /// Wraps a copy of the file's bytes: later appends do not show in it.
+    pub(in crate::disk) fn copied(bytes: Arc<[u8]>) -> Mapping {
+        Mapping { memory: Memory::Copied(bytes) }
+    }
+
+    /// Bytes of address space, which may be more than the file has.
+    pub(crate) fn len(&self) -> usize {
+        match &self.memory {
+            Memory::Mapped(map) => map.len(),
+            Memory::Copied(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether bytes appended to the file after this was made can be seen in it.
+    pub(in crate::disk) fn follows_file(&self) -> bool {
+        matches!(self.memory, Memory::Mapped(_))
+    }
+
+    /// The bytes of `range`; empty if the range leaves the map.
+    ///
+    /// For [`SharedBytes`](super::SharedBytes) only, which is made for published ranges only.
+    #[inline]
+    pub(in crate::disk) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        match &self.memory {
+            Memory::Mapped(map) => {
+                if range.start > range.end || range.end > map.len() {
+                    return &[];
+                }
+                // SAFETY: The range lies inside the map (checked above), which lives as long as `self`. It is below the
+                // published length, so the file has these bytes and nobody changes or cuts them (`AppendFile` keeps both).
+                unsafe {
+                    std::slice::from_raw_parts(
+                        map.as_ptr().add(range.start),
+                        range.end - range.start,
+                    )
+                }
+            }
+            Memory::Copied(bytes) => bytes.get(range).unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping")
+            .field("len", &self.len())
+            .field("follows_file", &self.follows_file())
+            .finish()
+    }
+}
+
+/// A piece of a file mapped for reading and writing: what is stored there is in the file, and survives the process.
+pub(crate) struct SharedMapping {
+    memory: SharedMemory,
+}
+
+enum SharedMemory {
+    Mapped(MmapRaw),
+    #[cfg(any(test, feature = "testing"))]
+    Heap(HeapPages),
+}
+
+impl SharedMapping {
+    /// Wraps a writable map of the operating system.
+    pub(in crate::disk) fn mapped(map: MmapRaw) -> SharedMapping {
+        SharedMapping { memory: SharedMemory::Mapped(map) }
+    }
+
+    /// Wraps memory that the simulated disk looks at, too.
+    #[cfg(any(test, feature = "testing"))]
+    pub(in crate::disk) fn heap(pages: HeapPages) -> SharedMapping {
+        SharedMapping { memory: SharedMemory::Heap(pages) }
+    }
+
+    /// The first byte, aligned to 4096. Valid for reads and writes of [`len`](Self::len) bytes while `self` lives; nobody
+    /// else in this process writes there, apart from `write_at` on the same file.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        match &self.memory {
+            SharedMemory::Mapped(map) => map.as_mut_ptr(),
+            #[cfg(any(test, feature = "testing"))]
+            SharedMemory::Heap(pages) => pages.0.as_ptr().cast_mut().cast(),
+        }
+    }
+
+    /// Bytes that are mapped.
+    pub(crate) fn len(&self) -> usize {
+        match &self.memory {
+            SharedMemory::Mapped(map) => map.len(),
+            #[cfg(any(test, feature = "testing"))]
+            SharedMemory::Heap(pages) => pages.len(),
+        }
+    }
+}
+
+impl fmt::Debug for SharedMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedMapping").field("len", &self.len()).finish()
+    }
+}
+
+/// Heap memory aligned like a map, seen both by the simulated disk and by the holder of a [`SharedMapping`].
+///
+/// Atomics, because they may be changed through a shared reference; the disk looks at them only inside calls to it.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Clone)]
+pub(in crate::disk) struct HeapPages(Arc<[Page]>);
+
+#[cfg(any(test, feature = "testing"))]
+#[repr(C, align(4096))]
+struct Page([AtomicU64; WORDS_PER_PAGE]);
+
+#[cfg(any(test, feature = "testing"))]
+const WORDS_PER_PAGE: usize = 512;
+
+#[cfg(any(test, feature = "testing"))]
+const WORD_BYTES: usize = size_of::<u64>();
+
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::host_endian_bytes, reason = "an image of memory, not a format")]
+impl HeapPages {
+    /// Zeroed memory of at least `bytes` bytes.
+    pub(in crate::disk) fn zeroed(bytes: usize) -> HeapPages {
+        let pages = bytes.div_ceil(size_of::<Page>());
+        HeapPages((0..pages).map(|_| Page([const { AtomicU64::new(0) }; WORDS_PER_PAGE])).collect())
+    }
+
+    /// Bytes of memory, a multiple of 4096.
+    pub(in crate::disk) fn len(&self) -> usize {
+        self.0.len() * size_of::<Page>()
+    }
+
+    /// Whether nobody else holds this memory any more.
+    pub(in crate::disk) fn is_unshared(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some()
+    }
+
+    /// All bytes as they are now.
+    pub(in crate::disk) fn to_vec(&self) -> Vec<u8> {
+        self.words().flat_map(|word| word.load(Ordering::Acquire).to_ne_bytes()).collect()
+    }
+
+    /// Stores `bytes` from byte `position` on; what leaves the memory is dropped.
+    pub(in crate::disk) fn store(&self, bytes: &[u8], position: usize) {
+        let mut rest = bytes;
+        let mut skip = position % WORD_BYTES;
+        for word in self.words().skip(position / WORD_BYTES) {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, later) = rest.split_at(rest.len().min(WORD_BYTES - skip));
+            let mut image = word.load(Ordering::Relaxed).to_ne_bytes();
+            for (to, from) in image.iter_mut().skip(skip).zip(piece) {
+                *to = *from;
+            }
+            word.store(u64::from_ne_bytes(image), Ordering::Release);
+            (rest, skip) = (later, 0);
+        }
+    }
+
+    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.0.iter().flat_map(|page| page.0.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_mapping_gives_its_bytes_and_nothing_beyond() {
+        let mapping = Mapping::copied(Arc::from(&b"hello"[..]));
+        assert_eq!(mapping.bytes(1..4), b"ell");
+        assert_eq!(mapping.bytes(1..6), b"");
+        assert!(!mapping.follows_file());
+    }
+
+    #[test]
+    fn a_mapped_range_that_leaves_the_map_is_empty() {
+        let map = memmap2::MmapOptions::new().len(4096).map_anon().unwrap();
+        let mapping = Mapping::mapped(map.into());
+        assert_eq!(mapping.bytes(4095..4096), [0]);
+        assert_eq!(mapping.bytes(4095..4097), b"");
+        let (start, end) = (3, 2);
+        assert_eq!(mapping.bytes(start..end), b"");
+    }
+
+    #[test]
+    fn stores_through_the_pointer_and_through_the_disk_meet() {
+        let pages = HeapPages::zeroed(5000);
+        let mapping = SharedMapping::heap(pages.clone());
+        assert_eq!(mapping.len(), 8192);
+        assert_eq!(mapping.as_ptr().addr() % 4096, 0);
+        pages.store(b"0123456789", 4091);
+        // SAFETY: Inside the mapping, and no other thread looks at it.
+        unsafe { mapping.as_ptr().add(4093).write(b'x') };
+        assert_eq!(pages.to_vec()[4090..4102], *b"\x0001x3456789\0");
+        pages.store(b"beyond", 8190);
+        assert_eq!(pages.to_vec()[8190..], *b"be");
+    }
+
+    #[test]
+    fn memory_is_unshared_once_the_mapping_is_dropped() {
+        let mut pages = HeapPages::zeroed(1);
+        let mapping = SharedMapping::heap(pages.clone());
+        assert!(!pages.is_unshared());
+        drop(mapping);
+        assert!(pages.is_unshared());
+    }
+}

@@ -1,0 +1,352 @@
+//! [`OpenFiles`]: how many files and maps are open at a time, over all partitions of a broker.
+//!
+//! Files and maps are limits of the machine, partitions are not. Each [`AppendFile`](super::append_file::AppendFile) has a
+//! slot for its handle and one for its map; a full house closes what was not used lately (second chance: what was used since
+//! the last look is passed over once) and it is opened again on demand.
+//!
+//! Locks: the queue's lock is never held while a slot is closed or a file opened, and no slot's lock while the queue's is
+//! taken, so that no order between them is needed.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Debug};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::{Disk, DiskFile, Mapping, Open};
+
+/// How much may be open at a time, and how files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenFilesConfig {
+    /// File handles, at least 1. Calls that are under way may hold a few more.
+    pub(crate) handles_max: usize,
+    /// Maps, at least 1. Records that the application holds on to keep theirs beyond this.
+    pub(crate) maps_max: usize,
+    /// Whether readers see maps or copies.
+    pub(crate) read_mode: ReadMode,
+}
+
+impl Default for OpenFilesConfig {
+    fn default() -> OpenFilesConfig {
+        // A process has 256 to 1,024 handles where nobody raised the limit, and 65,530 maps; most of them are not ours.
+        OpenFilesConfig { handles_max: 128, maps_max: 4096, read_mode: ReadMode::Map }
+    }
+}
+
+/// How published bytes reach a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ReadMode {
+    /// As slices of a map, without copying. A medium that fails kills the process with a signal.
+    #[default]
+    Map,
+    /// As copies made by a system call. A medium that fails gives an error.
+    Copy,
+}
+
+/// The open files of a broker, and the disk they are on.
+pub(crate) struct OpenFiles {
+    disk: Arc<dyn Disk>,
+    config: OpenFilesConfig,
+    handles: Queue,
+    maps: Queue,
+}
+
+impl OpenFiles {
+    /// Keeps files of `disk` open within the limits of `config`.
+    pub(crate) fn new(disk: Arc<dyn Disk>, config: OpenFilesConfig) -> Arc<OpenFiles> {
+        let (handles, maps) = (Queue::new(config.handles_max), Queue::new(config.maps_max));
+        Arc::new(OpenFiles { disk, config, handles, maps })
+    }
+
+    /// The disk that the files are on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// How published bytes reach a reader.
+    pub(crate) fn read_mode(&self) -> ReadMode {
+        self.config.read_mode
+    }
+
+    /// Opens a file that is not kept in a slot. Where the machine has no handle left, some of ours are closed first.
+    ///
+    /// # Errors
+    /// The disk's, see [`Disk::open`].
+    pub(crate) fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        match self.disk.open(path, how) {
+            Err(error) if is_out_of_handles(&error) => {
+                self.handles.close_some();
+                self.disk.open(path, how)
+            }
+            result => result,
+        }
+    }
+
+    /// Maps a file. Where the machine has no map left, some of ours are given back first.
+    pub(in crate::disk) fn map(&self, file: &dyn DiskFile, bytes: usize) -> io::Result<Mapping> {
+        match file.map(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                self.maps.close_some();
+                file.map(bytes)
+            }
+            result => result,
+        }
+    }
+
+    /// Counts a handle slot that was just filled, closing another if there are too many.
+    pub(in crate::disk) fn admit_handle(&self, slot: &Arc<HandleSlot>) {
+        self.handles.admit(Arc::downgrade(slot) as Weak<dyn Slot>);
+    }
+
+    /// Counts a map slot that was just filled, emptying another if there are too many.
+    pub(in crate::disk) fn admit_map(&self, slot: &Arc<MapSlot>) {
+        self.maps.admit(Arc::downgrade(slot) as Weak<dyn Slot>);
+    }
+
+    #[cfg(test)]
+    pub(in crate::disk) fn open_counts(&self) -> (usize, usize) {
+        (self.handles.live_count(), self.maps.live_count())
+    }
+}
+
+impl Debug for OpenFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFiles")
+            .field("disk", &self.disk)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_out_of_handles(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Something open that can be closed for a while.
+trait Slot: Send + Sync {
+    /// Whether it was used since this was last asked.
+    fn take_used(&self) -> bool;
+    /// Whether closing it takes a sync.
+    fn is_dirty(&self) -> bool;
+    /// Closes it, unless it is in use. Returns whether it is closed.
+    fn close(&self) -> bool;
+}
+
+/// The filled slots of one kind, in the order in which they are looked at for closing.
+struct Queue {
+    limit: usize,
+    slots: Mutex<VecDeque<Weak<dyn Slot>>>,
+}
+
+impl Queue {
+    fn new(limit: usize) -> Queue {
+        Queue { limit: limit.max(1), slots: Mutex::default() }
+    }
+
+    fn admit(&self, slot: Weak<dyn Slot>) {
+        let surplus = {
+            let mut slots = self.slots.lock();
+            if slots.len() >= self.limit {
+                slots.retain(|slot| slot.strong_count() > 0);
+            }
+            // Closed before the newcomer joins, so that it is never its own victim.
+            let surplus = (slots.len() + 1).saturating_sub(self.limit);
+            let victims = take_victims(&mut slots, surplus);
+            slots.push_back(slot);
+            victims
+        };
+        self.close_all(surplus);
+    }
+
+    /// Closes an eighth of what is open, and at least one, after the machine said that there is too much of it.
+    fn close_some(&self) {
+        let victims = {
+            let mut slots = self.slots.lock();
+            let count = slots.len().div_ceil(8);
+            take_victims(&mut slots, count)
+        };
+        self.close_all(victims);
+    }
+
+    fn close_all(&self, victims: Vec<Arc<dyn Slot>>) {
+        for victim in victims {
+            if !victim.close() {
+                self.slots.lock().push_back(Arc::downgrade(&victim));
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn live_count(&self) -> usize {
+        self.slots.lock().iter().filter(|slot| slot.strong_count() > 0).count()
+    }
+}
+
+/// Takes up to `count` slots out of the queue: unused clean ones, and only if there are none, dirty ones.
+fn take_victims(slots: &mut VecDeque<Weak<dyn Slot>>, count: usize) -> Vec<Arc<dyn Slot>> {
+    let mut victims = Vec::new();
+    // Twice around: the first look takes the mark of use away.
+    let mut looks_left = slots.len() * 2;
+    while victims.len() < count && looks_left > 0 {
+        looks_left -= 1;
+        let Some(slot) = slots.pop_front() else { break };
+        let Some(candidate) = slot.upgrade() else { continue };
+        if candidate.take_used() || candidate.is_dirty() {
+            slots.push_back(slot);
+        } else {
+            victims.push(candidate);
+        }
+    }
+    while victims.len() < count {
+        let Some(slot) = slots.pop_front() else { break };
+        victims.extend(slot.upgrade());
+    }
+    victims
+}
+
+/// Holds a file's handle while it is open, and knows whether it may be closed.
+///
+/// A handle with un-synced writes is synced before it is closed: an error of writing them back later would be told to nobody.
+#[derive(Debug, Default)]
+pub(in crate::disk) struct HandleSlot {
+    handle: Mutex<Option<Arc<dyn DiskFile>>>,
+    used: AtomicBool,
+    dirty: AtomicBool,
+    /// Set by the first sync that failed; from then on nothing is written or synced.
+    failure: OnceLock<Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    os_code: Option<i32>,
+    kind: io::ErrorKind,
+}
+
+impl HandleSlot {
+    /// The handle, if it is open.
+    pub(in crate::disk) fn get(&self) -> Option<Arc<dyn DiskFile>> {
+        self.used.store(true, Ordering::Relaxed);
+        self.handle.lock().clone()
+    }
+
+    /// Keeps a handle that was just opened. It is to be admitted next.
+    pub(in crate::disk) fn put(&self, handle: Arc<dyn DiskFile>) {
+        *self.handle.lock() = Some(handle);
+    }
+
+    /// Notes that something was written. To be called *after* writing, with the handle still held: then either the slot is
+    /// seen to be in use, or the mark is seen.
+    pub(in crate::disk) fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Forgets that something was written, because the file is being removed.
+    pub(in crate::disk) fn forget_dirty(&self) {
+        self.dirty.store(false, Ordering::Release);
+    }
+
+    /// Syncs through `handle`.
+    ///
+    /// # Errors
+    /// The disk's, now and for ever after: a second sync would succeed without having written what the first one lost.
+    pub(in crate::disk) fn sync(&self, handle: &dyn DiskFile) -> io::Result<()> {
+        self.check()?;
+        // Taken away first: a write that comes while the sync runs puts the mark back.
+        self.dirty.store(false, Ordering::Release);
+        handle.sync().inspect_err(|error| {
+            _ = self.failure.set(Failure { os_code: error.raw_os_error(), kind: error.kind() });
+        })
+    }
+
+    /// Fails as the first failed sync did, if there was one.
+    pub(in crate::disk) fn check(&self) -> io::Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(Failure { os_code: Some(code), .. }) => Err(io::Error::from_raw_os_error(*code)),
+            Some(Failure { kind, .. }) => Err((*kind).into()),
+        }
+    }
+}
+
+impl Slot for HandleSlot {
+    fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
+    fn close(&self) -> bool {
+        if self.is_dirty() {
+            let Some(handle) = self.handle.lock().clone() else { return true };
+            // A failure is remembered, and told to the next who appends or syncs.
+            _ = self.sync(&*handle);
+        }
+        let mut handle = self.handle.lock();
+        // Handles are only cloned under this lock, and writers mark before they let go of theirs.
+        let is_busy =
+            handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1) || self.is_dirty();
+        if !is_busy {
+            *handle = None;
+        }
+        !is_busy
+    }
+}
+
+/// Holds a file's map while it is mapped.
+#[derive(Debug, Default)]
+pub(in crate::disk) struct MapSlot {
+    map: ArcSwapOption<ReadableMap>,
+    used: AtomicBool,
+}
+
+/// A map, and how far it can be trusted.
+#[derive(Debug)]
+pub(in crate::disk) struct ReadableMap {
+    /// The memory.
+    pub(in crate::disk) mapping: Arc<Mapping>,
+    /// Published bytes below this show in the map; a copy ends where the file's published bytes ended.
+    pub(in crate::disk) readable_bytes: u64,
+}
+
+impl MapSlot {
+    /// The memory, if it shows the file up to byte `end` (excluded). Takes no lock.
+    #[inline]
+    pub(in crate::disk) fn get(&self, end: u64) -> Option<Arc<Mapping>> {
+        let map = self.map.load();
+        let map = map.as_ref().filter(|map| end <= map.readable_bytes)?;
+        // Looked at before it is written, so that readers on many cores do not take the cache line from each other.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        Some(Arc::clone(&map.mapping))
+    }
+
+    /// Puts a map in the place of the one before. Returns whether the slot was empty and is to be admitted.
+    pub(in crate::disk) fn put(&self, map: ReadableMap) -> bool {
+        self.map.swap(Some(Arc::new(map))).is_none()
+    }
+}
+
+impl Slot for MapSlot {
+    fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+
+    fn is_dirty(&self) -> bool {
+        false
+    }
+
+    fn close(&self) -> bool {
+        self.map.store(None);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

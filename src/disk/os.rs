@@ -1,0 +1,423 @@
+//! The operating system's disk.
+//!
+//! Files are 0600 and directories 0700. Every name is opened without following a link at its end and without blocking, and
+//! refused unless it is a regular file with one name: a planted symbolic link, FIFO, device or hard link is an error.
+#![allow(
+    clippy::disallowed_types,
+    reason = "the one place that names the operating system's files, maps and clock"
+)]
+
+use std::collections::hash_map::RandomState;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use memmap2::MmapOptions;
+
+use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
+
+/// The machine that this runs on.
+#[derive(Debug)]
+pub(crate) struct OsDisk {
+    started: Instant,
+}
+
+impl OsDisk {
+    /// A disk whose monotonic clock starts now.
+    pub(crate) fn new() -> OsDisk {
+        OsDisk { started: Instant::now() }
+    }
+}
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OsFile { file: open_regular(path, how)? }))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        match create_private_dir(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // A link to a directory is refused, too: whoever planted it would choose where the data goes.
+                if fs::symlink_metadata(path)?.is_dir() { Ok(()) } else { Err(error) }
+            }
+            result => result,
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        fs::read_dir(dir)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok(DirEntry { name: entry.file_name(), is_dir: entry.file_type()?.is_dir() })
+            })
+            .collect()
+    }
+
+    #[cfg(unix)]
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_DIRECTORY;
+        OpenOptions::new().read(true).custom_flags(flags).open(dir)?.sync_all()
+    }
+
+    /// Elsewhere directories cannot be synced.
+    #[cfg(not(unix))]
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>> {
+        let file = open_regular(path, Open::CreateOrWrite)?;
+        // The lock belongs to this opening of the file, so that a second one in this process is refused like any other.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
+            TryLockError::Error(error) => error,
+        })?;
+        file.set_len(0)?;
+        write_all_at(&file, content, 0)?;
+        Ok(Box::new(OsLock { _file: file }))
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since_1970 = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()),
+            Err(before) => i64::try_from(before.duration().as_millis()).map(|ms| -ms),
+        };
+        since_1970.unwrap_or(i64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn boot_id(&self) -> Option<u128> {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn boot_id(&self) -> Option<u128> {
+        None
+    }
+
+    fn random(&self) -> u128 {
+        let mut bytes = [0; size_of::<u128>()];
+        match File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
+            Ok(()) => u128::from_be_bytes(bytes),
+            Err(_) => u128::from(random_by_hashing()) << 64 | u128::from(random_by_hashing()),
+        }
+    }
+}
+
+/// Where there is no device to ask (or no handle left for it): the standard library keys every hasher from the system's
+/// random numbers.
+fn random_by_hashing() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u128(UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
+    hasher.finish()
+}
+
+#[cfg(unix)]
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)
+}
+
+fn open_regular(path: &Path, how: Open) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    match how {
+        Open::Read => {}
+        Open::Write => _ = options.write(true),
+        Open::CreateOrWrite => _ = options.write(true).create(true).truncate(false),
+        Open::CreateNew => _ = options.write(true).create_new(true),
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // O_NONBLOCK means nothing to a regular file, and keeps a FIFO from holding us until somebody opens its other end.
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    check_regular(&file, path)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn check_regular(file: &File, _path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    match metadata.nlink() {
+        _ if !metadata.is_file() => Err(refusal("not a regular file")),
+        1 => Ok(()),
+        // It was removed between being opened and being looked at.
+        0 => Err(ErrorKind::NotFound.into()),
+        _ => Err(refusal("the file has a second name (hard link)")),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_regular(file: &File, path: &Path) -> io::Result<()> {
+    let is_regular = file.metadata()?.is_file() && fs::symlink_metadata(path)?.is_file();
+    if is_regular { Ok(()) } else { Err(refusal("not a regular file")) }
+}
+
+fn refusal(reason: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, reason)
+}
+
+/// An open file of the operating system.
+#[derive(Debug)]
+struct OsFile {
+    file: File,
+}
+
+impl DiskFile for OsFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match read_some_at(&self.file, rest, position.saturating_add(filled as u64)) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        write_all_at(&self.file, bytes, position)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Data and size, not the times. On macOS the standard library asks the drive itself to flush.
+        self.file.sync_data()
+    }
+
+    fn map(&self, bytes: usize) -> io::Result<Mapping> {
+        // Windows cannot map beyond the end of a file.
+        let bytes = if cfg!(windows) {
+            bytes.min(usize::try_from(self.size()?).unwrap_or(usize::MAX))
+        } else {
+            bytes
+        };
+        if bytes == 0 {
+            return Ok(Mapping::copied(Arc::default()));
+        }
+        Ok(Mapping::mapped(MmapOptions::new().len(bytes).map_raw_read_only(&self.file)?))
+    }
+
+    fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {
+        Ok(SharedMapping::mapped(
+            MmapOptions::new().offset(position).len(bytes).populate().map_raw(&self.file)?,
+        ))
+    }
+}
+
+#[cfg(unix)]
+fn read_some_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, position)
+}
+
+#[cfg(windows)]
+fn read_some_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, position)
+}
+
+/// Goes on after short and interrupted writes.
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, position)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+    let (mut rest, mut position) = (bytes, position);
+    while !rest.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, rest, position) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                rest = rest.get(count..).unwrap_or_default();
+                position += count as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A locked file; closing it releases the lock.
+#[derive(Debug)]
+struct OsLock {
+    _file: File,
+}
+
+impl FileLock for OsLock {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_by_call_and_by_map() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let disk = OsDisk::new();
+        let file = disk.open(&path, Open::CreateNew).unwrap();
+        file.write_at(b"hello", 3).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(dir.path()).unwrap();
+        assert_eq!(file.size().unwrap(), 8);
+        let mut buffer = [9; 10];
+        assert_eq!(file.read_at(&mut buffer, 1).unwrap(), 7);
+        assert_eq!(buffer, *b"\0\0hello\x09\x09\x09");
+        let mapping = file.map(1 << 20).unwrap();
+        assert_eq!(mapping.len(), 1 << 20);
+        assert_eq!(mapping.bytes(3..8), b"hello");
+        file.write_at(b"more", 8).unwrap();
+        assert!(mapping.follows_file());
+        assert_eq!(mapping.bytes(3..12), b"hellomore");
+        file.set_size(4).unwrap();
+        assert_eq!(disk.open(&path, Open::Read).unwrap().size().unwrap(), 4);
+        assert_eq!(file.map(0).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_shared_map_writes_to_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsDisk::new().open(&dir.path().join("tail"), Open::CreateNew).unwrap();
+        file.set_size(8192).unwrap();
+        let mapping = file.map_shared(4096, 4096).unwrap();
+        assert_eq!(mapping.len(), 4096);
+        file.write_at(b"x", 5000).unwrap();
+        let mut byte = [0];
+        file.read_at(&mut byte, 5000).unwrap();
+        assert_eq!(byte, *b"x");
+        assert!(!mapping.as_ptr().is_null());
+    }
+
+    #[test]
+    fn the_ways_to_open_differ_in_what_must_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path) = (OsDisk::new(), dir.path().join("a"));
+        assert_eq!(disk.open(&path, Open::Write).unwrap_err().kind(), ErrorKind::NotFound);
+        disk.open(&path, Open::CreateOrWrite).unwrap().write_at(b"kept", 0).unwrap();
+        assert_eq!(disk.open(&path, Open::CreateNew).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(disk.open(&path, Open::CreateOrWrite).unwrap().size().unwrap(), 4);
+        assert!(disk.open(&path, Open::Read).unwrap().write_at(b"no", 0).is_err());
+    }
+
+    #[test]
+    fn directories_are_listed_renamed_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        let at = |name: &str| dir.path().join(name);
+        disk.create_dir(&at("d")).unwrap();
+        disk.create_dir(&at("d")).unwrap();
+        disk.open(&at("f"), Open::CreateNew).unwrap();
+        assert_eq!(disk.create_dir(&at("f")).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        disk.rename(&at("f"), &at("g")).unwrap();
+        let mut entries = disk.list(dir.path()).unwrap();
+        entries.sort();
+        let entry = |name: &str, is_dir| DirEntry { name: name.into(), is_dir };
+        assert_eq!(entries, [entry("d", true), entry("g", false)]);
+        disk.remove_file(&at("g")).unwrap();
+        disk.remove_dir(&at("d")).unwrap();
+        assert!(disk.list(dir.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_lock_is_held_once_and_released_when_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path) = (OsDisk::new(), dir.path().join("ottla.lock"));
+        let lock = disk.lock(&path, b"123").unwrap();
+        assert_eq!(disk.lock(&path, b"4").unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(fs::read(&path).unwrap(), b"123");
+        drop(lock);
+        drop(disk.lock(&path, b"4").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"4");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn files_and_directories_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        disk.create_dir(&dir.path().join("d")).unwrap();
+        disk.open(&dir.path().join("f"), Open::CreateOrWrite).unwrap();
+        let mode =
+            |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("d"), 0o700);
+        assert_eq!(mode("f"), 0o600);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_and_special_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("real"), b"x").unwrap();
+        std::os::unix::fs::symlink(at("real"), at("symlink")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+        disk.create_dir(&at("directory")).unwrap();
+        std::os::unix::fs::symlink(at("directory"), at("dirlink")).unwrap();
+        for how in [Open::Read, Open::Write, Open::CreateOrWrite] {
+            for name in ["symlink", "fifo", "directory", "dirlink", "dangling"] {
+                assert!(disk.open(&at(name), how).is_err(), "{name} {how:?}");
+            }
+            assert!(disk.open(&at("real"), how).is_ok());
+        }
+        assert!(!at("nowhere").exists());
+        assert!(disk.create_dir(&at("dirlink")).is_err());
+        assert!(disk.sync_dir(&at("dirlink")).is_err());
+
+        fs::hard_link(at("real"), at("hard")).unwrap();
+        assert_eq!(disk.open(&at("hard"), Open::Read).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(disk.lock(&at("real"), b"").unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn the_machine_tells_time_boots_and_random_numbers() {
+        let disk = OsDisk::new();
+        assert!(disk.now_ms() > 1_600_000_000_000);
+        assert!(disk.monotonic() <= disk.monotonic());
+        assert_eq!(disk.boot_id(), OsDisk::new().boot_id());
+        assert_eq!(disk.boot_id().is_some(), cfg!(target_os = "linux"));
+        assert_ne!(disk.random(), disk.random());
+        assert_ne!(random_by_hashing(), random_by_hashing());
+    }
+}
