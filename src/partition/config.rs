@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::format::{Codec, Invalid, Reader};
 use crate::partition::durability::{DURABILITY, Durability};
 
-const PARTITIONS: &str = "num.partitions";
+pub(crate) const PARTITIONS: &str = "num.partitions";
 const SEGMENT_BYTES: &str = "segment.bytes";
 const SEGMENT_MS: &str = "segment.ms";
 const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
@@ -198,11 +198,7 @@ impl TopicConfig {
         properties
     }
 
-    /// Checks everything that depends on more than the form of a value.
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the first setting that is out of bounds.
-    pub(crate) fn validate(&self) -> Result<()> {
+    fn check_bounds(&self) -> Result<()> {
         check_range(PARTITIONS, self.partitions, 1..=PARTITIONS_MAX)?;
         check_range(SEGMENT_BYTES, self.segment_bytes, SEGMENT_BYTES_MIN..=SIZE_MAX)?;
         check_duration_ms(SEGMENT_MS, self.segment_ms)?;
@@ -213,11 +209,20 @@ impl TopicConfig {
             SEGMENT_INDEX_BYTES_MIN..=SIZE_MAX,
         )?;
         check_range(MAX_MESSAGE_BYTES, self.max_message_bytes, MAX_MESSAGE_BYTES_MIN..=SIZE_MAX)?;
+        self.durability.map_or(Ok(()), Durability::validate)
+    }
+
+    /// Checks the bounds of every setting, and that the codec is compiled in.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the first setting that does not hold.
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.check_bounds()?;
         if !self.compression.is_available() {
             let name = self.compression.name();
             return Err(invalid(COMPRESSION, name, format!("needs the crate feature {name}")));
         }
-        self.durability.map_or(Ok(()), Durability::validate)
+        Ok(())
     }
 
     /// Appends the settings to `out`, in the form at the head of this file.
@@ -248,6 +253,10 @@ impl TopicConfig {
                 Invalid::Malformed("a topic's setting has an unknown name or a malformed value")
             })?;
         }
+        // Not `validate`: a topic that compresses with a codec that is not compiled in here is no damage.
+        config
+            .check_bounds()
+            .map_err(|_| Invalid::Malformed("a topic's setting is out of bounds"))?;
         Ok(config)
     }
 }
@@ -397,6 +406,7 @@ mod tests {
                 matches!(config.validate(), Err(Error::InvalidConfig { key: named, .. }) if named == key),
                 "{key}"
             );
+            assert!(TopicConfig::decode(&encoded(&config)).is_err(), "{key}");
         }
         unusual().validate().unwrap();
     }
