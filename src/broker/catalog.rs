@@ -8,12 +8,15 @@
 //! Changes are on the disk before they are visible. Kept under one lock by the broker; no sender or reader comes here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{catalog_format, topic_name};
 use crate::config_key::invalid;
-use crate::disk::{Disk, Open, generations};
+use crate::disk::generations::{self, Kind};
+use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
 use crate::partition::config::{PARTITIONS, TopicConfig};
@@ -21,8 +24,7 @@ use crate::partition::config::{PARTITIONS, TopicConfig};
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "catalog";
 
-const MAGIC: [u8; 8] = *b"OTTLACAT";
-const VERSION: u32 = 1;
+const KIND: Kind = Kind { magic: *b"OTTLACAT", version: 1 };
 
 /// The ids below mean "none" and Kafka's own metadata topic.
 pub(super) const FIRST_TOPIC_ID: u128 = 2;
@@ -55,7 +57,6 @@ pub(crate) enum TopicState {
 pub(crate) struct Catalog {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    generation: u64,
     is_new: bool,
     fell_back: bool,
     topics: Topics,
@@ -79,7 +80,7 @@ impl Catalog {
     /// As [`open`](Catalog::open), but a new directory is left as it is.
     pub(crate) fn open_read_only(disk: Arc<dyn Disk>, dir: &Path) -> Result<Catalog> {
         let path = dir.join(FILE_NAME);
-        let Some(loaded) = generations::load(&*disk, &path, MAGIC, VERSION)? else {
+        let Some(loaded) = generations::load(&*disk, &path, KIND)? else {
             if holds_a_partition(&*disk, dir)? {
                 return Err(Error::corrupt_file(
                     &path,
@@ -90,7 +91,6 @@ impl Catalog {
             return Ok(Catalog {
                 disk,
                 path,
-                generation: 0,
                 is_new: true,
                 fell_back: false,
                 topics: Topics::new(),
@@ -98,8 +98,7 @@ impl Catalog {
         };
         let topics =
             catalog_format::decode(&loaded.payload).map_err(|invalid| corrupt(&path, invalid))?;
-        let (generation, fell_back) = (loaded.generation, loaded.fell_back);
-        Ok(Catalog { disk, path, generation, is_new: false, fell_back, topics })
+        Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, topics })
     }
 
     /// Whether the newer generation was damaged, so that what it changed last may be missing here.
@@ -198,19 +197,12 @@ impl Catalog {
         self.commit(topics)
     }
 
-    /// Puts `topics` in place of what there is: first on the disk, then here.
+    /// Puts `topics` in place of what there is: first on the disk, then here. After an error the disk may have the one or
+    /// the other, whole; the next change that succeeds settles it.
     fn commit(&mut self, topics: Topics) -> Result<()> {
-        let generation = self.generation + 1;
-        generations::store(
-            &*self.disk,
-            &self.path,
-            MAGIC,
-            VERSION,
-            generation,
-            &catalog_format::encode(&topics),
-        )?;
-        (self.generation, self.is_new) = (generation, false);
+        generations::store(&*self.disk, &self.path, KIND, &catalog_format::encode(&topics))?;
         self.topics = topics;
+        self.is_new = false;
         Ok(())
     }
 
@@ -232,13 +224,28 @@ fn has_dash(topic_id: u128) -> bool {
     (2..128).step_by(6).any(|shift| topic_id >> shift & 0x3f == DASH)
 }
 
-/// Whether a directory within `dir` is one of a partition, ours or Kafka's: its identity file says so.
+/// Whether a directory within `dir` is one of a partition, ours or Kafka's: its name and its identity file say so.
 fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
-    let mut dirs = entries.into_iter().filter(|entry| entry.is_dir);
-    Ok(dirs.any(|entry| {
-        disk.open(&dir.join(entry.name).join("partition.metadata"), Open::Read).is_ok()
-    }))
+    for entry in entries.into_iter().filter(|entry| entry.is_dir && names_a_partition(&entry.name))
+    {
+        let path = dir.join(entry.name).join("partition.metadata");
+        match disk.open(&path, Open::Read) {
+            Ok(_) => return Ok(true),
+            Err(absent) if absent.kind() == ErrorKind::NotFound => {}
+            // Not knowing is no reason to begin anew.
+            Err(source) => return Err(Error::io("open", &path, source)),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether this is `<topic>-<partition>`; a stranger's directory, such as `lost+found`, may not even be readable.
+fn names_a_partition(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
+    parts.is_some_and(|(topic, partition)| {
+        topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok()
+    })
 }
 
 fn corrupt(path: &Path, invalid: Invalid) -> Error {
@@ -370,8 +377,39 @@ mod tests {
         std::fs::create_dir(dir.path().join("orders-0")).unwrap();
         std::fs::write(dir.path().join("orders-0/partition.metadata"), "version: 0").unwrap();
         assert!(matches!(open(dir.path()), Err(Error::Corrupt(_))));
+        assert!(!dir.path().join(FILE_NAME).exists());
         std::fs::remove_file(dir.path().join("orders-0/partition.metadata")).unwrap();
         open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn directories_of_partitions_are_known_by_their_names() {
+        for (name, is_one) in [
+            ("orders-0", true),
+            ("a-b-12", true),
+            ("orders", false),
+            ("-1", false),
+            ("lost+found", false),
+            ("a-x", false),
+        ] {
+            assert_eq!(names_a_partition(OsStr::new(name)), is_one, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_generation_before_stands_in_for_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = open(dir.path()).unwrap();
+        catalog.create("first", TopicConfig::new()).unwrap();
+        catalog.create("second", TopicConfig::new()).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+
+        let catalog = open(dir.path()).unwrap();
+        assert!(catalog.fell_back());
+        assert_eq!(names(&catalog), ["first"]);
     }
 
     #[test]
@@ -388,7 +426,7 @@ mod tests {
     fn contents_that_cannot_be_are_refused_whatever_the_checksum() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
-        generations::store(&OsDisk::new(), &path, MAGIC, VERSION, 1, &[7; 30]).unwrap();
+        generations::store(&OsDisk::new(), &path, KIND, &[7; 30]).unwrap();
         assert!(matches!(open(dir.path()), Err(Error::Corrupt(_))));
     }
 }
