@@ -12,8 +12,8 @@
 //! Integers are big-endian. Version and checksum are those of the file around it. A later version that adds a field or a
 //! setting raises the file's version.
 
-use super::catalog::{CatalogEntry, FIRST_TOPIC_ID, TopicState, Topics};
-use super::topic_name;
+use super::{CatalogEntry, FIRST_TOPIC_ID, TopicState, Topics};
+use crate::broker::topic_name;
 use crate::format::{Invalid, Reader};
 use crate::partition::config::TopicConfig;
 
