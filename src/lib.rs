@@ -1,5 +1,6 @@
 //! An embedded commit log. (Front page comes with the first public types.)
 #![allow(dead_code, reason = "the layers are being built bottom-up")]
+mod broker;
 mod config_key;
 mod disk;
 mod error;
