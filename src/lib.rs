@@ -7,7 +7,7 @@ mod record;
 mod segment;
 mod topic_partition;
 
+pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use record::Header;
-pub use error::{Corruption, Error, Result};
 pub use topic_partition::TopicPartition;
