@@ -97,6 +97,11 @@ impl Store {
         self.writer.as_ref().ok_or(Error::ReadOnly { action })
     }
 
+    /// Fails if the broker is closed or read-only.
+    pub(crate) fn check_writable(&self, action: &'static str) -> Result<()> {
+        self.writer(action).map(|_| ())
+    }
+
     /// Fails once the broker is closed.
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
@@ -375,12 +380,6 @@ impl Store {
             topics.insert(Arc::clone(name), topic);
         }
         self.topics.store(Arc::new(topics));
-        Ok(())
-    }
-
-    /// Fails in a child process that was forked off: it has a copy of everything, and must write nothing.
-    #[inline]
-    pub(crate) fn check_owner(&self) -> Result<()> {
         Ok(())
     }
 }
