@@ -40,6 +40,8 @@ pub(crate) struct Store {
     pub(super) files: Arc<OpenFiles>,
     pub(super) durability: Durability,
     pub(super) topic_defaults: TopicConfig,
+    pub(super) background: bool,
+    pub(super) tail_bytes: u64,
     pub(super) catalog: Mutex<Catalog>,
     pub(super) topics: ArcSwap<Topics>,
     /// Rises whenever topics or partitions come or go.
@@ -393,13 +395,5 @@ impl Drop for Store {
 
 /// The logs of all topics, in no order.
 pub(super) fn logs_of(topics: &Topics) -> Vec<Arc<Log>> {
-    let partitions = topics.values().map(|topic| topic.partitions.load_full());
-    let mut logs = Vec::new();
-    for partitions in partitions {
-        logs.extend(partitions.iter().filter_map(|partition| match &partition.source {
-            PartitionSource::Log(log) => Some(Arc::clone(log)),
-            PartitionSource::Follower(_) => None,
-        }));
-    }
-    logs
+    topics.values().flat_map(|topic| topic.logs()).collect()
 }
