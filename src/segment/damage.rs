@@ -34,9 +34,7 @@ impl Wanted {
     fn is_lost(self, damage: &Damage) -> bool {
         let is_reached = match self {
             Wanted::Offset(_) => true,
-            Wanted::Position { file_position, .. } => {
-                file_position <= damage.file_position + damage.bytes
-            }
+            Wanted::Position { file_position, .. } => file_position <= damage.file_position + damage.bytes,
         };
         let (Wanted::Offset(offset) | Wanted::Position { offset, .. }) = self;
         is_reached && offset < damage.offsets.end && !damage.offsets.is_empty()
@@ -46,18 +44,12 @@ impl Wanted {
 impl Segment {
     /// Finds a batch by walking from the start of a region, or from an earlier one if that start is damaged itself.
     #[cold]
-    pub(super) fn locate_near_damage(
-        &self,
-        loaded: &Loaded,
-        region: usize,
-        wanted: Wanted,
-    ) -> Result<Option<Located>> {
+    pub(super) fn locate_near_damage(&self, loaded: &Loaded, region: usize, wanted: Wanted) -> Result<Option<Located>> {
         let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
         // Before the length: what is counted here is then in the file, if the file is whole.
         let durable = self.next_offset();
         let (file_position, next_offset) = self.walk_start(loaded, region)?;
-        let mut walk =
-            LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, next_offset);
+        let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, next_offset);
         loop {
             match walk.next(durable).map_err(|source| Error::io("read", &self.path(), source))? {
                 Piece::Batch(batch) if wanted.is_found(&batch) => return Ok(Some(batch)),
