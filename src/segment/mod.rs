@@ -38,6 +38,8 @@ mod read;
 mod recover;
 
 mod scan;
+#[cfg(test)]
+mod tests;
 mod time_index;
 
 pub(crate) use file_name::{FileKind, FileName, Stage};
