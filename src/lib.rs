@@ -7,5 +7,11 @@ mod record;
 mod segment;
 mod topic_partition;
 
+/// The simulated disk: power cuts, process crashes and failing system calls on demand, in memory.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    pub use crate::disk::simulated::{Call, CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+}
+
 pub use error::{Corruption, Error, Result};
 pub use topic_partition::TopicPartition;
