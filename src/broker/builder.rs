@@ -1,0 +1,179 @@
+//! How to open a broker.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::store::Store;
+use super::Broker;
+use crate::config_key::{check_range, invalid, parse_bool, parse_number};
+use crate::disk::Disk;
+use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
+use crate::disk::os::OsDisk;
+use crate::error::{Error, Result};
+use crate::partition::config::TopicConfig;
+use crate::partition::durability::Durability;
+
+/// How records are read from segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Through memory maps, without copying: the default. A medium that fails to deliver a page kills the process.
+    #[default]
+    Map,
+    /// By system calls into buffers. For media that may fail: an unreadable page is an error.
+    Copy,
+}
+
+const BACKGROUND: &str = "ottla.background";
+const MAX_OPEN_FILES: &str = "ottla.max.open.files";
+const TAIL_BYTES: &str = "ottla.tail.bytes";
+const READ_MODE: &str = "ottla.read.mode";
+
+const MAX_OPEN_FILES_BOUNDS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
+const TAIL_BYTES_BOUNDS: std::ops::RangeInclusive<u64> = 1 << 20..=448 << 20;
+const OPEN_MAPS_MAX: usize = 4096;
+
+/// Opens a broker with other than the default settings; made by [`Broker::builder`].
+///
+/// # Examples
+/// ```
+/// use ottla::{Broker, Durability, TopicConfig};
+/// # let dir = tempfile::tempdir().unwrap();
+/// let broker = Broker::builder(dir.path())
+///     .durability(Durability::Os)
+///     .topic_defaults(TopicConfig::new().partitions(4))
+///     .open()?;
+/// assert_eq!(broker.topic("orders")?.partitions().len(), 4);
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct BrokerBuilder {
+    pub(super) dir: PathBuf,
+    pub(super) durability: Durability,
+    pub(super) topic_defaults: TopicConfig,
+    pub(super) background: bool,
+    pub(super) tail_bytes: u64,
+    pub(super) read_only: bool,
+    pub(super) temporary: bool,
+    pub(super) disk: Arc<dyn Disk>,
+    max_open_files: u32,
+    read_mode: ReadMode,
+}
+
+impl BrokerBuilder {
+    pub(super) fn new(dir: &Path) -> BrokerBuilder {
+        BrokerBuilder {
+            dir: dir.to_owned(),
+            durability: Durability::default(),
+            topic_defaults: TopicConfig::new(),
+            background: true,
+            tail_bytes: 64 << 20,
+            read_only: false,
+            temporary: false,
+            disk: Arc::new(OsDisk::new()),
+            max_open_files: 128,
+            read_mode: ReadMode::Map,
+        }
+    }
+
+    /// When a send of a topic without a durability of its own returns. Default: [`Durability::Always`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The configuration of topics that [`Broker::topic`] creates. Default: [`TopicConfig::new`].
+    pub fn topic_defaults(mut self, config: TopicConfig) -> Self {
+        self.topic_defaults = config;
+        self
+    }
+
+    /// Whether a thread of the broker does the maintenance. Default: true. Without it, call
+    /// [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`].
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// How many segment files are kept open at a time. Default: 128; from 8. Partitions may be many more.
+    #[doc(alias = "max.open.files")]
+    pub fn max_open_files(mut self, files: u32) -> Self {
+        self.max_open_files = files;
+        self
+    }
+
+    /// Bound in bytes of each of the two tail files, which hold what is not sealed yet: a partition that is being written to
+    /// takes 4 KiB, a busy one 64 KiB. Default: 64 MiB; from 1 MiB to 448 MiB.
+    pub fn tail_bytes(mut self, bytes: u64) -> Self {
+        self.tail_bytes = bytes;
+        self
+    }
+
+    /// How segments are read. Default: [`ReadMode::Map`].
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// Keeps the data directory on a simulated disk, to test what crashes leave.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
+        self.disk = Arc::new(disk.clone());
+        self
+    }
+
+    /// Takes a setting as text: one of ours (`ottla.…`), or a topic default by Kafka's property name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownConfig`] with the nearest known name, [`Error::InvalidConfig`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let builder = ottla::Broker::builder(dir.path()).set("segment.bytes", "1048576")?;
+    /// assert!(builder.set("segment.byte", "1").is_err());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
+        match key {
+            BACKGROUND => self.background = parse_bool(BACKGROUND, value)?,
+            MAX_OPEN_FILES => self.max_open_files = parse_number(MAX_OPEN_FILES, value)?,
+            TAIL_BYTES => self.tail_bytes = parse_number(TAIL_BYTES, value)?,
+            READ_MODE => self.read_mode = parse_read_mode(value)?,
+            crate::partition::durability::DURABILITY => self.durability = Durability::parse(value)?,
+            _ => self.topic_defaults = self.topic_defaults.set(key, value)?,
+        }
+        Ok(self)
+    }
+
+    /// Opens the broker, creating the directory if it is absent, and recovers what a crash left.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyOpen`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog or a
+    /// partition's directory is lost, [`Error::Io`], [`Error::DiskFull`].
+    pub fn open(self) -> Result<Broker> {
+        check_range(MAX_OPEN_FILES, self.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
+        check_range(TAIL_BYTES, self.tail_bytes, TAIL_BYTES_BOUNDS)?;
+        self.durability.validate()?;
+        self.topic_defaults.validate()?;
+        Ok(Broker { store: Arc::new(Store::open(self)?) })
+    }
+
+    pub(super) fn open_files(&self) -> OpenFilesConfig {
+        let read_mode = match self.read_mode {
+            ReadMode::Map if !self.read_only => Mode::Map,
+            // Another process may cut a file that we have mapped, and we would be killed for looking at it.
+            _ => Mode::Copy,
+        };
+        OpenFilesConfig { handles_max: self.max_open_files as usize, maps_max: OPEN_MAPS_MAX, read_mode }
+    }
+}
+
+fn parse_read_mode(value: &str) -> Result<ReadMode, Error> {
+    match value.trim() {
+        "map" => Ok(ReadMode::Map),
+        "copy" => Ok(ReadMode::Copy),
+        _ => Err(invalid(READ_MODE, value, "expected map or copy")),
+    }
+}

@@ -1,0 +1,243 @@
+//! Which topics there are: their ids, their configuration, and whether they are being deleted. One file, `catalog`, in the
+//! data directory, with two checksummed generations of which the newer valid one counts.
+//!
+//! The catalog decides what exists: a topic begins with its entry, before any of its directories is made, and ends with the
+//! removal of its entry, after all of them are gone. A crash in between leaves an entry by which the rest can be made or
+//! removed; a directory without an entry is nobody's, and is left alone.
+//!
+//! Changes are on the disk before they are visible. Kept under one lock by the broker; no sender or reader comes here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::topic_name;
+use crate::config_key::invalid;
+use crate::disk::generations::{self, Kind};
+use crate::disk::{Disk, Open};
+use crate::error::{Error, Result};
+use crate::format::Invalid;
+use crate::partition::config::{PARTITIONS, TopicConfig};
+
+mod format;
+
+/// The file's name within the data directory.
+pub(crate) const FILE_NAME: &str = "catalog";
+
+const KIND: Kind = Kind { magic: *b"OTTLACAT", version: 1 };
+
+/// The ids below mean "none" and Kafka's own metadata topic.
+const FIRST_TOPIC_ID: u128 = 2;
+
+/// All topics by name.
+type Topics = BTreeMap<Arc<str>, CatalogEntry>;
+
+/// What is known of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogEntry {
+    /// Tells this topic from an earlier or later one of the same name. At least 2.
+    pub(crate) topic_id: u128,
+    /// Whether the topic can be used.
+    pub(crate) state: TopicState,
+    /// What the topic has set, the number of its partitions among it.
+    pub(crate) config: TopicConfig,
+}
+
+/// Whether a topic can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TopicState {
+    /// It can.
+    Live,
+    /// It cannot: its files are being removed, and its name is not free yet.
+    BeingDeleted,
+}
+
+/// The topics of a data directory.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    is_new: bool,
+    fell_back: bool,
+    topics: Topics,
+}
+
+impl Catalog {
+    /// Reads the catalog of the data directory `dir`, or makes that of a new one, on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if neither generation is valid, or if there is no catalog and yet a topic;
+    /// [`Error::UnsupportedVersion`] for a newer one. Nothing was changed then.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Catalog> {
+        let mut catalog = Catalog::open_read_only(disk, dir)?;
+        if catalog.is_new {
+            // From here on a missing catalog is damage, however soon the process ends.
+            catalog.commit(Topics::new())?;
+        }
+        Ok(catalog)
+    }
+
+    /// As [`open`](Catalog::open), but a new directory is left as it is.
+    pub(crate) fn open_read_only(disk: Arc<dyn Disk>, dir: &Path) -> Result<Catalog> {
+        let path = dir.join(FILE_NAME);
+        let Some(loaded) = generations::load(&*disk, &path, KIND)? else {
+            if holds_a_partition(&*disk, dir)? {
+                return Err(Error::corrupt_file(&path, 0, "the catalog is missing, and there are partitions"));
+            }
+            return Ok(Catalog { disk, path, is_new: true, fell_back: false, topics: Topics::new() });
+        };
+        let topics = format::decode(&loaded.payload).map_err(|invalid| corrupt(&path, invalid))?;
+        Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, topics })
+    }
+
+    /// Whether the newer generation was damaged, so that what it changed last may be missing here.
+    pub(crate) fn fell_back(&self) -> bool {
+        self.fell_back
+    }
+
+    /// The live topic of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&CatalogEntry> {
+        self.topics.get(name).filter(|entry| entry.state == TopicState::Live)
+    }
+
+    /// Every topic, in ascending order of names, those being deleted among them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &CatalogEntry)> {
+        self.topics.iter()
+    }
+
+    /// Adds a topic of a user's, with an id of its own.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTopic`], [`Error::InvalidConfig`]; [`Error::TopicExists`], also while one of that name is being deleted.
+    pub(crate) fn create(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
+        topic_name::validate_for_user(name)?;
+        self.add(name, config)
+    }
+
+    /// Adds a topic of our own, whose name begins with `__`.
+    ///
+    /// # Errors
+    /// As [`create`](Catalog::create).
+    pub(crate) fn create_internal(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
+        assert!(topic_name::is_internal(name), "an internal topic's name begins with '__'");
+        topic_name::validate(name)?;
+        self.add(name, config)
+    }
+
+    fn add(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
+        config.validate()?;
+        topic_name::check_distinct(name, self.topics.keys().map(|other| &**other))?;
+        let entry = CatalogEntry { topic_id: self.new_topic_id(), state: TopicState::Live, config };
+        let mut topics = self.topics.clone();
+        topics.insert(name.into(), entry);
+        self.commit(topics)?;
+        self.live(name)
+    }
+
+    /// Gives a topic another configuration. Partitions that this adds are to be made by the caller afterwards.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`]; [`Error::InvalidConfig`], also for fewer partitions than there are.
+    pub(crate) fn alter(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
+        config.validate()?;
+        let partition_count = self.live(name)?.config.partitions;
+        if config.partitions < partition_count {
+            let reason = format!("the topic has {partition_count} partitions, and none can be taken away");
+            return Err(invalid(PARTITIONS, config.partitions, reason));
+        }
+        self.change(name, |entry| entry.config = config)?;
+        self.live(name)
+    }
+
+    /// Marks a topic as being deleted: from here on it is gone for everyone, and its files may be removed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub(crate) fn begin_delete(&mut self, name: &str) -> Result<()> {
+        self.live(name)?;
+        self.change(name, |entry| entry.state = TopicState::BeingDeleted)
+    }
+
+    /// Frees the name of a topic that is being deleted, after its files are gone, and that is on the disk. Any other name
+    /// is left as it is.
+    pub(crate) fn finish_delete(&mut self, name: &str) -> Result<()> {
+        if self.topics.get(name).is_none_or(|entry| entry.state != TopicState::BeingDeleted) {
+            return Ok(());
+        }
+        let mut topics = self.topics.clone();
+        topics.remove(name);
+        self.commit(topics)
+    }
+
+    fn live(&self, name: &str) -> Result<&CatalogEntry> {
+        self.get(name).ok_or_else(|| Error::UnknownTopic { name: name.to_owned() })
+    }
+
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut CatalogEntry)) -> Result<()> {
+        let mut topics = self.topics.clone();
+        if let Some(entry) = topics.get_mut(name) {
+            change(entry);
+        }
+        self.commit(topics)
+    }
+
+    /// Puts `topics` in place of what there is: first on the disk, then here. After an error the disk may have the one or
+    /// the other, whole; the next change that succeeds settles it.
+    fn commit(&mut self, topics: Topics) -> Result<()> {
+        generations::store(&*self.disk, &self.path, KIND, &format::encode(&topics))?;
+        self.topics = topics;
+        self.is_new = false;
+        Ok(())
+    }
+
+    /// An id that no topic has, and that Kafka's tools can take as an argument: its text has no '-'.
+    fn new_topic_id(&self) -> u128 {
+        loop {
+            let id = self.disk.random();
+            let taken = self.topics.values().any(|entry| entry.topic_id == id);
+            if id >= FIRST_TOPIC_ID && !taken && !has_dash(id) {
+                return id;
+            }
+        }
+    }
+}
+
+/// Whether the id has a '-' in URL-safe Base64, where that is the digit 62. The last digit has just two bits, and is never it.
+fn has_dash(topic_id: u128) -> bool {
+    const DASH: u128 = 62;
+    (2..128).step_by(6).any(|shift| topic_id >> shift & 0x3f == DASH)
+}
+
+/// Whether a directory within `dir` is one of a partition, ours or Kafka's: its name and its identity file say so.
+fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
+    for entry in entries.into_iter().filter(|entry| entry.is_dir && names_a_partition(&entry.name)) {
+        let path = dir.join(entry.name).join("partition.metadata");
+        match disk.open(&path, Open::Read) {
+            Ok(_) => return Ok(true),
+            Err(absent) if absent.kind() == ErrorKind::NotFound => {}
+            // Not knowing is no reason to begin anew.
+            Err(source) => return Err(Error::io("open", &path, source)),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether this is `<topic>-<partition>`; a stranger's directory, such as `lost+found`, may not even be readable.
+fn names_a_partition(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
+    parts.is_some_and(|(topic, partition)| topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok())
+}
+
+fn corrupt(path: &Path, invalid: Invalid) -> Error {
+    let reason = match invalid {
+        Invalid::Malformed(reason) => reason,
+        Invalid::Codec(_) => "the catalog is compressed",
+    };
+    Error::corrupt_file(path, 0, reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! One writer per data directory: an advisory lock of the operating system on `ottla.lock`.
+//!
+//! The file is never deleted, since another process may be about to lock it, and its content, the holder's process id in
+//! decimal, is for messages only: the lock goes with its holder, however that ends, and what is written stays.
+
+use std::io;
+use std::path::Path;
+
+use crate::disk::{Disk, FileLock, Open};
+use crate::error::{Error, Result};
+
+/// The lock file's name within the data directory.
+pub(crate) const FILE_NAME: &str = "ottla.lock";
+
+/// More than a process id in decimal has.
+const CONTENT_BYTES_MAX: usize = 32;
+
+/// The right to write to a data directory, until dropped.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _lock: Box<dyn FileLock>,
+    process: u32,
+}
+
+impl DirectoryLock {
+    /// Takes the lock of the data directory `dir`, which must be there.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyOpen`] if another process, or another broker in this one, holds it.
+    pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
+        let path = dir.join(FILE_NAME);
+        let process = std::process::id();
+        match disk.lock(&path, format!("{process}\n").as_bytes()) {
+            Ok(lock) => Ok(DirectoryLock { _lock: lock, process }),
+            Err(held) if held.kind() == io::ErrorKind::WouldBlock => {
+                Err(Error::AlreadyOpen { path: dir.to_owned(), pid: read_holder(disk, &path) })
+            }
+            Err(source) => Err(Error::io("lock", &path, source)),
+        }
+    }
+
+    /// Whether this process took the lock. A child that was forked off has a copy of everything, and must write nothing.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+}
+
+/// The holder's process id, if it can be read; it may just be taking the lock or giving it back.
+fn read_holder(disk: &dyn Disk, path: &Path) -> Option<u32> {
+    let mut content = [0; CONTENT_BYTES_MAX];
+    let length = disk.open(path, Open::Read).ok()?.read_at(&mut content, 0).ok()?;
+    std::str::from_utf8(content.get(..length)?).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::os::OsDisk;
+
+    #[test]
+    fn a_second_writer_is_told_who_holds_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        let held = DirectoryLock::take(&disk, dir.path()).unwrap();
+        assert!(held.is_ours());
+        match DirectoryLock::take(&disk, dir.path()) {
+            Err(Error::AlreadyOpen { path, pid }) => {
+                assert_eq!((path.as_path(), pid), (dir.path(), Some(std::process::id())));
+            }
+            other => panic!("expected AlreadyOpen, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_file_stays_and_can_be_locked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        drop(DirectoryLock::take(&disk, dir.path()).unwrap());
+        assert!(dir.path().join(FILE_NAME).exists());
+        DirectoryLock::take(&disk, dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error_of_the_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = DirectoryLock::take(&OsDisk::new(), &dir.path().join("absent"));
+        assert!(matches!(refused, Err(Error::Io { action: "lock", .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn what_was_left_in_the_file_does_not_matter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        std::fs::write(&path, [0xff; 100]).unwrap();
+        assert_eq!(read_holder(&OsDisk::new(), &path), None);
+        let _held = DirectoryLock::take(&OsDisk::new(), dir.path()).unwrap();
+        assert_eq!(read_holder(&OsDisk::new(), &path), Some(std::process::id()));
+    }
+}

@@ -1,0 +1,121 @@
+//! A topic: a name, and partitions that records are spread over.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::partition::config::TopicConfig;
+use crate::partition::log::Appended;
+use crate::partition::{Partition, PartitionSource};
+use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use crate::topic_partition::TopicPartition;
+
+/// What a broker keeps of a topic.
+#[derive(Debug)]
+pub(crate) struct TopicEntry {
+    pub(crate) name: Arc<str>,
+    pub(crate) topic_id: u128,
+    pub(crate) config: TopicConfig,
+    /// Grows when partitions are added, and never shrinks.
+    pub(crate) partitions: ArcSwap<Vec<TopicPartitionSource>>,
+}
+
+/// A partition's address and who keeps its log; the address is made once, so that nothing is allocated per record.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicPartitionSource {
+    pub(crate) address: TopicPartition,
+    pub(crate) source: PartitionSource,
+}
+
+impl TopicEntry {
+    /// Appends `records` to partition `partition` in one piece; returns its address and what was done.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`], and what appending returns.
+    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<(TopicPartition, Appended)> {
+        let partitions = self.partitions.load();
+        let Some(TopicPartitionSource { address, source }) = partitions.get(partition as usize) else {
+            return Err(self.unknown_partition(partition));
+        };
+        let PartitionSource::Log(log) = source else { return Err(Error::ReadOnly { action: "send" }) };
+        Ok((address.clone(), log.append(records)?))
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// As [`append`](TopicEntry::append).
+    pub(crate) fn append_one(&self, partition: u32, record: &ProducerRecord<'_>) -> Result<RecordMetadata> {
+        let (address, appended) = self.append(partition, std::slice::from_ref(record))?;
+        let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
+        Ok(RecordMetadata::new(address, appended.base_offset, timestamp))
+    }
+
+    /// How many partitions there are.
+    pub(crate) fn partition_count(&self) -> u32 {
+        // Bounded by the configuration, far below the limit.
+        u32::try_from(self.partitions.load().len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn unknown_partition(&self, partition: u32) -> Error {
+        let partition = TopicPartition::new(Arc::clone(&self.name), partition);
+        Error::UnknownPartition { partition, partition_count: self.partition_count() }
+    }
+}
+
+/// A topic of a broker. A cheap handle that keeps the broker open.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// let topic = broker.topic("orders")?;
+/// let sent = topic.produce("customer-1", "2 coffees")?;
+/// assert_eq!((sent.partition(), sent.offset()), (0, 0));
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Topic {
+    pub(crate) entry: Arc<TopicEntry>,
+    store: Arc<Store>,
+}
+
+impl Topic {
+    pub(super) fn new(entry: Arc<TopicEntry>, store: Arc<Store>) -> Topic {
+        Topic { entry, store }
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.entry.name
+    }
+
+    /// The configuration that the topic was created with.
+    #[must_use]
+    pub fn config(&self) -> &TopicConfig {
+        &self.entry.config
+    }
+
+    /// The partition of this number, from 0.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`].
+    pub fn partition(&self, id: u32) -> Result<Partition> {
+        let partitions = self.entry.partitions.load();
+        let found = partitions.get(id as usize).ok_or_else(|| self.entry.unknown_partition(id))?;
+        Ok(self.handle(found))
+    }
+
+    /// All partitions, by number.
+    pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition> + use<> {
+        let handles: Vec<_> = self.entry.partitions.load().iter().map(|partition| self.handle(partition)).collect();
+        handles.into_iter()
+    }
+
+    fn handle(&self, partition: &TopicPartitionSource) -> Partition {
+        Partition::new(partition.source.clone(), Arc::clone(&self.store) as Arc<dyn Any + Send + Sync>)
+    }
+}

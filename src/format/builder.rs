@@ -1,0 +1,244 @@
+//! Making batches: the header for records that are there already, and whole batches from single records.
+
+use super::attributes::Attributes;
+use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
+use super::record::RecordFields;
+use super::{Codec, Invalid, compress, crc32c, crc32c_combine};
+use crate::record::Header;
+
+/// What a batch's header says besides size and checksum. The fields are those of [`BatchHeader`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SealFields {
+    /// Offset of the first record.
+    pub(crate) base_offset: u64,
+    /// Epoch of the leader; 0 or above, or a cluster could not replicate the batch.
+    pub(crate) leader_epoch: i32,
+    /// The flags.
+    pub(crate) attributes: Attributes,
+    /// Last offset minus the base offset.
+    pub(crate) last_offset_delta: i32,
+    /// What the records' timestamps are relative to, in ms.
+    pub(crate) base_timestamp: i64,
+    /// The largest timestamp or the append time, in ms.
+    pub(crate) max_timestamp: i64,
+    /// The producer, −1 for none.
+    pub(crate) producer_id: i64,
+    /// The producer's epoch, −1 for none.
+    pub(crate) producer_epoch: i16,
+    /// Sequence of the first record, −1 for none.
+    pub(crate) base_sequence: i32,
+    /// Number of records.
+    pub(crate) record_count: i32,
+}
+
+/// The header for `records_bytes` bytes of stored records with the checksum `records_crc`. The records are not read again:
+/// what was damaged in memory since that checksum was taken will not match it.
+///
+/// # Panics
+/// If the batch would not be below 2 GiB.
+pub(crate) fn seal_header(
+    fields: &SealFields,
+    records_bytes: usize,
+    records_crc: u32,
+) -> [u8; HEADER_BYTES] {
+    let batch_bytes = u32::try_from(HEADER_BYTES + records_bytes).unwrap_or(u32::MAX);
+    assert!(batch_bytes <= i32::MAX.cast_unsigned(), "a batch of 2 GiB or more");
+    let mut header = BatchHeader {
+        base_offset: fields.base_offset,
+        batch_bytes,
+        leader_epoch: fields.leader_epoch,
+        crc: 0,
+        attributes: fields.attributes,
+        last_offset_delta: fields.last_offset_delta,
+        base_timestamp: fields.base_timestamp,
+        max_timestamp: fields.max_timestamp,
+        producer_id: fields.producer_id,
+        producer_epoch: fields.producer_epoch,
+        base_sequence: fields.base_sequence,
+        record_count: fields.record_count,
+    };
+    let header_crc = crc32c(&header.encode()[CRC_START..]);
+    header.crc = crc32c_combine(header_crc, records_crc, records_bytes);
+    header.encode()
+}
+
+/// Puts records into one batch. For batches that do not go through the tail; keeps its memory from batch to batch.
+///
+/// [`clear`](Self::clear), [`push`](Self::push) …, then [`finish`](Self::finish) with [`fields`](Self::fields) and what is to
+/// differ from them.
+#[derive(Debug, Default)]
+pub(crate) struct BatchBuilder {
+    /// Room for the header, then the records.
+    plain: Vec<u8>,
+    /// The same with the records compressed, if that was asked for.
+    compressed: Vec<u8>,
+    base_offset: u64,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    last_offset_delta: i32,
+    record_count: i32,
+}
+
+impl BatchBuilder {
+    /// A builder to be [`clear`](Self::clear)ed before use.
+    pub(crate) fn new() -> BatchBuilder {
+        let mut builder = BatchBuilder::default();
+        builder.clear(0, -1);
+        builder
+    }
+
+    /// Begins a batch. The base timestamp is by custom that of the first record, or the delete horizon.
+    pub(crate) fn clear(&mut self, base_offset: u64, base_timestamp: i64) {
+        self.plain.clear();
+        self.plain.resize(HEADER_BYTES, 0);
+        self.base_offset = base_offset;
+        self.base_timestamp = base_timestamp;
+        self.max_timestamp = -1;
+        self.last_offset_delta = -1;
+        self.record_count = 0;
+    }
+
+    /// Adds a record at the next offset.
+    pub(crate) fn push(
+        &mut self,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+    ) {
+        self.push_at(self.last_offset_delta + 1, timestamp_ms, key, value, headers);
+    }
+
+    /// Adds a record at an offset above that of the last one, for compaction, which leaves gaps.
+    pub(crate) fn push_at(
+        &mut self,
+        offset_delta: i32,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+    ) {
+        debug_assert!(self.last_offset_delta < offset_delta);
+        let timestamp_delta = timestamp_ms.wrapping_sub(self.base_timestamp);
+        let record = RecordFields { timestamp_delta, offset_delta, key, value, headers };
+        let start = self.plain.len();
+        self.plain.resize(start + record.encoded_len(), 0);
+        record.encode(self.plain.get_mut(start..).unwrap_or_default());
+        self.max_timestamp = self.max_timestamp.max(timestamp_ms);
+        self.last_offset_delta = offset_delta;
+        self.record_count += 1;
+    }
+
+    /// The size in bytes that the batch has so far, uncompressed and with its header.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.plain.len()
+    }
+
+    /// The number of records so far.
+    pub(crate) fn record_count(&self) -> i32 {
+        self.record_count
+    }
+
+    /// A header for the records so far: no producer, no codec, leader epoch 0.
+    pub(crate) fn fields(&self) -> SealFields {
+        SealFields {
+            base_offset: self.base_offset,
+            leader_epoch: 0,
+            attributes: Attributes::default(),
+            last_offset_delta: self.last_offset_delta.max(0),
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: self.record_count,
+        }
+    }
+
+    /// The whole batch under a header of these fields, compressed with the codec of their attributes, unless that makes it
+    /// larger. The builder has to be cleared before the next batch.
+    ///
+    /// # Errors
+    /// [`Invalid::Codec`] if the codec is not compiled in.
+    pub(crate) fn finish(&mut self, fields: &SealFields) -> Result<&[u8], Invalid> {
+        let records = self.plain.get(HEADER_BYTES..).unwrap_or_default();
+        let codec = fields.attributes.codec();
+        let mut fields = *fields;
+        if codec != Codec::None {
+            self.compressed.clear();
+            self.compressed.resize(HEADER_BYTES, 0);
+            compress(codec, records, &mut self.compressed)?;
+        }
+        let is_smaller = codec != Codec::None && self.compressed.len() < self.plain.len();
+        let batch = if is_smaller { &mut self.compressed } else { &mut self.plain };
+        if !is_smaller {
+            fields.attributes = fields.attributes.with_codec(Codec::None);
+        }
+        if let Some((header, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() {
+            *header = seal_header(&fields, records.len(), crc32c(records));
+        }
+        Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{check_records, verify};
+
+    #[test]
+    fn a_builder_serves_one_batch_after_the_other() {
+        let mut builder = BatchBuilder::new();
+        for base_offset in [0, 7] {
+            builder.clear(base_offset, 1000);
+            builder.push(1000, Some(b"key"), Some(b"value"), &[]);
+            builder.push(999, None, None, &[Header::new("name", "value")]);
+            assert_eq!(builder.record_count(), 2);
+            let (fields, batch_bytes) = (builder.fields(), builder.batch_bytes());
+            let batch = builder.finish(&fields).unwrap();
+            assert_eq!(batch.len(), batch_bytes);
+            let header = verify(batch).unwrap();
+            assert_eq!((header.base_offset, header.next_offset()), (base_offset, base_offset + 2));
+            assert_eq!((header.base_timestamp, header.max_timestamp), (1000, 1000));
+            assert_eq!(check_records(&header, &batch[HEADER_BYTES..]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn records_that_compression_makes_larger_stay_plain() {
+        let mut builder = BatchBuilder::new();
+        builder.push(-1, None, Some(b"short"), &[]);
+        let attributes = Attributes::default().with_codec(Codec::Snappy);
+        let header =
+            verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap())
+                .unwrap();
+        assert_eq!(header.attributes.codec(), Codec::None);
+
+        builder.clear(0, -1);
+        builder.push(-1, None, Some(&[b'x'; 1000]), &[]);
+        let batch = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap();
+        assert_eq!(verify(batch).unwrap().attributes.codec(), Codec::Snappy);
+        assert!(batch.len() < 200);
+    }
+
+    #[test]
+    fn a_batch_can_be_sealed_from_a_running_checksum() {
+        let mut builder = BatchBuilder::new();
+        builder.push(5, Some(b"a"), Some(b"1"), &[]);
+        builder.push(6, Some(b"b"), Some(b"2"), &[]);
+        let fields = builder.fields();
+        let batch = builder.finish(&fields).unwrap();
+        let (header, records) = batch.split_at(HEADER_BYTES);
+        let running =
+            records.iter().fold(0, |crc, byte| super::super::crc32c_append(crc, &[*byte]));
+        assert_eq!(seal_header(&fields, records.len(), running)[..], *header);
+    }
+
+    #[test]
+    fn an_empty_batch_is_a_header() {
+        let mut builder = BatchBuilder::new();
+        builder.clear(3, -1);
+        let fields = builder.fields();
+        assert_eq!(verify(builder.finish(&fields).unwrap()).unwrap().batch_bytes, 61);
+    }
+}

@@ -1,0 +1,114 @@
+//! Snappy, in the two layouts that occur in Kafka's logs. Written is the stream.
+//!
+//! ```text
+//! byte  size  field           stream, as the Java client writes it; integers big-endian
+//!    0     8  magic           82 53 4E 41 50 50 59 00
+//!    8     4  version         1
+//!   12     4  compatible      1
+//!   16        chunks, each:   4 bytes length, then one raw block of that length
+//! ```
+//! A chunk may end anywhere, also inside a record; a further header of 16 bytes may stand where a length is expected. What
+//! does not begin with the magic is one raw block, as librdkafka writes it. Snappy's own framing format is neither.
+
+use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
+
+use super::{Invalid, Output};
+use crate::format::reader::Reader;
+
+const STREAM_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
+const MAGIC_BYTES: usize = 8;
+/// What the Java client puts into a chunk.
+const CHUNK_BYTES: usize = 32 * 1024;
+/// A raw block expands to at most 64/3 of its size. What claims more is refused before memory is taken for it.
+const RATIO_MAX: usize = 22;
+
+const MALFORMED: Invalid = Invalid::Malformed("malformed snappy");
+
+/// Appends the stream for `plain`.
+pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
+    let mut encoder = Encoder::new();
+    out.extend_from_slice(&STREAM_HEADER);
+    for chunk in plain.chunks(CHUNK_BYTES) {
+        let length_at = out.len();
+        let block_at = length_at + size_of::<u32>();
+        out.resize(block_at + max_compress_len(chunk.len()), 0);
+        let block = out.get_mut(block_at..).unwrap_or_default();
+        let size = encoder.compress(chunk, block).map_err(|_| MALFORMED)?;
+        out.truncate(block_at + size);
+        if let Some(length) = out.get_mut(length_at..).and_then(<[u8]>::first_chunk_mut) {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "a chunk of 32 KiB compresses to less than 64 KiB"
+            )]
+            let size = size as u32;
+            *length = size.to_be_bytes();
+        }
+    }
+    Ok(())
+}
+
+/// Appends what a stream or a raw block expands to.
+pub(super) fn decompress(bytes: &[u8], out: &mut Output<'_>) -> Result<(), Invalid> {
+    if bytes.len() < STREAM_HEADER.len() || !has_magic(bytes) {
+        return decompress_block(bytes, out);
+    }
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        if has_magic(reader.rest()) {
+            if reader.take(STREAM_HEADER.len())? != STREAM_HEADER {
+                return Err(Invalid::Malformed("an unknown version of the snappy stream"));
+            }
+            continue;
+        }
+        let length = usize::try_from(reader.i32()?).map_err(|_| MALFORMED)?;
+        decompress_block(reader.take(length)?, out)?;
+    }
+    Ok(())
+}
+
+fn has_magic(bytes: &[u8]) -> bool {
+    bytes.first_chunk::<MAGIC_BYTES>() == STREAM_HEADER.first_chunk()
+}
+
+fn decompress_block(block: &[u8], out: &mut Output<'_>) -> Result<(), Invalid> {
+    let size = decompress_len(block).map_err(|_| MALFORMED)?;
+    if size > block.len().saturating_mul(RATIO_MAX) {
+        return Err(MALFORMED);
+    }
+    out.fill(size, |place| Decoder::new().decompress(block, place).map_err(|_| MALFORMED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(bytes: &[u8]) -> Result<Vec<u8>, Invalid> {
+        let mut plain = Vec::new();
+        decompress(bytes, &mut Output::new(1 << 20, &mut plain)).map(|()| plain)
+    }
+
+    #[test]
+    fn a_block_that_claims_4_gib_is_refused_before_memory_is_taken() {
+        let claim = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
+        let mut plain = Vec::new();
+        let mut output = Output::new(usize::MAX, &mut plain);
+        assert!(decompress(&claim, &mut output).is_err());
+        assert_eq!(plain.capacity(), 0);
+    }
+
+    #[test]
+    fn streams_may_be_put_together() {
+        let mut streams = Vec::new();
+        compress(b"one, ", &mut streams).unwrap();
+        compress(b"two", &mut streams).unwrap();
+        assert_eq!(expand(&streams), Ok(b"one, two".to_vec()));
+    }
+
+    #[test]
+    fn another_version_of_the_stream_is_refused() {
+        let mut stream = Vec::new();
+        compress(b"plain", &mut stream).unwrap();
+        stream[11] = 2;
+        assert!(expand(&stream).is_err());
+    }
+}

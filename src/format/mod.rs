@@ -1,0 +1,46 @@
+//! Kafka's record format, magic 2: bytes to values and back. No files, clocks or locks.
+//!
+//! All integers of fixed width are big-endian two's complement; checksums of batches are CRC-32C. Offsets are `i64` on the
+//! disk and never negative, and `u64` here. Timestamps are milliseconds since 1970 UTC, −1 where there is none.
+//!
+//! Whatever is decoded here may come from a damaged or hostile disk, and a right checksum proves nothing: lengths and counts
+//! are compared with the bytes that are there before they are believed, and nothing panics. What does not hold is an
+//! [`Invalid`]; the layers above, which know the file and the offsets, make a [`Corrupt`](crate::Error::Corrupt) of it.
+
+#![allow(unused_imports, reason = "the layers above are being built")]
+
+pub(crate) mod attributes;
+pub(crate) mod batch;
+pub(crate) mod builder;
+pub(crate) mod checksum;
+pub(crate) mod compression;
+pub(crate) mod control;
+pub(crate) mod headers;
+pub(crate) mod reader;
+pub(crate) mod record;
+pub(crate) mod varint;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;
+
+pub(crate) use attributes::Attributes;
+pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};
+pub(crate) use builder::{BatchBuilder, SealFields, seal_header};
+pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
+pub use compression::Codec;
+pub(crate) use compression::{compress, decompress};
+pub(crate) use control::{ControlType, EndTransactionMarker};
+pub use headers::{Headers, HeadersIter};
+pub(crate) use reader::Reader;
+pub(crate) use record::{Record, RecordFields, skip};
+
+/// Why bytes are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Invalid {
+    /// The bytes break this rule of the format.
+    Malformed(&'static str),
+    /// The records are compressed with a codec that is not compiled in; nothing is known to be wrong with them.
+    Codec(Codec),
+}

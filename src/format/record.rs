@@ -1,0 +1,270 @@
+//! One record inside a batch.
+//!
+//! ```text
+//! field             type       rules
+//! length            varint     bytes after this field
+//! attributes        i8         written as 0, not looked at
+//! timestamp_delta   varlong    timestamp minus the batch's base timestamp; may be negative
+//! offset_delta      varint     offset minus the batch's base offset; rises within a batch
+//! key               varint n, n bytes    −1 is null; 0 is present and empty
+//! value             varint n, n bytes    −1 is null: a tombstone; 0 is present and empty
+//! headers           varint count, then for each:
+//!                     key      varint n, n bytes of UTF-8; never null, may be empty, may repeat
+//!                     value    varint n, n bytes           −1 is null
+//! ```
+//! The smallest record has 7 bytes.
+
+use super::reader::Reader;
+use super::{Headers, Invalid, varint};
+use crate::record::Header;
+
+/// A record to encode.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordFields<'a> {
+    /// Milliseconds from the batch's base timestamp.
+    pub(crate) timestamp_delta: i64,
+    /// Offsets from the batch's base offset, not negative.
+    pub(crate) offset_delta: i32,
+    /// The key, if it has one.
+    pub(crate) key: Option<&'a [u8]>,
+    /// The value; none makes it a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
+    /// The headers, in the order given.
+    pub(crate) headers: &'a [Header<'a>],
+}
+
+impl RecordFields<'_> {
+    /// The size of the encoded record in bytes, its length prefix included. It is the caller's duty to keep it below 2 GiB.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        let body = self.body_len();
+        varint::signed_len(signed(body)) + body
+    }
+
+    /// Writes the record to the start of `out` and returns its size in bytes.
+    ///
+    /// # Panics
+    /// If `out` is shorter than [`encoded_len`](Self::encoded_len).
+    #[inline]
+    pub(crate) fn encode(&self, out: &mut [u8]) -> usize {
+        self.encode_body(self.body_len(), out)
+    }
+
+    /// Writes the record to the start of `out` and returns its size in bytes, or `None` if it does not fit. Cheaper than
+    /// asking for the size first.
+    #[inline]
+    pub(crate) fn try_encode(&self, out: &mut [u8]) -> Option<usize> {
+        let body = self.body_len();
+        (body + varint::signed_len(signed(body)) <= out.len()).then(|| self.encode_body(body, out))
+    }
+
+    #[inline]
+    fn encode_body(&self, body: usize, out: &mut [u8]) -> usize {
+        let mut at = put_varlong(out, 0, signed(body));
+        at = put(out, at, &[0]);
+        at = put_varlong(out, at, self.timestamp_delta);
+        at = put_varlong(out, at, i64::from(self.offset_delta));
+        at = put_nullable(out, at, self.key);
+        at = put_nullable(out, at, self.value);
+        at = put_varlong(out, at, signed(self.headers.len()));
+        for header in self.headers {
+            at = put_nullable(out, at, Some(header.key().as_bytes()));
+            at = put_nullable(out, at, header.value());
+        }
+        at
+    }
+
+    #[inline]
+    fn body_len(&self) -> usize {
+        let mut body = size_of::<i8>()
+            + varint::signed_len(self.timestamp_delta)
+            + varint::signed_len(i64::from(self.offset_delta))
+            + bytes_len(self.key)
+            + bytes_len(self.value)
+            + varint::signed_len(signed(self.headers.len()));
+        for header in self.headers {
+            body += bytes_len(Some(header.key().as_bytes())) + bytes_len(header.value());
+        }
+        body
+    }
+}
+
+/// A length as it is written.
+#[inline]
+#[allow(clippy::cast_possible_wrap, reason = "no slice is that long")]
+fn signed(length: usize) -> i64 {
+    length as i64
+}
+
+/// The size of nullable bytes behind their length.
+#[inline]
+fn bytes_len(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| varint::signed_len(signed(bytes.len())) + bytes.len())
+}
+
+/// Writes `bytes` at `at`, and returns where they end. The position goes through registers; in a cursor behind a reference it
+/// would go through memory, which makes encoding twice as slow.
+#[inline]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
+)]
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    out[at..end].copy_from_slice(bytes);
+    end
+}
+
+/// Writes an integer at `at`, and returns where it ends.
+#[inline]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
+)]
+fn put_varlong(out: &mut [u8], at: usize, value: i64) -> usize {
+    at + varint::encode_signed(value, &mut out[at..])
+}
+
+/// Writes nullable bytes behind their length at `at`, and returns where they end.
+#[inline]
+fn put_nullable(out: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
+    match bytes {
+        Some(bytes) => {
+            let at = put_varlong(out, at, signed(bytes.len()));
+            put(out, at, bytes)
+        }
+        None => put_varlong(out, at, -1),
+    }
+}
+
+/// A record as it lies in a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    /// Not used by the format so far; whatever the writer put there.
+    pub(crate) attributes: i8,
+    /// Milliseconds from the batch's base timestamp.
+    pub(crate) timestamp_delta: i64,
+    /// Offsets from the batch's base offset.
+    pub(crate) offset_delta: i32,
+    /// The key, if it has one.
+    pub(crate) key: Option<&'a [u8]>,
+    /// The value; none makes it a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
+    /// The headers, which have been checked.
+    pub(crate) headers: Headers<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record at the start of `bytes`, and returns it with its size in bytes.
+    ///
+    /// # Errors
+    /// If a length is negative where it must not be or runs past the record, if bytes are left over in the record, or if the
+    /// key of a header is not UTF-8.
+    #[inline]
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), Invalid> {
+        let (size, mut reader) = body(bytes)?;
+        let record = Record {
+            attributes: reader.i8()?,
+            timestamp_delta: reader.varlong()?,
+            offset_delta: reader.varint()?,
+            key: reader.varint_bytes()?,
+            value: reader.varint_bytes()?,
+            headers: Headers::check(reader)?,
+        };
+        Ok((record, size))
+    }
+}
+
+/// Steps over the record at the start of `bytes`: its offset delta and its size in bytes. Nothing behind the offset delta is
+/// looked at.
+#[inline]
+pub(crate) fn skip(bytes: &[u8]) -> Result<(i32, usize), Invalid> {
+    let (size, mut reader) = body(bytes)?;
+    reader.i8()?;
+    reader.varlong()?;
+    Ok((reader.varint()?, size))
+}
+
+/// The size of the record at the start of `bytes`, and its bytes behind the length.
+#[inline]
+fn body(bytes: &[u8]) -> Result<(usize, Reader<'_>), Invalid> {
+    let mut reader = Reader::new(bytes);
+    let length = usize::try_from(reader.varint()?)
+        .map_err(|_| Invalid::Malformed("a record has a negative length"))?;
+    let prefix = bytes.len() - reader.rest().len();
+    let body = reader
+        .take(length)
+        .map_err(|_| Invalid::Malformed("a record runs past the end of its batch"))?;
+    Ok((prefix + length, Reader::new(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(headers: &[Header<'_>]) -> Vec<u8> {
+        let fields =
+            RecordFields { timestamp_delta: 0, offset_delta: 0, key: None, value: None, headers };
+        let mut bytes = vec![0; fields.encoded_len()];
+        fields.encode(&mut bytes);
+        bytes
+    }
+
+    fn reason(bytes: &[u8]) -> &'static str {
+        match Record::decode(bytes) {
+            Err(Invalid::Malformed(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_smallest_record_has_seven_bytes() {
+        assert_eq!(encode(&[]), [0x0c, 0, 0, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn the_last_header_of_a_name_is_found() {
+        let bytes = encode(&[
+            Header::new("a", "1"),
+            Header::new("b", "2"),
+            Header::null("a"),
+            Header::new("", "4"),
+        ]);
+        let headers = Record::decode(&bytes).unwrap().0.headers;
+        assert_eq!(headers.get("a"), Some(Header::null("a")));
+        assert_eq!(headers.get("").unwrap().value(), Some(&b"4"[..]));
+        assert_eq!(headers.get("c"), None);
+        assert_eq!((headers.len(), headers.iter().len(), headers.is_empty()), (4, 4, false));
+    }
+
+    #[test]
+    fn any_negative_length_is_null() {
+        // As -1, but written as -2 and -3.
+        let (record, _) = Record::decode(&[0x0c, 0, 0, 0, 3, 5, 0]).unwrap();
+        assert_eq!((record.key, record.value), (None, None));
+    }
+
+    #[test]
+    fn attributes_are_not_looked_at() {
+        assert_eq!(Record::decode(&[0x0c, 0xff, 0, 0, 1, 1, 0]).unwrap().0.attributes, -1);
+    }
+
+    #[test]
+    fn a_record_that_contradicts_itself_is_refused() {
+        assert_eq!(reason(&[0x01, 0, 0, 0, 1, 1, 0]), "a record has a negative length");
+        assert_eq!(reason(&[0x0e, 0, 0, 0, 1, 1, 0]), "a record runs past the end of its batch");
+        assert_eq!(reason(&[0x0e, 0, 0, 0, 1, 1, 0, 0]), "bytes are left over in a record");
+        assert_eq!(reason(&[0x0c, 0, 0, 0, 1, 1, 1]), "a negative count of headers");
+        assert_eq!(reason(&[0x10, 0, 0, 0, 1, 1, 2, 1, 0]), "the key of a header is null");
+        assert_eq!(
+            reason(&[0x12, 0, 0, 0, 1, 1, 2, 2, 0xff, 1]),
+            "the key of a header is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn a_huge_count_of_headers_ends_with_the_bytes() {
+        let record = [0x16, 0, 0, 0, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0];
+        assert!(matches!(Record::decode(&record), Err(Invalid::Malformed(_))));
+    }
+}

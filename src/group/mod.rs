@@ -1,0 +1,205 @@
+//! Consumer groups: who is a member, and which offsets were committed.
+//!
+//! Committed offsets are records in the internal topic `__consumer_offsets`, with Kafka's schemas (`offset_records`). They are
+//! read once, when the first group is used, and then kept in memory; a commit is appended first and counts then. For now a
+//! group has one member.
+
+pub(crate) mod coordinator_partition;
+pub(crate) mod offset_records;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::partition::FetchLimits;
+use crate::partition::log::Log;
+use crate::record::{ConsumerRecord, ConsumerRecords, ProducerRecord};
+use crate::topic_partition::TopicPartition;
+use offset_records::{Key, OffsetCommit, encode_offset_key};
+
+/// The internal topic that holds the committed offsets.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// A position that a group has committed in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommittedOffset {
+    /// The offset of the next record to read.
+    pub(crate) offset: u64,
+    /// The leader epoch of the last record read, if known.
+    pub(crate) leader_epoch: Option<i32>,
+}
+
+impl CommittedOffset {
+    /// The offset of the next record to read.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The leader epoch of the last record that was read before committing, if it is known.
+    #[must_use]
+    pub fn leader_epoch(&self) -> Option<i32> {
+        self.leader_epoch
+    }
+}
+
+/// All groups of a broker.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    log: Arc<Log>,
+    groups: Mutex<HashMap<String, Group>>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    has_member: bool,
+    committed: HashMap<TopicPartition, CommittedOffset>,
+}
+
+impl Coordinator {
+    /// Reads every committed offset out of `log`, the partition of `__consumer_offsets`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if a record there cannot be read; [`Error::Io`].
+    pub(crate) fn load(log: Arc<Log>) -> Result<Coordinator> {
+        const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
+        let mut groups = HashMap::new();
+        let mut offset = log.log_start_offset();
+        while offset < log.visible_end() {
+            let fetched = log.fetch(offset, LIMITS)?;
+            offset = fetched.next_offset;
+            let mut records = ConsumerRecords::default();
+            records.push(fetched);
+            records.iter().for_each(|record| replay(&mut groups, &record));
+        }
+        Ok(Coordinator { log, groups: Mutex::new(groups) })
+    }
+
+    /// Joins `group` as its only member, until the membership is dropped.
+    ///
+    /// # Errors
+    /// [`Error::GroupInUse`] if it has one already.
+    pub(crate) fn join(self: &Arc<Coordinator>, group: &str) -> Result<Membership> {
+        let mut groups = self.groups.lock();
+        let state = groups.entry(group.to_owned()).or_default();
+        if state.has_member {
+            return Err(Error::GroupInUse { group: group.to_owned() });
+        }
+        state.has_member = true;
+        Ok(Membership { coordinator: Arc::clone(self), group: group.to_owned() })
+    }
+
+    /// What `group` has committed for `partition`.
+    pub(crate) fn committed(&self, group: &str, partition: &TopicPartition) -> Option<CommittedOffset> {
+        self.groups.lock().get(group)?.committed.get(partition).cloned()
+    }
+
+    /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
+    /// not begin where this one ended.
+    pub(crate) fn forget_topic(&self, topic: &str) -> Result<()> {
+        let forgotten: Vec<(String, TopicPartition)> = {
+            let groups = self.groups.lock();
+            let all = groups.iter().flat_map(|(group, state)| state.committed.keys().map(move |tp| (group, tp)));
+            all.filter(|(_, tp)| tp.topic() == topic).map(|(group, tp)| (group.clone(), tp.clone())).collect()
+        };
+        let mut keys = Vec::with_capacity(forgotten.len());
+        for (group, partition) in &forgotten {
+            keys.push(offset_key(group, partition)?);
+        }
+        let tombstones: Vec<_> = keys.iter().map(|key| ProducerRecord::to(OFFSETS_TOPIC).key(key)).collect();
+        for some in tombstones.chunks(COMMITS_PER_BATCH) {
+            self.log.append(some)?;
+        }
+        let mut groups = self.groups.lock();
+        groups.values_mut().for_each(|state| state.committed.retain(|tp, _| tp.topic() != topic));
+        Ok(())
+    }
+
+    /// Makes `offsets` the group's positions: all of them or none, whatever happens. No lock is held while appending, so the
+    /// caller is the only one that commits for this group.
+    fn commit(&self, group: &str, offsets: &[(TopicPartition, CommittedOffset)], now_ms: i64) -> Result<()> {
+        let mut encoded = Vec::with_capacity(offsets.len());
+        for (partition, committed) in offsets {
+            let commit = OffsetCommit {
+                offset: committed.offset,
+                leader_epoch: committed.leader_epoch,
+                metadata: "",
+                commit_timestamp: now_ms,
+                expire_timestamp: None,
+                topic_id: None,
+            };
+            let mut value = Vec::new();
+            commit.encode(&mut value)?;
+            encoded.push((offset_key(group, partition)?, value));
+        }
+        let records: Vec<_> =
+            encoded.iter().map(|(key, value)| ProducerRecord::to(OFFSETS_TOPIC).key(key).value(value)).collect();
+        for some in records.chunks(COMMITS_PER_BATCH) {
+            self.log.append(some)?;
+        }
+        if let Some(state) = self.groups.lock().get_mut(group) {
+            state.committed.extend(offsets.iter().cloned());
+        }
+        Ok(())
+    }
+}
+
+/// So many offsets are committed in one piece; with the longest names they stay below the largest batch.
+const COMMITS_PER_BATCH: usize = 1000;
+
+fn offset_key(group: &str, partition: &TopicPartition) -> Result<Vec<u8>> {
+    let mut key = Vec::new();
+    encode_offset_key(group, partition.topic(), partition.partition(), &mut key)?;
+    Ok(key)
+}
+
+/// Applies one record of the offsets topic. What is of another kind, or of a newer version, is passed over.
+fn replay(groups: &mut HashMap<String, Group>, record: &ConsumerRecord<'_>) {
+    let Some(Ok(Key::Offset { group, topic, partition })) = record.key().map(Key::decode) else { return };
+    let partition = TopicPartition::new(topic, partition);
+    match record.value().map(OffsetCommit::decode) {
+        None => {
+            if let Entry::Occupied(mut state) = groups.entry(group.to_owned()) {
+                state.get_mut().committed.remove(&partition);
+            }
+        }
+        Some(Ok(commit)) => {
+            let committed = CommittedOffset { offset: commit.offset, leader_epoch: commit.leader_epoch };
+            groups.entry(group.to_owned()).or_default().committed.insert(partition, committed);
+        }
+        Some(Err(_)) => {}
+    }
+}
+
+/// Membership in a group; left when dropped.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    coordinator: Arc<Coordinator>,
+    group: String,
+}
+
+impl Membership {
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    pub(crate) fn committed(&self, partition: &TopicPartition) -> Option<CommittedOffset> {
+        self.coordinator.committed(&self.group, partition)
+    }
+
+    /// Commits; `&mut` because one commit of a group is under way at a time.
+    pub(crate) fn commit(&mut self, offsets: &[(TopicPartition, CommittedOffset)], now_ms: i64) -> Result<()> {
+        self.coordinator.commit(&self.group, offsets, now_ms)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if let Some(state) = self.coordinator.groups.lock().get_mut(&self.group) {
+            state.has_member = false;
+        }
+    }
+}

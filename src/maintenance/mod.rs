@@ -1,0 +1,86 @@
+//! What a broker does between calls: interval syncs, moving durability into segments, sealing idle batches.
+//!
+//! One pass over all logs, run by the caller or by one thread. It takes no lock that a send or poll waits for, but the append
+//! lock for the moment of sealing an idle batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::error::Result;
+use crate::partition::durability::Durability;
+use crate::partition::environment::Environment;
+use crate::partition::log::Log;
+
+/// How often a pass runs without being called for.
+const PASS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The logs to maintain; replaced as a whole when topics come and go.
+pub(crate) type Logs = ArcSwap<Vec<Arc<Log>>>;
+
+/// Runs one pass. Every log gets its turn; the first error is returned, and what failed is tried again in the next pass,
+/// unless the log is poisoned.
+pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment) -> Result<()> {
+    let is_due = |log: &&Arc<Log>| {
+        matches!(log.durability(), Durability::Interval(_)) && log.durable_offset() < log.log_end_offset()
+    };
+    let due: Vec<_> = logs.iter().filter(is_due).cloned().collect();
+    if !due.is_empty() {
+        environment.relaxed.commit(&due);
+    }
+    let seal_idle = environment.take_short_slots();
+    let mut result = Ok(());
+    for log in logs {
+        let sealed = if seal_idle { log.seal_if_idle() } else { Ok(()) };
+        let maintained = sealed.and_then(|()| log.checkpoint_if_due());
+        result = result.and(maintained);
+    }
+    result
+}
+
+/// The time between passes that keeps every interval's promise.
+fn pass_interval(logs: &[Arc<Log>]) -> Duration {
+    let intervals = logs.iter().filter_map(|log| match log.durability() {
+        Durability::Interval(interval) => Some(interval),
+        _ => None,
+    });
+    intervals.fold(PASS_INTERVAL, Duration::min)
+}
+
+/// The thread that runs the passes.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    thread: JoinHandle<()>,
+    environment: Arc<Environment>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Starts the thread. It holds logs and environment, and nothing that would keep a broker from being dropped.
+    pub(crate) fn start(logs: Arc<Logs>, environment: Arc<Environment>) -> std::io::Result<Worker> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().name("ottla-maintenance".to_owned()).spawn({
+            let (environment, stop) = (Arc::clone(&environment), Arc::clone(&stop));
+            move || {
+                while !stop.load(Ordering::Acquire) {
+                    let logs = logs.load_full();
+                    // A failed pass is repeated; a failed sync has poisoned its log, which says so at the next send.
+                    let _ = run_pass(&logs, &environment);
+                    environment.bell.wait(pass_interval(&logs));
+                }
+            }
+        })?;
+        Ok(Worker { thread, environment, stop })
+    }
+
+    /// Ends the thread and waits for it.
+    pub(crate) fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.environment.bell.ring();
+        // A panic there was reported by the panic hook already, and has poisoned nothing that is used from here on.
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,284 @@
+//! The one writer of a log: encodes records into the open batch, and seals it into a segment when it is full.
+//!
+//! Lives under the log's append lock, which is held for a few dozen instructions per record and for one `pwrite` per batch,
+//! and never across a sync.
+
+use std::ops::Range;
+
+use super::durability::Durability;
+use super::log::{Appended, Log};
+use crate::error::{Error, Result};
+use crate::format::{
+    Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, RecordFields, SealFields, compress, crc32c, seal_header,
+};
+use crate::record::{ProducerRecord, Timestamp};
+use crate::tail::{BatchWriter, Identity, SlotClass};
+
+/// What only the holder of the append lock may touch.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    open: Option<Open>,
+    next_offset: u64,
+    leader_epoch: i32,
+    /// How large the next slot is to be.
+    class: SlotClass,
+    /// Room for a batch that does not come out of a slot as it is; kept small between uses.
+    builder: BatchBuilder,
+    compressed: Vec<u8>,
+    /// The log end when the maintenance last looked, to tell an idle log.
+    seen_end: u64,
+}
+
+/// The open batch, as far as its header will need it.
+#[derive(Debug)]
+struct Open {
+    writer: BatchWriter,
+    base_offset: u64,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    record_count: i32,
+    records_bytes_max: usize,
+}
+
+/// No log ever reaches this offset: it would not fit Kafka's signed integers.
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
+impl Appender {
+    pub(super) fn new(next_offset: u64, leader_epoch: i32) -> Appender {
+        Appender {
+            open: None,
+            next_offset,
+            leader_epoch,
+            class: SlotClass::Small,
+            builder: BatchBuilder::new(),
+            compressed: Vec::new(),
+            seen_end: next_offset,
+        }
+    }
+
+    /// Appends `records` in one piece and publishes them, so that they outlive the process when this returns.
+    pub(super) fn append(&mut self, log: &Log, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+        let timestamp = timestamp_of_now(log, records);
+        if self.open.as_ref().is_none_or(|open| !open.has_room(records, timestamp)) {
+            self.begin_batch(log, records, timestamp)?;
+        }
+        let base_offset = self.next_offset;
+        let count = records.len() as u64;
+        match &mut self.open {
+            Some(open) => open.push(records, timestamp, base_offset + count),
+            None => self.append_around_tail(log, records, timestamp)?,
+        }
+        self.next_offset += count;
+        log.set_log_end(self.next_offset);
+        Ok(Appended { base_offset, next_offset: self.next_offset, timestamp })
+    }
+
+    /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
+    #[cold]
+    fn begin_batch(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
+        let config = &log.spec.config;
+        let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
+        let bytes = encoded_bytes(records, 0, base_timestamp, timestamp);
+        let limit = config.max_message_bytes as usize;
+        if HEADER_BYTES + bytes > limit {
+            let (size, limit) = ((HEADER_BYTES + bytes) as u64, limit as u64);
+            return Err(Error::RecordTooLarge { partition: log.spec.partition.clone(), size, limit });
+        }
+        if self.next_offset + records.len() as u64 > OFFSET_MAX {
+            return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
+        }
+        let was_full = self.open.is_some();
+        self.seal(log)?;
+        if was_full {
+            self.class = SlotClass::Medium;
+        }
+        let Some(class) = self.class_for(log, bytes) else { return Ok(()) };
+        let identity = Identity {
+            topic_id: log.spec.topic_id,
+            partition: log.spec.partition.partition(),
+            leader_epoch: self.leader_epoch,
+            base_offset: self.next_offset,
+            base_timestamp,
+            producer_id: -1,
+            producer_epoch: -1,
+            attributes: 0,
+            base_sequence: -1,
+        };
+        let Some(writer) = log.environment.group(log.spec.durability).tail().take(class, identity) else {
+            log.environment.report_short_slots();
+            return Ok(());
+        };
+        log.batch_opened(writer.batch());
+        // A large slot is for one batch only, so that a reader need not walk a mebibyte to one record.
+        let slot_bytes = if class == SlotClass::Large { bytes } else { class.records_bytes_max() };
+        self.open = Some(Open {
+            writer,
+            base_offset: self.next_offset,
+            base_timestamp,
+            max_timestamp: i64::MIN,
+            record_count: 0,
+            records_bytes_max: slot_bytes.min(limit - HEADER_BYTES),
+        });
+        Ok(())
+    }
+
+    /// The class of slot for a batch that begins with `bytes` of records. Large batches go through the tail only where that
+    /// saves a sync of the growing segment.
+    fn class_for(&self, log: &Log, bytes: usize) -> Option<SlotClass> {
+        let class = SlotClass::that_fits(bytes)?.max(self.class);
+        (class != SlotClass::Large || log.spec.durability == Durability::Always).then_some(class)
+    }
+
+    /// Writes `records` straight into the segment, as a batch of their own.
+    #[cold]
+    fn append_around_tail(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
+        let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
+        self.builder.clear(self.next_offset, base_timestamp);
+        for record in records {
+            let timestamp = timestamp_of(record, timestamp);
+            let pushed = self.builder.push(timestamp, record.get_key(), record.get_value(), record.get_headers());
+            pushed.map_err(|_| self.too_large(log))?;
+        }
+        let mut fields = self.builder.fields();
+        fields.leader_epoch = self.leader_epoch;
+        fields.attributes = fields.attributes.with_codec(log.spec.config.compression);
+        let next_offset = self.next_offset + records.len() as u64;
+        let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, self.next_offset..next_offset))?;
+        log.append_to_segment(batch, &own_header(batch))?;
+        log.bypassed_tail(next_offset);
+        Ok(())
+    }
+
+    fn too_large(&self, log: &Log) -> Error {
+        let limit = u64::from(log.spec.config.max_message_bytes);
+        Error::RecordTooLarge { partition: log.spec.partition.clone(), size: self.builder.batch_bytes() as u64, limit }
+    }
+
+    /// Turns the open batch into a record batch of the active segment, with one write. The slot is free when no reader is in
+    /// it and no durable record depends on it.
+    ///
+    /// # Errors
+    /// After [`Error::DiskFull`] the batch is still open, and sealing it can be tried again.
+    pub(super) fn seal(&mut self, log: &Log) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let fields = open.seal_fields(self.leader_epoch, log.spec.config.compression);
+        let batch = match log.spec.config.compression {
+            Codec::None => {
+                let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
+                open.writer.sealed(&header)
+            }
+            codec => {
+                self.compressed.clear();
+                self.compressed.resize(HEADER_BYTES, 0);
+                compress(codec, open.writer.batch().records(), &mut self.compressed)
+                    .map_err(|_| codec_error(log, open.base_offset..self.next_offset))?;
+                let (space, records) = self.compressed.split_at_mut(HEADER_BYTES);
+                space.copy_from_slice(&seal_header(&fields, records.len(), crc32c(records)));
+                &self.compressed
+            }
+        };
+        log.append_to_segment(batch, &own_header(batch))?;
+        log.batch_sealed(open.writer.batch());
+        self.open = None;
+        Ok(())
+    }
+
+    /// Seals the open batch if nothing was appended since the last call.
+    pub(super) fn seal_if_idle(&mut self, log: &Log) -> Result<()> {
+        if self.seen_end == self.next_offset {
+            self.class = SlotClass::Small;
+            self.seal(log)?;
+            self.builder = BatchBuilder::new();
+            self.compressed = Vec::new();
+        }
+        self.seen_end = self.next_offset;
+        Ok(())
+    }
+}
+
+impl Open {
+    /// Whether `records` fit into this batch.
+    #[inline]
+    fn has_room(&self, records: &[ProducerRecord<'_>], timestamp: i64) -> bool {
+        let bytes = encoded_bytes(records, self.record_count, self.base_timestamp, timestamp);
+        self.writer.records_bytes() + bytes <= self.records_bytes_max
+    }
+
+    /// Encodes `records` behind the published ones and publishes them in one step. There is room.
+    #[inline]
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) {
+        let mut space = self.writer.unpublished();
+        let mut bytes = 0;
+        for record in records {
+            let timestamp = timestamp_of(record, timestamp);
+            let encoded = fields_of(record, self.record_count, self.base_timestamp, timestamp).encode(space);
+            space = space.split_at_mut(encoded).1;
+            bytes += encoded;
+            self.record_count += 1;
+            self.max_timestamp = self.max_timestamp.max(timestamp);
+        }
+        self.writer.publish(bytes, next_offset);
+    }
+
+    fn seal_fields(&self, leader_epoch: i32, codec: Codec) -> SealFields {
+        SealFields {
+            base_offset: self.base_offset,
+            leader_epoch,
+            attributes: Attributes::default().with_codec(codec),
+            last_offset_delta: self.record_count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: self.record_count,
+        }
+    }
+}
+
+/// One reading of the clock for all records that bring no timestamp of their own.
+#[inline]
+fn timestamp_of_now(log: &Log, records: &[ProducerRecord<'_>]) -> i64 {
+    match records {
+        [record] => record.get_timestamp().map_or_else(|| log.environment.disk.now_ms(), Timestamp::as_millis),
+        _ => log.environment.disk.now_ms(),
+    }
+}
+
+#[inline]
+fn timestamp_of(record: &ProducerRecord<'_>, now_ms: i64) -> i64 {
+    record.get_timestamp().map_or(now_ms, Timestamp::as_millis)
+}
+
+#[inline]
+fn fields_of<'r>(record: &'r ProducerRecord<'_>, offset_delta: i32, base_timestamp: i64, timestamp: i64) -> RecordFields<'r> {
+    RecordFields {
+        timestamp_delta: timestamp.wrapping_sub(base_timestamp),
+        offset_delta,
+        key: record.get_key(),
+        value: record.get_value(),
+        headers: record.get_headers(),
+    }
+}
+
+/// The bytes that `records` take, encoded one after the other from `offset_delta` on.
+#[inline]
+fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timestamp: i64, now_ms: i64) -> usize {
+    let deltas = offset_delta..;
+    records
+        .iter()
+        .zip(deltas)
+        .map(|(record, delta)| fields_of(record, delta, base_timestamp, timestamp_of(record, now_ms)).encoded_len())
+        .sum()
+}
+
+fn own_header(batch: &[u8]) -> BatchHeader {
+    BatchHeader::decode(batch).expect("a header that was just encoded")
+}
+
+/// Topics refuse a codec that is not compiled in, so this needs a data directory that was made by another build.
+fn codec_error(log: &Log, offsets: Range<u64>) -> Error {
+    let codec = log.spec.config.compression.name();
+    Error::CodecUnavailable { partition: log.spec.partition.clone(), offsets, codec }
+}
+

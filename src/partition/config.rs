@@ -1,0 +1,269 @@
+//! What a topic may set, and how that is written down.
+//!
+//! As text every setting has Kafka's property name, or one of ours that begins with `ottla.`. The catalog keeps a topic's
+//! settings as such pairs of text, so that a later version can add some; what is not there has its default.
+//!
+//! ```text
+//! byte  size  field           one setting; settings follow one another to the end of the bytes; integers big-endian
+//!    0     2  key_bytes
+//!    2     -  key             UTF-8
+//!    -     2  value_bytes
+//!    -     -  value           UTF-8
+//! ```
+//! Not checksummed here: the file that they are a part of is.
+
+use std::time::Duration;
+
+use crate::config_key::{check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown};
+use crate::error::Result;
+use crate::format::{Codec, Invalid, Reader};
+use crate::partition::durability::{DURABILITY, Durability};
+
+pub(crate) const PARTITIONS: &str = "num.partitions";
+const SEGMENT_BYTES: &str = "segment.bytes";
+const SEGMENT_MS: &str = "segment.ms";
+const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
+const SEGMENT_INDEX_BYTES: &str = "segment.index.bytes";
+const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+const COMPRESSION: &str = "compression.type";
+
+const KEYS: [&str; 8] = [
+    PARTITIONS,
+    SEGMENT_BYTES,
+    SEGMENT_MS,
+    INDEX_INTERVAL_BYTES,
+    SEGMENT_INDEX_BYTES,
+    MAX_MESSAGE_BYTES,
+    COMPRESSION,
+    DURABILITY,
+];
+
+/// The largest number of partitions that one topic may have.
+pub(crate) const PARTITIONS_MAX: u32 = 100_000;
+/// Sizes and positions in a segment are signed 32-bit numbers in Kafka's indexes.
+const SIZE_MAX: u32 = i32::MAX as u32;
+/// Small enough for tests to roll; Kafka's own minimum is 1 MiB.
+const SEGMENT_BYTES_MIN: u32 = 1024;
+/// Two entries of the time index, of which one is kept free for the last.
+const SEGMENT_INDEX_BYTES_MIN: u32 = 24;
+/// A batch of one record with neither key nor value.
+const MAX_MESSAGE_BYTES_MIN: u32 = 68;
+
+/// What a topic may set: sizes, limits, compression and durability. Settings not mentioned have their defaults.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ottla::TopicConfig;
+///
+/// let config = TopicConfig::new().partitions(8).segment_ms(Duration::from_secs(3600));
+/// let pasted = TopicConfig::new().set("num.partitions", "8")?.set("segment.ms", "3600000")?;
+/// assert_eq!(config, pasted);
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a configuration does nothing until a topic is created with it"]
+pub struct TopicConfig {
+    pub(crate) partitions: u32,
+    pub(crate) segment_bytes: u32,
+    pub(crate) segment_ms: Duration,
+    pub(crate) index_interval_bytes: u32,
+    pub(crate) segment_index_bytes: u32,
+    pub(crate) max_message_bytes: u32,
+    pub(crate) compression: Codec,
+    pub(crate) durability: Option<Durability>,
+}
+
+impl Default for TopicConfig {
+    fn default() -> TopicConfig {
+        TopicConfig {
+            partitions: 1,
+            segment_bytes: 1 << 30,
+            segment_ms: Duration::from_secs(7 * 24 * 3600),
+            index_interval_bytes: 4096,
+            segment_index_bytes: 10 << 20,
+            max_message_bytes: 1_048_588,
+            compression: Codec::None,
+            durability: None,
+        }
+    }
+}
+
+impl TopicConfig {
+    /// The defaults.
+    pub fn new() -> TopicConfig {
+        TopicConfig::default()
+    }
+
+    /// Number of partitions. Default: 1; from 1 to 100,000. Can be raised later, never lowered.
+    #[doc(alias = "num.partitions")]
+    pub fn partitions(mut self, count: u32) -> Self {
+        self.partitions = count;
+        self
+    }
+
+    /// Size in bytes at which the active segment is closed and a new one begun. Default: 1 GiB; from 1 KiB to 2 GiB − 1.
+    #[doc(alias = "segment.bytes")]
+    pub fn segment_bytes(mut self, bytes: u32) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Age at which the active segment is closed and a new one begun, in record time. Default: 7 days; whole milliseconds,
+    /// at least 1.
+    #[doc(alias = "segment.ms")]
+    pub fn segment_ms(mut self, age: Duration) -> Self {
+        self.segment_ms = age;
+        self
+    }
+
+    /// Bytes of log between two entries of the indexes. Default: 4096; from 0 (an entry per batch) to 2 GiB − 1.
+    #[doc(alias = "index.interval.bytes")]
+    pub fn index_interval_bytes(mut self, bytes: u32) -> Self {
+        self.index_interval_bytes = bytes;
+        self
+    }
+
+    /// Size in bytes that an index may reach; the segment is closed when one is full. Default: 10 MiB; from 24 to 2 GiB − 1.
+    #[doc(alias = "segment.index.bytes")]
+    pub fn segment_index_bytes(mut self, bytes: u32) -> Self {
+        self.segment_index_bytes = bytes;
+        self
+    }
+
+    /// Size in bytes that a batch may have, headers included; a larger record is refused. Default: 1,048,588; from 68 to
+    /// 2 GiB − 1. A topic that is to move to a Kafka cluster must stay within that cluster's limit, which is this default.
+    #[doc(alias = "max.message.bytes")]
+    pub fn max_message_bytes(mut self, bytes: u32) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+
+    /// How sealed batches are compressed. Default: not at all. All but `Snappy` need the crate feature of that name.
+    #[doc(alias = "compression.type")]
+    pub fn compression(mut self, codec: Codec) -> Self {
+        self.compression = codec;
+        self
+    }
+
+    /// What a send to this topic survives when it returns. Default: what the broker was opened with.
+    #[doc(alias = "ottla.durability")]
+    #[doc(alias = "flush.messages")]
+    #[doc(alias = "flush.ms")]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+
+    /// Sets what Kafka's property `key` stands for, for configuration that comes as text.
+    ///
+    /// # Errors
+    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) for a property that is not among the setters' aliases;
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if `value` is not of its form. Bounds are checked when the topic
+    /// is created.
+    pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
+        match key {
+            PARTITIONS => self.partitions = parse_number(PARTITIONS, value)?,
+            SEGMENT_BYTES => self.segment_bytes = parse_number(SEGMENT_BYTES, value)?,
+            SEGMENT_MS => self.segment_ms = parse_duration_ms(SEGMENT_MS, value)?,
+            INDEX_INTERVAL_BYTES => {
+                self.index_interval_bytes = parse_number(INDEX_INTERVAL_BYTES, value)?;
+            }
+            SEGMENT_INDEX_BYTES => {
+                self.segment_index_bytes = parse_number(SEGMENT_INDEX_BYTES, value)?;
+            }
+            MAX_MESSAGE_BYTES => self.max_message_bytes = parse_number(MAX_MESSAGE_BYTES, value)?,
+            COMPRESSION => self.compression = parse_codec(value)?,
+            DURABILITY => self.durability = Some(Durability::parse(value)?),
+            _ => return Err(unknown(key, &KEYS)),
+        }
+        Ok(self)
+    }
+
+    /// Every setting as text, by the names that [`set`](TopicConfig::set) takes; durability only if it is set.
+    #[must_use]
+    pub fn properties(&self) -> Vec<(&'static str, String)> {
+        let mut properties = vec![
+            (PARTITIONS, self.partitions.to_string()),
+            (SEGMENT_BYTES, self.segment_bytes.to_string()),
+            (SEGMENT_MS, self.segment_ms.as_millis().to_string()),
+            (INDEX_INTERVAL_BYTES, self.index_interval_bytes.to_string()),
+            (SEGMENT_INDEX_BYTES, self.segment_index_bytes.to_string()),
+            (MAX_MESSAGE_BYTES, self.max_message_bytes.to_string()),
+            (COMPRESSION, self.compression.name().to_owned()),
+        ];
+        properties.extend(self.durability.map(|durability| (DURABILITY, durability.to_string())));
+        properties
+    }
+
+    fn check_bounds(&self) -> Result<()> {
+        check_range(PARTITIONS, self.partitions, 1..=PARTITIONS_MAX)?;
+        check_range(SEGMENT_BYTES, self.segment_bytes, SEGMENT_BYTES_MIN..=SIZE_MAX)?;
+        check_duration_ms(SEGMENT_MS, self.segment_ms)?;
+        check_range(INDEX_INTERVAL_BYTES, self.index_interval_bytes, 0..=SIZE_MAX)?;
+        check_range(SEGMENT_INDEX_BYTES, self.segment_index_bytes, SEGMENT_INDEX_BYTES_MIN..=SIZE_MAX)?;
+        check_range(MAX_MESSAGE_BYTES, self.max_message_bytes, MAX_MESSAGE_BYTES_MIN..=SIZE_MAX)?;
+        self.durability.map_or(Ok(()), Durability::validate)
+    }
+
+    /// Checks the bounds of every setting, and that the codec is compiled in.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the first setting that does not hold.
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.check_bounds()?;
+        if !self.compression.is_available() {
+            let name = self.compression.name();
+            return Err(invalid(COMPRESSION, name, format!("needs the crate feature {name}")));
+        }
+        Ok(())
+    }
+
+    /// Appends the settings to `out`, in the form at the head of this file.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        for (key, value) in self.properties() {
+            for text in [key, &value] {
+                let bytes = u16::try_from(text.len()).expect("a setting is a few dozen bytes of text");
+                out.extend_from_slice(&bytes.to_be_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
+    /// Reads what [`encode`](TopicConfig::encode) wrote, perhaps in an older version. The bytes may be anything.
+    ///
+    /// # Errors
+    /// What does not hold. A setting that is not known is one of these: a version that adds one also raises the version of
+    /// the file, and what an older one cannot obey it must not ignore.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<TopicConfig, Invalid> {
+        let mut reader = Reader::new(bytes);
+        let mut config = TopicConfig::new();
+        while !reader.is_empty() {
+            let key = text(&mut reader)?;
+            let value = text(&mut reader)?;
+            let set = config.set(key, value);
+            config =
+                set.map_err(|_| Invalid::Malformed("a topic's setting has an unknown name or a malformed value"))?;
+        }
+        // Not `validate`: a topic that compresses with a codec that is not compiled in here is no damage.
+        config.check_bounds().map_err(|_| Invalid::Malformed("a topic's setting is out of bounds"))?;
+        Ok(config)
+    }
+}
+
+/// Kafka calls the absence of compression `none` for producers and `uncompressed` for topics.
+fn parse_codec(value: &str) -> Result<Codec> {
+    let name = if value.trim() == "uncompressed" { "none" } else { value.trim() };
+    let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+    let found = codecs.into_iter().find(|codec| codec.name() == name);
+    found.ok_or_else(|| invalid(COMPRESSION, value, "expected none, uncompressed, gzip, snappy, lz4 or zstd"))
+}
+
+fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Invalid> {
+    let length = u16::from_be_bytes(reader.array()?);
+    let text = reader.take(length.into())?;
+    std::str::from_utf8(text).map_err(|_| Invalid::Malformed("a topic's settings are not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use super::*;
+use crate::error::Error;
+
+/// Every setting differs from its default.
+fn unusual() -> TopicConfig {
+    TopicConfig::new()
+        .partitions(7)
+        .segment_bytes(2048)
+        .segment_ms(Duration::from_millis(1500))
+        .index_interval_bytes(0)
+        .segment_index_bytes(4096)
+        .max_message_bytes(1000)
+        .compression(Codec::Snappy)
+        .durability(Durability::Interval(Duration::from_millis(20)))
+}
+
+fn encoded(config: &TopicConfig) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    config.encode(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_defaults_are_kafkas_and_valid() {
+    TopicConfig::new().validate().unwrap();
+    let text: Vec<_> =
+        TopicConfig::new().properties().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let expected = "num.partitions=1 segment.bytes=1073741824 segment.ms=604800000 index.interval.bytes=4096 \
+                    segment.index.bytes=10485760 max.message.bytes=1048588 compression.type=none";
+    assert_eq!(text.join(" "), expected);
+}
+
+#[test]
+fn properties_set_the_same_configuration() {
+    let mut config = TopicConfig::new();
+    for (key, value) in unusual().properties() {
+        config = config.set(key, &value).unwrap();
+    }
+    assert_eq!(config, unusual());
+    assert_eq!(config.properties().len(), KEYS.len());
+}
+
+#[test]
+fn bytes_go_there_and_back() {
+    for config in [TopicConfig::new(), unusual()] {
+        assert_eq!(TopicConfig::decode(&encoded(&config)), Ok(config));
+    }
+    assert_eq!(TopicConfig::decode(&[]), Ok(TopicConfig::new()));
+}
+
+#[test]
+fn cut_bytes_are_refused_or_end_at_a_setting() {
+    let bytes = encoded(&unusual());
+    let whole = (0..bytes.len()).filter(|cut| TopicConfig::decode(&bytes[..*cut]).is_ok()).count();
+    assert_eq!(whole, KEYS.len());
+}
+
+#[test]
+fn hostile_bytes_are_refused() {
+    for bytes in [&b"\xff"[..], b"\xff\xff", b"\x00\x01\xff\x00\x00", b"\x00\x01a\x00\x01b", b"\x00\x00\x00\x00"] {
+        assert!(TopicConfig::decode(bytes).is_err(), "{bytes:?}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_name() {
+    let Err(Error::UnknownConfig { key, nearest }) = TopicConfig::new().set("segment.byte", "1") else {
+        panic!("expected UnknownConfig")
+    };
+    assert_eq!((key.as_str(), nearest), ("segment.byte", Some(SEGMENT_BYTES)));
+    assert!(matches!(
+        TopicConfig::new().set("min.insync.replicas", "1"),
+        Err(Error::UnknownConfig { nearest: None, .. })
+    ));
+}
+
+#[test]
+fn a_malformed_value_is_refused_at_once() {
+    for (key, value) in [
+        (PARTITIONS, "-1"),
+        (SEGMENT_BYTES, "1GB"),
+        (SEGMENT_MS, ""),
+        (COMPRESSION, "brotli"),
+        (COMPRESSION, "producer"),
+        (DURABILITY, "maybe"),
+    ] {
+        let refused = TopicConfig::new().set(key, value);
+        assert!(matches!(refused, Err(Error::InvalidConfig { key: named, .. }) if named == key), "{key}={value}");
+    }
+    assert_eq!(TopicConfig::new().set(COMPRESSION, "uncompressed").unwrap(), TopicConfig::new());
+}
+
+#[test]
+fn bounds_are_checked_and_the_key_is_named() {
+    for (config, key) in [
+        (TopicConfig::new().partitions(0), PARTITIONS),
+        (TopicConfig::new().partitions(PARTITIONS_MAX + 1), PARTITIONS),
+        (TopicConfig::new().segment_bytes(1023), SEGMENT_BYTES),
+        (TopicConfig::new().segment_bytes(1 << 31), SEGMENT_BYTES),
+        (TopicConfig::new().segment_ms(Duration::ZERO), SEGMENT_MS),
+        (TopicConfig::new().index_interval_bytes(1 << 31), INDEX_INTERVAL_BYTES),
+        (TopicConfig::new().segment_index_bytes(23), SEGMENT_INDEX_BYTES),
+        (TopicConfig::new().max_message_bytes(67), MAX_MESSAGE_BYTES),
+        (TopicConfig::new().durability(Durability::Interval(Duration::ZERO)), DURABILITY),
+    ] {
+        assert!(matches!(config.validate(), Err(Error::InvalidConfig { key: named, .. }) if named == key), "{key}");
+        assert!(TopicConfig::decode(&encoded(&config)).is_err(), "{key}");
+    }
+    unusual().validate().unwrap();
+}
+
+#[test]
+fn a_codec_that_is_not_compiled_in_is_refused() {
+    let config = TopicConfig::new().compression(Codec::Zstd);
+    assert_eq!(config.validate().is_ok(), cfg!(feature = "zstd"));
+}

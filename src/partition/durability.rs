@@ -1,0 +1,87 @@
+//! What a send survives when it returns: the one choice between speed and safety, in a file of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config_key;
+use crate::error::Result;
+
+/// The setting's name, as text.
+pub(crate) const DURABILITY: &str = "ottla.durability";
+
+/// What a send survives when it returns, besides the end of the process, which it always survives.
+///
+/// As text: `always`, `interval:<ms>`, `os`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A power cut: a send returns when its record is synced, together with those of all other senders that wait. A record
+    /// is visible to consumers from then on. The default.
+    #[doc(alias = "flush.messages")]
+    #[default]
+    Always,
+    /// A power cut takes at most the records of the last so many milliseconds (a whole number, at least 1): a thread syncs
+    /// behind the senders.
+    #[doc(alias = "flush.ms")]
+    Interval(Duration),
+    /// A power cut takes what neither `flush` nor the operating system has synced yet.
+    Os,
+}
+
+impl Durability {
+    /// Reads the text form. `interval` takes milliseconds.
+    pub(crate) fn parse(text: &str) -> Result<Durability> {
+        match text.trim().split_once(':') {
+            None if text.trim() == "always" => Ok(Durability::Always),
+            None if text.trim() == "os" => Ok(Durability::Os),
+            Some(("interval", ms)) => config_key::parse_duration_ms(DURABILITY, ms).map(Durability::Interval),
+            _ => Err(config_key::invalid(DURABILITY, text, "expected always, os or interval:<ms>")),
+        }
+    }
+
+    /// Refuses an interval that is not a whole number of milliseconds, at least one.
+    pub(crate) fn validate(self) -> Result<()> {
+        match self {
+            Durability::Interval(interval) => config_key::check_duration_ms(DURABILITY, interval),
+            Durability::Always | Durability::Os => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Durability::Always => f.write_str("always"),
+            Durability::Interval(interval) => write!(f, "interval:{}", interval.as_millis()),
+            Durability::Os => f.write_str("os"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_goes_there_and_back() {
+        let interval = Durability::Interval(Duration::from_millis(250));
+        for (durability, text) in [(Durability::Always, "always"), (interval, "interval:250"), (Durability::Os, "os")] {
+            assert_eq!(durability.to_string(), text);
+            assert_eq!(Durability::parse(text).unwrap(), durability);
+        }
+    }
+
+    #[test]
+    fn other_text_is_refused() {
+        for text in ["", "never", "interval", "interval:", "interval:-1", "interval:1s", "always:1", "os:"] {
+            assert!(Durability::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_at_least_a_millisecond() {
+        assert!(Durability::Interval(Duration::ZERO).validate().is_err());
+        assert!(Durability::Interval(Duration::from_micros(1)).validate().is_err());
+        Durability::Interval(Duration::from_millis(1)).validate().unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! What all logs of a broker share: the disk, its open files, the tails, and a bell for the maintenance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::durability::Durability;
+use super::group_commit::GroupCommit;
+use crate::disk::Disk;
+use crate::disk::open_files::OpenFiles;
+
+/// Shared by all logs of a broker.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) files: Arc<OpenFiles>,
+    /// The tail of `Always` topics, apart so that their syncs write nobody else's bytes.
+    pub(crate) always: GroupCommit,
+    /// The tail of all other topics.
+    pub(crate) relaxed: GroupCommit,
+    pub(crate) bell: Bell,
+    /// A log found no free slot: idle ones are to be sealed.
+    slots_are_short: AtomicBool,
+}
+
+impl Environment {
+    pub(crate) fn new(files: Arc<OpenFiles>, disk: Arc<dyn Disk>, always: GroupCommit, relaxed: GroupCommit) -> Environment {
+        Environment { disk, files, always, relaxed, bell: Bell::default(), slots_are_short: AtomicBool::new(false) }
+    }
+
+    /// The group that makes topics of this durability durable.
+    pub(super) fn group(&self, durability: Durability) -> &GroupCommit {
+        if durability == Durability::Always { &self.always } else { &self.relaxed }
+    }
+
+    pub(super) fn report_short_slots(&self) {
+        self.slots_are_short.store(true, Ordering::Relaxed);
+        self.bell.ring();
+    }
+
+    /// Whether a slot was missing since the last call.
+    pub(crate) fn take_short_slots(&self) -> bool {
+        self.slots_are_short.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Calls the maintenance before its time. Ringing it costs one atomic store while it has been rung already.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    lock: Mutex<()>,
+    condvar: Condvar,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            let _not_between_check_and_wait = self.lock.lock();
+            self.condvar.notify_all();
+        }
+    }
+
+    /// Sleeps until rung or for `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let mut lock = self.lock.lock();
+        if !self.rung.swap(false, Ordering::AcqRel) {
+            self.condvar.wait_for(&mut lock, timeout);
+            self.rung.store(false, Ordering::Release);
+        }
+    }
+}

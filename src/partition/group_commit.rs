@@ -1,0 +1,108 @@
+//! Group commit: who syncs, who waits.
+//!
+//! Whoever needs durability and finds no sync running becomes the leader. It takes every log that was handed in until then,
+//! syncs once for all of them, and everyone covered returns. Whoever comes while a sync runs waits for it to end, and one of
+//! those leads the next, which is the first that surely covers what they wrote.
+//!
+//! One group commit stands for one tail file. After a failed sync of that file nothing is known about any batch in it, so the
+//! group refuses for ever: a failed sync is never retried.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::log::Log;
+use crate::tail::Tail;
+
+/// The group commit of one tail file.
+#[derive(Debug)]
+pub(crate) struct GroupCommit {
+    tail: Tail,
+    state: Mutex<State>,
+    finished: Condvar,
+    failure: OnceLock<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Logs that the next round covers.
+    pending: Vec<Arc<Log>>,
+    running: bool,
+    rounds_started: u64,
+    rounds_finished: u64,
+}
+
+impl GroupCommit {
+    pub(crate) fn new(tail: Tail) -> GroupCommit {
+        GroupCommit { tail, state: Mutex::default(), finished: Condvar::new(), failure: OnceLock::new() }
+    }
+
+    /// The tail file whose syncs are shared here.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Why the tail can no longer be relied on, if a sync of it failed.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Returns once a sync that began after this call has ended, for everything that `logs` had published before. Whether it
+    /// succeeded, each log knows: its durable offset has risen, or it is poisoned.
+    pub(crate) fn commit(&self, logs: &[Arc<Log>]) {
+        let mut state = self.state.lock();
+        state.pending.extend(logs.iter().filter(|log| log.enlist()).cloned());
+        let round = state.rounds_started + 1;
+        while state.rounds_finished < round {
+            if state.running {
+                self.finished.wait(&mut state);
+                continue;
+            }
+            state.running = true;
+            state.rounds_started += 1;
+            let covered = std::mem::take(&mut state.pending);
+            covered.iter().for_each(|log| log.delist());
+            drop(state);
+            let finish = Finish { group: self };
+            self.run(&covered);
+            drop(finish);
+            state = self.state.lock();
+        }
+    }
+
+    /// One round, by its leader, with no lock held.
+    fn run(&self, logs: &[Arc<Log>]) {
+        let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit())).collect();
+        if prepared.iter().any(|(_, prepared)| prepared.needs_tail) && let Err(reason) = self.sync_tail() {
+            logs.iter().for_each(|log| log.poison(reason));
+            return;
+        }
+        for (log, prepared) in prepared {
+            log.finish_commit(&prepared);
+        }
+    }
+
+    fn sync_tail(&self) -> Result<(), &str> {
+        if self.failure.get().is_none() {
+            match self.tail.sync() {
+                Ok(()) => return Ok(()),
+                Err(error) => _ = self.failure.set(error.to_string()),
+            }
+        }
+        Err(self.failure().unwrap_or_default())
+    }
+}
+
+/// Ends a round even if its leader panics, so that nobody waits for ever.
+struct Finish<'g> {
+    group: &'g GroupCommit,
+}
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let mut state = self.group.state.lock();
+        state.running = false;
+        state.rounds_finished = state.rounds_started;
+        self.group.finished.notify_all();
+    }
+}

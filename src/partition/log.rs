@@ -1,0 +1,393 @@
+//! One partition's log: its segments, its open batch, and the offsets that bound what may be read.
+//!
+//! ```text
+//! log_start_offset <= durable <= log_end_offset            what readers see ends at `visible_end`:
+//!        |               |             |                   `durable` with Durability::Always, else `log_end_offset`
+//!   [ segment ][ segment ][ open batch )
+//! ```
+//! Locks, in the order in which they may be taken: `checkpoint` (held across syncs; never needed to send or poll), `appender`
+//! (never held across a sync or in user code), `sync` (a leaf, held for a few instructions). Readers take none of them: they
+//! load the offsets and then the view, and whatever the offsets admit is in a view loaded later.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::appender::Appender;
+use super::checkpoint::Checkpoint;
+use super::config::TopicConfig;
+use super::durability::Durability;
+use super::environment::Environment;
+use super::leader_epoch::LeaderEpochs;
+use super::reader::{FetchLimits, Source, TailRecords};
+use super::recovery::Recovered;
+use super::waiters::{Waiter, Waiters};
+use crate::error::{Corruption, Error, Result};
+use crate::format::BatchHeader;
+use crate::record::{Fetched, ProducerRecord};
+use crate::segment::{Segment, SegmentConfig};
+use crate::tail::OpenBatch;
+use crate::topic_partition::TopicPartition;
+
+/// Where a log is and how it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSpec {
+    pub(crate) partition: TopicPartition,
+    pub(crate) topic_id: u128,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: TopicConfig,
+    pub(crate) durability: Durability,
+}
+
+/// The log of one partition, open for writing.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(super) spec: LogSpec,
+    pub(super) environment: Arc<Environment>,
+    pub(super) checkpoint: Mutex<Checkpoint>,
+    pub(super) appender: Mutex<Appender>,
+    sync: Mutex<SyncState>,
+    view: ArcSwap<LogView>,
+    log_start_offset: AtomicU64,
+    log_end_offset: AtomicU64,
+    durable_offset: AtomicU64,
+    /// Everything below is synced in segments.
+    segments_durable: AtomicU64,
+    /// The directory has entries that are not synced.
+    directory_dirty: AtomicBool,
+    poison: OnceLock<String>,
+    closed: AtomicBool,
+    enlisted: AtomicBool,
+    pub(super) waiters: Waiters,
+    /// Ranges of offsets that opening found missing or damaged.
+    pub(super) damage: Vec<Corruption>,
+    pub(super) epochs: LeaderEpochs,
+}
+
+/// What readers see of a log's structure. Replaced as a whole.
+#[derive(Debug)]
+pub(crate) struct LogView {
+    /// In ascending order; the last one is active.
+    pub(super) segments: Arc<[Arc<Segment>]>,
+    /// The batch that is being appended to, if there is one.
+    pub(super) open: Option<Arc<OpenBatch>>,
+}
+
+#[derive(Debug, Default)]
+struct SyncState {
+    /// The open batch, and sealed ones whose slot must stay until the segment holds them durably.
+    slots: Vec<Arc<OpenBatch>>,
+    /// Durability below this offset needs the segments to be synced, since no slot covers what they hold.
+    segments_debt: u64,
+}
+
+/// What a commit round is about to make durable for one log.
+#[derive(Debug)]
+pub(super) struct PreparedCommit {
+    end: u64,
+    /// Commit entries were written that the tail's sync must carry.
+    pub(super) needs_tail: bool,
+    /// Keeps the slots from being reused before the round ends.
+    _slots: Vec<Arc<OpenBatch>>,
+}
+
+impl Log {
+    pub(super) fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered) -> Log {
+        let end = recovered.next_offset;
+        Log {
+            checkpoint: Mutex::new(recovered.checkpoint),
+            appender: Mutex::new(Appender::new(end, recovered.epochs.latest())),
+            sync: Mutex::default(),
+            view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
+            log_start_offset: AtomicU64::new(recovered.log_start_offset),
+            log_end_offset: AtomicU64::new(end),
+            durable_offset: AtomicU64::new(end),
+            segments_durable: AtomicU64::new(end),
+            directory_dirty: AtomicBool::new(false),
+            poison: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            enlisted: AtomicBool::new(false),
+            waiters: Waiters::default(),
+            damage: recovered.damage,
+            epochs: recovered.epochs,
+            spec,
+            environment,
+        }
+    }
+
+    /// Appends `records` in one piece: all of them or none. Returns the first one's offset and timestamp once they are as
+    /// durable as the topic demands.
+    ///
+    /// # Errors
+    /// [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: refused,
+    /// or, from a failed sync, it is not known whether the records will be there after reopening.
+    pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+        let appended = {
+            let mut appender = self.appender.lock();
+            self.check_writable()?;
+            appender.append(self, records)?
+        };
+        if self.spec.durability == Durability::Always {
+            self.wait_durable(appended.next_offset)?;
+        } else {
+            self.waiters.wake();
+        }
+        Ok(appended)
+    }
+
+    /// Returns once everything below `offset` is durable, joining the group commit.
+    pub(crate) fn wait_durable(self: &Arc<Log>, offset: u64) -> Result<()> {
+        while self.durable_offset() < offset {
+            self.check_unharmed()?;
+            self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log_start_offset(&self) -> u64 {
+        self.log_start_offset.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn log_end_offset(&self) -> u64 {
+        self.log_end_offset.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn durable_offset(&self) -> u64 {
+        self.durable_offset.load(Ordering::Acquire)
+    }
+
+    /// One above the last offset that readers may see: with `Always`, nothing that a power cut could take away again.
+    pub(crate) fn visible_end(&self) -> u64 {
+        if self.spec.durability == Durability::Always { self.durable_offset() } else { self.log_end_offset() }
+    }
+
+    fn view(&self) -> arc_swap::Guard<Arc<LogView>> {
+        self.view.load()
+    }
+
+    /// Reads records from offset `from` (included) on; see [`Source::fetch`].
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        self.read(|source| source.fetch(from, limits))
+    }
+
+    /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+        self.read(|source| source.offset_for_time(timestamp_ms))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
+        self.check_open()?;
+        // In this order: whatever the offsets admit is in a view loaded later.
+        let bounds = self.log_start_offset()..self.visible_end();
+        let view = self.view();
+        let open = view.open.as_ref().map(|open| TailRecords { identity: open.identity(), records: open.records() });
+        read(&Source {
+            partition: &self.spec.partition,
+            segments: &view.segments,
+            tail: open.as_slice(),
+            damage: &self.damage,
+            bounds,
+            max_message_bytes: self.spec.config.max_message_bytes,
+        })
+    }
+
+    /// Has `waiter` woken whenever a record becomes visible here.
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>) {
+        self.waiters.register(waiter);
+        // Whoever appends after this has seen the waiter.
+        drop(self.appender.lock());
+    }
+
+    pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
+        self.waiters.unregister(waiter);
+    }
+
+    /// Refuses every later append and read: the topic was deleted or the broker closed.
+    pub(crate) fn close(&self) {
+        let _no_append_is_under_way = self.appender.lock();
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: self.spec.partition.to_string() });
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        self.check_unharmed()
+    }
+
+    /// Fails if an earlier write or sync failed.
+    pub(super) fn check_unharmed(&self) -> Result<()> {
+        let tail_failure = self.environment.group(self.spec.durability).failure();
+        match self.poison.get().map(String::as_str).or(tail_failure) {
+            None => Ok(()),
+            Some(reason) => {
+                Err(Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() })
+            }
+        }
+    }
+
+    /// Refuses writes from now on, for the first reason given.
+    pub(super) fn poison(&self, reason: &str) {
+        // The first reason stays.
+        let _ = self.poison.set(reason.to_owned());
+    }
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: u64,
+    pub(crate) next_offset: u64,
+    /// The timestamp given to records that brought none.
+    pub(crate) timestamp: i64,
+}
+
+/// For the appender, under the append lock.
+impl Log {
+    /// Publishes a new log end.
+    pub(super) fn set_log_end(&self, next_offset: u64) {
+        self.log_end_offset.store(next_offset, Ordering::Release);
+    }
+
+    /// Lets readers and the group commit know of a batch in a slot, before anything is published in it.
+    pub(super) fn batch_opened(&self, batch: &Arc<OpenBatch>) {
+        self.sync.lock().slots.push(Arc::clone(batch));
+        let segments = Arc::clone(&self.view().segments);
+        self.view.store(Arc::new(LogView { segments, open: Some(Arc::clone(batch)) }));
+    }
+
+    /// The batch is in the segment now.
+    pub(super) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
+        let segments = Arc::clone(&self.view().segments);
+        self.view.store(Arc::new(LogView { segments, open: None }));
+        let slots_kept = {
+            let mut sync = self.sync.lock();
+            if self.spec.durability != Durability::Always && !batch.is_committed() {
+                sync.slots.retain(|other| !Arc::ptr_eq(other, batch));
+                sync.segments_debt = batch.next_offset();
+            }
+            sync.slots.len()
+        };
+        if slots_kept >= SLOTS_KEPT_MAX {
+            self.environment.bell.ring();
+        }
+    }
+
+    /// Appends a whole batch to the active segment, beginning a new one if it must, with one write.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] and passing errors leave everything as it was; any other poisons the log.
+    pub(super) fn append_to_segment(&self, batch: &[u8], header: &BatchHeader) -> Result<()> {
+        let active = match self.view().segments.last() {
+            Some(active)
+                if !active.must_roll_before(batch.len() as u64, header.last_offset(), header.max_timestamp) =>
+            {
+                Arc::clone(active)
+            }
+            _ => self.roll(header.base_offset)?,
+        };
+        active.append(batch, header).map_err(|failure| {
+            if failure.torn || !failure.error.is_retriable() {
+                self.poison(&failure.error.to_string());
+            }
+            failure.error
+        })
+    }
+
+    /// Records that went into the segment without a slot are durable only with it.
+    pub(super) fn bypassed_tail(&self, next_offset: u64) {
+        self.sync.lock().segments_debt = next_offset;
+    }
+
+    fn roll(&self, base_offset: u64) -> Result<Arc<Segment>> {
+        let LogSpec { partition, dir, config, .. } = &self.spec;
+        let segment =
+            Segment::create(&self.environment.files, dir, partition, base_offset, SegmentConfig::from(config))?;
+        self.directory_dirty.store(true, Ordering::Release);
+        let segment = Arc::new(segment);
+        let view = self.view();
+        let segments = view.segments.iter().chain([&segment]).cloned().collect();
+        self.view.store(Arc::new(LogView { segments, open: view.open.clone() }));
+        self.environment.bell.ring();
+        Ok(segment)
+    }
+}
+
+/// So many sealed batches wait for the segment's sync before the maintenance is called to do it.
+const SLOTS_KEPT_MAX: usize = 4;
+
+/// For the group commit and the checkpoint, without the append lock.
+impl Log {
+    /// Whether the log was not yet waiting for a commit round.
+    pub(super) fn enlist(&self) -> bool {
+        !self.enlisted.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn delist(&self) {
+        self.enlisted.store(false, Ordering::Relaxed);
+    }
+
+    /// Writes commit entries for everything published.
+    pub(super) fn prepare_commit(&self) -> PreparedCommit {
+        let end = self.log_end_offset();
+        let slots = self.sync.lock().slots.clone();
+        let needs_tail = slots.iter().fold(false, |any, batch| batch.commit() | any);
+        PreparedCommit { end, needs_tail, _slots: slots }
+    }
+
+    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise.
+    pub(super) fn finish_commit(&self, prepared: &PreparedCommit) {
+        // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
+        let debt = self.sync.lock().segments_debt;
+        if debt > self.segments_durable.load(Ordering::Acquire) {
+            let _one_sync_at_a_time = self.checkpoint.lock();
+            if self.sync_segments().is_err() {
+                return;
+            }
+        }
+        if self.check_unharmed().is_ok() && self.durable_offset.fetch_max(prepared.end, Ordering::AcqRel) < prepared.end {
+            self.waiters.wake();
+        }
+    }
+
+    /// Syncs everything in segments and frees the slots that are no longer needed; returns the offset below which that holds.
+    /// The caller holds the checkpoint lock, so that no two syncs share one file's error.
+    pub(super) fn sync_segments(&self) -> Result<u64> {
+        self.check_unharmed()?;
+        let segments = Arc::clone(&self.view().segments);
+        let end = segments.last().map_or(self.log_start_offset(), |active| active.next_offset());
+        self.sync_files(&segments).inspect_err(|error| self.poison(&error.to_string()))?;
+        self.segments_durable.fetch_max(end, Ordering::AcqRel);
+        self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= end);
+        Ok(end)
+    }
+
+    fn sync_files(&self, segments: &[Arc<Segment>]) -> Result<()> {
+        let unsynced = segments.iter().rev().take_while(|segment| segment.synced_bytes() < segment.log_bytes());
+        unsynced.map(|segment| segment.sync()).collect::<Result<()>>()?;
+        if self.directory_dirty.swap(false, Ordering::AcqRel) {
+            let dir = &self.spec.dir;
+            self.environment.disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes of segments are not synced yet.
+    pub(super) fn unsynced_bytes(&self) -> u64 {
+        let view = self.view();
+        view.segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
+    }
+
+    /// How many slots this log holds.
+    pub(super) fn slots(&self) -> usize {
+        self.sync.lock().slots.len()
+    }
+}

@@ -1,0 +1,271 @@
+//! One log made of segments: appending, reading, group commit, recovery.
+//!
+//! [`Partition`] is the handle that users hold; `log` is what it points at, `appender` its one writer, `reader` its readers,
+//! `group_commit` who syncs, `checkpoint` what moves durability from the tail into segments, `recovery` what opening does.
+
+mod appender;
+mod checkpoint;
+pub(crate) mod config;
+pub(crate) mod durability;
+pub(crate) mod environment;
+mod follower;
+pub(crate) mod group_commit;
+mod leader_epoch;
+pub(crate) mod log;
+mod manifest;
+pub(crate) mod partition_metadata;
+mod quarantine;
+mod reader;
+pub(crate) mod recovery;
+mod recovery_point;
+mod waiters;
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) use follower::Follower;
+pub(crate) use reader::FetchLimits;
+pub(crate) use waiters::Waiter;
+
+use crate::error::{Error, Result};
+use crate::record::{ConsumerRecords, Fetched, OwnedRecord, ProducerRecord, Timestamp};
+use crate::topic_partition::TopicPartition;
+use log::Log;
+
+/// One partition of a topic: the log itself, without groups. A cheap handle; clones name the same log, and each keeps the
+/// broker open.
+///
+/// # Examples
+/// ```
+/// use ottla::ProducerRecord;
+/// # let broker = ottla::Broker::temporary()?;
+/// let partition = broker.topic("orders")?.partition(0)?;
+/// let offset = partition.append(&ProducerRecord::to("orders").key("customer-1").value("2 coffees"))?;
+/// assert_eq!((offset, partition.log_end_offset()), (0, 1));
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Partition {
+    source: PartitionSource,
+    /// The broker, as something that only has to stay.
+    broker: Arc<dyn Any + Send + Sync>,
+}
+
+/// Who keeps the log.
+#[derive(Debug, Clone)]
+pub(crate) enum PartitionSource {
+    /// This process writes it.
+    Log(Arc<Log>),
+    /// Another process may be writing it.
+    Follower(Arc<Follower>),
+}
+
+impl Partition {
+    pub(crate) fn new(source: PartitionSource, broker: Arc<dyn Any + Send + Sync>) -> Partition {
+        Partition { source, broker }
+    }
+
+    /// The topic and number of this partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        match &self.source {
+            PartitionSource::Log(log) => &log.spec.partition,
+            PartitionSource::Follower(follower) => follower.partition(),
+        }
+    }
+
+    /// Appends one record and returns its offset. The record's own topic and partition are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended.
+    /// [`Error::Poisoned`]: an earlier write or sync failed and nothing was appended, or the sync of this very record failed
+    /// and it is not known whether it will be there after reopening.
+    pub fn append(&self, record: &ProducerRecord<'_>) -> Result<u64> {
+        Ok(self.writable()?.append(std::slice::from_ref(record))?.base_offset)
+    }
+
+    /// Appends `records` in one piece, all of them or none whatever happens, and returns their offsets.
+    ///
+    /// # Errors
+    /// As [`append`](Partition::append); the size that counts is that of all records together.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// let records = ["a", "b"].map(|value| ProducerRecord::to("orders").value(value));
+    /// assert_eq!(partition.append_batch(&records)?, 0..2);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn append_batch(&self, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
+        let log = self.writable()?;
+        if records.is_empty() {
+            let end = log.log_end_offset();
+            return Ok(end..end);
+        }
+        let appended = log.append(records)?;
+        Ok(appended.base_offset..appended.next_offset)
+    }
+
+    /// Returns the records from offset `from` (included) on: at least one if there is one, then as many as fit in `max_bytes`
+    /// bytes. At the end of the log the result is empty.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`] below the log start or above the log end; [`Error::Corrupt`] if what is there is damaged (to
+    /// go on, read from the end of its offsets); [`Error::CodecUnavailable`].
+    pub fn read(&self, from: u64, max_bytes: usize) -> Result<ConsumerRecords> {
+        let mut records = ConsumerRecords::default();
+        records.push(self.fetch(from, FetchLimits { bytes_max: max_bytes, records_max: usize::MAX })?);
+        Ok(records)
+    }
+
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        match &self.source {
+            PartitionSource::Log(log) => log.fetch(from, limits),
+            PartitionSource::Follower(follower) => follower.fetch(from, limits),
+        }
+    }
+
+    /// Iterates over copies of the records from offset `from` (included) to the end of the log as it is when it gets there.
+    /// An error is returned once and ends the iteration.
+    pub fn iter_from(&self, from: u64) -> impl Iterator<Item = Result<OwnedRecord>> + use<> {
+        RecordIter { partition: self.clone(), next_offset: Some(from), buffered: Vec::new().into_iter() }
+    }
+
+    /// The first offset that can be read.
+    #[must_use]
+    pub fn log_start_offset(&self) -> u64 {
+        match &self.source {
+            PartitionSource::Log(log) => log.log_start_offset(),
+            PartitionSource::Follower(follower) => follower.bounds().start,
+        }
+    }
+
+    /// One above the last offset that was appended.
+    #[must_use]
+    pub fn log_end_offset(&self) -> u64 {
+        match &self.source {
+            PartitionSource::Log(log) => log.log_end_offset(),
+            PartitionSource::Follower(follower) => follower.bounds().end,
+        }
+    }
+
+    /// One above the last offset that readers may see: below the log end while appended records wait for their sync
+    /// (`Durability::Always`).
+    #[must_use]
+    pub fn last_stable_offset(&self) -> u64 {
+        match &self.source {
+            PartitionSource::Log(log) => log.visible_end(),
+            PartitionSource::Follower(follower) => follower.bounds().end,
+        }
+    }
+
+    /// The offset below which everything survives a power cut.
+    #[must_use]
+    pub fn durable_offset(&self) -> u64 {
+        match &self.source {
+            PartitionSource::Log(log) => log.durable_offset(),
+            PartitionSource::Follower(follower) => follower.bounds().start,
+        }
+    }
+
+    /// Returns once everything below `offset` survives a power cut, whatever the topic's durability.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`] if nothing was appended there yet, [`Error::Poisoned`] if a sync failed.
+    pub fn wait_durable(&self, offset: u64) -> Result<()> {
+        let log = self.writable()?;
+        let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.log_end_offset());
+        if offset > log_end_offset {
+            let partition = log.spec.partition.clone();
+            return Err(Error::OffsetOutOfRange { partition, requested: offset, log_start_offset, log_end_offset });
+        }
+        log.wait_durable(offset)
+    }
+
+    /// The first offset whose record has timestamp `t` or a later one; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ProducerRecord, Timestamp};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// for ms in [1000, 2000] {
+    ///     partition.append(&ProducerRecord::to("orders").timestamp(Timestamp::from_millis(ms)))?;
+    /// }
+    /// assert_eq!(partition.offset_for_time(Timestamp::from_millis(1500))?, Some(1));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn offset_for_time(&self, t: Timestamp) -> Result<Option<u64>> {
+        match &self.source {
+            PartitionSource::Log(log) => log.offset_for_time(t.as_millis()),
+            PartitionSource::Follower(follower) => follower.offset_for_time(t.as_millis()),
+        }
+    }
+
+    /// The log for writing.
+    pub(crate) fn writable(&self) -> Result<&Arc<Log>> {
+        match &self.source {
+            PartitionSource::Log(log) => Ok(log),
+            PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "write" }),
+        }
+    }
+
+    pub(crate) fn source(&self) -> &PartitionSource {
+        &self.source
+    }
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition")
+            .field("topic_partition", self.topic_partition())
+            .field("log_start_offset", &self.log_start_offset())
+            .field("log_end_offset", &self.log_end_offset())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Copies records piece by piece.
+struct RecordIter {
+    partition: Partition,
+    /// `None` after an error.
+    next_offset: Option<u64>,
+    buffered: std::vec::IntoIter<OwnedRecord>,
+}
+
+/// So much is copied at a time.
+const ITER_BYTES: usize = 64 << 10;
+
+impl Iterator for RecordIter {
+    type Item = Result<OwnedRecord>;
+
+    fn next(&mut self) -> Option<Result<OwnedRecord>> {
+        loop {
+            if let Some(record) = self.buffered.next() {
+                return Some(Ok(record));
+            }
+            let from = self.next_offset?;
+            match self.partition.read(from, ITER_BYTES) {
+                Err(error) => {
+                    self.next_offset = None;
+                    return Some(Err(error));
+                }
+                Ok(records) => {
+                    let next = records.next_offset(self.partition.topic_partition())?;
+                    if next == from {
+                        return None;
+                    }
+                    self.next_offset = Some(next);
+                    self.buffered = records.iter().map(|record| record.detach()).collect::<Vec<_>>().into_iter();
+                }
+            }
+        }
+    }
+}

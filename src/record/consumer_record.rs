@@ -1,0 +1,182 @@
+//! One record as a consumer sees it: a view into the batch that holds it, and an owned copy.
+
+use std::str;
+
+use super::header::Header;
+use super::timestamp::Timestamp;
+use crate::error::{Error, Result};
+use crate::format::Headers;
+use crate::topic_partition::TopicPartition;
+
+/// A record in a [`ConsumerRecords`](super::ConsumerRecords): a small `Copy` view, nothing of the record itself is copied.
+///
+/// A key or value that is `None` is Kafka's null, which is not the same as an empty one; a null value is a tombstone.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// let topic = broker.topic("orders")?;
+/// topic.produce("customer-1", "2 coffees")?;
+/// let records = topic.partition(0)?.read(0, 1024)?;
+/// let record = records.iter().next().unwrap();
+/// assert_eq!((record.offset(), record.key(), record.value_str()?), (0, Some(&b"customer-1"[..]), "2 coffees"));
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ConsumerRecord<'r> {
+    pub(super) partition: &'r TopicPartition,
+    pub(super) offset: u64,
+    pub(super) timestamp: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) key: Option<&'r [u8]>,
+    pub(super) value: Option<&'r [u8]>,
+    pub(super) headers: Headers<'r>,
+}
+
+impl<'r> ConsumerRecord<'r> {
+    /// The name of the topic that the record was read from.
+    #[must_use]
+    pub fn topic(&self) -> &'r str {
+        self.partition.topic()
+    }
+
+    /// The number of the partition that the record was read from.
+    #[must_use]
+    pub fn partition(&self) -> u32 {
+        self.partition.partition()
+    }
+
+    /// Topic and partition in one.
+    #[must_use]
+    pub fn topic_partition(&self) -> &'r TopicPartition {
+        self.partition
+    }
+
+    /// The record's place in its partition; no other record ever has it.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// When the record was made, or whatever its sender said.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp)
+    }
+
+    /// How often the log had lost an un-synced end to a power cut when this record was appended.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    /// The key, or `None` if it is null.
+    #[must_use]
+    pub fn key(&self) -> Option<&'r [u8]> {
+        self.key
+    }
+
+    /// The value, or `None` if it is null: a tombstone.
+    #[must_use]
+    pub fn value(&self) -> Option<&'r [u8]> {
+        self.value
+    }
+
+    /// The key as text; a null key is `""`.
+    ///
+    /// # Errors
+    /// [`Error::NotText`] if it is not UTF-8.
+    pub fn key_str(&self) -> Result<&'r str> {
+        self.text(self.key)
+    }
+
+    /// The value as text; a null value is `""`.
+    ///
+    /// # Errors
+    /// [`Error::NotText`] if it is not UTF-8.
+    pub fn value_str(&self) -> Result<&'r str> {
+        self.text(self.value)
+    }
+
+    fn text(&self, bytes: Option<&'r [u8]>) -> Result<&'r str> {
+        str::from_utf8(bytes.unwrap_or_default())
+            .map_err(|_| Error::NotText { partition: self.partition.clone(), offset: self.offset })
+    }
+
+    /// The headers in the order in which they were added; names may repeat.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'r> {
+        self.headers
+    }
+
+    /// Copies the record, so that it no longer borrows from the batch.
+    #[must_use]
+    pub fn detach(&self) -> OwnedRecord {
+        OwnedRecord {
+            partition: self.partition.clone(),
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.map(Vec::from),
+            value: self.value.map(Vec::from),
+            headers: self.headers.iter().map(|h| (h.key().to_owned(), h.value().map(Vec::from))).collect(),
+        }
+    }
+}
+
+/// A record that owns its bytes.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// let topic = broker.topic("orders")?;
+/// topic.produce("k", "v")?;
+/// let owned = topic.partition(0)?.iter_from(0).next().unwrap()?;
+/// assert_eq!(owned.value(), Some(&b"v"[..]));
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedRecord {
+    partition: TopicPartition,
+    offset: u64,
+    timestamp: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl OwnedRecord {
+    /// The topic and partition that the record was read from.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The record's place in its partition.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// When the record was made, or whatever its sender said.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp)
+    }
+
+    /// The key, or `None` if it is null.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    /// The value, or `None` if it is null: a tombstone.
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+
+    /// The headers in the order in which they were added.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'_>> {
+        self.headers.iter().map(|(key, value)| Header::new(key, value.as_deref()))
+    }
+}

@@ -1,0 +1,58 @@
+//! What a send returns: where the record is now.
+
+use std::fmt;
+
+use crate::record::Timestamp;
+use crate::topic_partition::TopicPartition;
+
+/// Where a sent record is: its log, its offset there, and the timestamp it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordMetadata {
+    topic_partition: TopicPartition,
+    offset: u64,
+    timestamp: Timestamp,
+}
+
+impl RecordMetadata {
+    /// Describes the record at `offset` of `topic_partition`.
+    pub(crate) fn new(topic_partition: TopicPartition, offset: u64, timestamp: Timestamp) -> RecordMetadata {
+        RecordMetadata { topic_partition, offset, timestamp }
+    }
+
+    /// The log that has the record.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.topic_partition.topic()
+    }
+
+    /// The partition's number within its topic, from 0.
+    #[must_use]
+    pub fn partition(&self) -> u32 {
+        self.topic_partition.partition()
+    }
+
+    /// The record's offset in its partition.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The record's timestamp: the producer's, or the time of the append if it set none.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+}
+
+/// As Kafka shows it: `<topic>-<partition>@<offset>`.
+impl fmt::Display for RecordMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.topic_partition, self.offset)
+    }
+}

@@ -1,0 +1,137 @@
+//! A record's time: milliseconds since 1970 UTC, as Kafka counts.
+//!
+//! There is no `now()` here: the time comes through the disk seam, so that tests can set the clock.
+
+use std::fmt;
+use std::time::Duration;
+#[allow(clippy::disallowed_types, reason = "converted here, never asked for the time")]
+use std::time::SystemTime;
+
+const DAY_MS: i64 = 86_400_000;
+/// From 0000-03-01 to 1970-01-01.
+const DAYS_FROM_YEAR_0_TO_1970: i64 = 719_468;
+/// The calendar repeats after 400 years of this many days.
+const DAYS_OF_400_YEARS: i64 = 146_097;
+
+/// A moment in milliseconds since 1970-01-01 00:00 UTC, leap seconds not counted; negative before.
+///
+/// Shown as RFC 3339 in UTC with milliseconds.
+///
+/// # Examples
+/// ```
+/// use ottla::Timestamp;
+/// let t = Timestamp::from_millis(1_700_000_000_042);
+/// assert_eq!(t.as_millis(), 1_700_000_000_042);
+/// assert_eq!(t.to_string(), "2023-11-14T22:13:20.042Z");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after 1970-01-01 00:00 UTC.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Timestamp {
+        Timestamp(millis)
+    }
+
+    /// Milliseconds since 1970-01-01 00:00 UTC.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+}
+
+/// Rounds down to a whole millisecond. What lies beyond the range of 64 bits becomes its end.
+#[allow(clippy::disallowed_types, reason = "converted here, never asked for the time")]
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        Timestamp(match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => {
+                let up = before.duration() + Duration::from_nanos(999_999);
+                i64::try_from(up.as_millis()).map_or(i64::MIN, |millis| -millis)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil_from_days(self.0.div_euclid(DAY_MS));
+        let ms_of_day = self.0.rem_euclid(DAY_MS);
+        let (seconds, ms) = (ms_of_day / 1000, ms_of_day % 1000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        // RFC 3339 ends at the year 9999; what lies outside has a sign, as in ISO 8601.
+        if (0..=9999).contains(&year) {
+            write!(f, "{year:04}")?;
+        } else {
+            write!(f, "{year:+05}")?;
+        }
+        write!(f, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+/// Year, month and day of the Gregorian calendar, from days since 1970-01-01.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    // Years are counted from March, so that the leap day is a year's last day and months follow one rule.
+    let days = days + DAYS_FROM_YEAR_0_TO_1970;
+    let (era, day_of_era) = (days.div_euclid(DAYS_OF_400_YEARS), days.rem_euclid(DAYS_OF_400_YEARS));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "the conversion is what is tested")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_shown_as_rfc_3339() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_799_999, "2000-02-29T23:59:59.999Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "+10000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_001, "-0001-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_shown_too() {
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "+292278994-08-17T07:12:55.807Z");
+        assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "-292275055-05-16T16:47:04.192Z");
+    }
+
+    #[test]
+    fn every_day_of_800_years_follows_the_one_before() {
+        let mut before = civil_from_days(-146_097);
+        for days in -146_096..146_097 {
+            let (year, month, day) = civil_from_days(days);
+            let next_day = (year, month) == (before.0, before.1) && day == before.2 + 1;
+            let next_month = (year, month, day) == (before.0, before.1 + 1, 1) && before.2 >= 28;
+            let next_year = (year, month, day) == (before.0 + 1, 1, 1) && (before.1, before.2) == (12, 31);
+            assert!(next_day || next_month || next_year, "{before:?} then {:?}", (year, month, day));
+            before = (year, month, day);
+        }
+    }
+
+    #[test]
+    fn system_time_is_rounded_down() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(Timestamp::from(epoch + Duration::from_micros(1999)).as_millis(), 1);
+        assert_eq!(Timestamp::from(epoch - Duration::from_micros(1)).as_millis(), -1);
+        assert_eq!(Timestamp::from(epoch - Duration::from_millis(5)).as_millis(), -5);
+    }
+}

@@ -1,0 +1,103 @@
+//! What is done to a segment's files as a whole: cut, rewritten, read through, moved, removed.
+
+use std::io::{self, ErrorKind};
+
+use super::file_name::{self, FileKind, FileName, Stage};
+use super::{Loaded, Segment};
+use crate::error::{Error, Result};
+
+/// Read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+impl Segment {
+    /// Cuts off what recovery found behind the end of the log. Only before anything was read or appended.
+    ///
+    /// # Errors
+    /// The disk's, or if the file was mapped already.
+    pub(crate) fn cut_tail(&self) -> Result<()> {
+        self.on_log("cut", |loaded| loaded.log.truncate_to(loaded.log.len()))
+    }
+
+    /// Writes what the log file has from `file_position` on once more, the same bytes: after a failed sync the system may show
+    /// what the medium lacks. A [`sync`](Segment::sync) is to follow. Only before anything was read or appended.
+    ///
+    /// # Errors
+    /// The disk's, or if the file was mapped already.
+    pub(crate) fn rewrite_from(&self, file_position: u64) -> Result<()> {
+        self.on_log("rewrite", |loaded| {
+            let end = loaded.log.len();
+            loaded.log.rewrite(file_position.min(end)..end)
+        })
+    }
+
+    /// The CRC-32 of the whole log file, read with plain reads.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn log_crc32(&self) -> Result<u32> {
+        self.on_log("read", |loaded| {
+            let (mut crc, mut position) = (crc32fast::Hasher::new(), 0);
+            let mut buffer = vec![0; CHUNK_BYTES];
+            loop {
+                let read = loaded.log.read_at(&mut buffer, position)?;
+                if read == 0 {
+                    return Ok(crc.finalize());
+                }
+                crc.update(buffer.get(..read).unwrap_or_default());
+                position += read as u64;
+            }
+        })
+    }
+
+    /// Removes the segment's files, the log first. Who reads from it still can, as long as it was read from before. The
+    /// directory is not synced. Doing it again is no error.
+    ///
+    /// # Errors
+    /// The disk's; some files may be gone then.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let mut removed = self.removed.lock();
+        let disk = &**self.dir.files.disk();
+        if let Some(loaded) = self.loaded.get() {
+            match loaded.log.remove() {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &self.path(), error));
+                }
+                _ => {}
+            }
+        }
+        file_name::remove_files(disk, &self.dir.path, self.base_offset, Stage::Live)?;
+        *removed = true;
+        Ok(())
+    }
+
+    /// Moves the segment's live files to another stage of their life, the log first. Who reads from it still can, as long as
+    /// it was read from before. The directory is not synced.
+    ///
+    /// # Errors
+    /// The disk's; some files may be moved then, and doing it again moves the rest.
+    pub(crate) fn move_to(&self, stage: Stage) -> Result<()> {
+        let mut removed = self.removed.lock();
+        let disk = &**self.dir.files.disk();
+        if let Some(loaded) = self.loaded.get()
+            && !*removed
+        {
+            let to = FileName::live(self.base_offset, FileKind::Log)
+                .in_stage(stage)
+                .path(&self.dir.path);
+            loaded
+                .log
+                .rename_to(&to)
+                .map_err(|source| Error::io("rename", &self.path(), source))?;
+        }
+        *removed = true;
+        file_name::move_files(disk, &self.dir.path, self.base_offset, Stage::Live, stage)
+    }
+
+    fn on_log<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Loaded) -> io::Result<T>,
+    ) -> Result<T> {
+        work(self.loaded()?).map_err(|source| Error::io(action, &self.path(), source))
+    }
+}

@@ -1,0 +1,83 @@
+//! The index files: written whole when a segment is sealed or closed, believed only with the right checksum.
+
+use std::path::Path;
+
+use super::indexes::IndexCrcs;
+use super::offset_index::OffsetIndex;
+use super::time_index::TimeIndex;
+use super::{FileKind, FileName, Segment};
+use crate::disk::{Disk, Open};
+use crate::error::{Error, Result};
+
+impl Segment {
+    /// Writes the index files as Kafka has them at roll and close, with the final entry of the time index. They are not
+    /// synced: what a power cut leaves of them does not have the checksum that is returned.
+    ///
+    /// # Errors
+    /// The disk's. Harmless: whoever opens the segment next rebuilds them.
+    pub(crate) fn write_indexes(&self) -> Result<IndexCrcs> {
+        let loaded = self.loaded()?;
+        // Forgotten first: a write that fails midway leaves files that no checksum is known for.
+        *self.index_crcs.lock() = None;
+        let max = loaded.indexes.times().max;
+        let offset_index = loaded.indexes.offset.encode();
+        let time_index = loaded.indexes.time.encode(max);
+        self.write_index(FileKind::OffsetIndex, &offset_index)?;
+        self.write_index(FileKind::TimeIndex, &time_index)?;
+        let crcs = IndexCrcs {
+            offset_index: crc32fast::hash(&offset_index),
+            time_index: crc32fast::hash(&time_index),
+        };
+        *self.index_crcs.lock() = Some(crcs);
+        Ok(crcs)
+    }
+
+    fn write_index(&self, kind: FileKind, bytes: &[u8]) -> Result<()> {
+        let path = FileName::live(self.base_offset(), kind).path(&self.dir.path);
+        let write = || {
+            let file = self.dir.files.open(&path, Open::CreateOrWrite)?;
+            file.write_at(bytes, 0)?;
+            file.set_size(bytes.len() as u64)
+        };
+        write().map_err(|source| Error::io("write", &path, source))
+    }
+}
+
+/// What the log file is for which index files are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Covered {
+    pub(super) base_offset: u64,
+    pub(super) next_offset: u64,
+    pub(super) log_bytes: u64,
+}
+
+/// Reads the index files of a segment; `None` if they are not those that belong to it. An error of reading is no more than
+/// that either.
+pub(super) fn load(
+    disk: &dyn Disk,
+    dir: &Path,
+    covered: Covered,
+    crcs: IndexCrcs,
+) -> Option<(OffsetIndex, TimeIndex)> {
+    let offsets = covered.next_offset.checked_sub(covered.base_offset)?;
+    // No two entries can be closer than two batches are.
+    let entries_max = covered.log_bytes / crate::format::HEADER_BYTES as u64 + 1;
+    let read = |kind, entry_bytes: usize, crc| {
+        let file =
+            disk.open(&FileName::live(covered.base_offset, kind).path(dir), Open::Read).ok()?;
+        let bytes = file
+            .size()
+            .ok()
+            .filter(|&bytes| bytes <= entries_max.saturating_mul(entry_bytes as u64))?;
+        let mut buffer = vec![0; usize::try_from(bytes).ok()?];
+        let is_whole = file.read_at(&mut buffer, 0).ok()? == buffer.len();
+        (is_whole && crc32fast::hash(&buffer) == crc).then_some(buffer)
+    };
+    let offset_index =
+        read(FileKind::OffsetIndex, super::offset_index::ENTRY_BYTES, crcs.offset_index)?;
+    let time_index = read(FileKind::TimeIndex, super::time_index::ENTRY_BYTES, crcs.time_index)?;
+    Some((
+        OffsetIndex::decode(&offset_index, offsets, covered.log_bytes)?,
+        TimeIndex::decode(&time_index, offsets)?,
+    ))
+}

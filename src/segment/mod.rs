@@ -1,0 +1,265 @@
+//! One base offset: a log file of whole batches, and the indexes that find them.
+//!
+//! ```text
+//! append ──→ log file (one write per batch) ──→ indexes in memory ──→ next_offset      written and published in this order
+//! locate ──→ offset index ──→ a walk over some headers ──→ file position
+//! batch_at ─→ a batch, as a piece of the map
+//! ```
+//! One thread appends at a time (the partition's append lock sees to that); readers take no lock and never wait.
+//!
+//! Only the log file is evidence. Index files are caches: they are believed if their checksum is the one that was noted when
+//! they were written, and else rebuilt from the log. After a crash the log file may end in anything; [`Segment::recover`]
+//! finds where it is whole.
+//!
+//! What an earlier process wrote is verified before it is first returned, one region of the index at a time. Where that fails,
+//! `damage.rs` reads around it: nothing is cut or skipped, the damaged offsets are an error and all others are readable.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use crate::disk::append_file::{AppendError, AppendFile};
+use crate::disk::open_files::OpenFiles;
+use crate::error::{Error, Result};
+use crate::format::BatchHeader;
+use crate::topic_partition::TopicPartition;
+
+mod damage;
+mod entries;
+pub(crate) mod file_name;
+mod files;
+mod index_files;
+mod indexes;
+mod offset_index;
+mod open;
+mod read;
+mod recover;
+
+mod scan;
+mod time_index;
+
+pub(crate) use file_name::{FileKind, FileName, Stage};
+pub(crate) use indexes::IndexCrcs;
+pub(crate) use read::{Batch, DECOMPRESSED_BYTES_MAX};
+pub(crate) use recover::{Bad, Scan, ScanStart};
+pub(crate) use scan::{Damage, Located};
+
+use indexes::{Indexes, Verified};
+
+/// The partition directory that segments lie in.
+#[derive(Debug)]
+pub(crate) struct SegmentDir {
+    /// The disk, and what is open on it.
+    pub(crate) files: Arc<OpenFiles>,
+    /// The directory.
+    pub(crate) path: PathBuf,
+    /// Whose segments they are, for messages.
+    pub(crate) partition: TopicPartition,
+    /// Whether files are opened for reading only.
+    pub(crate) is_read_only: bool,
+}
+
+/// When a segment is full, and how densely it is indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentConfig {
+    /// Size in bytes that the log file is not to exceed; at most `i32::MAX`, which is Kafka's limit.
+    pub(crate) segment_bytes: u32,
+    /// Bytes between two batches with an index entry.
+    pub(crate) index_interval_bytes: u32,
+    /// Size in bytes at which an index file is full.
+    pub(crate) index_bytes_max: u32,
+    /// Milliseconds that a batch may be younger than the segment's first.
+    pub(crate) segment_ms: i64,
+}
+
+/// What a segment that grows no more is known to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealedSegment {
+    /// Its first offset, and name.
+    pub(crate) base_offset: u64,
+    /// The offset after its last.
+    pub(crate) next_offset: u64,
+    /// The size of its log file.
+    pub(crate) log_bytes: u64,
+    /// The largest timestamp in it.
+    pub(crate) max_timestamp: Option<i64>,
+    /// Whether offsets are missing between its batches, as compaction leaves it.
+    pub(crate) has_gaps: bool,
+    /// What makes its index files believable; without it they are rebuilt.
+    pub(crate) index_crcs: Option<IndexCrcs>,
+}
+
+/// An append that failed. Nothing of it is visible.
+#[derive(Debug)]
+pub(crate) struct AppendFailure {
+    /// What the disk said.
+    pub(crate) error: Error,
+    /// Whether bytes may be left behind that could not be cut, or an earlier sync failed: nothing more may be appended.
+    pub(crate) torn: bool,
+}
+
+/// A log file and its indexes.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    dir: Arc<SegmentDir>,
+    base_offset: u64,
+    config: SegmentConfig,
+    /// Log file and indexes; of a sealed segment from its first read on.
+    loaded: OnceLock<Loaded>,
+    /// Held while they are loaded or the files removed; says whether they were.
+    removed: Mutex<bool>,
+    /// The size of the log file of a segment that was sealed when it was opened.
+    sealed_bytes: Option<u64>,
+    /// What lies from this byte on was written by this process, and needs no verification.
+    known_good_from: u64,
+    next_offset: AtomicU64,
+    /// −1 for none.
+    max_timestamp: AtomicI64,
+    has_gaps: AtomicBool,
+    synced_bytes: AtomicU64,
+    /// Whether the log file's name survives a power cut.
+    is_name_synced: AtomicBool,
+    index_crcs: Mutex<Option<IndexCrcs>>,
+}
+
+/// What reading takes.
+#[derive(Debug)]
+struct Loaded {
+    log: AppendFile,
+    indexes: Indexes,
+    verified: Verified,
+}
+
+impl Segment {
+    /// The first offset that the segment may hold.
+    pub(crate) fn base_offset(&self) -> u64 {
+        self.base_offset
+    }
+
+    /// The offset after the last batch.
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.next_offset.load(Ordering::Acquire)
+    }
+
+    /// The size of the log file in bytes, as far as it is whole batches.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.sealed_bytes.unwrap_or_else(|| self.loaded.get().map_or(0, |loaded| loaded.log.len()))
+    }
+
+    /// The largest timestamp of a batch in ms, if any has one.
+    pub(crate) fn max_timestamp(&self) -> Option<i64> {
+        Some(self.max_timestamp.load(Ordering::Acquire)).filter(|&timestamp| 0 <= timestamp)
+    }
+
+    /// The log file's path.
+    pub(crate) fn path(&self) -> PathBuf {
+        FileName::live(self.base_offset, FileKind::Log).path(&self.dir.path)
+    }
+
+    /// Bytes of the log file that survive a power cut.
+    pub(crate) fn synced_bytes(&self) -> u64 {
+        self.synced_bytes.load(Ordering::Acquire)
+    }
+
+    /// What the segment is, for the manifest once it is sealed.
+    pub(crate) fn describe(&self) -> SealedSegment {
+        SealedSegment {
+            base_offset: self.base_offset,
+            next_offset: self.next_offset(),
+            log_bytes: self.log_bytes(),
+            max_timestamp: self.max_timestamp(),
+            has_gaps: self.has_gaps(),
+            index_crcs: *self.index_crcs.lock(),
+        }
+    }
+
+    /// Whether offsets are missing between batches, as compaction leaves it.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.has_gaps.load(Ordering::Acquire)
+    }
+
+    /// Whether a batch of this size, last offset and largest timestamp belongs into a new segment, by Kafka's rules. Never for
+    /// the first batch, however large.
+    pub(crate) fn must_roll_before(
+        &self,
+        batch_bytes: usize,
+        last_offset: u64,
+        max_timestamp: i64,
+    ) -> bool {
+        let Some(loaded) = self.loaded.get() else { return true };
+        let fits_offset = last_offset
+            .checked_sub(self.base_offset)
+            .is_some_and(|relative| i32::try_from(relative).is_ok());
+        let log_bytes = loaded.log.len();
+        if log_bytes == 0 || !fits_offset {
+            return !fits_offset;
+        }
+        let bytes_max =
+            u64::from(self.config.segment_bytes).min(u64::from(i32::MAX.cast_unsigned()));
+        let first = loaded.indexes.times().first;
+        bytes_max < log_bytes.saturating_add(batch_bytes as u64)
+            || first
+                .is_some_and(|first| self.config.segment_ms < max_timestamp.saturating_sub(first))
+            || loaded.indexes.are_full(self.config.index_bytes_max)
+    }
+
+    /// Appends a whole batch, the header being the one that `batch` begins with. Readers see it when this returns.
+    ///
+    /// For one caller at a time. It is the caller's duty that offsets rise and that the segment need not roll first.
+    ///
+    /// # Errors
+    /// What the disk says; nothing was appended.
+    ///
+    /// # Panics
+    /// If the offset goes back, or the segment was opened as sealed.
+    pub(crate) fn append(&self, batch: &[u8], header: &BatchHeader) -> Result<(), AppendFailure> {
+        let next_offset = self.next_offset.load(Ordering::Relaxed);
+        assert!(next_offset <= header.base_offset, "offsets of a log rise");
+        assert!(self.sealed_bytes.is_none(), "a sealed segment does not grow");
+        let Some(loaded) = self.loaded.get() else {
+            unreachable!("only a sealed segment is loaded later")
+        };
+        let file_position = loaded.log.append(batch).map_err(|failure| {
+            let (source, torn) = match failure {
+                AppendError::Clean(source) => (source, false),
+                AppendError::Torn(source) => (source, true),
+            };
+            AppendFailure { error: Error::io("append to", &self.path(), source), torn }
+        })?;
+        let batch = Located { file_position, header: *header };
+        loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes);
+        if next_offset < header.base_offset {
+            self.has_gaps.store(true, Ordering::Release);
+        }
+        self.max_timestamp.fetch_max(header.max_timestamp, Ordering::AcqRel);
+        self.next_offset.store(header.next_offset(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the log file, and its name if it is new, survive a power cut.
+    ///
+    /// # Errors
+    /// The disk's. Then nothing is known, and trying again proves nothing: the partition is to be poisoned.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let loaded = self.loaded()?;
+        let bytes = loaded.log.len();
+        loaded.log.sync().map_err(|source| Error::io("sync", &self.path(), source))?;
+        // After the file: a name without its bytes is worse than no name.
+        if !self.is_name_synced.load(Ordering::Acquire) {
+            let synced = self.dir.files.disk().sync_dir(&self.dir.path);
+            synced.map_err(|source| Error::io("sync", &self.dir.path, source))?;
+            self.is_name_synced.store(true, Ordering::Release);
+        }
+        self.synced_bytes.fetch_max(bytes, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+impl Loaded {
+    fn new(log: AppendFile, indexes: Indexes) -> Loaded {
+        let verified = Verified::none_of(indexes.offset.len() + 1);
+        Loaded { log, indexes, verified }
+    }
+}

@@ -1,0 +1,163 @@
+//! Creating a segment, and opening a sealed one.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::index_files::{self, Covered};
+use super::indexes::Indexes;
+use super::scan::{LogWalk, Piece, Rules};
+use super::{
+    Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir,
+};
+use crate::disk::Open;
+use crate::disk::append_file::{AppendFile, Extent};
+use crate::error::{Error, Result};
+
+impl Segment {
+    /// Creates a segment without batches. Its name survives a power cut from the first [`sync`](Segment::sync) on.
+    ///
+    /// # Errors
+    /// The disk's; the file must not be there.
+    pub(crate) fn create(
+        dir: &Arc<SegmentDir>,
+        base_offset: u64,
+        config: SegmentConfig,
+    ) -> Result<Segment> {
+        let path = FileName::live(base_offset, FileKind::Log).path(&dir.path);
+        let log = AppendFile::create(&dir.files, &path, u64::from(config.segment_bytes))
+            .map_err(|source| Error::io("create", &path, source))?;
+        let empty = SealedSegment {
+            base_offset,
+            next_offset: base_offset,
+            log_bytes: 0,
+            max_timestamp: None,
+            has_gaps: false,
+            index_crcs: None,
+        };
+        let mut segment = Segment::new(dir, &empty, config);
+        segment.loaded = OnceLock::from(Loaded::new(log, Indexes::empty()));
+        segment.is_name_synced = AtomicBool::new(false);
+        Ok(segment)
+    }
+
+    /// Takes a sealed segment for what it is said to be. No file is touched before the first read: that loads the indexes or
+    /// rebuilds them, and finds out whether the log file is there.
+    pub(crate) fn open_sealed(
+        dir: &Arc<SegmentDir>,
+        sealed: &SealedSegment,
+        config: SegmentConfig,
+    ) -> Segment {
+        let mut segment = Segment::new(dir, sealed, config);
+        segment.sealed_bytes = Some(sealed.log_bytes);
+        segment.known_good_from = u64::MAX;
+        segment
+    }
+
+    /// A segment that is not loaded, all of it synced and good.
+    pub(super) fn new(
+        dir: &Arc<SegmentDir>,
+        sealed: &SealedSegment,
+        config: SegmentConfig,
+    ) -> Segment {
+        Segment {
+            dir: Arc::clone(dir),
+            base_offset: sealed.base_offset,
+            config,
+            loaded: OnceLock::new(),
+            removed: Mutex::new(false),
+            sealed_bytes: None,
+            known_good_from: 0,
+            next_offset: AtomicU64::new(sealed.next_offset),
+            max_timestamp: AtomicI64::new(sealed.max_timestamp.unwrap_or(-1)),
+            has_gaps: AtomicBool::new(sealed.has_gaps),
+            synced_bytes: AtomicU64::new(sealed.log_bytes),
+            is_name_synced: AtomicBool::new(true),
+            index_crcs: Mutex::new(sealed.index_crcs),
+        }
+    }
+
+    /// Log file and indexes, loaded if this is the first time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the log file is missing; the disk's, and then the next call tries again.
+    #[inline]
+    pub(super) fn loaded(&self) -> Result<&Loaded> {
+        match self.loaded.get() {
+            Some(loaded) => Ok(loaded),
+            None => self.load(),
+        }
+    }
+
+    #[cold]
+    fn load(&self) -> Result<&Loaded> {
+        let removed = self.removed.lock();
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded);
+        }
+        if *removed {
+            return Err(Error::io("open", &self.path(), ErrorKind::NotFound.into()));
+        }
+        let log = self.open_log()?;
+        let covered = Covered {
+            base_offset: self.base_offset,
+            next_offset: self.next_offset(),
+            log_bytes: self.log_bytes(),
+        };
+        let crcs = *self.index_crcs.lock();
+        let files = crcs.and_then(|crcs| {
+            index_files::load(&**self.dir.files.disk(), &self.dir.path, covered, crcs)
+        });
+        let indexes = match files {
+            Some((offset, time)) => Indexes::loaded(offset, time, None),
+            None => self.rebuild(&log)?,
+        };
+        Ok(self.loaded.get_or_init(|| Loaded::new(log, indexes)))
+    }
+
+    fn open_log(&self) -> Result<AppendFile> {
+        let path = self.path();
+        let missing = |source: std::io::Error| match source.kind() {
+            ErrorKind::NotFound => self.corrupt(&Damage {
+                file_position: 0,
+                bytes: 0,
+                offsets: self.base_offset..self.next_offset(),
+                reason: "the log file is missing",
+            }),
+            _ => Error::io("open", &path, source),
+        };
+        let file = self.dir.files.open(&path, Open::Read).map_err(missing)?;
+        let file_bytes = file.size().map_err(|source| Error::io("open", &path, source))?;
+        // Of a file that became shorter the rest is still readable.
+        let published_bytes = self.log_bytes().min(file_bytes);
+        let extent = Extent { published_bytes, capacity_bytes: published_bytes };
+        AppendFile::open(&self.dir.files, &path, Open::Read, extent)
+            .map_err(|source| Error::io("open", &path, source))
+    }
+
+    /// Makes the indexes of a sealed segment from its log file, leaving out what is damaged.
+    fn rebuild(&self, log: &AppendFile) -> Result<Indexes> {
+        let indexes = Indexes::empty();
+        let read_at = |buffer: &mut [u8], position| log.read_at(buffer, position);
+        let mut walk = LogWalk::new(&read_at, log.len(), self.rules(), 0, self.base_offset);
+        loop {
+            match walk
+                .next(self.next_offset())
+                .map_err(|source| Error::io("read", &self.path(), source))?
+            {
+                Piece::Batch(batch) => {
+                    indexes.append(&batch, self.base_offset, self.config.index_interval_bytes)
+                }
+                Piece::Damage(_) => {}
+                Piece::Tail(_) | Piece::End => return Ok(indexes),
+            }
+        }
+    }
+
+    /// What the segment's batches must be.
+    pub(super) fn rules(&self) -> Rules {
+        Rules { base_offset: self.base_offset, may_skip: self.has_gaps(), leader_epoch: None }
+    }
+}

@@ -1,0 +1,281 @@
+//! Finding and reading batches: no lock, no system call while the file is mapped, no allocation.
+//!
+//! What was written before this process opened the segment is verified when it is first come across, one region of the index
+//! at a time: checksums, the order of offsets, and that the records in a batch are what its header says. A region that fails
+//! is never marked, and `damage.rs` answers for it each time.
+
+use super::damage::Wanted;
+use super::scan::{self, Located};
+use super::{Loaded, Segment};
+use crate::disk::SharedBytes;
+use crate::error::{Error, Result};
+use crate::format::{self, BatchHeader, Codec, HEADER_BYTES, Invalid, Record};
+
+/// The most bytes that the records of a compressed batch may expand to. Far above what brokers take (`max.message.bytes` is
+/// 1 MiB by default), and a bound on what a hostile file can make a reader allocate.
+pub(crate) const DECOMPRESSED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// A whole batch, verified.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    /// Its header.
+    pub(crate) header: BatchHeader,
+    /// Byte of the log file where it begins.
+    pub(crate) file_position: u64,
+    /// The batch, header included.
+    pub(crate) bytes: SharedBytes,
+}
+
+impl Batch {
+    /// Byte of the log file where it has ended and the next begins.
+    pub(crate) fn end(&self) -> u64 {
+        self.file_position + u64::from(self.header.batch_bytes)
+    }
+
+    /// The records as they are stored, compressed or not.
+    pub(crate) fn records(&self) -> &[u8] {
+        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
+    }
+}
+
+impl Segment {
+    /// Finds the first batch with a last offset at or above `offset`. `None` if the segment has none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if `offset` lies in a damaged part; the disk's.
+    pub(crate) fn locate(&self, offset: u64) -> Result<Option<Located>> {
+        if self.next_offset() <= offset {
+            return Ok(None);
+        }
+        let loaded = self.loaded()?;
+        let mut region = loaded.indexes.region_of_offset(offset.saturating_sub(self.base_offset));
+        loop {
+            if !self.is_region_good(loaded, region)? {
+                return self.locate_near_damage(loaded, region, Wanted::Offset(offset));
+            }
+            let log_bytes = loaded.log.len();
+            let range = loaded.indexes.region_bytes(region, log_bytes);
+            if let Some(found) =
+                first_ending_at(offset, range.start, &self.view(loaded, range.clone())?)
+            {
+                // A hole before a region would otherwise be passed over.
+                let is_in_hole = offset < found.header.base_offset && !self.has_gaps();
+                return if is_in_hole {
+                    self.locate_near_damage(loaded, region, Wanted::Offset(offset))
+                } else {
+                    Ok(Some(found))
+                };
+            }
+            if log_bytes <= range.end {
+                return self.locate_near_damage(loaded, region, Wanted::Offset(offset));
+            }
+            region += 1;
+        }
+    }
+
+    /// Finds the batch that begins at `file_position`, a place where a batch has ended, for a reader that wants `offset`
+    /// next. `None` at the end of the log.
+    ///
+    /// Damage is passed over if all offsets that it took are below `offset`, so the batch may begin further behind.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the damage took offsets at or above `offset`; the disk's.
+    pub(crate) fn locate_at(&self, file_position: u64, offset: u64) -> Result<Option<Located>> {
+        let loaded = self.loaded()?;
+        let log_bytes = loaded.log.len();
+        if log_bytes <= file_position && !self.is_cut_short(loaded) {
+            return Ok(None);
+        }
+        let region = || loaded.indexes.region_of_position(file_position);
+        let is_good =
+            self.known_good_from <= file_position || self.is_region_good(loaded, region())?;
+        if is_good && file_position < log_bytes {
+            let end = log_bytes.min(file_position + HEADER_BYTES as u64);
+            if let Ok(header) = BatchHeader::decode(&self.view(loaded, file_position..end)?)
+                && (header.base_offset <= offset || self.has_gaps())
+            {
+                return Ok(Some(Located { file_position, header }));
+            }
+        }
+        self.locate_near_damage(loaded, region(), Wanted::Position { file_position, offset })
+    }
+
+    /// The bytes of a batch that was located.
+    ///
+    /// # Errors
+    /// [`Error::CodecUnavailable`] if its records cannot be expanded; [`Error::Corrupt`]; the disk's.
+    pub(crate) fn read(&self, located: &Located) -> Result<Batch> {
+        let loaded = self.loaded()?;
+        let &Located { file_position, header } = located;
+        let codec = header.attributes.codec();
+        if !codec.is_available() {
+            return Err(self.invalid(located, Invalid::Codec(codec)));
+        }
+        let bytes = self.view(loaded, file_position..located.end())?;
+        // Where the region is known to be bad, the records of this batch were not looked at.
+        let is_good = self.known_good_from <= file_position
+            || self.is_region_good(loaded, loaded.indexes.region_of_position(file_position))?;
+        if !is_good {
+            check(&bytes, &mut Vec::new()).map_err(|invalid| self.invalid(located, invalid))?;
+        }
+        Ok(Batch { header, file_position, bytes })
+    }
+
+    /// [`locate_at`](Segment::locate_at) and [`read`](Segment::read) in one.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub(crate) fn batch_at(&self, file_position: u64, offset: u64) -> Result<Option<Batch>> {
+        match self.locate_at(file_position, offset)? {
+            Some(located) => self.read(&located).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds the first record at or above `from_offset` with a timestamp at or above `timestamp`, and returns its offset and
+    /// timestamp. Control records count.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the answer may lie in a damaged part; [`Error::CodecUnavailable`]; the disk's.
+    pub(crate) fn offset_for_time(
+        &self,
+        timestamp: i64,
+        from_offset: u64,
+    ) -> Result<Option<(u64, i64)>> {
+        if self.max_timestamp().is_none_or(|max| max < timestamp) {
+            return Ok(None);
+        }
+        let floor = self.loaded()?.indexes.time.floor(timestamp);
+        let floor = floor.map_or(0, |entry| u64::from(entry.relative_offset));
+        let start = from_offset.max(self.base_offset + floor);
+        let mut next = self.locate(start)?;
+        while let Some(located) = next {
+            if timestamp <= located.header.max_timestamp
+                && let Some(found) = self.record_for_time(&located, timestamp, from_offset)?
+            {
+                return Ok(Some(found));
+            }
+            next = self.locate_at(located.end(), located.header.next_offset())?;
+        }
+        Ok(None)
+    }
+
+    fn record_for_time(
+        &self,
+        located: &Located,
+        timestamp: i64,
+        from_offset: u64,
+    ) -> Result<Option<(u64, i64)>> {
+        let batch = self.read(located)?;
+        let header = batch.header;
+        let mut plain = Vec::new();
+        let mut rest = plain_records(&header, batch.records(), &mut plain)
+            .map_err(|why| self.invalid(located, why))?;
+        while !rest.is_empty() {
+            let (record, bytes) = Record::decode(rest).map_err(|why| self.invalid(located, why))?;
+            let offset = header.base_offset.wrapping_add_signed(i64::from(record.offset_delta));
+            let record_timestamp = header.timestamp(record.timestamp_delta);
+            if from_offset <= offset && timestamp <= record_timestamp {
+                return Ok(Some((offset, record_timestamp)));
+            }
+            rest = rest.get(bytes..).unwrap_or_default();
+        }
+        Ok(None)
+    }
+
+    /// Whether all batches of a region are right, from its start up to what this process wrote.
+    fn is_region_good(&self, loaded: &Loaded, region: usize) -> Result<bool> {
+        let range = loaded.indexes.region_bytes(region, loaded.log.len());
+        if self.known_good_from <= range.start || loaded.verified.contains(region) {
+            return Ok(true);
+        }
+        let end = range.end.min(self.known_good_from);
+        if end < range.start {
+            return Ok(false);
+        }
+        let bytes = self.view(loaded, range.start..end)?;
+        let is_good = self.check_region(loaded, region, &bytes);
+        if is_good {
+            loaded.verified.insert(region);
+        }
+        Ok(is_good)
+    }
+
+    fn check_region(&self, loaded: &Loaded, region: usize, bytes: &[u8]) -> bool {
+        let entry = loaded.indexes.region_entry(region);
+        let mut next_offset = self.base_offset;
+        let mut rest = bytes;
+        let mut plain = Vec::new();
+        while !rest.is_empty() {
+            let Ok(header) = check(rest, &mut plain) else { return false };
+            let is_first = rest.len() == bytes.len();
+            let is_next = match entry.filter(|_| is_first) {
+                Some(entry) => {
+                    header.last_offset() == self.base_offset + u64::from(entry.relative_offset)
+                }
+                None => {
+                    header.base_offset == next_offset
+                        || next_offset < header.base_offset && self.has_gaps()
+                }
+            };
+            if !is_next || !scan::fits_segment(self.base_offset, &header) {
+                return false;
+            }
+            next_offset = header.next_offset();
+            rest = rest.get(header.batch_bytes as usize..).unwrap_or_default();
+        }
+        true
+    }
+
+    /// Whether the log file of a sealed segment is shorter than it was.
+    fn is_cut_short(&self, loaded: &Loaded) -> bool {
+        loaded.log.len() < self.log_bytes()
+    }
+
+    /// Bytes of the log file.
+    fn view(&self, loaded: &Loaded, range: std::ops::Range<u64>) -> Result<SharedBytes> {
+        loaded.log.view(range).map_err(|source| Error::io("read", &self.path(), source))
+    }
+}
+
+/// The first batch of a region that is known to be good with a last offset at or above `offset`.
+fn first_ending_at(offset: u64, mut file_position: u64, region: &[u8]) -> Option<Located> {
+    let mut rest = region;
+    loop {
+        let header = BatchHeader::decode(rest).ok()?;
+        if offset <= header.last_offset() {
+            return Some(Located { file_position, header });
+        }
+        file_position += u64::from(header.batch_bytes);
+        rest = rest.get(header.batch_bytes as usize..)?;
+    }
+}
+
+/// Checks everything about the batch that `bytes` begin with, but for its place in the log. `plain` is a buffer to reuse.
+pub(super) fn check(bytes: &[u8], plain: &mut Vec<u8>) -> Result<BatchHeader, Invalid> {
+    let header = format::verify(bytes)?;
+    let records = bytes.get(HEADER_BYTES..header.batch_bytes as usize).unwrap_or_default();
+    match plain_records(&header, records, plain) {
+        Ok(records) => format::check_records(&header, records)?,
+        // Nothing is known to be wrong; who wants the records is told.
+        Err(Invalid::Codec(_)) => {}
+        Err(malformed) => return Err(malformed),
+    }
+    Ok(header)
+}
+
+/// The records of a batch, expanded into `plain` if they are compressed.
+fn plain_records<'a>(
+    header: &BatchHeader,
+    records: &'a [u8],
+    plain: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Invalid> {
+    match header.attributes.codec() {
+        Codec::None => Ok(records),
+        codec => {
+            plain.clear();
+            format::decompress(codec, records, DECOMPRESSED_BYTES_MAX, plain)?;
+            Ok(plain)
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The tail: what has been sent and is not yet sealed into a segment.
+//!
+//! One file, fully written when it is created or grown and from then on only overwritten through a map, so that a store into
+//! it needs no system call, cannot meet a full disk, and outlives the process. It holds slots; a partition that is being
+//! written to has one at a time, with its open batch. `layout` has the bytes, `slot` the writer and its readers, `salvage`
+//! what a new process takes over from one that died.
+
+mod layout;
+mod salvage;
+mod slot;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+pub(crate) use layout::{Identity, SlotClass};
+pub(crate) use salvage::{Salvaged, salvage};
+pub(crate) use slot::{BatchWriter, OpenBatch};
+
+use crate::disk::{Disk, DiskFile, Open};
+use crate::error::{Error, Result};
+use layout::{
+    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, chunk_position, decode_chunk_entry,
+    encode_chunk_entry, encode_file_header,
+};
+use slot::FreeSlot;
+
+/// A tail file and its free slots.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    pool: Arc<Pool>,
+    generation: AtomicU64,
+    chunks_max: usize,
+}
+
+/// The slots that nobody uses. Apart from [`Tail`], so that an open batch can give its slot back without keeping the file open.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    state: Mutex<PoolState>,
+}
+
+#[derive(Debug, Default)]
+struct PoolState {
+    free: [Vec<FreeSlot>; 3],
+    /// Chunks of the file that are not mapped yet, by class.
+    unmapped: [Vec<usize>; 3],
+    chunks: usize,
+    /// One thread is mapping or growing; the others do without a slot rather than wait for the disk.
+    busy: bool,
+}
+
+impl Pool {
+    fn give_back(&self, slot: FreeSlot) {
+        let class = slot.class;
+        if let Some(free) = self.state.lock().free.get_mut(class as usize) {
+            free.push(slot);
+        }
+    }
+}
+
+/// What a thread that found no free slot may do about it.
+enum Supply {
+    Map(usize),
+    Grow(usize),
+}
+
+impl Tail {
+    /// Opens the file, creating it if it is absent, and forgets whatever batches it holds: take them out with [`salvage`]
+    /// first, seal and sync them, because after this call they are gone for good. A clean file (`cleared`) is not read again.
+    ///
+    /// `bytes_max` bounds the file.
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, bytes_max: u64, cleared: bool, seed: u64) -> Result<Tail> {
+        let file = disk.open(path, Open::CreateOrWrite).map_err(|e| Error::io("open", path, e))?;
+        let state = if cleared { read_chunk_table(path, &*file)? } else { clear(path, &*file)? };
+        let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
+        Ok(Tail {
+            path: path.to_owned(),
+            file,
+            pool: Arc::new(Pool { state: Mutex::new(state) }),
+            generation: AtomicU64::new(seed),
+            chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
+        })
+    }
+
+    /// Begins a batch in a slot of `class`. `None` if there is none: the file is at its bound or could not grow just now.
+    /// Appending does not depend on a slot, it is only slower without.
+    pub(crate) fn take(&self, class: SlotClass, identity: Identity) -> Option<BatchWriter> {
+        let slot = self.pool.state.lock().free.get_mut(class as usize)?.pop();
+        let slot = slot.or_else(|| self.supply(class))?;
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
+        Some(slot.open(identity, generation, Arc::downgrade(&self.pool)))
+    }
+
+    /// Makes everything stored so far survive a power cut, where a commit entry covers it.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(|e| Error::io("sync", &self.path, e))
+    }
+
+    /// The size of the file in bytes, for metrics.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        chunk_position(self.pool.state.lock().chunks)
+    }
+
+    /// Maps or creates another chunk of `class`. No lock is held meanwhile, as this may sync.
+    fn supply(&self, class: SlotClass) -> Option<FreeSlot> {
+        let supply = {
+            let mut state = self.pool.state.lock();
+            if state.busy {
+                return None;
+            }
+            let supply = match state.unmapped.get_mut(class as usize)?.pop() {
+                Some(chunk) => Supply::Map(chunk),
+                None if state.chunks < self.chunks_max => Supply::Grow(state.chunks),
+                None => return None,
+            };
+            state.busy = true;
+            supply
+        };
+        let chunk = match supply {
+            Supply::Map(chunk) | Supply::Grow(chunk) => chunk,
+        };
+        let grown = match supply {
+            Supply::Map(_) => Ok(()),
+            Supply::Grow(chunk) => self.grow(chunk, class),
+        };
+        let mapped = grown.and_then(|()| self.file.map_shared(chunk_position(chunk), CHUNK_BYTES));
+        let mut state = self.pool.state.lock();
+        state.busy = false;
+        if let Supply::Grow(_) = supply {
+            // A failed sync leaves a chunk of unknown content: never used, and grown over at the next try.
+            state.chunks += usize::from(mapped.is_ok());
+        } else if mapped.is_err() {
+            state.unmapped.get_mut(class as usize)?.push(chunk);
+        }
+        let free = state.free.get_mut(class as usize)?;
+        free.extend(slot::carve(mapped.ok()?, class));
+        free.pop()
+    }
+
+    /// Writes every byte of a new chunk, so that later stores need neither space nor a journal commit.
+    fn grow(&self, chunk: usize, class: SlotClass) -> std::io::Result<()> {
+        self.file.write_at(&vec![0; CHUNK_BYTES], chunk_position(chunk))?;
+        // The bytes before the entry that vouches for them.
+        self.file.sync()?;
+        let entry = encode_chunk_entry(chunk, class);
+        self.file.write_at(&entry, (CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES) as u64)?;
+        self.file.sync()
+    }
+}
+
+/// The chunks of a file whose slots are known to be empty.
+fn read_chunk_table(path: &Path, file: &dyn DiskFile) -> Result<PoolState> {
+    let mut state = PoolState::default();
+    let size = file.size().map_err(|e| Error::io("size", path, e))?;
+    let mut header = vec![0; FILE_HEADER_BYTES];
+    if file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))? < FILE_HEADER_BYTES {
+        return clear(path, file);
+    }
+    let (_, table) = header.split_at(CHUNK_TABLE);
+    for (chunk, entry) in table.chunks_exact(CHUNK_ENTRY_BYTES).enumerate() {
+        let Some(class) = decode_chunk_entry(chunk, entry) else { break };
+        if chunk_position(chunk + 1) > size {
+            break;
+        }
+        if let Some(unmapped) = state.unmapped.get_mut(class as usize) {
+            unmapped.push(chunk);
+        }
+        state.chunks = chunk + 1;
+    }
+    Ok(state)
+}
+
+/// Makes the file an empty tail, synced, so that no later open takes what this one dropped.
+fn clear(path: &Path, file: &dyn DiskFile) -> Result<PoolState> {
+    let write = || -> std::io::Result<()> {
+        file.set_size(0)?;
+        let mut header = vec![0; FILE_HEADER_BYTES];
+        header.iter_mut().zip(encode_file_header()).for_each(|(to, from)| *to = from);
+        file.write_at(&header, 0)?;
+        file.sync()
+    };
+    write().map_err(|e| Error::io("clear", path, e))?;
+    Ok(PoolState::default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! One slot of the tail in memory: a free one, the one writer of an open batch, and its many readers.
+//!
+//! This file and `disk/mapping.rs` hold all `unsafe` code of the crate. Three rules make it sound, and types keep them:
+//!
+//! 1. **Slots do not overlap.** [`carve`] takes a map by value and cuts it into disjoint slots; a [`FreeSlot`] is not `Clone`.
+//! 2. **One writer.** Opening a slot consumes it and returns one [`BatchWriter`], which is not `Clone` and writes through
+//!    `&mut self`.
+//! 3. **Published bytes never change.** The writer writes behind `published_bytes` (and the batch header, which no reader
+//!    sees), readers read before it. The slot is free again only when the writer and every reader have dropped their
+//!    [`OpenBatch`].
+//!
+//! How much is published is kept in ordinary memory too; what the map says is for recovery and is never believed here.
+#![allow(unsafe_code, reason = "stores into the mapped tail; the rules above say why it is sound")]
+
+use std::slice;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::Pool;
+use super::layout::{
+    BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, SlotClass, encode_commit,
+};
+use crate::disk::SharedMapping;
+use crate::format::HEADER_BYTES;
+use crate::format::crc32c_append;
+
+/// A slot that nobody uses: the right to bytes `start..start + class.slot_bytes()` of the map.
+#[derive(Debug)]
+pub(super) struct FreeSlot {
+    mapping: Arc<SharedMapping>,
+    start: usize,
+    pub(super) class: SlotClass,
+}
+
+/// Cuts a whole chunk into slots of one class.
+pub(super) fn carve(mapping: SharedMapping, class: SlotClass) -> Vec<FreeSlot> {
+    let slot_bytes = class.slot_bytes();
+    let count = mapping.len() / slot_bytes;
+    let mapping = Arc::new(mapping);
+    assert!(mapping.as_ptr().addr().is_multiple_of(align_of::<u64>()), "maps begin at a page or a word");
+    (0..count).map(|i| FreeSlot { mapping: Arc::clone(&mapping), start: i * slot_bytes, class }).collect()
+}
+
+impl FreeSlot {
+    /// Begins a batch. `pool` gets the slot back when the last of writer and readers is gone.
+    pub(super) fn open(self, identity: Identity, generation: u64, pool: Weak<Pool>) -> BatchWriter {
+        let base_offset = identity.base_offset;
+        let batch = OpenBatch {
+            slot: Some(self),
+            pool,
+            identity,
+            generation,
+            published_bytes: AtomicUsize::new(0),
+            next_offset: AtomicU64::new(base_offset),
+            commits: AtomicU64::new(0),
+            committed: AtomicU64::new(base_offset),
+        };
+        // A kill between these stores leaves the old identity with nothing published, then an identity that fails its
+        // checksum, then the new one with nothing published.
+        batch.word(PUBLISHED).store(0, Ordering::Release);
+        #[allow(clippy::cast_possible_truncation, reason = "at most 1 MiB")]
+        let bytes = identity.encode(batch.slot().class.slot_bytes() as u32, generation);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for (i, word) in words.iter().enumerate() {
+            batch.word(i * 8).store(u64::from_be_bytes(*word).to_be(), Ordering::Relaxed);
+        }
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        batch.word(IDENTITY_BYTES / 8 * 8).store(u64::from_be_bytes(last).to_be(), Ordering::Release);
+        BatchWriter { batch: Arc::new(batch), published: Published::default() }
+    }
+
+    fn pointer(&self, at: usize) -> *mut u8 {
+        assert!(at <= self.class.slot_bytes(), "within the slot");
+        // SAFETY: `carve` made `start + slot_bytes` lie within the map, which lives as long as `self.mapping`, and the line
+        // above keeps `at` within the slot.
+        unsafe { self.mapping.as_ptr().add(self.start + at) }
+    }
+}
+
+/// The one writer of an open batch. Whoever holds it (the partition's append lock) may append.
+#[derive(Debug)]
+pub(crate) struct BatchWriter {
+    batch: Arc<OpenBatch>,
+    published: Published,
+}
+
+impl BatchWriter {
+    /// What readers and the group commit share of this batch.
+    pub(crate) fn batch(&self) -> &Arc<OpenBatch> {
+        &self.batch
+    }
+
+    /// The bytes of records published so far.
+    pub(crate) fn records_bytes(&self) -> usize {
+        self.published.records_bytes as usize
+    }
+
+    /// The running CRC-32C of the published records.
+    pub(crate) fn records_crc(&self) -> u32 {
+        self.published.records_crc
+    }
+
+    /// The class of the slot that the batch is in.
+    pub(crate) fn class(&self) -> SlotClass {
+        self.batch.slot().class
+    }
+
+    /// The free space behind the published records, to encode into before [`publish`](BatchWriter::publish).
+    pub(crate) fn unpublished(&mut self) -> &mut [u8] {
+        let at = RECORDS + self.records_bytes();
+        let slot = self.batch.slot();
+        let bytes = slot.class.slot_bytes() - at;
+        // SAFETY: the range lies within the slot. Nobody else writes it (rule 2: this is the one writer, borrowed mutably) and
+        // nobody reads it (rule 3: it begins where the published bytes end). The bytes are initialised, being a file's.
+        unsafe { slice::from_raw_parts_mut(slot.pointer(at), bytes) }
+    }
+
+    /// Makes the first `bytes` of [`unpublished`](BatchWriter::unpublished) part of the batch, all of them or, if the process
+    /// is killed meanwhile, none. `next_offset` is one above their last offset.
+    pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) {
+        let crc = self.published.records_crc;
+        let records_crc = crc32c_append(crc, self.unpublished().split_at(bytes).0);
+        let records_bytes = self.records_bytes() + bytes;
+        #[allow(clippy::cast_possible_truncation, reason = "a slot has at most 1 MiB")]
+        let published = Published { records_bytes: records_bytes as u32, records_crc };
+        self.published = published;
+        self.batch.word(PUBLISHED).store(published.to_word().to_be(), Ordering::Release);
+        self.batch.published_bytes.store(records_bytes, Ordering::Release);
+        self.batch.next_offset.store(next_offset, Ordering::Release);
+    }
+
+    /// Writes the batch's header before its records and returns both, as they go into the segment.
+    pub(crate) fn sealed(&mut self, header: &[u8; HEADER_BYTES]) -> &[u8] {
+        let slot = self.batch.slot();
+        // SAFETY: the header's bytes lie within the slot, are written by this one writer (rule 2) and never handed to readers.
+        unsafe { slot.pointer(BATCH).copy_from_nonoverlapping(header.as_ptr(), HEADER_BYTES) };
+        let bytes = HEADER_BYTES + self.records_bytes();
+        // SAFETY: header and published records, contiguous and within the slot; the records never change (rule 3), and the
+        // header not before the returned borrow of the one writer ends.
+        unsafe { slice::from_raw_parts(slot.pointer(BATCH), bytes) }
+    }
+}
+
+/// An open batch as readers and the group commit see it. The slot is free again when its last owner drops it.
+#[derive(Debug)]
+pub(crate) struct OpenBatch {
+    /// `None` only while being dropped.
+    slot: Option<FreeSlot>,
+    pool: Weak<Pool>,
+    identity: Identity,
+    generation: u64,
+    published_bytes: AtomicUsize,
+    next_offset: AtomicU64,
+    commits: AtomicU64,
+    /// What the newest commit covers: one above its last offset.
+    committed: AtomicU64,
+}
+
+impl OpenBatch {
+    /// The batch's first offset, base timestamp and owner.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// One above the last published offset.
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.next_offset.load(Ordering::Acquire)
+    }
+
+    /// The published records: more may be there at the next call, and these never change.
+    pub(crate) fn records(&self) -> &[u8] {
+        let bytes = self.published_bytes.load(Ordering::Acquire);
+        // SAFETY: `publish` keeps `published_bytes` within the slot and stores it after the bytes themselves (Release, read
+        // with Acquire); they do not change while `self`, and with it the slot, is held (rule 3).
+        unsafe { slice::from_raw_parts(self.slot().pointer(RECORDS), bytes) }
+    }
+
+    /// Copies `published` into the older commit entry, for the next sync to make it survive a power cut; returns whether
+    /// there was anything new to copy. One caller at a time (the leader of the group commit); two would only spoil a
+    /// checksummed entry.
+    pub(crate) fn commit(&self) -> bool {
+        // In this order: `published` then covers at least what is below `next_offset`.
+        let next_offset = self.next_offset();
+        if self.committed.swap(next_offset, Ordering::SeqCst) == next_offset {
+            return false;
+        }
+        let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
+        let sequence = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] };
+        for (i, word) in encode_commit(self.generation, sequence, published).iter().enumerate() {
+            self.word(entry + i * 8).store(word.to_be(), Ordering::Release);
+        }
+        true
+    }
+
+    /// Whether a commit was ever begun: then the slot must stay as it is until the segment holds these records durably.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.committed.load(Ordering::SeqCst) > self.identity.base_offset
+    }
+
+    fn slot(&self) -> &FreeSlot {
+        self.slot.as_ref().expect("a batch has its slot until it is dropped")
+    }
+
+    /// One of the aligned words of the slot's first three sectors.
+    fn word(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= BATCH, "an aligned word before the batch");
+        // SAFETY: within the slot and aligned (`carve` checked the map, slots begin at multiples of 4096). These words are
+        // only ever reached as atomics: slices begin at `BATCH` and behind.
+        unsafe { AtomicU64::from_ptr(self.slot().pointer(at).cast()) }
+    }
+}
+
+impl Drop for OpenBatch {
+    fn drop(&mut self) {
+        if let (Some(slot), Some(pool)) = (self.slot.take(), self.pool.upgrade()) {
+            pool.give_back(slot);
+        }
+    }
+}

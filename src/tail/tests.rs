@@ -1,0 +1,141 @@
+//! The tail over the simulated disk and a real one: what a kill and a power cut leave.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::disk::simulated::{CrashModel, SimulatedDisk};
+
+const IDENTITY: Identity = Identity {
+    topic_id: 7,
+    partition: 3,
+    leader_epoch: 0,
+    base_offset: 100,
+    base_timestamp: 0,
+    producer_id: -1,
+    producer_epoch: -1,
+    attributes: 0,
+    base_sequence: -1,
+};
+
+fn path() -> PathBuf {
+    PathBuf::from("tail")
+}
+
+fn open(disk: &SimulatedDisk) -> Tail {
+    Tail::open(disk, &path(), 4 << 20, false, 1).unwrap()
+}
+
+fn append(writer: &mut BatchWriter, bytes: &[u8]) {
+    writer.unpublished()[..bytes.len()].copy_from_slice(bytes);
+    let next = writer.batch().next_offset() + 1;
+    writer.publish(bytes.len(), next);
+}
+
+#[test]
+fn what_is_published_survives_a_kill_and_what_is_not_does_not() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+    append(&mut writer, b"one");
+    append(&mut writer, b"two");
+    writer.unpublished()[..5].copy_from_slice(b"three");
+    let found = salvage(&disk.kill(1), &path()).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].identity, IDENTITY);
+    assert_eq!(found[0].records, b"onetwo");
+    assert!(!found[0].torn);
+}
+
+#[test]
+fn what_was_committed_before_a_sync_survives_every_power_cut() {
+    for model in CrashModel::ALL {
+        for seed in 0..200 {
+            let disk = SimulatedDisk::new(1);
+            let tail = open(&disk);
+            disk.sync_dir(std::path::Path::new("")).unwrap();
+            let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+            for round in 0..4_u8 {
+                append(&mut writer, &[round; 300]);
+                writer.batch().commit();
+                tail.sync().unwrap();
+                append(&mut writer, &[100 + round; 200]);
+                writer.batch().commit();
+            }
+            let found = salvage(&disk.crash(seed, model), &path()).unwrap();
+            assert_eq!(found.len(), 1, "{model:?} {seed}");
+            assert!(found[0].durable_bytes >= 3 * 500 + 300, "{model:?} {seed}");
+            let expected: Vec<u8> = (0..4_u8).flat_map(|round| [vec![round; 300], vec![100 + round; 200]].concat()).collect();
+            assert!(expected.starts_with(&found[0].records), "{model:?} {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_slot_is_reused_only_when_the_last_reader_has_gone() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = tail.take(SlotClass::Large, IDENTITY).unwrap();
+    append(&mut writer, b"kept");
+    let reader = Arc::clone(writer.batch());
+    drop(writer);
+    let mut others: Vec<_> = std::iter::from_fn(|| tail.take(SlotClass::Large, IDENTITY)).collect();
+    assert_eq!(others.len(), 3);
+    others.iter_mut().for_each(|other| append(other, b"lost"));
+    assert_eq!(reader.records(), b"kept");
+    drop(reader);
+    assert!(tail.take(SlotClass::Large, IDENTITY).is_some());
+}
+
+#[test]
+fn opening_clears_the_file_for_good() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    append(&mut tail.take(SlotClass::Small, IDENTITY).unwrap(), b"one");
+    let disk = disk.kill(1);
+    assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
+    drop(open(&disk));
+    assert_eq!(salvage(&disk, &path()).unwrap(), []);
+    assert_eq!(salvage(&disk.crash(1, CrashModel::Subset), &path()).unwrap(), []);
+}
+
+#[test]
+fn a_slot_taken_again_does_not_show_its_former_batch() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = tail.take(SlotClass::Large, IDENTITY).unwrap();
+    append(&mut writer, b"former");
+    writer.batch().commit();
+    drop(writer);
+    let _again = tail.take(SlotClass::Large, Identity { base_offset: 101, ..IDENTITY }).unwrap();
+    assert_eq!(salvage(&disk.kill(1), &path()).unwrap(), []);
+}
+
+#[test]
+fn a_damaged_chunk_table_hides_no_batch() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    append(&mut tail.take(SlotClass::Medium, IDENTITY).unwrap(), b"one");
+    let disk = disk.kill(1);
+    disk.open(&path(), Open::Write).unwrap().write_at(&[0xff; 8], 512).unwrap();
+    assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
+}
+
+#[test]
+fn reading_while_another_thread_appends_sees_whole_records() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = tail.take(SlotClass::Medium, IDENTITY).unwrap();
+    let batch = Arc::clone(writer.batch());
+    std::thread::scope(|scope| {
+        scope.spawn(move || (0..200_u8).for_each(|i| append(&mut writer, &[i; 8])));
+        scope.spawn(move || {
+            let mut seen = 0;
+            while seen < 1600 {
+                let records = batch.records();
+                assert!(records.chunks_exact(8).enumerate().all(|(i, record)| record.iter().all(|&b| usize::from(b) == i)));
+                seen = records.len();
+                std::thread::yield_now();
+            }
+        });
+    });
+}
