@@ -66,12 +66,7 @@ impl Mapping {
                 }
                 // SAFETY: The range lies inside the map (checked above), which lives as long as `self`. It is below the
                 // published length, so the file has these bytes and nobody changes or cuts them (`AppendFile` keeps both).
-                unsafe {
-                    std::slice::from_raw_parts(
-                        map.as_ptr().add(range.start),
-                        range.end - range.start,
-                    )
-                }
+                unsafe { std::slice::from_raw_parts(map.as_ptr().add(range.start), range.end - range.start) }
             }
             Memory::Copied(bytes) => bytes.get(range).unwrap_or_default(),
         }
@@ -80,10 +75,7 @@ impl Mapping {
 
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mapping")
-            .field("len", &self.len())
-            .field("follows_file", &self.follows_file())
-            .finish()
+        f.debug_struct("Mapping").field("len", &self.len()).field("follows_file", &self.follows_file()).finish()
     }
 }
 

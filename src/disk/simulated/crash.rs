@@ -61,8 +61,7 @@ pub(super) fn crash(machine: &mut Machine, seed: u64, model: CrashModel) -> Mach
     image.now_ms = before.now_ms;
     image.elapsed = Duration::ZERO;
     image.stale.clone_from(&before.stale);
-    let mut crash =
-        Crash { before: &before, model, chooser: Chooser::new(&before, &mut random, model) };
+    let mut crash = Crash { before: &before, model, chooser: Chooser::new(&before, &mut random, model) };
     let entries = crash.surviving_names();
     crash.copy_dir(&entries, ROOT, &mut image, ROOT, &mut BTreeSet::new());
     image.number += 1;
@@ -72,8 +71,7 @@ pub(super) fn crash(machine: &mut Machine, seed: u64, model: CrashModel) -> Mach
 
 /// Crashing a machine twice with the same seed must not choose the same again.
 fn random_of(machine: &Machine, seed: u64) -> Random {
-    let [high, low] =
-        [machine.boot_id >> 64, machine.boot_id].map(|part| part & u128::from(u64::MAX));
+    let [high, low] = [machine.boot_id >> 64, machine.boot_id].map(|part| part & u128::from(u64::MAX));
     let mixed = u64::try_from(high ^ low).unwrap_or_default();
     Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ mixed)
 }

@@ -74,16 +74,11 @@ impl FaultKind {
     /// Whether a call of this operation can fail so.
     #[must_use]
     pub fn applies_to(self, operation: Operation) -> bool {
-        use Operation::{
-            CreateDir, List, Lock, Map, MapShared, Open, Rename, SetSize, Sync, SyncDir, Write,
-        };
+        use Operation::{CreateDir, List, Lock, Map, MapShared, Open, Rename, SetSize, Sync, SyncDir, Write};
         match self {
             FaultKind::InputOutput => true,
             FaultKind::StorageFull => {
-                matches!(
-                    operation,
-                    CreateDir | Lock | Open | Rename | SetSize | Sync | SyncDir | Write
-                )
+                matches!(operation, CreateDir | Lock | Open | Rename | SetSize | Sync | SyncDir | Write)
             }
             FaultKind::ShortWrite => operation == Write,
             FaultKind::TooManyOpenFiles => matches!(operation, List | Lock | Open | SyncDir),
@@ -226,13 +221,8 @@ impl Faults {
     /// Counts and logs a call, and tells whether it may take place.
     pub(super) fn enter(&mut self, operation: Operation, path: &Path) -> Result<(), Fault> {
         self.calls += 1;
-        let is_stopped =
-            operation.is_mutating() && self.stop_after.is_some_and(|limit| self.calls > limit);
-        let fault = if is_stopped {
-            Some(Fault::Stopped)
-        } else {
-            self.inject(operation, path).map(Fault::Injected)
-        };
+        let is_stopped = operation.is_mutating() && self.stop_after.is_some_and(|limit| self.calls > limit);
+        let fault = if is_stopped { Some(Fault::Stopped) } else { self.inject(operation, path).map(Fault::Injected) };
         if self.log.len() == LOG_CALLS_MAX {
             self.log.pop_front();
         }

@@ -64,12 +64,7 @@ impl FileData {
     }
 
     /// Writes `bytes` at `position`, growing the file with zeros in between.
-    pub(super) fn write(
-        &mut self,
-        bytes: &[u8],
-        position: u64,
-        number: &mut u64,
-    ) -> io::Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8], position: u64, number: &mut u64) -> io::Result<()> {
         self.absorb(number);
         let position = check_size(position)?;
         let end = check_size(position as u64 + bytes.len() as u64)?;
@@ -125,37 +120,19 @@ impl FileData {
     }
 
     /// Maps a piece for reading and writing. It must lie within the file, and be the same as another one or apart from it.
-    pub(super) fn map_shared(
-        &mut self,
-        position: u64,
-        bytes: usize,
-        number: &mut u64,
-    ) -> io::Result<SharedMapping> {
+    pub(super) fn map_shared(&mut self, position: u64, bytes: usize, number: &mut u64) -> io::Result<SharedMapping> {
         self.absorb(number);
         let start = check_size(position)?;
-        let Some(content) = self.content.get(start..).and_then(|content| content.get(..bytes))
-        else {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "the map would reach beyond the end of the file",
-            ));
+        let Some(content) = self.content.get(start..).and_then(|content| content.get(..bytes)) else {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the map would reach beyond the end of the file"));
         };
         if !start.is_multiple_of(4096) || bytes == 0 {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "a map begins at a page and is not empty",
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a map begins at a page and is not empty"));
         }
-        if let Some(map) = self
-            .maps
-            .iter()
-            .find(|map| map.position < start + bytes && start < map.position + map.bytes)
+        if let Some(map) = self.maps.iter().find(|map| map.position < start + bytes && start < map.position + map.bytes)
         {
             if (map.position, map.bytes) != (start, bytes) {
-                return Err(io::Error::new(
-                    ErrorKind::Unsupported,
-                    "maps that overlap are not simulated",
-                ));
+                return Err(io::Error::new(ErrorKind::Unsupported, "maps that overlap are not simulated"));
             }
             return Ok(SharedMapping::heap(map.pages.clone(), bytes));
         }
@@ -214,13 +191,8 @@ impl FileData {
 
     /// The file if of its size only changes up to `size_until` reached the medium, and of each sector only those up to
     /// `sector_until`.
-    pub(super) fn surviving(
-        &self,
-        size_until: u64,
-        mut sector_until: impl FnMut(usize) -> u64,
-    ) -> Vec<u8> {
-        let longest =
-            self.pending.iter().map(|change| change.edit.touched().end).max().unwrap_or_default();
+    pub(super) fn surviving(&self, size_until: u64, mut sector_until: impl FnMut(usize) -> u64) -> Vec<u8> {
+        let longest = self.pending.iter().map(|change| change.edit.touched().end).max().unwrap_or_default();
         let mut image = self.durable.clone();
         image.resize(longest.max(image.len()), 0);
         for sector in self.dirty_sectors() {
@@ -273,8 +245,7 @@ impl Edit {
         let Some(target) = image.get_mut(overlap.clone()) else { return };
         match self {
             Edit::Write { position, bytes } => {
-                let piece =
-                    bytes.get(overlap.start - position..overlap.end - position).unwrap_or_default();
+                let piece = bytes.get(overlap.start - position..overlap.end - position).unwrap_or_default();
                 copy_into(target, 0, piece);
             }
             Edit::SetSize { .. } => target.fill(0),
@@ -294,11 +265,7 @@ impl SharedMap {
 }
 
 fn sectors(range: &Range<usize>) -> Range<usize> {
-    if range.is_empty() {
-        0..0
-    } else {
-        range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES)
-    }
+    if range.is_empty() { 0..0 } else { range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES) }
 }
 
 fn copy_sector(to: &mut [u8], from: &[u8], sector: usize) {

@@ -165,25 +165,14 @@ impl Machine {
 
     // Calls on open files; `path` is how they were opened, for the log.
 
-    pub(super) fn read(
-        &mut self,
-        node: NodeId,
-        operation: Operation,
-        path: &Path,
-    ) -> io::Result<&FileData> {
+    pub(super) fn read(&mut self, node: NodeId, operation: Operation, path: &Path) -> io::Result<&FileData> {
         self.enter(operation, path)?;
         let (file, number) = self.file_and_number(node)?;
         file.absorb(number);
         Ok(file)
     }
 
-    pub(super) fn write(
-        &mut self,
-        node: NodeId,
-        path: &Path,
-        bytes: &[u8],
-        position: u64,
-    ) -> io::Result<()> {
+    pub(super) fn write(&mut self, node: NodeId, path: &Path, bytes: &[u8], position: u64) -> io::Result<()> {
         let was_stopped = self.stopped.is_some();
         let entered = self.enter(Operation::Write, path);
         match (entered, &mut self.stopped) {
@@ -202,12 +191,7 @@ impl Machine {
     }
 
     /// Writes as much as there is room for.
-    pub(super) fn write_within_capacity(
-        &mut self,
-        node: NodeId,
-        bytes: &[u8],
-        position: u64,
-    ) -> io::Result<()> {
+    pub(super) fn write_within_capacity(&mut self, node: NodeId, bytes: &[u8], position: u64) -> io::Result<()> {
         let size = self.file(node)?.content().len() as u64;
         let end = position.saturating_add(bytes.len() as u64);
         let missing = end.saturating_sub(size).saturating_sub(self.free_bytes());
@@ -223,8 +207,7 @@ impl Machine {
         self.enter(Operation::SetSize, path)?;
         let old = self.file(node)?.content();
         let growth = size.saturating_sub(old.len() as u64);
-        let cut =
-            old.get(usize::try_from(size).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec();
+        let cut = old.get(usize::try_from(size).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec();
         if growth > self.free_bytes() {
             return Err(FaultKind::StorageFull.error());
         }
@@ -269,10 +252,7 @@ impl Machine {
         self.file_and_number(node).map(|(file, _)| file)
     }
 
-    pub(super) fn file_and_number(
-        &mut self,
-        node: NodeId,
-    ) -> io::Result<(&mut FileData, &mut u64)> {
+    pub(super) fn file_and_number(&mut self, node: NodeId) -> io::Result<(&mut FileData, &mut u64)> {
         match self.nodes.get_mut(&node) {
             Some(Node::File(file)) => Ok((file, &mut self.number)),
             Some(Node::Dir(_)) => Err(ErrorKind::IsADirectory.into()),
@@ -305,10 +285,7 @@ impl Machine {
 
     /// Bytes of all files that have a name or a handle.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.files()
-            .filter(|file| file.links + file.handles > 0)
-            .map(|file| file.content().len() as u64)
-            .sum()
+        self.files().filter(|file| file.links + file.handles > 0).map(|file| file.content().len() as u64).sum()
     }
 
     fn free_bytes(&self) -> u64 {

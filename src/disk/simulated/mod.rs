@@ -140,8 +140,7 @@ impl SimulatedDisk {
     pub fn advance(&self, by: Duration) {
         let mut machine = self.machine();
         machine.elapsed += by;
-        machine.now_ms =
-            machine.now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+        machine.now_ms = machine.now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
     }
 
     /// Sets the wall clock, in milliseconds since 1970 UTC.
@@ -154,8 +153,7 @@ impl SimulatedDisk {
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
         let mut machine = self.machine();
         let paths = machine.paths();
-        let sized =
-            |(path, node)| machine.file(node).ok().map(|file| (path, file.content().len() as u64));
+        let sized = |(path, node)| machine.file(node).ok().map(|file| (path, file.content().len() as u64));
         paths.into_iter().filter_map(sized).collect()
     }
 
@@ -195,12 +193,7 @@ impl SimulatedDisk {
     }
 
     fn open_node(&self, node: NodeId, path: &Path, is_writable: bool) -> SimulatedFile {
-        SimulatedFile {
-            machine: Arc::clone(&self.machine),
-            node,
-            path: path.to_owned(),
-            is_writable,
-        }
+        SimulatedFile { machine: Arc::clone(&self.machine), node, path: path.to_owned(), is_writable }
     }
 }
 
@@ -209,11 +202,10 @@ impl fmt::Debug for SimulatedDisk {
         let Some(machine) = self.machine.try_lock() else {
             return f.write_str("SimulatedDisk (in a call)");
         };
-        let files =
-            machine.paths().into_iter().filter_map(|(path, node)| match machine.nodes.get(&node) {
-                Some(Node::File(file)) => Some((path, file)),
-                _ => None,
-            });
+        let files = machine.paths().into_iter().filter_map(|(path, node)| match machine.nodes.get(&node) {
+            Some(Node::File(file)) => Some((path, file)),
+            _ => None,
+        });
         write!(f, "SimulatedDisk after {} calls ", machine.faults.calls)?;
         f.debug_map().entries(files).finish()
     }
@@ -294,8 +286,7 @@ impl DiskFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         let mut machine = self.machine.lock();
         let content = machine.read(self.node, Operation::Read, &self.path)?.content();
-        let rest =
-            content.get(usize::try_from(position).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let rest = content.get(usize::try_from(position).unwrap_or(usize::MAX)..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
             to.copy_from_slice(from);

@@ -40,8 +40,7 @@ pub(super) struct NameChange {
 impl Machine {
     pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
         self.enter(Operation::CreateDir, path)?;
-        if self.resolve(path).is_ok_and(|node| matches!(self.nodes.get(&node), Some(Node::Dir(_))))
-        {
+        if self.resolve(path).is_ok_and(|node| matches!(self.nodes.get(&node), Some(Node::Dir(_)))) {
             return Ok(());
         }
         let (dir, name) = self.parent(path)?;
@@ -76,10 +75,7 @@ impl Machine {
         let (from_dir, from_name) = self.parent(from)?;
         let (to_dir, to_name) = self.parent(to)?;
         if to.starts_with(from) && to != from {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "a directory cannot move into itself",
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a directory cannot move into itself"));
         }
         match self.dir(to_dir)?.entries.get(to_name).copied() {
             Some(existing) if existing == node => return Ok(()),
@@ -107,9 +103,7 @@ impl Machine {
         let node = self.resolve(path)?;
         let entries = self.dir(node)?.entries.iter();
         let is_dir = |node| matches!(self.nodes.get(node), Some(Node::Dir(_)));
-        Ok(entries
-            .map(|(name, node)| DirEntry { name: name.clone(), is_dir: is_dir(node) })
-            .collect())
+        Ok(entries.map(|(name, node)| DirEntry { name: name.clone(), is_dir: is_dir(node) }).collect())
     }
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
@@ -214,8 +208,7 @@ impl Machine {
         let Some(Node::Dir(found)) = self.nodes.get_mut(&dir) else {
             return Err(ErrorKind::NotADirectory.into());
         };
-        let before: Vec<_> =
-            edits.iter().filter_map(|(name, _)| found.entries.get(name).copied()).collect();
+        let before: Vec<_> = edits.iter().filter_map(|(name, _)| found.entries.get(name).copied()).collect();
         apply_names(&mut found.entries, &edits);
         for node in before {
             if let Ok(file) = self.file(node) {
@@ -235,8 +228,7 @@ impl Machine {
     /// Makes the changes of a directory's entries durable, up to the change `until`.
     fn commit_names(&mut self, dir: NodeId, until: u64) {
         let pending = std::mem::take(&mut self.pending_names);
-        let (committed, rest) =
-            pending.into_iter().partition(|change| change.dir == dir && change.number <= until);
+        let (committed, rest) = pending.into_iter().partition(|change| change.dir == dir && change.number <= until);
         self.pending_names = rest;
         let committed: Vec<NameChange> = committed;
         for change in committed {
@@ -251,11 +243,8 @@ impl Machine {
 
     /// Drops files that no name, handle or crash can bring back.
     fn forget_unreachable(&mut self) {
-        let mut reachable: BTreeSet<NodeId> = self
-            .pending_names
-            .iter()
-            .flat_map(|change| change.edits.iter().filter_map(|(_, node)| *node))
-            .collect();
+        let mut reachable: BTreeSet<NodeId> =
+            self.pending_names.iter().flat_map(|change| change.edits.iter().filter_map(|(_, node)| *node)).collect();
         for node in self.nodes.values() {
             if let Node::Dir(dir) = node {
                 reachable.extend(dir.durable.values());
@@ -288,10 +277,7 @@ impl Machine {
     }
 }
 
-pub(super) fn apply_names(
-    entries: &mut BTreeMap<OsString, NodeId>,
-    edits: &[(OsString, Option<NodeId>)],
-) {
+pub(super) fn apply_names(entries: &mut BTreeMap<OsString, NodeId>, edits: &[(OsString, Option<NodeId>)]) {
     for (name, node) in edits {
         match node {
             Some(node) => _ = entries.insert(name.clone(), *node),

@@ -102,11 +102,7 @@ fn what_was_synced_survives_every_power_cut() {
     file.sync().unwrap();
     sync_dir(&disk, "/");
     for model in CrashModel::ALL {
-        assert_eq!(
-            outcomes(&disk, "/a", model),
-            BTreeSet::from([Some(vec![7; 1300])]),
-            "{model:?}"
-        );
+        assert_eq!(outcomes(&disk, "/a", model), BTreeSet::from([Some(vec![7; 1300])]), "{model:?}");
     }
 }
 
@@ -171,9 +167,7 @@ fn stale_blocks_show_garbage_or_what_was_removed() {
     sync_dir(&disk, "/");
     file.write_at(&[1; 1024], 0).unwrap();
     let outcomes = outcomes(&disk, "/a", CrashModel::StaleBlocks);
-    let starts = |byte: u8| {
-        outcomes.iter().flatten().filter(|state| state.starts_with(&[byte; 512])).count()
-    };
+    let starts = |byte: u8| outcomes.iter().flatten().filter(|state| state.starts_with(&[byte; 512])).count();
     assert!(starts(1) > 0, "kept");
     assert!(starts(9) > 0, "old");
     assert_eq!(starts(0), 0);
@@ -187,10 +181,7 @@ fn a_truncation_can_be_lost() {
     disk.put("/a", b"long");
     open(&disk, "/a").set_size(1).unwrap();
     let [cut, lost, half] = [&b"l"[..], b"long", b"l\0\0\0"].map(|state| Some(state.to_vec()));
-    assert_eq!(
-        outcomes(&disk, "/a", CrashModel::Ordered),
-        BTreeSet::from([cut.clone(), lost.clone()])
-    );
+    assert_eq!(outcomes(&disk, "/a", CrashModel::Ordered), BTreeSet::from([cut.clone(), lost.clone()]));
     // The end of the last block is cleared before the size changes.
     for model in [CrashModel::ZeroedTail, CrashModel::StaleBlocks, CrashModel::Subset] {
         let expected = BTreeSet::from([cut.clone(), lost.clone(), half.clone()]);
@@ -240,10 +231,7 @@ fn a_directory_whose_name_is_lost_takes_its_files_along() {
     let file = open(&disk, "/d/a");
     file.sync().unwrap();
     sync_dir(&disk, "/d");
-    assert_eq!(
-        outcomes(&disk, "/d/a", CrashModel::Subset),
-        BTreeSet::from([None, Some(Vec::new())])
-    );
+    assert_eq!(outcomes(&disk, "/d/a", CrashModel::Subset), BTreeSet::from([None, Some(Vec::new())]));
     sync_dir(&disk, "/");
     assert_eq!(outcomes(&disk, "/d/a", CrashModel::Subset), BTreeSet::from([Some(Vec::new())]));
 }
@@ -254,10 +242,7 @@ fn a_removal_can_be_lost_and_its_bytes_come_back() {
     disk.put("/a", b"x");
     disk.remove_file(Path::new("/a")).unwrap();
     assert_eq!(disk.read("/a"), None);
-    assert_eq!(
-        outcomes(&disk, "/a", CrashModel::Subset),
-        BTreeSet::from([None, Some(b"x".to_vec())])
-    );
+    assert_eq!(outcomes(&disk, "/a", CrashModel::Subset), BTreeSet::from([None, Some(b"x".to_vec())]));
 }
 
 #[test]
@@ -270,11 +255,7 @@ fn stores_through_a_map_are_unsynced_writes() {
     store(&mapping, 1000, 2);
     let at = |bytes: &[u8]| (bytes[4096], bytes[5096]);
     let seen = |disk: &SimulatedDisk| -> BTreeSet<(u8, u8)> {
-        outcomes(disk, "/tail", CrashModel::Subset)
-            .iter()
-            .flatten()
-            .map(|bytes| at(bytes))
-            .collect()
+        outcomes(disk, "/tail", CrashModel::Subset).iter().flatten().map(|bytes| at(bytes)).collect()
     };
     assert_eq!(seen(&disk), BTreeSet::from([(0, 0), (0, 2), (1, 0), (1, 2)]));
     assert_eq!(at(&disk.kill(1).read("/tail").unwrap()), (1, 2));
@@ -328,10 +309,8 @@ fn the_same_seed_leaves_the_same_image() {
         disk
     };
     for model in CrashModel::ALL {
-        let images: BTreeSet<_> =
-            (0..50).map(|seed| build().crash(seed, model).read("/a")).collect();
-        let again: BTreeSet<_> =
-            (0..50).map(|seed| build().crash(seed, model).read("/a")).collect();
+        let images: BTreeSet<_> = (0..50).map(|seed| build().crash(seed, model).read("/a")).collect();
+        let again: BTreeSet<_> = (0..50).map(|seed| build().crash(seed, model).read("/a")).collect();
         assert_eq!(images, again);
         assert!(images.len() > 2, "{model:?}");
     }
@@ -386,10 +365,7 @@ fn rules_choose_calls_by_number_operation_and_path() {
     assert_eq!(disk.read("/a").unwrap(), b"1234");
     let log = disk.log();
     assert_eq!(log.len() as u64, disk.calls());
-    assert_eq!(
-        log.last().unwrap().to_string(),
-        format!("call {}: Write /a failed on purpose", disk.calls())
-    );
+    assert_eq!(log.last().unwrap().to_string(), format!("call {}: Write /a failed on purpose", disk.calls()));
 }
 
 #[test]
@@ -476,8 +452,5 @@ fn the_clock_moves_by_hand() {
 fn printing_shows_sizes_and_no_contents() {
     let disk = SimulatedDisk::new(1);
     disk.put("/a", &[7; 100]);
-    assert_eq!(
-        format!("{disk:?}"),
-        r#"SimulatedDisk after 0 calls {"/a": 100 bytes, 0 changes not synced}"#
-    );
+    assert_eq!(format!("{disk:?}"), r#"SimulatedDisk after 0 calls {"/a": 100 bytes, 0 changes not synced}"#);
 }
