@@ -23,13 +23,7 @@ pub(crate) fn unknown(key: &str, known: &[&'static str]) -> Error {
 /// Reads a whole number. Bounds are checked later, together with everything else.
 pub(crate) fn parse_number<N: FromStr>(key: &'static str, value: &str) -> Result<N> {
     let parsed = value.trim().parse();
-    parsed.map_err(|_| {
-        invalid(
-            key,
-            value,
-            format!("expected a whole number that fits {}", std::any::type_name::<N>()),
-        )
-    })
+    parsed.map_err(|_| invalid(key, value, format!("expected a whole number that fits {}", std::any::type_name::<N>())))
 }
 
 /// Reads a number of milliseconds.
@@ -101,14 +95,9 @@ mod tests {
 
     #[test]
     fn edit_distances() {
-        for (a, b, distance) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("abc", "abc", 0),
-            ("ab", "ba", 2),
-        ] {
+        for (a, b, distance) in
+            [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("abc", "abc", 0), ("ab", "ba", 2)]
+        {
             assert_eq!(edit_distance(a, b), distance, "{a} {b}");
         }
     }

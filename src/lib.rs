@@ -1,20 +1,77 @@
-//! An embedded commit log. (Front page comes with the first public types.)
-#![allow(dead_code, reason = "the layers are being built bottom-up")]
+//! An embedded commit log: topics, partitions, producers, consumers and consumer groups as one synchronous library, over
+//! files in one directory. No server, no network, no async runtime.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ottla::Broker;
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let dir = dir.path();
+//! let broker = Broker::open(dir)?;
+//! broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+//! let mut consumer = broker.consumer("billing", ["orders"])?;
+//! for record in &consumer.poll(Duration::from_secs(1))? { println!("{}", record.value_str()?); }
+//! consumer.commit()?;
+//! # Ok::<_, ottla::Error>(())
+//! ```
+//!
+//! It is **not** a client for a broker, not a key-value store, not replicated by itself, and not for network file systems. One
+//! process writes a data directory; others may open it read-only.
+//!
+//! # Where things are
+//! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
+//! - [`Producer`] and [`ProducerRecord`]: sending. [`Consumer`], [`ConsumerRecords`] and [`ConsumerRecord`]: reading.
+//! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
+//!
+//! # Layers
+//! Each is a folder, and knows only those to its left.
+//! ```text
+//! disk ────┐
+//!          ├─→ tail, segment ─→ partition ─→ group, maintenance ─→ broker ─→ producer, consumer
+//! format ──┘
+//! ```
+//! A record's way: `producer` chooses the partition, `partition::appender` encodes it into the open batch in the `tail` and
+//! publishes it, and, when the batch is full, seals it into a `segment`; `partition::reader` finds it in either; `consumer`
+//! remembers how far it has read.
+
 mod broker;
 mod config_key;
+mod consumer;
 mod disk;
 mod error;
 mod format;
 mod group;
+mod maintenance;
 mod partition;
 mod producer;
 mod record;
 mod segment;
+mod tail;
 mod topic_partition;
 
+pub use broker::{
+    Admin, Broker, BrokerBuilder, PartitionDescription, ReadMode, RecoveryReport, Topic, TopicDescription,
+};
+pub use consumer::config::{ConsumerConfig, OffsetReset};
+pub use consumer::handle::{ConsumerHandle, Ready};
+pub use consumer::{Consumer, SeekTo};
 pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
-pub use partition::{config::TopicConfig, durability::Durability};
+pub use group::CommittedOffset;
+pub use partition::Partition;
+pub use partition::config::TopicConfig;
+pub use partition::durability::Durability;
+pub use partition::recovery::PartitionRecovery;
+pub use producer::Producer;
+pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
-pub use record::{Header, ProducerRecord, RecordMetadata, Timestamp};
+pub use record::{
+    ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, OwnedRecord, ProducerRecord, RecordMetadata, Timestamp,
+};
 pub use topic_partition::TopicPartition;
+
+/// A disk in memory that can cut the power, kill the process and fail any call, to test what your own code makes of it.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    pub use crate::disk::simulated::*;
+}

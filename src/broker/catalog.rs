@@ -84,19 +84,9 @@ impl Catalog {
         let path = dir.join(FILE_NAME);
         let Some(loaded) = generations::load(&*disk, &path, KIND)? else {
             if holds_a_partition(&*disk, dir)? {
-                return Err(Error::corrupt_file(
-                    &path,
-                    0,
-                    "the catalog is missing, and there are partitions",
-                ));
+                return Err(Error::corrupt_file(&path, 0, "the catalog is missing, and there are partitions"));
             }
-            return Ok(Catalog {
-                disk,
-                path,
-                is_new: true,
-                fell_back: false,
-                topics: Topics::new(),
-            });
+            return Ok(Catalog { disk, path, is_new: true, fell_back: false, topics: Topics::new() });
         };
         let topics = format::decode(&loaded.payload).map_err(|invalid| corrupt(&path, invalid))?;
         Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, topics })
@@ -130,11 +120,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`create`](Catalog::create).
-    pub(crate) fn create_internal(
-        &mut self,
-        name: &str,
-        config: TopicConfig,
-    ) -> Result<&CatalogEntry> {
+    pub(crate) fn create_internal(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
         assert!(topic_name::is_internal(name), "an internal topic's name begins with '__'");
         topic_name::validate(name)?;
         self.add(name, config)
@@ -158,8 +144,7 @@ impl Catalog {
         config.validate()?;
         let partition_count = self.live(name)?.config.partitions;
         if config.partitions < partition_count {
-            let reason =
-                format!("the topic has {partition_count} partitions, and none can be taken away");
+            let reason = format!("the topic has {partition_count} partitions, and none can be taken away");
             return Err(invalid(PARTITIONS, config.partitions, reason));
         }
         self.change(name, |entry| entry.config = config)?;
@@ -228,8 +213,7 @@ fn has_dash(topic_id: u128) -> bool {
 /// Whether a directory within `dir` is one of a partition, ours or Kafka's: its name and its identity file say so.
 fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
-    for entry in entries.into_iter().filter(|entry| entry.is_dir && names_a_partition(&entry.name))
-    {
+    for entry in entries.into_iter().filter(|entry| entry.is_dir && names_a_partition(&entry.name)) {
         let path = dir.join(entry.name).join("partition.metadata");
         match disk.open(&path, Open::Read) {
             Ok(_) => return Ok(true),
@@ -244,9 +228,7 @@ fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
 /// Whether this is `<topic>-<partition>`; a stranger's directory, such as `lost+found`, may not even be readable.
 fn names_a_partition(name: &OsStr) -> bool {
     let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
-    parts.is_some_and(|(topic, partition)| {
-        topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok()
-    })
+    parts.is_some_and(|(topic, partition)| topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok())
 }
 
 fn corrupt(path: &Path, invalid: Invalid) -> Error {

@@ -1,5 +1,170 @@
-//! A data directory: who may open it, and which topics are in it.
+//! A data directory: who may open it, which topics are in it, and how it is closed.
+//!
+//! [`Broker`] is the handle; `store` is what it points at; `builder` says how to open it; `catalog` which topics there are;
+//! `shutdown` how the last writer ended.
 
+mod admin;
+mod builder;
 pub(crate) mod catalog;
-pub(crate) mod directory_lock;
+mod catalog_format;
+mod directory_lock;
+mod partition_dir;
+mod recovery_report;
+mod shutdown;
+pub(crate) mod store;
+pub(crate) mod topic;
 pub(crate) mod topic_name;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use admin::{Admin, PartitionDescription, TopicDescription};
+pub use builder::{BrokerBuilder, ReadMode};
+pub use recovery_report::RecoveryReport;
+pub use topic::Topic;
+
+use crate::error::Result;
+use crate::partition::config::TopicConfig;
+use store::Store;
+
+/// A data directory, open in this process: where everything begins. A cheap handle; clones name the same broker.
+///
+/// One process opens a directory for writing, once; others may open it read-only. The broker is closed when its last handle
+/// is gone (topics, partitions, producers and consumers are handles too), or by [`close`](Broker::close), which can fail where
+/// dropping cannot tell.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// # let dir = tempfile::tempdir().unwrap();
+/// let broker = ottla::Broker::open(dir.path())?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let mut consumer = broker.consumer("billing", ["orders"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     println!("{}", record.value_str()?);
+/// }
+/// consumer.commit()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Broker {
+    pub(crate) store: Arc<Store>,
+}
+
+impl Broker {
+    /// Opens the data directory `dir` for writing, creating it if it is absent.
+    ///
+    /// # Errors
+    /// As [`BrokerBuilder::open`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Broker> {
+        Broker::builder(dir).open()
+    }
+
+    /// Begins to open `dir` with other settings.
+    pub fn builder(dir: impl AsRef<Path>) -> BrokerBuilder {
+        BrokerBuilder::new(dir.as_ref())
+    }
+
+    /// Opens `dir` for reading only, whether or not another process writes it. Nothing there is changed, not even repaired.
+    /// Partitions follow the writer: each read sees what is published by then.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if there is no such directory, [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion),
+    /// [`Error::Corrupt`](crate::Error::Corrupt).
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let writer = ottla::Broker::open(dir.path())?;
+    /// writer.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let reader = ottla::Broker::open_read_only(dir.path())?;
+    /// assert_eq!(reader.topic("orders")?.partition(0)?.read(0, 1024)?.len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Broker> {
+        BrokerBuilder { read_only: true, ..Broker::builder(dir) }.open()
+    }
+
+    /// Opens a broker in a directory of the system's temporary ones; it is removed with the broker's last handle.
+    ///
+    /// # Errors
+    /// As [`BrokerBuilder::open`].
+    pub fn temporary() -> Result<Broker> {
+        let mut builder = Broker::builder("");
+        builder.dir = std::env::temp_dir().join(format!("ottla-{:032x}", builder.disk.random()));
+        builder.temporary = true;
+        builder.open()
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// [`Error::TopicExists`](crate::Error::TopicExists), [`Error::InvalidTopic`](crate::Error::InvalidTopic),
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig), [`Error::ReadOnly`](crate::Error::ReadOnly).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::TopicConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let topic = broker.create_topic("orders", TopicConfig::new().partitions(4))?;
+    /// assert_eq!(topic.partitions().len(), 4);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        let entry = self.store.create_topic(name, config)?;
+        Ok(Topic::new(entry, Arc::clone(&self.store)))
+    }
+
+    /// The topic of this name, created with the broker's defaults if there is none.
+    ///
+    /// # Errors
+    /// As [`create_topic`](Broker::create_topic); read-only, [`Error::UnknownTopic`](crate::Error::UnknownTopic).
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        let entry = self.store.topic_or_create(name)?;
+        Ok(Topic::new(entry, Arc::clone(&self.store)))
+    }
+
+    /// Looks at and changes topics.
+    #[must_use]
+    pub fn admin(&self) -> Admin<'_> {
+        Admin::new(self)
+    }
+
+    /// What opening found, and what it did about it.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        self.store.recovery_report()
+    }
+
+    /// Returns when everything appended before, to any topic, survives a power cut.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`](crate::Error::Poisoned) if a sync failed, now or before, for any partition.
+    pub fn flush(&self) -> Result<()> {
+        self.store.flush()
+    }
+
+    /// Does once what the broker's thread does regularly: interval syncs, and moving durability from the tail into segments.
+    /// For brokers opened with [`background(false)`](BrokerBuilder::background).
+    ///
+    /// # Errors
+    /// The first one met; every partition got its turn, and the next call tries again what can be tried again.
+    pub fn run_maintenance(&self) -> Result<()> {
+        self.store.run_maintenance()
+    }
+
+    /// Closes the broker: seals and syncs everything and marks the shutdown as clean, so that opening is quick. Other handles
+    /// get [`Error::Closed`](crate::Error::Closed) from here on; records that were read stay.
+    ///
+    /// # Errors
+    /// The first one met; nothing is lost by it, but the next opening has to recover.
+    pub fn close(self) -> Result<()> {
+        self.store.close()
+    }
+}

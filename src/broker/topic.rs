@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
+use crate::partition::log::Appended;
 use crate::partition::{Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
@@ -30,20 +31,27 @@ pub(crate) struct TopicPartitionSource {
 }
 
 impl TopicEntry {
-    /// Appends one record, or a piece of several, to partition `partition`.
+    /// Appends `records` to partition `partition` in one piece; returns its address and what was done.
     ///
     /// # Errors
     /// [`Error::UnknownPartition`], and what appending returns.
-    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<RecordMetadata> {
+    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<(TopicPartition, Appended)> {
         let partitions = self.partitions.load();
         let Some(TopicPartitionSource { address, source }) = partitions.get(partition as usize) else {
             return Err(self.unknown_partition(partition));
         };
         let PartitionSource::Log(log) = source else { return Err(Error::ReadOnly { action: "send" }) };
-        let appended = log.append(records)?;
-        let own = records.first().and_then(ProducerRecord::get_timestamp);
-        let timestamp = own.unwrap_or(Timestamp::from_millis(appended.timestamp));
-        Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
+        Ok((address.clone(), log.append(records)?))
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// As [`append`](TopicEntry::append).
+    pub(crate) fn append_one(&self, partition: u32, record: &ProducerRecord<'_>) -> Result<RecordMetadata> {
+        let (address, appended) = self.append(partition, std::slice::from_ref(record))?;
+        let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
+        Ok(RecordMetadata::new(address, appended.base_offset, timestamp))
     }
 
     /// How many partitions there are.
@@ -70,7 +78,7 @@ impl TopicEntry {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Topic {
-    entry: Arc<TopicEntry>,
+    pub(crate) entry: Arc<TopicEntry>,
     store: Arc<Store>,
 }
 
@@ -109,18 +117,5 @@ impl Topic {
 
     fn handle(&self, partition: &TopicPartitionSource) -> Partition {
         Partition::new(partition.source.clone(), Arc::clone(&self.store) as Arc<dyn Any + Send + Sync>)
-    }
-
-    /// Sends one record to the partition that Kafka's hash of the key names.
-    ///
-    /// # Errors
-    /// As [`Producer::send`](crate::Producer::send).
-    pub fn produce(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<RecordMetadata> {
-        let key = key.as_ref();
-        let value = value.as_ref();
-        let record = ProducerRecord::to(&self.entry.name).key(key).value(value);
-        self.store.check_owner()?;
-        let partition = crate::partition_of_key(key, self.entry.partition_count());
-        self.entry.append(partition, &[record])
     }
 }

@@ -20,9 +20,7 @@ pub(crate) fn validate(name: &str) -> Result<()> {
         "" => Err(invalid(name, "must not be empty")),
         "." | ".." => Err(invalid(name, "is a directory's name for itself or its parent")),
         _ if name.len() > LENGTH_MAX => Err(invalid(name, "must be at most 249 characters")),
-        _ if !name.bytes().all(allowed) => {
-            Err(invalid(name, "must consist of letters, digits, '.', '_' and '-'"))
-        }
+        _ if !name.bytes().all(allowed) => Err(invalid(name, "must consist of letters, digits, '.', '_' and '-'")),
         _ => Ok(()),
     }
 }
@@ -49,10 +47,7 @@ pub(crate) fn validate_for_user(name: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::TopicExists`] if it is one of them, [`Error::InvalidTopic`] if it is too much like one.
-pub(crate) fn check_distinct<'a>(
-    name: &str,
-    existing: impl Iterator<Item = &'a str>,
-) -> Result<()> {
+pub(crate) fn check_distinct<'a>(name: &str, existing: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut collides = false;
     for other in existing {
         if other == name {
@@ -61,10 +56,7 @@ pub(crate) fn check_distinct<'a>(
         collides |= folded(other).eq(folded(name));
     }
     if collides {
-        return Err(invalid(
-            name,
-            "differs from another topic only in '.' and '_' or in upper and lower case",
-        ));
+        return Err(invalid(name, "differs from another topic only in '.' and '_' or in upper and lower case"));
     }
     Ok(())
 }

@@ -21,12 +21,12 @@
 
 use super::reader::Reader;
 use super::record::Record;
-use super::{Codec, Invalid, crc32c};
+use super::{Attributes, Invalid, crc32c};
 
-/// Where the leader epoch lies.
-pub(crate) const LEADER_EPOCH_START: usize = LOG_OVERHEAD;
 /// The size of what comes before the bytes that `batch_length` counts.
 pub(crate) const LOG_OVERHEAD: usize = 12;
+/// Where the leader epoch lies.
+pub(crate) const LEADER_EPOCH_START: usize = LOG_OVERHEAD;
 /// Where the checksum lies; it covers everything behind itself.
 pub(crate) const CRC_FIELD: usize = LEADER_EPOCH_START + size_of::<i32>() + size_of::<i8>();
 /// Where the bytes begin that the checksum covers.
@@ -47,95 +47,6 @@ const HEADER_BYTES_U32: u32 = HEADER_BYTES as u32;
 const LOG_OVERHEAD_U32: u32 = LOG_OVERHEAD as u32;
 
 const MAGIC: i8 = 2;
-
-/// The flags of a batch.
-///
-/// ```text
-/// bit  0–2  codec                3  timestamps are the append time, in max_timestamp
-///        4  transactional        5  control batch: one marker of a coordinator
-///        6  base_timestamp is the delete horizon        7–15  zero, not looked at
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Attributes(i16);
-
-const CODEC_MASK: i16 = 0b111;
-const LOG_APPEND_TIME: i16 = 1 << 3;
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
-const DELETE_HORIZON: i16 = 1 << 6;
-
-impl Attributes {
-    /// The flags as stored.
-    ///
-    /// # Errors
-    /// If the codec is none of those there are.
-    pub(crate) fn from_bits(bits: i16) -> Result<Attributes, Invalid> {
-        match Codec::from_id(bits & CODEC_MASK) {
-            Some(_) => Ok(Attributes(bits)),
-            None => Err(Invalid::Malformed("an unknown compression codec")),
-        }
-    }
-
-    /// The flags to store.
-    pub(crate) fn bits(self) -> i16 {
-        self.0
-    }
-
-    /// How the records are compressed.
-    pub(crate) fn codec(self) -> Codec {
-        Codec::from_id(self.0 & CODEC_MASK).unwrap_or(Codec::None)
-    }
-
-    /// The same with this codec instead.
-    #[must_use]
-    pub(crate) fn with_codec(self, codec: Codec) -> Attributes {
-        Attributes(self.0 & !CODEC_MASK | codec.id())
-    }
-
-    /// Whether every record has the batch's max timestamp, which is the time of the append.
-    pub(crate) fn is_log_append_time(self) -> bool {
-        self.0 & LOG_APPEND_TIME != 0
-    }
-
-    /// The same with append time.
-    #[must_use]
-    pub(crate) fn with_log_append_time(self) -> Attributes {
-        Attributes(self.0 | LOG_APPEND_TIME)
-    }
-
-    /// Whether the batch belongs to a transaction.
-    pub(crate) fn is_transactional(self) -> bool {
-        self.0 & TRANSACTIONAL != 0
-    }
-
-    /// The same as part of a transaction.
-    #[must_use]
-    pub(crate) fn with_transactional(self) -> Attributes {
-        Attributes(self.0 | TRANSACTIONAL)
-    }
-
-    /// Whether the batch is a marker, which no application sees.
-    pub(crate) fn is_control(self) -> bool {
-        self.0 & CONTROL != 0
-    }
-
-    /// The same as a marker.
-    #[must_use]
-    pub(crate) fn with_control(self) -> Attributes {
-        Attributes(self.0 | CONTROL)
-    }
-
-    /// Whether the base timestamp is the time from which on compaction may remove the batch's tombstones or marker.
-    pub(crate) fn has_delete_horizon(self) -> bool {
-        self.0 & DELETE_HORIZON != 0
-    }
-
-    /// The same with a delete horizon.
-    #[must_use]
-    pub(crate) fn with_delete_horizon(self) -> Attributes {
-        Attributes(self.0 | DELETE_HORIZON)
-    }
-}
 
 /// The header of a batch. What [`decode`](Self::decode) returns has offsets that fit Kafka's, a size of at least
 /// [`HEADER_BYTES`] and a count that is not negative; nothing else is checked.
@@ -343,4 +254,76 @@ pub(crate) fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), 
         return Err(Invalid::Malformed("the max timestamp of a batch is not that of its records"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> BatchHeader {
+        BatchHeader {
+            base_offset: 100,
+            batch_bytes: 61,
+            leader_epoch: 3,
+            crc: 0,
+            attributes: Attributes::default(),
+            last_offset_delta: 5,
+            base_timestamp: 1000,
+            max_timestamp: 2000,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: 0,
+        }
+    }
+
+    fn is_refused(header: BatchHeader) -> bool {
+        BatchHeader::decode(&header.encode()).is_err()
+    }
+
+    #[test]
+    fn a_header_has_61_bytes_and_comes_back_from_them() {
+        let header = header();
+        assert_eq!(BatchHeader::decode(&header.encode()), Ok(header));
+        assert!(BatchHeader::decode(&header.encode()[..60]).is_err());
+        assert_eq!((header.last_offset(), header.next_offset()), (105, 106));
+    }
+
+    #[test]
+    fn fields_that_cannot_be_are_refused() {
+        assert!(is_refused(BatchHeader { base_offset: 1 << 63, ..header() }));
+        assert!(is_refused(BatchHeader { batch_bytes: 60, ..header() }));
+        assert!(is_refused(BatchHeader { batch_bytes: (1 << 31) + 12, ..header() }));
+        assert!(is_refused(BatchHeader { last_offset_delta: -1, ..header() }));
+        assert!(is_refused(BatchHeader { record_count: -1, ..header() }));
+    }
+
+    #[test]
+    fn the_offset_behind_a_batch_fits_too() {
+        let largest = i64::MAX.cast_unsigned() - 6;
+        assert!(!is_refused(BatchHeader { base_offset: largest, ..header() }));
+        assert!(is_refused(BatchHeader { base_offset: largest + 1, ..header() }));
+    }
+
+    #[test]
+    fn what_a_later_version_may_write_is_accepted() {
+        assert!(!is_refused(BatchHeader {
+            attributes: Attributes::from_bits(1 << 7).unwrap(),
+            ..header()
+        }));
+        assert!(!is_refused(BatchHeader { leader_epoch: -1, ..header() }));
+    }
+
+    #[test]
+    fn append_time_is_that_of_every_record() {
+        assert_eq!(header().timestamp(7), 1007);
+        let attributes = Attributes::default().with_log_append_time();
+        assert_eq!(BatchHeader { attributes, ..header() }.timestamp(7), 2000);
+    }
+
+    #[test]
+    fn sequences_go_on_from_0() {
+        assert_eq!(header().last_sequence(), -1);
+        assert_eq!(BatchHeader { base_sequence: i32::MAX - 4, ..header() }.last_sequence(), 0);
+    }
 }

@@ -1,6 +1,7 @@
 //! Making batches: the header for records that are there already, and whole batches from single records.
 
-use super::batch::{Attributes, BatchHeader, CRC_START, HEADER_BYTES};
+use super::attributes::Attributes;
+use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
 use super::record::RecordFields;
 use super::{Codec, Invalid, compress, crc32c, crc32c_combine};
 use crate::record::Header;
@@ -177,5 +178,67 @@ impl BatchBuilder {
             *header = seal_header(&fields, records.len(), crc32c(records));
         }
         Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{check_records, verify};
+
+    #[test]
+    fn a_builder_serves_one_batch_after_the_other() {
+        let mut builder = BatchBuilder::new();
+        for base_offset in [0, 7] {
+            builder.clear(base_offset, 1000);
+            builder.push(1000, Some(b"key"), Some(b"value"), &[]);
+            builder.push(999, None, None, &[Header::new("name", "value")]);
+            assert_eq!(builder.record_count(), 2);
+            let (fields, batch_bytes) = (builder.fields(), builder.batch_bytes());
+            let batch = builder.finish(&fields).unwrap();
+            assert_eq!(batch.len(), batch_bytes);
+            let header = verify(batch).unwrap();
+            assert_eq!((header.base_offset, header.next_offset()), (base_offset, base_offset + 2));
+            assert_eq!((header.base_timestamp, header.max_timestamp), (1000, 1000));
+            assert_eq!(check_records(&header, &batch[HEADER_BYTES..]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn records_that_compression_makes_larger_stay_plain() {
+        let mut builder = BatchBuilder::new();
+        builder.push(-1, None, Some(b"short"), &[]);
+        let attributes = Attributes::default().with_codec(Codec::Snappy);
+        let header =
+            verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap())
+                .unwrap();
+        assert_eq!(header.attributes.codec(), Codec::None);
+
+        builder.clear(0, -1);
+        builder.push(-1, None, Some(&[b'x'; 1000]), &[]);
+        let batch = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap();
+        assert_eq!(verify(batch).unwrap().attributes.codec(), Codec::Snappy);
+        assert!(batch.len() < 200);
+    }
+
+    #[test]
+    fn a_batch_can_be_sealed_from_a_running_checksum() {
+        let mut builder = BatchBuilder::new();
+        builder.push(5, Some(b"a"), Some(b"1"), &[]);
+        builder.push(6, Some(b"b"), Some(b"2"), &[]);
+        let fields = builder.fields();
+        let batch = builder.finish(&fields).unwrap();
+        let (header, records) = batch.split_at(HEADER_BYTES);
+        let running =
+            records.iter().fold(0, |crc, byte| super::super::crc32c_append(crc, &[*byte]));
+        assert_eq!(seal_header(&fields, records.len(), running)[..], *header);
+    }
+
+    #[test]
+    fn an_empty_batch_is_a_header() {
+        let mut builder = BatchBuilder::new();
+        builder.clear(3, -1);
+        let fields = builder.fields();
+        assert_eq!(verify(builder.finish(&fields).unwrap()).unwrap().batch_bytes, 61);
     }
 }

@@ -109,3 +109,56 @@ fn check_version(version: i16) -> Result<(), Invalid> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Attributes, BatchBuilder, HEADER_BYTES, SealFields};
+
+    /// A control batch of records with these keys and a value of these bytes.
+    fn decode(keys: &[&[u8]], value: &[u8]) -> Result<Option<EndTransactionMarker>, Invalid> {
+        let mut builder = BatchBuilder::new();
+        for key in keys {
+            builder.push(-1, Some(key), Some(value), &[]);
+        }
+        let attributes = Attributes::default().with_transactional().with_control();
+        let batch = builder.finish(&SealFields { attributes, ..builder.fields() })?;
+        EndTransactionMarker::decode(&BatchHeader::decode(batch)?, &batch[HEADER_BYTES..])
+    }
+
+    const COMMIT_7: EndTransactionMarker =
+        EndTransactionMarker { is_commit: true, coordinator_epoch: 7 };
+
+    #[test]
+    fn a_marker_comes_back_from_its_bytes() {
+        for marker in [COMMIT_7, EndTransactionMarker { is_commit: false, coordinator_epoch: -1 }] {
+            assert_eq!(decode(&[&marker.encode_key()], &marker.encode_value()), Ok(Some(marker)));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_this_one() {
+        assert_eq!(decode(&[&[0, 1, 0, 1, 9]], &[0, 2, 0, 0, 0, 7, 9]), Ok(Some(COMMIT_7)));
+    }
+
+    #[test]
+    fn an_unknown_type_is_skipped() {
+        assert_eq!(decode(&[&[0, 0, 0, 2]], b""), Ok(None));
+        assert_eq!(ControlType::decode_key(&[0, 0, 0, 6]), Ok(ControlType::Other(6)));
+    }
+
+    #[test]
+    fn what_compaction_has_emptied_says_nothing() {
+        assert_eq!(decode(&[], b""), Ok(None));
+    }
+
+    #[test]
+    fn malformed_markers_are_refused() {
+        let (key, value) = (COMMIT_7.encode_key(), COMMIT_7.encode_value());
+        assert!(decode(&[&key, &key], &value).is_err());
+        assert!(decode(&[&key], &value[..5]).is_err());
+        assert!(decode(&[&key[..3]], &value).is_err());
+        assert!(decode(&[&[0xff, 0xff, 0, 1]], &value).is_err());
+        assert!(decode(&[&key], &[0x80, 0, 0, 0, 0, 7]).is_err());
+    }
+}

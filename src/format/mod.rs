@@ -9,28 +9,31 @@
 
 #![allow(unused_imports, reason = "the layers above are being built")]
 
+pub(crate) mod attributes;
 pub(crate) mod batch;
 pub(crate) mod builder;
 pub(crate) mod checksum;
 pub(crate) mod compression;
 pub(crate) mod control;
+pub(crate) mod headers;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod varint;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod vectors;
 
-pub(crate) use batch::{
-    Attributes, BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify,
-};
+pub(crate) use attributes::Attributes;
+pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};
 pub(crate) use builder::{BatchBuilder, SealFields, seal_header};
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;
 pub(crate) use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
+pub use headers::{Headers, HeadersIter};
 pub(crate) use reader::Reader;
-pub use record::{Headers, HeadersIter};
 pub(crate) use record::{Record, RecordFields, skip};
 
 /// Why bytes are not what they should be.

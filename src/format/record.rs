@@ -14,10 +14,8 @@
 //! ```
 //! The smallest record has 7 bytes.
 
-use std::fmt;
-
 use super::reader::Reader;
-use super::{Invalid, varint};
+use super::{Headers, Invalid, varint};
 use crate::record::Header;
 
 /// A record to encode.
@@ -49,35 +47,45 @@ impl RecordFields<'_> {
     /// If `out` is shorter than [`encoded_len`](Self::encoded_len).
     #[inline]
     pub(crate) fn encode(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer { out, at: 0 };
-        writer.varlong(signed(self.body_len()));
-        writer.bytes(&[0]);
-        writer.varlong(self.timestamp_delta);
-        writer.varlong(i64::from(self.offset_delta));
-        writer.nullable(self.key);
-        writer.nullable(self.value);
-        writer.varlong(signed(self.headers.len()));
+        self.encode_body(self.body_len(), out)
+    }
+
+    /// Writes the record to the start of `out` and returns its size in bytes, or `None` if it does not fit. Cheaper than
+    /// asking for the size first.
+    #[inline]
+    pub(crate) fn try_encode(&self, out: &mut [u8]) -> Option<usize> {
+        let body = self.body_len();
+        (body + varint::signed_len(signed(body)) <= out.len()).then(|| self.encode_body(body, out))
+    }
+
+    #[inline]
+    fn encode_body(&self, body: usize, out: &mut [u8]) -> usize {
+        let mut at = put_varlong(out, 0, signed(body));
+        at = put(out, at, &[0]);
+        at = put_varlong(out, at, self.timestamp_delta);
+        at = put_varlong(out, at, i64::from(self.offset_delta));
+        at = put_nullable(out, at, self.key);
+        at = put_nullable(out, at, self.value);
+        at = put_varlong(out, at, signed(self.headers.len()));
         for header in self.headers {
-            writer.nullable(Some(header.key().as_bytes()));
-            writer.nullable(header.value());
+            at = put_nullable(out, at, Some(header.key().as_bytes()));
+            at = put_nullable(out, at, header.value());
         }
-        writer.at
+        at
     }
 
     #[inline]
     fn body_len(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| bytes_len(Some(header.key().as_bytes())) + bytes_len(header.value()))
-            .sum();
-        size_of::<i8>()
+        let mut body = size_of::<i8>()
             + varint::signed_len(self.timestamp_delta)
             + varint::signed_len(i64::from(self.offset_delta))
             + bytes_len(self.key)
             + bytes_len(self.value)
-            + varint::signed_len(signed(self.headers.len()))
-            + headers
+            + varint::signed_len(signed(self.headers.len()));
+        for header in self.headers {
+            body += bytes_len(Some(header.key().as_bytes())) + bytes_len(header.value());
+        }
+        body
     }
 }
 
@@ -94,37 +102,38 @@ fn bytes_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint::signed_len(signed(bytes.len())) + bytes.len())
 }
 
-/// Writes fields one behind the other.
-struct Writer<'o> {
-    out: &'o mut [u8],
-    at: usize,
-}
-
+/// Writes `bytes` at `at`, and returns where they end. The position goes through registers; in a cursor behind a reference it
+/// would go through memory, which makes encoding twice as slow.
+#[inline]
 #[allow(
     clippy::indexing_slicing,
     reason = "a buffer that is too short is a mistake in this crate, not on the disk"
 )]
-impl Writer<'_> {
-    #[inline]
-    fn varlong(&mut self, value: i64) {
-        self.at += varint::encode_signed(value, &mut self.out[self.at..]);
-    }
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    out[at..end].copy_from_slice(bytes);
+    end
+}
 
-    #[inline]
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.out[self.at..][..bytes.len()].copy_from_slice(bytes);
-        self.at += bytes.len();
-    }
+/// Writes an integer at `at`, and returns where it ends.
+#[inline]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
+)]
+fn put_varlong(out: &mut [u8], at: usize, value: i64) -> usize {
+    at + varint::encode_signed(value, &mut out[at..])
+}
 
-    #[inline]
-    fn nullable(&mut self, bytes: Option<&[u8]>) {
-        match bytes {
-            Some(bytes) => {
-                self.varlong(signed(bytes.len()));
-                self.bytes(bytes);
-            }
-            None => self.varlong(-1),
+/// Writes nullable bytes behind their length at `at`, and returns where they end.
+#[inline]
+fn put_nullable(out: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
+    match bytes {
+        Some(bytes) => {
+            let at = put_varlong(out, at, signed(bytes.len()));
+            put(out, at, bytes)
         }
+        None => put_varlong(out, at, -1),
     }
 }
 
@@ -189,110 +198,73 @@ fn body(bytes: &[u8]) -> Result<(usize, Reader<'_>), Invalid> {
     Ok((prefix + length, Reader::new(body)))
 }
 
-/// The headers of a record, in the order in which the producer gave them. Names may repeat.
-///
-/// A view into the batch; costs nothing until it is iterated.
-#[derive(Clone, Copy)]
-pub struct Headers<'a> {
-    /// The headers' bytes behind their count, checked when this was made.
-    bytes: &'a [u8],
-    count: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Headers<'a> {
-    /// Checks what is left of a record to be headers and nothing else.
-    #[inline]
-    fn check(mut reader: Reader<'a>) -> Result<Headers<'a>, Invalid> {
-        let count = usize::try_from(reader.varint()?)
-            .map_err(|_| Invalid::Malformed("a negative count of headers"))?;
-        let bytes = reader.rest();
-        // Each step takes at least two bytes or fails, so a huge count ends with the bytes.
-        for _ in 0..count {
-            read_header(&mut reader)?;
+    fn encode(headers: &[Header<'_>]) -> Vec<u8> {
+        let fields =
+            RecordFields { timestamp_delta: 0, offset_delta: 0, key: None, value: None, headers };
+        let mut bytes = vec![0; fields.encoded_len()];
+        fields.encode(&mut bytes);
+        bytes
+    }
+
+    fn reason(bytes: &[u8]) -> &'static str {
+        match Record::decode(bytes) {
+            Err(Invalid::Malformed(reason)) => reason,
+            other => panic!("{other:?}"),
         }
-        if !reader.is_empty() {
-            return Err(Invalid::Malformed("bytes are left over in a record"));
-        }
-        Ok(Headers { bytes, count })
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.count
+    #[test]
+    fn the_smallest_record_has_seven_bytes() {
+        assert_eq!(encode(&[]), [0x0c, 0, 0, 0, 1, 1, 0]);
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
+    #[test]
+    fn the_last_header_of_a_name_is_found() {
+        let bytes = encode(&[
+            Header::new("a", "1"),
+            Header::new("b", "2"),
+            Header::null("a"),
+            Header::new("", "4"),
+        ]);
+        let headers = Record::decode(&bytes).unwrap().0.headers;
+        assert_eq!(headers.get("a"), Some(Header::null("a")));
+        assert_eq!(headers.get("").unwrap().value(), Some(&b"4"[..]));
+        assert_eq!(headers.get("c"), None);
+        assert_eq!((headers.len(), headers.iter().len(), headers.is_empty()), (4, 4, false));
     }
 
-    /// The last header of this name; for all of them, iterate.
-    #[must_use]
-    #[doc(alias = "lastHeader")]
-    pub fn get(&self, key: &str) -> Option<Header<'a>> {
-        self.iter().filter(|header| header.key() == key).last()
+    #[test]
+    fn any_negative_length_is_null() {
+        // As -1, but written as -2 and -3.
+        let (record, _) = Record::decode(&[0x0c, 0, 0, 0, 3, 5, 0]).unwrap();
+        assert_eq!((record.key, record.value), (None, None));
     }
 
-    /// The headers in order.
-    #[must_use]
-    pub fn iter(&self) -> HeadersIter<'a> {
-        HeadersIter { reader: Reader::new(self.bytes), count: self.count }
+    #[test]
+    fn attributes_are_not_looked_at() {
+        assert_eq!(Record::decode(&[0x0c, 0xff, 0, 0, 1, 1, 0]).unwrap().0.attributes, -1);
     }
-}
 
-fn read_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Invalid> {
-    let key = reader.varint_bytes()?.ok_or(Invalid::Malformed("the key of a header is null"))?;
-    let key =
-        str::from_utf8(key).map_err(|_| Invalid::Malformed("the key of a header is not UTF-8"))?;
-    let value = reader.varint_bytes()?;
-    Ok(value.map_or(Header::null(key), |value| Header::new(key, value)))
-}
-
-impl fmt::Debug for Headers<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self).finish()
+    #[test]
+    fn a_record_that_contradicts_itself_is_refused() {
+        assert_eq!(reason(&[0x01, 0, 0, 0, 1, 1, 0]), "a record has a negative length");
+        assert_eq!(reason(&[0x0e, 0, 0, 0, 1, 1, 0]), "a record runs past the end of its batch");
+        assert_eq!(reason(&[0x0e, 0, 0, 0, 1, 1, 0, 0]), "bytes are left over in a record");
+        assert_eq!(reason(&[0x0c, 0, 0, 0, 1, 1, 1]), "a negative count of headers");
+        assert_eq!(reason(&[0x10, 0, 0, 0, 1, 1, 2, 1, 0]), "the key of a header is null");
+        assert_eq!(
+            reason(&[0x12, 0, 0, 0, 1, 1, 2, 2, 0xff, 1]),
+            "the key of a header is not UTF-8"
+        );
     }
-}
 
-impl<'a> IntoIterator for Headers<'a> {
-    type Item = Header<'a>;
-    type IntoIter = HeadersIter<'a>;
-
-    fn into_iter(self) -> HeadersIter<'a> {
-        self.iter()
-    }
-}
-
-impl<'a> IntoIterator for &Headers<'a> {
-    type Item = Header<'a>;
-    type IntoIter = HeadersIter<'a>;
-
-    fn into_iter(self) -> HeadersIter<'a> {
-        self.iter()
+    #[test]
+    fn a_huge_count_of_headers_ends_with_the_bytes() {
+        let record = [0x16, 0, 0, 0, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0];
+        assert!(matches!(Record::decode(&record), Err(Invalid::Malformed(_))));
     }
 }
-
-/// Iterates over [`Headers`].
-#[derive(Debug, Clone)]
-pub struct HeadersIter<'a> {
-    reader: Reader<'a>,
-    count: usize,
-}
-
-impl<'a> Iterator for HeadersIter<'a> {
-    type Item = Header<'a>;
-
-    fn next(&mut self) -> Option<Header<'a>> {
-        self.count = self.count.checked_sub(1)?;
-        // Checked when the headers were made; a failure could only end the iteration early.
-        read_header(&mut self.reader).ok()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.count, Some(self.count))
-    }
-}
-
-impl ExactSizeIterator for HeadersIter<'_> {}

@@ -92,12 +92,7 @@ impl<'a> Key<'a> {
 ///
 /// # Errors
 /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a group's name of 32 KiB or more; `out` is then unchanged.
-pub(crate) fn encode_offset_key(
-    group: &str,
-    topic: &str,
-    partition: u32,
-    out: &mut Vec<u8>,
-) -> Result<()> {
+pub(crate) fn encode_offset_key(group: &str, topic: &str, partition: u32, out: &mut Vec<u8>) -> Result<()> {
     let group_bytes = string_bytes("group.id", group)?;
     let topic_bytes = string_bytes("topic", topic)?;
     out.extend_from_slice(&OFFSET_KEY.to_be_bytes());
@@ -122,14 +117,9 @@ impl<'a> OffsetCommit<'a> {
         }
         let offset = u64::try_from(reader.i64()?).map_err(|_| NEGATIVE)?;
         let leader_epoch = if version >= VALUE { Some(reader.i32()?) } else { None };
-        let metadata = if version >= VALUE_FLEXIBLE {
-            compact_string(&mut reader)?
-        } else {
-            string(&mut reader)?
-        };
+        let metadata = if version >= VALUE_FLEXIBLE { compact_string(&mut reader)? } else { string(&mut reader)? };
         let commit_timestamp = reader.i64()?;
-        let expire_timestamp =
-            if version == VALUE_WITH_EXPIRY { Some(reader.i64()?) } else { None };
+        let expire_timestamp = if version == VALUE_WITH_EXPIRY { Some(reader.i64()?) } else { None };
         let topic_id = if version >= VALUE_FLEXIBLE { topic_id(&mut reader)? } else { None };
         end(&reader)?;
         Ok(OffsetCommit {
@@ -171,9 +161,7 @@ const NULL: Invalid = Invalid::Malformed("null in place of a text");
 /// The length of a string as it is written before it. `key` names what is too long.
 fn string_bytes(key: &'static str, text: &str) -> Result<[u8; 2]> {
     let length = i16::try_from(text.len());
-    let length = length.map_err(|_| {
-        invalid(key, format!("{} bytes", text.len()), "must be at most 32767 bytes")
-    })?;
+    let length = length.map_err(|_| invalid(key, format!("{} bytes", text.len()), "must be at most 32767 bytes"))?;
     Ok(length.to_be_bytes())
 }
 
@@ -200,8 +188,7 @@ fn topic_id(reader: &mut Reader<'_>) -> Result<Option<u128>, Invalid> {
         let size = usize::try_from(reader.unsigned_varint()?).unwrap_or(usize::MAX);
         let data = reader.take(size)?;
         if tag == TOPIC_ID_TAG {
-            let id = <[u8; 16]>::try_from(data)
-                .map_err(|_| Invalid::Malformed("a topic id that is not 16 bytes"))?;
+            let id = <[u8; 16]>::try_from(data).map_err(|_| Invalid::Malformed("a topic id that is not 16 bytes"))?;
             topic_id = Some(u128::from_be_bytes(id));
         }
     }

@@ -14,9 +14,7 @@
 
 use std::time::Duration;
 
-use crate::config_key::{
-    check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown,
-};
+use crate::config_key::{check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown};
 use crate::error::Result;
 use crate::format::{Codec, Invalid, Reader};
 use crate::partition::durability::{DURABILITY, Durability};
@@ -203,11 +201,7 @@ impl TopicConfig {
         check_range(SEGMENT_BYTES, self.segment_bytes, SEGMENT_BYTES_MIN..=SIZE_MAX)?;
         check_duration_ms(SEGMENT_MS, self.segment_ms)?;
         check_range(INDEX_INTERVAL_BYTES, self.index_interval_bytes, 0..=SIZE_MAX)?;
-        check_range(
-            SEGMENT_INDEX_BYTES,
-            self.segment_index_bytes,
-            SEGMENT_INDEX_BYTES_MIN..=SIZE_MAX,
-        )?;
+        check_range(SEGMENT_INDEX_BYTES, self.segment_index_bytes, SEGMENT_INDEX_BYTES_MIN..=SIZE_MAX)?;
         check_range(MAX_MESSAGE_BYTES, self.max_message_bytes, MAX_MESSAGE_BYTES_MIN..=SIZE_MAX)?;
         self.durability.map_or(Ok(()), Durability::validate)
     }
@@ -229,8 +223,7 @@ impl TopicConfig {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         for (key, value) in self.properties() {
             for text in [key, &value] {
-                let bytes =
-                    u16::try_from(text.len()).expect("a setting is a few dozen bytes of text");
+                let bytes = u16::try_from(text.len()).expect("a setting is a few dozen bytes of text");
                 out.extend_from_slice(&bytes.to_be_bytes());
                 out.extend_from_slice(text.as_bytes());
             }
@@ -249,14 +242,11 @@ impl TopicConfig {
             let key = text(&mut reader)?;
             let value = text(&mut reader)?;
             let set = config.set(key, value);
-            config = set.map_err(|_| {
-                Invalid::Malformed("a topic's setting has an unknown name or a malformed value")
-            })?;
+            config =
+                set.map_err(|_| Invalid::Malformed("a topic's setting has an unknown name or a malformed value"))?;
         }
         // Not `validate`: a topic that compresses with a codec that is not compiled in here is no damage.
-        config
-            .check_bounds()
-            .map_err(|_| Invalid::Malformed("a topic's setting is out of bounds"))?;
+        config.check_bounds().map_err(|_| Invalid::Malformed("a topic's setting is out of bounds"))?;
         Ok(config)
     }
 }
@@ -266,9 +256,7 @@ fn parse_codec(value: &str) -> Result<Codec> {
     let name = if value.trim() == "uncompressed" { "none" } else { value.trim() };
     let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
     let found = codecs.into_iter().find(|codec| codec.name() == name);
-    found.ok_or_else(|| {
-        invalid(COMPRESSION, value, "expected none, uncompressed, gzip, snappy, lz4 or zstd")
-    })
+    found.ok_or_else(|| invalid(COMPRESSION, value, "expected none, uncompressed, gzip, snappy, lz4 or zstd"))
 }
 
 fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Invalid> {

@@ -34,9 +34,7 @@ impl Durability {
         match text.trim().split_once(':') {
             None if text.trim() == "always" => Ok(Durability::Always),
             None if text.trim() == "os" => Ok(Durability::Os),
-            Some(("interval", ms)) => {
-                config_key::parse_duration_ms(DURABILITY, ms).map(Durability::Interval)
-            }
+            Some(("interval", ms)) => config_key::parse_duration_ms(DURABILITY, ms).map(Durability::Interval),
             _ => Err(config_key::invalid(DURABILITY, text, "expected always, os or interval:<ms>")),
         }
     }
@@ -67,9 +65,7 @@ mod tests {
     #[test]
     fn text_goes_there_and_back() {
         let interval = Durability::Interval(Duration::from_millis(250));
-        for (durability, text) in
-            [(Durability::Always, "always"), (interval, "interval:250"), (Durability::Os, "os")]
-        {
+        for (durability, text) in [(Durability::Always, "always"), (interval, "interval:250"), (Durability::Os, "os")] {
             assert_eq!(durability.to_string(), text);
             assert_eq!(Durability::parse(text).unwrap(), durability);
         }
@@ -77,9 +73,7 @@ mod tests {
 
     #[test]
     fn other_text_is_refused() {
-        for text in
-            ["", "never", "interval", "interval:", "interval:-1", "interval:1s", "always:1", "os:"]
-        {
+        for text in ["", "never", "interval", "interval:", "interval:-1", "interval:1s", "always:1", "os:"] {
             assert!(Durability::parse(text).is_err(), "{text}");
         }
     }

@@ -1,3 +1,218 @@
-//! Records in: the producer, and how it chooses a partition.
+//! Sending records: to a partition of a topic, chosen by the record, by its key, or in turn.
 
+pub(crate) mod config;
 pub(crate) mod partitioner;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::broker::{Broker, Topic};
+use crate::broker::store::Store;
+use crate::broker::topic::TopicEntry;
+use crate::error::{Error, Result};
+use crate::partition::PartitionSource;
+use crate::partition::durability::Durability;
+use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use config::ProducerConfig;
+use partitioner::{DefaultPartitioner, Partitioner};
+
+/// Sends records. A cheap handle that keeps the broker open; clones share the partitioner.
+///
+/// There is nothing to wait for behind it: when [`send`](Producer::send) returns, the record is in the log, is visible to
+/// consumers, and survives what the topic's [`Durability`] says.
+///
+/// # Examples
+/// ```
+/// use ottla::ProducerRecord;
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?;
+/// let producer = broker.producer();
+/// let sent = producer.send(ProducerRecord::to("orders").key("customer-1").value("2 coffees"))?;
+/// assert_eq!(sent.offset(), 0);
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    store: Arc<Store>,
+    partitioner: Arc<dyn Partitioner>,
+    /// Whether a send waits for durability where the topic does not.
+    is_durable: bool,
+}
+
+impl Broker {
+    /// A producer with the default settings.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// broker.producer().send(ottla::ProducerRecord::to("orders").value("2 coffees"))?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn producer(&self) -> Producer {
+        Producer::new(&self.store, ProducerConfig::new())
+    }
+
+    /// A producer with other settings.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Closed`], [`Error::InvalidConfig`].
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ProducerConfig, ProducerRecord};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let config = ProducerConfig::new().partitioner(|_: &ProducerRecord<'_>, partition_count| partition_count - 1);
+    /// broker.producer_with(config)?.send(ProducerRecord::to("orders").value("2 coffees"))?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn producer_with(&self, config: ProducerConfig) -> Result<Producer> {
+        self.store.check_writable("make a producer")?;
+        config.validate()?;
+        Ok(Producer::new(&self.store, config))
+    }
+}
+
+impl Topic {
+    /// Sends one record to the partition that Kafka's hash of the key names.
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    pub fn produce(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<RecordMetadata> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        let record = ProducerRecord::to(self.name()).key(key).value(value);
+        let partition = DefaultPartitioner::partition_of_key(key, self.entry.partition_count());
+        self.entry.append_one(partition, &record)
+    }
+}
+
+impl Producer {
+    fn new(store: &Arc<Store>, config: ProducerConfig) -> Producer {
+        Producer {
+            store: Arc::clone(store),
+            is_durable: config.durability == Some(Durability::Always),
+            partitioner: config.partitioner_or_default(store.random()),
+        }
+    }
+
+    /// Appends one record, to the partition that it names or else that the partitioner chooses.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::RecordTooLarge`], [`Error::DiskFull`],
+    /// [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: an earlier write or sync of the
+    /// partition failed and nothing was appended, or the sync of this very record failed and it is not known whether it will
+    /// be there after reopening. [`Error::InvalidState`] if the partitioner panicked.
+    pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
+        self.store.with_topic(record.get_topic(), |topic| {
+            let partition = self.partition_of(topic, &record)?;
+            let sent = topic.append_one(partition, &record)?;
+            self.make_durable(topic, partition, sent.offset() + 1)?;
+            Ok(sent)
+        })
+    }
+
+    /// Appends `records` to `topic`, whatever topic they name. Those of one partition go in one piece, all of them or none,
+    /// in their order; the pieces go one after the other. Returns where each record went, in the order given.
+    ///
+    /// # Errors
+    /// As [`send`](Producer::send). After an error the pieces of some partitions may have been appended.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let records = ["a", "b"].map(|value| ProducerRecord::to("orders").value(value));
+    /// let sent = broker.producer().send_batch("orders", &records)?;
+    /// assert_eq!(sent.iter().map(|sent| sent.offset()).collect::<Vec<_>>(), [0, 1]);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn send_batch(&self, topic: &str, records: &[ProducerRecord<'_>]) -> Result<Vec<RecordMetadata>> {
+        self.store.with_topic(topic, |topic| {
+            let choose = |record| self.partition_of(topic, record);
+            let chosen = records.iter().map(choose).collect::<Result<Vec<u32>>>()?;
+            match chosen.split_first() {
+                None => Ok(Vec::new()),
+                Some((&first, rest)) if rest.iter().all(|&partition| partition == first) => {
+                    self.send_piece(topic, first, records)
+                }
+                Some(_) => self.send_pieces(topic, &chosen, records),
+            }
+        })
+    }
+
+    /// Sends what goes to one partition.
+    fn send_piece(
+        &self,
+        topic: &TopicEntry,
+        partition: u32,
+        records: &[ProducerRecord<'_>],
+    ) -> Result<Vec<RecordMetadata>> {
+        let (address, first) = topic.append(partition, records)?;
+        self.make_durable(topic, partition, first.next_offset)?;
+        let sent = records.iter().zip(first.base_offset..first.next_offset).map(|(record, offset)| {
+            let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(first.timestamp));
+            RecordMetadata::new(address.clone(), offset, timestamp)
+        });
+        Ok(sent.collect())
+    }
+
+    /// Sends one piece per partition, by number, and puts the answers in the order of the records.
+    fn send_pieces(
+        &self,
+        topic: &TopicEntry,
+        chosen: &[u32],
+        records: &[ProducerRecord<'_>],
+    ) -> Result<Vec<RecordMetadata>> {
+        let mut partitions = chosen.to_vec();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let mut answers = Vec::with_capacity(records.len());
+        for partition in partitions {
+            let places = || chosen.iter().enumerate().filter(move |(_, of)| **of == partition).map(|(place, _)| place);
+            let piece: Vec<_> = places().filter_map(|place| records.get(place).cloned()).collect();
+            answers.extend(places().zip(self.send_piece(topic, partition, &piece)?));
+        }
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, sent)| sent).collect())
+    }
+
+    /// Returns when everything that was sent before, by anyone, survives a power cut.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] if a sync failed.
+    pub fn flush(&self) -> Result<()> {
+        self.store.flush()
+    }
+
+    /// The partition for a record. User code runs here, with no lock held, and if it panics only this call fails.
+    fn partition_of(&self, topic: &TopicEntry, record: &ProducerRecord<'_>) -> Result<u32> {
+        if let Some(partition) = record.get_partition() {
+            return Ok(partition);
+        }
+        match topic.partition_count() {
+            1 => Ok(0),
+            count => catch_unwind(AssertUnwindSafe(|| self.partitioner.partition(record, count)))
+                .map_err(|_| Error::InvalidState { reason: "the partitioner panicked" }),
+        }
+    }
+
+    fn make_durable(&self, topic: &TopicEntry, partition: u32, next_offset: u64) -> Result<()> {
+        if !self.is_durable {
+            return Ok(());
+        }
+        match topic.partitions.load().get(partition as usize).map(|partition| &partition.source) {
+            Some(PartitionSource::Log(log)) => log.wait_durable(next_offset),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("is_durable", &self.is_durable).finish_non_exhaustive()
+    }
+}

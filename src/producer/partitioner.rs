@@ -86,8 +86,7 @@ impl Partitioner for DefaultPartitioner {
 fn approximate_bytes(record: &ProducerRecord<'_>) -> u32 {
     const OVERHEAD: usize = 8;
     let headers = record.get_headers().iter();
-    let headers: usize =
-        headers.map(|header| header.key().len() + header.value().map_or(0, <[u8]>::len)).sum();
+    let headers: usize = headers.map(|header| header.key().len() + header.value().map_or(0, <[u8]>::len)).sum();
     let bytes = OVERHEAD + record.get_value().map_or(0, <[u8]>::len) + headers;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
@@ -144,11 +143,7 @@ mod tests {
             serde_json::from_str(include_str!("../../tests/format/kafka-vectors.json")).unwrap();
         for vector in vectors["partitioner"].as_array().unwrap() {
             let Some(key) = vector["ascii"].as_str() else { continue };
-            assert_eq!(
-                i64::from(murmur2(key.as_bytes()).cast_signed()),
-                vector["murmur2"].as_i64().unwrap(),
-                "{key}"
-            );
+            assert_eq!(i64::from(murmur2(key.as_bytes()).cast_signed()), vector["murmur2"].as_i64().unwrap(), "{key}");
             let partition = DefaultPartitioner::partition_of_key(key.as_bytes(), 10);
             assert_eq!(u64::from(partition), vector["partition_of_10"].as_u64().unwrap(), "{key}");
         }

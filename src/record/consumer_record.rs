@@ -5,7 +5,7 @@ use std::str;
 use super::header::Header;
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};
-use crate::format::record::Headers;
+use crate::format::Headers;
 use crate::topic_partition::TopicPartition;
 
 /// A record in a [`ConsumerRecords`](super::ConsumerRecords): a small `Copy` view, nothing of the record itself is copied.

@@ -4,7 +4,7 @@ use std::slice;
 
 use super::consumer_record::ConsumerRecord;
 use crate::disk::SharedBytes;
-use crate::format::record::Record;
+use crate::format::Record;
 use crate::topic_partition::TopicPartition;
 
 /// Records of one or more partitions, in offset order within each.

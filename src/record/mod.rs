@@ -2,11 +2,16 @@
 //!
 //! Nothing here knows about bytes on a disk; `format` writes and reads these.
 
+mod consumer_record;
+mod consumer_records;
 mod header;
 mod producer_record;
 mod record_metadata;
 mod timestamp;
 
+pub use consumer_record::{ConsumerRecord, OwnedRecord};
+pub(crate) use consumer_records::{Fetched, FetchedBatch};
+pub use consumer_records::{ConsumerRecords, Iter as ConsumerRecordsIter};
 pub use header::Header;
 pub use producer_record::ProducerRecord;
 pub use record_metadata::RecordMetadata;

@@ -136,24 +136,16 @@ mod tests {
         let absent = ProducerRecord::to("t");
         assert_eq!((absent.get_key(), absent.get_value()), (None, None));
         let empty = ProducerRecord::to("t").key("").value(b"");
-        assert_eq!(
-            (empty.get_key(), empty.get_value()),
-            (Some([].as_slice()), Some([].as_slice()))
-        );
+        assert_eq!((empty.get_key(), empty.get_value()), (Some([].as_slice()), Some([].as_slice())));
         assert_ne!(absent, empty);
     }
 
     #[test]
     fn headers_keep_their_order_and_repeat() {
         let owned = String::from("x");
-        let record =
-            ProducerRecord::to("t").header("a", &owned).null_header("a").header("b", &[1_u8]);
-        let headers: Vec<_> =
-            record.get_headers().iter().map(|header| (header.key(), header.value())).collect();
-        assert_eq!(
-            headers,
-            [("a", Some(b"x".as_slice())), ("a", None), ("b", Some([1].as_slice()))]
-        );
+        let record = ProducerRecord::to("t").header("a", &owned).null_header("a").header("b", &[1_u8]);
+        let headers: Vec<_> = record.get_headers().iter().map(|header| (header.key(), header.value())).collect();
+        assert_eq!(headers, [("a", Some(b"x".as_slice())), ("a", None), ("b", Some([1].as_slice()))]);
     }
 
     #[test]
@@ -167,11 +159,7 @@ mod tests {
 
     #[test]
     fn everything_set_is_there() {
-        let record = ProducerRecord::to("t")
-            .key("k")
-            .value("v")
-            .partition(3)
-            .timestamp(Timestamp::from_millis(5));
+        let record = ProducerRecord::to("t").key("k").value("v").partition(3).timestamp(Timestamp::from_millis(5));
         assert_eq!(record.get_topic(), "t");
         assert_eq!(record.get_partition(), Some(3));
         assert_eq!(record.get_timestamp(), Some(Timestamp::from_millis(5)));

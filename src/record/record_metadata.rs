@@ -15,11 +15,7 @@ pub struct RecordMetadata {
 
 impl RecordMetadata {
     /// Describes the record at `offset` of `topic_partition`.
-    pub(crate) fn new(
-        topic_partition: TopicPartition,
-        offset: u64,
-        timestamp: Timestamp,
-    ) -> RecordMetadata {
+    pub(crate) fn new(topic_partition: TopicPartition, offset: u64, timestamp: Timestamp) -> RecordMetadata {
         RecordMetadata { topic_partition, offset, timestamp }
     }
 

@@ -75,10 +75,8 @@ impl fmt::Display for Timestamp {
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     // Years are counted from March, so that the leap day is a year's last day and months follow one rule.
     let days = days + DAYS_FROM_YEAR_0_TO_1970;
-    let (era, day_of_era) =
-        (days.div_euclid(DAYS_OF_400_YEARS), days.rem_euclid(DAYS_OF_400_YEARS));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let (era, day_of_era) = (days.div_euclid(DAYS_OF_400_YEARS), days.rem_euclid(DAYS_OF_400_YEARS));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
@@ -123,13 +121,8 @@ mod tests {
             let (year, month, day) = civil_from_days(days);
             let next_day = (year, month) == (before.0, before.1) && day == before.2 + 1;
             let next_month = (year, month, day) == (before.0, before.1 + 1, 1) && before.2 >= 28;
-            let next_year =
-                (year, month, day) == (before.0 + 1, 1, 1) && (before.1, before.2) == (12, 31);
-            assert!(
-                next_day || next_month || next_year,
-                "{before:?} then {:?}",
-                (year, month, day)
-            );
+            let next_year = (year, month, day) == (before.0 + 1, 1, 1) && (before.1, before.2) == (12, 31);
+            assert!(next_day || next_month || next_year, "{before:?} then {:?}", (year, month, day));
             before = (year, month, day);
         }
     }

@@ -33,9 +33,7 @@ pub(super) fn encode(topics: &Topics) -> Vec<u8> {
             TopicState::BeingDeleted => BEING_DELETED,
         });
         out.push(u8::try_from(name.len()).expect("a checked name has at most 249 bytes"));
-        out.extend_from_slice(
-            &u32::try_from(config.len()).expect("a few hundred bytes").to_be_bytes(),
-        );
+        out.extend_from_slice(&u32::try_from(config.len()).expect("a few hundred bytes").to_be_bytes());
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(&config);
     }
@@ -56,11 +54,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Topics, Invalid> {
     }
     let mut ids: Vec<_> = topics.values().map(|entry| entry.topic_id).collect();
     ids.sort_unstable();
-    if ids.is_sorted_by(|a, b| a < b) {
-        Ok(topics)
-    } else {
-        Err(Invalid::Malformed("two topics have one id"))
-    }
+    if ids.is_sorted_by(|a, b| a < b) { Ok(topics) } else { Err(Invalid::Malformed("two topics have one id")) }
 }
 
 fn decode_topic<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, CatalogEntry), Invalid> {

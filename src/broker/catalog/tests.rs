@@ -48,10 +48,7 @@ fn a_refused_topic_changes_nothing() {
     catalog.create("orders", TopicConfig::new()).unwrap();
     let before = std::fs::read(dir.path().join(FILE_NAME)).unwrap();
     assert!(matches!(catalog.create("orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
-    assert!(matches!(
-        catalog.create("Orders", TopicConfig::new()),
-        Err(Error::InvalidTopic { .. })
-    ));
+    assert!(matches!(catalog.create("Orders", TopicConfig::new()), Err(Error::InvalidTopic { .. })));
     assert!(matches!(catalog.create("__own", TopicConfig::new()), Err(Error::InvalidTopic { .. })));
     let no_partitions = TopicConfig::new().partitions(0);
     assert!(matches!(catalog.create("other", no_partitions), Err(Error::InvalidConfig { .. })));
@@ -111,14 +108,9 @@ fn a_catalog_that_is_gone_is_not_taken_for_an_empty_one() {
 
 #[test]
 fn directories_of_partitions_are_known_by_their_names() {
-    for (name, is_one) in [
-        ("orders-0", true),
-        ("a-b-12", true),
-        ("orders", false),
-        ("-1", false),
-        ("lost+found", false),
-        ("a-x", false),
-    ] {
+    for (name, is_one) in
+        [("orders-0", true), ("a-b-12", true), ("orders", false), ("-1", false), ("lost+found", false), ("a-x", false)]
+    {
         assert_eq!(names_a_partition(OsStr::new(name)), is_one, "{name}");
     }
 }

@@ -36,6 +36,8 @@ const BLOCK_SIZE: u8 = 4 << 4;
 const BLOCK_BYTES: usize = 64 * 1024;
 const STORED: u32 = 1 << 31;
 const CHECKSUM_BYTES: usize = 4;
+/// No byte of a block stands for more than this many.
+const RATIO_MAX: usize = 255;
 
 const MALFORMED: Invalid = Invalid::Malformed("malformed lz4");
 
@@ -97,7 +99,8 @@ pub(super) fn decompress(bytes: &[u8], out: &mut Output<'_>) -> Result<(), Inval
         if size & STORED != 0 {
             out.push(block)?;
         } else {
-            let count = block_bytes_max.min(out.remaining());
+            let count =
+                block.len().saturating_mul(RATIO_MAX).min(block_bytes_max).min(out.remaining());
             out.fill(count, |place| decompress_into(block, place).map_err(|_| MALFORMED))?;
         }
     }
@@ -149,4 +152,26 @@ fn read_le(reader: &mut Reader<'_>) -> Result<u32, Invalid> {
 
 fn le_bytes(value: u32) -> [u8; 4] {
     value.swap_bytes().to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_begins_as_kafkas_do() {
+        let mut frame = Vec::new();
+        compress(b"plain", &mut frame).unwrap();
+        assert_eq!(frame[..7], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]);
+        assert_eq!(frame[frame.len() - 4..], [0; 4]);
+    }
+
+    #[test]
+    fn bytes_without_repetition_are_stored_as_they_are() {
+        let noise: Vec<u8> =
+            (0..1000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        let mut frame = Vec::new();
+        compress(&noise, &mut frame).unwrap();
+        assert!(frame.len() <= noise.len() + 15);
+    }
 }

@@ -196,3 +196,76 @@ impl Output<'_> {
         self.out.try_reserve_exact(wanted).map_err(|_| NO_MEMORY)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn expand(codec: Codec, bytes: &[u8], bytes_max: usize) -> (Result<(), Invalid>, Vec<u8>) {
+        let mut out = Vec::new();
+        let result = decompress(codec, bytes, bytes_max, &mut out);
+        (result, out)
+    }
+
+    #[test]
+    fn a_codec_that_is_not_compiled_in_is_named() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let expected = if codec.is_available() { Ok(()) } else { Err(Invalid::Codec(codec)) };
+            assert_eq!(compress(codec, b"plain", &mut Vec::new()), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_and_codecs_go_there_and_back() {
+        for id in -1..8 {
+            assert_eq!(Codec::from_id(id).map_or(id, Codec::id), id);
+        }
+        assert_eq!(Codec::from_id(4), Some(Codec::Zstd));
+        assert_eq!(Codec::from_id(5), None);
+    }
+
+    #[test]
+    fn a_bomb_takes_no_more_memory_than_is_allowed() {
+        let plain = vec![0; 3 * MIB];
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let mut bomb = Vec::new();
+            if compress(codec, &plain, &mut bomb).is_err() {
+                continue;
+            }
+            let (result, out) = expand(codec, &bomb, MIB);
+            assert!(matches!(result, Err(Invalid::Malformed(_))), "{codec}");
+            assert!(out.is_empty() && out.capacity() <= MIB, "{codec}");
+            assert_eq!(expand(codec, &bomb, plain.len()), (Ok(()), plain.clone()), "{codec}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_compressed_form_of_nothing() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            assert!(expand(codec, b"", MIB).0.is_err(), "{codec}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_followed_by_more_is_refused() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
+            .into_iter()
+            .filter(|codec| codec.is_available())
+        {
+            let mut bytes = Vec::new();
+            compress(codec, &[7; 1000], &mut bytes).unwrap();
+            for cut in 1..bytes.len() {
+                // An empty stream is a stream.
+                let is_whole = codec == Codec::Snappy && cut == 16;
+                assert!(
+                    expand(codec, &bytes[..cut], MIB).0.is_err() || is_whole,
+                    "{codec} cut at {cut}"
+                );
+            }
+            bytes.push(0xff);
+            assert!(expand(codec, &bytes, MIB).0.is_err(), "{codec}");
+        }
+    }
+}

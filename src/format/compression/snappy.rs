@@ -77,3 +77,38 @@ fn decompress_block(block: &[u8], out: &mut Output<'_>) -> Result<(), Invalid> {
     }
     out.fill(size, |place| Decoder::new().decompress(block, place).map_err(|_| MALFORMED))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(bytes: &[u8]) -> Result<Vec<u8>, Invalid> {
+        let mut plain = Vec::new();
+        decompress(bytes, &mut Output::new(1 << 20, &mut plain)).map(|()| plain)
+    }
+
+    #[test]
+    fn a_block_that_claims_4_gib_is_refused_before_memory_is_taken() {
+        let claim = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
+        let mut plain = Vec::new();
+        let mut output = Output::new(usize::MAX, &mut plain);
+        assert!(decompress(&claim, &mut output).is_err());
+        assert_eq!(plain.capacity(), 0);
+    }
+
+    #[test]
+    fn streams_may_be_put_together() {
+        let mut streams = Vec::new();
+        compress(b"one, ", &mut streams).unwrap();
+        compress(b"two", &mut streams).unwrap();
+        assert_eq!(expand(&streams), Ok(b"one, two".to_vec()));
+    }
+
+    #[test]
+    fn another_version_of_the_stream_is_refused() {
+        let mut stream = Vec::new();
+        compress(b"plain", &mut stream).unwrap();
+        stream[11] = 2;
+        assert!(expand(&stream).is_err());
+    }
+}

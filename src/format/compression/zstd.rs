@@ -20,6 +20,9 @@ pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
 
 /// Appends what the frames expand to.
 pub(super) fn decompress(bytes: &[u8], out: &mut Output<'_>) -> Result<(), Invalid> {
+    if bytes.is_empty() {
+        return Err(Invalid::Malformed("no zstd frame"));
+    }
     // Frames of Kafka's own producers do not tell their size; the bound is that of their blocks, which is often more than
     // they expand to, and need not be allowed as a whole.
     let bound = zstd_safe::decompress_bound(bytes).map_err(|_| MALFORMED)?;

@@ -14,8 +14,7 @@ fn vector(name: &str) -> Vec<u8> {
     let vectors: serde_json::Value =
         serde_json::from_str(include_str!("../../../tests/format/kafka-vectors.json")).unwrap();
     let records = vectors["coordinator_records"]["records"].as_array().unwrap();
-    let hex =
-        records.iter().find(|record| record["name"] == name).unwrap()["hex"].as_str().unwrap();
+    let hex = records.iter().find(|record| record["name"] == name).unwrap()["hex"].as_str().unwrap();
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -37,10 +36,7 @@ fn keys_are_kafkas() {
     let mut legacy = bytes;
     legacy[1] = 0;
     assert_eq!(Key::decode(&legacy), Ok(key));
-    assert_eq!(
-        Key::decode(&vector("group_metadata_key_v2")),
-        Ok(Key::Group { group: "orders-app" })
-    );
+    assert_eq!(Key::decode(&vector("group_metadata_key_v2")), Ok(Key::Group { group: "orders-app" }));
 }
 
 #[test]
@@ -55,10 +51,7 @@ fn values_of_every_version_are_read() {
     let topic_id = Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
     for (name, commit) in [
         ("offset_commit_value_v0", COMMIT),
-        (
-            "offset_commit_value_v1",
-            OffsetCommit { expire_timestamp: Some(1_700_086_400_000), ..COMMIT },
-        ),
+        ("offset_commit_value_v1", OffsetCommit { expire_timestamp: Some(1_700_086_400_000), ..COMMIT }),
         ("offset_commit_value_v2", COMMIT),
         ("offset_commit_value_v3", epoch),
         ("offset_commit_value_v4", OffsetCommit { topic_id, ..epoch }),
@@ -87,12 +80,8 @@ fn unknown_tags_are_skipped() {
 
 #[test]
 fn bytes_too_few_or_too_many_are_refused() {
-    for name in [
-        "offset_commit_value_v0",
-        "offset_commit_value_v1",
-        "offset_commit_value_v3",
-        "offset_commit_value_v4",
-    ] {
+    for name in ["offset_commit_value_v0", "offset_commit_value_v1", "offset_commit_value_v3", "offset_commit_value_v4"]
+    {
         let mut bytes = vector(name);
         for cut in 0..bytes.len() {
             assert!(OffsetCommit::decode(&bytes[..cut]).is_err(), "{name} cut to {cut}");

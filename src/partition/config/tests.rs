@@ -23,11 +23,8 @@ fn encoded(config: &TopicConfig) -> Vec<u8> {
 #[test]
 fn the_defaults_are_kafkas_and_valid() {
     TopicConfig::new().validate().unwrap();
-    let text: Vec<_> = TopicConfig::new()
-        .properties()
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let text: Vec<_> =
+        TopicConfig::new().properties().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     let expected = "num.partitions=1 segment.bytes=1073741824 segment.ms=604800000 index.interval.bytes=4096 \
                     segment.index.bytes=10485760 max.message.bytes=1048588 compression.type=none";
     assert_eq!(text.join(" "), expected);
@@ -60,21 +57,14 @@ fn cut_bytes_are_refused_or_end_at_a_setting() {
 
 #[test]
 fn hostile_bytes_are_refused() {
-    for bytes in [
-        &b"\xff"[..],
-        b"\xff\xff",
-        b"\x00\x01\xff\x00\x00",
-        b"\x00\x01a\x00\x01b",
-        b"\x00\x00\x00\x00",
-    ] {
+    for bytes in [&b"\xff"[..], b"\xff\xff", b"\x00\x01\xff\x00\x00", b"\x00\x01a\x00\x01b", b"\x00\x00\x00\x00"] {
         assert!(TopicConfig::decode(bytes).is_err(), "{bytes:?}");
     }
 }
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_name() {
-    let Err(Error::UnknownConfig { key, nearest }) = TopicConfig::new().set("segment.byte", "1")
-    else {
+    let Err(Error::UnknownConfig { key, nearest }) = TopicConfig::new().set("segment.byte", "1") else {
         panic!("expected UnknownConfig")
     };
     assert_eq!((key.as_str(), nearest), ("segment.byte", Some(SEGMENT_BYTES)));
@@ -95,10 +85,7 @@ fn a_malformed_value_is_refused_at_once() {
         (DURABILITY, "maybe"),
     ] {
         let refused = TopicConfig::new().set(key, value);
-        assert!(
-            matches!(refused, Err(Error::InvalidConfig { key: named, .. }) if named == key),
-            "{key}={value}"
-        );
+        assert!(matches!(refused, Err(Error::InvalidConfig { key: named, .. }) if named == key), "{key}={value}");
     }
     assert_eq!(TopicConfig::new().set(COMPRESSION, "uncompressed").unwrap(), TopicConfig::new());
 }
@@ -116,10 +103,7 @@ fn bounds_are_checked_and_the_key_is_named() {
         (TopicConfig::new().max_message_bytes(67), MAX_MESSAGE_BYTES),
         (TopicConfig::new().durability(Durability::Interval(Duration::ZERO)), DURABILITY),
     ] {
-        assert!(
-            matches!(config.validate(), Err(Error::InvalidConfig { key: named, .. }) if named == key),
-            "{key}"
-        );
+        assert!(matches!(config.validate(), Err(Error::InvalidConfig { key: named, .. }) if named == key), "{key}");
         assert!(TopicConfig::decode(&encoded(&config)).is_err(), "{key}");
     }
     unusual().validate().unwrap();

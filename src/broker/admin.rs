@@ -1,0 +1,182 @@
+//! Looking at topics and changing them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Broker;
+use super::topic::TopicEntry;
+use crate::error::Result;
+use crate::partition::PartitionSource;
+use crate::partition::config::TopicConfig;
+use crate::topic_partition::TopicPartition;
+
+/// Looks at topics and changes them; made by [`Broker::admin`].
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?;
+/// let admin = broker.admin();
+/// admin.add_partitions("orders", 3)?;
+/// assert_eq!(admin.describe("orders")?.partitions().len(), 3);
+/// admin.delete_topic("orders")?;
+/// assert!(admin.list_topics()?.is_empty());
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Admin<'b> {
+    broker: &'b Broker,
+}
+
+impl<'b> Admin<'b> {
+    pub(super) fn new(broker: &'b Broker) -> Admin<'b> {
+        Admin { broker }
+    }
+
+    /// The names of all topics but the internal ones, in ascending order.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed); read-only, what reading the catalog returns.
+    pub fn list_topics(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.broker.store.topics()?.keys().map(ToString::to_string).collect();
+        names.retain(|name| !super::topic_name::is_internal(name));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What there is to know of a topic now.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic).
+    pub fn describe(&self, topic: &str) -> Result<TopicDescription> {
+        Ok(TopicDescription::of(&*self.broker.store.topic(topic)?))
+    }
+
+    /// Adds partitions, so that the topic has `partition_count`. Keys may go to other partitions from then on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) for fewer than
+    /// there are.
+    pub fn add_partitions(&self, topic: &str, partition_count: u32) -> Result<()> {
+        self.broker.store.add_partitions(topic, partition_count)
+    }
+
+    /// Deletes a topic: its records, its configuration, and what groups have committed for it. Handles get
+    /// [`Error::Closed`](crate::Error::Closed); records that were read stay.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic). After an error of the disk the topic may be gone already and its
+    /// files not; opening the broker next time finishes what is left.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.broker.store.delete_topic(topic)
+    }
+}
+
+/// A topic at one moment.
+#[derive(Debug, Clone)]
+pub struct TopicDescription {
+    name: Arc<str>,
+    topic_id: u128,
+    config: TopicConfig,
+    partitions: Vec<PartitionDescription>,
+}
+
+impl TopicDescription {
+    fn of(entry: &TopicEntry) -> TopicDescription {
+        let partitions = entry.partitions.load();
+        TopicDescription {
+            name: Arc::clone(&entry.name),
+            topic_id: entry.topic_id,
+            config: entry.config.clone().partitions(entry.partition_count()),
+            partitions: partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
+        }
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id that tells this topic from an earlier or later one of the same name.
+    #[must_use]
+    pub fn topic_id(&self) -> u128 {
+        self.topic_id
+    }
+
+    /// How the topic is configured, with its present number of partitions.
+    #[must_use]
+    pub fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    /// The partitions, by number.
+    #[must_use]
+    pub fn partitions(&self) -> &[PartitionDescription] {
+        &self.partitions
+    }
+}
+
+/// A partition at one moment.
+#[derive(Debug, Clone)]
+pub struct PartitionDescription {
+    partition: TopicPartition,
+    offsets: Range<u64>,
+    durable_offset: u64,
+    log_bytes: u64,
+    segment_count: usize,
+}
+
+impl PartitionDescription {
+    fn of(source: &PartitionSource) -> PartitionDescription {
+        match source {
+            PartitionSource::Log(log) => {
+                let (log_bytes, segment_count) = log.size();
+                PartitionDescription {
+                    partition: log.partition().clone(),
+                    offsets: log.log_start_offset()..log.log_end_offset(),
+                    durable_offset: log.durable_offset(),
+                    log_bytes,
+                    segment_count,
+                }
+            }
+            PartitionSource::Follower(follower) => {
+                let (log_bytes, segment_count) = follower.size();
+                let offsets = follower.bounds();
+                let durable_offset = offsets.start;
+                let partition = follower.partition().clone();
+                PartitionDescription { partition, offsets, durable_offset, log_bytes, segment_count }
+            }
+        }
+    }
+
+    /// The topic and number.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// From the first offset that can be read (included) to the log end (excluded).
+    #[must_use]
+    pub fn offsets(&self) -> Range<u64> {
+        self.offsets.clone()
+    }
+
+    /// The offset below which everything survives a power cut. Read-only, where it is not known: the log start.
+    #[must_use]
+    pub fn durable_offset(&self) -> u64 {
+        self.durable_offset
+    }
+
+    /// Bytes of all segments; what is in the tail is not counted.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segment_count
+    }
+}

@@ -1,0 +1,72 @@
+//! Making and removing the directories of partitions.
+//!
+//! A directory is made before the catalog names its topic and removed after the catalog has given it up, so a crash in between
+//! leaves a directory that belongs to no topic: it is never removed then, since nothing proves that it may go, but a topic of
+//! that name that is created later sets it aside, under Kafka's name for strays.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::partition::partition_metadata;
+use crate::topic_partition::TopicPartition;
+
+/// Where a partition lives within the data directory.
+pub(super) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
+    data_dir.join(partition.to_string())
+}
+
+/// Makes the directory of a new partition. The caller syncs the data directory once it has made all it wants.
+pub(super) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartition, topic_id: u128) -> Result<()> {
+    let dir = path_of(data_dir, partition);
+    set_aside_leftover(disk, &dir)?;
+    disk.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
+    partition_metadata::store(disk, &dir, topic_id)
+}
+
+/// Renames what a crash left under the name that is wanted now.
+fn set_aside_leftover(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    match disk.list(dir) {
+        Ok(_) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("list", dir, e)),
+    }
+    let aside = with_suffix(dir, disk.random(), "stray");
+    disk.rename(dir, &aside).map_err(|e| Error::io("rename", dir, e))
+}
+
+/// Removes the directory of a partition whose topic the catalog has given up. Not being there is fine.
+pub(super) fn remove(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartition) -> Result<()> {
+    let dir = path_of(data_dir, partition);
+    match remove_all(disk, &dir) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", &dir, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory and what is in it.
+pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+    for entry in disk.list(dir)? {
+        let path = dir.join(&entry.name);
+        if entry.is_dir { remove_all(disk, &path)? } else { disk.remove_file(&path)? }
+    }
+    disk.remove_dir(dir)
+}
+
+/// Kafka's way to name a directory that is set aside; names stay below the 255 bytes that file systems take.
+fn with_suffix(dir: &Path, random: u128, suffix: &str) -> PathBuf {
+    const NAME_BYTES_MAX: usize = 255 - 1 - 32 - 1 - "delete".len();
+    let name: String = dir.file_name().unwrap_or_default().to_string_lossy().chars().take(NAME_BYTES_MAX).collect();
+    dir.with_file_name(format!("{name}.{random:032x}-{suffix}"))
+}
+
+/// The directories that look like partitions' and are not among `known`.
+pub(super) fn unknown(disk: &dyn Disk, data_dir: &Path, known: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
+    let mut unknown: Vec<PathBuf> =
+        entries.iter().filter(|entry| entry.is_dir).map(|entry| data_dir.join(&entry.name)).collect();
+    unknown.sort_unstable();
+    unknown.retain(|dir| !known.contains(dir));
+    Ok(unknown)
+}

@@ -1,0 +1,405 @@
+//! What all handles of a broker share: the directory's lock, its topics, their logs, and the thread that maintains them.
+//!
+//! Topics are looked up without a lock, in a map that is replaced as a whole; whoever changes topics holds the catalog's lock,
+//! which comes before every lock of a log. Closing happens once, by `close` or by the last handle's drop.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::builder::BrokerBuilder;
+use super::catalog::{Catalog, CatalogEntry};
+use super::directory_lock::DirectoryLock;
+use super::recovery_report::RecoveryReport;
+use super::topic::{TopicEntry, TopicPartitionSource};
+use super::{opening, partition_dir, shutdown};
+use crate::disk::Disk;
+use crate::disk::open_files::OpenFiles;
+use crate::error::{Error, Result};
+use crate::group::{Coordinator, OFFSETS_TOPIC};
+use crate::maintenance::{self, Logs, Worker};
+use crate::partition::config::TopicConfig;
+use crate::partition::durability::Durability;
+use crate::partition::environment::Environment;
+use crate::partition::log::{Log, LogSpec};
+use crate::partition::{Follower, PartitionSource};
+use crate::topic_partition::TopicPartition;
+
+/// The topics by name.
+pub(crate) type Topics = HashMap<Arc<str>, Arc<TopicEntry>>;
+
+/// A data directory that is open.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(super) dir: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) files: Arc<OpenFiles>,
+    pub(super) durability: Durability,
+    pub(super) topic_defaults: TopicConfig,
+    pub(super) catalog: Mutex<Catalog>,
+    pub(super) topics: ArcSwap<Topics>,
+    /// Rises whenever topics or partitions come or go.
+    pub(super) topics_version: AtomicU64,
+    pub(super) report: RecoveryReport,
+    /// `None` if the directory is open read-only.
+    pub(super) writer: Option<Writer>,
+    pub(super) closed: AtomicBool,
+    pub(super) is_temporary: bool,
+}
+
+/// What only the process that writes a directory has.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) environment: Arc<Environment>,
+    pub(super) logs: Arc<Logs>,
+    pub(super) worker: Mutex<Option<Worker>>,
+    pub(super) lock: Mutex<Option<DirectoryLock>>,
+    pub(super) coordinator: OnceLock<Arc<Coordinator>>,
+    /// Held while the coordinator is being made.
+    pub(super) coordinator_being_made: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the directory as `builder` says.
+    pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
+        if builder.read_only { opening::open_read_only(builder) } else { opening::open(builder) }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn recovery_report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// The clock, in milliseconds since 1970 UTC.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.disk.now_ms()
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn monotonic(&self) -> std::time::Duration {
+        self.disk.monotonic()
+    }
+
+    /// A random number.
+    pub(crate) fn random(&self) -> u128 {
+        self.disk.random()
+    }
+
+    fn writer(&self, action: &'static str) -> Result<&Writer> {
+        self.check_open()?;
+        self.writer.as_ref().ok_or(Error::ReadOnly { action })
+    }
+
+    /// Fails if the broker is closed or read-only.
+    pub(crate) fn check_writable(&self, action: &'static str) -> Result<()> {
+        self.writer(action).map(|_| ())
+    }
+
+    /// Fails once the broker is closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: format!("the broker of {}", self.dir.display()) });
+        }
+        Ok(())
+    }
+
+    /// All topics, the internal ones among them. Read-only, they are read anew.
+    pub(crate) fn topics(&self) -> Result<Arc<Topics>> {
+        self.check_open()?;
+        if self.writer.is_none() {
+            self.reload_topics()?;
+        }
+        Ok(self.topics.load_full())
+    }
+
+    /// A number that changes when topics or partitions come or go.
+    pub(crate) fn topics_version(&self) -> u64 {
+        self.topics_version.load(Ordering::Acquire)
+    }
+
+    /// The topic of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicEntry>> {
+        self.check_open()?;
+        if let Some(entry) = self.topics.load().get(name)
+            && self.writer.is_some()
+        {
+            return Ok(Arc::clone(entry));
+        }
+        self.topics()?.get(name).cloned().ok_or_else(|| Error::UnknownTopic { name: name.to_owned() })
+    }
+
+    /// Runs `use_topic` on the topic of this name, without sharing it: the way of a send.
+    #[inline]
+    pub(crate) fn with_topic<T>(&self, name: &str, use_topic: impl FnOnce(&TopicEntry) -> Result<T>) -> Result<T> {
+        match self.topics.load().get(name) {
+            Some(entry) => use_topic(entry),
+            None => {
+                self.check_open()?;
+                Err(Error::UnknownTopic { name: name.to_owned() })
+            }
+        }
+    }
+
+    pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
+        match self.topic(name) {
+            Err(Error::UnknownTopic { .. }) if self.writer.is_some() => {}
+            found => return found,
+        }
+        match self.create_topic(name, self.topic_defaults.clone()) {
+            // Another thread was faster.
+            Err(Error::TopicExists { .. }) => self.topic(name),
+            created => created,
+        }
+    }
+
+    pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
+        super::topic_name::validate_for_user(name)?;
+        self.add_topic(name, config)
+    }
+
+    fn add_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
+        let writer = self.writer("create a topic")?;
+        let mut catalog = self.catalog.lock();
+        self.check_open()?;
+        catalog.check_new(name, &config)?;
+        let topic_id = catalog.new_topic_id();
+        self.create_dirs(name, topic_id, 0..config.partitions)?;
+        let entry = catalog.add(name, topic_id, config)?;
+        let entry = self.open_topic(writer, name, entry)?;
+        self.publish_topics(writer, |topics| {
+            topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
+        });
+        Ok(entry)
+    }
+
+    /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
+    fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
+        for partition in partitions {
+            partition_dir::create(&*self.disk, &self.dir, &TopicPartition::new(name, partition), topic_id)?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
+    }
+
+    /// Opens the logs of a topic that has no records yet.
+    fn open_topic(&self, writer: &Writer, name: &str, entry: &CatalogEntry) -> Result<Arc<TopicEntry>> {
+        let name: Arc<str> = name.into();
+        let open = |number| self.open_new_partition(writer, &name, number, entry);
+        let partitions = (0..entry.config.partitions).map(open).collect::<Result<Vec<_>>>()?;
+        let (topic_id, config) = (entry.topic_id, entry.config.clone());
+        Ok(Arc::new(TopicEntry { name, topic_id, config, partitions: ArcSwap::from_pointee(partitions) }))
+    }
+
+    fn open_new_partition(
+        &self,
+        writer: &Writer,
+        name: &Arc<str>,
+        number: u32,
+        entry: &CatalogEntry,
+    ) -> Result<TopicPartitionSource> {
+        let spec = self.log_spec(name, number, entry);
+        let address = spec.partition.clone();
+        let log = Log::create(spec, Arc::clone(&writer.environment))?;
+        Ok(TopicPartitionSource { address, source: PartitionSource::Log(Arc::new(log)) })
+    }
+
+    pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, entry: &CatalogEntry) -> LogSpec {
+        let partition = TopicPartition::new(Arc::clone(name), number);
+        LogSpec {
+            dir: partition_dir::path_of(&self.dir, &partition),
+            partition,
+            topic_id: entry.topic_id,
+            durability: entry.config.durability.unwrap_or(self.durability),
+            config: entry.config.clone(),
+        }
+    }
+
+    /// Replaces the map of topics, and what follows from it. The caller holds the catalog's lock.
+    fn publish_topics(&self, writer: &Writer, change: impl FnOnce(&mut Topics)) {
+        let mut topics = Topics::clone(&self.topics.load());
+        change(&mut topics);
+        writer.logs.store(Arc::new(logs_of(&topics)));
+        self.topics.store(Arc::new(topics));
+        self.topics_version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn add_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
+        let writer = self.writer("add partitions")?;
+        let mut catalog = self.catalog.lock();
+        let topic = self.topic(name)?;
+        let (before, config) = (topic.partition_count(), topic.config.clone().partitions(partition_count));
+        if partition_count > before {
+            config.validate()?;
+            self.create_dirs(name, topic.topic_id, before..partition_count)?;
+        }
+        let entry = catalog.alter(name, config)?.clone();
+        let mut partitions = Vec::clone(&topic.partitions.load());
+        for number in before..partition_count {
+            partitions.push(self.open_new_partition(writer, &topic.name, number, &entry)?);
+        }
+        topic.partitions.store(Arc::new(partitions));
+        self.publish_topics(writer, |_| {});
+        Ok(())
+    }
+
+    pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
+        let writer = self.writer("delete a topic")?;
+        if super::topic_name::is_internal(name) {
+            let reason = "internal topics cannot be deleted";
+            return Err(Error::InvalidTopic { name: name.to_owned(), reason });
+        }
+        let coordinator = self.coordinator_if_used()?;
+        let mut catalog = self.catalog.lock();
+        let topic = self.topic(name)?;
+        catalog.begin_delete(name)?;
+        self.publish_topics(writer, |topics| {
+            topics.remove(name);
+        });
+        for partition in topic.partitions.load().iter() {
+            if let PartitionSource::Log(log) = &partition.source {
+                log.close();
+            }
+        }
+        if let Some(coordinator) = coordinator {
+            coordinator.forget_topic(name)?;
+        }
+        self.finish_delete(&mut catalog, name, topic.partition_count())
+    }
+
+    /// Removes what is left of a topic that the catalog has given up.
+    pub(super) fn finish_delete(&self, catalog: &mut Catalog, name: &str, partition_count: u32) -> Result<()> {
+        for number in 0..partition_count {
+            partition_dir::remove(&*self.disk, &self.dir, &TopicPartition::new(name, number))?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
+        catalog.finish_delete(name)
+    }
+
+    /// The groups of this broker, read from the disk at the first call.
+    pub(crate) fn coordinator(&self) -> Result<&Arc<Coordinator>> {
+        let writer = self.writer("join a group")?;
+        if let Some(coordinator) = writer.coordinator.get() {
+            return Ok(coordinator);
+        }
+        let _one_at_a_time = writer.coordinator_being_made.lock();
+        if let Some(coordinator) = writer.coordinator.get() {
+            return Ok(coordinator);
+        }
+        let topic = match self.topic(OFFSETS_TOPIC) {
+            Err(Error::UnknownTopic { .. }) => self.add_topic(OFFSETS_TOPIC, TopicConfig::new())?,
+            found => found?,
+        };
+        let partitions = topic.partitions.load();
+        let Some(PartitionSource::Log(log)) = partitions.first().map(|partition| &partition.source) else {
+            return Err(topic.unknown_partition(0));
+        };
+        let coordinator = Arc::new(Coordinator::load(Arc::clone(log))?);
+        Ok(writer.coordinator.get_or_init(|| coordinator))
+    }
+
+    /// The groups, if any was ever used in this directory.
+    pub(super) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
+        if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
+    }
+
+    pub(super) fn flush(&self) -> Result<()> {
+        let writer = self.writer("flush")?;
+        let logs = writer.logs.load_full();
+        let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
+        let (always, relaxed): (Vec<_>, Vec<_>) =
+            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
+        writer.environment.always.commit(&always);
+        writer.environment.relaxed.commit(&relaxed);
+        logs.iter().zip(ends).try_for_each(|(log, end)| log.wait_durable(end))
+    }
+
+    pub(super) fn run_maintenance(&self) -> Result<()> {
+        let writer = self.writer("run the maintenance")?;
+        maintenance::run_pass(&writer.logs.load(), &writer.environment)
+    }
+
+    /// Closes everything, once.
+    pub(super) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let Some(writer) = &self.writer else { return Ok(()) };
+        // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
+        let _no_topic_changes = self.catalog.lock();
+        if let Some(worker) = writer.worker.lock().take() {
+            worker.stop();
+        }
+        let mut result = Ok(());
+        for log in writer.logs.load().iter() {
+            result = result.and(log.close_cleanly());
+        }
+        if self.is_temporary {
+            writer.lock.lock().take();
+            return partition_dir::remove_all(&*self.disk, &self.dir).map_err(|e| Error::io("remove", &self.dir, e));
+        }
+        if result.is_ok() {
+            result = shutdown::mark_clean(&*self.disk, &self.dir);
+        }
+        writer.lock.lock().take();
+        result
+    }
+
+    /// Reads the catalog anew, for a broker that does not write it; partitions that are known stay.
+    fn reload_topics(&self) -> Result<()> {
+        let mut catalog = self.catalog.lock();
+        *catalog = Catalog::open_read_only(Arc::clone(&self.disk), &self.dir)?;
+        let known = self.topics.load();
+        let mut topics = Topics::new();
+        for (name, entry) in catalog.live() {
+            let topic = match known.get(name).filter(|topic| topic.topic_id == entry.topic_id) {
+                Some(topic) => Arc::clone(topic),
+                None => Arc::new(TopicEntry {
+                    name: Arc::clone(name),
+                    topic_id: entry.topic_id,
+                    config: entry.config.clone(),
+                    partitions: ArcSwap::default(),
+                }),
+            };
+            let mut partitions = Vec::clone(&topic.partitions.load());
+            for number in topic.partition_count()..entry.config.partitions {
+                let spec = self.log_spec(name, number, entry);
+                let address = spec.partition.clone();
+                let follower = Follower::new(spec, &self.files, &self.dir);
+                partitions.push(TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) });
+            }
+            topic.partitions.store(Arc::new(partitions));
+            topics.insert(Arc::clone(name), topic);
+        }
+        self.topics.store(Arc::new(topics));
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // `close` is there for those who want to know.
+        let _ = self.close();
+    }
+}
+
+/// The logs of all topics, in no order.
+pub(super) fn logs_of(topics: &Topics) -> Vec<Arc<Log>> {
+    let partitions = topics.values().map(|topic| topic.partitions.load_full());
+    let mut logs = Vec::new();
+    for partitions in partitions {
+        logs.extend(partitions.iter().filter_map(|partition| match &partition.source {
+            PartitionSource::Log(log) => Some(Arc::clone(log)),
+            PartitionSource::Follower(_) => None,
+        }));
+    }
+    logs
+}
