@@ -71,7 +71,7 @@ pub use record::{
 pub use topic_partition::TopicPartition;
 
 /// A disk in memory that can cut the power, kill the process and fail any call, to test what your own code makes of it.
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing {
     pub use crate::disk::simulated::*;
 }

@@ -27,6 +27,7 @@ use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
 use crate::partition::recovery::{Shutdown, check_present};
 use crate::partition::PartitionSource;
+use crate::topic_partition::TopicPartition;
 use crate::tail::{Salvaged, TAIL_NAMES, Tail, salvage};
 
 /// Opens a directory for writing.
@@ -144,7 +145,7 @@ impl Store {
         shutdown: Shutdown,
         salvaged: &mut HashMap<(u128, u32), Vec<Salvaged>>,
     ) -> Result<Vec<RecoveredTopic>> {
-        let entries: Vec<_> = self.catalog.lock().live().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
+        let entries: Vec<_> = self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
         let mut topics = Vec::with_capacity(entries.len());
         let mut known = Vec::new();
         for (name, entry) in entries {
@@ -161,6 +162,10 @@ impl Store {
             let (topic_id, config) = (entry.topic_id, entry.config);
             let entry = TopicEntry { name, topic_id, config, partitions: ArcSwap::default() };
             topics.push(RecoveredTopic { entry, logs });
+        }
+        for (name, entry) in self.catalog.lock().being_deleted() {
+            let addresses = (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number));
+            known.extend(addresses.map(|address| partition_dir::path_of(&self.dir, &address)));
         }
         self.report.unknown_directories = partition_dir::unknown(&*self.disk, &self.dir, &known)?;
         Ok(topics)

@@ -313,7 +313,7 @@ impl Store {
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 
-    pub(super) fn flush(&self) -> Result<()> {
+    pub(crate) fn flush(&self) -> Result<()> {
         let writer = self.writer("flush")?;
         let logs = writer.logs.load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
@@ -361,7 +361,7 @@ impl Store {
         *catalog = Catalog::open_read_only(Arc::clone(&self.disk), &self.dir)?;
         let known = self.topics.load();
         let mut topics = Topics::new();
-        for (name, entry) in catalog.live() {
+        for (name, entry) in catalog.live_topics() {
             let topic = match known.get(name).filter(|topic| topic.topic_id == entry.topic_id) {
                 Some(topic) => Arc::clone(topic),
                 None => Arc::new(TopicEntry {

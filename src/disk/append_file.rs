@@ -64,31 +64,16 @@ impl AppendFile {
     ///
     /// # Errors
     /// The disk's; `AlreadyExists` if the name is taken.
-    pub(crate) fn create(
-        files: &Arc<OpenFiles>,
-        path: &Path,
-        capacity_bytes: u64,
-    ) -> io::Result<AppendFile> {
+    pub(crate) fn create(files: &Arc<OpenFiles>, path: &Path, capacity_bytes: u64) -> io::Result<AppendFile> {
         let handle = files.open(path, Open::CreateNew)?;
-        Ok(AppendFile::with_handle(
-            files,
-            path,
-            Open::Write,
-            Extent { published_bytes: 0, capacity_bytes },
-            handle,
-        ))
+        Ok(AppendFile::with_handle(files, path, Open::Write, Extent { published_bytes: 0, capacity_bytes }, handle))
     }
 
     /// Opens a file that is there, to append (`Open::Write`) or just to read (`Open::Read`).
     ///
     /// # Errors
     /// The disk's; `UnexpectedEof` if the file is shorter than what is said to be published.
-    pub(crate) fn open(
-        files: &Arc<OpenFiles>,
-        path: &Path,
-        access: Open,
-        extent: Extent,
-    ) -> io::Result<AppendFile> {
+    pub(crate) fn open(files: &Arc<OpenFiles>, path: &Path, access: Open, extent: Extent) -> io::Result<AppendFile> {
         let access = if access == Open::Read { Open::Read } else { Open::Write };
         let handle = files.open(path, access)?;
         check_size(&*handle, extent.published_bytes)?;
@@ -132,16 +117,12 @@ impl AppendFile {
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, AppendError> {
         let mut torn = self.torn.lock();
         if *torn {
-            return Err(AppendError::Torn(io::Error::other(
-                "an earlier write left bytes that could not be cut",
-            )));
+            return Err(AppendError::Torn(io::Error::other("an earlier write left bytes that could not be cut")));
         }
         self.handle.check().map_err(AppendError::Torn)?;
         self.check_writable().map_err(AppendError::Clean)?;
         let position = self.published_bytes.load(Ordering::Relaxed);
-        let end = position
-            .checked_add(bytes.len() as u64)
-            .ok_or(AppendError::Clean(ErrorKind::FileTooLarge.into()))?;
+        let end = position.checked_add(bytes.len() as u64).ok_or(AppendError::Clean(ErrorKind::FileTooLarge.into()))?;
         let handle = self.handle().map_err(AppendError::Clean)?;
         let written = handle.write_at(bytes, position);
         self.handle.mark_dirty();
@@ -177,9 +158,7 @@ impl AppendFile {
             Some(mapping) => Some(mapping),
             None => self.remap(range.end)?,
         };
-        let mapped = mapping
-            .zip(to_usize(&range))
-            .and_then(|(mapping, range)| SharedBytes::mapped(&mapping, range));
+        let mapped = mapping.zip(to_usize(&range)).and_then(|(mapping, range)| SharedBytes::mapped(&mapping, range));
         mapped.map_or_else(|| self.copy(range), Ok)
     }
 
@@ -196,18 +175,13 @@ impl AppendFile {
         }
         let handle = self.handle()?;
         check_size(&*handle, published_bytes)?;
-        let grown = if published_bytes > self.capacity_bytes {
-            published_bytes.next_power_of_two()
-        } else {
-            0
-        };
+        let grown = if published_bytes > self.capacity_bytes { published_bytes.next_power_of_two() } else { 0 };
         let bytes = self.capacity_bytes.max(grown).max(1).next_multiple_of(PAGE_BYTES);
         let Ok(bytes) = usize::try_from(bytes) else { return Ok(None) };
         *was_mapped = true;
         let Ok(mapping) = self.files.map(&*handle, bytes) else { return Ok(None) };
         let mapped_bytes = mapping.len() as u64;
-        let readable_bytes =
-            if mapping.follows_file() { mapped_bytes } else { mapped_bytes.min(published_bytes) };
+        let readable_bytes = if mapping.follows_file() { mapped_bytes } else { mapped_bytes.min(published_bytes) };
         let mapping = Arc::new(mapping);
         let was_empty = self.map.put(ReadableMap { mapping: Arc::clone(&mapping), readable_bytes });
         drop(was_mapped);
@@ -219,8 +193,7 @@ impl AppendFile {
     }
 
     fn copy(&self, range: Range<u64>) -> io::Result<SharedBytes> {
-        let length =
-            usize::try_from(range.end - range.start).map_err(|_| ErrorKind::OutOfMemory)?;
+        let length = usize::try_from(range.end - range.start).map_err(|_| ErrorKind::OutOfMemory)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length).map_err(|_| ErrorKind::OutOfMemory)?;
         bytes.resize(length, 0);
@@ -268,9 +241,7 @@ impl AppendFile {
         let mut buffer = vec![0; REWRITE_CHUNK_BYTES];
         let mut position = range.start;
         while position < range.end {
-            let wanted = usize::try_from(range.end - position)
-                .unwrap_or(usize::MAX)
-                .min(REWRITE_CHUNK_BYTES);
+            let wanted = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(REWRITE_CHUNK_BYTES);
             let chunk = buffer.get_mut(..wanted).unwrap_or_default();
             if handle.read_at(chunk, position)? != wanted {
                 return Err(ErrorKind::UnexpectedEof.into());
@@ -359,10 +330,7 @@ impl AppendFile {
     fn lock_unmapped(&self) -> io::Result<parking_lot::MutexGuard<'_, bool>> {
         let was_mapped = self.was_mapped.lock();
         if *was_mapped {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "the file was mapped in this process",
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the file was mapped in this process"));
         }
         Ok(was_mapped)
     }
@@ -371,18 +339,14 @@ impl AppendFile {
 /// Refuses a file that lost bytes behind our back; mapping it would end in a signal.
 fn check_size(handle: &dyn DiskFile, published_bytes: u64) -> io::Result<()> {
     if handle.size()? < published_bytes {
-        return Err(io::Error::new(
-            ErrorKind::UnexpectedEof,
-            "the file is shorter than what was written to it",
-        ));
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file is shorter than what was written to it"));
     }
     Ok(())
 }
 
 /// Cuts what a failed write left behind. Only bytes that were never published go, so that maps stay good.
 fn is_cut_back(handle: &dyn DiskFile, published_bytes: u64) -> bool {
-    handle.set_size(published_bytes).is_ok()
-        && handle.size().is_ok_and(|size| size == published_bytes)
+    handle.set_size(published_bytes).is_ok() && handle.size().is_ok_and(|size| size == published_bytes)
 }
 
 fn to_usize(range: &Range<u64>) -> Option<Range<usize>> {

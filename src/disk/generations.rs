@@ -89,9 +89,7 @@ pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) ->
     let generation = previous.as_ref().map_or(0, |previous| previous.generation).saturating_add(1);
     let newest = encode(kind.magic, kind.version, generation, payload);
     let mut bytes = match previous {
-        Some(previous) => {
-            encode(kind.magic, previous.version, previous.generation, &previous.payload)
-        }
+        Some(previous) => encode(kind.magic, previous.version, previous.generation, &previous.payload),
         None => newest.clone(),
     };
     bytes.extend_from_slice(&newest);
@@ -132,8 +130,7 @@ fn decode(bytes: &[u8], magic: [u8; 8]) -> Option<Frame<'_>> {
     let (payload, rest) = rest.split_at_checked(payload_bytes)?;
     let (crc, _) = rest.split_first_chunk()?;
     let checked_bytes = PAYLOAD + payload_bytes;
-    let is_intact =
-        *found == magic && crc32fast::hash(bytes.get(..checked_bytes)?) == u32::from_be_bytes(*crc);
+    let is_intact = *found == magic && crc32fast::hash(bytes.get(..checked_bytes)?) == u32::from_be_bytes(*crc);
     is_intact.then(|| Frame {
         version: u32::from_be_bytes(*version),
         generation: u64::from_be_bytes(*generation),
@@ -150,8 +147,7 @@ fn newest(bytes: &[u8], kind: Kind) -> Option<(Frame<'_>, bool)> {
     let (mut position, mut damaged_frames) = (0, 0);
     while damaged_frames < DAMAGED_FRAMES_MAX {
         let rest = bytes.get(position..).unwrap_or_default();
-        let Some(skipped) = rest.windows(kind.magic.len()).position(|window| window == kind.magic)
-        else {
+        let Some(skipped) = rest.windows(kind.magic.len()).position(|window| window == kind.magic) else {
             break;
         };
         position += skipped;
@@ -179,27 +175,23 @@ fn version_at_start(bytes: &[u8], kind: Kind) -> Option<u32> {
 
 fn check_version(path: &Path, kind: Kind, found: u32) -> Result<()> {
     if found > kind.version {
-        return Err(Error::UnsupportedVersion {
-            path: path.to_owned(),
-            found,
-            supported: kind.version,
-        });
+        return Err(Error::UnsupportedVersion { path: path.to_owned(), found, supported: kind.version });
     }
     Ok(())
 }
 
-fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
+/// Reads a small file as a whole, or `None` if it is not there.
+///
+/// # Errors
+/// [`Error::Corrupt`] if it is larger than a file of generations can be, or the disk's.
+pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match disk.open(path, Open::Read) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| Error::io("open", path, error))?,
     };
     let size = file.size().map_err(|error| Error::io("read", path, error))?;
     if size > FILE_BYTES_MAX {
-        return Err(Error::corrupt_file(
-            path,
-            FILE_BYTES_MAX,
-            "the file is larger than two generations can be",
-        ));
+        return Err(Error::corrupt_file(path, FILE_BYTES_MAX, "the file is larger than two generations can be"));
     }
     let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
     let count = file.read_at(&mut bytes, 0).map_err(|error| Error::io("read", path, error))?;
@@ -207,14 +199,15 @@ fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Puts `bytes` in the place of the file, whole or not at all.
-fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+/// Puts `bytes` in the place of the file, whole or not at all, so that it survives a power cut.
+///
+/// # Errors
+/// The disk's: then the old file or the new one is there, whole.
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_path(path);
     let result = write_synced(disk, &temporary, bytes)
         .map_err(|error| Error::io("write", &temporary, error))
-        .and_then(|()| {
-            disk.rename(&temporary, path).map_err(|error| Error::io("rename", &temporary, error))
-        });
+        .and_then(|()| disk.rename(&temporary, path).map_err(|error| Error::io("rename", &temporary, error)));
     if result.is_err() {
         // On a full disk its bytes are wanted elsewhere; if it stays, the next store removes it.
         _ = disk.remove_file(&temporary);

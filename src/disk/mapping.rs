@@ -66,12 +66,7 @@ impl Mapping {
                 }
                 // SAFETY: The range lies inside the map (checked above), which lives as long as `self`. It is below the
                 // published length, so the file has these bytes and nobody changes or cuts them (`AppendFile` keeps both).
-                unsafe {
-                    std::slice::from_raw_parts(
-                        map.as_ptr().add(range.start),
-                        range.end - range.start,
-                    )
-                }
+                unsafe { std::slice::from_raw_parts(map.as_ptr().add(range.start), range.end - range.start) }
             }
             Memory::Copied(bytes) => bytes.get(range).unwrap_or_default(),
         }
@@ -80,10 +75,7 @@ impl Mapping {
 
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mapping")
-            .field("len", &self.len())
-            .field("follows_file", &self.follows_file())
-            .finish()
+        f.debug_struct("Mapping").field("len", &self.len()).field("follows_file", &self.follows_file()).finish()
     }
 }
 
@@ -94,8 +86,9 @@ pub(crate) struct SharedMapping {
 
 enum SharedMemory {
     Mapped(MmapRaw),
+    /// The pages, and how many bytes of them were asked for.
     #[cfg(any(test, feature = "testing"))]
-    Heap(HeapPages),
+    Heap(HeapPages, usize),
 }
 
 impl SharedMapping {
@@ -104,10 +97,11 @@ impl SharedMapping {
         SharedMapping { memory: SharedMemory::Mapped(map) }
     }
 
-    /// Wraps memory that the simulated disk looks at, too.
+    /// Wraps the first `bytes` bytes of memory that the simulated disk looks at, too.
     #[cfg(any(test, feature = "testing"))]
-    pub(in crate::disk) fn heap(pages: HeapPages) -> SharedMapping {
-        SharedMapping { memory: SharedMemory::Heap(pages) }
+    pub(in crate::disk) fn heap(pages: HeapPages, bytes: usize) -> SharedMapping {
+        let bytes = bytes.min(pages.len());
+        SharedMapping { memory: SharedMemory::Heap(pages, bytes) }
     }
 
     /// The first byte, aligned to 4096. Valid for reads and writes of [`len`](Self::len) bytes while `self` lives; nobody
@@ -116,7 +110,7 @@ impl SharedMapping {
         match &self.memory {
             SharedMemory::Mapped(map) => map.as_mut_ptr(),
             #[cfg(any(test, feature = "testing"))]
-            SharedMemory::Heap(pages) => pages.0.as_ptr().cast_mut().cast(),
+            SharedMemory::Heap(pages, _) => pages.0.as_ptr().cast_mut().cast(),
         }
     }
 
@@ -125,7 +119,7 @@ impl SharedMapping {
         match &self.memory {
             SharedMemory::Mapped(map) => map.len(),
             #[cfg(any(test, feature = "testing"))]
-            SharedMemory::Heap(pages) => pages.len(),
+            SharedMemory::Heap(_, bytes) => *bytes,
         }
     }
 }
@@ -174,7 +168,11 @@ impl HeapPages {
 
     /// All bytes as they are now.
     pub(in crate::disk) fn to_vec(&self) -> Vec<u8> {
-        self.words().flat_map(|word| word.load(Ordering::Acquire).to_ne_bytes()).collect()
+        let mut bytes = Vec::with_capacity(self.len());
+        for word in self.words() {
+            bytes.extend_from_slice(&word.load(Ordering::Acquire).to_ne_bytes());
+        }
+        bytes
     }
 
     /// Stores `bytes` from byte `position` on; what leaves the memory is dropped.
@@ -225,8 +223,8 @@ mod tests {
     #[test]
     fn stores_through_the_pointer_and_through_the_disk_meet() {
         let pages = HeapPages::zeroed(5000);
-        let mapping = SharedMapping::heap(pages.clone());
-        assert_eq!(mapping.len(), 8192);
+        let mapping = SharedMapping::heap(pages.clone(), 5000);
+        assert_eq!((mapping.len(), pages.len()), (5000, 8192));
         assert_eq!(mapping.as_ptr().addr() % 4096, 0);
         pages.store(b"0123456789", 4091);
         // SAFETY: Inside the mapping, and no other thread looks at it.
@@ -239,7 +237,7 @@ mod tests {
     #[test]
     fn memory_is_unshared_once_the_mapping_is_dropped() {
         let mut pages = HeapPages::zeroed(1);
-        let mapping = SharedMapping::heap(pages.clone());
+        let mapping = SharedMapping::heap(pages.clone(), 1);
         assert!(!pages.is_unshared());
         drop(mapping);
         assert!(pages.is_unshared());

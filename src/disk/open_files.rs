@@ -115,10 +115,7 @@ impl OpenFiles {
 
 impl Debug for OpenFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenFiles")
-            .field("disk", &self.disk)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("OpenFiles").field("disk", &self.disk).field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -289,8 +286,7 @@ impl Slot for HandleSlot {
         }
         let mut handle = self.handle.lock();
         // Handles are only cloned under this lock, and writers mark before they let go of theirs.
-        let is_busy =
-            handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1) || self.is_dirty();
+        let is_busy = handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1) || self.is_dirty();
         if !is_busy {
             *handle = None;
         }

@@ -2,10 +2,7 @@
 //!
 //! Files are 0600 and directories 0700. Every name is opened without following a link at its end and without blocking, and
 //! refused unless it is a regular file with one name: a planted symbolic link, FIFO, device or hard link is an error.
-#![allow(
-    clippy::disallowed_types,
-    reason = "the one place that names the operating system's files, maps and clock"
-)]
+#![allow(clippy::disallowed_types, reason = "the one place that names the operating system's files, maps and clock")]
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -226,11 +223,7 @@ impl DiskFile for OsFile {
 
     fn map(&self, bytes: usize) -> io::Result<Mapping> {
         // Windows cannot map beyond the end of a file.
-        let bytes = if cfg!(windows) {
-            bytes.min(usize::try_from(self.size()?).unwrap_or(usize::MAX))
-        } else {
-            bytes
-        };
+        let bytes = if cfg!(windows) { bytes.min(usize::try_from(self.size()?).unwrap_or(usize::MAX)) } else { bytes };
         if bytes == 0 {
             return Ok(Mapping::copied(Arc::default()));
         }
@@ -238,9 +231,7 @@ impl DiskFile for OsFile {
     }
 
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {
-        Ok(SharedMapping::mapped(
-            MmapOptions::new().offset(position).len(bytes).populate().map_raw(&self.file)?,
-        ))
+        Ok(SharedMapping::mapped(MmapOptions::new().offset(position).len(bytes).populate().map_raw(&self.file)?))
     }
 }
 
@@ -377,8 +368,7 @@ mod tests {
         let disk = OsDisk::new();
         disk.create_dir(&dir.path().join("d")).unwrap();
         disk.open(&dir.path().join("f"), Open::CreateOrWrite).unwrap();
-        let mode =
-            |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("d"), 0o700);
         assert_eq!(mode("f"), 0o600);
     }

@@ -27,10 +27,7 @@ impl SharedBytes {
     /// The bytes of `range` in a mapped file, or `None` if it leaves the map.
     ///
     /// All of the range must be published: see `mapping.rs`.
-    pub(in crate::disk) fn mapped(
-        mapping: &Arc<Mapping>,
-        range: Range<usize>,
-    ) -> Option<SharedBytes> {
+    pub(in crate::disk) fn mapped(mapping: &Arc<Mapping>, range: Range<usize>) -> Option<SharedBytes> {
         let is_inside = range.start <= range.end && range.end <= mapping.len();
         is_inside.then(|| SharedBytes { owner: Owner::Mapped(Arc::clone(mapping)), range })
     }

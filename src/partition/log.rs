@@ -325,7 +325,7 @@ impl Log {
     pub(super) fn append_to_segment(&self, batch: &[u8], header: &BatchHeader) -> Result<()> {
         let active = match self.view().segments.last() {
             Some(active)
-                if !active.must_roll_before(batch.len(), header.last_offset(), header.max_timestamp) =>
+                if !active.must_roll_before(batch.len() as u64, header.last_offset(), header.max_timestamp) =>
             {
                 Arc::clone(active)
             }

@@ -344,7 +344,7 @@ impl<'s> Recovery<'s> {
         let header = BatchHeader::decode(&bytes).map_err(|_| Error::InvalidState { reason: "a salvaged batch" })?;
         let active = match self.segments.last() {
             Some(active)
-                if !active.must_roll_before(bytes.len(), header.last_offset(), header.max_timestamp) =>
+                if !active.must_roll_before(bytes.len() as u64, header.last_offset(), header.max_timestamp) =>
             {
                 Arc::clone(active)
             }

@@ -48,7 +48,8 @@ impl Segment {
         let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
         // Before the length: what is counted here is then in the file, if the file is whole.
         let durable = self.next_offset();
-        let (file_position, next_offset) = self.walk_start(loaded, region)?;
+        // From the region before, so that batches that are missing between the two are missed.
+        let (file_position, next_offset) = self.walk_start(loaded, region.saturating_sub(1))?;
         let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, next_offset);
         loop {
             match walk.next(durable).map_err(|source| Error::io("read", &self.path(), source))? {
@@ -57,9 +58,17 @@ impl Segment {
                     return Err(self.corrupt(&damage));
                 }
                 Piece::Batch(_) | Piece::Damage(_) => {}
-                Piece::Tail(_) | Piece::End => return Ok(None),
+                Piece::Tail(_) | Piece::End => break,
             }
         }
+        // Where offsets may be missing, only the size tells that batches are.
+        let rest = Damage {
+            file_position: walk.file_position(),
+            bytes: 0,
+            offsets: walk.next_offset()..durable.max(walk.next_offset()),
+            reason: "the log file ends before its last offsets",
+        };
+        if self.is_cut_short(loaded) && wanted.is_lost(&rest) { Err(self.corrupt(&rest)) } else { Ok(None) }
     }
 
     /// Where to begin a walk that is to reach a region: its start, if the batch there is the one that the index means.

@@ -38,6 +38,8 @@ mod read;
 mod recover;
 
 mod scan;
+#[cfg(test)]
+mod tests;
 mod time_index;
 
 pub(crate) use file_name::{FileKind, FileName, Stage};
@@ -192,7 +194,7 @@ impl Segment {
 
     /// Whether a batch of this size, last offset and largest timestamp belongs into a new segment, by Kafka's rules. Never for
     /// the first batch, however large.
-    pub(crate) fn must_roll_before(&self, batch_bytes: usize, last_offset: u64, max_timestamp: i64) -> bool {
+    pub(crate) fn must_roll_before(&self, batch_bytes: u64, last_offset: u64, max_timestamp: i64) -> bool {
         let Some(loaded) = self.loaded.get().filter(|_| !self.is_sealed()) else { return true };
         let fits_offset =
             last_offset.checked_sub(self.base_offset).is_some_and(|relative| i32::try_from(relative).is_ok());

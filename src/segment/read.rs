@@ -81,7 +81,7 @@ impl Segment {
     pub(crate) fn locate_at(&self, file_position: u64, offset: u64) -> Result<Option<Located>> {
         let loaded = self.loaded()?;
         let log_bytes = loaded.log.len();
-        if log_bytes <= file_position && !self.is_cut_short(loaded) {
+        if log_bytes <= file_position && self.is_complete_from(loaded, offset) {
             return Ok(None);
         }
         let region = || loaded.indexes.region_of_position(file_position);
@@ -209,8 +209,13 @@ impl Segment {
         true
     }
 
+    /// Whether it is right that nothing is left in the log file for a reader that wants `offset` next.
+    fn is_complete_from(&self, loaded: &Loaded, offset: u64) -> bool {
+        self.next_offset() <= offset || self.has_gaps() && !self.is_cut_short(loaded)
+    }
+
     /// Whether the log file of a sealed segment is shorter than it was.
-    fn is_cut_short(&self, loaded: &Loaded) -> bool {
+    pub(super) fn is_cut_short(&self, loaded: &Loaded) -> bool {
         loaded.log.len() < self.log_bytes()
     }
 

@@ -3,10 +3,7 @@ use crate::disk::open_files::OpenFilesConfig;
 use crate::disk::os::OsDisk;
 
 fn os_files(read_mode: ReadMode) -> Arc<OpenFiles> {
-    OpenFiles::new(
-        Arc::new(OsDisk::new()),
-        OpenFilesConfig { read_mode, ..OpenFilesConfig::default() },
-    )
+    OpenFiles::new(Arc::new(OsDisk::new()), OpenFilesConfig { read_mode, ..OpenFilesConfig::default() })
 }
 
 fn extent(published_bytes: u64, capacity_bytes: u64) -> Extent {
@@ -17,12 +14,7 @@ fn extent(published_bytes: u64, capacity_bytes: u64) -> Extent {
 fn what_is_appended_is_seen_by_view_and_by_call() {
     let dir = tempfile::tempdir().unwrap();
     for read_mode in [ReadMode::Map, ReadMode::Copy] {
-        let file = AppendFile::create(
-            &os_files(read_mode),
-            &dir.path().join(format!("{read_mode:?}")),
-            10,
-        )
-        .unwrap();
+        let file = AppendFile::create(&os_files(read_mode), &dir.path().join(format!("{read_mode:?}")), 10).unwrap();
         assert_eq!(file.append(b"hello").unwrap(), 0);
         let hello = file.view(0..5).unwrap();
         assert_eq!(file.append(b" world").unwrap(), 5);
@@ -73,9 +65,7 @@ fn opening_needs_the_bytes_that_were_published() {
 
     let reader = AppendFile::open(&files, &path, Open::Read, extent(4, 4)).unwrap();
     assert_eq!(*reader.view(0..4).unwrap(), *b"hell");
-    let Err(AppendError::Clean(refused)) = reader.append(b"x") else {
-        panic!("appended to a file opened for reading")
-    };
+    let Err(AppendError::Clean(refused)) = reader.append(b"x") else { panic!("appended to a file opened for reading") };
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
 }
 
@@ -138,11 +128,7 @@ fn readers_never_see_anything_but_what_was_appended() {
                 while seen < 200_000 {
                     let end = file.len();
                     let view = file.view(seen..end).unwrap();
-                    assert!(
-                        (seen..)
-                            .zip(view.iter())
-                            .all(|(position, byte)| u64::from(*byte) == position / 100 % 251)
-                    );
+                    assert!((seen..).zip(view.iter()).all(|(position, byte)| u64::from(*byte) == position / 100 % 251));
                     seen = end;
                 }
             });

@@ -72,11 +72,7 @@ fn any_flipped_bit_leaves_one_of_two_generations() {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fixture.put(&bytes);
-        let expected = if bit / 8 < first_frame_bytes {
-            loaded(b"newer", 2, false)
-        } else {
-            loaded(b"older", 1, true)
-        };
+        let expected = if bit / 8 < first_frame_bytes { loaded(b"newer", 2, false) } else { loaded(b"older", 1, true) };
         assert_eq!(fixture.load().unwrap(), Some(expected), "bit {bit}");
     }
 }
@@ -133,10 +129,9 @@ fn a_newer_version_is_refused_untouched_and_an_older_one_read() {
     fixture.store(b"payload");
     let before = fixture.bytes();
     let older = Kind { version: 2, ..KIND };
-    for result in [
-        load(&fixture.disk, &fixture.path, older).map(|_| 0),
-        store(&fixture.disk, &fixture.path, older, b"x"),
-    ] {
+    for result in
+        [load(&fixture.disk, &fixture.path, older).map(|_| 0), store(&fixture.disk, &fixture.path, older, b"x")]
+    {
         assert!(matches!(result, Err(Error::UnsupportedVersion { found: 3, supported: 2, .. })));
     }
     // A layout of the future, with its checksum elsewhere.

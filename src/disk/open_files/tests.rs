@@ -3,19 +3,15 @@ use crate::disk::append_file::AppendFile;
 use crate::disk::os::OsDisk;
 
 fn os_files(handles_max: usize, maps_max: usize) -> Arc<OpenFiles> {
-    OpenFiles::new(
-        Arc::new(OsDisk::new()),
-        OpenFilesConfig { handles_max, maps_max, read_mode: ReadMode::Map },
-    )
+    OpenFiles::new(Arc::new(OsDisk::new()), OpenFilesConfig { handles_max, maps_max, read_mode: ReadMode::Map })
 }
 
 #[test]
 fn many_files_work_with_few_handles_and_maps() {
     let dir = tempfile::tempdir().unwrap();
     let files = os_files(3, 2);
-    let logs: Vec<_> = (0..20_u8)
-        .map(|n| AppendFile::create(&files, &dir.path().join(n.to_string()), 4096).unwrap())
-        .collect();
+    let logs: Vec<_> =
+        (0..20_u8).map(|n| AppendFile::create(&files, &dir.path().join(n.to_string()), 4096).unwrap()).collect();
     let mut views = Vec::new();
     for round in 0..5_u8 {
         for (n, log) in (0..).zip(&logs) {

@@ -1,0 +1,355 @@
+//! A disk in memory, for tests: it can cut the power, kill the process and fail any call, and a seed decides how.
+//!
+//! - `file.rs`: a file's bytes, as calls see them and as the medium has them, in sectors of 512 bytes.
+//! - `machine.rs`: limits, the clock, and the calls on files; `names.rs`: those on directories.
+//! - `crash.rs`: what is left after a power cut.
+//! - `faults.rs`: which calls fail.
+//!
+//! What was stored through a shared map is looked at in the next call that concerns the file, and counts as un-synced
+//! writes. A map for reading is a copy of the file as it was.
+
+mod crash;
+mod faults;
+mod file;
+mod machine;
+mod names;
+mod random;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+pub use self::crash::CrashModel;
+pub use self::faults::{Call, FaultKind, FaultRule, Operation};
+use self::machine::{Machine, Node, NodeId};
+use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
+
+/// A machine with a disk, in memory. Clones are the same machine.
+///
+/// Everything that it does follows from its seed and the calls made. It begins with an empty root directory, in 2023, and
+/// its clock stands still until [`advance`](Self::advance)d.
+///
+/// # Examples
+/// ```
+/// use ottla::testing::{CrashModel, SimulatedDisk};
+///
+/// let disk = SimulatedDisk::new(1);
+/// disk.put("/data/file", b"durable");
+/// let after = disk.crash(7, CrashModel::Subset);
+/// assert_eq!(after.read("/data/file").as_deref(), Some(&b"durable"[..]));
+/// ```
+#[derive(Clone)]
+pub struct SimulatedDisk {
+    machine: Arc<Mutex<Machine>>,
+}
+
+impl SimulatedDisk {
+    /// An empty machine. `seed` decides its random numbers and boot id.
+    #[must_use]
+    pub fn new(seed: u64) -> SimulatedDisk {
+        SimulatedDisk::from(Machine::new(seed))
+    }
+
+    fn from(machine: Machine) -> SimulatedDisk {
+        SimulatedDisk { machine: Arc::new(Mutex::new(machine)) }
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock()
+    }
+
+    /// The machine after a power cut at this moment (or when it [stopped](Self::stop_after)) and a restart. `seed` decides
+    /// which un-synced changes survived. Locks are released and faults cleared; this machine goes on as if nothing was.
+    #[must_use]
+    pub fn crash(&self, seed: u64, model: CrashModel) -> SimulatedDisk {
+        SimulatedDisk::from(crash::crash(&mut self.machine(), seed, model))
+    }
+
+    /// The machine after the death of the process at this moment (or when it [stopped](Self::stop_after)). All that was
+    /// written or stored is there, though not yet durable; of a write that was under way, `seed` decides how much. Locks
+    /// are released and faults cleared; this machine goes on as if nothing was.
+    #[must_use]
+    pub fn kill(&self, seed: u64) -> SimulatedDisk {
+        SimulatedDisk::from(crash::kill(&mut self.machine(), seed))
+    }
+
+    /// Makes calls fail, besides those of earlier rules.
+    pub fn fail(&self, rule: FaultRule) {
+        self.machine().faults.add(rule);
+    }
+
+    /// Takes back all rules and [`stop_after`](Self::stop_after). An image of a stop that has happened is forgotten.
+    pub fn clear_faults(&self) {
+        let mut machine = self.machine();
+        machine.faults.clear();
+        machine.stopped = None;
+    }
+
+    /// Stops the machine after `calls` calls in all: no later call changes anything, and [`crash`](Self::crash) and
+    /// [`kill`](Self::kill) give images of that moment. Opening counts as changing. Stores through maps are seen up to the
+    /// first call that is refused.
+    pub fn stop_after(&self, calls: u64) {
+        self.machine().faults.stop_after = Some(calls);
+    }
+
+    /// Calls made so far, failed ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.machine().faults.calls
+    }
+
+    /// Calls that failed because of a [rule](Self::fail).
+    #[must_use]
+    pub fn faults_injected(&self) -> u64 {
+        self.machine().faults.injected
+    }
+
+    /// The last few thousand calls, oldest first.
+    #[must_use]
+    pub fn log(&self) -> Vec<Call> {
+        self.machine().faults.log()
+    }
+
+    /// Limits the bytes of all files, `None` for no limit. Beyond it, writes end with `ENOSPC` where the room ends.
+    pub fn limit_capacity(&self, bytes: Option<u64>) {
+        self.machine().capacity_bytes = bytes;
+    }
+
+    /// Limits the files that may be open at a time, `None` for no limit. Beyond it, opening ends with `EMFILE`.
+    pub fn limit_handles(&self, handles: Option<usize>) {
+        self.machine().handles_max = handles;
+    }
+
+    /// Files that are open, locks included.
+    #[must_use]
+    pub fn open_handles(&self) -> usize {
+        self.machine().handles()
+    }
+
+    /// Bytes of all files that have a name or are open.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.machine().used_bytes()
+    }
+
+    /// Lets time pass, for both clocks.
+    pub fn advance(&self, by: Duration) {
+        let mut machine = self.machine();
+        machine.elapsed += by;
+        machine.now_ms = machine.now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the wall clock, in milliseconds since 1970 UTC.
+    pub fn set_now_ms(&self, now_ms: i64) {
+        self.machine().now_ms = now_ms;
+    }
+
+    /// All files with their sizes in bytes, ordered by path. Neither counted as a call nor failed, like all that follow.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut machine = self.machine();
+        let paths = machine.paths();
+        let sized = |(path, node)| machine.file(node).ok().map(|file| (path, file.content().len() as u64));
+        paths.into_iter().filter_map(sized).collect()
+    }
+
+    /// The bytes of a file, or `None` if there is none.
+    #[must_use]
+    pub fn read(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        let mut machine = self.machine();
+        machine.absorb();
+        let node = machine.resolve(path.as_ref()).ok()?;
+        machine.file(node).ok().map(|file| file.content().to_vec())
+    }
+
+    /// Puts a file there, durable, in the place of one of that name; open handles keep the old one. Missing directories are
+    /// made.
+    ///
+    /// # Panics
+    /// If the path contains `..` or leads through a file.
+    pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
+        let planted = self.machine().plant_path(path.as_ref(), bytes);
+        assert!(planted.is_ok(), "cannot put a file at {}: {planted:?}", path.as_ref().display());
+    }
+
+    /// Removes a file or a directory with all that is in it, durably. Returns whether it was there.
+    pub fn delete(&self, path: impl AsRef<Path>) -> bool {
+        self.machine().uproot(path.as_ref()).is_ok()
+    }
+
+    /// Flips a bit (0 the lowest) of a byte of a file, on the medium, too. Returns whether the file has such a byte.
+    pub fn flip_bit(&self, path: impl AsRef<Path>, byte: u64, bit: u8) -> bool {
+        let mut machine = self.machine();
+        machine.absorb();
+        let Ok(node) = machine.resolve(path.as_ref()) else { return false };
+        let (Ok(file), Ok(byte)) = (machine.file(node), usize::try_from(byte)) else {
+            return false;
+        };
+        file.flip_bit(byte, bit)
+    }
+
+    fn open_node(&self, node: NodeId, path: &Path, is_writable: bool) -> SimulatedFile {
+        SimulatedFile { machine: Arc::clone(&self.machine), node, path: path.to_owned(), is_writable }
+    }
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(machine) = self.machine.try_lock() else {
+            return f.write_str("SimulatedDisk (in a call)");
+        };
+        let files = machine.paths().into_iter().filter_map(|(path, node)| match machine.nodes.get(&node) {
+            Some(Node::File(file)) => Some((path, file)),
+            _ => None,
+        });
+        write!(f, "SimulatedDisk after {} calls ", machine.faults.calls)?;
+        f.debug_map().entries(files).finish()
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let node = self.machine().open(path, how)?;
+        Ok(Arc::new(self.open_node(node, path, how != Open::Read)))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.machine().create_dir(path)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.machine().remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.machine().remove_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.machine().rename(from, to)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.machine().list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.machine().sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>> {
+        let node = self.machine().lock(path, content)?;
+        Ok(Box::new(SimulatedLock { machine: Arc::clone(&self.machine), node }))
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.machine().now_ms
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine().elapsed
+    }
+
+    fn boot_id(&self) -> Option<u128> {
+        Some(self.machine().boot_id)
+    }
+
+    fn random(&self) -> u128 {
+        self.machine().random.next_u128()
+    }
+}
+
+struct SimulatedFile {
+    machine: Arc<Mutex<Machine>>,
+    node: NodeId,
+    /// How it was opened.
+    path: PathBuf,
+    is_writable: bool,
+}
+
+impl SimulatedFile {
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_writable { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn size(&self) -> io::Result<u64> {
+        let mut machine = self.machine.lock();
+        Ok(machine.read(self.node, Operation::Size, &self.path)?.content().len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut machine = self.machine.lock();
+        let content = machine.read(self.node, Operation::Read, &self.path)?.content();
+        let rest = content.get(usize::try_from(position).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.machine.lock().write(self.node, &self.path, bytes, position)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.machine.lock().set_size(self.node, &self.path, size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.machine.lock().sync(self.node, &self.path)
+    }
+
+    fn map(&self, bytes: usize) -> io::Result<Mapping> {
+        let mut machine = self.machine.lock();
+        let content = machine.read(self.node, Operation::Map, &self.path)?.content();
+        Ok(Mapping::copied(content.get(..bytes.min(content.len())).unwrap_or_default().into()))
+    }
+
+    fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {
+        self.check_writable()?;
+        self.machine.lock().map_shared(self.node, &self.path, position, bytes)
+    }
+}
+
+impl Drop for SimulatedFile {
+    fn drop(&mut self) {
+        self.machine.lock().close(self.node);
+    }
+}
+
+impl fmt::Debug for SimulatedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimulatedFile({})", self.path.display())
+    }
+}
+
+struct SimulatedLock {
+    machine: Arc<Mutex<Machine>>,
+    node: NodeId,
+}
+
+impl FileLock for SimulatedLock {}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.machine.lock().unlock(self.node);
+    }
+}
+
+impl fmt::Debug for SimulatedLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimulatedLock")
+    }
+}
+
+#[cfg(test)]
+mod tests;
