@@ -1,5 +1,6 @@
-//! Segments as a whole, on files of the operating system; those that need a disk that fails are in `crash.rs`.
+//! Segments as a whole: on files of the operating system, and, where files are damaged or fail, on the simulated disk.
 
+mod crash;
 mod damage;
 mod kafka;
 mod model;
@@ -13,6 +14,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFilesConfig, ReadMode};
 use crate::disk::os::OsDisk;
+use crate::disk::simulated::SimulatedDisk;
 use crate::format::BatchBuilder;
 
 /// Small, so that a few batches make several regions.
@@ -35,6 +37,18 @@ fn temporary() -> (tempfile::TempDir, Arc<SegmentDir>) {
     let temporary = tempfile::tempdir().unwrap();
     let dir = dir_on(Arc::new(OsDisk::new()), temporary.path(), ReadMode::Map);
     (temporary, dir)
+}
+
+/// A partition's directory on a new simulated disk.
+fn simulated(seed: u64) -> (SimulatedDisk, Arc<SegmentDir>) {
+    let disk = SimulatedDisk::new(seed);
+    disk.create_dir(Path::new("/orders-0")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    (disk.clone(), on(disk))
+}
+
+fn on(disk: SimulatedDisk) -> Arc<SegmentDir> {
+    dir_on(Arc::new(disk), Path::new("/orders-0"), ReadMode::Map)
 }
 
 /// The same directory as another process would see it, with nothing remembered.
