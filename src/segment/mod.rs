@@ -165,6 +165,16 @@ impl Segment {
         self.synced_bytes.load(Ordering::Acquire)
     }
 
+    /// Whether it was opened as sealed, and grows no more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed_bytes.is_some()
+    }
+
+    /// Whether the log file, and its name, survive a power cut as they are.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_name_synced.load(Ordering::Acquire) && self.log_bytes() <= self.synced_bytes()
+    }
+
     /// What the segment is, for the manifest once it is sealed.
     pub(crate) fn describe(&self) -> SealedSegment {
         SealedSegment {
@@ -185,7 +195,7 @@ impl Segment {
     /// Whether a batch of this size, last offset and largest timestamp belongs into a new segment, by Kafka's rules. Never for
     /// the first batch, however large.
     pub(crate) fn must_roll_before(&self, batch_bytes: u64, last_offset: u64, max_timestamp: i64) -> bool {
-        let Some(loaded) = self.loaded.get() else { return true };
+        let Some(loaded) = self.loaded.get().filter(|_| !self.is_sealed()) else { return true };
         let fits_offset =
             last_offset.checked_sub(self.base_offset).is_some_and(|relative| i32::try_from(relative).is_ok());
         let log_bytes = loaded.log.len();
