@@ -4,23 +4,23 @@ use super::*;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation};
 
 /// Large batches, so that one takes several sectors.
-fn large(n: u64) -> Vec<u8> {
-    batch(10 + 2 * n, &[5, 6], 200 + 150 * n as usize)
+fn large(n: u16) -> Vec<u8> {
+    batch(10 + 2 * u64::from(n), &[5, 6], 200 + 150 * usize::from(n))
 }
 
 #[test]
 fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_a_prefix() {
-    for (seed, model) in (0..150).flat_map(|seed| CrashModel::ALL.map(|model| (seed, model))) {
-        let (disk, dir) = simulated(seed);
+    for (seed, model) in (0..150_u8).flat_map(|seed| CrashModel::ALL.map(|model| (seed, model))) {
+        let (disk, dir) = simulated(seed.into());
         let segment = Segment::create(&dir, 10, CONFIG).unwrap();
         let batches: Vec<Vec<u8>> = (0..6).map(large).collect();
-        let synced = seed as usize % 6;
-        batches[..synced].iter().for_each(|bytes| append(&segment, bytes));
+        let synced = usize::from(seed) % 6;
+        append_all(&segment, &batches[..synced]);
         segment.sync().unwrap();
         let durable = segment.next_offset();
-        batches[synced..].iter().for_each(|bytes| append(&segment, bytes));
+        append_all(&segment, &batches[synced..]);
 
-        let dir = on(disk.crash(seed, model));
+        let dir = on(disk.crash(seed.into(), model));
         let (segment, scan) = Segment::recover(&dir, 10, CONFIG, ScanStart::nothing(10), durable).unwrap();
         assert_eq!(scan.damaged, [], "{seed} {model:?}");
         let left = usize::try_from(segment.next_offset() - 10).unwrap() / 2;
@@ -43,7 +43,7 @@ fn a_kill_takes_nothing_that_was_appended() {
         let (disk, dir) = simulated(seed);
         let segment = Segment::create(&dir, 10, CONFIG).unwrap();
         let batches: Vec<Vec<u8>> = (0..6).map(large).collect();
-        batches.iter().for_each(|bytes| append(&segment, bytes));
+        append_all(&segment, &batches);
         let dir = on(disk.kill(seed));
         let (segment, scan) = Segment::recover(&dir, 10, CONFIG, ScanStart::nothing(10), 10).unwrap();
         assert_eq!((scan.bad, scan.valid_bytes), (None, batches.concat().len() as u64));

@@ -10,7 +10,10 @@ fn sealed_sample() -> (SimulatedDisk, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8
     (disk, dir, segment.describe(), batches)
 }
 
-fn answers(segment: &Segment) -> (Vec<Result<u64, u64>>, Vec<Option<(u64, i64)>>, Readout) {
+/// What a segment says by offset, by time, and when it is read through.
+type Answers = (Vec<Result<u64, u64>>, Vec<Option<(u64, i64)>>, Readout);
+
+fn answers(segment: &Segment) -> Answers {
     let times = (990..1130).map(|t| segment.offset_for_time(t, 0).unwrap()).collect();
     (lookups(segment), times, read_from(segment, 0))
 }
@@ -109,7 +112,7 @@ fn a_log_with_gaps_that_became_shorter_says_so() {
     let (disk, dir) = simulated(1);
     let segment = Segment::create(&dir, 0, CONFIG).unwrap();
     let batches: Vec<Vec<u8>> = [5, 20, 40, 60].map(|base| batch(base, &[5, 6], 90)).into();
-    batches.iter().for_each(|bytes| append(&segment, bytes));
+    append_all(&segment, &batches);
     segment.write_indexes().unwrap();
     let sealed = segment.describe();
     let whole = batches.concat();
@@ -172,11 +175,13 @@ fn a_batch_in_a_record_is_not_taken_for_one_of_the_log() {
     let mut builder = BatchBuilder::new();
     builder.clear(10, 5);
     builder.push(5, None, Some(&batch(15, &[5, 5], 9)), &[]);
-    (1..10).for_each(|_| builder.push(5, None, Some(b"and more"), &[]));
+    for _ in 1..10 {
+        builder.push(5, None, Some(b"and more"), &[]);
+    }
     let fields = builder.fields();
     let outer = builder.finish(&fields).unwrap().to_vec();
     let batches = [batch(0, &[5; 10], 5), outer, batch(20, &[5; 10], 5)];
-    batches.iter().for_each(|bytes| append(&segment, bytes));
+    append_all(&segment, &batches);
     let mut bytes = batches.concat();
     // The length field, so that only a search can find what is behind.
     bytes[batches[0].len() + 10] ^= 0x40;

@@ -1,6 +1,7 @@
 //! Log files that end in anything.
 
 use super::*;
+use crate::segment::recover::Bad;
 
 /// Writes `bytes` as the log file of a segment from offset 100 on and recovers it, trusting nothing.
 fn recover(disk: &SimulatedDisk, bytes: &[u8], proven_durable: u64) -> (Segment, Scan) {
@@ -145,10 +146,10 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
             reopened(&dir)
         };
         let first = Segment::create(&dir, 100, CONFIG).unwrap();
-        batches[..trusted].iter().for_each(|bytes| append(&first, bytes));
+        append_all(&first, &batches[..trusted]);
         let index_crcs = Some(first.write_indexes().unwrap());
         let closed = first.describe();
-        batches[trusted..].iter().for_each(|bytes| append(&first, bytes));
+        append_all(&first, &batches[trusted..]);
         let from = ScanStart {
             file_position: closed.log_bytes,
             next_offset: closed.next_offset,
@@ -161,7 +162,7 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
         assert_eq!(scan.scanned_from > 0, trusted > 2, "{trusted}");
         assert_eq!((scan.next_offset, scan.bad, scan.damaged), (136, None, vec![]));
         assert_eq!(scan.max_timestamp, Some(1117));
-        more.iter().for_each(|bytes| append(&second, bytes));
+        append_all(&second, &more);
         let crcs = second.write_indexes().unwrap();
         let all = [&batches[..], &more].concat();
         assert_eq!(read_from(&second, 0).batches, all);
