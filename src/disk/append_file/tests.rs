@@ -215,3 +215,13 @@ fn where_mapping_fails_bytes_are_copied() {
     disk.fail(FaultRule::new(FaultKind::InputOutput).forever());
     assert_eq!(*file.view(0..5).unwrap(), *b"hello");
 }
+
+#[test]
+fn a_copied_map_does_not_stand_for_bytes_that_were_published_after_it() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/log", b"keptleft");
+    let file = AppendFile::open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(4, 4096)).unwrap();
+    assert_eq!(*file.view(0..4).unwrap(), *b"kept");
+    file.append(b"more").unwrap();
+    assert_eq!(*file.view(0..8).unwrap(), *b"keptmore");
+}

@@ -123,3 +123,18 @@ fn threads_that_compete_for_handles_neither_wait_for_ever_nor_mix_files_up() {
     assert!(logs.iter().all(|log| log.len() == 1000));
     assert!(files.open_counts() <= (2, 2));
 }
+
+#[test]
+fn a_handle_in_use_is_not_closed() {
+    let disk = SimulatedDisk::new(1);
+    let slot = HandleSlot::default();
+    slot.put(disk.open(Path::new("/a"), Open::CreateNew).unwrap());
+    let in_use = slot.get().unwrap();
+    assert!(!slot.close());
+    in_use.write_at(b"x", 0).unwrap();
+    slot.mark_dirty();
+    drop(in_use);
+    assert!(slot.close());
+    assert!(slot.get().is_none());
+    assert!(!slot.is_dirty());
+}
