@@ -147,6 +147,13 @@ pub enum Error {
         log_end_offset: u64,
     },
 
+    /// The group has committed nothing here, and the reset policy is to say so. Seek to where to begin.
+    #[error("{partition}: the group has no committed offset, and the reset policy is to fail")]
+    NoCommittedOffset {
+        /// The log that was to be read.
+        partition: TopicPartition,
+    },
+
     /// A power cut took records that this position had passed (possible below `Durability::Always`). Seek to
     /// `truncated_to` to go on with what came after.
     #[error("{partition}: offset {requested} was lost in a power cut; the log then continued from {truncated_to}")]

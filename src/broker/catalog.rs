@@ -102,41 +102,45 @@ impl Catalog {
         self.topics.get(name).filter(|entry| entry.state == TopicState::Live)
     }
 
-    /// Every topic, in ascending order of names, those being deleted among them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &CatalogEntry)> {
-        self.topics.iter()
+    /// The topics that can be used, in ascending order of names.
+    pub(crate) fn live_topics(&self) -> impl Iterator<Item = (&Arc<str>, &CatalogEntry)> {
+        self.topics.iter().filter(|(_, entry)| entry.state == TopicState::Live)
     }
 
-    /// Adds a topic of a user's, with an id of its own.
+    /// The topics that are given up and not yet removed, in ascending order of names.
+    pub(crate) fn being_deleted(&self) -> impl Iterator<Item = (&Arc<str>, &CatalogEntry)> {
+        self.topics.iter().filter(|(_, entry)| entry.state == TopicState::BeingDeleted)
+    }
+
+    /// Whether there was no catalog.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Checks that a topic could be added.
     ///
     /// # Errors
     /// [`Error::InvalidTopic`], [`Error::InvalidConfig`]; [`Error::TopicExists`], also while one of that name is being deleted.
-    pub(crate) fn create(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
-        topic_name::validate_for_user(name)?;
-        self.add(name, config)
+    pub(crate) fn check_new(&self, name: &str, config: &TopicConfig) -> Result<()> {
+        topic_name::validate(name)?;
+        config.validate()?;
+        topic_name::check_distinct(name, self.topics.keys().map(|other| &**other))
     }
 
-    /// Adds a topic of our own, whose name begins with `__`.
+    /// Adds a topic under an id from [`new_topic_id`](Catalog::new_topic_id). The directories of its partitions are there.
     ///
     /// # Errors
-    /// As [`create`](Catalog::create).
-    pub(crate) fn create_internal(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
-        assert!(topic_name::is_internal(name), "an internal topic's name begins with '__'");
-        topic_name::validate(name)?;
-        self.add(name, config)
-    }
-
-    fn add(&mut self, name: &str, config: TopicConfig) -> Result<&CatalogEntry> {
-        config.validate()?;
-        topic_name::check_distinct(name, self.topics.keys().map(|other| &**other))?;
-        let entry = CatalogEntry { topic_id: self.new_topic_id(), state: TopicState::Live, config };
+    /// As [`check_new`](Catalog::check_new), and the disk's.
+    pub(crate) fn add(&mut self, name: &str, topic_id: u128, config: TopicConfig) -> Result<&CatalogEntry> {
+        self.check_new(name, &config)?;
+        let entry = CatalogEntry { topic_id, state: TopicState::Live, config };
         let mut topics = self.topics.clone();
         topics.insert(name.into(), entry);
         self.commit(topics)?;
         self.live(name)
     }
 
-    /// Gives a topic another configuration. Partitions that this adds are to be made by the caller afterwards.
+    /// Gives a topic another configuration. The directories of partitions that this adds are there.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`]; [`Error::InvalidConfig`], also for fewer partitions than there are.
@@ -188,12 +192,11 @@ impl Catalog {
     fn commit(&mut self, topics: Topics) -> Result<()> {
         generations::store(&*self.disk, &self.path, KIND, &format::encode(&topics))?;
         self.topics = topics;
-        self.is_new = false;
         Ok(())
     }
 
     /// An id that no topic has, and that Kafka's tools can take as an argument: its text has no '-'.
-    fn new_topic_id(&self) -> u128 {
+    pub(crate) fn new_topic_id(&self) -> u128 {
         loop {
             let id = self.disk.random();
             let taken = self.topics.values().any(|entry| entry.topic_id == id);

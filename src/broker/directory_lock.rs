@@ -1,7 +1,8 @@
 //! One writer per data directory: an advisory lock of the operating system on `ottla.lock`.
 //!
 //! The file is never deleted, since another process may be about to lock it, and its content, the holder's process id in
-//! decimal, is for messages only: the lock goes with its holder, however that ends, and what is written stays.
+//! decimal, is for messages: the lock goes with its holder, however that ends, and what is written stays. The second line names
+//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 pub(crate) const FILE_NAME: &str = "ottla.lock";
 
 /// More than a process id in decimal has.
-const CONTENT_BYTES_MAX: usize = 32;
+const CONTENT_BYTES_MAX: usize = 64;
 
 /// The right to write to a data directory, until dropped.
 #[derive(Debug)]
@@ -30,13 +31,19 @@ impl DirectoryLock {
     pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
         let path = dir.join(FILE_NAME);
         let process = std::process::id();
-        match disk.lock(&path, format!("{process}\n").as_bytes()) {
+        let boot = disk.boot_id().map(|boot| format!("{boot:032x}")).unwrap_or_default();
+        match disk.lock(&path, format!("{process}\n{boot}\n").as_bytes()) {
             Ok(lock) => Ok(DirectoryLock { _lock: lock, process }),
             Err(held) if held.kind() == io::ErrorKind::WouldBlock => {
                 Err(Error::AlreadyOpen { path: dir.to_owned(), pid: read_holder(disk, &path) })
             }
             Err(source) => Err(Error::io("lock", &path, source)),
         }
+    }
+
+    /// The boot during which the last holder took the lock, if it can be read. To be asked before taking it.
+    pub(crate) fn last_boot(disk: &dyn Disk, dir: &Path) -> Option<u128> {
+        u128::from_str_radix(read_content(disk, &dir.join(FILE_NAME))?.lines().nth(1)?, 16).ok()
     }
 
     /// Whether this process took the lock. A child that was forked off has a copy of everything, and must write nothing.
@@ -47,9 +54,13 @@ impl DirectoryLock {
 
 /// The holder's process id, if it can be read; it may just be taking the lock or giving it back.
 fn read_holder(disk: &dyn Disk, path: &Path) -> Option<u32> {
+    read_content(disk, path)?.lines().next()?.parse().ok()
+}
+
+fn read_content(disk: &dyn Disk, path: &Path) -> Option<String> {
     let mut content = [0; CONTENT_BYTES_MAX];
     let length = disk.open(path, Open::Read).ok()?.read_at(&mut content, 0).ok()?;
-    std::str::from_utf8(content.get(..length)?).ok()?.trim().parse().ok()
+    String::from_utf8(content.get(..length)?.to_vec()).ok()
 }
 
 #[cfg(test)]

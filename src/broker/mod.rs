@@ -6,8 +6,8 @@
 mod admin;
 mod builder;
 pub(crate) mod catalog;
-mod catalog_format;
 mod directory_lock;
+mod opening;
 mod partition_dir;
 mod recovery_report;
 mod shutdown;
@@ -82,7 +82,9 @@ impl Broker {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Broker> {
-        BrokerBuilder { read_only: true, ..Broker::builder(dir) }.open()
+        let mut builder = Broker::builder(dir);
+        builder.read_only = true;
+        builder.open()
     }
 
     /// Opens a broker in a directory of the system's temporary ones; it is removed with the broker's last handle.

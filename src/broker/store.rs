@@ -40,6 +40,8 @@ pub(crate) struct Store {
     pub(super) files: Arc<OpenFiles>,
     pub(super) durability: Durability,
     pub(super) topic_defaults: TopicConfig,
+    pub(super) background: bool,
+    pub(super) tail_bytes: u64,
     pub(super) catalog: Mutex<Catalog>,
     pub(super) topics: ArcSwap<Topics>,
     /// Rises whenever topics or partitions come or go.
@@ -311,7 +313,7 @@ impl Store {
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 
-    pub(super) fn flush(&self) -> Result<()> {
+    pub(crate) fn flush(&self) -> Result<()> {
         let writer = self.writer("flush")?;
         let logs = writer.logs.load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
@@ -359,7 +361,7 @@ impl Store {
         *catalog = Catalog::open_read_only(Arc::clone(&self.disk), &self.dir)?;
         let known = self.topics.load();
         let mut topics = Topics::new();
-        for (name, entry) in catalog.live() {
+        for (name, entry) in catalog.live_topics() {
             let topic = match known.get(name).filter(|topic| topic.topic_id == entry.topic_id) {
                 Some(topic) => Arc::clone(topic),
                 None => Arc::new(TopicEntry {
@@ -393,13 +395,5 @@ impl Drop for Store {
 
 /// The logs of all topics, in no order.
 pub(super) fn logs_of(topics: &Topics) -> Vec<Arc<Log>> {
-    let partitions = topics.values().map(|topic| topic.partitions.load_full());
-    let mut logs = Vec::new();
-    for partitions in partitions {
-        logs.extend(partitions.iter().filter_map(|partition| match &partition.source {
-            PartitionSource::Log(log) => Some(Arc::clone(log)),
-            PartitionSource::Follower(_) => None,
-        }));
-    }
-    logs
+    topics.values().flat_map(|topic| topic.logs()).collect()
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
-use crate::partition::log::Appended;
+use crate::partition::log::{Appended, Log};
 use crate::partition::{Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
@@ -52,6 +52,16 @@ impl TopicEntry {
         let (address, appended) = self.append(partition, std::slice::from_ref(record))?;
         let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
         Ok(RecordMetadata::new(address, appended.base_offset, timestamp))
+    }
+
+    /// The logs of all partitions, by number; none if another process keeps them.
+    pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
+        let partitions = self.partitions.load();
+        let log = |partition: &TopicPartitionSource| match &partition.source {
+            PartitionSource::Log(log) => Some(Arc::clone(log)),
+            PartitionSource::Follower(_) => None,
+        };
+        partitions.iter().filter_map(log).collect()
     }
 
     /// How many partitions there are.

@@ -180,7 +180,11 @@ fn check_version(path: &Path, kind: Kind, found: u32) -> Result<()> {
     Ok(())
 }
 
-fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
+/// Reads a small file as a whole, or `None` if it is not there.
+///
+/// # Errors
+/// [`Error::Corrupt`] if it is larger than a file of generations can be, or the disk's.
+pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match disk.open(path, Open::Read) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| Error::io("open", path, error))?,
@@ -195,8 +199,11 @@ fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Puts `bytes` in the place of the file, whole or not at all.
-fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+/// Puts `bytes` in the place of the file, whole or not at all, so that it survives a power cut.
+///
+/// # Errors
+/// The disk's: then the old file or the new one is there, whole.
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_path(path);
     let result = write_synced(disk, &temporary, bytes)
         .map_err(|error| Error::io("write", &temporary, error))

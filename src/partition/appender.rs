@@ -136,8 +136,7 @@ impl Appender {
         self.builder.clear(self.next_offset, base_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
-            let pushed = self.builder.push(timestamp, record.get_key(), record.get_value(), record.get_headers());
-            pushed.map_err(|_| self.too_large(log))?;
+            self.builder.push(timestamp, record.get_key(), record.get_value(), record.get_headers());
         }
         let mut fields = self.builder.fields();
         fields.leader_epoch = self.leader_epoch;
@@ -147,11 +146,6 @@ impl Appender {
         log.append_to_segment(batch, &own_header(batch))?;
         log.bypassed_tail(next_offset);
         Ok(())
-    }
-
-    fn too_large(&self, log: &Log) -> Error {
-        let limit = u64::from(log.spec.config.max_message_bytes);
-        Error::RecordTooLarge { partition: log.spec.partition.clone(), size: self.builder.batch_bytes() as u64, limit }
     }
 
     /// Turns the open batch into a record batch of the active segment, with one write. The slot is free when no reader is in

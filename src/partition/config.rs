@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::config_key::{check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown};
 use crate::error::Result;
 use crate::format::{Codec, Invalid, Reader};
+use crate::segment::SegmentConfig;
 use crate::partition::durability::{DURABILITY, Durability};
 
 pub(crate) const PARTITIONS: &str = "num.partitions";
@@ -72,6 +73,17 @@ pub struct TopicConfig {
     pub(crate) max_message_bytes: u32,
     pub(crate) compression: Codec,
     pub(crate) durability: Option<Durability>,
+}
+
+impl From<&TopicConfig> for SegmentConfig {
+    fn from(config: &TopicConfig) -> SegmentConfig {
+        SegmentConfig {
+            segment_bytes: config.segment_bytes,
+            index_interval_bytes: config.index_interval_bytes,
+            index_bytes_max: config.segment_index_bytes,
+            segment_ms: i64::try_from(config.segment_ms.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 impl Default for TopicConfig {

@@ -10,26 +10,27 @@
 //! load the offsets and then the view, and whatever the offsets admit is in a view loaded later.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::appender::Appender;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, SyncedTo};
 use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
 use super::reader::{FetchLimits, Source, TailRecords};
-use super::recovery::Recovered;
+use super::recovery::{PartitionRecovery, Recovered, Shutdown, recover};
 use super::waiters::{Waiter, Waiters};
+use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
 use crate::record::{Fetched, ProducerRecord};
-use crate::segment::{Segment, SegmentConfig};
-use crate::tail::OpenBatch;
+use crate::segment::{Segment, SegmentConfig, SegmentDir};
+use crate::tail::{OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
 
 /// Where a log is and how it is kept.
@@ -46,6 +47,7 @@ pub(crate) struct LogSpec {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(super) spec: LogSpec,
+    pub(super) dir: Arc<SegmentDir>,
     pub(super) environment: Arc<Environment>,
     pub(super) checkpoint: Mutex<Checkpoint>,
     pub(super) appender: Mutex<Appender>,
@@ -56,8 +58,8 @@ pub(crate) struct Log {
     durable_offset: AtomicU64,
     /// Everything below is synced in segments.
     segments_durable: AtomicU64,
-    /// The directory has entries that are not synced.
-    directory_dirty: AtomicBool,
+    /// How many sealed segments the manifest has.
+    noted_segments: AtomicUsize,
     poison: OnceLock<String>,
     closed: AtomicBool,
     enlisted: AtomicBool,
@@ -95,8 +97,15 @@ pub(super) struct PreparedCommit {
 }
 
 impl Log {
-    pub(super) fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered) -> Log {
+    /// A log without records, whose directory was just made.
+    pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Result<Log> {
+        let recovered = Recovered::empty(&spec, &environment.files)?;
+        Ok(Log::new(spec, environment, recovered))
+    }
+
+    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered) -> Log {
         let end = recovered.next_offset;
+        let noted = recovered.segments.iter().filter(|segment| segment.is_sealed()).count();
         Log {
             checkpoint: Mutex::new(recovered.checkpoint),
             appender: Mutex::new(Appender::new(end, recovered.epochs.latest())),
@@ -106,11 +115,12 @@ impl Log {
             log_end_offset: AtomicU64::new(end),
             durable_offset: AtomicU64::new(end),
             segments_durable: AtomicU64::new(end),
-            directory_dirty: AtomicBool::new(false),
+            noted_segments: AtomicUsize::new(noted),
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
             waiters: Waiters::default(),
+            dir: recovered.dir,
             damage: recovered.damage,
             epochs: recovered.epochs,
             spec,
@@ -147,6 +157,29 @@ impl Log {
         Ok(())
     }
 
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        &self.spec.partition
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.spec.durability
+    }
+
+    /// Bytes of all segments, and their number.
+    pub(crate) fn size(&self) -> (u64, usize) {
+        let segments = self.segments();
+        (segments.iter().map(|segment| segment.log_bytes()).sum(), segments.len())
+    }
+
+    /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
+    /// of those.
+    pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {
+        let end = self.log_end_offset();
+        let first = self.epochs.entries().first().map_or(0, |&(_, offset)| offset);
+        let epoch_end = self.epochs.end_offset_for(leader_epoch, end).unwrap_or(first);
+        (position > epoch_end).then_some(epoch_end)
+    }
+
     pub(crate) fn log_start_offset(&self) -> u64 {
         self.log_start_offset.load(Ordering::Acquire)
     }
@@ -166,6 +199,10 @@ impl Log {
 
     fn view(&self) -> arc_swap::Guard<Arc<LogView>> {
         self.view.load()
+    }
+
+    pub(super) fn segments(&self) -> Arc<[Arc<Segment>]> {
+        Arc::clone(&self.view().segments)
     }
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
@@ -260,13 +297,13 @@ impl Log {
     /// Lets readers and the group commit know of a batch in a slot, before anything is published in it.
     pub(super) fn batch_opened(&self, batch: &Arc<OpenBatch>) {
         self.sync.lock().slots.push(Arc::clone(batch));
-        let segments = Arc::clone(&self.view().segments);
+        let segments = self.segments();
         self.view.store(Arc::new(LogView { segments, open: Some(Arc::clone(batch)) }));
     }
 
     /// The batch is in the segment now.
     pub(super) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
-        let segments = Arc::clone(&self.view().segments);
+        let segments = self.segments();
         self.view.store(Arc::new(LogView { segments, open: None }));
         let slots_kept = {
             let mut sync = self.sync.lock();
@@ -308,10 +345,7 @@ impl Log {
     }
 
     fn roll(&self, base_offset: u64) -> Result<Arc<Segment>> {
-        let LogSpec { partition, dir, config, .. } = &self.spec;
-        let segment =
-            Segment::create(&self.environment.files, dir, partition, base_offset, SegmentConfig::from(config))?;
-        self.directory_dirty.store(true, Ordering::Release);
+        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&self.spec.config))?;
         let segment = Arc::new(segment);
         let view = self.view();
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
@@ -358,36 +392,69 @@ impl Log {
         }
     }
 
-    /// Syncs everything in segments and frees the slots that are no longer needed; returns the offset below which that holds.
+    /// Syncs everything in segments and frees the slots that are no longer needed; returns up to where, if there is a segment.
     /// The caller holds the checkpoint lock, so that no two syncs share one file's error.
-    pub(super) fn sync_segments(&self) -> Result<u64> {
+    pub(super) fn sync_segments(&self) -> Result<Option<SyncedTo>> {
         self.check_unharmed()?;
-        let segments = Arc::clone(&self.view().segments);
-        let end = segments.last().map_or(self.log_start_offset(), |active| active.next_offset());
-        self.sync_files(&segments).inspect_err(|error| self.poison(&error.to_string()))?;
-        self.segments_durable.fetch_max(end, Ordering::AcqRel);
-        self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= end);
-        Ok(end)
-    }
-
-    fn sync_files(&self, segments: &[Arc<Segment>]) -> Result<()> {
-        let unsynced = segments.iter().rev().take_while(|segment| segment.synced_bytes() < segment.log_bytes());
-        unsynced.map(|segment| segment.sync()).collect::<Result<()>>()?;
-        if self.directory_dirty.swap(false, Ordering::AcqRel) {
-            let dir = &self.spec.dir;
-            self.environment.disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
+        let (segments, synced) = {
+            let _nobody_appends = self.appender.lock();
+            let segments = self.segments();
+            let synced = segments.last().map(|active| SyncedTo::of(active));
+            (segments, synced)
+        };
+        let unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
+        let result = unsynced.map(|segment| segment.sync()).collect::<Result<()>>();
+        result.inspect_err(|error| self.poison(&error.to_string()))?;
+        if let Some(SyncedTo { next_offset, .. }) = synced {
+            self.segments_durable.fetch_max(next_offset, Ordering::AcqRel);
+            self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
         }
-        Ok(())
+        Ok(synced)
     }
 
     /// How many bytes of segments are not synced yet.
     pub(super) fn unsynced_bytes(&self) -> u64 {
-        let view = self.view();
-        view.segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
+        let segments = self.segments();
+        segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
     }
 
-    /// How many slots this log holds.
-    pub(super) fn slots(&self) -> usize {
-        self.sync.lock().slots.len()
+    /// Whether sealed batches hold so many slots that the segment should be synced to free them.
+    pub(super) fn holds_many_slots(&self) -> bool {
+        self.sync.lock().slots.len() >= SLOTS_KEPT_MAX
+    }
+
+    /// Whether there are sealed segments that the manifest does not have.
+    pub(super) fn has_unnoted_segments(&self) -> bool {
+        self.view().segments.len() > self.noted_segments.load(Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn sealed_are_noted(&self, segment_count: usize) {
+        self.noted_segments.store(segment_count, Ordering::Relaxed);
+    }
+}
+
+/// A log that was recovered and waits for the environment to be ready.
+#[derive(Debug)]
+pub(crate) struct RecoveredLog {
+    spec: LogSpec,
+    recovered: Recovered,
+}
+
+impl RecoveredLog {
+    /// Recovers the log of an existing partition; `salvaged` are the batches that the tails held for it. Returns a report if
+    /// there was anything to tell.
+    pub(crate) fn recover(
+        spec: LogSpec,
+        files: &Arc<OpenFiles>,
+        shutdown: Shutdown,
+        salvaged: Vec<Salvaged>,
+    ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
+        let (recovered, report) = recover(&spec, files, shutdown, salvaged)?;
+        Ok((RecoveredLog { spec, recovered }, report))
+    }
+
+    /// Begins to serve the log.
+    pub(crate) fn serve(self, environment: Arc<Environment>) -> Log {
+        Log::new(self.spec, environment, self.recovered)
     }
 }

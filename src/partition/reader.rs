@@ -68,9 +68,9 @@ impl Source<'_> {
     pub(super) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
         for segment in self.segments {
             if segment.max_timestamp().is_some_and(|max| max >= timestamp_ms)
-                && let Some((offset, _)) = segment.offset_for_time(timestamp_ms)?
+                && let Some((offset, _)) = segment.offset_for_time(timestamp_ms, self.bounds.start)?
             {
-                return Ok(Some(offset.max(self.bounds.start)).filter(|offset| self.bounds.contains(offset)));
+                return Ok(Some(offset).filter(|offset| self.bounds.contains(offset)));
             }
         }
         let found = self.tail.iter().find_map(|tail| tail.first_at_or_after(timestamp_ms));
@@ -129,13 +129,13 @@ impl Fetch<'_> {
         let Some(located) = segment.locate(self.fetched.next_offset)? else { return Ok(()) };
         let mut file_position = located.file_position;
         while !self.is_done()
-            && let Some(batch) = segment.batch_at(file_position)?
+            && let Some(batch) = segment.batch_at(file_position, self.fetched.next_offset)?
         {
             if batch.header.base_offset >= self.end {
                 break;
             }
             self.take(segment, &batch)?;
-            file_position += u64::from(batch.header.batch_bytes);
+            file_position = batch.end();
             self.check_damage()?;
         }
         Ok(())
@@ -158,7 +158,7 @@ impl Fetch<'_> {
             return Ok(());
         }
         let records = match header.attributes.codec() {
-            Codec::None => batch.bytes.slice(HEADER_BYTES..batch.bytes.len()),
+            Codec::None => batch.bytes.slice(HEADER_BYTES..batch.bytes.len()).unwrap_or_default(),
             codec => self.decompress(segment, batch, codec)?,
         };
         let whole = header.base_offset >= self.from
@@ -171,7 +171,7 @@ impl Fetch<'_> {
         }
         let cut = self.cut(&records, header.base_offset, header.next_offset());
         let cut = cut.ok_or_else(|| unreadable(self.source, segment, batch, "records do not end where the batch does"))?;
-        self.push(header, records.slice(cut.bytes), cut.record_count, cut.next_offset);
+        self.push(header, records.slice(cut.bytes).unwrap_or_default(), cut.record_count, cut.next_offset);
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl Fetch<'_> {
         self.fetched.next_offset = cut.next_offset;
         if cut.record_count > 0 {
             self.fetched.batches.push(FetchedBatch {
-                records: SharedBytes::from(copied),
+                records: SharedBytes::from(copied.to_vec()),
                 base_offset: identity.base_offset,
                 base_timestamp: identity.base_timestamp,
                 append_time: None,

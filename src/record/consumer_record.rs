@@ -177,6 +177,9 @@ impl OwnedRecord {
 
     /// The headers in the order in which they were added.
     pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'_>> {
-        self.headers.iter().map(|(key, value)| Header::new(key, value.as_deref()))
+        self.headers.iter().map(|(key, value)| match value {
+            Some(value) => Header::new(key, value),
+            None => Header::null(key),
+        })
     }
 }

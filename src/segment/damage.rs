@@ -34,9 +34,7 @@ impl Wanted {
     fn is_lost(self, damage: &Damage) -> bool {
         let is_reached = match self {
             Wanted::Offset(_) => true,
-            Wanted::Position { file_position, .. } => {
-                file_position <= damage.file_position + damage.bytes
-            }
+            Wanted::Position { file_position, .. } => file_position <= damage.file_position + damage.bytes,
         };
         let (Wanted::Offset(offset) | Wanted::Position { offset, .. }) = self;
         is_reached && offset < damage.offsets.end && !damage.offsets.is_empty()
@@ -46,18 +44,13 @@ impl Wanted {
 impl Segment {
     /// Finds a batch by walking from the start of a region, or from an earlier one if that start is damaged itself.
     #[cold]
-    pub(super) fn locate_near_damage(
-        &self,
-        loaded: &Loaded,
-        region: usize,
-        wanted: Wanted,
-    ) -> Result<Option<Located>> {
+    pub(super) fn locate_near_damage(&self, loaded: &Loaded, region: usize, wanted: Wanted) -> Result<Option<Located>> {
         let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
         // Before the length: what is counted here is then in the file, if the file is whole.
         let durable = self.next_offset();
-        let (file_position, next_offset) = self.walk_start(loaded, region)?;
-        let mut walk =
-            LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, next_offset);
+        // From the region before, so that batches that are missing between the two are missed.
+        let (file_position, next_offset) = self.walk_start(loaded, region.saturating_sub(1))?;
+        let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, next_offset);
         loop {
             match walk.next(durable).map_err(|source| Error::io("read", &self.path(), source))? {
                 Piece::Batch(batch) if wanted.is_found(&batch) => return Ok(Some(batch)),
@@ -65,9 +58,17 @@ impl Segment {
                     return Err(self.corrupt(&damage));
                 }
                 Piece::Batch(_) | Piece::Damage(_) => {}
-                Piece::Tail(_) | Piece::End => return Ok(None),
+                Piece::Tail(_) | Piece::End => break,
             }
         }
+        // Where offsets may be missing, only the size tells that batches are.
+        let rest = Damage {
+            file_position: walk.file_position(),
+            bytes: 0,
+            offsets: walk.next_offset()..durable.max(walk.next_offset()),
+            reason: "the log file ends before its last offsets",
+        };
+        if self.is_cut_short(loaded) && wanted.is_lost(&rest) { Err(self.corrupt(&rest)) } else { Ok(None) }
     }
 
     /// Where to begin a walk that is to reach a region: its start, if the batch there is the one that the index means.

@@ -61,10 +61,7 @@ impl<const WORDS: usize> Entries<WORDS> {
 
     /// The number of entries at the front for which `is_in_front` holds; entries must be ordered so that it holds for those
     /// first and for none after.
-    pub(crate) fn partition_point(
-        &self,
-        mut is_in_front: impl FnMut([u64; WORDS]) -> bool,
-    ) -> usize {
+    pub(crate) fn partition_point(&self, mut is_in_front: impl FnMut([u64; WORDS]) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);

@@ -161,11 +161,8 @@ impl fmt::Display for FileName {
 /// [`Error::Io`] if the directory cannot be read.
 pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<FileName>> {
     let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
-    let mut names: Vec<FileName> = entries
-        .iter()
-        .filter(|entry| !entry.is_dir)
-        .filter_map(|entry| FileName::parse(&entry.name))
-        .collect();
+    let mut names: Vec<FileName> =
+        entries.iter().filter(|entry| !entry.is_dir).filter_map(|entry| FileName::parse(&entry.name)).collect();
     names.sort_unstable();
     Ok(names)
 }
@@ -175,16 +172,10 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<FileName>> {
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be removed; the rest is left in place.
-pub(crate) fn remove_files(
-    disk: &dyn Disk,
-    dir: &Path,
-    base_offset: u64,
-    stage: Stage,
-) -> Result<()> {
+pub(crate) fn remove_files(disk: &dyn Disk, dir: &Path, base_offset: u64, stage: Stage) -> Result<()> {
     for kind in FileKind::ALL {
         let path = FileName { base_offset, kind, stage }.path(dir);
-        absent_is_fine(disk.remove_file(&path))
-            .map_err(|source| Error::io("remove", &path, source))?;
+        absent_is_fine(disk.remove_file(&path)).map_err(|source| Error::io("remove", &path, source))?;
     }
     Ok(())
 }
@@ -194,13 +185,7 @@ pub(crate) fn remove_files(
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be renamed; the rest is left as it is.
-pub(crate) fn move_files(
-    disk: &dyn Disk,
-    dir: &Path,
-    base_offset: u64,
-    from: Stage,
-    to: Stage,
-) -> Result<()> {
+pub(crate) fn move_files(disk: &dyn Disk, dir: &Path, base_offset: u64, from: Stage, to: Stage) -> Result<()> {
     for kind in FileKind::ALL {
         let name = FileName { base_offset, kind, stage: from };
         let path = name.path(dir);
@@ -253,10 +238,7 @@ mod tests {
     fn names_are_kafkas() {
         let name = FileName::live(42, FileKind::TimeIndex);
         assert_eq!(name.to_string(), "00000000000000000042.timeindex");
-        assert_eq!(
-            name.in_stage(Stage::Deleted).to_string(),
-            "00000000000000000042.timeindex.deleted"
-        );
+        assert_eq!(name.in_stage(Stage::Deleted).to_string(), "00000000000000000042.timeindex.deleted");
         assert_eq!(
             FileName::live(7, FileKind::Log).in_stage(Stage::CutOff(8192)).to_string(),
             "00000000000000000007.log.8192.quarantine"

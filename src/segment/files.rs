@@ -81,23 +81,14 @@ impl Segment {
         if let Some(loaded) = self.loaded.get()
             && !*removed
         {
-            let to = FileName::live(self.base_offset, FileKind::Log)
-                .in_stage(stage)
-                .path(&self.dir.path);
-            loaded
-                .log
-                .rename_to(&to)
-                .map_err(|source| Error::io("rename", &self.path(), source))?;
+            let to = FileName::live(self.base_offset, FileKind::Log).in_stage(stage).path(&self.dir.path);
+            loaded.log.rename_to(&to).map_err(|source| Error::io("rename", &self.path(), source))?;
         }
         *removed = true;
         file_name::move_files(disk, &self.dir.path, self.base_offset, Stage::Live, stage)
     }
 
-    fn on_log<T>(
-        &self,
-        action: &'static str,
-        work: impl FnOnce(&Loaded) -> io::Result<T>,
-    ) -> Result<T> {
+    fn on_log<T>(&self, action: &'static str, work: impl FnOnce(&Loaded) -> io::Result<T>) -> Result<T> {
         work(self.loaded()?).map_err(|source| Error::io(action, &self.path(), source))
     }
 }

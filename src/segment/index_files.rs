@@ -24,10 +24,7 @@ impl Segment {
         let time_index = loaded.indexes.time.encode(max);
         self.write_index(FileKind::OffsetIndex, &offset_index)?;
         self.write_index(FileKind::TimeIndex, &time_index)?;
-        let crcs = IndexCrcs {
-            offset_index: crc32fast::hash(&offset_index),
-            time_index: crc32fast::hash(&time_index),
-        };
+        let crcs = IndexCrcs { offset_index: crc32fast::hash(&offset_index), time_index: crc32fast::hash(&time_index) };
         *self.index_crcs.lock() = Some(crcs);
         Ok(crcs)
     }
@@ -53,31 +50,18 @@ pub(super) struct Covered {
 
 /// Reads the index files of a segment; `None` if they are not those that belong to it. An error of reading is no more than
 /// that either.
-pub(super) fn load(
-    disk: &dyn Disk,
-    dir: &Path,
-    covered: Covered,
-    crcs: IndexCrcs,
-) -> Option<(OffsetIndex, TimeIndex)> {
+pub(super) fn load(disk: &dyn Disk, dir: &Path, covered: Covered, crcs: IndexCrcs) -> Option<(OffsetIndex, TimeIndex)> {
     let offsets = covered.next_offset.checked_sub(covered.base_offset)?;
     // No two entries can be closer than two batches are.
     let entries_max = covered.log_bytes / crate::format::HEADER_BYTES as u64 + 1;
     let read = |kind, entry_bytes: usize, crc| {
-        let file =
-            disk.open(&FileName::live(covered.base_offset, kind).path(dir), Open::Read).ok()?;
-        let bytes = file
-            .size()
-            .ok()
-            .filter(|&bytes| bytes <= entries_max.saturating_mul(entry_bytes as u64))?;
+        let file = disk.open(&FileName::live(covered.base_offset, kind).path(dir), Open::Read).ok()?;
+        let bytes = file.size().ok().filter(|&bytes| bytes <= entries_max.saturating_mul(entry_bytes as u64))?;
         let mut buffer = vec![0; usize::try_from(bytes).ok()?];
         let is_whole = file.read_at(&mut buffer, 0).ok()? == buffer.len();
         (is_whole && crc32fast::hash(&buffer) == crc).then_some(buffer)
     };
-    let offset_index =
-        read(FileKind::OffsetIndex, super::offset_index::ENTRY_BYTES, crcs.offset_index)?;
+    let offset_index = read(FileKind::OffsetIndex, super::offset_index::ENTRY_BYTES, crcs.offset_index)?;
     let time_index = read(FileKind::TimeIndex, super::time_index::ENTRY_BYTES, crcs.time_index)?;
-    Some((
-        OffsetIndex::decode(&offset_index, offsets, covered.log_bytes)?,
-        TimeIndex::decode(&time_index, offsets)?,
-    ))
+    Some((OffsetIndex::decode(&offset_index, offsets, covered.log_bytes)?, TimeIndex::decode(&time_index, offsets)?))
 }

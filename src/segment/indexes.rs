@@ -49,11 +49,7 @@ impl Indexes {
     }
 
     /// Indexes that were loaded from files. The segment's first batch is only needed if more is to be appended.
-    pub(super) fn loaded(
-        offset: OffsetIndex,
-        time: TimeIndex,
-        first: Option<&BatchHeader>,
-    ) -> Indexes {
+    pub(super) fn loaded(offset: OffsetIndex, time: TimeIndex, first: Option<&BatchHeader>) -> Indexes {
         let first = first.map(|header| header.max_timestamp).filter(|&timestamp| 0 <= timestamp);
         let times = Times { first, max: time.last() };
         Indexes { offset, time, times: Mutex::new(times) }
@@ -63,10 +59,8 @@ impl Indexes {
     /// walks further.
     pub(super) fn append(&self, batch: &Located, base_offset: u64, interval_bytes: u32) {
         let timestamp = Some(batch.header.max_timestamp).filter(|&timestamp| 0 <= timestamp);
-        let relative_offset =
-            batch.header.last_offset().checked_sub(base_offset).map(u32::try_from);
-        let (Some(Ok(relative_offset)), Ok(file_position)) =
-            (relative_offset, u32::try_from(batch.file_position))
+        let relative_offset = batch.header.last_offset().checked_sub(base_offset).map(u32::try_from);
+        let (Some(Ok(relative_offset)), Ok(file_position)) = (relative_offset, u32::try_from(batch.file_position))
         else {
             return;
         };
@@ -97,8 +91,7 @@ impl Indexes {
     pub(super) fn are_full(&self, bytes_max: u32) -> bool {
         let bytes_max = bytes_max as usize;
         let time_entries_max = (bytes_max / time_index::ENTRY_BYTES).saturating_sub(1);
-        bytes_max / offset_index::ENTRY_BYTES <= self.offset.len()
-            || time_entries_max <= self.time.len()
+        bytes_max / offset_index::ENTRY_BYTES <= self.offset.len() || time_entries_max <= self.time.len()
     }
 
     /// The region that a byte of the log lies in.
@@ -139,9 +132,7 @@ impl Verified {
     /// Whether a region was verified.
     #[inline]
     pub(super) fn contains(&self, region: usize) -> bool {
-        self.words
-            .get(region / 64)
-            .is_some_and(|word| word.load(Ordering::Relaxed) & bit(region) != 0)
+        self.words.get(region / 64).is_some_and(|word| word.load(Ordering::Relaxed) & bit(region) != 0)
     }
 
     /// Remembers that a region was verified.

@@ -38,6 +38,8 @@ mod read;
 mod recover;
 
 mod scan;
+#[cfg(test)]
+mod tests;
 mod time_index;
 
 pub(crate) use file_name::{FileKind, FileName, Stage};
@@ -163,6 +165,16 @@ impl Segment {
         self.synced_bytes.load(Ordering::Acquire)
     }
 
+    /// Whether it was opened as sealed, and grows no more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed_bytes.is_some()
+    }
+
+    /// Whether the log file, and its name, survive a power cut as they are.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_name_synced.load(Ordering::Acquire) && self.log_bytes() <= self.synced_bytes()
+    }
+
     /// What the segment is, for the manifest once it is sealed.
     pub(crate) fn describe(&self) -> SealedSegment {
         SealedSegment {
@@ -182,26 +194,18 @@ impl Segment {
 
     /// Whether a batch of this size, last offset and largest timestamp belongs into a new segment, by Kafka's rules. Never for
     /// the first batch, however large.
-    pub(crate) fn must_roll_before(
-        &self,
-        batch_bytes: usize,
-        last_offset: u64,
-        max_timestamp: i64,
-    ) -> bool {
-        let Some(loaded) = self.loaded.get() else { return true };
-        let fits_offset = last_offset
-            .checked_sub(self.base_offset)
-            .is_some_and(|relative| i32::try_from(relative).is_ok());
+    pub(crate) fn must_roll_before(&self, batch_bytes: u64, last_offset: u64, max_timestamp: i64) -> bool {
+        let Some(loaded) = self.loaded.get().filter(|_| !self.is_sealed()) else { return true };
+        let fits_offset =
+            last_offset.checked_sub(self.base_offset).is_some_and(|relative| i32::try_from(relative).is_ok());
         let log_bytes = loaded.log.len();
         if log_bytes == 0 || !fits_offset {
             return !fits_offset;
         }
-        let bytes_max =
-            u64::from(self.config.segment_bytes).min(u64::from(i32::MAX.cast_unsigned()));
+        let bytes_max = u64::from(self.config.segment_bytes).min(u64::from(i32::MAX.cast_unsigned()));
         let first = loaded.indexes.times().first;
-        bytes_max < log_bytes.saturating_add(batch_bytes as u64)
-            || first
-                .is_some_and(|first| self.config.segment_ms < max_timestamp.saturating_sub(first))
+        bytes_max < log_bytes.saturating_add(batch_bytes)
+            || first.is_some_and(|first| self.config.segment_ms < max_timestamp.saturating_sub(first))
             || loaded.indexes.are_full(self.config.index_bytes_max)
     }
 
@@ -218,9 +222,7 @@ impl Segment {
         let next_offset = self.next_offset.load(Ordering::Relaxed);
         assert!(next_offset <= header.base_offset, "offsets of a log rise");
         assert!(self.sealed_bytes.is_none(), "a sealed segment does not grow");
-        let Some(loaded) = self.loaded.get() else {
-            unreachable!("only a sealed segment is loaded later")
-        };
+        let Some(loaded) = self.loaded.get() else { unreachable!("only a sealed segment is loaded later") };
         let file_position = loaded.log.append(batch).map_err(|failure| {
             let (source, torn) = match failure {
                 AppendError::Clean(source) => (source, false),

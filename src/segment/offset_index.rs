@@ -58,10 +58,8 @@ impl OffsetIndex {
         let mut least = OffsetEntry { relative_offset: 0, file_position: 1 };
         for &entry in entries {
             let entry = OffsetEntry::unpack([u64::from_be_bytes(entry)]);
-            let rises = entry.relative_offset >= least.relative_offset
-                && entry.file_position >= least.file_position;
-            let is_inside = u64::from(entry.relative_offset) < offsets
-                && u64::from(entry.file_position) < log_bytes;
+            let rises = entry.relative_offset >= least.relative_offset && entry.file_position >= least.file_position;
+            let is_inside = u64::from(entry.relative_offset) < offsets && u64::from(entry.file_position) < log_bytes;
             if !rises || !is_inside {
                 return None;
             }
@@ -101,16 +99,12 @@ impl OffsetIndex {
 
     /// The number of entries at or below a relative offset.
     pub(crate) fn count_to_offset(&self, relative_offset: u64) -> usize {
-        self.entries.partition_point(|word| {
-            u64::from(OffsetEntry::unpack(word).relative_offset) <= relative_offset
-        })
+        self.entries.partition_point(|word| u64::from(OffsetEntry::unpack(word).relative_offset) <= relative_offset)
     }
 
     /// The number of entries at or below a file position.
     pub(crate) fn count_to_position(&self, file_position: u64) -> usize {
-        self.entries.partition_point(|word| {
-            u64::from(OffsetEntry::unpack(word).file_position) <= file_position
-        })
+        self.entries.partition_point(|word| u64::from(OffsetEntry::unpack(word).file_position) <= file_position)
     }
 }
 
@@ -130,10 +124,7 @@ mod tests {
         let bytes = index.encode();
         assert_eq!(bytes, [0, 0, 0, 8, 0, 0, 0, 0xf2, 0, 0, 0, 12, 0, 0, 1, 0xcf]);
         let again = OffsetIndex::decode(&bytes, 13, 0x1d0).unwrap();
-        assert_eq!(
-            (again.get(0), again.get(1), again.get(2)),
-            (Some(entry(8, 0xf2)), Some(entry(12, 0x1cf)), None)
-        );
+        assert_eq!((again.get(0), again.get(1), again.get(2)), (Some(entry(8, 0xf2)), Some(entry(12, 0x1cf)), None));
     }
 
     #[test]
@@ -141,13 +132,9 @@ mod tests {
         let index = OffsetIndex::new();
         index.push(entry(8, 242));
         index.push(entry(12, 463));
-        let counts: Vec<usize> =
-            [0, 7, 8, 11, 12, 99].map(|offset| index.count_to_offset(offset)).into();
+        let counts: Vec<usize> = [0, 7, 8, 11, 12, 99].map(|offset| index.count_to_offset(offset)).into();
         assert_eq!(counts, [0, 0, 1, 1, 2, 2]);
-        assert_eq!(
-            [0, 241, 242, 462, 463].map(|position| index.count_to_position(position)),
-            [0, 0, 1, 1, 2]
-        );
+        assert_eq!([0, 241, 242, 462, 463].map(|position| index.count_to_position(position)), [0, 0, 1, 1, 2]);
     }
 
     #[test]

@@ -9,9 +9,7 @@ use parking_lot::Mutex;
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
 use super::scan::{LogWalk, Piece, Rules};
-use super::{
-    Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir,
-};
+use super::{Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
@@ -21,11 +19,7 @@ impl Segment {
     ///
     /// # Errors
     /// The disk's; the file must not be there.
-    pub(crate) fn create(
-        dir: &Arc<SegmentDir>,
-        base_offset: u64,
-        config: SegmentConfig,
-    ) -> Result<Segment> {
+    pub(crate) fn create(dir: &Arc<SegmentDir>, base_offset: u64, config: SegmentConfig) -> Result<Segment> {
         let path = FileName::live(base_offset, FileKind::Log).path(&dir.path);
         let log = AppendFile::create(&dir.files, &path, u64::from(config.segment_bytes))
             .map_err(|source| Error::io("create", &path, source))?;
@@ -45,11 +39,7 @@ impl Segment {
 
     /// Takes a sealed segment for what it is said to be. No file is touched before the first read: that loads the indexes or
     /// rebuilds them, and finds out whether the log file is there.
-    pub(crate) fn open_sealed(
-        dir: &Arc<SegmentDir>,
-        sealed: &SealedSegment,
-        config: SegmentConfig,
-    ) -> Segment {
+    pub(crate) fn open_sealed(dir: &Arc<SegmentDir>, sealed: &SealedSegment, config: SegmentConfig) -> Segment {
         let mut segment = Segment::new(dir, sealed, config);
         segment.sealed_bytes = Some(sealed.log_bytes);
         segment.known_good_from = u64::MAX;
@@ -57,11 +47,7 @@ impl Segment {
     }
 
     /// A segment that is not loaded, all of it synced and good.
-    pub(super) fn new(
-        dir: &Arc<SegmentDir>,
-        sealed: &SealedSegment,
-        config: SegmentConfig,
-    ) -> Segment {
+    pub(super) fn new(dir: &Arc<SegmentDir>, sealed: &SealedSegment, config: SegmentConfig) -> Segment {
         Segment {
             dir: Arc::clone(dir),
             base_offset: sealed.base_offset,
@@ -101,15 +87,10 @@ impl Segment {
             return Err(Error::io("open", &self.path(), ErrorKind::NotFound.into()));
         }
         let log = self.open_log()?;
-        let covered = Covered {
-            base_offset: self.base_offset,
-            next_offset: self.next_offset(),
-            log_bytes: self.log_bytes(),
-        };
+        let covered =
+            Covered { base_offset: self.base_offset, next_offset: self.next_offset(), log_bytes: self.log_bytes() };
         let crcs = *self.index_crcs.lock();
-        let files = crcs.and_then(|crcs| {
-            index_files::load(&**self.dir.files.disk(), &self.dir.path, covered, crcs)
-        });
+        let files = crcs.and_then(|crcs| index_files::load(&**self.dir.files.disk(), &self.dir.path, covered, crcs));
         let indexes = match files {
             Some((offset, time)) => Indexes::loaded(offset, time, None),
             None => self.rebuild(&log)?,
@@ -133,8 +114,7 @@ impl Segment {
         // Of a file that became shorter the rest is still readable.
         let published_bytes = self.log_bytes().min(file_bytes);
         let extent = Extent { published_bytes, capacity_bytes: published_bytes };
-        AppendFile::open(&self.dir.files, &path, Open::Read, extent)
-            .map_err(|source| Error::io("open", &path, source))
+        AppendFile::open(&self.dir.files, &path, Open::Read, extent).map_err(|source| Error::io("open", &path, source))
     }
 
     /// Makes the indexes of a sealed segment from its log file, leaving out what is damaged.
@@ -143,13 +123,8 @@ impl Segment {
         let read_at = |buffer: &mut [u8], position| log.read_at(buffer, position);
         let mut walk = LogWalk::new(&read_at, log.len(), self.rules(), 0, self.base_offset);
         loop {
-            match walk
-                .next(self.next_offset())
-                .map_err(|source| Error::io("read", &self.path(), source))?
-            {
-                Piece::Batch(batch) => {
-                    indexes.append(&batch, self.base_offset, self.config.index_interval_bytes)
-                }
+            match walk.next(self.next_offset()).map_err(|source| Error::io("read", &self.path(), source))? {
+                Piece::Batch(batch) => indexes.append(&batch, self.base_offset, self.config.index_interval_bytes),
                 Piece::Damage(_) => {}
                 Piece::Tail(_) | Piece::End => return Ok(indexes),
             }

@@ -55,9 +55,7 @@ impl Segment {
             }
             let log_bytes = loaded.log.len();
             let range = loaded.indexes.region_bytes(region, log_bytes);
-            if let Some(found) =
-                first_ending_at(offset, range.start, &self.view(loaded, range.clone())?)
-            {
+            if let Some(found) = first_ending_at(offset, range.start, &self.view(loaded, range.clone())?) {
                 // A hole before a region would otherwise be passed over.
                 let is_in_hole = offset < found.header.base_offset && !self.has_gaps();
                 return if is_in_hole {
@@ -83,12 +81,11 @@ impl Segment {
     pub(crate) fn locate_at(&self, file_position: u64, offset: u64) -> Result<Option<Located>> {
         let loaded = self.loaded()?;
         let log_bytes = loaded.log.len();
-        if log_bytes <= file_position && !self.is_cut_short(loaded) {
+        if log_bytes <= file_position && self.is_complete_from(loaded, offset) {
             return Ok(None);
         }
         let region = || loaded.indexes.region_of_position(file_position);
-        let is_good =
-            self.known_good_from <= file_position || self.is_region_good(loaded, region())?;
+        let is_good = self.known_good_from <= file_position || self.is_region_good(loaded, region())?;
         if is_good && file_position < log_bytes {
             let end = log_bytes.min(file_position + HEADER_BYTES as u64);
             if let Ok(header) = BatchHeader::decode(&self.view(loaded, file_position..end)?)
@@ -137,11 +134,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the answer may lie in a damaged part; [`Error::CodecUnavailable`]; the disk's.
-    pub(crate) fn offset_for_time(
-        &self,
-        timestamp: i64,
-        from_offset: u64,
-    ) -> Result<Option<(u64, i64)>> {
+    pub(crate) fn offset_for_time(&self, timestamp: i64, from_offset: u64) -> Result<Option<(u64, i64)>> {
         if self.max_timestamp().is_none_or(|max| max < timestamp) {
             return Ok(None);
         }
@@ -160,17 +153,11 @@ impl Segment {
         Ok(None)
     }
 
-    fn record_for_time(
-        &self,
-        located: &Located,
-        timestamp: i64,
-        from_offset: u64,
-    ) -> Result<Option<(u64, i64)>> {
+    fn record_for_time(&self, located: &Located, timestamp: i64, from_offset: u64) -> Result<Option<(u64, i64)>> {
         let batch = self.read(located)?;
         let header = batch.header;
         let mut plain = Vec::new();
-        let mut rest = plain_records(&header, batch.records(), &mut plain)
-            .map_err(|why| self.invalid(located, why))?;
+        let mut rest = plain_records(&header, batch.records(), &mut plain).map_err(|why| self.invalid(located, why))?;
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest).map_err(|why| self.invalid(located, why))?;
             let offset = header.base_offset.wrapping_add_signed(i64::from(record.offset_delta));
@@ -210,13 +197,8 @@ impl Segment {
             let Ok(header) = check(rest, &mut plain) else { return false };
             let is_first = rest.len() == bytes.len();
             let is_next = match entry.filter(|_| is_first) {
-                Some(entry) => {
-                    header.last_offset() == self.base_offset + u64::from(entry.relative_offset)
-                }
-                None => {
-                    header.base_offset == next_offset
-                        || next_offset < header.base_offset && self.has_gaps()
-                }
+                Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),
+                None => header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps(),
             };
             if !is_next || !scan::fits_segment(self.base_offset, &header) {
                 return false;
@@ -227,8 +209,13 @@ impl Segment {
         true
     }
 
+    /// Whether it is right that nothing is left in the log file for a reader that wants `offset` next.
+    fn is_complete_from(&self, loaded: &Loaded, offset: u64) -> bool {
+        self.next_offset() <= offset || self.has_gaps() && !self.is_cut_short(loaded)
+    }
+
     /// Whether the log file of a sealed segment is shorter than it was.
-    fn is_cut_short(&self, loaded: &Loaded) -> bool {
+    pub(super) fn is_cut_short(&self, loaded: &Loaded) -> bool {
         loaded.log.len() < self.log_bytes()
     }
 
@@ -265,11 +252,7 @@ pub(super) fn check(bytes: &[u8], plain: &mut Vec<u8>) -> Result<BatchHeader, In
 }
 
 /// The records of a batch, expanded into `plain` if they are compressed.
-fn plain_records<'a>(
-    header: &BatchHeader,
-    records: &'a [u8],
-    plain: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Invalid> {
+fn plain_records<'a>(header: &BatchHeader, records: &'a [u8], plain: &'a mut Vec<u8>) -> Result<&'a [u8], Invalid> {
     match header.attributes.codec() {
         Codec::None => Ok(records),
         codec => {

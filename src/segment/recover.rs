@@ -12,9 +12,7 @@ use std::sync::{Arc, OnceLock};
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
 use super::scan::{Damage, LogWalk, Piece, ReadAt, Rules};
-use super::{
-    FileKind, FileName, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir,
-};
+use super::{FileKind, FileName, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
@@ -38,13 +36,7 @@ pub(crate) struct ScanStart {
 impl ScanStart {
     /// Trusts nothing of a segment.
     pub(crate) fn nothing(base_offset: u64) -> ScanStart {
-        ScanStart {
-            file_position: 0,
-            next_offset: base_offset,
-            leader_epoch: -1,
-            has_gaps: false,
-            index_crcs: None,
-        }
+        ScanStart { file_position: 0, next_offset: base_offset, leader_epoch: -1, has_gaps: false, index_crcs: None }
     }
 }
 
@@ -97,14 +89,13 @@ impl Segment {
     ) -> Result<(Segment, Scan)> {
         let path = FileName::live(base_offset, FileKind::Log).path(&dir.path);
         let recovery = Recovery { path: &path, base_offset, config, from, proven_durable };
-        let (scan, indexes) =
-            scan_file(dir, &recovery).map_err(|source| Error::io("read", &path, source))?;
+        let (scan, indexes) = scan_file(dir, &recovery).map_err(|source| Error::io("read", &path, source))?;
 
         let access = if dir.is_read_only { Open::Read } else { Open::Write };
         let capacity_bytes = u64::from(config.segment_bytes);
         let extent = Extent { published_bytes: scan.valid_bytes, capacity_bytes };
-        let log = AppendFile::open(&dir.files, &path, access, extent)
-            .map_err(|source| Error::io("open", &path, source))?;
+        let log =
+            AppendFile::open(&dir.files, &path, access, extent).map_err(|source| Error::io("open", &path, source))?;
         let found = SealedSegment {
             base_offset,
             next_offset: scan.next_offset,
@@ -139,11 +130,8 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
     let from = wanted.from;
 
     let start = trusted_start(dir, wanted, &read_at);
-    let Start { indexes, file_position, next_offset } = start.unwrap_or_else(|| Start {
-        indexes: Indexes::empty(),
-        file_position: 0,
-        next_offset: wanted.base_offset,
-    });
+    let Start { indexes, file_position, next_offset } =
+        start.unwrap_or_else(|| Start { indexes: Indexes::empty(), file_position: 0, next_offset: wanted.base_offset });
     let mut scan = Scan {
         scanned_from: file_position,
         valid_bytes: 0,
@@ -156,8 +144,7 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
     };
 
     let durable = wanted.proven_durable.max(from.next_offset);
-    let rules =
-        Rules { base_offset: wanted.base_offset, may_skip: from.has_gaps, leader_epoch: None };
+    let rules = Rules { base_offset: wanted.base_offset, may_skip: from.has_gaps, leader_epoch: None };
     let mut walk = LogWalk::new(&read_at, file_bytes, rules, file_position, next_offset);
     let mut is_above = false;
     loop {
@@ -177,9 +164,8 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
             Piece::Damage(damage) => scan.damaged.push(damage),
             Piece::Tail(reason) => {
                 let file_position = walk.file_position();
-                let next_valid = walk
-                    .find_behind(u64::MAX)?
-                    .map(|batch| (batch.file_position, batch.header.base_offset));
+                let next_valid =
+                    walk.find_behind(u64::MAX)?.map(|batch| (batch.file_position, batch.header.base_offset));
                 scan.bad = Some(Bad { file_position, reason, next_valid });
                 break;
             }
@@ -202,10 +188,8 @@ struct Start {
 /// Begins at the last entry of the index files, if they are those of what is trusted and the log file has that batch there.
 fn trusted_start(dir: &SegmentDir, wanted: &Recovery<'_>, read_at: &ReadAt<'_>) -> Option<Start> {
     let Recovery { base_offset, from, .. } = *wanted;
-    let covered =
-        Covered { base_offset, next_offset: from.next_offset, log_bytes: from.file_position };
-    let (offset, time) =
-        index_files::load(&**dir.files.disk(), &dir.path, covered, from.index_crcs?)?;
+    let covered = Covered { base_offset, next_offset: from.next_offset, log_bytes: from.file_position };
+    let (offset, time) = index_files::load(&**dir.files.disk(), &dir.path, covered, from.index_crcs?)?;
     let entry = offset.last()?;
     let file_position = u64::from(entry.file_position);
     let header = read_header(read_at, file_position)?;

@@ -97,12 +97,7 @@ impl<'a> LogWalk<'a> {
         file_position: u64,
         next_offset: u64,
     ) -> LogWalk<'a> {
-        LogWalk {
-            window: Window::new(read_at, end, file_position),
-            rules,
-            file_position,
-            next_offset,
-        }
+        LogWalk { window: Window::new(read_at, end, file_position), rules, file_position, next_offset }
     }
 
     /// The byte of the log file where the next piece begins.
@@ -132,11 +127,7 @@ impl<'a> LogWalk<'a> {
             return Ok(if is_complete {
                 Piece::End
             } else {
-                self.damage(
-                    self.file_position,
-                    durable,
-                    "the log file ends before its last offsets",
-                )
+                self.damage(self.file_position, durable, "the log file ends before its last offsets")
             });
         }
         let reason = match self.check(self.file_position)? {
@@ -154,9 +145,8 @@ impl<'a> LogWalk<'a> {
             return Ok(Piece::Tail(reason));
         }
         let behind = self.find_behind(durable)?;
-        let (to, next_offset) = behind.map_or((self.window.end, durable), |batch| {
-            (batch.file_position, batch.header.base_offset)
-        });
+        let (to, next_offset) =
+            behind.map_or((self.window.end, durable), |batch| (batch.file_position, batch.header.base_offset));
         Ok(self.damage(to, next_offset, reason))
     }
 
@@ -211,11 +201,7 @@ impl<'a> LogWalk<'a> {
             return Ok(Err("a batch is cut short"));
         }
         let crc = self.window.crc32c(file_position + CRC_START as u64..batch.end())?;
-        Ok(if crc == Some(header.crc) {
-            Ok(batch)
-        } else {
-            Err("the checksum of a batch does not match")
-        })
+        Ok(if crc == Some(header.crc) { Ok(batch) } else { Err("the checksum of a batch does not match") })
     }
 
     /// Finds the next batch behind the one here, which is bad, with an offset between what was expected and `durable`, both
@@ -252,17 +238,15 @@ impl<'a> LogWalk<'a> {
             let end = self.window.end;
             let (next_offset, base_offset) = (self.next_offset, self.rules.base_offset);
             let bytes = self.window.bytes(from, HEADER_BYTES)?;
-            let found =
-                bytes.windows(HEADER_BYTES).zip(from..).find_map(|(bytes, file_position)| {
-                    if bytes.get(MAGIC_FIELD) != Some(&MAGIC) {
-                        return None;
-                    }
-                    let batch = Located { file_position, header: BatchHeader::decode(bytes).ok()? };
-                    let offsets = next_offset..=durable;
-                    let fits = offsets.contains(&batch.header.base_offset)
-                        && fits_segment(base_offset, &batch.header);
-                    (fits && batch.end() <= end).then_some(batch)
-                });
+            let found = bytes.windows(HEADER_BYTES).zip(from..).find_map(|(bytes, file_position)| {
+                if bytes.get(MAGIC_FIELD) != Some(&MAGIC) {
+                    return None;
+                }
+                let batch = Located { file_position, header: BatchHeader::decode(bytes).ok()? };
+                let offsets = next_offset..=durable;
+                let fits = offsets.contains(&batch.header.base_offset) && fits_segment(base_offset, &batch.header);
+                (fits && batch.end() <= end).then_some(batch)
+            });
             if found.is_some() || bytes.len() < HEADER_BYTES {
                 return Ok(found);
             }
@@ -271,15 +255,13 @@ impl<'a> LogWalk<'a> {
     }
 
     fn is_between(&self, header: &BatchHeader, durable: u64) -> bool {
-        (self.next_offset..=durable).contains(&header.base_offset)
-            && fits_segment(self.rules.base_offset, header)
+        (self.next_offset..=durable).contains(&header.base_offset) && fits_segment(self.rules.base_offset, header)
     }
 
     /// Whether a batch with a higher offset than expected is in its place and those before it are gone, rather than its own
     /// offset, which no checksum covers, being wrong: then the batch behind it would tell.
     fn is_behind_hole(&mut self, batch: &Located, durable: u64) -> io::Result<bool> {
-        let is_hole =
-            self.next_offset < batch.header.base_offset && batch.header.next_offset() <= durable;
+        let is_hole = self.next_offset < batch.header.base_offset && batch.header.next_offset() <= durable;
         Ok(is_hole && self.is_between(&batch.header, durable) && self.is_followed(batch)?)
     }
 
@@ -289,17 +271,13 @@ impl<'a> LogWalk<'a> {
             return Ok(true);
         }
         let bytes = self.window.bytes(batch.end(), HEADER_BYTES)?;
-        Ok(BatchHeader::decode(bytes)
-            .is_ok_and(|header| batch.header.next_offset() <= header.base_offset))
+        Ok(BatchHeader::decode(bytes).is_ok_and(|header| batch.header.next_offset() <= header.base_offset))
     }
 }
 
 /// Whether all offsets of a batch can be told relative to its segment's.
 pub(crate) fn fits_segment(base_offset: u64, header: &BatchHeader) -> bool {
-    header
-        .last_offset()
-        .checked_sub(base_offset)
-        .is_some_and(|relative| i32::try_from(relative).is_ok())
+    header.last_offset().checked_sub(base_offset).is_some_and(|relative| i32::try_from(relative).is_ok())
 }
 
 enum Checked {
@@ -359,8 +337,7 @@ impl<'a> Window<'a> {
             let rest = usize::try_from(self.end - file_position).unwrap_or(usize::MAX);
             let size = rest.min(self.buffer.len());
             self.filled = 0..0;
-            let read =
-                (self.read_at)(self.buffer.get_mut(..size).unwrap_or_default(), file_position)?;
+            let read = (self.read_at)(self.buffer.get_mut(..size).unwrap_or_default(), file_position)?;
             self.filled = file_position..file_position + read.min(size) as u64;
         }
         let from = usize::try_from(file_position - self.filled.start).unwrap_or(usize::MAX);

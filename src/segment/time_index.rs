@@ -66,8 +66,7 @@ impl TimeIndex {
         let mut least = TimeEntry { timestamp: 0, relative_offset: 0 };
         for &entry in entries {
             let entry = TimeEntry::decode(entry)?;
-            let rises = entry.timestamp >= least.timestamp
-                && entry.relative_offset >= least.relative_offset;
+            let rises = entry.timestamp >= least.timestamp && entry.relative_offset >= least.relative_offset;
             if !rises || u64::from(entry.relative_offset) >= offsets {
                 return None;
             }
@@ -125,8 +124,7 @@ impl TimeIndex {
 
     /// The greatest entry with a timestamp at or below `timestamp`: every record before its batch is older than `timestamp`.
     pub(crate) fn floor(&self, timestamp: i64) -> Option<TimeEntry> {
-        let count =
-            self.entries.partition_point(|entry| TimeEntry::unpack(entry).timestamp <= timestamp);
+        let count = self.entries.partition_point(|entry| TimeEntry::unpack(entry).timestamp <= timestamp);
         self.entries.get(count.checked_sub(1)?).map(TimeEntry::unpack)
     }
 }
@@ -168,9 +166,7 @@ mod tests {
         let decode = |entries: &[TimeEntry]| {
             let bytes: Vec<u8> = entries
                 .iter()
-                .flat_map(|e| {
-                    [&e.timestamp.to_be_bytes()[..], &e.relative_offset.to_be_bytes()[..]].concat()
-                })
+                .flat_map(|e| [&e.timestamp.to_be_bytes()[..], &e.relative_offset.to_be_bytes()[..]].concat())
                 .collect();
             TimeIndex::decode(&bytes, 100).is_some()
         };

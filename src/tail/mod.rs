@@ -27,6 +27,10 @@ use layout::{
 };
 use slot::FreeSlot;
 
+/// The names of the two tail files in a data directory: of `Always` topics, whose syncs are to write nobody else's bytes, and
+/// of all others.
+pub(crate) const TAIL_NAMES: [&str; 2] = ["tail-always", "tail"];
+
 /// A tail file and its free slots.
 #[derive(Debug)]
 pub(crate) struct Tail {

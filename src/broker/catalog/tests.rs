@@ -1,20 +1,25 @@
 use super::*;
 use crate::disk::os::OsDisk;
 
+fn create(catalog: &mut Catalog, name: &str, config: TopicConfig) -> Result<CatalogEntry> {
+    let topic_id = catalog.new_topic_id();
+    catalog.add(name, topic_id, config).cloned()
+}
+
 fn open(dir: &Path) -> Result<Catalog> {
     Catalog::open(Arc::new(OsDisk::new()), dir)
 }
 
 fn names(catalog: &Catalog) -> Vec<&str> {
-    catalog.iter().map(|(name, _)| &**name).collect()
+    catalog.topics.keys().map(|name| &**name).collect()
 }
 
 #[test]
 fn what_was_created_is_there_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let mut catalog = open(dir.path()).unwrap();
-    let orders = catalog.create("orders", TopicConfig::new().partitions(3)).unwrap().clone();
-    catalog.create_internal("__consumer_offsets", TopicConfig::new()).unwrap();
+    let orders = create(&mut catalog, "orders", TopicConfig::new().partitions(3)).unwrap().clone();
+    create(&mut catalog, "__consumer_offsets", TopicConfig::new()).unwrap();
     drop(catalog);
 
     let catalog = open(dir.path()).unwrap();
@@ -45,13 +50,13 @@ fn a_dash_is_found_in_every_digit() {
 fn a_refused_topic_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut catalog = open(dir.path()).unwrap();
-    catalog.create("orders", TopicConfig::new()).unwrap();
+    create(&mut catalog, "orders", TopicConfig::new()).unwrap();
     let before = std::fs::read(dir.path().join(FILE_NAME)).unwrap();
-    assert!(matches!(catalog.create("orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
-    assert!(matches!(catalog.create("Orders", TopicConfig::new()), Err(Error::InvalidTopic { .. })));
-    assert!(matches!(catalog.create("__own", TopicConfig::new()), Err(Error::InvalidTopic { .. })));
+    assert!(matches!(create(&mut catalog, "orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
+    assert!(matches!(create(&mut catalog, "Orders", TopicConfig::new()), Err(Error::InvalidTopic { .. })));
+    assert!(matches!(create(&mut catalog, "__own", TopicConfig::new()), Err(Error::InvalidTopic { .. })));
     let no_partitions = TopicConfig::new().partitions(0);
-    assert!(matches!(catalog.create("other", no_partitions), Err(Error::InvalidConfig { .. })));
+    assert!(matches!(create(&mut catalog, "other", no_partitions), Err(Error::InvalidConfig { .. })));
     assert_eq!(names(&catalog), ["orders"]);
     assert_eq!(std::fs::read(dir.path().join(FILE_NAME)).unwrap(), before);
 }
@@ -60,7 +65,7 @@ fn a_refused_topic_changes_nothing() {
 fn a_name_is_free_when_its_files_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let mut catalog = open(dir.path()).unwrap();
-    let first = catalog.create("orders", TopicConfig::new()).unwrap().topic_id;
+    let first = create(&mut catalog, "orders", TopicConfig::new()).unwrap().topic_id;
     catalog.finish_delete("orders").unwrap();
     assert!(catalog.get("orders").is_some(), "a live topic is not removed");
 
@@ -69,17 +74,17 @@ fn a_name_is_free_when_its_files_are_gone() {
     assert_eq!(catalog.get("orders"), None);
     assert_eq!(names(&catalog), ["orders"]);
     assert!(matches!(catalog.begin_delete("orders"), Err(Error::UnknownTopic { .. })));
-    assert!(matches!(catalog.create("orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
+    assert!(matches!(create(&mut catalog, "orders", TopicConfig::new()), Err(Error::TopicExists { .. })));
 
     catalog.finish_delete("orders").unwrap();
-    assert_ne!(catalog.create("orders", TopicConfig::new()).unwrap().topic_id, first);
+    assert_ne!(create(&mut catalog, "orders", TopicConfig::new()).unwrap().topic_id, first);
 }
 
 #[test]
 fn partitions_are_added_and_never_taken_away() {
     let dir = tempfile::tempdir().unwrap();
     let mut catalog = open(dir.path()).unwrap();
-    let id = catalog.create("orders", TopicConfig::new().partitions(2)).unwrap().topic_id;
+    let id = create(&mut catalog, "orders", TopicConfig::new().partitions(2)).unwrap().topic_id;
     assert_eq!(catalog.alter("orders", TopicConfig::new().partitions(5)).unwrap().topic_id, id);
     let fewer = catalog.alter("orders", TopicConfig::new().partitions(4));
     assert!(matches!(fewer, Err(Error::InvalidConfig { key: PARTITIONS, .. })));
@@ -119,8 +124,8 @@ fn directories_of_partitions_are_known_by_their_names() {
 fn the_generation_before_stands_in_for_a_damaged_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut catalog = open(dir.path()).unwrap();
-    catalog.create("first", TopicConfig::new()).unwrap();
-    catalog.create("second", TopicConfig::new()).unwrap();
+    create(&mut catalog, "first", TopicConfig::new()).unwrap();
+    create(&mut catalog, "second", TopicConfig::new()).unwrap();
     let path = dir.path().join(FILE_NAME);
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

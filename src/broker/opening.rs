@@ -1,0 +1,227 @@
+//! Opening a data directory: lock it, find out how the last writer ended, recover every log, and only then serve.
+//!
+//! The order is what makes it safe to be killed anywhere here and to begin again: the mark of a clean shutdown goes before
+//! anything is written; the open batches of the tails are sealed and synced before the tails are cleared.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::builder::BrokerBuilder;
+use super::catalog::Catalog;
+use super::directory_lock::DirectoryLock;
+use super::recovery_report::RecoveryReport;
+use super::store::{Store, Topics, Writer, logs_of};
+use super::topic::{TopicEntry, TopicPartitionSource};
+use super::{partition_dir, shutdown};
+use crate::disk::Disk;
+use crate::disk::open_files::OpenFiles;
+use crate::error::{Error, Result};
+use crate::maintenance::Worker;
+use crate::partition::environment::Environment;
+use crate::partition::group_commit::GroupCommit;
+use crate::partition::log::RecoveredLog;
+use crate::partition::recovery::{Shutdown, check_present};
+use crate::partition::PartitionSource;
+use crate::topic_partition::TopicPartition;
+use crate::tail::{Salvaged, TAIL_NAMES, Tail, salvage};
+
+/// Opens a directory for writing.
+pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
+    let disk = Arc::clone(&builder.disk);
+    let dir = builder.dir.clone();
+    create_data_dir(&*disk, &dir)?;
+    let last_boot = DirectoryLock::last_boot(&*disk, &dir);
+    let lock = DirectoryLock::take(&*disk, &dir)?;
+    let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
+    let shutdown = match catalog.is_new() {
+        true => Shutdown::Clean,
+        false => shutdown::detect(&*disk, &dir, last_boot)?,
+    };
+    let mut salvaged = match shutdown {
+        Shutdown::Clean => HashMap::new(),
+        Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir)?,
+    };
+    shutdown::begin_running(&*disk, &dir)?;
+
+    let mut store = Store::closed(builder, catalog);
+    store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
+    let recovered = store.recover_logs(shutdown, &mut salvaged)?;
+    let environment = Arc::new(store.environment(shutdown)?);
+    let topics = serve(recovered, &environment);
+    store.start(topics, environment, lock)?;
+    store.finish_deletes()?;
+    Ok(store)
+}
+
+/// Opens a directory that another process may be writing.
+pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
+    let catalog = Catalog::open_read_only(Arc::clone(&builder.disk), &builder.dir)?;
+    if catalog.is_new() {
+        let not_there = std::io::ErrorKind::NotFound.into();
+        return Err(Error::io("find a catalog in", &builder.dir, not_there));
+    }
+    let store = Store::closed(builder, catalog);
+    store.closed.store(false, std::sync::atomic::Ordering::Release);
+    store.topics()?;
+    Ok(store)
+}
+
+/// Makes the directory and syncs its name. Parents must be there.
+fn create_data_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    if disk.list(dir).is_ok() {
+        return Ok(());
+    }
+    disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
+    match dir.parent() {
+        Some(parent) => disk.sync_dir(parent_or_here(parent)).map_err(|e| Error::io("sync", parent, e)),
+        None => Ok(()),
+    }
+}
+
+fn parent_or_here(parent: &Path) -> &Path {
+    if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
+}
+
+/// The batches that the tails hold, by topic id and partition.
+fn salvage_tails(disk: &dyn Disk, dir: &Path) -> Result<HashMap<(u128, u32), Vec<Salvaged>>> {
+    let mut by_partition: HashMap<_, Vec<_>> = HashMap::new();
+    for name in TAIL_NAMES {
+        for batch in salvage(disk, &dir.join(name))? {
+            by_partition.entry((batch.identity.topic_id, batch.identity.partition)).or_default().push(batch);
+        }
+    }
+    Ok(by_partition)
+}
+
+/// A topic whose logs are recovered and not served yet.
+struct RecoveredTopic {
+    entry: TopicEntry,
+    logs: Vec<RecoveredLog>,
+}
+
+fn serve(topics: Vec<RecoveredTopic>, environment: &Arc<Environment>) -> Topics {
+    let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
+        let sources = logs.into_iter().map(|log| {
+            let log = log.serve(Arc::clone(environment));
+            TopicPartitionSource { address: log.partition().clone(), source: PartitionSource::Log(Arc::new(log)) }
+        });
+        entry.partitions.store(Arc::new(sources.collect()));
+        (Arc::clone(&entry.name), Arc::new(entry))
+    };
+    topics.into_iter().map(serve_topic).collect()
+}
+
+impl Store {
+    /// A store that serves nothing yet.
+    fn closed(builder: BrokerBuilder, catalog: Catalog) -> Store {
+        let files = OpenFiles::new(Arc::clone(&builder.disk), builder.open_files());
+        let report = RecoveryReport { catalog_fell_back: catalog.fell_back(), ..RecoveryReport::default() };
+        Store {
+            dir: builder.dir,
+            disk: builder.disk,
+            files,
+            durability: builder.durability,
+            topic_defaults: builder.topic_defaults,
+            background: builder.background,
+            tail_bytes: builder.tail_bytes,
+            catalog: Mutex::new(catalog),
+            topics: ArcSwap::default(),
+            topics_version: AtomicU64::new(0),
+            report,
+            writer: None,
+            closed: AtomicBool::new(true),
+            is_temporary: builder.temporary,
+        }
+    }
+
+    /// Recovers every log of every live topic.
+    fn recover_logs(
+        &mut self,
+        shutdown: Shutdown,
+        salvaged: &mut HashMap<(u128, u32), Vec<Salvaged>>,
+    ) -> Result<Vec<RecoveredTopic>> {
+        let entries: Vec<_> = self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
+        let mut topics = Vec::with_capacity(entries.len());
+        let mut known = Vec::new();
+        for (name, entry) in entries {
+            let mut logs = Vec::new();
+            for number in 0..entry.config.partitions {
+                let spec = self.log_spec(&name, number, &entry);
+                check_present(&*self.disk, &spec.dir)?;
+                known.push(spec.dir.clone());
+                let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();
+                let (log, report) = RecoveredLog::recover(spec, &self.files, shutdown, batches)?;
+                self.report.partitions.extend(report);
+                logs.push(log);
+            }
+            let (topic_id, config) = (entry.topic_id, entry.config);
+            let entry = TopicEntry { name, topic_id, config, partitions: ArcSwap::default() };
+            topics.push(RecoveredTopic { entry, logs });
+        }
+        for (name, entry) in self.catalog.lock().being_deleted() {
+            let addresses = (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number));
+            known.extend(addresses.map(|address| partition_dir::path_of(&self.dir, &address)));
+        }
+        self.report.unknown_directories = partition_dir::unknown(&*self.disk, &self.dir, &known)?;
+        Ok(topics)
+    }
+
+    /// Opens the tails, which forgets what they held.
+    fn environment(&self, shutdown: Shutdown) -> Result<Environment> {
+        #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
+        let seed = self.disk.random() as u64;
+        let open = |name| {
+            let path = self.dir.join(name);
+            let tail = Tail::open(&*self.disk, &path, self.tail_bytes, shutdown == Shutdown::Clean, seed)?;
+            Ok(GroupCommit::new(tail))
+        };
+        let [always, relaxed] = TAIL_NAMES;
+        let environment = Environment::new(Arc::clone(&self.files), Arc::clone(&self.disk), open(always)?, open(relaxed)?);
+        // The tails' names, and whatever recovery renamed.
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
+        Ok(environment)
+    }
+
+    /// Begins to serve.
+    fn start(&mut self, topics: Topics, environment: Arc<Environment>, lock: DirectoryLock) -> Result<()> {
+        let logs = Arc::new(ArcSwap::from_pointee(logs_of(&topics)));
+        self.topics.store(Arc::new(topics));
+        let worker = if self.background {
+            let started = Worker::start(Arc::clone(&logs), Arc::clone(&environment));
+            Some(started.map_err(|e| Error::io("start the maintenance thread of", &self.dir, e))?)
+        } else {
+            None
+        };
+        self.writer = Some(Writer {
+            environment,
+            logs,
+            worker: Mutex::new(worker),
+            lock: Mutex::new(Some(lock)),
+            coordinator: OnceLock::new(),
+            coordinator_being_made: Mutex::new(()),
+        });
+        self.closed.store(false, std::sync::atomic::Ordering::Release);
+        Ok(())
+    }
+
+    /// Finishes what a crash interrupted: topics that are given up and not yet removed.
+    fn finish_deletes(&self) -> Result<()> {
+        let given_up: Vec<_> = {
+            let catalog = self.catalog.lock();
+            let dead = catalog.being_deleted();
+            dead.map(|(name, entry)| (Arc::clone(name), entry.config.partitions)).collect()
+        };
+        for (name, partition_count) in given_up {
+            if let Some(coordinator) = self.coordinator_if_used()? {
+                coordinator.forget_topic(&name)?;
+            }
+            self.finish_delete(&mut self.catalog.lock(), &name, partition_count)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,482 @@
+//! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
+
+pub(crate) mod config;
+pub(crate) mod handle;
+mod position;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::broker::store::Store;
+use crate::error::{Error, Result};
+use crate::group::{CommittedOffset, Membership};
+use crate::partition::log::Log;
+use crate::partition::{FetchLimits, PartitionSource};
+use crate::record::{ConsumerRecord, ConsumerRecords, OwnedRecord, Timestamp};
+use crate::topic_partition::TopicPartition;
+use config::{ConsumerConfig, OffsetReset};
+use handle::{ConsumerHandle, Ready, Shared};
+use position::Position;
+
+/// Where to go on reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SeekTo {
+    /// The log start.
+    Earliest,
+    /// The end: only what becomes visible from now on.
+    Latest,
+    /// This offset, from the log start to the log end.
+    Offset(u64),
+    /// The first record with this timestamp or a later one; the end if there is none.
+    Time(Timestamp),
+    /// What the group has committed, or else what the reset policy says.
+    Committed,
+}
+
+/// A member of a group that reads records. Made by [`Broker::consumer`]; leaves its group when dropped. It may move between
+/// threads, and is used by one at a time; [`handle`](Consumer::handle) is for the others.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let mut consumer = broker.consumer("billing", ["orders"])?;
+/// let records = consumer.poll(Duration::from_secs(1))?;
+/// assert_eq!(records.len(), 1);
+/// consumer.commit()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    store: Arc<Store>,
+    membership: Membership,
+    config: ConsumerConfig,
+    /// Whether the partitions follow from the topics, or were assigned by hand.
+    follows_topics: bool,
+    seen_topics_version: Option<u64>,
+    positions: Vec<Position>,
+    /// The partition to look at first in the next poll, so that a busy one does not starve the others.
+    next: usize,
+    shared: Arc<Shared>,
+    reset_count: u64,
+}
+
+impl Broker {
+    /// A consumer of `topics` in `group`, with the default settings.
+    ///
+    /// # Errors
+    /// As [`consumer_with`](Broker::consumer_with).
+    pub fn consumer<S: Into<String>>(&self, group: &str, topics: impl IntoIterator<Item = S>) -> Result<Consumer> {
+        self.consumer_with(ConsumerConfig::new(group).topics(topics))
+    }
+
+    /// A consumer with other settings.
+    ///
+    /// # Errors
+    /// [`Error::GroupInUse`] if the group has a member, [`Error::InvalidConfig`], [`Error::ReadOnly`], [`Error::Closed`];
+    /// [`Error::Corrupt`] if the committed offsets cannot be read.
+    pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
+        config.validate()?;
+        let membership = self.store.coordinator()?.join(&config.group)?;
+        let mut consumer = Consumer {
+            store: Arc::clone(&self.store),
+            membership,
+            follows_topics: !config.topics.is_empty(),
+            config,
+            seen_topics_version: None,
+            positions: Vec::new(),
+            next: 0,
+            shared: Arc::default(),
+            reset_count: 0,
+        };
+        consumer.follow_topics()?;
+        Ok(consumer)
+    }
+
+    /// What `group` has committed in a partition, if anything.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Closed`].
+    pub fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
+        Ok(self.store.coordinator()?.committed(group, partition))
+    }
+}
+
+impl Consumer {
+    /// The name of the group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.membership.group()
+    }
+
+    /// Returns new records, waiting up to `timeout` for the first. Empty if there was none, and then nothing was skipped.
+    /// What is returned counts as read: the next poll goes on behind it.
+    ///
+    /// # Errors
+    /// [`Error::Wakeup`] after [`ConsumerHandle::wakeup`]; [`Error::Corrupt`] where the next record is damaged, again and again
+    /// until [`seek`](Consumer::seek) passes it (to the end of its offsets, say); [`Error::LogTruncated`] where a power cut took
+    /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`];
+    /// [`Error::CodecUnavailable`], [`Error::Closed`].
+    pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
+        let mut deadline = None;
+        loop {
+            if self.shared.take_wakeup() {
+                return Err(Error::Wakeup);
+            }
+            self.follow_topics()?;
+            let records = self.fetch()?;
+            if !records.is_empty() || timeout.is_zero() {
+                return Ok(records);
+            }
+            let now = self.store.monotonic();
+            let end = *deadline.get_or_insert(now.saturating_add(timeout));
+            if now >= end {
+                return Ok(records);
+            }
+            self.shared.waiter.park(end - now, || self.is_ready());
+        }
+    }
+
+    /// Reads from the partitions in turn until the limits are reached.
+    fn fetch(&mut self) -> Result<ConsumerRecords> {
+        let mut records = ConsumerRecords::default();
+        let mut left = FetchLimits {
+            bytes_max: self.config.fetch_max_bytes as usize,
+            records_max: self.config.max_poll_records as usize,
+        };
+        let count = self.positions.len();
+        for turn in 0..count {
+            let index = (self.next + turn) % count;
+            let Some(position) = self.positions.get_mut(index).filter(|position| position.is_ready()) else { continue };
+            let fetched = match fetch_from(position, &self.membership, &self.config, &mut self.reset_count, left) {
+                // What was read from other partitions is returned first; the error comes again.
+                Err(_) if !records.is_empty() => break,
+                fetched => fetched?,
+            };
+            position.advance(&fetched);
+            if fetched.record_count == 0 {
+                continue;
+            }
+            let bytes: usize = fetched.batches.iter().map(|batch| batch.records.len()).sum();
+            left.bytes_max = left.bytes_max.saturating_sub(bytes);
+            left.records_max -= fetched.record_count;
+            records.push(fetched);
+            self.next = index + 1;
+            if left.bytes_max == 0 || left.records_max == 0 {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether a poll would return at once.
+    fn is_ready(&self) -> bool {
+        self.shared.is_woken()
+            || self.seen_topics_version != Some(self.store.topics_version())
+            || self.positions.iter().any(Position::is_ready)
+    }
+
+    /// Takes up partitions that are new, and lets go of those that are gone.
+    fn follow_topics(&mut self) -> Result<()> {
+        let version = self.store.topics_version();
+        if self.seen_topics_version == Some(version) {
+            return self.store.check_open();
+        }
+        if self.follows_topics {
+            let topics = self.store.topics()?;
+            let wanted = self.config.topics.iter().filter_map(|name| topics.get(name.as_str()));
+            let logs: Vec<Arc<Log>> = wanted.flat_map(|topic| topic.logs()).collect();
+            self.read_from(logs);
+        }
+        self.seen_topics_version = Some(version);
+        Ok(())
+    }
+
+    /// Makes `logs` the partitions to read from; positions in those that stay are kept.
+    fn read_from(&mut self, logs: Vec<Arc<Log>>) {
+        let mut before = std::mem::take(&mut self.positions);
+        for log in logs {
+            let same = before.iter().position(|position| Arc::ptr_eq(position.log(), &log));
+            self.positions.push(same.map_or_else(
+                || {
+                    log.register(&self.shared.waiter);
+                    Position::new(Arc::clone(&log))
+                },
+                |index| before.swap_remove(index),
+            ));
+        }
+        before.iter().for_each(|gone| gone.log().unregister(&self.shared.waiter));
+        self.shared.positions.store(Arc::new(self.positions.iter().map(|p| Arc::clone(&p.shared)).collect()));
+        self.next = 0;
+    }
+
+    /// Reads from exactly these partitions from now on, whatever topics were given. Each must be named once.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]: nothing was changed.
+    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let mut logs: Vec<Arc<Log>> = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let topic = self.store.topic(partition.topic())?;
+            let sources = topic.partitions.load();
+            let found = sources.get(partition.partition() as usize).map(|partition| &partition.source);
+            let Some(PartitionSource::Log(log)) = found else {
+                return Err(topic.unknown_partition(partition.partition()));
+            };
+            if !logs.iter().any(|other| Arc::ptr_eq(other, log)) {
+                logs.push(Arc::clone(log));
+            }
+        }
+        self.follows_topics = false;
+        self.read_from(logs);
+        Ok(())
+    }
+
+    /// The partitions that the consumer reads, in the order in which it was told of them.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.positions.iter().map(|position| position.partition().clone()).collect()
+    }
+
+    /// Commits the position in every partition: everything that poll has returned. Returns when that is as durable as the
+    /// broker's default demands.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Closed`]: what was committed before is unchanged.
+    pub fn commit(&mut self) -> Result<()> {
+        let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
+        let offsets: Vec<_> = self.positions.iter().filter_map(to_commit).collect();
+        self.commit_offsets(&offsets)
+    }
+
+    /// Commits `record` and all before it in its partition; nothing in other partitions.
+    ///
+    /// # Errors
+    /// As [`commit`](Consumer::commit); [`Error::UnknownPartition`] if the consumer does not read that partition.
+    pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
+        self.position_of(record.topic_partition())?;
+        let committed =
+            CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
+        self.commit_offsets(&[(record.topic_partition().clone(), committed)])
+    }
+
+    fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
+        self.store.check_open()?;
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.membership.commit(offsets, self.store.now_ms())?;
+        for (partition, committed) in offsets {
+            if let Ok(position) = self.position_of(partition) {
+                position.committed = Some(committed.offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to another place in a partition; the next poll reads from there.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::UnknownPartition`] if the consumer does not read that
+    /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
+    pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
+        self.follow_topics()?;
+        let membership_offset = self.membership.committed(partition);
+        let reset = self.config.offset_reset;
+        let position = self.position_of(partition)?;
+        let log = Arc::clone(position.log());
+        let offset = match to {
+            SeekTo::Earliest => log.log_start_offset(),
+            SeekTo::Latest => log.visible_end(),
+            SeekTo::Offset(offset) => check_offset(&log, offset)?,
+            SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
+            SeekTo::Committed => match membership_offset {
+                Some(committed) => {
+                    resume(position, &committed)?;
+                    return Ok(());
+                }
+                None => start_without_offset(&log, reset)?,
+            },
+        };
+        position.go_to(offset, None);
+        Ok(())
+    }
+
+    /// Returns nothing from these partitions until [`resume`](Consumer::resume).
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`] if the consumer does not read one of them; those before it are paused.
+    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.set_paused(partitions, true)
+    }
+
+    /// Returns records from these partitions again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`] if the consumer does not read one of them; those before it are resumed.
+    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.set_paused(partitions, false)
+    }
+
+    fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) -> Result<()> {
+        for partition in partitions {
+            self.position_of(partition)?.is_paused = is_paused;
+        }
+        Ok(())
+    }
+
+    /// The offset of the next record that poll returns from a partition; `None` if it was not polled yet, or is not read.
+    #[must_use]
+    pub fn position(&self, partition: &TopicPartition) -> Option<u64> {
+        self.positions.iter().find(|position| position.partition() == partition)?.next_offset()
+    }
+
+    /// What the group has committed in a partition, if anything.
+    #[must_use]
+    pub fn committed(&self, partition: &TopicPartition) -> Option<CommittedOffset> {
+        self.membership.committed(partition)
+    }
+
+    /// How many offsets of a partition were not read yet; from the log start if it was not polled yet. `None` if the consumer
+    /// does not read it.
+    #[must_use]
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        Some(self.positions.iter().find(|position| position.partition() == partition)?.shared.lag())
+    }
+
+    /// How often the reset policy had to choose a new position because the old one was no longer in the log.
+    #[must_use]
+    pub fn reset_count(&self) -> u64 {
+        self.reset_count
+    }
+
+    /// Iterates over copies of the records that poll returns, until none came for `timeout`. An error is returned and does not
+    /// end the iteration.
+    pub fn iter(&mut self, timeout: Duration) -> impl Iterator<Item = Result<OwnedRecord>> + use<'_> {
+        let mut buffered = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            if let Some(record) = buffered.next() {
+                return Some(Ok(record));
+            }
+            match self.poll(timeout) {
+                Ok(records) => {
+                    buffered = records.iter().map(|record| record.detach()).collect::<Vec<_>>().into_iter();
+                    buffered.next().map(Ok)
+                }
+                Err(error) => Some(Err(error)),
+            }
+        })
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> ConsumerHandle {
+        ConsumerHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// A future that completes when a poll would return at once, under any executor: await it, then call
+    /// `poll(Duration::ZERO)`.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # async fn consume(consumer: &mut ottla::Consumer) -> ottla::Result<ottla::ConsumerRecords> {
+    /// consumer.ready().await;
+    /// consumer.poll(std::time::Duration::ZERO)
+    /// # }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn ready(&mut self) -> Ready<'_> {
+        Ready { consumer: self }
+    }
+
+    /// Leaves the group. Nothing is committed.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn close(self) -> Result<()> {
+        Ok(())
+    }
+
+    fn position_of(&mut self, partition: &TopicPartition) -> Result<&mut Position> {
+        let count = self.positions.len();
+        let found = self.positions.iter_mut().find(|position| position.partition() == partition);
+        found.ok_or_else(|| Error::UnknownPartition {
+            partition: partition.clone(),
+            partition_count: u32::try_from(count).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.positions.iter().for_each(|position| position.log().unregister(&self.shared.waiter));
+    }
+}
+
+/// Reads from one partition, finding out first where to begin.
+fn fetch_from(
+    position: &mut Position,
+    membership: &Membership,
+    config: &ConsumerConfig,
+    reset_count: &mut u64,
+    limits: FetchLimits,
+) -> Result<crate::record::Fetched> {
+    let log = Arc::clone(position.log());
+    let offset = match position.next_offset() {
+        Some(offset) => offset,
+        None => match membership.committed(position.partition()) {
+            Some(committed) => resume(position, &committed)?,
+            None => {
+                let offset = start_without_offset(&log, config.offset_reset)?;
+                position.go_to(offset, None);
+                offset
+            }
+        },
+    };
+    match log.fetch(offset, limits) {
+        // Retention was faster than this consumer.
+        Err(Error::OffsetOutOfRange { .. }) if config.offset_reset != OffsetReset::Error => {
+            *reset_count += 1;
+            let offset = start_without_offset(&log, config.offset_reset)?;
+            position.go_to(offset, None);
+            log.fetch(offset, limits)
+        }
+        fetched => fetched,
+    }
+}
+
+/// Goes to a committed offset, unless a power cut took what it had passed.
+fn resume(position: &mut Position, committed: &CommittedOffset) -> Result<u64> {
+    let log = position.log();
+    let epoch = committed.leader_epoch.unwrap_or(i32::MAX);
+    if let Some(truncated_to) = log.truncated_to(committed.offset, epoch) {
+        return Err(Error::LogTruncated {
+            partition: position.partition().clone(),
+            requested: committed.offset,
+            truncated_to,
+        });
+    }
+    position.go_to(committed.offset, committed.leader_epoch);
+    position.committed = Some(committed.offset);
+    Ok(committed.offset)
+}
+
+fn start_without_offset(log: &Log, reset: OffsetReset) -> Result<u64> {
+    match reset {
+        OffsetReset::Earliest => Ok(log.log_start_offset()),
+        OffsetReset::Latest => Ok(log.visible_end()),
+        OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
+    }
+}
+
+fn check_offset(log: &Log, requested: u64) -> Result<u64> {
+    let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.visible_end());
+    if (log_start_offset..=log_end_offset).contains(&requested) {
+        return Ok(requested);
+    }
+    Err(Error::OffsetOutOfRange { partition: log.partition().clone(), requested, log_start_offset, log_end_offset })
+}

@@ -1,0 +1,84 @@
+//! How far a consumer has read in one partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::group::CommittedOffset;
+use crate::partition::log::Log;
+use crate::record::Fetched;
+use crate::topic_partition::TopicPartition;
+
+/// No position yet: the committed offset is looked up when the partition is first polled.
+const UNKNOWN: u64 = u64::MAX;
+
+/// What a consumer and its handles share of one partition.
+#[derive(Debug)]
+pub(super) struct SharedPosition {
+    pub(super) log: Arc<Log>,
+    next_offset: AtomicU64,
+}
+
+impl SharedPosition {
+    pub(super) fn next_offset(&self) -> Option<u64> {
+        Some(self.next_offset.load(Ordering::Acquire)).filter(|&offset| offset != UNKNOWN)
+    }
+
+    /// How many offsets lie between the position and the end; from the log start if there is no position yet.
+    pub(super) fn lag(&self) -> u64 {
+        let from = self.next_offset().unwrap_or_else(|| self.log.log_start_offset());
+        self.log.visible_end().saturating_sub(from)
+    }
+}
+
+/// A partition that a consumer reads.
+#[derive(Debug)]
+pub(super) struct Position {
+    pub(super) shared: Arc<SharedPosition>,
+    pub(super) is_paused: bool,
+    /// The leader epoch of the last record that was read.
+    leader_epoch: Option<i32>,
+    /// What was committed last, so that nothing is committed twice.
+    pub(super) committed: Option<u64>,
+}
+
+impl Position {
+    pub(super) fn new(log: Arc<Log>) -> Position {
+        let shared = SharedPosition { log, next_offset: AtomicU64::new(UNKNOWN) };
+        Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, committed: None }
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.shared.log
+    }
+
+    pub(super) fn partition(&self) -> &TopicPartition {
+        self.shared.log.partition()
+    }
+
+    pub(super) fn next_offset(&self) -> Option<u64> {
+        self.shared.next_offset()
+    }
+
+    /// Goes to `offset`; `leader_epoch` is that of the record before it, if known.
+    pub(super) fn go_to(&mut self, offset: u64, leader_epoch: Option<i32>) {
+        self.leader_epoch = leader_epoch;
+        self.shared.next_offset.store(offset, Ordering::Release);
+    }
+
+    /// Goes behind what was fetched.
+    pub(super) fn advance(&mut self, fetched: &Fetched) {
+        let leader_epoch = fetched.batches.last().map(|batch| batch.leader_epoch).or(self.leader_epoch);
+        self.go_to(fetched.next_offset, leader_epoch);
+    }
+
+    /// Whether there may be something to read.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.is_paused && self.next_offset().is_none_or(|offset| offset != self.log().visible_end())
+    }
+
+    /// The position as it is to be committed; `None` if it was already, or if nothing was read.
+    pub(super) fn to_commit(&self) -> Option<CommittedOffset> {
+        let offset = self.next_offset().filter(|&offset| self.committed != Some(offset))?;
+        Some(CommittedOffset { offset, leader_epoch: self.leader_epoch })
+    }
+}

@@ -1,0 +1,165 @@
+//! One partition's log, read while another process writes it.
+//!
+//! Nothing is mapped and nothing is changed: segments and tail are read by system calls, and whatever is read is checked. Each
+//! read that comes to the end of what is known looks again, the tail first and the segments after it: a batch that is sealed
+//! in between is found twice rather than not at all.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::durability::Durability;
+use super::log::LogSpec;
+use super::manifest::Manifest;
+use super::reader::{FetchLimits, Source, TailRecords};
+use super::recovery::segment_dir;
+use crate::disk::Disk;
+use crate::disk::open_files::OpenFiles;
+use crate::error::Result;
+use crate::format::{Record, skip};
+use crate::record::Fetched;
+use crate::segment::file_name::{self, FileKind, Stage};
+use crate::segment::{ScanStart, Segment, SegmentConfig, SegmentDir};
+use crate::tail::{Salvaged, TAIL_NAMES, salvage};
+use crate::topic_partition::TopicPartition;
+
+/// The log of one partition, open for reading only.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    spec: LogSpec,
+    dir: Arc<SegmentDir>,
+    tail: PathBuf,
+    seen: Mutex<Arc<Seen>>,
+}
+
+/// What was found when the files were last looked at.
+#[derive(Debug, Default)]
+struct Seen {
+    segments: Vec<Arc<Segment>>,
+    tail: Vec<Salvaged>,
+    bounds: Range<u64>,
+}
+
+impl Follower {
+    pub(crate) fn new(spec: LogSpec, files: &Arc<OpenFiles>, data_dir: &Path) -> Follower {
+        let [always, relaxed] = TAIL_NAMES;
+        let tail = data_dir.join(if spec.durability == Durability::Always { always } else { relaxed });
+        Follower { dir: segment_dir(&spec, files, true), tail, seen: Mutex::default(), spec }
+    }
+
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        &self.spec.partition
+    }
+
+    /// The offsets that can be read now; what was known last, if looking fails.
+    pub(crate) fn bounds(&self) -> Range<u64> {
+        self.look().unwrap_or_else(|_| Arc::clone(&self.seen.lock())).bounds.clone()
+    }
+
+    /// Bytes of all segments, and their number, when the files were last looked at.
+    pub(crate) fn size(&self) -> (u64, usize) {
+        let seen = Arc::clone(&self.seen.lock());
+        (seen.segments.iter().map(|segment| segment.log_bytes()).sum(), seen.segments.len())
+    }
+
+    /// Reads records from offset `from` (included) on; see [`Source::fetch`].
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        let seen = Arc::clone(&self.seen.lock());
+        if from < seen.bounds.end
+            && let Ok(fetched) = self.read(&seen, |source| source.fetch(from, limits))
+        {
+            return Ok(fetched);
+        }
+        self.read(&*self.look()?, |source| source.fetch(from, limits))
+    }
+
+    /// The first offset whose record has a timestamp of at least `timestamp_ms`.
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+        self.read(&*self.look()?, |source| source.offset_for_time(timestamp_ms))
+    }
+
+    fn read<T>(&self, seen: &Seen, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
+        let tail: Vec<_> = seen
+            .tail
+            .iter()
+            .map(|batch| TailRecords { identity: &batch.identity, records: &batch.records })
+            .collect();
+        read(&Source {
+            partition: &self.spec.partition,
+            segments: &seen.segments,
+            tail: &tail,
+            damage: &[],
+            bounds: seen.bounds.clone(),
+            max_message_bytes: self.spec.config.max_message_bytes,
+        })
+    }
+
+    /// Looks at the files again.
+    fn look(&self) -> Result<Arc<Seen>> {
+        let disk = &**self.dir.files.disk();
+        let mut batches = salvage(disk, &self.tail)?;
+        batches.retain(|batch| {
+            let identity = &batch.identity;
+            identity.topic_id == self.spec.topic_id && identity.partition == self.spec.partition.partition()
+        });
+        batches.sort_by_key(|batch| batch.identity.base_offset);
+        let (segments, log_start_offset) = self.look_at_segments(disk)?;
+        let mut end = segments.last().map_or(log_start_offset, |active| active.next_offset());
+        let mut tail = Vec::new();
+        for mut batch in batches {
+            self.leave_out_unsynced(&mut batch);
+            if let Some(next_offset) = next_offset(&batch).filter(|&next| batch.identity.base_offset == end && next > end) {
+                end = next_offset;
+                tail.push(batch);
+            }
+        }
+        let seen = Arc::new(Seen { segments, tail, bounds: log_start_offset..end });
+        *self.seen.lock() = Arc::clone(&seen);
+        Ok(seen)
+    }
+
+    /// With `Always` only what a commit entry covers is shown: its sync has begun, if not ended.
+    fn leave_out_unsynced(&self, batch: &mut Salvaged) {
+        if self.spec.durability == Durability::Always {
+            batch.records.truncate(batch.durable_bytes);
+        }
+    }
+
+    fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Vec<Arc<Segment>>, u64)> {
+        let manifest = Manifest::load(disk, &self.spec.dir)?.map(|loaded| loaded.manifest).unwrap_or_default();
+        let config = SegmentConfig::from(&self.spec.config);
+        let mut segments: Vec<Arc<Segment>> = Vec::new();
+        let mut known = self.seen.lock().segments.clone();
+        known.retain(|segment| segment.is_sealed());
+        for sealed in manifest.segments.iter().map(|segment| &segment.sealed) {
+            let old = known.iter().find(|segment| segment.base_offset() == sealed.base_offset);
+            segments.push(old.map_or_else(|| Arc::new(Segment::open_sealed(&self.dir, sealed, config)), Arc::clone));
+        }
+        for name in file_name::list(disk, &self.spec.dir)? {
+            let expected = segments.last().map(|segment| segment.next_offset());
+            let continues = expected.is_none_or(|expected| expected == name.base_offset);
+            if name.kind == FileKind::Log && name.stage == Stage::Live && continues {
+                let start = ScanStart::nothing(name.base_offset);
+                let (segment, _) = Segment::recover(&self.dir, name.base_offset, config, start, 0)?;
+                segments.push(Arc::new(segment));
+            }
+        }
+        let first = segments.first().map_or(0, |segment| segment.base_offset());
+        Ok((segments, manifest.log_start_offset.max(first)))
+    }
+}
+
+/// One above the last offset of a batch; `None` if it is not whole records.
+fn next_offset(batch: &Salvaged) -> Option<u64> {
+    let mut rest = batch.records.as_slice();
+    let mut last = None;
+    while !rest.is_empty() {
+        let (delta, bytes) = skip(rest).ok()?;
+        Record::decode(rest).ok()?;
+        last = Some(delta);
+        rest = rest.get(bytes..)?;
+    }
+    batch.identity.base_offset.checked_add_signed(i64::from(last?))?.checked_add(1)
+}

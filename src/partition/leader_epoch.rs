@@ -1,0 +1,196 @@
+//! Leader epoch → its first offset. The epoch rises when a power cut took an un-synced tail, so that a position from before
+//! can be told from one after.
+//!
+//! Kafka's file `leader-epoch-checkpoint`: the lines `0` (version), the count, then `<epoch> <first offset>` for each; both
+//! rise strictly. A cache of the batches, which carry their epoch: a damaged file is rebuilt from them. A crash leaves the
+//! old file or the new one.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, generations};
+use crate::error::{Error, Result};
+
+const FILE_NAME: &str = "leader-epoch-checkpoint";
+const VERSION: &str = "0";
+
+/// All leader epochs of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct LeaderEpochs {
+    /// Epoch and first offset; both rise strictly.
+    entries: Vec<(i32, u64)>,
+}
+
+impl LeaderEpochs {
+    /// Reads the file in a partition's directory. `None` if there is none or it makes no sense: it is to be rebuilt then.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<LeaderEpochs>> {
+        match generations::read_file(disk, &path(dir)) {
+            Ok(bytes) => Ok(bytes.and_then(|bytes| LeaderEpochs::parse(std::str::from_utf8(&bytes).ok()?))),
+            Err(Error::Corrupt(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the file in a partition's directory. When this returns it survives a power cut.
+    ///
+    /// # Errors
+    /// The disk's: then the old file or the new one is there.
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        generations::replace_file(disk, &path(dir), self.print().as_bytes())
+    }
+
+    /// Notes that `epoch` begins at `first_offset`, unless it or a later one has begun already. Epochs that would begin at or
+    /// behind that offset never had a record, and are forgotten. Returns whether anything changed.
+    pub(crate) fn assign(&mut self, epoch: i32, first_offset: u64) -> bool {
+        let is_new = 0 <= epoch && self.entries.last().is_none_or(|&(latest, _)| latest < epoch);
+        if is_new {
+            self.truncate_to(first_offset);
+            self.entries.push((epoch, first_offset));
+        }
+        is_new
+    }
+
+    /// Forgets the epochs that begin at `offset` or above, because the log now ends there.
+    pub(crate) fn truncate_to(&mut self, offset: u64) {
+        let kept = self.entries.partition_point(|&(_, first_offset)| first_offset < offset);
+        self.entries.truncate(kept);
+    }
+
+    /// The newest epoch; 0, the one that every log begins with, if none was noted.
+    pub(crate) fn latest(&self) -> i32 {
+        self.entries.last().map_or(0, |&(epoch, _)| epoch)
+    }
+
+    /// The offset after the last record of an epoch, or of the last epoch before it if it has none. `None` if no epoch up to
+    /// this one was noted.
+    pub(crate) fn end_offset_for(&self, epoch: i32, log_end_offset: u64) -> Option<u64> {
+        let later = self.entries.partition_point(|&(other, _)| other <= epoch);
+        (0 < later).then(|| self.entries.get(later).map_or(log_end_offset, |&(_, first_offset)| first_offset))
+    }
+
+    /// The epoch that an offset below the log end was written in. `None` below the first epoch that was noted.
+    pub(crate) fn epoch_of(&self, offset: u64) -> Option<i32> {
+        let count = self.entries.partition_point(|&(_, first_offset)| first_offset <= offset);
+        Some(self.entries.get(count.checked_sub(1)?)?.0)
+    }
+
+    /// Epochs and their first offsets, ascending.
+    pub(crate) fn entries(&self) -> &[(i32, u64)] {
+        &self.entries
+    }
+
+    fn print(&self) -> String {
+        let mut text = format!("{VERSION}\n{}\n", self.entries.len());
+        for (epoch, first_offset) in &self.entries {
+            // Writing to a string cannot fail.
+            _ = writeln!(text, "{epoch} {first_offset}");
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Option<LeaderEpochs> {
+        // Kafka takes an empty file as one without entries.
+        if text.is_empty() {
+            return Some(LeaderEpochs::default());
+        }
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        if lines.next()? != VERSION {
+            return None;
+        }
+        let count: usize = lines.next()?.parse().ok()?;
+        let mut epochs = LeaderEpochs::default();
+        for line in lines {
+            let (epoch, first_offset) = line.split_once(' ')?;
+            let (epoch, first_offset) = (epoch.parse().ok()?, first_offset.parse().ok()?);
+            let rises = epochs.entries.last().is_none_or(|&last| last.0 < epoch && last.1 < first_offset);
+            if epoch < 0 || !rises || i64::try_from(first_offset).is_err() {
+                return None;
+            }
+            epochs.entries.push((epoch, first_offset));
+        }
+        (epochs.entries.len() == count).then_some(epochs)
+    }
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::os::OsDisk;
+
+    const KAFKAS: &str = "0\n3\n0 0\n1 17\n2 58\n";
+
+    fn kafkas() -> LeaderEpochs {
+        LeaderEpochs { entries: vec![(0, 0), (1, 17), (2, 58)] }
+    }
+
+    #[test]
+    fn the_text_is_kafkas() {
+        assert_eq!(LeaderEpochs::parse(KAFKAS), Some(kafkas()));
+        assert_eq!(kafkas().print(), KAFKAS);
+        assert_eq!(LeaderEpochs::parse(""), Some(LeaderEpochs::default()));
+        assert_eq!(LeaderEpochs::parse("0\n0\n"), Some(LeaderEpochs::default()));
+    }
+
+    #[test]
+    fn text_that_makes_no_sense_is_refused() {
+        for text in [
+            "\n",
+            "0\n",
+            "1\n0\n",
+            "0\n1\n",
+            "0\n2\n0 0\n",
+            "0\n1\n0 0",
+            "0\n1\n0 0\n\n",
+            "0\n1\n-1 0\n",
+            "0\n1\n0 -1\n",
+            "0\n1\n0  1\n",
+            "0\n1\n0 9223372036854775808\n",
+            "0\n2\n0 0\n0 5\n",
+            "0\n2\n0 5\n1 5\n",
+            "0\n99999999999999999999\n",
+        ] {
+            assert_eq!(LeaderEpochs::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded_and_damage_is_no_error() {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), OsDisk::new());
+        assert_eq!(LeaderEpochs::load(&disk, dir.path()).unwrap(), None);
+        kafkas().store(&disk, dir.path()).unwrap();
+        assert_eq!(LeaderEpochs::load(&disk, dir.path()).unwrap(), Some(kafkas()));
+        generations::replace_file(&disk, &path(dir.path()), &[0xff; 9]).unwrap();
+        assert_eq!(LeaderEpochs::load(&disk, dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_begins() {
+        let epochs = kafkas();
+        let ends = [-1, 0, 1, 2, 7].map(|epoch| epochs.end_offset_for(epoch, 60));
+        assert_eq!(ends, [None, Some(17), Some(58), Some(60), Some(60)]);
+        assert_eq!([0, 16, 17, 58, 59].map(|offset| epochs.epoch_of(offset)), [0, 0, 1, 2, 2].map(Some));
+        assert_eq!(LeaderEpochs::default().end_offset_for(0, 60), None);
+    }
+
+    #[test]
+    fn epochs_only_rise() {
+        let mut epochs = LeaderEpochs::default();
+        assert_eq!(epochs.latest(), 0);
+        assert!(epochs.assign(0, 5));
+        assert!(!epochs.assign(0, 9));
+        assert!(epochs.assign(3, 9));
+        assert!(!epochs.assign(2, 20));
+        assert_eq!((epochs.entries(), epochs.latest()), (&[(0, 5), (3, 9)][..], 3));
+        assert!(epochs.assign(4, 9), "no record was written in epoch 3");
+        assert_eq!(epochs.entries(), [(0, 5), (4, 9)]);
+        epochs.truncate_to(9);
+        assert_eq!(epochs.entries(), [(0, 5)]);
+    }
+}

@@ -1,0 +1,3 @@
+//! What users are promised, one module per promise.
+
+mod produce_consume;
