@@ -1,7 +1,7 @@
 //! Memory that shows a file: [`Mapping`] read-only, [`SharedMapping`] for reading and writing.
 //!
-//! On the operating system both are maps; on the simulated disk both are heap memory. The only unsafe code of this layer is
-//! [`Mapping::bytes`], and the rules that make it sound are kept by `append_file.rs`:
+//! On the operating system both are maps; on the simulated disk both are heap memory. The only unsafe code of this layer that
+//! reads files is [`Mapping::bytes`], and the rules that make it sound are kept by `append_file.rs`:
 //!
 //! - only bytes below the published length are ever asked for;
 //! - published bytes never change, and the file is never cut below them while a map of it may live.
@@ -14,7 +14,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(any(test, feature = "testing"))]
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use memmap2::MmapRaw;
 
@@ -110,7 +110,7 @@ impl SharedMapping {
         match &self.memory {
             SharedMemory::Mapped(map) => map.as_mut_ptr(),
             #[cfg(any(test, feature = "testing"))]
-            SharedMemory::Heap(pages, _) => pages.0.as_ptr().cast_mut().cast(),
+            SharedMemory::Heap(pages, _) => pages.as_ptr(),
         }
     }
 
@@ -132,28 +132,23 @@ impl fmt::Debug for SharedMapping {
 
 /// Heap memory aligned like a map, seen both by the simulated disk and by the holder of a [`SharedMapping`].
 ///
-/// Atomics, because they may be changed through a shared reference; the disk looks at them only inside calls to it.
+/// The disk looks at it only inside calls to it. A store that runs at the same time may be seen in part, as a drive may see
+/// it.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone)]
 pub(in crate::disk) struct HeapPages(Arc<[Page]>);
 
+/// Atomics, because they are changed while shared.
 #[cfg(any(test, feature = "testing"))]
 #[repr(C, align(4096))]
-struct Page([AtomicU64; WORDS_PER_PAGE]);
+struct Page([AtomicU64; 512]);
 
 #[cfg(any(test, feature = "testing"))]
-const WORDS_PER_PAGE: usize = 512;
-
-#[cfg(any(test, feature = "testing"))]
-const WORD_BYTES: usize = size_of::<u64>();
-
-#[cfg(any(test, feature = "testing"))]
-#[allow(clippy::host_endian_bytes, reason = "an image of memory, not a format")]
 impl HeapPages {
     /// Zeroed memory of at least `bytes` bytes.
     pub(in crate::disk) fn zeroed(bytes: usize) -> HeapPages {
         let pages = bytes.div_ceil(size_of::<Page>());
-        HeapPages((0..pages).map(|_| Page([const { AtomicU64::new(0) }; WORDS_PER_PAGE])).collect())
+        HeapPages((0..pages).map(|_| Page([const { AtomicU64::new(0) }; 512])).collect())
     }
 
     /// Bytes of memory, a multiple of 4096.
@@ -166,35 +161,27 @@ impl HeapPages {
         Arc::get_mut(&mut self.0).is_some()
     }
 
-    /// All bytes as they are now.
-    pub(in crate::disk) fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len());
-        for word in self.words() {
-            bytes.extend_from_slice(&word.load(Ordering::Acquire).to_ne_bytes());
+    /// Copies the bytes from `position` on as they are now, and returns how many there were.
+    pub(in crate::disk) fn load(&self, buffer: &mut [u8], position: usize) -> usize {
+        let count = buffer.len().min(self.len().saturating_sub(position));
+        if count > 0 {
+            // SAFETY: Both have `count` bytes from there on, and a buffer that is borrowed mutably is no part of the memory.
+            unsafe { self.as_ptr().add(position).copy_to_nonoverlapping(buffer.as_mut_ptr(), count) };
         }
-        bytes
+        count
     }
 
     /// Stores `bytes` from byte `position` on; what leaves the memory is dropped.
     pub(in crate::disk) fn store(&self, bytes: &[u8], position: usize) {
-        let mut rest = bytes;
-        let mut skip = position % WORD_BYTES;
-        for word in self.words().skip(position / WORD_BYTES) {
-            if rest.is_empty() {
-                break;
-            }
-            let (piece, later) = rest.split_at(rest.len().min(WORD_BYTES - skip));
-            let mut image = word.load(Ordering::Relaxed).to_ne_bytes();
-            for (to, from) in image.iter_mut().skip(skip).zip(piece) {
-                *to = *from;
-            }
-            word.store(u64::from_ne_bytes(image), Ordering::Release);
-            (rest, skip) = (later, 0);
+        let count = bytes.len().min(self.len().saturating_sub(position));
+        if count > 0 {
+            // SAFETY: Both have `count` bytes from there on; the memory may be written while shared, being atomics.
+            unsafe { self.as_ptr().add(position).copy_from(bytes.as_ptr(), count) };
         }
     }
 
-    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
-        self.0.iter().flat_map(|page| page.0.iter())
+    fn as_ptr(&self) -> *mut u8 {
+        self.0.as_ptr().cast_mut().cast()
     }
 }
 
@@ -229,9 +216,14 @@ mod tests {
         pages.store(b"0123456789", 4091);
         // SAFETY: Inside the mapping, and no other thread looks at it.
         unsafe { mapping.as_ptr().add(4093).write(b'x') };
-        assert_eq!(pages.to_vec()[4090..4102], *b"\x0001x3456789\0");
+        let mut bytes = [0; 12];
+        assert_eq!(pages.load(&mut bytes, 4090), 12);
+        assert_eq!(bytes, *b"\x0001x3456789\0");
         pages.store(b"beyond", 8190);
-        assert_eq!(pages.to_vec()[8190..], *b"be");
+        pages.store(b"beyond", 10_000);
+        assert_eq!(pages.load(&mut bytes, 8190), 2);
+        assert_eq!(bytes[..2], *b"be");
+        assert_eq!(pages.load(&mut bytes, 10_000), 0);
     }
 
     #[test]

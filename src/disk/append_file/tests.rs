@@ -1,9 +1,15 @@
 use super::*;
+use crate::disk::Disk;
 use crate::disk::open_files::OpenFilesConfig;
 use crate::disk::os::OsDisk;
+use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 
 fn os_files(read_mode: ReadMode) -> Arc<OpenFiles> {
     OpenFiles::new(Arc::new(OsDisk::new()), OpenFilesConfig { read_mode, ..OpenFilesConfig::default() })
+}
+
+fn simulated_files(disk: &SimulatedDisk) -> Arc<OpenFiles> {
+    OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default())
 }
 
 fn extent(published_bytes: u64, capacity_bytes: u64) -> Extent {
@@ -137,4 +143,85 @@ fn readers_never_see_anything_but_what_was_appended() {
             file.append(&[round; 100]).unwrap();
         }
     });
+}
+
+#[test]
+fn a_full_disk_leaves_the_file_as_it_was_and_appending_goes_on_when_there_is_room() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/other", &[0; 60]);
+    disk.limit_capacity(Some(100));
+    let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+    file.append(&[1; 30]).unwrap();
+    let refused = file.append(&[2; 30]).unwrap_err();
+    assert!(matches!(&refused, AppendError::Clean(error) if error.kind() == ErrorKind::StorageFull), "{refused:?}");
+    assert_eq!((file.len(), disk.read("/log").unwrap().len()), (30, 30));
+    disk.delete("/other");
+    assert_eq!(file.append(&[3; 30]).unwrap(), 30);
+    assert_eq!(*file.view(29..31).unwrap(), [1, 3]);
+}
+
+#[test]
+fn a_write_that_cannot_be_cut_back_is_the_last_one() {
+    let disk = SimulatedDisk::new(1);
+    let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+    file.append(b"kept").unwrap();
+    disk.fail(FaultRule::new(FaultKind::ShortWrite));
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::SetSize));
+    assert!(matches!(file.append(b"torn"), Err(AppendError::Torn(_))));
+    assert!(matches!(file.append(b"more"), Err(AppendError::Torn(_))));
+    assert_eq!(*file.view(0..4).unwrap(), *b"kept");
+    assert_eq!(disk.read("/log").unwrap(), b"keptto");
+}
+
+#[test]
+fn a_failed_sync_is_never_tried_again() {
+    let disk = SimulatedDisk::new(1);
+    let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+    file.append(b"kept").unwrap();
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
+    for _ in 0..2 {
+        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
+    }
+    assert!(matches!(file.append(b"more"), Err(AppendError::Torn(_))));
+    assert_eq!(disk.log().iter().filter(|call| call.operation == Operation::Sync).count(), 1);
+    assert_eq!(*file.view(0..4).unwrap(), *b"kept");
+}
+
+#[test]
+fn rewriting_brings_back_what_a_failed_sync_lost() {
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(seed);
+        let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        file.append(&[1; 2000]).unwrap();
+        disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
+        file.sync().unwrap_err();
+        let file = AppendFile::open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(2000, 0)).unwrap();
+        file.rewrite(0..2000).unwrap();
+        file.sync().unwrap();
+        assert_eq!(disk.crash(seed, CrashModel::Subset).read("/log").unwrap(), [1; 2000]);
+    }
+}
+
+#[test]
+fn where_mapping_fails_bytes_are_copied() {
+    let disk = SimulatedDisk::new(1);
+    let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+    file.append(b"hello").unwrap();
+    disk.fail(FaultRule::new(FaultKind::OutOfMemory).forever());
+    assert_eq!(*file.view(1..5).unwrap(), *b"ello");
+    disk.clear_faults();
+    assert_eq!(*file.view(0..5).unwrap(), *b"hello");
+    disk.fail(FaultRule::new(FaultKind::InputOutput).forever());
+    assert_eq!(*file.view(0..5).unwrap(), *b"hello");
+}
+
+#[test]
+fn a_copied_map_does_not_stand_for_bytes_that_were_published_after_it() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/log", b"keptleft");
+    let file = AppendFile::open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(4, 4096)).unwrap();
+    assert_eq!(*file.view(0..4).unwrap(), *b"kept");
+    file.append(b"more").unwrap();
+    assert_eq!(*file.view(0..8).unwrap(), *b"keptmore");
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::disk::os::OsDisk;
+use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, SimulatedDisk};
 
 const KIND: Kind = Kind { magic: *b"ottla\0te", version: 3 };
 
@@ -162,4 +163,65 @@ fn a_payload_that_is_too_large_changes_nothing() {
     assert!(store(&fixture.disk, &fixture.path, KIND, &too_large).is_err());
     fixture.store(&too_large[1..]);
     assert_eq!(fixture.load().unwrap().unwrap().payload.len(), PAYLOAD_BYTES_MAX);
+}
+
+/// A machine with the file in its second generation, "old".
+fn machine_with_old() -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    for payload in [&b"older"[..], b"old"] {
+        store(&disk, Path::new("/catalog"), KIND, payload).unwrap();
+    }
+    disk
+}
+
+fn load_from(disk: &SimulatedDisk) -> Vec<u8> {
+    let loaded = load(disk, Path::new("/catalog"), KIND).unwrap().unwrap();
+    assert!(!loaded.fell_back);
+    loaded.payload
+}
+
+#[test]
+fn a_store_cut_short_at_any_call_leaves_the_old_file_or_the_new_one() {
+    let calls_before = machine_with_old().calls();
+    for calls in 0.. {
+        let disk = machine_with_old();
+        disk.stop_after(calls_before + calls);
+        let is_stored = store(&disk, Path::new("/catalog"), KIND, &[7; 2000]).is_ok();
+        let expect = |after: &SimulatedDisk| {
+            let payload = load_from(after);
+            assert!(payload == [7; 2000] || (!is_stored && payload == b"old"), "after {calls} calls");
+        };
+        for seed in 0..20 {
+            expect(&disk.kill(seed));
+            for model in CrashModel::ALL {
+                let after = disk.crash(seed, model);
+                expect(&after);
+                store(&after, Path::new("/catalog"), KIND, b"next").unwrap();
+                assert_eq!(load_from(&after.crash(seed, CrashModel::Subset)), b"next");
+            }
+        }
+        if is_stored {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_store_that_fails_leaves_the_old_file_or_the_new_one_and_can_be_repeated() {
+    for kind in [FaultKind::InputOutput, FaultKind::StorageFull, FaultKind::ShortWrite, FaultKind::TooManyOpenFiles] {
+        for nth in 1.. {
+            let disk = machine_with_old();
+            disk.fail(FaultRule::new(kind).nth(nth));
+            let result = store(&disk, Path::new("/catalog"), KIND, b"new");
+            if disk.faults_injected() == 0 {
+                assert!(result.is_ok());
+                break;
+            }
+            let payload = load_from(&disk);
+            assert!(payload == b"new" || (result.is_err() && payload == b"old"), "{kind:?} {nth}");
+            assert_eq!(disk.files().len(), 1, "{kind:?} {nth}");
+            store(&disk, Path::new("/catalog"), KIND, b"next").unwrap();
+            assert_eq!(load_from(&disk.crash(nth, CrashModel::Subset)), b"next");
+        }
+    }
 }

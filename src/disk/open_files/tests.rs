@@ -1,6 +1,7 @@
 use super::*;
-use crate::disk::append_file::AppendFile;
+use crate::disk::append_file::{AppendError, AppendFile};
 use crate::disk::os::OsDisk;
+use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 
 fn os_files(handles_max: usize, maps_max: usize) -> Arc<OpenFiles> {
     OpenFiles::new(Arc::new(OsDisk::new()), OpenFilesConfig { handles_max, maps_max, read_mode: ReadMode::Map })
@@ -52,4 +53,88 @@ fn dropped_files_make_room_without_closing_others() {
         drop(AppendFile::create(&files, &dir.path().join(n.to_string()), 4096).unwrap());
     }
     kept.sync().unwrap();
+}
+
+#[test]
+fn where_the_machine_has_no_handle_left_ours_are_closed() {
+    let disk = SimulatedDisk::new(1);
+    let files = OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default());
+    disk.limit_handles(Some(4));
+    let logs: Vec<_> =
+        (0..20_u8).map(|n| AppendFile::create(&files, Path::new(&format!("/{n}")), 4096).unwrap()).collect();
+    for round in 0..3 {
+        for (n, log) in (0..).zip(&logs) {
+            assert_eq!(log.append(&[n]).unwrap(), round);
+            files.open(Path::new("/other"), Open::CreateOrWrite).unwrap();
+        }
+    }
+    for (n, log) in (0..).zip(&logs) {
+        assert_eq!(*log.view(0..3).unwrap(), [n; 3]);
+    }
+}
+
+/// A file with an un-synced write, whose handle is about to be closed.
+fn crowded_out(disk: &SimulatedDisk) -> AppendFile {
+    let config = OpenFilesConfig { handles_max: 1, ..OpenFilesConfig::default() };
+    let files = OpenFiles::new(Arc::new(disk.clone()), config);
+    let log = AppendFile::create(&files, Path::new("/log"), 4096).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    log.append(b"kept").unwrap();
+    drop(AppendFile::create(&files, Path::new("/other"), 4096).unwrap());
+    log
+}
+
+#[test]
+fn what_was_written_is_synced_before_its_handle_is_closed() {
+    let disk = SimulatedDisk::new(1);
+    let _log = crowded_out(&disk);
+    assert_eq!(disk.open_handles(), 0);
+    assert_eq!(disk.crash(1, CrashModel::Subset).read("/log").unwrap(), b"kept");
+}
+
+#[test]
+fn a_sync_that_fails_while_a_handle_is_closed_is_told_to_the_next_caller() {
+    let disk = SimulatedDisk::new(1);
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
+    let log = crowded_out(&disk);
+    assert!(matches!(log.append(b"more"), Err(AppendError::Torn(_))));
+    assert_eq!(log.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
+    assert_eq!(*log.view(0..4).unwrap(), *b"kept");
+}
+
+#[test]
+fn threads_that_compete_for_handles_neither_wait_for_ever_nor_mix_files_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = os_files(2, 2);
+    let logs: Vec<_> =
+        (0..8_u8).map(|n| AppendFile::create(&files, &dir.path().join(n.to_string()), 4096).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    for (n, log) in (0..).zip(&logs) {
+                        let position = log.append(&[n; 10]).unwrap();
+                        assert_eq!(*log.view(position..position + 10).unwrap(), [n; 10]);
+                    }
+                }
+            });
+        }
+    });
+    assert!(logs.iter().all(|log| log.len() == 1000));
+    assert!(files.open_counts() <= (2, 2));
+}
+
+#[test]
+fn a_handle_in_use_is_not_closed() {
+    let disk = SimulatedDisk::new(1);
+    let slot = HandleSlot::default();
+    slot.put(disk.open(Path::new("/a"), Open::CreateNew).unwrap());
+    let in_use = slot.get().unwrap();
+    assert!(!slot.close());
+    in_use.write_at(b"x", 0).unwrap();
+    slot.mark_dirty();
+    drop(in_use);
+    assert!(slot.close());
+    assert!(slot.get().is_none());
+    assert!(!slot.is_dirty());
 }

@@ -1,6 +1,6 @@
 //! One simulated file: what calls see of it, what a power cut leaves of it, and the changes in between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -11,6 +11,8 @@ use crate::disk::mapping::HeapPages;
 
 /// What a disk writes whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
+
+const PAGE_BYTES: usize = 4096;
 
 /// Larger files than anybody simulates; a length that lies must not take the machine's memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -69,7 +71,7 @@ impl FileData {
         let position = check_size(position)?;
         let end = check_size(position as u64 + bytes.len() as u64)?;
         if self.content.len() < end {
-            self.content.resize(end, 0);
+            resize(&mut self.content, end);
         }
         copy_into(&mut self.content, position, bytes);
         for map in &self.maps {
@@ -82,7 +84,7 @@ impl FileData {
     pub(super) fn set_size(&mut self, size: u64, number: &mut u64) -> io::Result<()> {
         self.absorb(number);
         let (from, to) = (self.content.len(), check_size(size)?);
-        self.content.resize(to, 0);
+        resize(&mut self.content, to);
         self.note(number, Edit::SetSize { from, to });
         Ok(())
     }
@@ -95,25 +97,23 @@ impl FileData {
     /// Makes everything durable.
     pub(super) fn sync(&mut self, number: &mut u64) {
         self.absorb(number);
-        let sectors = self.dirty_sectors();
-        self.durable.resize(self.content.len(), 0);
+        resize(&mut self.durable, self.content.len());
         // Sectors that a failed sync lost are not dirty, and stay lost.
-        for sector in sectors {
-            copy_sector(&mut self.durable, &self.content, sector);
+        for change in self.pending.drain(..) {
+            let sectors = sectors(&change.edit.touched());
+            copy_sectors(&mut self.durable, &self.content, sectors);
         }
-        self.pending.clear();
     }
 
     /// Makes any part durable, and believes that it was all.
     pub(super) fn fail_sync(&mut self, number: &mut u64, random: &mut Random) {
         self.absorb(number);
-        let sectors = self.dirty_sectors();
         if random.chance(50) {
-            self.durable.resize(self.content.len(), 0);
+            resize(&mut self.durable, self.content.len());
         }
-        for sector in sectors {
+        for sector in self.dirty_sectors() {
             if random.chance(50) {
-                copy_sector(&mut self.durable, &self.content, sector);
+                copy_sectors(&mut self.durable, &self.content, sector..sector + 1);
             }
         }
         self.pending.clear();
@@ -145,23 +145,36 @@ impl FileData {
     /// Takes over what was stored through maps: each sector that differs is a change.
     pub(super) fn absorb(&mut self, number: &mut u64) {
         let mut maps = std::mem::take(&mut self.maps);
+        let mut page = [0; PAGE_BYTES];
         maps.retain_mut(|map| {
             // Asked first: afterwards, a last store could still come.
             let is_live = !map.pages.is_unshared();
-            let stored = map.pages.to_vec();
-            let stored = stored.get(..map.bytes).unwrap_or_default();
-            for (index, sector) in stored.chunks(SECTOR_BYTES).enumerate() {
-                let position = map.position + index * SECTOR_BYTES;
-                let known = self.content.get(position..).unwrap_or_default();
-                let sector = sector.get(..known.len().min(sector.len())).unwrap_or_default();
-                if !known.starts_with(sector) {
-                    copy_into(&mut self.content, position, sector);
-                    self.note(number, Edit::Write { position, bytes: sector.to_vec() });
-                }
+            let mut position = map.position;
+            while position < map.position + map.bytes {
+                let stored = page.get_mut(..PAGE_BYTES.min(map.position + map.bytes - position)).unwrap_or_default();
+                map.pages.load(stored, position - map.position);
+                self.absorb_page(stored, position, number);
+                position += PAGE_BYTES;
             }
             is_live
         });
         self.maps = maps;
+    }
+
+    fn absorb_page(&mut self, stored: &[u8], position: usize, number: &mut u64) {
+        if self.content.get(position..).is_some_and(|known| known.starts_with(stored)) {
+            return;
+        }
+        for (index, sector) in stored.chunks(SECTOR_BYTES).enumerate() {
+            let position = position + index * SECTOR_BYTES;
+            let known = self.content.get(position..).unwrap_or_default();
+            // A file that was cut has less than was mapped.
+            let sector = sector.get(..known.len().min(sector.len())).unwrap_or_default();
+            if !known.starts_with(sector) {
+                copy_into(&mut self.content, position, sector);
+                self.note(number, Edit::Write { position, bytes: sector.to_vec() });
+            }
+        }
     }
 
     /// Forgets the maps and handles of a process that is gone.
@@ -192,20 +205,23 @@ impl FileData {
     /// The file if of its size only changes up to `size_until` reached the medium, and of each sector only those up to
     /// `sector_until`.
     pub(super) fn surviving(&self, size_until: u64, mut sector_until: impl FnMut(usize) -> u64) -> Vec<u8> {
-        let longest = self.pending.iter().map(|change| change.edit.touched().end).max().unwrap_or_default();
+        let changed_end = self.pending.iter().map(|change| change.edit.touched().end).max().unwrap_or_default();
         let mut image = self.durable.clone();
-        image.resize(longest.max(image.len()), 0);
-        for sector in self.dirty_sectors() {
-            let until = sector_until(sector);
-            for change in self.pending.iter().filter(|change| change.number <= until) {
-                change.edit.apply(sector, &mut image);
+        resize(&mut image, self.durable.len().max(changed_end));
+        let until: BTreeMap<usize, u64> =
+            self.dirty_sectors().into_iter().map(|sector| (sector, sector_until(sector))).collect();
+        for change in &self.pending {
+            for (sector, _) in
+                until.range(sectors(&change.edit.touched())).filter(|(_, until)| change.number <= **until)
+            {
+                change.edit.apply(*sector, &mut image);
             }
         }
         let mut size = self.durable.len();
         for change in self.pending.iter().filter(|change| change.number <= size_until) {
             size = change.edit.size_after(size);
         }
-        image.resize(size, 0);
+        resize(&mut image, size);
         image
     }
 
@@ -268,10 +284,17 @@ fn sectors(range: &Range<usize>) -> Range<usize> {
     if range.is_empty() { 0..0 } else { range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES) }
 }
 
-fn copy_sector(to: &mut [u8], from: &[u8], sector: usize) {
-    let start = sector * SECTOR_BYTES;
-    let rest = from.get(start..).unwrap_or_default();
-    copy_into(to, start, rest.get(..rest.len().min(SECTOR_BYTES)).unwrap_or_default());
+fn copy_sectors(to: &mut [u8], from: &[u8], sectors: Range<usize>) {
+    let (start, end) = (sectors.start * SECTOR_BYTES, (sectors.end * SECTOR_BYTES).min(from.len()));
+    copy_into(to, start, from.get(start..end).unwrap_or_default());
+}
+
+/// Cuts or extends with zeros: in one piece, where `Vec::resize` without optimizations goes byte by byte.
+fn resize(bytes: &mut Vec<u8>, size: usize) {
+    match size.checked_sub(bytes.len()) {
+        Some(growth) => bytes.append(&mut vec![0; growth]),
+        None => bytes.truncate(size),
+    }
 }
 
 /// Copies `from` to `position`, as far as there is room.
