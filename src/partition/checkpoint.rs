@@ -112,8 +112,7 @@ impl Log {
     /// Syncs the segments, notes the sealed ones, and lets the recovery point rise.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let mut checkpoint = self.checkpoint.lock();
-        let segments = self.segments();
-        let synced = self.sync_segments()?;
+        let (segments, synced) = self.sync_segments()?;
         if !checkpoint.epochs_are_stored && synced.is_some() {
             self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
             checkpoint.epochs_are_stored = true;

@@ -392,9 +392,9 @@ impl Log {
         }
     }
 
-    /// Syncs everything in segments and frees the slots that are no longer needed; returns up to where, if there is a segment.
-    /// The caller holds the checkpoint lock, so that no two syncs share one file's error.
-    pub(super) fn sync_segments(&self) -> Result<Option<SyncedTo>> {
+    /// Syncs everything in segments and frees the slots that are no longer needed; returns the segments, and up to where they
+    /// are synced if there is one. The caller holds the checkpoint lock, so that no two syncs share one file's error.
+    pub(super) fn sync_segments(&self) -> Result<(Arc<[Arc<Segment>]>, Option<SyncedTo>)> {
         self.check_unharmed()?;
         let (segments, synced) = {
             let _nobody_appends = self.appender.lock();
@@ -409,7 +409,7 @@ impl Log {
             self.segments_durable.fetch_max(next_offset, Ordering::AcqRel);
             self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
         }
-        Ok(synced)
+        Ok((segments, synced))
     }
 
     /// How many bytes of segments are not synced yet.

@@ -267,7 +267,9 @@ impl<'s> Recovery<'s> {
     /// Scans what was not yet sealed and noted, and ends the log before the first batch that is bad and not proven.
     fn recover_unsealed_segments(&mut self) -> Result<()> {
         let proven = self.point.point.map_or(0, |point| point.synced.next_offset);
-        for base_offset in std::mem::take(&mut self.bases) {
+        let bases = std::mem::take(&mut self.bases);
+        for (base_offset, next_base) in bases.iter().zip(bases.iter().skip(1).map(Some).chain([None])) {
+            let base_offset = *base_offset;
             let continues = base_offset == self.next_offset;
             let is_behind_hole = base_offset > self.next_offset;
             if is_behind_hole && base_offset < proven {
@@ -280,7 +282,8 @@ impl<'s> Recovery<'s> {
                 self.report.quarantined.push(path);
                 continue;
             }
-            self.recover_segment(base_offset, proven)?;
+            // What a later segment proves says nothing of this one's end.
+            self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)))?;
         }
         Ok(())
     }
