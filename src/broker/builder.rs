@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::store::Store;
 use super::Broker;
+use super::store::Store;
 use crate::config_key::{check_range, invalid, parse_bool, parse_number};
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};

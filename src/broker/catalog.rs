@@ -229,7 +229,7 @@ fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
 }
 
 /// Whether this is `<topic>-<partition>`; a stranger's directory, such as `lost+found`, may not even be readable.
-fn names_a_partition(name: &OsStr) -> bool {
+pub(super) fn names_a_partition(name: &OsStr) -> bool {
     let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
     parts.is_some_and(|(topic, partition)| topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok())
 }

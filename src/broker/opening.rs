@@ -25,10 +25,10 @@ use crate::maintenance::Worker;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
-use crate::partition::recovery::{Shutdown, check_present};
-use crate::partition::PartitionSource;
-use crate::topic_partition::TopicPartition;
+use crate::partition::recovery::{Shutdown, check_identity};
+use crate::partition::{PartitionSource, Waiters};
 use crate::tail::{Salvaged, TAIL_NAMES, Tail, salvage};
+use crate::topic_partition::TopicPartition;
 
 /// Opens a directory for writing.
 pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
@@ -38,10 +38,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let last_boot = DirectoryLock::last_boot(&*disk, &dir);
     let lock = DirectoryLock::take(&*disk, &dir)?;
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
-    let shutdown = match catalog.is_new() {
-        true => Shutdown::Clean,
-        false => shutdown::detect(&*disk, &dir, last_boot)?,
-    };
+    let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let mut salvaged = match shutdown {
         Shutdown::Clean => HashMap::new(),
         Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir)?,
@@ -132,6 +129,7 @@ impl Store {
             catalog: Mutex::new(catalog),
             topics: ArcSwap::default(),
             topics_version: AtomicU64::new(0),
+            watchers: Waiters::default(),
             report,
             writer: None,
             closed: AtomicBool::new(true),
@@ -145,14 +143,15 @@ impl Store {
         shutdown: Shutdown,
         salvaged: &mut HashMap<(u128, u32), Vec<Salvaged>>,
     ) -> Result<Vec<RecoveredTopic>> {
-        let entries: Vec<_> = self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
+        let entries: Vec<_> =
+            self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
         let mut topics = Vec::with_capacity(entries.len());
         let mut known = Vec::new();
         for (name, entry) in entries {
             let mut logs = Vec::new();
             for number in 0..entry.config.partitions {
                 let spec = self.log_spec(&name, number, &entry);
-                check_present(&*self.disk, &spec.dir)?;
+                check_identity(&*self.disk, &spec)?;
                 known.push(spec.dir.clone());
                 let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();
                 let (log, report) = RecoveredLog::recover(spec, &self.files, shutdown, batches)?;
@@ -181,7 +180,8 @@ impl Store {
             Ok(GroupCommit::new(tail))
         };
         let [always, relaxed] = TAIL_NAMES;
-        let environment = Environment::new(Arc::clone(&self.files), Arc::clone(&self.disk), open(always)?, open(relaxed)?);
+        let environment =
+            Environment::new(Arc::clone(&self.files), Arc::clone(&self.disk), open(always)?, open(relaxed)?);
         // The tails' names, and whatever recovery renamed.
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
         Ok(environment)

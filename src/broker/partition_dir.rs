@@ -7,6 +7,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::catalog::names_a_partition;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::partition::partition_metadata;
@@ -64,8 +65,11 @@ fn with_suffix(dir: &Path, random: u128, suffix: &str) -> PathBuf {
 /// The directories that look like partitions' and are not among `known`.
 pub(super) fn unknown(disk: &dyn Disk, data_dir: &Path, known: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
-    let mut unknown: Vec<PathBuf> =
-        entries.iter().filter(|entry| entry.is_dir).map(|entry| data_dir.join(&entry.name)).collect();
+    let mut unknown: Vec<PathBuf> = entries
+        .iter()
+        .filter(|entry| entry.is_dir && names_a_partition(&entry.name))
+        .map(|entry| data_dir.join(&entry.name))
+        .collect();
     unknown.sort_unstable();
     unknown.retain(|dir| !known.contains(dir));
     Ok(unknown)

@@ -26,7 +26,7 @@ use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
-use crate::partition::{Follower, PartitionSource};
+use crate::partition::{Follower, PartitionSource, Waiters};
 use crate::topic_partition::TopicPartition;
 
 /// The topics by name.
@@ -46,6 +46,8 @@ pub(crate) struct Store {
     pub(super) topics: ArcSwap<Topics>,
     /// Rises whenever topics or partitions come or go.
     pub(super) topics_version: AtomicU64,
+    /// Who wants to know when that happens, or when the broker is closed.
+    pub(super) watchers: Waiters,
     pub(super) report: RecoveryReport,
     /// `None` if the directory is open read-only.
     pub(super) writer: Option<Writer>,
@@ -121,6 +123,11 @@ impl Store {
         Ok(self.topics.load_full())
     }
 
+    /// Who is woken when topics or partitions come or go, or the broker is closed.
+    pub(crate) fn watchers(&self) -> &Waiters {
+        &self.watchers
+    }
+
     /// A number that changes when topics or partitions come or go.
     pub(crate) fn topics_version(&self) -> u64 {
         self.topics_version.load(Ordering::Acquire)
@@ -153,9 +160,9 @@ impl Store {
     }
 
     pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
-        match self.topic(name) {
-            Err(Error::UnknownTopic { .. }) if self.writer.is_some() => {}
-            found => return found,
+        let found = self.topic(name);
+        if !matches!(found, Err(Error::UnknownTopic { .. })) || self.writer.is_none() {
+            return found;
         }
         match self.create_topic(name, self.topic_defaults.clone()) {
             // Another thread was faster.
@@ -166,7 +173,10 @@ impl Store {
 
     pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
         super::topic_name::validate_for_user(name)?;
-        self.add_topic(name, config)
+        let entry = self.add_topic(name, config)?;
+        // With no lock held, since a waker is the caller's code; the same below.
+        self.watchers.wake();
+        Ok(entry)
     }
 
     fn add_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
@@ -250,6 +260,8 @@ impl Store {
         }
         topic.partitions.store(Arc::new(partitions));
         self.publish_topics(writer, |_| {});
+        drop(catalog);
+        self.watchers.wake();
         Ok(())
     }
 
@@ -266,15 +278,15 @@ impl Store {
         self.publish_topics(writer, |topics| {
             topics.remove(name);
         });
-        for partition in topic.partitions.load().iter() {
-            if let PartitionSource::Log(log) = &partition.source {
-                log.close();
-            }
+        drop(catalog);
+        for log in topic.logs() {
+            log.close();
         }
+        self.watchers.wake();
         if let Some(coordinator) = coordinator {
             coordinator.forget_topic(name)?;
         }
-        self.finish_delete(&mut catalog, name, topic.partition_count())
+        self.finish_delete(&mut self.catalog.lock(), name, topic.partition_count())
     }
 
     /// Removes what is left of a topic that the catalog has given up.
@@ -300,11 +312,7 @@ impl Store {
             Err(Error::UnknownTopic { .. }) => self.add_topic(OFFSETS_TOPIC, TopicConfig::new())?,
             found => found?,
         };
-        let partitions = topic.partitions.load();
-        let Some(PartitionSource::Log(log)) = partitions.first().map(|partition| &partition.source) else {
-            return Err(topic.unknown_partition(0));
-        };
-        let coordinator = Arc::new(Coordinator::load(Arc::clone(log))?);
+        let coordinator = Arc::new(Coordinator::load(topic.logs())?);
         Ok(writer.coordinator.get_or_init(|| coordinator))
     }
 
@@ -334,9 +342,13 @@ impl Store {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.watchers.wake();
         let Some(writer) = &self.writer else { return Ok(()) };
+        if !writer.is_owner() {
+            return Ok(());
+        }
         // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
-        let _no_topic_changes = self.catalog.lock();
+        drop(self.catalog.lock());
         if let Some(worker) = writer.worker.lock().take() {
             worker.stop();
         }
@@ -376,13 +388,21 @@ impl Store {
                 let spec = self.log_spec(name, number, entry);
                 let address = spec.partition.clone();
                 let follower = Follower::new(spec, &self.files, &self.dir);
-                partitions.push(TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) });
+                partitions
+                    .push(TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) });
             }
             topic.partitions.store(Arc::new(partitions));
             topics.insert(Arc::clone(name), topic);
         }
         self.topics.store(Arc::new(topics));
         Ok(())
+    }
+}
+
+impl Writer {
+    /// Whether this process took the lock, and not one that it was forked off from: a copy must write nothing.
+    fn is_owner(&self) -> bool {
+        self.lock.lock().as_ref().is_some_and(DirectoryLock::is_ours)
     }
 }
 

@@ -92,6 +92,7 @@ impl Broker {
             shared: Arc::default(),
             reset_count: 0,
         };
+        consumer.store.watchers().register(&consumer.shared.waiter);
         consumer.follow_topics()?;
         Ok(consumer)
     }
@@ -133,10 +134,8 @@ impl Consumer {
             }
             let now = self.store.monotonic();
             let end = *deadline.get_or_insert(now.saturating_add(timeout));
-            if now >= end {
-                return Ok(records);
-            }
-            self.shared.waiter.park(end - now, || self.is_ready());
+            let Some(left) = end.checked_sub(now).filter(|left| !left.is_zero()) else { return Ok(records) };
+            self.shared.waiter.park(left, || self.is_ready());
         }
     }
 
@@ -175,6 +174,7 @@ impl Consumer {
     /// Whether a poll would return at once.
     fn is_ready(&self) -> bool {
         self.shared.is_woken()
+            || self.store.check_open().is_err()
             || self.seen_topics_version != Some(self.store.topics_version())
             || self.positions.iter().any(Position::is_ready)
     }
@@ -208,7 +208,9 @@ impl Consumer {
                 |index| before.swap_remove(index),
             ));
         }
-        before.iter().for_each(|gone| gone.log().unregister(&self.shared.waiter));
+        for gone in before {
+            gone.log().unregister(&self.shared.waiter);
+        }
         self.shared.positions.store(Arc::new(self.positions.iter().map(|p| Arc::clone(&p.shared)).collect()));
         self.next = 0;
     }
@@ -258,8 +260,7 @@ impl Consumer {
     /// As [`commit`](Consumer::commit); [`Error::UnknownPartition`] if the consumer does not read that partition.
     pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
         self.position_of(record.topic_partition())?;
-        let committed =
-            CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
+        let committed = CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
         self.commit_offsets(&[(record.topic_partition().clone(), committed)])
     }
 
@@ -293,13 +294,12 @@ impl Consumer {
             SeekTo::Latest => log.visible_end(),
             SeekTo::Offset(offset) => check_offset(&log, offset)?,
             SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
-            SeekTo::Committed => match membership_offset {
-                Some(committed) => {
-                    resume(position, &committed)?;
-                    return Ok(());
+            SeekTo::Committed => {
+                if let Some(committed) = membership_offset {
+                    return resume(position, &committed).map(drop);
                 }
-                None => start_without_offset(&log, reset)?,
-            },
+                start_without_offset(&log, reset)?
+            }
         };
         position.go_to(offset, None);
         Ok(())
@@ -413,7 +413,10 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.positions.iter().for_each(|position| position.log().unregister(&self.shared.waiter));
+        self.store.watchers().unregister(&self.shared.waiter);
+        for position in &self.positions {
+            position.log().unregister(&self.shared.waiter);
+        }
     }
 }
 

@@ -100,8 +100,7 @@ mod tests {
 
     #[test]
     fn flags_are_told_apart() {
-        let attributes =
-            Attributes::default().with_codec(Codec::Zstd).with_transactional().with_control();
+        let attributes = Attributes::default().with_codec(Codec::Zstd).with_transactional().with_control();
         assert_eq!(attributes.bits(), 0x34);
         assert_eq!(attributes.with_codec(Codec::Gzip).codec(), Codec::Gzip);
         assert!(attributes.is_transactional() && attributes.is_control());

@@ -35,15 +35,9 @@ pub(crate) const CRC_START: usize = CRC_FIELD + size_of::<u32>();
 pub(crate) const HEADER_BYTES: usize = 61;
 const _: () = assert!(CRC_START == 21);
 
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "two small constants in the type of the length field"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "two small constants in the type of the length field")]
 const HEADER_BYTES_U32: u32 = HEADER_BYTES as u32;
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "two small constants in the type of the length field"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "two small constants in the type of the length field")]
 const LOG_OVERHEAD_U32: u32 = LOG_OVERHEAD as u32;
 
 const MAGIC: i8 = 2;
@@ -93,8 +87,7 @@ impl BatchHeader {
         let leader_epoch = reader.i32()?;
         let magic = reader.i8()?;
         let header = BatchHeader {
-            base_offset: u64::try_from(base_offset)
-                .map_err(|_| Invalid::Malformed("a negative base offset"))?,
+            base_offset: u64::try_from(base_offset).map_err(|_| Invalid::Malformed("a negative base offset"))?,
             batch_bytes: batch_bytes(batch_length)?,
             leader_epoch,
             crc: reader.u32()?,
@@ -114,10 +107,7 @@ impl BatchHeader {
             return Err(Invalid::Malformed("the last offset of a batch is below its first"));
         }
         // The next offset must exist too.
-        if base_offset
-            .checked_add(i64::from(header.last_offset_delta))
-            .is_none_or(|last| last == i64::MAX)
-        {
+        if base_offset.checked_add(i64::from(header.last_offset_delta)).is_none_or(|last| last == i64::MAX) {
             return Err(Invalid::Malformed("the last offset of a batch is too large"));
         }
         if header.record_count < 0 {
@@ -195,9 +185,7 @@ impl BatchHeader {
 /// The size of a whole batch from its length field.
 fn batch_bytes(batch_length: i32) -> Result<u32, Invalid> {
     match u32::try_from(batch_length) {
-        Ok(length) if length + LOG_OVERHEAD_U32 >= HEADER_BYTES_U32 => {
-            Ok(length + LOG_OVERHEAD_U32)
-        }
+        Ok(length) if length + LOG_OVERHEAD_U32 >= HEADER_BYTES_U32 => Ok(length + LOG_OVERHEAD_U32),
         _ => Err(Invalid::Malformed("the length of a batch is too small")),
     }
 }
@@ -307,10 +295,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_may_write_is_accepted() {
-        assert!(!is_refused(BatchHeader {
-            attributes: Attributes::from_bits(1 << 7).unwrap(),
-            ..header()
-        }));
+        assert!(!is_refused(BatchHeader { attributes: Attributes::from_bits(1 << 7).unwrap(), ..header() }));
         assert!(!is_refused(BatchHeader { leader_epoch: -1, ..header() }));
     }
 

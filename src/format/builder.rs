@@ -36,11 +36,7 @@ pub(crate) struct SealFields {
 ///
 /// # Panics
 /// If the batch would not be below 2 GiB.
-pub(crate) fn seal_header(
-    fields: &SealFields,
-    records_bytes: usize,
-    records_crc: u32,
-) -> [u8; HEADER_BYTES] {
+pub(crate) fn seal_header(fields: &SealFields, records_bytes: usize, records_crc: u32) -> [u8; HEADER_BYTES] {
     let batch_bytes = u32::try_from(HEADER_BYTES + records_bytes).unwrap_or(u32::MAX);
     assert!(batch_bytes <= i32::MAX.cast_unsigned(), "a batch of 2 GiB or more");
     let mut header = BatchHeader {
@@ -99,13 +95,7 @@ impl BatchBuilder {
     }
 
     /// Adds a record at the next offset.
-    pub(crate) fn push(
-        &mut self,
-        timestamp_ms: i64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: &[Header<'_>],
-    ) {
+    pub(crate) fn push(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         self.push_at(self.last_offset_delta + 1, timestamp_ms, key, value, headers);
     }
 
@@ -209,9 +199,7 @@ mod tests {
         let mut builder = BatchBuilder::new();
         builder.push(-1, None, Some(b"short"), &[]);
         let attributes = Attributes::default().with_codec(Codec::Snappy);
-        let header =
-            verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap())
-                .unwrap();
+        let header = verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap()).unwrap();
         assert_eq!(header.attributes.codec(), Codec::None);
 
         builder.clear(0, -1);
@@ -229,8 +217,7 @@ mod tests {
         let fields = builder.fields();
         let batch = builder.finish(&fields).unwrap();
         let (header, records) = batch.split_at(HEADER_BYTES);
-        let running =
-            records.iter().fold(0, |crc, byte| super::super::crc32c_append(crc, &[*byte]));
+        let running = records.iter().fold(0, |crc, byte| super::super::crc32c_append(crc, &[*byte]));
         assert_eq!(seal_header(&fields, records.len(), running)[..], *header);
     }
 

@@ -75,10 +75,7 @@ impl EndTransactionMarker {
     ///
     /// # Errors
     /// If it is not one well-formed record, or is not a control batch at all.
-    pub(crate) fn decode(
-        header: &BatchHeader,
-        records: &[u8],
-    ) -> Result<Option<EndTransactionMarker>, Invalid> {
+    pub(crate) fn decode(header: &BatchHeader, records: &[u8]) -> Result<Option<EndTransactionMarker>, Invalid> {
         if !header.attributes.is_control() {
             return Err(Invalid::Malformed("not a control batch"));
         }
@@ -95,9 +92,7 @@ impl EndTransactionMarker {
             ControlType::Abort => false,
             ControlType::Other(_) => return Ok(None),
         };
-        let mut value = Reader::new(
-            record.value.ok_or(Invalid::Malformed("a control record without a value"))?,
-        );
+        let mut value = Reader::new(record.value.ok_or(Invalid::Malformed("a control record without a value"))?);
         check_version(value.i16()?)?;
         Ok(Some(EndTransactionMarker { is_commit, coordinator_epoch: value.i32()? }))
     }
@@ -126,8 +121,7 @@ mod tests {
         EndTransactionMarker::decode(&BatchHeader::decode(batch)?, &batch[HEADER_BYTES..])
     }
 
-    const COMMIT_7: EndTransactionMarker =
-        EndTransactionMarker { is_commit: true, coordinator_epoch: 7 };
+    const COMMIT_7: EndTransactionMarker = EndTransactionMarker { is_commit: true, coordinator_epoch: 7 };
 
     #[test]
     fn a_marker_comes_back_from_its_bytes() {

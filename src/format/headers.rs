@@ -20,8 +20,7 @@ impl<'a> Headers<'a> {
     /// Checks what is left of a record to be headers and nothing else.
     #[inline]
     pub(super) fn check(mut reader: Reader<'a>) -> Result<Headers<'a>, Invalid> {
-        let count = usize::try_from(reader.varint()?)
-            .map_err(|_| Invalid::Malformed("a negative count of headers"))?;
+        let count = usize::try_from(reader.varint()?).map_err(|_| Invalid::Malformed("a negative count of headers"))?;
         let bytes = reader.rest();
         // Each step takes at least two bytes or fails, so a huge count ends with the bytes.
         for _ in 0..count {
@@ -61,8 +60,7 @@ impl<'a> Headers<'a> {
 
 fn read_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Invalid> {
     let key = reader.varint_bytes()?.ok_or(Invalid::Malformed("the key of a header is null"))?;
-    let key =
-        str::from_utf8(key).map_err(|_| Invalid::Malformed("the key of a header is not UTF-8"))?;
+    let key = str::from_utf8(key).map_err(|_| Invalid::Malformed("the key of a header is not UTF-8"))?;
     let value = reader.varint_bytes()?;
     Ok(value.map_or(Header::null(key), |value| Header::new(key, value)))
 }

@@ -39,10 +39,12 @@ fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
 fn records() -> impl Strategy<Value = Vec<OwnedRecord>> {
     let deltas = prop_oneof![0..1000i64, -5_000_000_000..5_000_000_000i64];
     let headers = vec((".{0,8}", bytes()), 0..4);
-    let record =
-        (deltas, bytes(), bytes(), headers).prop_map(|(timestamp_delta, key, value, headers)| {
-            OwnedRecord { timestamp_delta, key, value, headers }
-        });
+    let record = (deltas, bytes(), bytes(), headers).prop_map(|(timestamp_delta, key, value, headers)| OwnedRecord {
+        timestamp_delta,
+        key,
+        value,
+        headers,
+    });
     vec(record, 1..20)
 }
 
@@ -53,18 +55,10 @@ fn build(records: &[OwnedRecord], codec: Codec) -> Vec<u8> {
     builder.clear(1000, BASE_TIMESTAMP);
     for record in records {
         let timestamp_ms = BASE_TIMESTAMP + record.timestamp_delta;
-        builder.push(
-            timestamp_ms,
-            record.key.as_deref(),
-            record.value.as_deref(),
-            &record.headers(),
-        );
+        builder.push(timestamp_ms, record.key.as_deref(), record.value.as_deref(), &record.headers());
     }
     let fields = builder.fields();
-    builder
-        .finish(&SealFields { attributes: Attributes::default().with_codec(codec), ..fields })
-        .unwrap()
-        .to_vec()
+    builder.finish(&SealFields { attributes: Attributes::default().with_codec(codec), ..fields }).unwrap().to_vec()
 }
 
 fn same(record: &Record<'_>, owned: &OwnedRecord) -> bool {

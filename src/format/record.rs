@@ -105,10 +105,7 @@ fn bytes_len(bytes: Option<&[u8]>) -> usize {
 /// Writes `bytes` at `at`, and returns where they end. The position goes through registers; in a cursor behind a reference it
 /// would go through memory, which makes encoding twice as slow.
 #[inline]
-#[allow(
-    clippy::indexing_slicing,
-    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
-)]
+#[allow(clippy::indexing_slicing, reason = "a buffer that is too short is a mistake in this crate, not on the disk")]
 fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     let end = at + bytes.len();
     out[at..end].copy_from_slice(bytes);
@@ -117,10 +114,7 @@ fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 
 /// Writes an integer at `at`, and returns where it ends.
 #[inline]
-#[allow(
-    clippy::indexing_slicing,
-    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
-)]
+#[allow(clippy::indexing_slicing, reason = "a buffer that is too short is a mistake in this crate, not on the disk")]
 fn put_varlong(out: &mut [u8], at: usize, value: i64) -> usize {
     at + varint::encode_signed(value, &mut out[at..])
 }
@@ -189,12 +183,9 @@ pub(crate) fn skip(bytes: &[u8]) -> Result<(i32, usize), Invalid> {
 #[inline]
 fn body(bytes: &[u8]) -> Result<(usize, Reader<'_>), Invalid> {
     let mut reader = Reader::new(bytes);
-    let length = usize::try_from(reader.varint()?)
-        .map_err(|_| Invalid::Malformed("a record has a negative length"))?;
+    let length = usize::try_from(reader.varint()?).map_err(|_| Invalid::Malformed("a record has a negative length"))?;
     let prefix = bytes.len() - reader.rest().len();
-    let body = reader
-        .take(length)
-        .map_err(|_| Invalid::Malformed("a record runs past the end of its batch"))?;
+    let body = reader.take(length).map_err(|_| Invalid::Malformed("a record runs past the end of its batch"))?;
     Ok((prefix + length, Reader::new(body)))
 }
 
@@ -203,8 +194,7 @@ mod tests {
     use super::*;
 
     fn encode(headers: &[Header<'_>]) -> Vec<u8> {
-        let fields =
-            RecordFields { timestamp_delta: 0, offset_delta: 0, key: None, value: None, headers };
+        let fields = RecordFields { timestamp_delta: 0, offset_delta: 0, key: None, value: None, headers };
         let mut bytes = vec![0; fields.encoded_len()];
         fields.encode(&mut bytes);
         bytes
@@ -224,12 +214,7 @@ mod tests {
 
     #[test]
     fn the_last_header_of_a_name_is_found() {
-        let bytes = encode(&[
-            Header::new("a", "1"),
-            Header::new("b", "2"),
-            Header::null("a"),
-            Header::new("", "4"),
-        ]);
+        let bytes = encode(&[Header::new("a", "1"), Header::new("b", "2"), Header::null("a"), Header::new("", "4")]);
         let headers = Record::decode(&bytes).unwrap().0.headers;
         assert_eq!(headers.get("a"), Some(Header::null("a")));
         assert_eq!(headers.get("").unwrap().value(), Some(&b"4"[..]));
@@ -256,10 +241,7 @@ mod tests {
         assert_eq!(reason(&[0x0e, 0, 0, 0, 1, 1, 0, 0]), "bytes are left over in a record");
         assert_eq!(reason(&[0x0c, 0, 0, 0, 1, 1, 1]), "a negative count of headers");
         assert_eq!(reason(&[0x10, 0, 0, 0, 1, 1, 2, 1, 0]), "the key of a header is null");
-        assert_eq!(
-            reason(&[0x12, 0, 0, 0, 1, 1, 2, 2, 0xff, 1]),
-            "the key of a header is not UTF-8"
-        );
+        assert_eq!(reason(&[0x12, 0, 0, 0, 1, 1, 2, 2, 0xff, 1]), "the key of a header is not UTF-8");
     }
 
     #[test]

@@ -54,14 +54,8 @@ pub(crate) fn signed_len(value: i64) -> usize {
 /// # Panics
 /// If `out` is shorter than [`unsigned_len`].
 #[inline(always)]
-#[allow(
-    clippy::inline_always,
-    reason = "a call for each of five or more integers is a third of the time of a record"
-)]
-#[allow(
-    clippy::indexing_slicing,
-    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
-)]
+#[allow(clippy::inline_always, reason = "a call for each of five or more integers is a third of the time of a record")]
+#[allow(clippy::indexing_slicing, reason = "a buffer that is too short is a mistake in this crate, not on the disk")]
 pub(crate) fn encode_unsigned(value: u64, out: &mut [u8]) -> usize {
     // Nearly every length and delta takes one byte or two.
     match value {
@@ -79,10 +73,7 @@ pub(crate) fn encode_unsigned(value: u64, out: &mut [u8]) -> usize {
 }
 
 #[cold]
-#[allow(
-    clippy::indexing_slicing,
-    reason = "a buffer that is too short is a mistake in this crate, not on the disk"
-)]
+#[allow(clippy::indexing_slicing, reason = "a buffer that is too short is a mistake in this crate, not on the disk")]
 fn encode_long(value: u64, out: &mut [u8]) -> usize {
     let last = unsigned_len(value) - 1;
     for (at, byte) in out[..last].iter_mut().enumerate() {
@@ -112,10 +103,7 @@ pub(crate) fn encode_signed(value: i64, out: &mut [u8]) -> usize {
 #[inline]
 pub(crate) fn decode_u32(bytes: &[u8]) -> Result<(u32, usize), Invalid> {
     let (value, size) = decode::<VARINT_BYTES_MAX>(bytes)?;
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "as Kafka does, bits above the 32nd are dropped"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "as Kafka does, bits above the 32nd are dropped")]
     Ok((value as u32, size))
 }
 
@@ -160,19 +148,13 @@ mod tests {
     #[test]
     fn longer_forms_than_needed_are_read() {
         assert_eq!(decode_i32(&[0x82, 0x80, 0x80, 0x80, 0x00]), Ok((1, 5)));
-        assert_eq!(
-            decode_i64(&[0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]),
-            Ok((1, 10))
-        );
+        assert_eq!(decode_i64(&[0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]), Ok((1, 10)));
     }
 
     #[test]
     fn bits_that_do_not_fit_are_dropped() {
         assert_eq!(decode_u32(&[0xff, 0xff, 0xff, 0xff, 0x7f]), Ok((u32::MAX, 5)));
-        assert_eq!(
-            decode_i64(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
-            Ok((i64::MIN, 10))
-        );
+        assert_eq!(decode_i64(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]), Ok((i64::MIN, 10)));
     }
 
     #[test]

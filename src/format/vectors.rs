@@ -15,10 +15,7 @@ fn vectors() -> Value {
 
 fn hex(text: &Value) -> Vec<u8> {
     let text = text.as_str().unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn hex_or_null(text: &Value) -> Option<Vec<u8>> {
@@ -51,9 +48,7 @@ fn digest(header: &BatchHeader, records: &[Record<'_>]) -> String {
     }
     let mut sha = Sha256::new();
     for record in records {
-        sha.update(
-            (header.base_offset.cast_signed() + i64::from(record.offset_delta)).to_be_bytes(),
-        );
+        sha.update((header.base_offset.cast_signed() + i64::from(record.offset_delta)).to_be_bytes());
         for field in [record.key, record.value] {
             sha.update(length(field));
             sha.update(field.unwrap_or_default());
@@ -99,11 +94,7 @@ fn check_record(header: &BatchHeader, record: &Record<'_>, stated: &Value, name:
         stated["offset"].as_i64().unwrap(),
         "{name}"
     );
-    assert_eq!(
-        header.timestamp(record.timestamp_delta),
-        stated["timestamp"].as_i64().unwrap(),
-        "{name}"
-    );
+    assert_eq!(header.timestamp(record.timestamp_delta), stated["timestamp"].as_i64().unwrap(), "{name}");
     assert_eq!(record.key, hex_or_null(&stated["key_hex"]).as_deref(), "{name}");
     assert_eq!(record.value, hex_or_null(&stated["value_hex"]).as_deref(), "{name}");
     let headers = stated["headers"].as_array().unwrap();
@@ -159,11 +150,7 @@ fn valid_batches_decode_to_the_stated_values() {
         }
         assert_eq!(check_records(&header, &plain), Ok(()), "{name}");
         let records = decode_all(&header, &plain);
-        assert_eq!(
-            digest(&header, &records),
-            vector["decoded"]["record_digest_sha256"].as_str().unwrap(),
-            "{name}"
-        );
+        assert_eq!(digest(&header, &records), vector["decoded"]["record_digest_sha256"].as_str().unwrap(), "{name}");
         if let Some(stated) = vector["decoded"]["records"].as_array() {
             assert_eq!(records.len(), stated.len(), "{name}");
             for (record, stated) in records.iter().zip(stated) {
@@ -192,10 +179,7 @@ fn batches_are_encoded_to_the_same_bytes() {
         }
         // Compressors differ; what they compress does not.
         let header = verify(&encoded).unwrap();
-        assert!(
-            header.attributes.codec() == codec || header.attributes.codec() == Codec::None,
-            "{name}"
-        );
+        assert!(header.attributes.codec() == codec || header.attributes.codec() == Codec::None, "{name}");
         assert_eq!(self::plain(&header, &encoded).unwrap(), plain, "{name}");
     }
 }
@@ -211,9 +195,7 @@ fn invalid_batches_are_refused() {
             assert_eq!(check_records(&header, &plain(&header, &batch).unwrap()), Ok(()), "{name}");
             continue;
         }
-        if ["batch", "log"].contains(&vector["layer"].as_str().unwrap())
-            || name == "record_count_negative"
-        {
+        if ["batch", "log"].contains(&vector["layer"].as_str().unwrap()) || name == "record_count_negative" {
             assert!(matches!(header, Err(Invalid::Malformed(_))), "{name}");
             continue;
         }
@@ -231,12 +213,8 @@ fn invalid_batches_are_refused() {
 #[test]
 fn a_torn_batch_is_told_from_a_bad_one_by_its_size() {
     let vectors = vectors();
-    let torn = vectors["invalid_batches"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|vector| vector["expect"] == "end_of_log")
-        .unwrap();
+    let torn =
+        vectors["invalid_batches"].as_array().unwrap().iter().find(|vector| vector["expect"] == "end_of_log").unwrap();
     let torn = hex(&torn["hex"]);
     assert!(torn.len() < BatchHeader::decode(&torn).unwrap().batch_bytes as usize);
 }
@@ -248,13 +226,9 @@ fn markers_decode_and_encode() {
         let Some(control_type) = stated["control_type"].as_str() else { continue };
         let batch = hex(&vector["hex"]);
         let header = verify(&batch).unwrap();
-        let marker =
-            EndTransactionMarker::decode(&header, &batch[HEADER_BYTES..]).unwrap().unwrap();
+        let marker = EndTransactionMarker::decode(&header, &batch[HEADER_BYTES..]).unwrap().unwrap();
         assert_eq!(marker.is_commit, control_type == "COMMIT");
-        assert_eq!(
-            i64::from(marker.coordinator_epoch),
-            stated["coordinator_epoch"].as_i64().unwrap()
-        );
+        assert_eq!(i64::from(marker.coordinator_epoch), stated["coordinator_epoch"].as_i64().unwrap());
         assert_eq!(marker.encode_key()[..], hex(&stated["key_hex"]));
         assert_eq!(marker.encode_value()[..], hex(&stated["value_hex"]));
     }
@@ -276,8 +250,7 @@ fn every_batch_of_the_sample_partition_is_valid() {
             assert_eq!(check_records(&header, &plain), Ok(()));
             assert_eq!(encode(&header, &decode_all(&header, &plain)), batch);
             assert_eq!(header.base_offset, next_offset);
-            (batches, records, next_offset) =
-                (batches + 1, records + header.record_count, header.next_offset());
+            (batches, records, next_offset) = (batches + 1, records + header.record_count, header.next_offset());
             rest = behind;
         }
     }
@@ -290,9 +263,7 @@ fn every_batch_of_the_sample_partition_is_valid() {
 #[test]
 fn checksums_are_castagnoli() {
     for vector in vectors()["crc32c"].as_array().unwrap() {
-        let bytes = vector["ascii"]
-            .as_str()
-            .map_or_else(|| hex(&vector["hex"]), |ascii| ascii.as_bytes().to_vec());
+        let bytes = vector["ascii"].as_str().map_or_else(|| hex(&vector["hex"]), |ascii| ascii.as_bytes().to_vec());
         assert_eq!(format!("{:08x}", crc32c(&bytes)), vector["crc"].as_str().unwrap());
     }
 }

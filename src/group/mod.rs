@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use coordinator_partition::coordinator_partition;
+
 use crate::error::{Error, Result};
 use crate::partition::FetchLimits;
 use crate::partition::log::Log;
@@ -49,7 +51,8 @@ impl CommittedOffset {
 /// All groups of a broker.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
-    log: Arc<Log>,
+    /// The partitions of `__consumer_offsets`.
+    logs: Vec<Arc<Log>>,
     groups: Mutex<HashMap<String, Group>>,
 }
 
@@ -60,22 +63,23 @@ struct Group {
 }
 
 impl Coordinator {
-    /// Reads every committed offset out of `log`, the partition of `__consumer_offsets`.
+    /// Reads every committed offset out of `logs`, the partitions of `__consumer_offsets`: at least one.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a record there cannot be read; [`Error::Io`].
-    pub(crate) fn load(log: Arc<Log>) -> Result<Coordinator> {
-        const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
+    pub(crate) fn load(logs: Vec<Arc<Log>>) -> Result<Coordinator> {
         let mut groups = HashMap::new();
-        let mut offset = log.log_start_offset();
-        while offset < log.visible_end() {
-            let fetched = log.fetch(offset, LIMITS)?;
-            offset = fetched.next_offset;
-            let mut records = ConsumerRecords::default();
-            records.push(fetched);
-            records.iter().for_each(|record| replay(&mut groups, &record));
+        for log in &logs {
+            replay_all(&mut groups, log)?;
         }
-        Ok(Coordinator { log, groups: Mutex::new(groups) })
+        Ok(Coordinator { logs, groups: Mutex::new(groups) })
+    }
+
+    /// Appends to the partition that keeps what belongs to `group`.
+    fn append(&self, group: &str, records: &[ProducerRecord<'_>]) -> Result<()> {
+        let index = coordinator_partition(group, u32::try_from(self.logs.len()).unwrap_or(u32::MAX));
+        let log = self.logs.get(index as usize).ok_or(Error::InvalidState { reason: "no partition keeps offsets" })?;
+        records.chunks(COMMITS_PER_BATCH).try_for_each(|some| log.append(some).map(drop))
     }
 
     /// Joins `group` as its only member, until the membership is dropped.
@@ -105,13 +109,9 @@ impl Coordinator {
             let all = groups.iter().flat_map(|(group, state)| state.committed.keys().map(move |tp| (group, tp)));
             all.filter(|(_, tp)| tp.topic() == topic).map(|(group, tp)| (group.clone(), tp.clone())).collect()
         };
-        let mut keys = Vec::with_capacity(forgotten.len());
         for (group, partition) in &forgotten {
-            keys.push(offset_key(group, partition)?);
-        }
-        let tombstones: Vec<_> = keys.iter().map(|key| ProducerRecord::to(OFFSETS_TOPIC).key(key)).collect();
-        for some in tombstones.chunks(COMMITS_PER_BATCH) {
-            self.log.append(some)?;
+            let key = offset_key(group, partition)?;
+            self.append(group, &[ProducerRecord::to(OFFSETS_TOPIC).key(&key)])?;
         }
         let mut groups = self.groups.lock();
         groups.values_mut().for_each(|state| state.committed.retain(|tp, _| tp.topic() != topic));
@@ -137,9 +137,7 @@ impl Coordinator {
         }
         let records: Vec<_> =
             encoded.iter().map(|(key, value)| ProducerRecord::to(OFFSETS_TOPIC).key(key).value(value)).collect();
-        for some in records.chunks(COMMITS_PER_BATCH) {
-            self.log.append(some)?;
-        }
+        self.append(group, &records)?;
         if let Some(state) = self.groups.lock().get_mut(group) {
             state.committed.extend(offsets.iter().cloned());
         }
@@ -154,6 +152,22 @@ fn offset_key(group: &str, partition: &TopicPartition) -> Result<Vec<u8>> {
     let mut key = Vec::new();
     encode_offset_key(group, partition.topic(), partition.partition(), &mut key)?;
     Ok(key)
+}
+
+/// Applies every record of a partition of the offsets topic.
+fn replay_all(groups: &mut HashMap<String, Group>, log: &Log) -> Result<()> {
+    const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
+    let mut offset = log.log_start_offset();
+    while offset < log.visible_end() {
+        let fetched = log.fetch(offset, LIMITS)?;
+        offset = fetched.next_offset;
+        let mut records = ConsumerRecords::default();
+        records.push(fetched);
+        for record in &records {
+            replay(groups, &record);
+        }
+    }
+    Ok(())
 }
 
 /// Applies one record of the offsets topic. What is of another kind, or of a newer version, is passed over.

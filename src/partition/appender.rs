@@ -245,7 +245,12 @@ fn timestamp_of(record: &ProducerRecord<'_>, now_ms: i64) -> i64 {
 }
 
 #[inline]
-fn fields_of<'r>(record: &'r ProducerRecord<'_>, offset_delta: i32, base_timestamp: i64, timestamp: i64) -> RecordFields<'r> {
+fn fields_of<'r>(
+    record: &'r ProducerRecord<'_>,
+    offset_delta: i32,
+    base_timestamp: i64,
+    timestamp: i64,
+) -> RecordFields<'r> {
     RecordFields {
         timestamp_delta: timestamp.wrapping_sub(base_timestamp),
         offset_delta,
@@ -275,4 +280,3 @@ fn codec_error(log: &Log, offsets: Range<u64>) -> Error {
     let codec = log.spec.config.compression.name();
     Error::CodecUnavailable { partition: log.spec.partition.clone(), offsets, codec }
 }
-

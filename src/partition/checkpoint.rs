@@ -105,7 +105,8 @@ impl SyncedTo {
 impl Log {
     /// Runs a checkpoint if enough is un-synced to make it worthwhile.
     pub(crate) fn checkpoint_if_due(&self) -> Result<()> {
-        let is_due = self.has_unnoted_segments() || self.holds_many_slots() || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
+        let is_due =
+            self.has_unnoted_segments() || self.holds_many_slots() || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
         if is_due && self.check_unharmed().is_ok() { self.checkpoint() } else { Ok(()) }
     }
 

@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::config_key::{check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown};
 use crate::error::Result;
 use crate::format::{Codec, Invalid, Reader};
-use crate::segment::SegmentConfig;
 use crate::partition::durability::{DURABILITY, Durability};
+use crate::segment::SegmentConfig;
 
 pub(crate) const PARTITIONS: &str = "num.partitions";
 const SEGMENT_BYTES: &str = "segment.bytes";

@@ -26,7 +26,12 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(files: Arc<OpenFiles>, disk: Arc<dyn Disk>, always: GroupCommit, relaxed: GroupCommit) -> Environment {
+    pub(crate) fn new(
+        files: Arc<OpenFiles>,
+        disk: Arc<dyn Disk>,
+        always: GroupCommit,
+        relaxed: GroupCommit,
+    ) -> Environment {
         Environment { disk, files, always, relaxed, bell: Bell::default(), slots_are_short: AtomicBool::new(false) }
     }
 

@@ -81,11 +81,8 @@ impl Follower {
     }
 
     fn read<T>(&self, seen: &Seen, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
-        let tail: Vec<_> = seen
-            .tail
-            .iter()
-            .map(|batch| TailRecords { identity: &batch.identity, records: &batch.records })
-            .collect();
+        let tail: Vec<_> =
+            seen.tail.iter().map(|batch| TailRecords { identity: &batch.identity, records: &batch.records }).collect();
         read(&Source {
             partition: &self.spec.partition,
             segments: &seen.segments,
@@ -110,7 +107,9 @@ impl Follower {
         let mut tail = Vec::new();
         for mut batch in batches {
             self.leave_out_unsynced(&mut batch);
-            if let Some(next_offset) = next_offset(&batch).filter(|&next| batch.identity.base_offset == end && next > end) {
+            if let Some(next_offset) =
+                next_offset(&batch).filter(|&next| batch.identity.base_offset == end && next > end)
+            {
                 end = next_offset;
                 tail.push(batch);
             }

@@ -61,7 +61,9 @@ impl GroupCommit {
             state.running = true;
             state.rounds_started += 1;
             let covered = std::mem::take(&mut state.pending);
-            covered.iter().for_each(|log| log.delist());
+            for log in &covered {
+                log.delist();
+            }
             drop(state);
             let finish = Finish { group: self };
             self.run(&covered);
@@ -73,8 +75,12 @@ impl GroupCommit {
     /// One round, by its leader, with no lock held.
     fn run(&self, logs: &[Arc<Log>]) {
         let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit())).collect();
-        if prepared.iter().any(|(_, prepared)| prepared.needs_tail) && let Err(reason) = self.sync_tail() {
-            logs.iter().for_each(|log| log.poison(reason));
+        if prepared.iter().any(|(_, prepared)| prepared.needs_tail)
+            && let Err(reason) = self.sync_tail()
+        {
+            for log in logs {
+                log.poison(reason);
+            }
             return;
         }
         for (log, prepared) in prepared {

@@ -5,8 +5,8 @@
 //!        |               |             |                   `durable` with Durability::Always, else `log_end_offset`
 //!   [ segment ][ segment ][ open batch )
 //! ```
-//! Locks, in the order in which they may be taken: `checkpoint` (held across syncs; never needed to send or poll), `appender`
-//! (never held across a sync or in user code), `sync` (a leaf, held for a few instructions). Readers take none of them: they
+//! Locks, in the order in which they may be taken: `checkpoint` and `segment_sync` (held across syncs; never needed to append
+//! or read), `appender` (never held across a sync or in user code), `sync` (a leaf, held for a few instructions). Readers take none of them: they
 //! load the offsets and then the view, and whatever the offsets admit is in a view loaded later.
 
 use std::path::PathBuf;
@@ -51,6 +51,7 @@ pub(crate) struct Log {
     pub(super) environment: Arc<Environment>,
     pub(super) checkpoint: Mutex<Checkpoint>,
     pub(super) appender: Mutex<Appender>,
+    segment_sync: Mutex<()>,
     sync: Mutex<SyncState>,
     view: ArcSwap<LogView>,
     log_start_offset: AtomicU64,
@@ -69,11 +70,13 @@ pub(crate) struct Log {
     pub(super) epochs: LeaderEpochs,
 }
 
+/// Segments in ascending order; the last one is active.
+pub(super) type Segments = Arc<[Arc<Segment>]>;
+
 /// What readers see of a log's structure. Replaced as a whole.
 #[derive(Debug)]
 pub(crate) struct LogView {
-    /// In ascending order; the last one is active.
-    pub(super) segments: Arc<[Arc<Segment>]>,
+    pub(super) segments: Segments,
     /// The batch that is being appended to, if there is one.
     pub(super) open: Option<Arc<OpenBatch>>,
 }
@@ -109,6 +112,7 @@ impl Log {
         Log {
             checkpoint: Mutex::new(recovered.checkpoint),
             appender: Mutex::new(Appender::new(end, recovered.epochs.latest())),
+            segment_sync: Mutex::default(),
             sync: Mutex::default(),
             view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
             log_start_offset: AtomicU64::new(recovered.log_start_offset),
@@ -201,7 +205,7 @@ impl Log {
         self.view.load()
     }
 
-    pub(super) fn segments(&self) -> Arc<[Arc<Segment>]> {
+    pub(super) fn segments(&self) -> Segments {
         Arc::clone(&self.view().segments)
     }
 
@@ -244,8 +248,11 @@ impl Log {
 
     /// Refuses every later append and read: the topic was deleted or the broker closed.
     pub(crate) fn close(&self) {
-        let _no_append_is_under_way = self.appender.lock();
-        self.closed.store(true, Ordering::Release);
+        {
+            let _no_append_is_under_way = self.appender.lock();
+            self.closed.store(true, Ordering::Release);
+        }
+        self.waiters.wake();
     }
 
     pub(super) fn check_open(&self) -> Result<()> {
@@ -265,9 +272,7 @@ impl Log {
         let tail_failure = self.environment.group(self.spec.durability).failure();
         match self.poison.get().map(String::as_str).or(tail_failure) {
             None => Ok(()),
-            Some(reason) => {
-                Err(Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() })
-            }
+            Some(reason) => Err(Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() }),
         }
     }
 
@@ -381,20 +386,20 @@ impl Log {
     pub(super) fn finish_commit(&self, prepared: &PreparedCommit) {
         // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
         let debt = self.sync.lock().segments_debt;
-        if debt > self.segments_durable.load(Ordering::Acquire) {
-            let _one_sync_at_a_time = self.checkpoint.lock();
-            if self.sync_segments().is_err() {
-                return;
-            }
+        if debt > self.segments_durable.load(Ordering::Acquire) && self.sync_segments().is_err() {
+            return;
         }
-        if self.check_unharmed().is_ok() && self.durable_offset.fetch_max(prepared.end, Ordering::AcqRel) < prepared.end {
+        if self.check_unharmed().is_ok() && self.durable_offset.fetch_max(prepared.end, Ordering::AcqRel) < prepared.end
+        {
             self.waiters.wake();
         }
     }
 
     /// Syncs everything in segments and frees the slots that are no longer needed; returns the segments, and up to where they
-    /// are synced if there is one. The caller holds the checkpoint lock, so that no two syncs share one file's error.
-    pub(super) fn sync_segments(&self) -> Result<(Arc<[Arc<Segment>]>, Option<SyncedTo>)> {
+    /// are synced if there is one.
+    pub(super) fn sync_segments(&self) -> Result<(Segments, Option<SyncedTo>)> {
+        // The system reports a failed sync once: no two threads may sync, and one take the other's error for its own success.
+        let _one_at_a_time = self.segment_sync.lock();
         self.check_unharmed()?;
         let (segments, synced) = {
             let _nobody_appends = self.appender.lock();
@@ -402,8 +407,8 @@ impl Log {
             let synced = segments.last().map(|active| SyncedTo::of(active));
             (segments, synced)
         };
-        let unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
-        let result = unsynced.map(|segment| segment.sync()).collect::<Result<()>>();
+        let mut unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
+        let result = unsynced.try_for_each(|segment| segment.sync());
         result.inspect_err(|error| self.poison(&error.to_string()))?;
         if let Some(SyncedTo { next_offset, .. }) = synced {
             self.segments_durable.fetch_max(next_offset, Ordering::AcqRel);

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 pub(crate) use follower::Follower;
 pub(crate) use reader::FetchLimits;
-pub(crate) use waiters::Waiter;
+pub(crate) use waiters::{Waiter, Waiters};
 
 use crate::error::{Error, Result};
 use crate::record::{ConsumerRecords, Fetched, OwnedRecord, ProducerRecord, Timestamp};
@@ -50,7 +50,7 @@ use log::Log;
 pub struct Partition {
     source: PartitionSource,
     /// The broker, as something that only has to stay.
-    broker: Arc<dyn Any + Send + Sync>,
+    _broker: Arc<dyn Any + Send + Sync>,
 }
 
 /// Who keeps the log.
@@ -64,7 +64,7 @@ pub(crate) enum PartitionSource {
 
 impl Partition {
     pub(crate) fn new(source: PartitionSource, broker: Arc<dyn Any + Send + Sync>) -> Partition {
-        Partition { source, broker }
+        Partition { source, _broker: broker }
     }
 
     /// The topic and number of this partition.
@@ -215,10 +215,6 @@ impl Partition {
             PartitionSource::Log(log) => Ok(log),
             PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "write" }),
         }
-    }
-
-    pub(crate) fn source(&self) -> &PartitionSource {
-        &self.source
     }
 }
 

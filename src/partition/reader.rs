@@ -52,7 +52,12 @@ impl Source<'_> {
         let Range { start, end } = self.bounds;
         if from < start || from > end {
             let partition = self.partition.clone();
-            return Err(Error::OffsetOutOfRange { partition, requested: from, log_start_offset: start, log_end_offset: end });
+            return Err(Error::OffsetOutOfRange {
+                partition,
+                requested: from,
+                log_start_offset: start,
+                log_end_offset: end,
+            });
         }
         let partition = self.partition.clone();
         let fetched = Fetched { partition, batches: Vec::new(), record_count: 0, next_offset: from };
@@ -170,7 +175,8 @@ impl Fetch<'_> {
             return Ok(());
         }
         let cut = self.cut(&records, header.base_offset, header.next_offset());
-        let cut = cut.ok_or_else(|| unreadable(self.source, segment, batch, "records do not end where the batch does"))?;
+        let cut =
+            cut.ok_or_else(|| unreadable(self.source, segment, batch, "records do not end where the batch does"))?;
         self.push(header, records.slice(cut.bytes).unwrap_or_default(), cut.record_count, cut.next_offset);
         Ok(())
     }
@@ -265,7 +271,7 @@ struct Cut {
 fn unreadable(source: &Source<'_>, segment: &Segment, batch: &Batch, reason: &'static str) -> Error {
     Error::Corrupt(Box::new(Corruption {
         partition: Some(source.partition.clone()),
-        path: segment.path().to_owned(),
+        path: segment.path(),
         file_position: batch.file_position,
         offsets: Some(batch.header.base_offset..batch.header.next_offset()),
         reason,

@@ -7,7 +7,7 @@
 //! the caller clear the tail. A crash at any point leaves files from which the same is done again.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
@@ -15,14 +15,12 @@ use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
-use super::quarantine;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
+use super::{partition_metadata, quarantine};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
-use crate::format::{
-    Attributes, BatchHeader, Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header,
-};
+use crate::format::{Attributes, BatchHeader, Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Scan, ScanStart, Segment, SegmentConfig, SegmentDir};
 use crate::tail::Salvaged;
@@ -315,8 +313,7 @@ impl<'s> Recovery<'s> {
         if scan.valid_bytes >= scan.file_bytes {
             return Ok(());
         }
-        let kept =
-            quarantine::keep_cut_off(&*self.disk, &self.spec.dir, segment.base_offset(), scan.valid_bytes)?;
+        let kept = quarantine::keep_cut_off(&*self.disk, &self.spec.dir, segment.base_offset(), scan.valid_bytes)?;
         self.report.quarantined.extend(kept);
         self.report.cut_bytes += scan.file_bytes - scan.valid_bytes;
         segment.cut_tail()
@@ -505,13 +502,25 @@ fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u8> {
     bytes
 }
 
-/// Whether the directory of a partition that the catalog names is there.
-pub(crate) fn check_present(disk: &dyn Disk, dir: &Path) -> Result<()> {
+/// Checks that the directory of a partition is there, and is of this topic and not one of the same name.
+///
+/// # Errors
+/// [`Error::Corrupt`] if not.
+pub(crate) fn check_identity(disk: &dyn Disk, spec: &LogSpec) -> Result<()> {
+    let dir = &spec.dir;
+    let corrupt = |reason| Err(Error::corrupt_file(dir, 0, reason));
     match disk.list(dir) {
-        Ok(_) => Ok(()),
+        Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::corrupt_file(dir, 0, "the partition's directory is missing; restore it from a backup"))
+            return corrupt("the partition's directory is missing; restore it from a backup");
         }
-        Err(e) => Err(Error::io("list", dir, e)),
+        Err(e) => return Err(Error::io("list", dir, e)),
+    }
+    match partition_metadata::load(disk, dir) {
+        Ok(Some(id)) if id == spec.topic_id => Ok(()),
+        Ok(Some(_)) => corrupt("the partition's directory belongs to another topic; restore its own from a backup"),
+        // The file is there for Kafka; without it the directory is taken for what its name says.
+        Ok(None) | Err(Error::Corrupt(_)) => partition_metadata::store(disk, dir, spec.topic_id),
+        Err(error) => Err(error),
     }
 }

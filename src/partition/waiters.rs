@@ -1,4 +1,4 @@
-//! Who waits for new records of a partition, and how a send wakes them.
+//! Who waits for something, such as new records of a partition, and how they are woken.
 //!
 //! A waiter registers once with every partition it is interested in and then parks on one condvar for all of them. A sender
 //! pays one relaxed load while nobody is registered, and a fence and a load per waiter while those are busy elsewhere.
@@ -73,7 +73,7 @@ impl Waiter {
     }
 }
 
-/// The waiters registered with one partition.
+/// The waiters registered with one partition, or whatever else one waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     count: AtomicUsize,
@@ -82,13 +82,13 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Adds a waiter. The caller then takes and releases the append lock once, so that every later send sees it.
-    pub(super) fn register(&self, waiter: &Arc<Waiter>) {
+    /// Adds a waiter. Whoever wakes under a lock sees it from the next time on that the lock is taken after this.
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>) {
         self.change(|list| list.push(Arc::clone(waiter)));
     }
 
     /// Takes a waiter out again.
-    pub(super) fn unregister(&self, waiter: &Arc<Waiter>) {
+    pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
         self.change(|list| list.retain(|other| !Arc::ptr_eq(other, waiter)));
     }
 
@@ -102,7 +102,7 @@ impl Waiters {
 
     /// Wakes whoever is parked, after something became visible.
     #[inline]
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if self.count.load(Ordering::Relaxed) > 0 {
             self.wake_parked();
         }

@@ -7,9 +7,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::broker::{Broker, Topic};
 use crate::broker::store::Store;
 use crate::broker::topic::TopicEntry;
+use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result};
 use crate::partition::PartitionSource;
 use crate::partition::durability::Durability;

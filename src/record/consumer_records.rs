@@ -50,7 +50,14 @@ impl ConsumerRecords {
     /// The records, partition by partition, by offset within each.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
-        Iter { fetches: self.fetches.iter(), partition: None, batches: [].iter(), batch: None, bytes: &[], remaining: self.record_count }
+        Iter {
+            fetches: self.fetches.iter(),
+            partition: None,
+            batches: [].iter(),
+            batch: None,
+            bytes: &[],
+            remaining: self.record_count,
+        }
     }
 
     /// The partitions that have records here, each once.

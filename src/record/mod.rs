@@ -10,8 +10,8 @@ mod record_metadata;
 mod timestamp;
 
 pub use consumer_record::{ConsumerRecord, OwnedRecord};
-pub(crate) use consumer_records::{Fetched, FetchedBatch};
 pub use consumer_records::{ConsumerRecords, Iter as ConsumerRecordsIter};
+pub(crate) use consumer_records::{Fetched, FetchedBatch};
 pub use header::Header;
 pub use producer_record::ProducerRecord;
 pub use record_metadata::RecordMetadata;

@@ -45,7 +45,7 @@ pub(super) const COMMIT: [usize; 2] = [512, 1024];
 pub(super) const COMMIT_BYTES: usize = 24;
 pub(super) const BATCH: usize = 1536;
 pub(super) const RECORDS: usize = BATCH + crate::format::HEADER_BYTES;
-const _: () = assert!(IDENTITY_BYTES <= PUBLISHED && PUBLISHED % 8 == 0 && PUBLISHED + 8 <= COMMIT[0]);
+const _: () = assert!(IDENTITY_BYTES <= PUBLISHED && PUBLISHED.is_multiple_of(8) && PUBLISHED + 8 <= COMMIT[0]);
 const _: () = assert!(CHUNKS_MAX == 448);
 
 /// How large a slot is.

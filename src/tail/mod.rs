@@ -10,8 +10,8 @@ mod salvage;
 mod slot;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -102,11 +102,6 @@ impl Tail {
     /// Makes everything stored so far survive a power cut, where a commit entry covers it.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync().map_err(|e| Error::io("sync", &self.path, e))
-    }
-
-    /// The size of the file in bytes, for metrics.
-    pub(crate) fn file_bytes(&self) -> u64 {
-        chunk_position(self.pool.state.lock().chunks)
     }
 
     /// Maps or creates another chunk of `class`. No lock is held meanwhile, as this may sync.

@@ -7,8 +7,9 @@
 use std::path::Path;
 
 use super::layout::{
-    BATCH, CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, COMMIT, COMMIT_BYTES, FILE_HEADER_BYTES, FILE_VERSION, Identity,
-    PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry, decode_commit, decode_file_header,
+    BATCH, CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, COMMIT, COMMIT_BYTES, FILE_HEADER_BYTES, FILE_VERSION,
+    Identity, PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry, decode_commit,
+    decode_file_header,
 };
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};

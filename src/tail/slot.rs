@@ -17,9 +17,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::Pool;
-use super::layout::{
-    BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, SlotClass, encode_commit,
-};
+use super::layout::{BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, SlotClass, encode_commit};
 use crate::disk::SharedMapping;
 use crate::format::HEADER_BYTES;
 use crate::format::crc32c_append;
@@ -99,11 +97,6 @@ impl BatchWriter {
     /// The running CRC-32C of the published records.
     pub(crate) fn records_crc(&self) -> u32 {
         self.published.records_crc
-    }
-
-    /// The class of the slot that the batch is in.
-    pub(crate) fn class(&self) -> SlotClass {
-        self.batch.slot().class
     }
 
     /// The free space behind the published records, to encode into before [`publish`](BatchWriter::publish).

@@ -64,7 +64,8 @@ fn what_was_committed_before_a_sync_survives_every_power_cut() {
             let found = salvage(&disk.crash(seed, model), &path()).unwrap();
             assert_eq!(found.len(), 1, "{model:?} {seed}");
             assert!(found[0].durable_bytes >= 3 * 500 + 300, "{model:?} {seed}");
-            let expected: Vec<u8> = (0..4_u8).flat_map(|round| [vec![round; 300], vec![100 + round; 200]].concat()).collect();
+            let expected: Vec<u8> =
+                (0..4_u8).flat_map(|round| [vec![round; 300], vec![100 + round; 200]].concat()).collect();
             assert!(expected.starts_with(&found[0].records), "{model:?} {seed}");
         }
     }
@@ -132,7 +133,9 @@ fn reading_while_another_thread_appends_sees_whole_records() {
             let mut seen = 0;
             while seen < 1600 {
                 let records = batch.records();
-                assert!(records.chunks_exact(8).enumerate().all(|(i, record)| record.iter().all(|&b| usize::from(b) == i)));
+                assert!(
+                    records.chunks_exact(8).enumerate().all(|(i, record)| record.iter().all(|&b| usize::from(b) == i))
+                );
                 seen = records.len();
                 std::thread::yield_now();
             }

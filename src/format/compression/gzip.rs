@@ -16,9 +16,7 @@ const STEP_BYTES: usize = 16 * 1024;
 pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     let mut encoder = GzEncoder::new(out, flate2::Compression::default());
     // A vector takes every write.
-    std::io::Write::write_all(&mut encoder, plain)
-        .and_then(|()| encoder.finish())
-        .map_err(|_| MALFORMED)?;
+    std::io::Write::write_all(&mut encoder, plain).and_then(|()| encoder.finish()).map_err(|_| MALFORMED)?;
     Ok(())
 }
 

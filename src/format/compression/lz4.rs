@@ -58,8 +58,7 @@ fn compress_block(chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     let size_at = out.len();
     let block_at = size_at + size_of::<u32>();
     out.resize(block_at + get_maximum_output_size(chunk.len()), 0);
-    let mut size =
-        compress_into(chunk, out.get_mut(block_at..).unwrap_or_default()).map_err(|_| MALFORMED)?;
+    let mut size = compress_into(chunk, out.get_mut(block_at..).unwrap_or_default()).map_err(|_| MALFORMED)?;
     let mut stored = 0;
     out.truncate(block_at + size);
     if chunk.len() <= size {
@@ -99,8 +98,7 @@ pub(super) fn decompress(bytes: &[u8], out: &mut Output<'_>) -> Result<(), Inval
         if size & STORED != 0 {
             out.push(block)?;
         } else {
-            let count =
-                block.len().saturating_mul(RATIO_MAX).min(block_bytes_max).min(out.remaining());
+            let count = block.len().saturating_mul(RATIO_MAX).min(block_bytes_max).min(out.remaining());
             out.fill(count, |place| decompress_into(block, place).map_err(|_| MALFORMED))?;
         }
     }
@@ -168,8 +166,7 @@ mod tests {
 
     #[test]
     fn bytes_without_repetition_are_stored_as_they_are() {
-        let noise: Vec<u8> =
-            (0..1000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        let noise: Vec<u8> = (0..1000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
         let mut frame = Vec::new();
         compress(&noise, &mut frame).unwrap();
         assert!(frame.len() <= noise.len() + 15);

@@ -115,12 +115,7 @@ pub(crate) fn compress(codec: Codec, records: &[u8], out: &mut Vec<u8>) -> Resul
 ///
 /// # Errors
 /// [`Invalid::Codec`] if the codec is not compiled in; else if the bytes are malformed or expand to more.
-pub(crate) fn decompress(
-    codec: Codec,
-    bytes: &[u8],
-    bytes_max: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), Invalid> {
+pub(crate) fn decompress(codec: Codec, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Invalid> {
     let before = out.len();
     let result = match codec {
         Codec::None => Output::new(bytes_max, out).push(bytes),
@@ -167,13 +162,8 @@ impl Output<'_> {
     }
 
     /// Adds what `expand` writes into a place of `count` bytes, of which it returns how many it has used.
-    fn fill(
-        &mut self,
-        count: usize,
-        expand: impl FnOnce(&mut [u8]) -> Result<usize, Invalid>,
-    ) -> Result<(), Invalid> {
-        const TOO_LARGE: Invalid =
-            Invalid::Malformed("compressed records expand to more than is allowed");
+    fn fill(&mut self, count: usize, expand: impl FnOnce(&mut [u8]) -> Result<usize, Invalid>) -> Result<(), Invalid> {
+        const TOO_LARGE: Invalid = Invalid::Malformed("compressed records expand to more than is allowed");
         if self.remaining() < count {
             return Err(TOO_LARGE);
         }
@@ -187,8 +177,7 @@ impl Output<'_> {
 
     /// Makes room for `count` bytes more, and for as many as there are already, but never for more than may come.
     fn reserve(&mut self, count: usize) -> Result<(), Invalid> {
-        const NO_MEMORY: Invalid =
-            Invalid::Malformed("no memory for what compressed records expand to");
+        const NO_MEMORY: Invalid = Invalid::Malformed("no memory for what compressed records expand to");
         if self.out.capacity() - self.out.len() >= count {
             return Ok(());
         }
@@ -250,19 +239,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_followed_by_more_is_refused() {
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
-            .into_iter()
-            .filter(|codec| codec.is_available())
+        for codec in
+            [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].into_iter().filter(|codec| codec.is_available())
         {
             let mut bytes = Vec::new();
             compress(codec, &[7; 1000], &mut bytes).unwrap();
             for cut in 1..bytes.len() {
                 // An empty stream is a stream.
                 let is_whole = codec == Codec::Snappy && cut == 16;
-                assert!(
-                    expand(codec, &bytes[..cut], MIB).0.is_err() || is_whole,
-                    "{codec} cut at {cut}"
-                );
+                assert!(expand(codec, &bytes[..cut], MIB).0.is_err() || is_whole, "{codec} cut at {cut}");
             }
             bytes.push(0xff);
             assert!(expand(codec, &bytes, MIB).0.is_err(), "{codec}");

@@ -36,10 +36,7 @@ pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
         let size = encoder.compress(chunk, block).map_err(|_| MALFORMED)?;
         out.truncate(block_at + size);
         if let Some(length) = out.get_mut(length_at..).and_then(<[u8]>::first_chunk_mut) {
-            #[allow(
-                clippy::cast_possible_truncation,
-                reason = "a chunk of 32 KiB compresses to less than 64 KiB"
-            )]
+            #[allow(clippy::cast_possible_truncation, reason = "a chunk of 32 KiB compresses to less than 64 KiB")]
             let size = size as u32;
             *length = size.to_be_bytes();
         }

@@ -12,8 +12,7 @@ pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     let start = out.len();
     out.resize(start + zstd_safe::compress_bound(plain.len()), 0);
     let place = out.get_mut(start..).unwrap_or_default();
-    let size =
-        zstd_safe::compress(place, plain, zstd_safe::CLEVEL_DEFAULT).map_err(|_| MALFORMED)?;
+    let size = zstd_safe::compress(place, plain, zstd_safe::CLEVEL_DEFAULT).map_err(|_| MALFORMED)?;
     out.truncate(start + size);
     Ok(())
 }
