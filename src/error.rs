@@ -134,6 +134,15 @@ pub enum Error {
         limit: u64,
     },
 
+    /// The record is not one that the format can hold. Nothing was appended.
+    #[error("{partition}: invalid record: {reason}")]
+    InvalidRecord {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// What is wrong and what would be right.
+        reason: &'static str,
+    },
+
     /// The offset is below the log's start or above its end. Seek to an offset within.
     #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
     OffsetOutOfRange {

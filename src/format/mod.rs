@@ -7,7 +7,14 @@
 //! are compared with the bytes that are there before they are believed, and nothing panics. What does not hold is an
 //! [`Invalid`]; the layers above, which know the file and the offsets, make a [`Corrupt`](crate::Error::Corrupt) of it.
 
-#![allow(unused_imports, reason = "the layers above are being built")]
+#![cfg_attr(
+    not(test),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the format is whole, and golden vectors hold it; transactions use the rest"
+    )
+)]
 
 pub(crate) mod attributes;
 pub(crate) mod batch;

@@ -59,18 +59,23 @@ impl Appender {
     /// Appends `records` in one piece and publishes them, so that they outlive the process when this returns.
     pub(super) fn append(&mut self, log: &Log, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         let timestamp = timestamp_of_now(log, records);
-        if self.open.as_ref().is_none_or(|open| !open.has_room(records, timestamp)) {
-            self.begin_batch(log, records, timestamp)?;
-        }
         let base_offset = self.next_offset;
-        let count = records.len() as u64;
-        match &mut self.open {
-            Some(open) => open.push(records, timestamp, base_offset + count),
-            None => self.append_around_tail(log, records, timestamp)?,
+        let next_offset = base_offset + records.len() as u64;
+        if !self.push(records, timestamp, next_offset) {
+            self.begin_batch(log, records, timestamp)?;
+            if !self.push(records, timestamp, next_offset) {
+                self.append_around_tail(log, records, timestamp)?;
+            }
         }
-        self.next_offset += count;
-        log.set_log_end(self.next_offset);
-        Ok(Appended { base_offset, next_offset: self.next_offset, timestamp })
+        self.next_offset = next_offset;
+        log.set_log_end(next_offset);
+        Ok(Appended { base_offset, next_offset, timestamp })
+    }
+
+    /// Appends to the open batch; whether there is one and it has room.
+    #[inline]
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> bool {
+        self.open.as_mut().is_some_and(|open| open.push(records, timestamp, next_offset))
     }
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
@@ -132,6 +137,7 @@ impl Appender {
     /// Writes `records` straight into the segment, as a batch of their own.
     #[cold]
     fn append_around_tail(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
+        assert!(self.open.is_none(), "what is in the tail comes first");
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
         self.builder.clear(self.next_offset, base_timestamp);
         for record in records {
@@ -191,27 +197,24 @@ impl Appender {
 }
 
 impl Open {
-    /// Whether `records` fit into this batch.
+    /// Encodes `records` behind the published ones and publishes them in one step; whether there was room.
     #[inline]
-    fn has_room(&self, records: &[ProducerRecord<'_>], timestamp: i64) -> bool {
-        let bytes = encoded_bytes(records, self.record_count, self.base_timestamp, timestamp);
-        self.writer.records_bytes() + bytes <= self.records_bytes_max
-    }
-
-    /// Encodes `records` behind the published ones and publishes them in one step. There is room.
-    #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) {
-        let mut space = self.writer.unpublished();
-        let mut bytes = 0;
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> bool {
+        let room = self.records_bytes_max - self.writer.records_bytes();
+        let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return false };
+        let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
-            let encoded = fields_of(record, self.record_count, self.base_timestamp, timestamp).encode(space);
+            let fields = fields_of(record, count, self.base_timestamp, timestamp);
+            let Some(encoded) = fields.try_encode(space) else { return false };
             space = space.split_at_mut(encoded).1;
-            bytes += encoded;
-            self.record_count += 1;
-            self.max_timestamp = self.max_timestamp.max(timestamp);
+            count += 1;
+            max_timestamp = max_timestamp.max(timestamp);
         }
+        let bytes = room - space.len();
+        (self.record_count, self.max_timestamp) = (count, max_timestamp);
         self.writer.publish(bytes, next_offset);
+        true
     }
 
     fn seal_fields(&self, leader_epoch: i32, codec: Codec) -> SealFields {
@@ -234,8 +237,8 @@ impl Open {
 #[inline]
 fn timestamp_of_now(log: &Log, records: &[ProducerRecord<'_>]) -> i64 {
     match records {
-        [record] => record.get_timestamp().map_or_else(|| log.environment.disk.now_ms(), Timestamp::as_millis),
-        _ => log.environment.disk.now_ms(),
+        [record] => record.get_timestamp().map_or_else(|| log.environment.now_ms(), Timestamp::as_millis),
+        _ => log.environment.now_ms(),
     }
 }
 

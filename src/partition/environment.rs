@@ -35,6 +35,11 @@ impl Environment {
         Environment { disk, files, always, relaxed, bell: Bell::default(), slots_are_short: AtomicBool::new(false) }
     }
 
+    /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.disk.now_ms().max(0)
+    }
+
     /// The group that makes topics of this durability durable.
     pub(super) fn group(&self, durability: Durability) -> &GroupCommit {
         if durability == Durability::Always { &self.always } else { &self.relaxed }

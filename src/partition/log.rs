@@ -136,9 +136,14 @@ impl Log {
     /// durable as the topic demands.
     ///
     /// # Errors
-    /// [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: refused,
+    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: refused,
     /// or, from a failed sync, it is not known whether the records will be there after reopening.
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+        let is_before_1970 = |record: &ProducerRecord<'_>| record.get_timestamp().is_some_and(|t| t.as_millis() < 0);
+        if records.iter().any(is_before_1970) {
+            let reason = "its timestamp is before 1970, which Kafka's format does not allow";
+            return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
+        }
         let appended = {
             let mut appender = self.appender.lock();
             self.check_writable()?;

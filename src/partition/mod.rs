@@ -76,14 +76,14 @@ impl Partition {
         }
     }
 
-    /// Appends one record and returns its offset. The record's own topic and partition are not looked at.
+    /// Appends one record and returns its offset. A topic or partition that it names must be this one.
     ///
     /// # Errors
-    /// [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended.
-    /// [`Error::Poisoned`]: an earlier write or sync failed and nothing was appended, or the sync of this very record failed
+    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::ReadOnly`], [`Error::Closed`]: nothing
+    /// was appended. [`Error::Poisoned`]: an earlier write or sync failed and nothing was appended, or the sync of this very record failed
     /// and it is not known whether it will be there after reopening.
     pub fn append(&self, record: &ProducerRecord<'_>) -> Result<u64> {
-        Ok(self.writable()?.append(std::slice::from_ref(record))?.base_offset)
+        Ok(self.append_batch(std::slice::from_ref(record))?.start)
     }
 
     /// Appends `records` in one piece, all of them or none whatever happens, and returns their offsets.
@@ -106,8 +106,17 @@ impl Partition {
             let end = log.log_end_offset();
             return Ok(end..end);
         }
+        if !records.iter().all(|record| self.is_meant(record)) {
+            let reason = "it names another topic or partition than it is appended to";
+            return Err(Error::InvalidRecord { partition: self.topic_partition().clone(), reason });
+        }
         let appended = log.append(records)?;
         Ok(appended.base_offset..appended.next_offset)
+    }
+
+    fn is_meant(&self, record: &ProducerRecord<'_>) -> bool {
+        let here = self.topic_partition();
+        record.get_topic() == here.topic() && record.get_partition().is_none_or(|number| number == here.partition())
     }
 
     /// Returns the records from offset `from` (included) on: at least one if there is one, then as many as fit in `max_bytes`

@@ -61,6 +61,10 @@ pub(crate) struct LoadedPoint {
     pub(crate) point: Option<RecoveryPoint>,
     /// Whether there is a record that is damaged, so that more may have been synced than the point says. A store that was
     /// torn by a power cut looks the same.
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "said to tests only: a torn store is as harmless as it is common")
+    )]
     pub(crate) is_damaged: bool,
 }
 

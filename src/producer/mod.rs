@@ -101,10 +101,11 @@ impl Producer {
     /// Appends one record, to the partition that it names or else that the partitioner chooses.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::RecordTooLarge`], [`Error::DiskFull`],
-    /// [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: an earlier write or sync of the
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::InvalidRecord`], [`Error::RecordTooLarge`],
+    /// [`Error::DiskFull`], [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: an earlier write or sync of the
     /// partition failed and nothing was appended, or the sync of this very record failed and it is not known whether it will
     /// be there after reopening. [`Error::InvalidState`] if the partitioner panicked.
+    #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         self.store.with_topic(record.get_topic(), |topic| {
             let partition = self.partition_of(topic, &record)?;

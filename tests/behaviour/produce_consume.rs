@@ -56,7 +56,7 @@ fn null_and_empty_keys_values_and_headers_are_told_apart() {
         ProducerRecord::to("orders"),
         ProducerRecord::to("orders").key("").value(""),
         ProducerRecord::to("orders").header("h", "1").header("h", "").null_header("h").header("", "x"),
-        ProducerRecord::to("orders").timestamp(Timestamp::from_millis(-5)).value("v"),
+        ProducerRecord::to("orders").timestamp(Timestamp::from_millis(5)).value("v"),
     ];
     partition.append_batch(&sent).unwrap();
     let records = partition.read(0, 1 << 20).unwrap();
@@ -65,5 +65,5 @@ fn null_and_empty_keys_values_and_headers_are_told_apart() {
     assert_eq!((records[1].key(), records[1].value()), (Some(&b""[..]), Some(&b""[..])));
     let headers: Vec<_> = records[2].headers().iter().map(|h| (h.key(), h.value())).collect();
     assert_eq!(headers, [("h", Some(&b"1"[..])), ("h", Some(b"")), ("h", None), ("", Some(b"x"))]);
-    assert_eq!(records[3].timestamp(), Timestamp::from_millis(-5));
+    assert_eq!(records[3].timestamp(), Timestamp::from_millis(5));
 }
