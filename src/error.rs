@@ -116,6 +116,13 @@ pub enum Error {
         partition_count: u32,
     },
 
+    /// The consumer does not read this partition. Subscribe or assign it first.
+    #[error("{partition} is not among the partitions that the consumer reads")]
+    NotAssigned {
+        /// The address as given.
+        partition: TopicPartition,
+    },
+
     /// A topic of this name exists, perhaps with another configuration.
     #[error("topic {name:?} exists already")]
     TopicExists {

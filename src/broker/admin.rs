@@ -105,7 +105,6 @@ impl TopicDescription {
     }
 
     /// How the topic is configured, with its present number of partitions.
-    #[must_use]
     pub fn config(&self) -> &TopicConfig {
         &self.config
     }

@@ -150,13 +150,11 @@ impl Store {
     /// Runs `use_topic` on the topic of this name, without sharing it: the way of a send.
     #[inline]
     pub(crate) fn with_topic<T>(&self, name: &str, use_topic: impl FnOnce(&TopicEntry) -> Result<T>) -> Result<T> {
-        match self.topics.load().get(name) {
-            Some(entry) => use_topic(entry),
-            None => {
-                self.check_open()?;
-                Err(Error::UnknownTopic { name: name.to_owned() })
-            }
+        if let Some(entry) = self.topics.load().get(name) {
+            return use_topic(entry);
         }
+        self.check_open()?;
+        Err(Error::UnknownTopic { name: name.to_owned() })
     }
 
     pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {

@@ -104,7 +104,6 @@ impl Topic {
     }
 
     /// The configuration that the topic was created with.
-    #[must_use]
     pub fn config(&self) -> &TopicConfig {
         &self.entry.config
     }
@@ -120,6 +119,7 @@ impl Topic {
     }
 
     /// All partitions, by number.
+    #[must_use]
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition> + use<> {
         let handles: Vec<_> = self.entry.partitions.load().iter().map(|partition| self.handle(partition)).collect();
         handles.into_iter()

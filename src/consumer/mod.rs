@@ -257,9 +257,9 @@ impl Consumer {
     /// Commits `record` and all before it in its partition; nothing in other partitions.
     ///
     /// # Errors
-    /// As [`commit`](Consumer::commit); [`Error::UnknownPartition`] if the consumer does not read that partition.
+    /// As [`commit`](Consumer::commit); [`Error::NotAssigned`] if the consumer does not read that partition.
     pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
-        self.position_of(record.topic_partition())?;
+        find(&mut self.positions, record.topic_partition())?;
         let committed = CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
         self.commit_offsets(&[(record.topic_partition().clone(), committed)])
     }
@@ -271,7 +271,7 @@ impl Consumer {
         }
         self.membership.commit(offsets, self.store.now_ms())?;
         for (partition, committed) in offsets {
-            if let Ok(position) = self.position_of(partition) {
+            if let Ok(position) = find(&mut self.positions, partition) {
                 position.committed = Some(committed.offset);
             }
         }
@@ -281,25 +281,20 @@ impl Consumer {
     /// Goes to another place in a partition; the next poll reads from there.
     ///
     /// # Errors
-    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::UnknownPartition`] if the consumer does not read that
+    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::NotAssigned`] if the consumer does not read that
     /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
     pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
         self.follow_topics()?;
-        let membership_offset = self.membership.committed(partition);
         let reset = self.config.offset_reset;
-        let position = self.position_of(partition)?;
+        let membership = &self.membership;
+        let position = find(&mut self.positions, partition)?;
         let log = Arc::clone(position.log());
         let offset = match to {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => log.visible_end(),
             SeekTo::Offset(offset) => check_offset(&log, offset)?,
             SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
-            SeekTo::Committed => {
-                if let Some(committed) = membership_offset {
-                    return resume(position, &committed).map(drop);
-                }
-                start_without_offset(&log, reset)?
-            }
+            SeekTo::Committed => return begin(position, membership, reset).map(drop),
         };
         position.go_to(offset, None);
         Ok(())
@@ -308,7 +303,7 @@ impl Consumer {
     /// Returns nothing from these partitions until [`resume`](Consumer::resume).
     ///
     /// # Errors
-    /// [`Error::UnknownPartition`] if the consumer does not read one of them; those before it are paused.
+    /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are paused.
     pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.set_paused(partitions, true)
     }
@@ -316,14 +311,14 @@ impl Consumer {
     /// Returns records from these partitions again.
     ///
     /// # Errors
-    /// [`Error::UnknownPartition`] if the consumer does not read one of them; those before it are resumed.
+    /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are resumed.
     pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.set_paused(partitions, false)
     }
 
     fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) -> Result<()> {
         for partition in partitions {
-            self.position_of(partition)?.is_paused = is_paused;
+            find(&mut self.positions, partition)?.is_paused = is_paused;
         }
         Ok(())
     }
@@ -400,15 +395,6 @@ impl Consumer {
     pub fn close(self) -> Result<()> {
         Ok(())
     }
-
-    fn position_of(&mut self, partition: &TopicPartition) -> Result<&mut Position> {
-        let count = self.positions.len();
-        let found = self.positions.iter_mut().find(|position| position.partition() == partition);
-        found.ok_or_else(|| Error::UnknownPartition {
-            partition: partition.clone(),
-            partition_count: u32::try_from(count).unwrap_or(u32::MAX),
-        })
-    }
 }
 
 impl Drop for Consumer {
@@ -418,6 +404,11 @@ impl Drop for Consumer {
             position.log().unregister(&self.shared.waiter);
         }
     }
+}
+
+fn find<'p>(positions: &'p mut [Position], partition: &TopicPartition) -> Result<&'p mut Position> {
+    let found = positions.iter_mut().find(|position| position.partition() == partition);
+    found.ok_or_else(|| Error::NotAssigned { partition: partition.clone() })
 }
 
 /// Reads from one partition, finding out first where to begin.
@@ -431,14 +422,7 @@ fn fetch_from(
     let log = Arc::clone(position.log());
     let offset = match position.next_offset() {
         Some(offset) => offset,
-        None => match membership.committed(position.partition()) {
-            Some(committed) => resume(position, &committed)?,
-            None => {
-                let offset = start_without_offset(&log, config.offset_reset)?;
-                position.go_to(offset, None);
-                offset
-            }
-        },
+        None => begin(position, membership, config.offset_reset)?,
     };
     match log.fetch(offset, limits) {
         // Retention was faster than this consumer.
@@ -450,6 +434,16 @@ fn fetch_from(
         }
         fetched => fetched,
     }
+}
+
+/// Finds out where to begin.
+fn begin(position: &mut Position, membership: &Membership, reset: OffsetReset) -> Result<u64> {
+    if let Some(committed) = membership.committed(position.partition()) {
+        return resume(position, &committed);
+    }
+    let offset = start_without_offset(position.log(), reset)?;
+    position.go_to(offset, None);
+    Ok(offset)
 }
 
 /// Goes to a committed offset, unless a power cut took what it had passed.

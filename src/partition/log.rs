@@ -10,7 +10,7 @@
 //! load the offsets and then the view, and whatever the offsets admit is in a view loaded later.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,7 @@ use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
+use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Source, TailRecords};
 use super::recovery::{PartitionRecovery, Recovered, Shutdown, recover};
 use super::waiters::{Waiter, Waiters};
@@ -54,11 +55,7 @@ pub(crate) struct Log {
     segment_sync: Mutex<()>,
     sync: Mutex<SyncState>,
     view: ArcSwap<LogView>,
-    log_start_offset: AtomicU64,
-    log_end_offset: AtomicU64,
-    durable_offset: AtomicU64,
-    /// Everything below is synced in segments.
-    segments_durable: AtomicU64,
+    offsets: LogOffsets,
     /// How many sealed segments the manifest has.
     noted_segments: AtomicUsize,
     poison: OnceLock<String>,
@@ -115,10 +112,7 @@ impl Log {
             segment_sync: Mutex::default(),
             sync: Mutex::default(),
             view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
-            log_start_offset: AtomicU64::new(recovered.log_start_offset),
-            log_end_offset: AtomicU64::new(end),
-            durable_offset: AtomicU64::new(end),
-            segments_durable: AtomicU64::new(end),
+            offsets: LogOffsets::new(recovered.log_start_offset, end),
             noted_segments: AtomicUsize::new(noted),
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
@@ -190,15 +184,15 @@ impl Log {
     }
 
     pub(crate) fn log_start_offset(&self) -> u64 {
-        self.log_start_offset.load(Ordering::Acquire)
+        self.offsets.start()
     }
 
     pub(crate) fn log_end_offset(&self) -> u64 {
-        self.log_end_offset.load(Ordering::Acquire)
+        self.offsets.end()
     }
 
     pub(crate) fn durable_offset(&self) -> u64 {
-        self.durable_offset.load(Ordering::Acquire)
+        self.offsets.durable()
     }
 
     /// One above the last offset that readers may see: with `Always`, nothing that a power cut could take away again.
@@ -301,7 +295,7 @@ pub(crate) struct Appended {
 impl Log {
     /// Publishes a new log end.
     pub(super) fn set_log_end(&self, next_offset: u64) {
-        self.log_end_offset.store(next_offset, Ordering::Release);
+        self.offsets.set_end(next_offset);
     }
 
     /// Lets readers and the group commit know of a batch in a slot, before anything is published in it.
@@ -391,11 +385,10 @@ impl Log {
     pub(super) fn finish_commit(&self, prepared: &PreparedCommit) {
         // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
         let debt = self.sync.lock().segments_debt;
-        if debt > self.segments_durable.load(Ordering::Acquire) && self.sync_segments().is_err() {
+        if debt > self.offsets.synced() && self.sync_segments().is_err() {
             return;
         }
-        if self.check_unharmed().is_ok() && self.durable_offset.fetch_max(prepared.end, Ordering::AcqRel) < prepared.end
-        {
+        if self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end) {
             self.waiters.wake();
         }
     }
@@ -416,7 +409,7 @@ impl Log {
         let result = unsynced.try_for_each(|segment| segment.sync());
         result.inspect_err(|error| self.poison(&error.to_string()))?;
         if let Some(SyncedTo { next_offset, .. }) = synced {
-            self.segments_durable.fetch_max(next_offset, Ordering::AcqRel);
+            self.offsets.raise_synced(next_offset);
             self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
         }
         Ok((segments, synced))

@@ -13,6 +13,7 @@ pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;
 mod manifest;
+mod offsets;
 pub(crate) mod partition_metadata;
 mod quarantine;
 mod reader;

@@ -176,6 +176,7 @@ impl OwnedRecord {
     }
 
     /// The headers in the order in which they were added.
+    #[must_use]
     pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'_>> {
         self.headers.iter().map(|(key, value)| match value {
             Some(value) => Header::new(key, value),

@@ -1,0 +1,78 @@
+//! The offsets that bound a log, and their order.
+//!
+//! ```text
+//! log start <= durable <= log end            all but the log start excluded; each only rises
+//! log start <= synced  <= log end            what the segments hold durably; the rest of `durable` is covered by slots
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The bounds of one log, read without a lock.
+#[derive(Debug)]
+pub(super) struct LogOffsets {
+    start: u64,
+    end: AtomicU64,
+    durable: AtomicU64,
+    synced: AtomicU64,
+}
+
+impl LogOffsets {
+    /// The bounds of a log that was recovered, so that all of it is synced.
+    pub(super) fn new(start: u64, end: u64) -> LogOffsets {
+        assert!(start <= end, "a log ends where it begins or later");
+        LogOffsets { start, end: AtomicU64::new(end), durable: AtomicU64::new(end), synced: AtomicU64::new(end) }
+    }
+
+    /// The first offset that can be read.
+    #[inline]
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// One above the last published offset. Whatever is below is in a view that is loaded after this.
+    #[inline]
+    pub(super) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Everything below survives a power cut.
+    #[inline]
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Everything below survives a power cut in segments, whatever becomes of the tail.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Publishes what was appended. For the holder of the append lock.
+    #[inline]
+    pub(super) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Two syncs may end out of order: the mark never goes back. Returns whether it rose.
+    pub(super) fn raise_durable(&self, durable: u64) -> bool {
+        self.durable.fetch_max(durable, Ordering::AcqRel) < durable
+    }
+
+    /// The same for the segments.
+    pub(super) fn raise_synced(&self, synced: u64) {
+        self.synced.fetch_max(synced, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_never_go_back() {
+        let offsets = LogOffsets::new(3, 5);
+        offsets.set_end(10);
+        assert!(offsets.raise_durable(9));
+        assert!(!offsets.raise_durable(7));
+        assert_eq!((offsets.start(), offsets.end(), offsets.durable()), (3, 10, 9));
+    }
+}
