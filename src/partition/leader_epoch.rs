@@ -71,12 +71,6 @@ impl LeaderEpochs {
         (0 < later).then(|| self.entries.get(later).map_or(log_end_offset, |&(_, first_offset)| first_offset))
     }
 
-    /// The epoch that an offset below the log end was written in. `None` below the first epoch that was noted.
-    pub(crate) fn epoch_of(&self, offset: u64) -> Option<i32> {
-        let count = self.entries.partition_point(|&(_, first_offset)| first_offset <= offset);
-        Some(self.entries.get(count.checked_sub(1)?)?.0)
-    }
-
     /// Epochs and their first offsets, ascending.
     pub(crate) fn entries(&self) -> &[(i32, u64)] {
         &self.entries
@@ -175,7 +169,6 @@ mod tests {
         let epochs = kafkas();
         let ends = [-1, 0, 1, 2, 7].map(|epoch| epochs.end_offset_for(epoch, 60));
         assert_eq!(ends, [None, Some(17), Some(58), Some(60), Some(60)]);
-        assert_eq!([0, 16, 17, 58, 59].map(|offset| epochs.epoch_of(offset)), [0, 0, 1, 2, 2].map(Some));
         assert_eq!(LeaderEpochs::default().end_offset_for(0, 60), None);
     }
 

@@ -164,8 +164,8 @@ mod tests {
     use crate::disk::os::OsDisk;
 
     fn segment(base_offset: u64, next_offset: u64) -> ManifestSegment {
-        let index_crcs = (base_offset % 2 == 0).then_some(IndexCrcs { offset_index: 5, time_index: 6 });
-        let has_gaps = base_offset % 3 == 0;
+        let index_crcs = base_offset.is_multiple_of(2).then_some(IndexCrcs { offset_index: 5, time_index: 6 });
+        let has_gaps = base_offset.is_multiple_of(3);
         let max_timestamp = (base_offset != 0).then_some(1_700_000_000_000);
         let sealed = SealedSegment { base_offset, next_offset, log_bytes: 77, max_timestamp, has_gaps, index_crcs };
         ManifestSegment { sealed, log_crc32: 9 }
@@ -189,10 +189,19 @@ mod tests {
     #[test]
     fn the_bytes_of_version_1_stay() {
         let bytes = Manifest { log_start_offset: 4, segments: vec![segment(10, 11)] }.encode();
-        let expected = "0000000000000004 00000001 000000000000000a 000000000000000b 000000000000004d 0000018bcfe56800
-                        00000009 00000002 00000005 00000006";
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected.split_whitespace().collect::<String>());
+        let expected: [&[u8]; 10] = [
+            &[0, 0, 0, 0, 0, 0, 0, 4],
+            &[0, 0, 0, 1],
+            &[0, 0, 0, 0, 0, 0, 0, 10],
+            &[0, 0, 0, 0, 0, 0, 0, 11],
+            &[0, 0, 0, 0, 0, 0, 0, 77],
+            &[0, 0, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0],
+            &[0, 0, 0, 9],
+            &[0, 0, 0, 2],
+            &[0, 0, 0, 5],
+            &[0, 0, 0, 6],
+        ];
+        assert_eq!(bytes, expected.concat());
     }
 
     #[test]

@@ -42,12 +42,12 @@ mod scan;
 mod tests;
 mod time_index;
 
-pub(crate) use file_name::{FileKind, FileName, Stage};
 pub(crate) use indexes::IndexCrcs;
-pub(crate) use read::{Batch, DECOMPRESSED_BYTES_MAX};
-pub(crate) use recover::{Bad, Scan, ScanStart};
+pub(crate) use read::Batch;
+pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
 
+use file_name::{FileKind, FileName};
 use indexes::{Indexes, Verified};
 
 /// The partition directory that segments lie in.

@@ -13,7 +13,7 @@ use crate::format::{self, BatchHeader, Codec, HEADER_BYTES, Invalid, Record};
 
 /// The most bytes that the records of a compressed batch may expand to. Far above what brokers take (`max.message.bytes` is
 /// 1 MiB by default), and a bound on what a hostile file can make a reader allocate.
-pub(crate) const DECOMPRESSED_BYTES_MAX: usize = 128 * 1024 * 1024;
+const DECOMPRESSED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// A whole batch, verified.
 #[derive(Debug, Clone)]
@@ -79,22 +79,27 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`] if the damage took offsets at or above `offset`; the disk's.
     pub(crate) fn locate_at(&self, file_position: u64, offset: u64) -> Result<Option<Located>> {
-        let loaded = self.loaded()?;
+        Ok(self.find_at(self.loaded()?, file_position, offset)?.map(|(located, _)| located))
+    }
+
+    /// Also returns whether the records of the batch were looked at: where a region is known to be bad they were not.
+    fn find_at(&self, loaded: &Loaded, file_position: u64, offset: u64) -> Result<Option<(Located, bool)>> {
         let log_bytes = loaded.log.len();
         if log_bytes <= file_position && self.is_complete_from(loaded, offset) {
             return Ok(None);
         }
-        let region = || loaded.indexes.region_of_position(file_position);
-        let is_good = self.known_good_from <= file_position || self.is_region_good(loaded, region())?;
+        let is_good = self.is_good_at(loaded, file_position)?;
         if is_good && file_position < log_bytes {
             let end = log_bytes.min(file_position + HEADER_BYTES as u64);
             if let Ok(header) = BatchHeader::decode(&self.view(loaded, file_position..end)?)
                 && (header.base_offset <= offset || self.has_gaps())
             {
-                return Ok(Some(Located { file_position, header }));
+                return Ok(Some((Located { file_position, header }, true)));
             }
         }
-        self.locate_near_damage(loaded, region(), Wanted::Position { file_position, offset })
+        let region = loaded.indexes.region_of_position(file_position);
+        let found = self.locate_near_damage(loaded, region, Wanted::Position { file_position, offset })?;
+        Ok(found.map(|located| (located, false)))
     }
 
     /// The bytes of a batch that was located.
@@ -103,15 +108,17 @@ impl Segment {
     /// [`Error::CodecUnavailable`] if its records cannot be expanded; [`Error::Corrupt`]; the disk's.
     pub(crate) fn read(&self, located: &Located) -> Result<Batch> {
         let loaded = self.loaded()?;
+        let is_good = self.is_good_at(loaded, located.file_position)?;
+        self.read_batch(loaded, located, is_good)
+    }
+
+    fn read_batch(&self, loaded: &Loaded, located: &Located, is_good: bool) -> Result<Batch> {
         let &Located { file_position, header } = located;
         let codec = header.attributes.codec();
         if !codec.is_available() {
             return Err(self.invalid(located, Invalid::Codec(codec)));
         }
         let bytes = self.view(loaded, file_position..located.end())?;
-        // Where the region is known to be bad, the records of this batch were not looked at.
-        let is_good = self.known_good_from <= file_position
-            || self.is_region_good(loaded, loaded.indexes.region_of_position(file_position))?;
         if !is_good {
             check(&bytes, &mut Vec::new()).map_err(|invalid| self.invalid(located, invalid))?;
         }
@@ -123,8 +130,9 @@ impl Segment {
     /// # Errors
     /// Those of both.
     pub(crate) fn batch_at(&self, file_position: u64, offset: u64) -> Result<Option<Batch>> {
-        match self.locate_at(file_position, offset)? {
-            Some(located) => self.read(&located).map(Some),
+        let loaded = self.loaded()?;
+        match self.find_at(loaded, file_position, offset)? {
+            Some((located, is_good)) => self.read_batch(loaded, &located, is_good).map(Some),
             None => Ok(None),
         }
     }
@@ -168,6 +176,15 @@ impl Segment {
             rest = rest.get(bytes..).unwrap_or_default();
         }
         Ok(None)
+    }
+
+    /// Whether all batches around a file position are right.
+    #[inline]
+    fn is_good_at(&self, loaded: &Loaded, file_position: u64) -> Result<bool> {
+        if self.known_good_from <= file_position {
+            return Ok(true);
+        }
+        self.is_region_good(loaded, loaded.indexes.region_of_position(file_position))
     }
 
     /// Whether all batches of a region are right, from its start up to what this process wrote.

@@ -3,26 +3,29 @@
 use super::*;
 
 /// A sealed sample with its index files, for damaging.
-fn sealed_sample() -> (tempfile::TempDir, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8>>) {
-    let (temporary, dir) = temporary();
+fn sealed_sample() -> (SimulatedDisk, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8>>) {
+    let (disk, dir) = simulated(1);
     let (segment, batches) = sample(&dir);
     segment.write_indexes().unwrap();
-    (temporary, dir, segment.describe(), batches)
+    (disk, dir, segment.describe(), batches)
 }
 
-fn answers(segment: &Segment) -> (Vec<Result<u64, u64>>, Vec<Option<(u64, i64)>>, Readout) {
+/// What a segment says by offset, by time, and when it is read through.
+type Answers = (Vec<Result<u64, u64>>, Vec<Option<(u64, i64)>>, Readout);
+
+fn answers(segment: &Segment) -> Answers {
     let times = (990..1130).map(|t| segment.offset_for_time(t, 0).unwrap()).collect();
     (lookups(segment), times, read_from(segment, 0))
 }
 
 #[test]
 fn whatever_happens_to_an_index_file_the_answers_stay() {
-    let (_temporary, dir, sealed, _) = sealed_sample();
+    let (disk, dir, sealed, _) = sealed_sample();
     let open = || Segment::open_sealed(&dir, &sealed, CONFIG);
     let expected = answers(&open());
     for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
         let path = file(&dir, 100, kind);
-        let whole = std::fs::read(&path).unwrap();
+        let whole = disk.read(&path).unwrap();
         assert!(3 * 8 <= whole.len());
         let flipped = (0..whole.len()).flat_map(|at| {
             [1, 0x80, 0xff].map(|change| {
@@ -34,12 +37,12 @@ fn whatever_happens_to_an_index_file_the_answers_stay() {
         let cut = (0..whole.len()).map(|bytes| whole[..bytes].to_vec());
         let longer = [[whole.clone(), vec![0; 24]].concat(), [whole.clone(), whole.clone()].concat()];
         for bytes in flipped.chain(cut).chain(longer) {
-            std::fs::write(&path, &bytes).unwrap();
+            disk.put(&path, &bytes);
             assert_eq!(answers(&open()), expected);
         }
-        std::fs::remove_file(&path).unwrap();
+        disk.delete(&path);
         assert_eq!(answers(&open()), expected);
-        std::fs::write(&path, &whole).unwrap();
+        disk.put(&path, &whole);
     }
 }
 
@@ -58,14 +61,14 @@ fn batch_of(batches: &[Vec<u8>], at: usize) -> (usize, usize) {
 #[test]
 fn any_flipped_bit_is_reported_and_everything_else_readable() {
     const LEADER_EPOCH: Range<usize> = 12..16;
-    let (_temporary, dir, sealed, batches) = sealed_sample();
+    let (disk, dir, sealed, batches) = sealed_sample();
     let path = file(&dir, 100, FileKind::Log);
     let whole = batches.concat();
     for at in 0..whole.len() {
         for change in [1 << (at % 8), 0xff] {
             let mut bytes = whole.clone();
             bytes[at] ^= change;
-            std::fs::write(&path, &bytes).unwrap();
+            disk.put(&path, &bytes);
             let (hit, within) = batch_of(&batches, at);
             let mut expected = Readout { batches: batches.clone(), lost: vec![] };
             if LEADER_EPOCH.contains(&within) {
@@ -89,11 +92,11 @@ fn any_flipped_bit_is_reported_and_everything_else_readable() {
 
 #[test]
 fn a_log_that_became_shorter_is_readable_up_to_there() {
-    let (_temporary, dir, sealed, batches) = sealed_sample();
+    let (disk, dir, sealed, batches) = sealed_sample();
     let path = file(&dir, 100, FileKind::Log);
     let whole = batches.concat();
     for bytes in 0..whole.len() {
-        std::fs::write(&path, &whole[..bytes]).unwrap();
+        disk.put(&path, &whole[..bytes]);
         let left = batch_of(&batches, bytes).0;
         let lost = 100 + 3 * left as u64..136;
         for sealed in [sealed.clone(), SealedSegment { index_crcs: None, ..sealed.clone() }] {
@@ -106,15 +109,15 @@ fn a_log_that_became_shorter_is_readable_up_to_there() {
 
 #[test]
 fn a_log_with_gaps_that_became_shorter_says_so() {
-    let (_temporary, dir) = temporary();
+    let (disk, dir) = simulated(1);
     let segment = Segment::create(&dir, 0, CONFIG).unwrap();
     let batches: Vec<Vec<u8>> = [5, 20, 40, 60].map(|base| batch(base, &[5, 6], 90)).into();
-    batches.iter().for_each(|bytes| append(&segment, bytes));
+    append_all(&segment, &batches);
     segment.write_indexes().unwrap();
     let sealed = segment.describe();
     let whole = batches.concat();
     for bytes in 0..whole.len() {
-        std::fs::write(file(&dir, 0, FileKind::Log), &whole[..bytes]).unwrap();
+        disk.put(file(&dir, 0, FileKind::Log), &whole[..bytes]);
         let left = batch_of(&batches, bytes).0;
         let lost = [0, 7, 22, 42][left]..62;
         for sealed in [sealed.clone(), SealedSegment { index_crcs: None, ..sealed.clone() }] {
@@ -127,20 +130,20 @@ fn a_log_with_gaps_that_became_shorter_says_so() {
 
 #[test]
 fn a_log_that_is_missing_loses_all_its_offsets() {
-    let (_temporary, dir, sealed, _) = sealed_sample();
-    std::fs::remove_file(file(&dir, 100, FileKind::Log)).unwrap();
+    let (disk, dir, sealed, _) = sealed_sample();
+    disk.delete(file(&dir, 100, FileKind::Log));
     let segment = Segment::open_sealed(&dir, &sealed, CONFIG);
     assert_eq!(read_from(&segment, 105).lost, [100..136]);
 }
 
 #[test]
 fn batches_that_were_taken_out_are_missed() {
-    let (_temporary, dir, sealed, batches) = sealed_sample();
+    let (disk, dir, sealed, batches) = sealed_sample();
     let path = file(&dir, 100, FileKind::Log);
     for taken in 0..batches.len() {
         let mut left = batches.clone();
         left.remove(taken);
-        std::fs::write(&path, left.concat()).unwrap();
+        disk.put(&path, &left.concat());
         let sealed = SealedSegment { index_crcs: None, ..sealed.clone() };
         let segment = Segment::open_sealed(&dir, &sealed, CONFIG);
         let lost = 100 + 3 * taken as u64..103 + 3 * taken as u64;
@@ -150,14 +153,14 @@ fn batches_that_were_taken_out_are_missed() {
 
 #[test]
 fn records_that_break_the_format_under_a_right_checksum_are_reported() {
-    let (_temporary, dir, sealed, mut batches) = sealed_sample();
+    let (disk, dir, sealed, mut batches) = sealed_sample();
     let header = BatchHeader::decode(&batches[4]).unwrap();
     let hostile = &mut batches[4];
     // The record count, which the checksum covers, then the checksum.
     hostile[60] = 4;
     let crc = crate::format::crc32c(&hostile[21..]);
     hostile[17..21].copy_from_slice(&crc.to_be_bytes());
-    std::fs::write(file(&dir, 100, FileKind::Log), batches.concat()).unwrap();
+    disk.put(file(&dir, 100, FileKind::Log), &batches.concat());
     let segment = Segment::open_sealed(&dir, &sealed, CONFIG);
     let readout = read_from(&segment, 0);
     assert_eq!(readout.lost, [header.base_offset..header.next_offset()]);
@@ -167,20 +170,22 @@ fn records_that_break_the_format_under_a_right_checksum_are_reported() {
 
 #[test]
 fn a_batch_in_a_record_is_not_taken_for_one_of_the_log() {
-    let (_temporary, dir) = temporary();
+    let (disk, dir) = simulated(1);
     let segment = Segment::create(&dir, 0, CONFIG).unwrap();
     let mut builder = BatchBuilder::new();
     builder.clear(10, 5);
     builder.push(5, None, Some(&batch(15, &[5, 5], 9)), &[]);
-    (1..10).for_each(|_| builder.push(5, None, Some(b"and more"), &[]));
+    for _ in 1..10 {
+        builder.push(5, None, Some(b"and more"), &[]);
+    }
     let fields = builder.fields();
     let outer = builder.finish(&fields).unwrap().to_vec();
     let batches = [batch(0, &[5; 10], 5), outer, batch(20, &[5; 10], 5)];
-    batches.iter().for_each(|bytes| append(&segment, bytes));
+    append_all(&segment, &batches);
     let mut bytes = batches.concat();
     // The length field, so that only a search can find what is behind.
     bytes[batches[0].len() + 10] ^= 0x40;
-    std::fs::write(file(&dir, 0, FileKind::Log), &bytes).unwrap();
+    disk.put(file(&dir, 0, FileKind::Log), &bytes);
     let sealed = Segment::open_sealed(&reopened(&dir), &segment.describe(), CONFIG);
     let left = vec![batches[0].clone(), batches[2].clone()];
     assert_eq!(read_from(&sealed, 0), Readout { batches: left, lost: vec![10..20] });

@@ -1,5 +1,8 @@
-//! Segments as a whole, on files of the operating system; those that need a disk that fails are in `crash.rs`.
+//! Segments as a whole: on files of the operating system, and, where files are damaged or fail, on the simulated disk.
 
+#![allow(clippy::single_range_in_vec_init, reason = "lists of lost offsets often have one range")]
+
+mod crash;
 mod damage;
 mod kafka;
 mod model;
@@ -9,10 +12,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::file_name::Stage;
 use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFilesConfig, ReadMode};
 use crate::disk::os::OsDisk;
+use crate::disk::simulated::SimulatedDisk;
 use crate::format::BatchBuilder;
 
 /// Small, so that a few batches make several regions.
@@ -37,6 +42,18 @@ fn temporary() -> (tempfile::TempDir, Arc<SegmentDir>) {
     (temporary, dir)
 }
 
+/// A partition's directory on a new simulated disk.
+fn simulated(seed: u64) -> (SimulatedDisk, Arc<SegmentDir>) {
+    let disk = SimulatedDisk::new(seed);
+    disk.create_dir(Path::new("/orders-0")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    (disk.clone(), on(disk))
+}
+
+fn on(disk: SimulatedDisk) -> Arc<SegmentDir> {
+    dir_on(Arc::new(disk), Path::new("/orders-0"), ReadMode::Map)
+}
+
 /// The same directory as another process would see it, with nothing remembered.
 fn reopened(dir: &SegmentDir) -> Arc<SegmentDir> {
     dir_on(Arc::clone(dir.files.disk()), &dir.path, dir.files.read_mode())
@@ -57,13 +74,22 @@ fn append(segment: &Segment, bytes: &[u8]) {
     segment.append(bytes, &BatchHeader::decode(bytes).unwrap()).unwrap();
 }
 
+fn append_all(segment: &Segment, batches: &[Vec<u8>]) {
+    for bytes in batches {
+        append(segment, bytes);
+    }
+}
+
 /// Twelve batches of three offsets each from offset 100 on, in about five regions.
 fn sample(dir: &Arc<SegmentDir>) -> (Segment, Vec<Vec<u8>>) {
     let segment = Segment::create(dir, 100, CONFIG).unwrap();
-    let batches: Vec<Vec<u8>> = (0..12_u64)
-        .map(|n| batch(100 + 3 * n, &[0, 7, 3].map(|t| 1000 + t + 10 * n.cast_signed()), 5 + n as usize % 4))
+    let batches: Vec<Vec<u8>> = (0..12_u8)
+        .map(|n| {
+            let timestamps = [0, 7, 3].map(|t| 1000 + t + 10 * i64::from(n));
+            batch(100 + 3 * u64::from(n), &timestamps, 5 + usize::from(n % 4))
+        })
         .collect();
-    batches.iter().for_each(|bytes| append(&segment, bytes));
+    append_all(&segment, &batches);
     (segment, batches)
 }
 
@@ -169,7 +195,7 @@ fn offsets_may_be_missing_after_compaction() {
     let (_temporary, dir) = temporary();
     let segment = Segment::create(&dir, 10, CONFIG).unwrap();
     let batches: Vec<Vec<u8>> = [15, 40, 45, 90, 200].map(|base| batch(base, &[5, 6], 60)).into();
-    batches.iter().for_each(|bytes| append(&segment, bytes));
+    append_all(&segment, &batches);
     assert!(segment.has_gaps());
     let expected: Vec<Result<u64, u64>> = (10..202)
         .map(|offset| Ok([15, 40, 45, 90, 200].into_iter().find(|base| offset <= base + 1).unwrap()))
@@ -248,6 +274,8 @@ fn readers_follow_the_appender() {
                 }
             });
         }
-        (0..1000).for_each(|n| append(&segment, &batch(2 * n, &[5, 5], 20)));
+        for n in 0..1000 {
+            append(&segment, &batch(2 * n, &[5, 5], 20));
+        }
     });
 }

@@ -1,22 +1,28 @@
 //! Log files that end in anything.
 
 use super::*;
+use crate::segment::recover::Bad;
 
 /// Writes `bytes` as the log file of a segment from offset 100 on and recovers it, trusting nothing.
-fn recover(dir: &Arc<SegmentDir>, bytes: &[u8], proven_durable: u64) -> (Segment, Scan) {
-    std::fs::write(file(dir, 100, FileKind::Log), bytes).unwrap();
-    Segment::recover(&reopened(dir), 100, CONFIG, ScanStart::nothing(100), proven_durable).unwrap()
+fn recover(disk: &SimulatedDisk, bytes: &[u8], proven_durable: u64) -> (Segment, Scan) {
+    let dir = on(disk.clone());
+    disk.put(file(&dir, 100, FileKind::Log), bytes);
+    Segment::recover(&dir, 100, CONFIG, ScanStart::nothing(100), proven_durable).unwrap()
 }
 
-fn samples() -> (tempfile::TempDir, Arc<SegmentDir>, Vec<Vec<u8>>) {
-    let (temporary, dir) = temporary();
+fn samples() -> (SimulatedDisk, Vec<Vec<u8>>) {
+    let (disk, dir) = simulated(1);
     let (_, batches) = sample(&dir);
-    (temporary, dir, batches)
+    (disk, batches)
+}
+
+fn log_bytes(disk: &SimulatedDisk) -> u64 {
+    disk.read(file(&on(disk.clone()), 100, FileKind::Log)).unwrap().len() as u64
 }
 
 #[test]
 fn a_torn_tail_is_cut() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     let whole = batches.concat();
     let tails: [&[u8]; 4] = [&[], &[0; 100], &[0xff; 100], &[2; 300]];
     for bytes in 0..=whole.len() {
@@ -24,14 +30,14 @@ fn a_torn_tail_is_cut() {
             let content = [&whole[..bytes], tail].concat();
             // A batch may end in what the tail begins with.
             let left = (0..=12).rfind(|&n| content.starts_with(&batches[..n].concat())).unwrap();
-            let (segment, scan) = recover(&dir, &content, 100);
+            let (segment, scan) = recover(&disk, &content, 100);
             let valid_bytes = batches[..left].concat().len() as u64;
             assert_eq!((scan.valid_bytes, scan.next_offset), (valid_bytes, 100 + 3 * left as u64));
             assert_eq!((scan.file_bytes, scan.batches), ((bytes + tail.len()) as u64, left as u64));
             assert_eq!(scan.bad.is_some(), valid_bytes < scan.file_bytes);
             assert_eq!(scan.damaged, []);
             segment.cut_tail().unwrap();
-            assert_eq!(std::fs::metadata(file(&dir, 100, FileKind::Log)).unwrap().len(), valid_bytes);
+            assert_eq!(log_bytes(&disk), valid_bytes);
             let next = batch(scan.next_offset, &[7], 9);
             append(&segment, &next);
             let expected = [&batches[..left], &[next]].concat();
@@ -42,11 +48,11 @@ fn a_torn_tail_is_cut() {
 
 #[test]
 fn a_bad_batch_ends_what_is_not_proven() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     let at = batches[..5].concat().len();
     let mut bytes = batches.concat();
     bytes[at + 70] ^= 1;
-    let (_, scan) = recover(&dir, &bytes, 115);
+    let (_, scan) = recover(&disk, &bytes, 115);
     let behind = (at + batches[5].len()) as u64;
     let reason = "the checksum of a batch does not match";
     let bad = Bad { file_position: at as u64, reason, next_valid: Some((behind, 118)) };
@@ -56,14 +62,14 @@ fn a_bad_batch_ends_what_is_not_proven() {
 
 #[test]
 fn a_bad_batch_is_damage_below_what_is_proven() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     for hit in 0..12 {
         let at = batches[..hit].concat().len();
         let offsets = 100 + 3 * hit as u64..103 + 3 * hit as u64;
         for within in (0..12).chain(16..batches[hit].len()) {
             let mut bytes = batches.concat();
             bytes[at + within] ^= 0x41;
-            let (segment, scan) = recover(&dir, &bytes, 136);
+            let (segment, scan) = recover(&disk, &bytes, 136);
             assert_eq!((scan.valid_bytes, scan.next_offset, &scan.bad), (bytes.len() as u64, 136, &None));
             let [damage] = &scan.damaged[..] else { panic!("{scan:?}") };
             assert_eq!((damage.file_position, damage.bytes), (at as u64, batches[hit].len() as u64));
@@ -79,11 +85,11 @@ fn a_bad_batch_is_damage_below_what_is_proven() {
 
 #[test]
 fn damage_is_followed_by_a_torn_tail() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     let mut bytes = batches.concat();
     bytes[batches[0].len() + 70] ^= 1;
     let torn = batches[..8].concat().len();
-    let (segment, scan) = recover(&dir, &bytes[..torn + 30], 112);
+    let (segment, scan) = recover(&disk, &bytes[..torn + 30], 112);
     assert_eq!((scan.valid_bytes, scan.next_offset), (torn as u64, 124));
     assert_eq!(scan.damaged.iter().map(|damage| damage.offsets.clone()).collect::<Vec<_>>(), [103..106]);
     assert_eq!(read_from(&segment, 0).lost, [103..106]);
@@ -91,16 +97,16 @@ fn damage_is_followed_by_a_torn_tail() {
 
 #[test]
 fn a_log_that_lost_proven_offsets_at_its_end_goes_on_behind_them() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     let bytes = batches[..4].concat();
-    let (segment, scan) = recover(&dir, &bytes, 130);
+    let (segment, scan) = recover(&disk, &bytes, 130);
     assert_eq!((scan.valid_bytes, scan.next_offset), (bytes.len() as u64, 130));
     assert_eq!(scan.damaged.iter().map(|damage| damage.offsets.clone()).collect::<Vec<_>>(), [112..130]);
     assert_eq!(read_from(&segment, 0), Readout { batches: batches[..4].to_vec(), lost: vec![112..130] });
     let next = batch(130, &[7], 9);
     append(&segment, &next);
     let expected = [&batches[..4], &[next]].concat();
-    let again = Segment::open_sealed(&reopened(&dir), &segment.describe(), CONFIG);
+    let again = Segment::open_sealed(&on(disk.clone()), &segment.describe(), CONFIG);
     for segment in [segment, again] {
         assert_eq!(read_from(&segment, 0), Readout { batches: expected.clone(), lost: vec![112..130] });
     }
@@ -108,10 +114,10 @@ fn a_log_that_lost_proven_offsets_at_its_end_goes_on_behind_them() {
 
 #[test]
 fn stale_batches_behind_the_end_are_not_taken() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     let log = batches[..4].concat();
     for stale in [batch(115, &[7], 9), batch(111, &[7], 9), batch(0, &[7], 9), batch(112 + (1 << 31), &[7], 9)] {
-        let (_, scan) = recover(&dir, &[&log[..], &stale].concat(), 100);
+        let (_, scan) = recover(&disk, &[&log[..], &stale].concat(), 100);
         assert_eq!((scan.valid_bytes, scan.next_offset), (log.len() as u64, 112));
     }
     // The next offset, but from before the epoch that the log is in.
@@ -120,11 +126,11 @@ fn stale_batches_behind_the_end_are_not_taken() {
     let mut second = batches[3].clone();
     second[15] = 7;
     bytes[batches[..3].concat().len()..log.len()].copy_from_slice(&second);
-    let (_, scan) = recover(&dir, &bytes, 100);
+    let (_, scan) = recover(&disk, &bytes, 100);
     assert_eq!((scan.valid_bytes, scan.next_offset), (log.len() as u64, 112));
-    std::fs::write(file(&dir, 100, FileKind::Log), &log).unwrap();
+    disk.put(file(&on(disk.clone()), 100, FileKind::Log), &log);
     let from = ScanStart { leader_epoch: 1, ..ScanStart::nothing(100) };
-    let (_, scan) = Segment::recover(&reopened(&dir), 100, CONFIG, from, 100).unwrap();
+    let (_, scan) = Segment::recover(&on(disk.clone()), 100, CONFIG, from, 100).unwrap();
     assert_eq!(scan.next_offset, 100);
 }
 
@@ -140,10 +146,10 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
             reopened(&dir)
         };
         let first = Segment::create(&dir, 100, CONFIG).unwrap();
-        batches[..trusted].iter().for_each(|bytes| append(&first, bytes));
+        append_all(&first, &batches[..trusted]);
         let index_crcs = Some(first.write_indexes().unwrap());
         let closed = first.describe();
-        batches[trusted..].iter().for_each(|bytes| append(&first, bytes));
+        append_all(&first, &batches[trusted..]);
         let from = ScanStart {
             file_position: closed.log_bytes,
             next_offset: closed.next_offset,
@@ -156,7 +162,7 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
         assert_eq!(scan.scanned_from > 0, trusted > 2, "{trusted}");
         assert_eq!((scan.next_offset, scan.bad, scan.damaged), (136, None, vec![]));
         assert_eq!(scan.max_timestamp, Some(1117));
-        more.iter().for_each(|bytes| append(&second, bytes));
+        append_all(&second, &more);
         let crcs = second.write_indexes().unwrap();
         let all = [&batches[..], &more].concat();
         assert_eq!(read_from(&second, 0).batches, all);
@@ -169,20 +175,20 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
 
 #[test]
 fn garbage_full_of_headers_ends_the_search_soon() {
-    let (_temporary, dir, batches) = samples();
+    let (disk, batches) = samples();
     let mut hostile = batches[0].clone();
     hostile[3..8].copy_from_slice(&[0, 0, 0, 0, 110]);
     hostile[8..12].copy_from_slice(&100_000_i32.to_be_bytes());
     let garbage: Vec<u8> = hostile[..61].iter().copied().cycle().take(400_000).collect();
-    let (_, scan) = recover(&dir, &[&batches[0][..], &garbage].concat(), 136);
+    let (_, scan) = recover(&disk, &[&batches[0][..], &garbage].concat(), 136);
     assert_eq!(scan.next_offset, 136);
     assert_eq!(scan.damaged.len(), 1);
 }
 
 #[test]
 fn rewriting_changes_no_byte() {
-    let (_temporary, dir, batches) = samples();
-    let (segment, _) = recover(&dir, &batches.concat(), 100);
+    let (disk, batches) = samples();
+    let (segment, _) = recover(&disk, &batches.concat(), 100);
     segment.rewrite_from(batches[0].len() as u64).unwrap();
     segment.sync().unwrap();
     assert_eq!(segment.synced_bytes(), segment.log_bytes());
