@@ -5,7 +5,8 @@
 //! of what was not synced; finding the end of what is whole is up to the file's format.
 //!
 //! The handle and the map come and go with [`OpenFiles`]; the name is opened again when needed. Therefore renaming and
-//! removing go through here: a name that stands for another file by then is never opened.
+//! removing go through here, or are announced by [`AppendFile::forget_name`]: a name that stands for another file by then is
+//! never opened.
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -301,6 +302,13 @@ impl AppendFile {
         *path = None;
         self.handle.forget_dirty();
         Ok(())
+    }
+
+    /// Opens the name never again, because it or its directory is about to be removed or renamed by other means: another
+    /// file may have it afterwards. What is open or mapped by now stays readable; later reads may fail with `NotFound`.
+    pub(crate) fn forget_name(&self) {
+        *self.path.lock() = None;
+        self.handle.forget_dirty();
     }
 
     /// The file's name, for messages; `None` once it was removed.

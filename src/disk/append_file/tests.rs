@@ -114,6 +114,21 @@ fn a_removed_file_stays_readable_by_its_views_and_never_becomes_another() {
 }
 
 #[test]
+fn a_name_that_was_forgotten_is_not_opened_again() {
+    let disk = SimulatedDisk::new(1);
+    let config = OpenFilesConfig { handles_max: 1, ..OpenFilesConfig::default() };
+    let files = OpenFiles::new(Arc::new(disk.clone()), config);
+    let file = AppendFile::create(&files, Path::new("/a"), 4096).unwrap();
+    file.append(b"old").unwrap();
+    file.forget_name();
+    disk.put("/a", b"new");
+    assert_eq!(*file.view(0..3).unwrap(), *b"old");
+    let _other = AppendFile::create(&files, Path::new("/b"), 4096).unwrap();
+    assert_eq!(file.read_at(&mut [0; 3], 0).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(*file.view(0..3).unwrap(), *b"old");
+}
+
+#[test]
 fn a_file_that_was_cut_behind_our_back_is_an_error_and_no_signal() {
     let dir = tempfile::tempdir().unwrap();
     let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
