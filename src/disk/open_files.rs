@@ -127,7 +127,7 @@ fn is_out_of_handles(error: &io::Error) -> bool {
 trait Slot: Send + Sync {
     /// Whether it was used since this was last asked.
     fn take_used(&self) -> bool;
-    /// Whether closing it takes a sync.
+    /// Whether it has un-synced writes; closed only where nothing else is left to close.
     fn is_dirty(&self) -> bool;
     /// Closes it, unless it is in use. Returns whether it is closed.
     fn close(&self) -> bool;
@@ -207,7 +207,8 @@ fn take_victims(slots: &mut VecDeque<Weak<dyn Slot>>, count: usize) -> Vec<Arc<d
 
 /// Holds a file's handle while it is open, and knows whether it may be closed.
 ///
-/// A handle with un-synced writes is synced before it is closed: an error of writing them back later would be told to nobody.
+/// One with un-synced writes is closed last, and without a sync, as appenders wait for this: the system keeps an error of
+/// writing them back with the file (Linux since 4.16: `errseq_t`) and tells it to the first sync through a later handle.
 #[derive(Debug, Default)]
 pub(in crate::disk) struct HandleSlot {
     handle: Mutex<Option<Arc<dyn DiskFile>>>,
@@ -280,14 +281,9 @@ impl Slot for HandleSlot {
     }
 
     fn close(&self) -> bool {
-        if self.is_dirty() {
-            let Some(handle) = self.handle.lock().clone() else { return true };
-            // A failure is remembered, and told to the next who appends or syncs.
-            _ = self.sync(&*handle);
-        }
         let mut handle = self.handle.lock();
-        // Handles are only cloned under this lock, and writers mark before they let go of theirs.
-        let is_busy = handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1) || self.is_dirty();
+        // Handles are only cloned under this lock.
+        let is_busy = handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1);
         if !is_busy {
             *handle = None;
         }
