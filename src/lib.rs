@@ -61,7 +61,7 @@ pub use group::CommittedOffset;
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;
-pub use partition::recovery::PartitionRecovery;
+pub use partition::recovery_report::PartitionRecovery;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Corruption;
-use crate::partition::recovery::PartitionRecovery;
+use crate::partition::recovery_report::PartitionRecovery;
 
 /// What opening found, and what it did about it.
 ///

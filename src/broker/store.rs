@@ -278,7 +278,7 @@ impl Store {
         });
         drop(catalog);
         for log in topic.logs() {
-            log.close();
+            log.give_up();
         }
         self.watchers.wake();
         if let Some(coordinator) = coordinator {

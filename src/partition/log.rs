@@ -24,7 +24,8 @@ use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Source, TailRecords};
-use super::recovery::{PartitionRecovery, Recovered, Shutdown, recover};
+use super::recovery::{Recovered, Shutdown, recover};
+use super::recovery_report::PartitionRecovery;
 use super::waiters::{Waiter, Waiters};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
@@ -252,6 +253,14 @@ impl Log {
             self.closed.store(true, Ordering::Release);
         }
         self.waiters.wake();
+    }
+
+    /// [`close`](Log::close), for a log whose directory is about to be removed: its files are never opened by name again.
+    pub(crate) fn give_up(&self) {
+        self.close();
+        for segment in self.segments().iter() {
+            segment.forget_name();
+        }
     }
 
     pub(super) fn check_open(&self) -> Result<()> {

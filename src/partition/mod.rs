@@ -19,6 +19,8 @@ mod quarantine;
 mod reader;
 pub(crate) mod recovery;
 mod recovery_point;
+pub(crate) mod recovery_report;
+mod salvaged_batch;
 mod waiters;
 
 use std::any::Any;

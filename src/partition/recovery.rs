@@ -16,15 +16,16 @@ use super::leader_epoch::LeaderEpochs;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
+use super::recovery_report::PartitionRecovery;
+use super::salvaged_batch::{Contents, seal};
 use super::{partition_metadata, quarantine};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
-use crate::format::{Attributes, BatchHeader, Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
+use crate::format::BatchHeader;
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Scan, ScanStart, Segment, SegmentConfig, SegmentDir};
 use crate::tail::Salvaged;
-use crate::topic_partition::TopicPartition;
 
 /// How the last writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,102 +36,6 @@ pub(crate) enum Shutdown {
     Killed,
     /// The machine may have been restarted: of what was not synced anything may be missing.
     PowerCut,
-}
-
-/// What opening one partition found and did. Partitions that were as expected have none.
-///
-/// # Examples
-/// ```
-/// let broker = ottla::Broker::temporary()?;
-/// assert!(broker.recovery_report().partitions().is_empty());
-/// # Ok::<_, ottla::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct PartitionRecovery {
-    partition: TopicPartition,
-    scanned_batches: u64,
-    salvaged_records: u64,
-    dropped_batches: u64,
-    cut_bytes: u64,
-    leader_epoch_raised: bool,
-    quarantined: Vec<PathBuf>,
-    damage: Vec<Corruption>,
-}
-
-impl PartitionRecovery {
-    fn new(partition: TopicPartition) -> PartitionRecovery {
-        PartitionRecovery {
-            partition,
-            scanned_batches: 0,
-            salvaged_records: 0,
-            dropped_batches: 0,
-            cut_bytes: 0,
-            leader_epoch_raised: false,
-            quarantined: Vec::new(),
-            damage: Vec::new(),
-        }
-    }
-
-    /// Which partition.
-    #[must_use]
-    pub fn topic_partition(&self) -> &TopicPartition {
-        &self.partition
-    }
-
-    /// Batches above the recovery point that were read and found good.
-    #[must_use]
-    pub fn scanned_batches(&self) -> u64 {
-        self.scanned_batches
-    }
-
-    /// Records that were taken from the tail into a segment.
-    #[must_use]
-    pub fn salvaged_records(&self) -> u64 {
-        self.salvaged_records
-    }
-
-    /// Open batches of the tail that did not continue the log, because what came before them was never synced.
-    #[must_use]
-    pub fn dropped_batches(&self) -> u64 {
-        self.dropped_batches
-    }
-
-    /// Bytes behind the end of the log that were cut off: a torn batch, or zeros.
-    #[must_use]
-    pub fn cut_bytes(&self) -> u64 {
-        self.cut_bytes
-    }
-
-    /// Whether un-synced records may have been lost, so that positions behind the log's end now mean other records.
-    #[must_use]
-    pub fn leader_epoch_raised(&self) -> bool {
-        self.leader_epoch_raised
-    }
-
-    /// Files with what was taken out of the log.
-    #[must_use]
-    pub fn quarantined(&self) -> &[PathBuf] {
-        &self.quarantined
-    }
-
-    /// What was synced once and cannot be read any more.
-    pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
-        self.damage.iter()
-    }
-
-    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.cut_bytes == 0
-            && self.dropped_batches == 0
-            && !self.leader_epoch_raised
-            && self.quarantined.is_empty()
-            && self.damage.is_empty()
-    }
-
-    fn is_worth_telling(&self) -> bool {
-        !self.is_clean() || self.salvaged_records > 0 || self.scanned_batches > 0
-    }
 }
 
 /// A log that may be served.
@@ -445,61 +350,6 @@ fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
         }
     }
     Ok(epochs)
-}
-
-/// What a salvaged batch holds, found by walking it.
-struct Contents {
-    record_count: u64,
-    max_timestamp: i64,
-}
-
-impl Contents {
-    /// `None` if the bytes are not whole records in order, which a good checksum makes all but impossible.
-    fn of(batch: &Salvaged) -> Option<Contents> {
-        let mut contents = Contents { record_count: 0, max_timestamp: i64::MIN };
-        let mut rest = batch.records.as_slice();
-        while !rest.is_empty() {
-            let (record, bytes) = Record::decode(rest).ok()?;
-            if u64::try_from(record.offset_delta).ok()? != contents.record_count {
-                return None;
-            }
-            let timestamp = batch.identity.base_timestamp.checked_add(record.timestamp_delta)?;
-            contents.max_timestamp = contents.max_timestamp.max(timestamp);
-            contents.record_count += 1;
-            rest = rest.get(bytes..)?;
-        }
-        (contents.record_count > 0).then_some(contents)
-    }
-}
-
-/// The record batch that sealing the open batch would have made.
-fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u8> {
-    let identity = &batch.identity;
-    // At most a mebibyte of records was salvaged.
-    let record_count = i32::try_from(contents.record_count).unwrap_or(i32::MAX);
-    let attributes = Attributes::from_bits(identity.attributes).unwrap_or_default();
-    let fields = |codec| SealFields {
-        base_offset: identity.base_offset,
-        leader_epoch: identity.leader_epoch,
-        attributes: attributes.with_codec(codec),
-        last_offset_delta: record_count - 1,
-        base_timestamp: identity.base_timestamp,
-        max_timestamp: contents.max_timestamp,
-        producer_id: identity.producer_id,
-        producer_epoch: identity.producer_epoch,
-        base_sequence: identity.base_sequence,
-        record_count,
-    };
-    let mut compressed = Vec::new();
-    let (codec, records) = match compress(codec, &batch.records, &mut compressed) {
-        Ok(()) if codec != Codec::None => (codec, &compressed),
-        // A build without the topic's codec keeps the records all the same.
-        _ => (Codec::None, &batch.records),
-    };
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len());
-    bytes.extend_from_slice(&seal_header(&fields(codec), records.len(), crc32c(records)));
-    bytes.extend_from_slice(records);
-    bytes
 }
 
 /// Checks that the directory of a partition is there, and is of this topic and not one of the same name.

@@ -90,6 +90,15 @@ impl Segment {
         file_name::move_files(disk, &self.dir.path, self.base_offset, Stage::Live, stage)
     }
 
+    /// Never opens a file by its name again, since the name may soon be another's. Whoever reads from an open file or a map
+    /// still can.
+    pub(crate) fn forget_name(&self) {
+        *self.removed.lock() = true;
+        if let Some(loaded) = self.loaded.get() {
+            loaded.log.forget_name();
+        }
+    }
+
     fn on_log<T>(&self, action: &'static str, work: impl FnOnce(&Loaded) -> io::Result<T>) -> Result<T> {
         work(self.loaded()?).map_err(|source| Error::io(action, &self.path(), source))
     }

@@ -1,0 +1,102 @@
+//! What opening one partition found and did, as data.
+
+use std::path::PathBuf;
+
+use crate::error::Corruption;
+use crate::topic_partition::TopicPartition;
+
+/// What opening one partition found and did. Partitions that were as expected have none.
+///
+/// # Examples
+/// ```
+/// let broker = ottla::Broker::temporary()?;
+/// assert!(broker.recovery_report().partitions().is_empty());
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PartitionRecovery {
+    pub(super) partition: TopicPartition,
+    pub(super) scanned_batches: u64,
+    pub(super) salvaged_records: u64,
+    pub(super) dropped_batches: u64,
+    pub(super) cut_bytes: u64,
+    pub(super) leader_epoch_raised: bool,
+    pub(super) quarantined: Vec<PathBuf>,
+    pub(super) damage: Vec<Corruption>,
+}
+
+impl PartitionRecovery {
+    pub(super) fn new(partition: TopicPartition) -> PartitionRecovery {
+        PartitionRecovery {
+            partition,
+            scanned_batches: 0,
+            salvaged_records: 0,
+            dropped_batches: 0,
+            cut_bytes: 0,
+            leader_epoch_raised: false,
+            quarantined: Vec::new(),
+            damage: Vec::new(),
+        }
+    }
+
+    /// Which partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// Batches above the recovery point that were read and found good.
+    #[must_use]
+    pub fn scanned_batches(&self) -> u64 {
+        self.scanned_batches
+    }
+
+    /// Records that were taken from the tail into a segment.
+    #[must_use]
+    pub fn salvaged_records(&self) -> u64 {
+        self.salvaged_records
+    }
+
+    /// Open batches of the tail that did not continue the log, because what came before them was never synced.
+    #[must_use]
+    pub fn dropped_batches(&self) -> u64 {
+        self.dropped_batches
+    }
+
+    /// Bytes behind the end of the log that were cut off: a torn batch, or zeros.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
+    }
+
+    /// Whether un-synced records may have been lost, so that positions behind the log's end now mean other records.
+    #[must_use]
+    pub fn leader_epoch_raised(&self) -> bool {
+        self.leader_epoch_raised
+    }
+
+    /// Files with what was taken out of the log.
+    #[must_use]
+    pub fn quarantined(&self) -> &[PathBuf] {
+        &self.quarantined
+    }
+
+    /// What was synced once and cannot be read any more.
+    pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
+        self.damage.iter()
+    }
+
+    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.cut_bytes == 0
+            && self.dropped_batches == 0
+            && !self.leader_epoch_raised
+            && self.quarantined.is_empty()
+            && self.damage.is_empty()
+    }
+
+    pub(super) fn is_worth_telling(&self) -> bool {
+        !self.is_clean() || self.salvaged_records > 0 || self.scanned_batches > 0
+    }
+}
