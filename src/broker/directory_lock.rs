@@ -2,10 +2,11 @@
 //!
 //! The file is never deleted, since another process may be about to lock it, and its content, the holder's process id in
 //! decimal, is for messages: the lock goes with its holder, however that ends, and what is written stays. The second line names
-//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole.
+//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole. It is written
+//! only once recovery has dealt with an earlier power cut, or a recovery that is killed would leave that forgotten.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, FileLock, Open};
 use crate::error::{Error, Result};
@@ -20,20 +21,20 @@ const CONTENT_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
     _lock: Box<dyn FileLock>,
+    path: PathBuf,
     process: u32,
 }
 
 impl DirectoryLock {
-    /// Takes the lock of the data directory `dir`, which must be there.
+    /// Takes the lock of the data directory `dir`, which must be there. The boot that the file names stays `last_boot`.
     ///
     /// # Errors
     /// [`Error::AlreadyOpen`] if another process, or another broker in this one, holds it.
-    pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
+    pub(crate) fn take(disk: &dyn Disk, dir: &Path, last_boot: Option<u128>) -> Result<DirectoryLock> {
         let path = dir.join(FILE_NAME);
         let process = std::process::id();
-        let boot = disk.boot_id().map(|boot| format!("{boot:032x}")).unwrap_or_default();
-        match disk.lock(&path, format!("{process}\n{boot}\n").as_bytes()) {
-            Ok(lock) => Ok(DirectoryLock { _lock: lock, process }),
+        match disk.lock(&path, content(process, last_boot).as_bytes()) {
+            Ok(lock) => Ok(DirectoryLock { _lock: lock, path, process }),
             Err(held) if held.kind() == io::ErrorKind::WouldBlock => {
                 Err(Error::AlreadyOpen { path: dir.to_owned(), pid: read_holder(disk, &path) })
             }
@@ -41,7 +42,14 @@ impl DirectoryLock {
         }
     }
 
-    /// The boot during which the last holder took the lock, if it can be read. To be asked before taking it.
+    /// Has the file name the present boot: whatever an earlier one left was dealt with.
+    pub(crate) fn note_boot(&self, disk: &dyn Disk) -> Result<()> {
+        let content = content(self.process, disk.boot_id());
+        let file = disk.open(&self.path, Open::Write).map_err(|e| Error::io("open", &self.path, e))?;
+        file.write_at(content.as_bytes(), 0).map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// The boot during which the directory was last open, if it can be read. To be asked before taking the lock.
     pub(crate) fn last_boot(disk: &dyn Disk, dir: &Path) -> Option<u128> {
         u128::from_str_radix(read_content(disk, &dir.join(FILE_NAME))?.lines().nth(1)?, 16).ok()
     }
@@ -50,6 +58,11 @@ impl DirectoryLock {
     pub(crate) fn is_ours(&self) -> bool {
         self.process == std::process::id()
     }
+}
+
+fn content(process: u32, boot: Option<u128>) -> String {
+    let boot = boot.map(|boot| format!("{boot:032x}")).unwrap_or_default();
+    format!("{process}\n{boot}\n")
 }
 
 /// The holder's process id, if it can be read; it may just be taking the lock or giving it back.
@@ -72,9 +85,9 @@ mod tests {
     fn a_second_writer_is_told_who_holds_the_directory() {
         let dir = tempfile::tempdir().unwrap();
         let disk = OsDisk::new();
-        let held = DirectoryLock::take(&disk, dir.path()).unwrap();
+        let held = DirectoryLock::take(&disk, dir.path(), None).unwrap();
         assert!(held.is_ours());
-        match DirectoryLock::take(&disk, dir.path()) {
+        match DirectoryLock::take(&disk, dir.path(), None) {
             Err(Error::AlreadyOpen { path, pid }) => {
                 assert_eq!((path.as_path(), pid), (dir.path(), Some(std::process::id())));
             }
@@ -86,15 +99,15 @@ mod tests {
     fn the_file_stays_and_can_be_locked_again() {
         let dir = tempfile::tempdir().unwrap();
         let disk = OsDisk::new();
-        drop(DirectoryLock::take(&disk, dir.path()).unwrap());
+        drop(DirectoryLock::take(&disk, dir.path(), None).unwrap());
         assert!(dir.path().join(FILE_NAME).exists());
-        DirectoryLock::take(&disk, dir.path()).unwrap();
+        DirectoryLock::take(&disk, dir.path(), None).unwrap();
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_an_error_of_the_system() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = DirectoryLock::take(&OsDisk::new(), &dir.path().join("absent"));
+        let refused = DirectoryLock::take(&OsDisk::new(), &dir.path().join("absent"), None);
         assert!(matches!(refused, Err(Error::Io { action: "lock", .. })), "{refused:?}");
     }
 
@@ -104,7 +117,7 @@ mod tests {
         let path = dir.path().join(FILE_NAME);
         std::fs::write(&path, [0xff; 100]).unwrap();
         assert_eq!(read_holder(&OsDisk::new(), &path), None);
-        let _held = DirectoryLock::take(&OsDisk::new(), dir.path()).unwrap();
+        let _held = DirectoryLock::take(&OsDisk::new(), dir.path(), None).unwrap();
         assert_eq!(read_holder(&OsDisk::new(), &path), Some(std::process::id()));
     }
 }

@@ -36,19 +36,25 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let dir = builder.dir.clone();
     create_data_dir(&*disk, &dir)?;
     let last_boot = DirectoryLock::last_boot(&*disk, &dir);
-    let lock = DirectoryLock::take(&*disk, &dir)?;
+    let lock = DirectoryLock::take(&*disk, &dir, last_boot)?;
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let mut salvaged = match shutdown {
         Shutdown::Clean => HashMap::new(),
         Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir)?,
     };
+    if shutdown != Shutdown::PowerCut {
+        lock.note_boot(&*disk)?;
+    }
     shutdown::begin_running(&*disk, &dir)?;
 
     let mut store = Store::closed(builder, catalog);
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
     let recovered = store.recover_logs(shutdown, &mut salvaged)?;
     let environment = Arc::new(store.environment(shutdown)?);
+    if shutdown == Shutdown::PowerCut {
+        lock.note_boot(&*disk)?;
+    }
     let topics = serve(recovered, &environment);
     store.start(topics, environment, lock)?;
     store.finish_deletes()?;

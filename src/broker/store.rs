@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::builder::BrokerBuilder;
-use super::catalog::{Catalog, CatalogEntry};
+use super::catalog::{Catalog, CatalogEntry, TopicState};
 use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
 use super::topic::{TopicEntry, TopicPartitionSource};
@@ -173,7 +173,7 @@ impl Store {
         super::topic_name::validate_for_user(name)?;
         let entry = self.add_topic(name, config)?;
         // With no lock held, since a waker is the caller's code; the same below.
-        self.watchers.wake();
+        self.watchers.wake_unlocked();
         Ok(entry)
     }
 
@@ -184,8 +184,10 @@ impl Store {
         catalog.check_new(name, &config)?;
         let topic_id = catalog.new_topic_id();
         self.create_dirs(name, topic_id, 0..config.partitions)?;
-        let entry = catalog.add(name, topic_id, config)?;
-        let entry = self.open_topic(writer, name, entry)?;
+        // Opened before it is in the catalog: a topic there that could not be opened could be neither used nor created again.
+        let entry = CatalogEntry { topic_id, state: TopicState::Live, config: config.clone() };
+        let entry = self.open_topic(writer, name, &entry)?;
+        catalog.add(name, topic_id, config)?;
         self.publish_topics(writer, |topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
         });
@@ -259,7 +261,7 @@ impl Store {
         topic.partitions.store(Arc::new(partitions));
         self.publish_topics(writer, |_| {});
         drop(catalog);
-        self.watchers.wake();
+        self.watchers.wake_unlocked();
         Ok(())
     }
 
@@ -278,9 +280,9 @@ impl Store {
         });
         drop(catalog);
         for log in topic.logs() {
-            log.give_up();
+            log.retire();
         }
-        self.watchers.wake();
+        self.watchers.wake_unlocked();
         if let Some(coordinator) = coordinator {
             coordinator.forget_topic(name)?;
         }
@@ -323,11 +325,12 @@ impl Store {
         let writer = self.writer("flush")?;
         let logs = writer.logs.load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
-        let (always, relaxed): (Vec<_>, Vec<_>) =
-            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
-        writer.environment.always.commit(&always);
-        writer.environment.relaxed.commit(&relaxed);
-        logs.iter().zip(ends).try_for_each(|(log, end)| log.wait_durable(end))
+        writer.environment.commit(&logs);
+        logs.iter().zip(ends).try_for_each(|(log, end)| match log.wait_durable(end) {
+            // Its topic was deleted meanwhile, and nobody asks for the records any more.
+            Err(Error::Closed { .. }) => Ok(()),
+            waited => waited,
+        })
     }
 
     pub(super) fn run_maintenance(&self) -> Result<()> {
@@ -340,7 +343,7 @@ impl Store {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.watchers.wake();
+        self.watchers.wake_unlocked();
         let Some(writer) = &self.writer else { return Ok(()) };
         if !writer.is_owner() {
             return Ok(());
@@ -354,6 +357,8 @@ impl Store {
         for log in writer.logs.load().iter() {
             result = result.and(log.close_cleanly());
         }
+        // The last rounds: no sender that still waits for one stores into a tail that another process may hold by then.
+        writer.environment.commit(&writer.logs.load());
         if self.is_temporary {
             writer.lock.lock().take();
             return partition_dir::remove_all(&*self.disk, &self.dir).map_err(|e| Error::io("remove", &self.dir, e));

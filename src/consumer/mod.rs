@@ -155,7 +155,12 @@ impl Consumer {
             let fetched = match fetch_from(position, &self.membership, &self.config, &mut self.reset_count, left) {
                 // What was read from other partitions is returned first; the error comes again.
                 Err(_) if !records.is_empty() => break,
-                fetched => fetched?,
+                Err(error) => {
+                    // The others first next time, or they would never be read before somebody seeks.
+                    self.next = index + 1;
+                    return Err(error);
+                }
+                Ok(fetched) => fetched,
             };
             position.advance(&fetched);
             if fetched.record_count == 0 {
@@ -261,7 +266,8 @@ impl Consumer {
     /// # Errors
     /// As [`commit`](Consumer::commit); [`Error::NotAssigned`] if the consumer does not read that partition.
     pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
-        find(&mut self.positions, record.topic_partition())?;
+        self.store.check_open()?;
+        find(&mut self.positions, record.topic_partition())?.log().check_open()?;
         let committed = CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
         self.commit_offsets(&[(record.topic_partition().clone(), committed)])
     }

@@ -76,8 +76,12 @@ impl Position {
         !self.is_paused && self.next_offset().is_none_or(|offset| offset != self.log().visible_end())
     }
 
-    /// The position as it is to be committed; `None` if it was already, or if nothing was read.
+    /// The position as it is to be committed; `None` if it was already, if nothing was read, or if the topic was deleted: a
+    /// later one of its name is not to begin there.
     pub(super) fn to_commit(&self) -> Option<CommittedOffset> {
+        if self.log().is_closed() {
+            return None;
+        }
         let offset = self.next_offset().filter(|&offset| self.committed != Some(offset))?;
         Some(CommittedOffset { offset, leader_epoch: self.leader_epoch })
     }

@@ -28,10 +28,6 @@ impl Checkpoint {
         Checkpoint { manifest, file, stored: None, epochs_are_stored: false }
     }
 
-    pub(super) fn log_start_offset(&self) -> u64 {
-        self.manifest.log_start_offset
-    }
-
     /// Notes that everything in `active` and before it is synced, as it is now.
     pub(super) fn store_point(
         &mut self,
@@ -107,7 +103,7 @@ impl Log {
     pub(crate) fn checkpoint_if_due(&self) -> Result<()> {
         let is_due =
             self.has_unnoted_segments() || self.holds_many_slots() || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
-        if is_due && self.check_unharmed().is_ok() { self.checkpoint() } else { Ok(()) }
+        if is_due && self.check_unharmed().is_ok() && !self.is_closed() { self.checkpoint() } else { Ok(()) }
     }
 
     /// Syncs the segments, notes the sealed ones, and lets the recovery point rise.
@@ -128,11 +124,10 @@ impl Log {
         }
     }
 
-    /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed.
+    /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed, also
+    /// after an error: another process may write it as soon as the broker's lock is given up.
     pub(crate) fn close_cleanly(&self) -> Result<()> {
-        self.check_unharmed()?;
-        self.appender.lock().seal(self)?;
-        self.close();
+        self.close_with(|appender| self.check_unharmed().and_then(|()| appender.seal(self)))?;
         self.checkpoint()?;
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
@@ -144,6 +139,7 @@ impl Log {
     /// Seals the open batch if nothing was appended since the last call, to give its slot to a busier log.
     pub(crate) fn seal_if_idle(&self) -> Result<()> {
         self.check_unharmed()?;
-        self.appender.lock().seal_if_idle(self)
+        let mut appender = self.appender.lock();
+        if self.is_closed() { Ok(()) } else { appender.seal_if_idle(self) }
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
+use super::log::Log;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 
@@ -43,6 +44,14 @@ impl Environment {
     /// The group that makes topics of this durability durable.
     pub(super) fn group(&self, durability: Durability) -> &GroupCommit {
         if durability == Durability::Always { &self.always } else { &self.relaxed }
+    }
+
+    /// Runs one round for all of `logs`, after which each is durable up to here or says why not.
+    pub(crate) fn commit(&self, logs: &[Arc<Log>]) {
+        let (always, relaxed): (Vec<_>, Vec<_>) =
+            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
+        self.always.commit(&always);
+        self.relaxed.commit(&relaxed);
     }
 
     pub(super) fn report_short_slots(&self) {

@@ -61,6 +61,8 @@ pub(crate) struct Log {
     noted_segments: AtomicUsize,
     poison: OnceLock<String>,
     closed: AtomicBool,
+    /// Its files are being removed. Raised under the locks below which they are written and synced.
+    retired: AtomicBool,
     enlisted: AtomicBool,
     pub(super) waiters: Waiters,
     /// Ranges of offsets that opening found missing or damaged.
@@ -117,6 +119,7 @@ impl Log {
             noted_segments: AtomicUsize::new(noted),
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
             waiters: Waiters::default(),
             dir: recovered.dir,
@@ -156,6 +159,7 @@ impl Log {
     pub(crate) fn wait_durable(self: &Arc<Log>, offset: u64) -> Result<()> {
         while self.durable_offset() < offset {
             self.check_unharmed()?;
+            self.check_present()?;
             self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
         }
         Ok(())
@@ -246,28 +250,45 @@ impl Log {
         self.waiters.unregister(waiter);
     }
 
-    /// Refuses every later append and read: the topic was deleted or the broker closed.
-    pub(crate) fn close(&self) {
-        {
-            let _no_append_is_under_way = self.appender.lock();
-            self.closed.store(true, Ordering::Release);
-        }
-        self.waiters.wake();
-    }
-
-    /// [`close`](Log::close), for a log whose directory is about to be removed: its files are never opened by name again.
-    pub(crate) fn give_up(&self) {
-        self.close();
+    /// Refuses every later append and read, and touches no file any more when this returns: the topic was deleted, and
+    /// another one of its name may soon have files of the same names.
+    pub(crate) fn retire(&self) {
+        self.close_with(|_| ());
+        let _no_checkpoint_is_under_way = self.checkpoint.lock();
+        let _no_sync_is_under_way = self.segment_sync.lock();
+        self.retired.store(true, Ordering::Release);
         for segment in self.segments().iter() {
             segment.forget_name();
         }
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed { what: self.spec.partition.to_string() });
-        }
-        Ok(())
+    /// Whether appends and reads are refused: the topic was deleted or the broker closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Fails once the topic was deleted.
+    pub(super) fn check_present(&self) -> Result<()> {
+        if self.retired.load(Ordering::Acquire) { Err(self.closed_error()) } else { Ok(()) }
+    }
+
+    /// Runs `last` and closes the log, with no append in between: nothing would look after what that left in a slot.
+    pub(super) fn close_with<T>(&self, last: impl FnOnce(&mut Appender) -> T) -> T {
+        let mut appender = self.appender.lock();
+        let result = last(&mut appender);
+        self.closed.store(true, Ordering::Release);
+        drop(appender);
+        self.waiters.wake_unlocked();
+        result
+    }
+
+    /// Fails once the topic was deleted or the broker closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed() { Err(self.closed_error()) } else { Ok(()) }
+    }
+
+    fn closed_error(&self) -> Error {
+        Error::Closed { what: self.spec.partition.to_string() }
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -398,7 +419,7 @@ impl Log {
             return;
         }
         if self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end) {
-            self.waiters.wake();
+            self.waiters.wake_unlocked();
         }
     }
 
@@ -408,6 +429,7 @@ impl Log {
         // The system reports a failed sync once: no two threads may sync, and one take the other's error for its own success.
         let _one_at_a_time = self.segment_sync.lock();
         self.check_unharmed()?;
+        self.check_present()?;
         let (segments, synced) = {
             let _nobody_appends = self.appender.lock();
             let segments = self.segments();

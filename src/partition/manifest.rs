@@ -26,6 +26,7 @@ use crate::segment::{IndexCrcs, SealedSegment};
 
 const KIND: Kind = Kind { magic: *b"OTTLAMAN", version: 1 };
 const FILE_NAME: &str = "manifest";
+const DAMAGED_NAME: &str = "manifest.damaged";
 
 const COUNT_BYTES: usize = size_of::<u64>() + size_of::<u32>();
 const SEGMENT_BYTES: usize = 48;
@@ -79,6 +80,16 @@ impl Manifest {
     /// Those of [`generations::store`].
     pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
         generations::store(disk, &path(dir), KIND, &self.encode()).map(drop)
+    }
+
+    /// Renames a manifest that cannot be read, so that another one can be stored. The caller syncs the directory.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf> {
+        let (from, to) = (path(dir), dir.join(DAMAGED_NAME));
+        disk.rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
+        Ok(to)
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -122,7 +122,8 @@ impl Fetch<'_> {
                 self.read_tail(*tail)?;
             }
         }
-        Ok(())
+        // At the end there may be a hole with nothing behind it.
+        if self.is_done() { Ok(()) } else { self.check_damage() }
     }
 
     fn is_done(&self) -> bool {

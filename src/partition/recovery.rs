@@ -103,7 +103,10 @@ struct Recovery<'s> {
     segments: Vec<Arc<Segment>>,
     /// Segments that the manifest does not have.
     unsealed: Vec<Arc<Segment>>,
+    /// Where the log begins, whether or not that can still be read.
+    log_start_offset: u64,
     next_offset: u64,
+    manifest_is_damaged: bool,
     report: PartitionRecovery,
 }
 
@@ -111,9 +114,11 @@ impl<'s> Recovery<'s> {
     fn begin(spec: &'s LogSpec, files: &Arc<OpenFiles>, shutdown: Shutdown) -> Result<Recovery<'s>> {
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
+        let mut manifest_is_damaged = false;
         let manifest = match Manifest::load(&*disk, &spec.dir) {
             Ok(loaded) => loaded.map(|loaded| loaded.manifest).unwrap_or_default(),
             Err(Error::Corrupt(corruption)) => {
+                manifest_is_damaged = true;
                 report.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*corruption });
                 Manifest::default()
             }
@@ -124,6 +129,7 @@ impl<'s> Recovery<'s> {
         let bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
         let first = manifest.segments.first().map(|segment| segment.sealed.base_offset);
         let next_offset = first.or(bases.first().copied()).unwrap_or(manifest.log_start_offset);
+        let log_start_offset = next_offset.max(manifest.log_start_offset);
         Ok(Recovery {
             spec,
             dir: segment_dir(spec, files, false),
@@ -135,7 +141,9 @@ impl<'s> Recovery<'s> {
             bases,
             segments: Vec::new(),
             unsealed: Vec::new(),
+            log_start_offset,
             next_offset,
+            manifest_is_damaged,
             report,
         })
     }
@@ -175,7 +183,7 @@ impl<'s> Recovery<'s> {
             let base_offset = *base_offset;
             let continues = base_offset == self.next_offset;
             let is_behind_hole = base_offset > self.next_offset;
-            if is_behind_hole && base_offset < proven {
+            if is_behind_hole && base_offset <= proven {
                 let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
                 let hole = self.next_offset..base_offset;
                 self.report.damage.push(self.damage(path, 0, Some(hole), "a segment is missing"));
@@ -187,6 +195,19 @@ impl<'s> Recovery<'s> {
             }
             // What a later segment proves says nothing of this one's end.
             self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)))?;
+        }
+        self.leave_out_missing(proven)
+    }
+
+    /// Goes on behind what is proven to have been synced and is not there: its offsets are never given out again.
+    fn leave_out_missing(&mut self, proven: u64) -> Result<()> {
+        if self.next_offset < proven {
+            let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
+            let hole = self.next_offset..proven;
+            self.report.damage.push(self.damage(path, 0, Some(hole), "the last segment is missing"));
+            self.next_offset = proven;
+            // Of its own, or the segment before would be taken for one with gaps.
+            self.add_unsealed(Arc::new(Segment::create(&self.dir, proven, self.config)?));
         }
         Ok(())
     }
@@ -230,7 +251,8 @@ impl<'s> Recovery<'s> {
         salvaged.sort_by_key(|batch| batch.identity.base_offset);
         for batch in salvaged {
             let Some(contents) = Contents::of(&batch) else {
-                self.report.dropped_batches += u64::from(batch.torn);
+                // Below the end it was given back long ago, and a power cut mixed it with what came before.
+                self.report.dropped_batches += u64::from(batch.identity.base_offset >= self.next_offset);
                 continue;
             };
             if batch.identity.base_offset + contents.record_count > self.next_offset {
@@ -275,6 +297,10 @@ impl<'s> Recovery<'s> {
         if self.shutdown != Shutdown::Clean {
             self.unsealed.iter().try_for_each(|segment| segment.sync())?;
         }
+        if self.manifest_is_damaged {
+            // Out of the way of the next one, which is stored only over one that makes sense.
+            self.report.quarantined.push(Manifest::set_aside(&*self.disk, &self.spec.dir)?);
+        }
         if !self.report.quarantined.is_empty() {
             quarantine::trim(&*self.disk, &self.spec.dir)?;
             let dir = &self.spec.dir;
@@ -286,14 +312,13 @@ impl<'s> Recovery<'s> {
     fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
         let epochs = self.settle_epochs()?;
         let mut checkpoint = Checkpoint::new(self.manifest, self.point.file);
-        let log_start_offset = checkpoint.log_start_offset().max(self.segments.first().map_or(0, |s| s.base_offset()));
         if self.shutdown != Shutdown::Clean {
             checkpoint.store_point(&self.dir, self.segments.last(), epochs.latest())?;
         }
         let recovered = Recovered {
             dir: self.dir,
             segments: self.segments,
-            log_start_offset,
+            log_start_offset: self.log_start_offset,
             next_offset: self.next_offset,
             epochs,
             damage: self.report.damage.iter().filter(|damage| damage.offsets.is_some()).cloned().collect(),

@@ -100,12 +100,19 @@ impl Waiters {
         self.list.store(Arc::new(list));
     }
 
-    /// Wakes whoever is parked, after something became visible.
+    /// Wakes whoever is parked, after something became visible by an append, under the lock that registering takes.
     #[inline]
     pub(crate) fn wake(&self) {
         if self.count.load(Ordering::Relaxed) > 0 {
             self.wake_parked();
         }
+    }
+
+    /// [`wake`](Waiters::wake) for whoever made something visible without that lock: a waiter that registers meanwhile sees
+    /// it before it sleeps, or is seen here.
+    pub(crate) fn wake_unlocked(&self) {
+        fence(Ordering::SeqCst);
+        self.wake();
     }
 
     #[cold]

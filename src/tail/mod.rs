@@ -9,6 +9,7 @@ mod layout;
 mod salvage;
 mod slot;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,9 @@ pub(crate) const TAIL_NAMES: [&str; 2] = ["tail-always", "tail"];
 pub(crate) struct Tail {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
+    /// Held during a sync of the file; says whether one failed. The system tells of a failure once, and the next sync
+    /// succeeds without what the failed one lost: whoever heard of it tells all others.
+    sync_failed: Mutex<bool>,
     pool: Arc<Pool>,
     generation: AtomicU64,
     chunks_max: usize,
@@ -74,16 +78,21 @@ enum Supply {
 
 impl Tail {
     /// Opens the file, creating it if it is absent, and forgets whatever batches it holds: take them out with [`salvage`]
-    /// first, seal and sync them, because after this call they are gone for good. A clean file (`cleared`) is not read again.
+    /// first, seal and sync them, because once the caller has synced the directory they are gone for good. A clean file
+    /// (`cleared`) is kept.
     ///
     /// `bytes_max` bounds the file.
     pub(crate) fn open(disk: &dyn Disk, path: &Path, bytes_max: u64, cleared: bool, seed: u64) -> Result<Tail> {
-        let file = disk.open(path, Open::CreateOrWrite).map_err(|e| Error::io("open", path, e))?;
-        let state = if cleared { read_chunk_table(path, &*file)? } else { clear(path, &*file)? };
+        let kept = if cleared { open_cleared(disk, path)? } else { None };
+        let (file, state) = match kept {
+            Some(kept) => kept,
+            None => (create(disk, path)?, PoolState::default()),
+        };
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
         Ok(Tail {
             path: path.to_owned(),
             file,
+            sync_failed: Mutex::new(false),
             pool: Arc::new(Pool { state: Mutex::new(state) }),
             generation: AtomicU64::new(seed),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
@@ -100,8 +109,19 @@ impl Tail {
     }
 
     /// Makes everything stored so far survive a power cut, where a commit entry covers it.
+    ///
+    /// # Errors
+    /// The disk's, now and for ever after: also if the sync that failed was one of growing the file.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync().map_err(|e| Error::io("sync", &self.path, e))
+        self.sync_file().map_err(|e| Error::io("sync", &self.path, e))
+    }
+
+    fn sync_file(&self) -> std::io::Result<()> {
+        let mut failed = self.sync_failed.lock();
+        if *failed {
+            return Err(std::io::Error::other("an earlier sync of the tail failed"));
+        }
+        self.file.sync().inspect_err(|_| *failed = true)
     }
 
     /// Maps or creates another chunk of `class`. No lock is held meanwhile, as this may sync.
@@ -144,21 +164,26 @@ impl Tail {
     fn grow(&self, chunk: usize, class: SlotClass) -> std::io::Result<()> {
         self.file.write_at(&vec![0; CHUNK_BYTES], chunk_position(chunk))?;
         // The bytes before the entry that vouches for them.
-        self.file.sync()?;
+        self.sync_file()?;
         let entry = encode_chunk_entry(chunk, class);
         self.file.write_at(&entry, (CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES) as u64)?;
-        self.file.sync()
+        self.sync_file()
     }
 }
 
-/// The chunks of a file whose slots are known to be empty.
-fn read_chunk_table(path: &Path, file: &dyn DiskFile) -> Result<PoolState> {
-    let mut state = PoolState::default();
+/// A file whose batches are all in segments, and its chunks; `None` if it is not there or not whole.
+fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile>, PoolState)>> {
+    let file = match disk.open(path, Open::Write) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("open", path, e)),
+    };
     let size = file.size().map_err(|e| Error::io("size", path, e))?;
     let mut header = vec![0; FILE_HEADER_BYTES];
     if file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))? < FILE_HEADER_BYTES {
-        return clear(path, file);
+        return Ok(None);
     }
+    let mut state = PoolState::default();
     let (_, table) = header.split_at(CHUNK_TABLE);
     for (chunk, entry) in table.chunks_exact(CHUNK_ENTRY_BYTES).enumerate() {
         let Some(class) = decode_chunk_entry(chunk, entry) else { break };
@@ -170,20 +195,25 @@ fn read_chunk_table(path: &Path, file: &dyn DiskFile) -> Result<PoolState> {
         }
         state.chunks = chunk + 1;
     }
-    Ok(state)
+    Ok(Some((file, state)))
 }
 
-/// Makes the file an empty tail, synced, so that no later open takes what this one dropped.
-fn clear(path: &Path, file: &dyn DiskFile) -> Result<PoolState> {
-    let write = || -> std::io::Result<()> {
-        file.set_size(0)?;
+/// Puts an empty tail, synced, in the place of what is there. A new file and not the old one cut: whoever in this process
+/// still looks at a map of that would be killed by a signal. The caller syncs the directory.
+fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
+    let create = || -> std::io::Result<Arc<dyn DiskFile>> {
+        match disk.remove_file(path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let file = disk.open(path, Open::CreateNew)?;
         let mut header = vec![0; FILE_HEADER_BYTES];
         header.iter_mut().zip(encode_file_header()).for_each(|(to, from)| *to = from);
         file.write_at(&header, 0)?;
-        file.sync()
+        file.sync()?;
+        Ok(file)
     };
-    write().map_err(|e| Error::io("clear", path, e))?;
-    Ok(PoolState::default())
+    create().map_err(|e| Error::io("create", path, e))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::disk::simulated::{CrashModel, SimulatedDisk};
+use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 
 const IDENTITY: Identity = Identity {
     topic_id: 7,
@@ -95,6 +95,7 @@ fn opening_clears_the_file_for_good() {
     let disk = disk.kill(1);
     assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
     drop(open(&disk));
+    disk.sync_dir(std::path::Path::new("")).unwrap();
     assert_eq!(salvage(&disk, &path()).unwrap(), []);
     assert_eq!(salvage(&disk.crash(1, CrashModel::Subset), &path()).unwrap(), []);
 }
@@ -141,4 +142,33 @@ fn reading_while_another_thread_appends_sees_whole_records() {
             }
         });
     });
+}
+
+#[test]
+fn whoever_still_looks_at_a_tail_that_is_made_anew_sees_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, path) = (crate::disk::os::OsDisk::new(), dir.path().join("tail"));
+    let tail = Tail::open(&disk, &path, 4 << 20, false, 1).unwrap();
+    let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+    append(&mut writer, b"one");
+    let anew = Tail::open(&disk, &path, 4 << 20, false, 2).unwrap();
+    append(&mut anew.take(SlotClass::Small, IDENTITY).unwrap(), b"two");
+    // With the old file cut, this would be a signal.
+    assert_eq!(writer.batch().records(), b"one");
+    append(&mut writer, b"more");
+    assert_eq!(writer.batch().records(), b"onemore");
+}
+
+#[test]
+fn a_sync_that_failed_while_growing_is_told_to_the_next_who_syncs() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+    append(&mut writer, b"one");
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
+    assert!(tail.take(SlotClass::Medium, IDENTITY).is_none());
+    assert_eq!(disk.faults_injected(), 1);
+    // The record's sector may have been given up and be taken for clean.
+    writer.batch().commit();
+    assert!(tail.sync().is_err());
 }

@@ -1,0 +1,5 @@
+//! Faults that were found once, each by the test that showed it.
+
+mod closing;
+mod consuming;
+mod recovering;

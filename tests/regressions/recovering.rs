@@ -1,0 +1,189 @@
+//! Opening after a stop that was not clean, or after files were lost.
+
+use std::time::Duration;
+
+use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::{Broker, Durability, Error, ProducerRecord, Timestamp, TopicConfig};
+
+fn builder(disk: &SimulatedDisk, durability: Durability) -> ottla::BrokerBuilder {
+    Broker::builder("/data").disk(disk).durability(durability).background(false)
+}
+
+fn open(disk: &SimulatedDisk, durability: Durability) -> Broker {
+    builder(disk, durability).open().unwrap()
+}
+
+fn orders(broker: &Broker) -> ottla::Partition {
+    broker.topic("orders").unwrap().partition(0).unwrap()
+}
+
+fn append(partition: &ottla::Partition, count: u64) {
+    let record = ProducerRecord::to("orders").value(&[7; 100]);
+    (0..count).for_each(|_| drop(partition.append(&record).unwrap()));
+}
+
+#[test]
+fn a_recovery_that_was_killed_does_not_forget_the_power_cut() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    let partition = orders(&broker);
+    append(&partition, 10);
+    broker.flush().unwrap();
+    append(&partition, 10);
+    // So that the records are consumed and committed, and the commit is durable, but the records are not.
+    let topic = ottla::TopicPartition::new("orders", 0);
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 20);
+    consumer.commit().unwrap();
+    for seed in 0..20 {
+        let cut = disk.crash(seed, CrashModel::Ordered);
+        let expected = open(&cut.crash(0, CrashModel::Ordered), Durability::Os);
+        if !expected.recovery_report().partitions().iter().any(|found| found.leader_epoch_raised()) {
+            continue;
+        }
+        let calls = {
+            let whole = cut.kill(0);
+            let before = whole.calls();
+            drop(open(&whole, Durability::Os));
+            whole.calls() - before
+        };
+        for stop in (1..calls).step_by(3) {
+            let stopped = cut.kill(0);
+            stopped.stop_after(stopped.calls() + stop);
+            drop(builder(&stopped, Durability::Os).open());
+            let again = open(&stopped.kill(0), Durability::Os);
+            let log = orders(&again);
+            if log.log_end_offset() >= 20 {
+                continue;
+            }
+            append(&log, 30);
+            let mut consumer = again.consumer("billing", ["orders"]).unwrap();
+            if consumer.committed(&topic).is_none_or(|committed| committed.offset() < 20) {
+                continue;
+            }
+            let polled = consumer.poll(Duration::ZERO);
+            assert!(matches!(polled, Err(Error::LogTruncated { .. })), "seed {seed}, stopped after {stop}: {polled:?}");
+        }
+    }
+}
+
+#[test]
+fn records_with_timestamps_far_apart_survive_a_kill_and_a_close() {
+    let times = [i64::MAX, 0, 5, i64::MAX, 0].map(Timestamp::from_millis);
+    for close in [false, true] {
+        for durability in [Durability::Os, Durability::Always] {
+            let disk = SimulatedDisk::new(1);
+            let broker = open(&disk, durability);
+            let partition = orders(&broker);
+            for (n, time) in times.iter().enumerate() {
+                let sent = partition.append(&ProducerRecord::to("orders").timestamp(*time)).unwrap();
+                assert_eq!(sent, n as u64);
+            }
+            let disk = if close {
+                broker.close().unwrap();
+                disk
+            } else {
+                disk.kill(1)
+            };
+            let partition = orders(&open(&disk, durability));
+            let records = partition.read(0, 10_000).unwrap();
+            let found: Vec<_> = records.iter().map(|record| record.timestamp()).collect();
+            assert_eq!(found, times, "{durability:?}, closed {close}");
+        }
+    }
+}
+
+#[test]
+fn an_active_segment_that_is_missing_is_damage_and_its_offsets_are_not_given_out_again() {
+    for close in [false, true] {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Always);
+        append(&orders(&broker), 10);
+        broker.close().unwrap();
+        if !close {
+            drop(open(&disk, Durability::Always).producer());
+        }
+        let log =
+            disk.files().into_iter().map(|(path, _)| path).find(|path| path.extension().is_some_and(|e| e == "log"));
+        assert!(disk.delete(log.unwrap()));
+        let broker = open(&disk, Durability::Always);
+        let partition = orders(&broker);
+        assert!(broker.recovery_report().partitions().iter().any(|found| found.damage().count() > 0));
+        assert_eq!(partition.log_end_offset(), 10);
+        assert!(matches!(partition.read(0, 100), Err(Error::Corrupt(_))));
+        append(&partition, 1);
+        assert_eq!(partition.read(10, 100).unwrap().len(), 1);
+        assert!(matches!(partition.read(0, 100), Err(Error::Corrupt(_))));
+        broker.close().unwrap();
+        let partition = orders(&open(&disk, Durability::Always));
+        assert_eq!(partition.read(10, 100).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_manifest_that_is_lost_is_made_anew() {
+    let disk = SimulatedDisk::new(1);
+    let small = || builder(&disk, Durability::Os).topic_defaults(TopicConfig::new().segment_bytes(64 << 10));
+    let broker = small().open().unwrap();
+    append(&orders(&broker), 3000);
+    broker.close().unwrap();
+    let is_manifest = |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name == "manifest");
+    let manifest = disk.files().into_iter().map(|(path, _)| path).find(is_manifest).unwrap();
+    disk.put(&manifest, b"neither generation");
+    for round in 0..2 {
+        let broker = small().open().unwrap();
+        assert_eq!(broker.recovery_report().is_clean(), round == 1, "{:?}", broker.recovery_report());
+        assert_eq!(orders(&broker).iter_from(0).filter(|record| record.is_ok()).count(), 3000);
+        broker.close().unwrap();
+    }
+}
+
+#[test]
+fn a_slot_that_was_given_back_and_then_torn_is_no_loss() {
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Always);
+        append(&orders(&broker), 40);
+        broker.close().unwrap();
+        let broker = open(&disk, Durability::Always);
+        append(&orders(&broker), 40);
+        let disk = disk.crash(seed, CrashModel::Subset);
+        let broker = open(&disk, Durability::Always);
+        assert_eq!(orders(&broker).log_end_offset(), 80);
+        let found = broker.recovery_report().partitions();
+        assert!(found.iter().all(|found| found.dropped_batches() == 0), "seed {seed}: {found:?}");
+    }
+}
+
+#[test]
+fn a_sync_that_failed_while_the_tail_grew_is_not_forgotten() {
+    let mut refused = 0;
+    for nth in 1..12 {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Always);
+        let names: Vec<String> = (0..3).map(|n| format!("orders-{n}")).collect();
+        let mut acknowledged = Vec::new();
+        for name in &names {
+            broker.topic(name).unwrap();
+        }
+        disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always").nth(nth));
+        for name in &names {
+            let partition = broker.topic(name).unwrap().partition(0).unwrap();
+            // The first in small slots, one in a medium one: chunks of their own.
+            for bytes in [10, 100, 20_000, 100, 300_000, 10] {
+                match partition.append(&ProducerRecord::to(name).value(&vec![1; bytes])) {
+                    Ok(offset) => acknowledged.push((name, offset)),
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        for seed in 0..6 {
+            let after = open(&disk.crash(seed, CrashModel::Subset), Durability::Always);
+            for (name, offset) in &acknowledged {
+                let end = after.topic(name).unwrap().partition(0).unwrap().log_end_offset();
+                assert!(*offset < end, "nth {nth}, seed {seed}: {name} ends at {end}, {offset} was acknowledged");
+            }
+        }
+    }
+    assert!(refused > 0);
+}
