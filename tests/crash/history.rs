@@ -45,9 +45,10 @@ impl Sent {
 /// What one partition was sent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogHistory {
-    /// By offset: first the acknowledged ones, then those of one call whose answer is an error or never came.
+    /// The acknowledged ones, by offset.
     pub(crate) records: Vec<Sent>,
-    pub(crate) acked: usize,
+    /// Pieces whose answer was an error or never came: at most one of them is behind the acknowledged records.
+    pub(crate) open: Vec<Vec<Sent>>,
     /// So many survive a power cut, says the broker.
     pub(crate) durable: usize,
     /// So many were seen by a reader.
@@ -55,49 +56,62 @@ pub(crate) struct LogHistory {
 }
 
 impl LogHistory {
-    /// Notes an answer: the offset of the first of `sent`.
+    pub(crate) fn acked(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Notes an answer: the offset of the first of `sent`. That it was given shows that nothing open is there.
     pub(crate) fn acknowledge(&mut self, sent: &[Sent], offset: u64) -> Checked {
-        if offset != self.acked as u64 {
-            return Err(format!("offset {offset} was given out, but the log ended at {}", self.acked));
+        if offset != self.acked() as u64 {
+            return Err(format!("offset {offset} was given out, but the log ended at {}", self.acked()));
         }
-        self.records.truncate(self.acked);
+        self.open.clear();
         self.records.extend_from_slice(sent);
-        self.acked = self.records.len();
         Ok(())
     }
 
-    /// Notes that `sent` may or may not be there. After the first such call a log refuses all others.
-    pub(crate) fn leave_open(&mut self, sent: &[Sent]) {
-        if self.records.len() == self.acked {
-            self.records.extend_from_slice(sent);
-        }
-    }
-
-    /// Whether a log can end here: no piece is cut in two.
-    pub(crate) fn can_end_at(&self, offset: usize) -> bool {
-        self.records.get(offset).is_none_or(|next| !next.continues)
-    }
-
-    /// Checks records that begin at offset `from`.
+    /// Compares records that begin at offset `from`.
     pub(crate) fn compare(&self, from: u64, found: &[OwnedRecord]) -> Checked {
-        for (offset, record) in (from..).zip(found) {
-            if record.offset() != offset {
-                return Err(format!("offset {} where {offset} should be", record.offset()));
-            }
-            let known = usize::try_from(offset).ok().and_then(|offset| self.records.get(offset));
-            match known {
-                None => return Err(format!("offset {offset}: a record that was never sent here")),
-                Some(sent) if !sent.is(record) => return Err(format!("offset {offset}: not record {sent:?}")),
-                Some(_) => {}
-            }
+        if let Some((offset, record)) = (from..).zip(found).find(|(offset, record)| *offset != record.offset()) {
+            return Err(format!("offset {} where {offset} should be", record.offset()));
         }
-        Ok(())
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let known = self.records.get(from..).unwrap_or_default();
+        if let Some((sent, record)) = known.iter().zip(found).find(|(sent, record)| !sent.is(record)) {
+            return Err(format!("offset {}: not record {sent:?}", record.offset()));
+        }
+        match found.get(known.len()..) {
+            None | Some([]) => Ok(()),
+            Some([first, ..]) if self.piece(from + known.len(), found).is_none() => {
+                Err(format!("offset {}: neither acknowledged nor in any open piece, or not all of one", first.offset()))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
-    /// Takes what was found after a crash for the whole truth.
-    pub(crate) fn settle(&mut self, found: usize) {
-        self.records.truncate(found);
-        (self.acked, self.durable, self.seen) = (found, found, found);
+    /// The open piece that is, as a whole, what was found behind the acknowledged records, from offset `from` on.
+    fn piece(&self, from: usize, found: &[OwnedRecord]) -> Option<&Vec<Sent>> {
+        let found = found.iter().filter(|record| usize::try_from(record.offset()).is_ok_and(|offset| offset >= from));
+        let found: Vec<_> = found.collect();
+        let skipped = from.checked_sub(self.acked())?;
+        let is_it = |piece: &&Vec<Sent>| {
+            let piece = piece.get(skipped..).unwrap_or_default();
+            piece.len() == found.len() && piece.iter().zip(&found).all(|(sent, record)| sent.is(record))
+        };
+        self.open.iter().find(is_it)
+    }
+
+    /// Takes what was found after a crash, from offset 0 on, for the whole truth, once it was compared.
+    pub(crate) fn settle(&mut self, found: &[OwnedRecord]) -> Checked {
+        if self.records.get(found.len()).is_some_and(|next| next.continues) {
+            return Err(format!("a piece was cut in two: the log ends at {}", found.len()));
+        }
+        let piece = self.piece(self.acked(), found).cloned().unwrap_or_default();
+        self.records.truncate(found.len());
+        self.records.extend(piece);
+        self.open.clear();
+        (self.durable, self.seen) = (found.len(), found.len());
+        Ok(())
     }
 }
 

@@ -28,9 +28,8 @@ pub(crate) fn check(broker: &Broker, history: &mut History, loss: Loss) -> Check
         let Some(known) = history.topics.get_mut(&name) else { continue };
         let durability = known.durability;
         for (partition, log) in topic.partitions().zip(&mut known.logs) {
-            let end = check_log(&partition, log, durability, loss)
+            check_log(&partition, log, durability, loss)
                 .map_err(|problem| format!("{}: {problem}", partition.topic_partition()))?;
-            log.settle(end);
         }
     }
     check_commits(broker, history, loss)
@@ -67,26 +66,23 @@ fn check_topics(broker: &Broker, history: &mut History) -> Checked {
     Ok(())
 }
 
-/// Compares a whole log with what was sent, and returns its end.
-fn check_log(partition: &Partition, log: &LogHistory, durability: Durability, loss: Loss) -> Checked<usize> {
+/// Compares a whole log with what was sent.
+fn check_log(partition: &Partition, log: &mut LogHistory, durability: Durability, loss: Loss) -> Checked {
     let found = read_from(partition, 0)?;
     log.compare(0, &found)?;
     let required = match (loss, durability) {
-        (Loss::Process, _) => log.acked,
+        (Loss::Process, _) => log.acked(),
         (Loss::Power, Durability::Always) => log.durable.max(log.seen),
         (Loss::Power, _) => log.durable,
     };
     if found.len() < required {
         return Err(format!("{} records are left of {required} that must be there", found.len()));
     }
-    if !log.can_end_at(found.len()) {
-        return Err(format!("a piece was cut in two: the log ends at {}", found.len()));
-    }
     let end = found.len() as u64;
     if [partition.log_end_offset(), partition.last_stable_offset(), partition.durable_offset()] != [end; 3] {
         return Err(format!("{end} records were read of {partition:?}"));
     }
-    Ok(found.len())
+    log.settle(&found)
 }
 
 /// All records from offset `from` on.

@@ -61,7 +61,7 @@ pub(crate) struct Run {
 impl Run {
     /// A run that goes on from `history` on `disk`. Nothing is open yet.
     pub(crate) fn on(disk: SimulatedDisk, history: History, settings: Settings, seed: u64) -> Run {
-        let serials = history.topics.values().flat_map(|topic| &topic.logs).flat_map(|log| &log.records);
+        let serials = history.topics.values().flat_map(|topic| &topic.logs).flat_map(|log| log.records.iter().chain(log.open.iter().flatten()));
         let next_serial = serials.map(|sent| sent.serial + 1).max().unwrap_or(0).max(seed << 32);
         Run {
             disk,
@@ -347,17 +347,17 @@ impl Run {
             Ok(offset) if !is_stopped => {
                 log.acknowledge(&records, offset).map_err(|problem| format!("{partition}: {problem}"))?;
                 if is_durable || is_always {
-                    log.durable = log.acked;
+                    log.durable = log.acked();
                 }
                 Ok(())
             }
             Ok(_) => {
-                log.leave_open(&records);
+                log.open.push(records);
                 Ok(())
             }
             Err(error) => {
                 if is_stopped || !error.is_retriable() {
-                    log.leave_open(&records);
+                    log.open.push(records);
                 }
                 self.failed("send", error)
             }
@@ -457,7 +457,7 @@ impl Run {
     /// Reads one log from a random offset on.
     fn read(&mut self) -> Checked {
         let Some(partition) = self.a_partition() else { return Ok(()) };
-        let end = self.history.log(&partition).map_or(0, |log| log.acked as u64);
+        let end = self.history.log(&partition).map_or(0, |log| log.acked() as u64);
         let from = self.random.below(end + 1);
         let broker = self.broker()?;
         let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
@@ -479,7 +479,7 @@ impl Run {
         }
         if !self.is_stopped() {
             let logs = self.history.topics.values_mut().flat_map(|topic| &mut topic.logs);
-            logs.for_each(|log| log.durable = log.acked);
+            logs.for_each(|log| log.durable = log.acked());
             self.history.commits.values_mut().for_each(|commits| commits.durable = commits.acked);
         }
         self.note_durable()
@@ -487,7 +487,7 @@ impl Run {
 
     fn wait_durable(&mut self) -> Checked {
         let Some(partition) = self.a_partition() else { return Ok(()) };
-        let offset = self.history.log(&partition).map_or(0, |log| log.acked as u64);
+        let offset = self.history.log(&partition).map_or(0, |log| log.acked() as u64);
         let broker = self.broker()?;
         let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
         if let Err(error) = found.and_then(|log| log.wait_durable(offset)) {
@@ -495,7 +495,7 @@ impl Run {
         }
         let is_stopped = self.is_stopped();
         if let Some(log) = self.history.log(&partition).filter(|_| !is_stopped) {
-            log.durable = log.acked;
+            log.durable = log.acked();
         }
         self.note_durable()
     }
@@ -505,7 +505,7 @@ impl Run {
             self.failed("maintain", error)?;
         } else if !self.is_stopped() && !self.expects_faults {
             for topic in self.history.topics.values_mut().filter(|topic| topic.durability != Durability::Os) {
-                topic.logs.iter_mut().for_each(|log| log.durable = log.acked);
+                topic.logs.iter_mut().for_each(|log| log.durable = log.acked());
             }
         }
         self.note_durable()
@@ -522,10 +522,7 @@ impl Run {
             let Ok(found) = found else { continue };
             let Some(log) = self.history.log(&partition) else { continue };
             let durable = usize::try_from(found.durable_offset()).unwrap_or(usize::MAX);
-            if durable > log.records.len() {
-                return Err(format!("{partition}: durable up to {durable}, behind the end"));
-            }
-            log.durable = log.durable.max(durable.min(log.acked));
+            log.durable = log.durable.max(durable.min(log.acked()));
         }
         Ok(())
     }
@@ -537,7 +534,7 @@ impl Run {
             Ok(()) => {
                 if !self.is_stopped() {
                     let logs = self.history.topics.values_mut().flat_map(|topic| &mut topic.logs);
-                    logs.for_each(|log| log.durable = log.acked);
+                    logs.for_each(|log| log.durable = log.acked());
                     self.history.commits.values_mut().for_each(|commits| commits.durable = commits.acked);
                 }
                 Ok(())
@@ -564,8 +561,8 @@ impl Run {
             let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
             let records = read_from(&found.map_err(|e| e.to_string())?, 0).map_err(|e| format!("{partition}: {e}"))?;
             let Some(log) = self.history.log(&partition) else { continue };
-            if records.len() < log.acked || records.len() > log.records.len() {
-                return Err(format!("{partition}: {} records, {} were acknowledged", records.len(), log.acked));
+            if records.len() < log.acked() {
+                return Err(format!("{partition}: {} records, {} were acknowledged", records.len(), log.acked()));
             }
             self.saw(&partition, &records)?;
         }

@@ -36,18 +36,15 @@ pub(crate) fn partition_of(number: u64) -> u32 {
 }
 
 /// Works until it is killed.
-pub(crate) fn run(dir: &Path) {
+pub(crate) fn run(dir: &Path) -> ! {
     let broker = open(dir).unwrap();
     broker.topic(TOPIC).unwrap();
     report("\nopen\n");
-    let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| {
-            let broker = broker.clone();
-            thread::spawn(move || send(&broker, sender))
-        })
-        .collect();
+    for sender in 0..SENDERS {
+        let broker = broker.clone();
+        thread::spawn(move || send(&broker, sender));
+    }
     consume(&broker);
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
 /// One write, so that lines of several threads do not mix, and nothing is held back in a buffer.
