@@ -2,7 +2,9 @@
 //!
 //! The file is never deleted, since another process may be about to lock it, and its content, the holder's process id in
 //! decimal, is for messages: the lock goes with its holder, however that ends, and what is written stays. The second line names
-//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole.
+//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole. After a restart
+//! of the machine that line stays empty until recovery has ended: a process that is killed before has not told anybody yet what
+//! the power cut took, so the next one must still see that there was one.
 
 use std::io;
 use std::path::Path;
@@ -19,8 +21,10 @@ const CONTENT_BYTES_MAX: usize = 64;
 /// The right to write to a data directory, until dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _lock: Box<dyn FileLock>,
+    lock: Box<dyn FileLock>,
     process: u32,
+    /// The boot during which the last holder had recovered the directory, if it can be read.
+    last_boot: Option<u128>,
 }
 
 impl DirectoryLock {
@@ -31,9 +35,10 @@ impl DirectoryLock {
     pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
         let path = dir.join(FILE_NAME);
         let process = std::process::id();
-        let boot = disk.boot_id().map(|boot| format!("{boot:032x}")).unwrap_or_default();
-        match disk.lock(&path, format!("{process}\n{boot}\n").as_bytes()) {
-            Ok(lock) => Ok(DirectoryLock { _lock: lock, process }),
+        let last_boot = read_boot(disk, &path);
+        let same_boot = disk.boot_id().filter(|boot| last_boot == Some(*boot));
+        match disk.lock(&path, content(process, same_boot).as_bytes()) {
+            Ok(lock) => Ok(DirectoryLock { lock, process, last_boot }),
             Err(held) if held.kind() == io::ErrorKind::WouldBlock => {
                 Err(Error::AlreadyOpen { path: dir.to_owned(), pid: read_holder(disk, &path) })
             }
@@ -41,15 +46,33 @@ impl DirectoryLock {
         }
     }
 
-    /// The boot during which the last holder took the lock, if it can be read. To be asked before taking it.
-    pub(crate) fn last_boot(disk: &dyn Disk, dir: &Path) -> Option<u128> {
-        u128::from_str_radix(read_content(disk, &dir.join(FILE_NAME))?.lines().nth(1)?, 16).ok()
+    /// The boot during which the last holder had recovered the directory, if that is known.
+    pub(crate) fn last_boot(&self) -> Option<u128> {
+        self.last_boot
+    }
+
+    /// Notes that whatever a restart of the machine took is dealt with.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::DiskFull`].
+    pub(crate) fn note_recovered(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let written = self.lock.write(content(self.process, disk.boot_id()).as_bytes());
+        written.map_err(|source| Error::io("write", &dir.join(FILE_NAME), source))
     }
 
     /// Whether this process took the lock. A child that was forked off has a copy of everything, and must write nothing.
     pub(crate) fn is_ours(&self) -> bool {
         self.process == std::process::id()
     }
+}
+
+fn content(process: u32, boot: Option<u128>) -> String {
+    let boot = boot.map(|boot| format!("{boot:032x}")).unwrap_or_default();
+    format!("{process}\n{boot}\n")
+}
+
+fn read_boot(disk: &dyn Disk, path: &Path) -> Option<u128> {
+    u128::from_str_radix(read_content(disk, path)?.lines().nth(1)?, 16).ok()
 }
 
 /// The holder's process id, if it can be read; it may just be taking the lock or giving it back.
@@ -80,6 +103,18 @@ mod tests {
             }
             other => panic!("expected AlreadyOpen, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn the_boot_is_noted_once_its_recovery_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        let take = || DirectoryLock::take(&disk, dir.path()).unwrap();
+        assert_eq!(take().last_boot(), None);
+        assert_eq!(take().last_boot(), None, "killed during recovery, that is");
+        take().note_recovered(&disk, dir.path()).unwrap();
+        assert_eq!(take().last_boot(), disk.boot_id());
+        assert_eq!(take().last_boot(), disk.boot_id(), "of the same boot, a kill changes nothing");
     }
 
     #[test]

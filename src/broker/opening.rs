@@ -35,8 +35,8 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let disk = Arc::clone(&builder.disk);
     let dir = builder.dir.clone();
     create_data_dir(&*disk, &dir)?;
-    let last_boot = DirectoryLock::last_boot(&*disk, &dir);
     let lock = DirectoryLock::take(&*disk, &dir)?;
+    let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let mut salvaged = match shutdown {
@@ -49,6 +49,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
     let recovered = store.recover_logs(shutdown, &mut salvaged)?;
     let environment = Arc::new(store.environment(shutdown)?);
+    lock.note_recovered(&*disk, &dir)?;
     let topics = serve(recovered, &environment);
     store.start(topics, environment, lock)?;
     store.finish_deletes()?;
