@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::builder::BrokerBuilder;
-use super::catalog::Catalog;
+use super::catalog::{self, Catalog};
 use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
 use super::store::{Store, Topics, Writer, logs_of};
@@ -69,15 +69,20 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
     Ok(store)
 }
 
-/// Makes the directory and syncs its name. Parents must be there.
+/// Makes the directory, if it is absent, and syncs its name, until there is a catalog in it. Parents must be there.
 fn create_data_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    if disk.list(dir).is_ok() {
-        return Ok(());
+    let was_there = match disk.list(dir) {
+        Ok(entries) if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) => return Ok(()),
+        found => found.is_ok(),
+    };
+    if !was_there {
+        disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
     }
-    disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
-    match dir.parent() {
-        Some(parent) => disk.sync_dir(parent_or_here(parent)).map_err(|e| Error::io("sync", parent, e)),
-        None => Ok(()),
+    let Some(parent) = dir.parent().map(parent_or_here) else { return Ok(()) };
+    match disk.sync_dir(parent) {
+        // Whoever made a directory where we may not look has to see to it.
+        Err(e) if was_there && e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(|e| Error::io("sync", parent, e)),
     }
 }
 
@@ -151,7 +156,7 @@ impl Store {
         for (name, entry) in entries {
             let mut logs = Vec::new();
             for number in 0..entry.config.partitions {
-                let spec = self.log_spec(&name, number, &entry);
+                let spec = self.log_spec(&name, number, entry.topic_id, &entry.config);
                 check_identity(&*self.disk, &spec)?;
                 known.push(spec.dir.clone());
                 let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();
