@@ -111,7 +111,6 @@ fn reopen(run: &mut Run, failure: Failure) -> Checked {
     after.open().map_err(context)?;
     check_opened(&mut after, if is_cut { Loss::Power } else { Loss::Process }).map_err(context)?;
     after.go_on().map_err(context)?;
-    if std::env::var("DBG").is_ok() { for c in run.disk.log() { if c.is_fault || c.path.to_string_lossy().contains("os-1") { println!("1 {c}"); } } for c in after.disk.log() { if c.path.to_string_lossy().contains("os-1") { println!("2 {c}"); } } }
     // What is served after a failed sync must not be in the page cache only.
     let image = after.disk.crash(failure.nth, CrashModel::Subset);
     let mut at_last = Run::on(image, after.history.clone(), settings, failure.nth);
@@ -165,9 +164,4 @@ fn fill_up(durability: Durability, room: u64) -> Checked {
     let records = partition.iter_from(0).collect::<Result<Vec<_>, _>>().map_err(text)?;
     let is_same = (0_u64..).zip(&records).all(|(n, record)| record.key() == Some(&n.to_be_bytes()));
     if records.len() as u64 == sent && is_same { Ok(()) } else { Err(format!("{} records, not {sent}", records.len())) }
-}
-#[test]
-fn debug_one() {
-    let failure = Failure { workload: 0, kind: FaultKind::InputOutput, operation: Some(Operation::Sync), nth: 6, forever: false };
-    look_at(failure).unwrap();
 }

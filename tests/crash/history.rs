@@ -190,7 +190,9 @@ impl History {
     pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
         let topics = self.topics.iter().filter(|(_, topic)| topic.existence == Existence::Certain);
         topics
-            .flat_map(|(name, topic)| (0..).zip(&topic.logs).map(|(number, _)| TopicPartition::new(name.as_str(), number)))
+            .flat_map(|(name, topic)| {
+                (0..).zip(&topic.logs).map(|(number, _)| TopicPartition::new(name.as_str(), number))
+            })
             .collect()
     }
 

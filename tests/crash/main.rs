@@ -5,11 +5,12 @@
 //! during the recovery from the crash before. Most of what can go wrong there shows only when what was not synced is lost, in
 //! an order that no real machine repeats. So a workload (`workload.rs`) runs on a disk in memory that stops at each call in
 //! turn (`states.rs`); what is left is opened, compared with what the program had been told (`history.rs`, `oracle.rs`), used
-//! again and crashed again. `faults.rs` fails calls instead, and the program goes on.
+//! again and crashed again. `faults.rs` fails calls instead, and the program goes on. What was found so stays in `found.rs`.
 //!
 //! `OTTLA_CRASH_STATES` sets how many states each test looks at; `OTTLA_CRASH_STATE=…` names the one to look at again.
 
 mod faults;
+mod found;
 mod history;
 mod oracle;
 mod power_cut;

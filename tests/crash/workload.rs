@@ -61,7 +61,11 @@ pub(crate) struct Run {
 impl Run {
     /// A run that goes on from `history` on `disk`. Nothing is open yet.
     pub(crate) fn on(disk: SimulatedDisk, history: History, settings: Settings, seed: u64) -> Run {
-        let serials = history.topics.values().flat_map(|topic| &topic.logs).flat_map(|log| log.records.iter().chain(log.open.iter().flatten()));
+        let serials = history
+            .topics
+            .values()
+            .flat_map(|topic| &topic.logs)
+            .flat_map(|log| log.records.iter().chain(log.open.iter().flatten()));
         let next_serial = serials.map(|sent| sent.serial + 1).max().unwrap_or(0).max(seed << 32);
         Run {
             disk,
@@ -298,7 +302,7 @@ impl Run {
             0..=59 => 10 + self.random.below(300),
             60..=84 => 2000 + self.random.below(4000),
             85..=97 => 20_000 + self.random.below(60_000),
-            _ if self.settings.is_large => (1 << 20) + self.random.below(1 << 19),
+            _ if self.settings.is_large && count == 1 => (1 << 20) + self.random.below(1 << 19),
             _ => 0,
         };
         let value_bytes = usize::try_from(value_bytes).unwrap_or_default();

@@ -195,7 +195,11 @@ impl Known {
                 last[sender] = Some(number);
             }
         }
-        if seen.iter().flatten().all(|seen| *seen) { Ok(()) } else { Err("a record of an earlier cycle is gone".to_owned()) }
+        if seen.iter().flatten().all(|seen| *seen) {
+            Ok(())
+        } else {
+            Err("a record of an earlier cycle is gone".to_owned())
+        }
     }
 }
 
