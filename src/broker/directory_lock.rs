@@ -2,11 +2,12 @@
 //!
 //! The file is never deleted, since another process may be about to lock it, and its content, the holder's process id in
 //! decimal, is for messages: the lock goes with its holder, however that ends, and what is written stays. The second line names
-//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole. It is written
-//! only once recovery has dealt with an earlier power cut, or a recovery that is killed would leave that forgotten.
+//! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole. After a restart
+//! of the machine that line stays empty until recovery has ended: a process that is killed before has not told anybody yet what
+//! the power cut took, so the next one must still see that there was one.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::disk::{Disk, FileLock, Open};
 use crate::error::{Error, Result};
@@ -20,21 +21,24 @@ const CONTENT_BYTES_MAX: usize = 64;
 /// The right to write to a data directory, until dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _lock: Box<dyn FileLock>,
-    path: PathBuf,
+    lock: Box<dyn FileLock>,
     process: u32,
+    /// The boot during which the last holder had recovered the directory, if it can be read.
+    last_boot: Option<u128>,
 }
 
 impl DirectoryLock {
-    /// Takes the lock of the data directory `dir`, which must be there. The boot that the file names stays `last_boot`.
+    /// Takes the lock of the data directory `dir`, which must be there.
     ///
     /// # Errors
     /// [`Error::AlreadyOpen`] if another process, or another broker in this one, holds it.
-    pub(crate) fn take(disk: &dyn Disk, dir: &Path, last_boot: Option<u128>) -> Result<DirectoryLock> {
+    pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
         let path = dir.join(FILE_NAME);
         let process = std::process::id();
-        match disk.lock(&path, content(process, last_boot).as_bytes()) {
-            Ok(lock) => Ok(DirectoryLock { _lock: lock, path, process }),
+        let last_boot = read_boot(disk, &path);
+        let same_boot = disk.boot_id().filter(|boot| last_boot == Some(*boot));
+        match disk.lock(&path, content(process, same_boot).as_bytes()) {
+            Ok(lock) => Ok(DirectoryLock { lock, process, last_boot }),
             Err(held) if held.kind() == io::ErrorKind::WouldBlock => {
                 Err(Error::AlreadyOpen { path: dir.to_owned(), pid: read_holder(disk, &path) })
             }
@@ -42,16 +46,18 @@ impl DirectoryLock {
         }
     }
 
-    /// Has the file name the present boot: whatever an earlier one left was dealt with.
-    pub(crate) fn note_boot(&self, disk: &dyn Disk) -> Result<()> {
-        let content = content(self.process, disk.boot_id());
-        let file = disk.open(&self.path, Open::Write).map_err(|e| Error::io("open", &self.path, e))?;
-        file.write_at(content.as_bytes(), 0).map_err(|e| Error::io("write", &self.path, e))
+    /// The boot during which the last holder had recovered the directory, if that is known.
+    pub(crate) fn last_boot(&self) -> Option<u128> {
+        self.last_boot
     }
 
-    /// The boot during which the directory was last open, if it can be read. To be asked before taking the lock.
-    pub(crate) fn last_boot(disk: &dyn Disk, dir: &Path) -> Option<u128> {
-        u128::from_str_radix(read_content(disk, &dir.join(FILE_NAME))?.lines().nth(1)?, 16).ok()
+    /// Notes that whatever a restart of the machine took is dealt with.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::DiskFull`].
+    pub(crate) fn note_recovered(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let written = self.lock.write(content(self.process, disk.boot_id()).as_bytes());
+        written.map_err(|source| Error::io("write", &dir.join(FILE_NAME), source))
     }
 
     /// Whether this process took the lock. A child that was forked off has a copy of everything, and must write nothing.
@@ -63,6 +69,10 @@ impl DirectoryLock {
 fn content(process: u32, boot: Option<u128>) -> String {
     let boot = boot.map(|boot| format!("{boot:032x}")).unwrap_or_default();
     format!("{process}\n{boot}\n")
+}
+
+fn read_boot(disk: &dyn Disk, path: &Path) -> Option<u128> {
+    u128::from_str_radix(read_content(disk, path)?.lines().nth(1)?, 16).ok()
 }
 
 /// The holder's process id, if it can be read; it may just be taking the lock or giving it back.
@@ -85,9 +95,9 @@ mod tests {
     fn a_second_writer_is_told_who_holds_the_directory() {
         let dir = tempfile::tempdir().unwrap();
         let disk = OsDisk::new();
-        let held = DirectoryLock::take(&disk, dir.path(), None).unwrap();
+        let held = DirectoryLock::take(&disk, dir.path()).unwrap();
         assert!(held.is_ours());
-        match DirectoryLock::take(&disk, dir.path(), None) {
+        match DirectoryLock::take(&disk, dir.path()) {
             Err(Error::AlreadyOpen { path, pid }) => {
                 assert_eq!((path.as_path(), pid), (dir.path(), Some(std::process::id())));
             }
@@ -96,18 +106,30 @@ mod tests {
     }
 
     #[test]
+    fn the_boot_is_noted_once_its_recovery_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new();
+        let take = || DirectoryLock::take(&disk, dir.path()).unwrap();
+        assert_eq!(take().last_boot(), None);
+        assert_eq!(take().last_boot(), None, "killed during recovery, that is");
+        take().note_recovered(&disk, dir.path()).unwrap();
+        assert_eq!(take().last_boot(), disk.boot_id());
+        assert_eq!(take().last_boot(), disk.boot_id(), "of the same boot, a kill changes nothing");
+    }
+
+    #[test]
     fn the_file_stays_and_can_be_locked_again() {
         let dir = tempfile::tempdir().unwrap();
         let disk = OsDisk::new();
-        drop(DirectoryLock::take(&disk, dir.path(), None).unwrap());
+        drop(DirectoryLock::take(&disk, dir.path()).unwrap());
         assert!(dir.path().join(FILE_NAME).exists());
-        DirectoryLock::take(&disk, dir.path(), None).unwrap();
+        DirectoryLock::take(&disk, dir.path()).unwrap();
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_an_error_of_the_system() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = DirectoryLock::take(&OsDisk::new(), &dir.path().join("absent"), None);
+        let refused = DirectoryLock::take(&OsDisk::new(), &dir.path().join("absent"));
         assert!(matches!(refused, Err(Error::Io { action: "lock", .. })), "{refused:?}");
     }
 
@@ -117,7 +139,7 @@ mod tests {
         let path = dir.path().join(FILE_NAME);
         std::fs::write(&path, [0xff; 100]).unwrap();
         assert_eq!(read_holder(&OsDisk::new(), &path), None);
-        let _held = DirectoryLock::take(&OsDisk::new(), dir.path(), None).unwrap();
+        let _held = DirectoryLock::take(&OsDisk::new(), dir.path()).unwrap();
         assert_eq!(read_holder(&OsDisk::new(), &path), Some(std::process::id()));
     }
 }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::builder::BrokerBuilder;
-use super::catalog::Catalog;
+use super::catalog::{self, Catalog};
 use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
 use super::store::{Store, Topics, Writer, logs_of};
@@ -35,8 +35,8 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let disk = Arc::clone(&builder.disk);
     let dir = builder.dir.clone();
     create_data_dir(&*disk, &dir)?;
-    let last_boot = DirectoryLock::last_boot(&*disk, &dir);
-    let lock = DirectoryLock::take(&*disk, &dir, last_boot)?;
+    let lock = DirectoryLock::take(&*disk, &dir)?;
+    let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let mut salvaged = match shutdown {
@@ -44,7 +44,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
         Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir)?,
     };
     if shutdown != Shutdown::PowerCut {
-        lock.note_boot(&*disk)?;
+        lock.note_recovered(&*disk, &dir)?;
     }
     shutdown::begin_running(&*disk, &dir)?;
 
@@ -53,7 +53,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let recovered = store.recover_logs(shutdown, &mut salvaged)?;
     let environment = Arc::new(store.environment(shutdown)?);
     if shutdown == Shutdown::PowerCut {
-        lock.note_boot(&*disk)?;
+        lock.note_recovered(&*disk, &dir)?;
     }
     let topics = serve(recovered, &environment);
     store.start(topics, environment, lock)?;
@@ -74,15 +74,20 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
     Ok(store)
 }
 
-/// Makes the directory and syncs its name. Parents must be there.
+/// Makes the directory, if it is absent, and syncs its name, until there is a catalog in it. Parents must be there.
 fn create_data_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    if disk.list(dir).is_ok() {
-        return Ok(());
+    let was_there = match disk.list(dir) {
+        Ok(entries) if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) => return Ok(()),
+        found => found.is_ok(),
+    };
+    if !was_there {
+        disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
     }
-    disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
-    match dir.parent() {
-        Some(parent) => disk.sync_dir(parent_or_here(parent)).map_err(|e| Error::io("sync", parent, e)),
-        None => Ok(()),
+    let Some(parent) = dir.parent().map(parent_or_here) else { return Ok(()) };
+    match disk.sync_dir(parent) {
+        // Whoever made a directory where we may not look has to see to it.
+        Err(e) if was_there && e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(|e| Error::io("sync", parent, e)),
     }
 }
 
@@ -156,7 +161,7 @@ impl Store {
         for (name, entry) in entries {
             let mut logs = Vec::new();
             for number in 0..entry.config.partitions {
-                let spec = self.log_spec(&name, number, &entry);
+                let spec = self.log_spec(&name, number, entry.topic_id, &entry.config);
                 check_identity(&*self.disk, &spec)?;
                 known.push(spec.dir.clone());
                 let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();

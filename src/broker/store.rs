@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::builder::BrokerBuilder;
-use super::catalog::{Catalog, CatalogEntry, TopicState};
+use super::catalog::Catalog;
 use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
 use super::topic::{TopicEntry, TopicPartitionSource};
@@ -184,9 +184,8 @@ impl Store {
         catalog.check_new(name, &config)?;
         let topic_id = catalog.new_topic_id();
         self.create_dirs(name, topic_id, 0..config.partitions)?;
-        // Opened before it is in the catalog: a topic there that could not be opened could be neither used nor created again.
-        let entry = CatalogEntry { topic_id, state: TopicState::Live, config: config.clone() };
-        let entry = self.open_topic(writer, name, &entry)?;
+        // Before the catalog speaks of it: a topic that is there and cannot be used would be in everybody's way.
+        let entry = self.open_topic(writer, name, topic_id, &config)?;
         catalog.add(name, topic_id, config)?;
         self.publish_topics(writer, |topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
@@ -203,11 +202,11 @@ impl Store {
     }
 
     /// Opens the logs of a topic that has no records yet.
-    fn open_topic(&self, writer: &Writer, name: &str, entry: &CatalogEntry) -> Result<Arc<TopicEntry>> {
+    fn open_topic(&self, writer: &Writer, name: &str, topic_id: u128, config: &TopicConfig) -> Result<Arc<TopicEntry>> {
         let name: Arc<str> = name.into();
-        let open = |number| self.open_new_partition(writer, &name, number, entry);
-        let partitions = (0..entry.config.partitions).map(open).collect::<Result<Vec<_>>>()?;
-        let (topic_id, config) = (entry.topic_id, entry.config.clone());
+        let open = |number| self.open_new_partition(writer, &name, number, topic_id, config);
+        let partitions = (0..config.partitions).map(open).collect::<Result<Vec<_>>>()?;
+        let config = config.clone();
         Ok(Arc::new(TopicEntry { name, topic_id, config, partitions: ArcSwap::from_pointee(partitions) }))
     }
 
@@ -216,22 +215,23 @@ impl Store {
         writer: &Writer,
         name: &Arc<str>,
         number: u32,
-        entry: &CatalogEntry,
+        topic_id: u128,
+        config: &TopicConfig,
     ) -> Result<TopicPartitionSource> {
-        let spec = self.log_spec(name, number, entry);
+        let spec = self.log_spec(name, number, topic_id, config);
         let address = spec.partition.clone();
         let log = Log::create(spec, Arc::clone(&writer.environment))?;
         Ok(TopicPartitionSource { address, source: PartitionSource::Log(Arc::new(log)) })
     }
 
-    pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, entry: &CatalogEntry) -> LogSpec {
+    pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, topic_id: u128, config: &TopicConfig) -> LogSpec {
         let partition = TopicPartition::new(Arc::clone(name), number);
         LogSpec {
             dir: partition_dir::path_of(&self.dir, &partition),
             partition,
-            topic_id: entry.topic_id,
-            durability: entry.config.durability.unwrap_or(self.durability),
-            config: entry.config.clone(),
+            topic_id,
+            durability: config.durability.unwrap_or(self.durability),
+            config: config.clone(),
         }
     }
 
@@ -253,11 +253,11 @@ impl Store {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
         }
-        let entry = catalog.alter(name, config)?.clone();
         let mut partitions = Vec::clone(&topic.partitions.load());
         for number in before..partition_count {
-            partitions.push(self.open_new_partition(writer, &topic.name, number, &entry)?);
+            partitions.push(self.open_new_partition(writer, &topic.name, number, topic.topic_id, &config)?);
         }
+        catalog.alter(name, config)?;
         topic.partitions.store(Arc::new(partitions));
         self.publish_topics(writer, |_| {});
         drop(catalog);
@@ -388,7 +388,7 @@ impl Store {
             };
             let mut partitions = Vec::clone(&topic.partitions.load());
             for number in topic.partition_count()..entry.config.partitions {
-                let spec = self.log_spec(name, number, entry);
+                let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
                 let address = spec.partition.clone();
                 let follower = Follower::new(spec, &self.files, &self.dir);
                 partitions
@@ -416,7 +416,9 @@ impl Drop for Store {
     }
 }
 
-/// The logs of all topics, in no order.
+/// The logs of all topics, in the order of their names, so that what is done to all is done alike in every run.
 pub(super) fn logs_of(topics: &Topics) -> Vec<Arc<Log>> {
-    topics.values().flat_map(|topic| topic.logs()).collect()
+    let mut logs: Vec<_> = topics.values().flat_map(|topic| topic.logs()).collect();
+    logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
+    logs
 }

@@ -97,4 +97,7 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 }
 
 /// A held lock; released when dropped.
-pub(crate) trait FileLock: Debug + Send + Sync {}
+pub(crate) trait FileLock: Debug + Send + Sync {
+    /// Writes `content`, at least as long as what was written last, over the content of the locked file. Not synced.
+    fn write(&self, content: &[u8]) -> io::Result<()>;
+}

@@ -87,7 +87,7 @@ impl Disk for OsDisk {
         })?;
         file.set_len(0)?;
         write_all_at(&file, content, 0)?;
-        Ok(Box::new(OsLock { _file: file }))
+        Ok(Box::new(OsLock { file }))
     }
 
     fn now_ms(&self) -> i64 {
@@ -271,10 +271,14 @@ fn write_all_at(file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
 /// A locked file; closing it releases the lock.
 #[derive(Debug)]
 struct OsLock {
-    _file: File,
+    file: File,
 }
 
-impl FileLock for OsLock {}
+impl FileLock for OsLock {
+    fn write(&self, content: &[u8]) -> io::Result<()> {
+        write_all_at(&self.file, content, 0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -102,7 +102,7 @@ impl Coordinator {
     }
 
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
-    /// not begin where this one ended.
+    /// not begin where this one ended; not after a power cut either, whatever the durability of commits.
     pub(crate) fn forget_topic(&self, topic: &str) -> Result<()> {
         let forgotten: Vec<(String, TopicPartition)> = {
             let groups = self.groups.lock();
@@ -112,6 +112,9 @@ impl Coordinator {
         for (group, partition) in &forgotten {
             let key = offset_key(group, partition)?;
             self.append(group, &[ProducerRecord::to(OFFSETS_TOPIC).key(&key)])?;
+        }
+        if !forgotten.is_empty() {
+            self.logs.iter().try_for_each(|log| log.wait_durable(log.log_end_offset()))?;
         }
         let mut groups = self.groups.lock();
         groups.values_mut().for_each(|state| state.committed.retain(|tp, _| tp.topic() != topic));

@@ -114,21 +114,21 @@ impl<'s> Recovery<'s> {
     fn begin(spec: &'s LogSpec, files: &Arc<OpenFiles>, shutdown: Shutdown) -> Result<Recovery<'s>> {
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
-        let mut manifest_is_damaged = false;
-        let manifest = match Manifest::load(&*disk, &spec.dir) {
-            Ok(loaded) => loaded.map(|loaded| loaded.manifest).unwrap_or_default(),
+        let (manifest, is_start_known) = match Manifest::load(&*disk, &spec.dir) {
+            // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
+            Ok(loaded) => (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true),
             Err(Error::Corrupt(corruption)) => {
-                manifest_is_damaged = true;
                 report.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*corruption });
-                Manifest::default()
+                (Manifest::default(), false)
             }
             Err(error) => return Err(error),
         };
         let names = file_name::list(&*disk, &spec.dir)?;
         let is_live_log = |name: &&FileName| name.kind == FileKind::Log && name.stage == Stage::Live;
         let bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
-        let first = manifest.segments.first().map(|segment| segment.sealed.base_offset);
-        let next_offset = first.or(bases.first().copied()).unwrap_or(manifest.log_start_offset);
+        let first_sealed = manifest.segments.first().map(|segment| segment.sealed.base_offset);
+        let first_found = bases.first().copied().filter(|_| !is_start_known);
+        let next_offset = first_sealed.or(first_found).unwrap_or(manifest.log_start_offset);
         let log_start_offset = next_offset.max(manifest.log_start_offset);
         Ok(Recovery {
             spec,
@@ -143,7 +143,7 @@ impl<'s> Recovery<'s> {
             unsealed: Vec::new(),
             log_start_offset,
             next_offset,
-            manifest_is_damaged,
+            manifest_is_damaged: !is_start_known,
             report,
         })
     }

@@ -243,7 +243,7 @@ impl Disk for SimulatedDisk {
 
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>> {
         let node = self.machine().lock(path, content)?;
-        Ok(Box::new(SimulatedLock { machine: Arc::clone(&self.machine), node }))
+        Ok(Box::new(SimulatedLock { machine: Arc::clone(&self.machine), node, path: path.to_owned() }))
     }
 
     fn now_ms(&self) -> i64 {
@@ -335,9 +335,14 @@ impl fmt::Debug for SimulatedFile {
 struct SimulatedLock {
     machine: Arc<Mutex<Machine>>,
     node: NodeId,
+    path: PathBuf,
 }
 
-impl FileLock for SimulatedLock {}
+impl FileLock for SimulatedLock {
+    fn write(&self, content: &[u8]) -> io::Result<()> {
+        self.machine.lock().write(self.node, &self.path, content, 0)
+    }
+}
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {

@@ -1,0 +1,209 @@
+//! What was asked of a broker and what it answered: everything that the oracle knows.
+
+use std::collections::BTreeMap;
+
+use ottla::{Durability, OwnedRecord, TopicPartition};
+
+use crate::random::Random;
+
+/// What does not hold, in words.
+pub(crate) type Checked<T = ()> = Result<T, String>;
+
+/// One record that was sent. Key and value follow from these two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Different for every record of a run, the refused ones included.
+    pub(crate) serial: u64,
+    pub(crate) value_bytes: usize,
+    /// Whether it is of one piece with the record before it.
+    pub(crate) continues: bool,
+}
+
+impl Sent {
+    pub(crate) fn key(self) -> [u8; 8] {
+        self.serial.to_be_bytes()
+    }
+
+    /// Half of it repeats, so that compression has something to do.
+    pub(crate) fn value(self) -> Vec<u8> {
+        let mut random = Random::new(self.serial);
+        let word = random.next().to_be_bytes();
+        let mut value = Vec::with_capacity(self.value_bytes + 16);
+        while value.len() < self.value_bytes {
+            value.extend_from_slice(&word);
+            value.extend_from_slice(&random.next().to_be_bytes());
+        }
+        value.truncate(self.value_bytes);
+        value
+    }
+
+    fn is(self, record: &OwnedRecord) -> bool {
+        record.key() == Some(&self.key()) && record.value() == Some(&self.value())
+    }
+}
+
+/// What one partition was sent.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogHistory {
+    /// The acknowledged ones, by offset.
+    pub(crate) records: Vec<Sent>,
+    /// Pieces whose answer was an error or never came: at most one of them is behind the acknowledged records.
+    pub(crate) open: Vec<Vec<Sent>>,
+    /// So many survive a power cut, says the broker.
+    pub(crate) durable: usize,
+    /// So many were seen by a reader.
+    pub(crate) seen: usize,
+}
+
+impl LogHistory {
+    pub(crate) fn acked(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Notes an answer: the offset of the first of `sent`. That it was given shows that nothing open is there.
+    pub(crate) fn acknowledge(&mut self, sent: &[Sent], offset: u64) -> Checked {
+        if offset != self.acked() as u64 {
+            return Err(format!("offset {offset} was given out, but the log ended at {}", self.acked()));
+        }
+        self.open.clear();
+        self.records.extend_from_slice(sent);
+        Ok(())
+    }
+
+    /// Compares records that begin at offset `from`.
+    pub(crate) fn compare(&self, from: u64, found: &[OwnedRecord]) -> Checked {
+        if let Some((offset, record)) = (from..).zip(found).find(|(offset, record)| *offset != record.offset()) {
+            return Err(format!("offset {} where {offset} should be", record.offset()));
+        }
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let known = self.records.get(from..).unwrap_or_default();
+        if let Some((sent, record)) = known.iter().zip(found).find(|(sent, record)| !sent.is(record)) {
+            return Err(format!("offset {}: not record {sent:?}", record.offset()));
+        }
+        match found.get(known.len()..) {
+            None | Some([]) => Ok(()),
+            Some([first, ..]) if self.piece(from + known.len(), found).is_none() => {
+                Err(format!("offset {}: neither acknowledged nor in any open piece, or not all of one", first.offset()))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The open piece that is, as a whole, what was found behind the acknowledged records, from offset `from` on.
+    fn piece(&self, from: usize, found: &[OwnedRecord]) -> Option<&Vec<Sent>> {
+        let found = found.iter().filter(|record| usize::try_from(record.offset()).is_ok_and(|offset| offset >= from));
+        let found: Vec<_> = found.collect();
+        let skipped = from.checked_sub(self.acked())?;
+        let is_it = |piece: &&Vec<Sent>| {
+            let piece = piece.get(skipped..).unwrap_or_default();
+            piece.len() == found.len() && piece.iter().zip(&found).all(|(sent, record)| sent.is(record))
+        };
+        self.open.iter().find(is_it)
+    }
+
+    /// Takes what was found after a crash, from offset 0 on, for the whole truth, once it was compared.
+    pub(crate) fn settle(&mut self, found: &[OwnedRecord]) -> Checked {
+        if self.records.get(found.len()).is_some_and(|next| next.continues) {
+            return Err(format!("a piece was cut in two: the log ends at {}", found.len()));
+        }
+        let piece = self.piece(self.acked(), found).cloned().unwrap_or_default();
+        self.records.truncate(found.len());
+        self.records.extend(piece);
+        self.open.clear();
+        (self.durable, self.seen) = (found.len(), found.len());
+        Ok(())
+    }
+}
+
+/// Whether a topic is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existence {
+    Certain,
+    /// Creating it was not acknowledged.
+    MaybeCreated,
+    /// Deleting it was not acknowledged.
+    MaybeDeleted,
+}
+
+/// What was done to one topic.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicHistory {
+    pub(crate) existence: Existence,
+    pub(crate) durability: Durability,
+    pub(crate) logs: Vec<LogHistory>,
+    /// It may have so many partitions already.
+    pub(crate) maybe_partitions: Option<usize>,
+}
+
+/// What a group committed in one partition, oldest first; `None` for nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct CommitHistory {
+    pub(crate) attempts: Vec<Option<u64>>,
+    /// The newest acknowledged one.
+    pub(crate) acked: usize,
+    /// The newest one that survives a power cut.
+    pub(crate) durable: usize,
+}
+
+impl Default for CommitHistory {
+    fn default() -> CommitHistory {
+        CommitHistory { attempts: vec![None], acked: 0, durable: 0 }
+    }
+}
+
+impl CommitHistory {
+    pub(crate) fn attempt(&mut self, offset: Option<u64>, is_acked: bool, is_durable: bool) {
+        self.attempts.push(offset);
+        if is_acked {
+            self.acked = self.attempts.len() - 1;
+        }
+        if is_acked && is_durable {
+            self.durable = self.acked;
+        }
+    }
+
+    pub(crate) fn last_acked(&self) -> Option<u64> {
+        self.attempts.get(self.acked).copied().flatten()
+    }
+
+    pub(crate) fn settle(&mut self, found: Option<u64>) {
+        *self = CommitHistory { attempts: vec![found], acked: 0, durable: 0 };
+    }
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    pub(crate) topics: BTreeMap<String, TopicHistory>,
+    pub(crate) commits: BTreeMap<TopicPartition, CommitHistory>,
+    /// Partitions whose group stands behind the end of the log, since a power cut took records that it had passed; and that
+    /// end.
+    pub(crate) truncated: BTreeMap<TopicPartition, u64>,
+}
+
+impl History {
+    pub(crate) fn log(&mut self, partition: &TopicPartition) -> Option<&mut LogHistory> {
+        self.topics.get_mut(partition.topic())?.logs.get_mut(partition.partition() as usize)
+    }
+
+    /// All partitions of topics that are there for certain.
+    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
+        let topics = self.topics.iter().filter(|(_, topic)| topic.existence == Existence::Certain);
+        topics
+            .flat_map(|(name, topic)| {
+                (0..).zip(&topic.logs).map(|(number, _)| TopicPartition::new(name.as_str(), number))
+            })
+            .collect()
+    }
+
+    /// The topic is gone for certain, and with it what was committed.
+    pub(crate) fn forget(&mut self, topic: &str) {
+        self.topics.remove(topic);
+        for (partition, commits) in &mut self.commits {
+            if partition.topic() == topic {
+                commits.attempt(None, true, true);
+            }
+        }
+        self.truncated.retain(|partition, _| partition.topic() != topic);
+    }
+}

@@ -1,0 +1,28 @@
+//! What crashes and failing disks leave, on a simulated disk.
+//!
+//! The failure that this is about: a program appends records, hears that they are safe, and then the power goes, or the
+//! process is killed, or a write fails, at the worst moment: between a file's bytes and its name, in the middle of a batch,
+//! during the recovery from the crash before. Most of what can go wrong there shows only when what was not synced is lost, in
+//! an order that no real machine repeats. So a workload (`workload.rs`) runs on a disk in memory that stops at each call in
+//! turn (`states.rs`); what is left is opened, compared with what the program had been told (`history.rs`, `oracle.rs`), used
+//! again and crashed again. `faults.rs` fails calls instead, and the program goes on. What was found so stays in `found.rs`.
+//!
+//! `OTTLA_CRASH_STATES` sets how many states each test looks at; `OTTLA_CRASH_STATE=…` names the one to look at again.
+
+mod faults;
+mod found;
+mod history;
+mod oracle;
+mod power_cut;
+mod process_kill;
+mod random;
+mod states;
+mod workload;
+
+/// Looks again at the state that a failed test has named; does nothing without.
+#[test]
+fn one_state() {
+    if let Ok(state) = std::env::var("OTTLA_CRASH_STATE") {
+        states::look_at_one(state.parse().unwrap());
+    }
+}

@@ -1,0 +1,127 @@
+//! What must hold after a crash. With A what was acknowledged (after a power cut: as durable) and U what was attempted after
+//! it, A is a prefix of the log and the log a prefix of A + U, in every partition; no piece is cut in two; a group stands
+//! where it committed last, or where it was about to; topics are there or not as they were acknowledged; and none of it is
+//! called damage.
+
+use std::collections::BTreeSet;
+
+use ottla::{Broker, Durability, OwnedRecord, Partition, TopicPartition};
+
+use crate::history::{Checked, Existence, History, LogHistory};
+use crate::workload::GROUP;
+
+/// What came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    Process,
+    Power,
+}
+
+/// Checks an opened broker, and from then on takes what was found for the whole truth.
+pub(crate) fn check(broker: &Broker, history: &mut History, loss: Loss) -> Checked {
+    if let Some(damage) = broker.recovery_report().damage().next() {
+        return Err(format!("damage was reported: {damage}"));
+    }
+    check_topics(broker, history)?;
+    for name in history.topics.keys().cloned().collect::<Vec<_>>() {
+        let topic = broker.topic(&name).map_err(|e| format!("{name}: {e}"))?;
+        let Some(known) = history.topics.get_mut(&name) else { continue };
+        let durability = known.durability;
+        for (partition, log) in topic.partitions().zip(&mut known.logs) {
+            check_log(&partition, log, durability, loss)
+                .map_err(|problem| format!("{}: {problem}", partition.topic_partition()))?;
+        }
+    }
+    check_commits(broker, history, loss)
+}
+
+/// Which topics there are, and how many partitions they have.
+fn check_topics(broker: &Broker, history: &mut History) -> Checked {
+    let listed = broker.admin().list_topics().map_err(|e| e.to_string())?;
+    let listed: BTreeSet<String> = listed.into_iter().collect();
+    if let Some(unknown) = listed.iter().find(|name| !history.topics.contains_key(*name)) {
+        return Err(format!("topic {unknown} is there, and should not be"));
+    }
+    let absent: Vec<String> = history.topics.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+    for name in absent {
+        if history.topics.get(&name).is_some_and(|topic| topic.existence == Existence::Certain) {
+            return Err(format!("topic {name} is gone"));
+        }
+        history.forget(&name);
+    }
+    for (name, topic) in &mut history.topics {
+        topic.existence = Existence::Certain;
+        let description = broker.admin().describe(name).map_err(|e| e.to_string())?;
+        let count = description.partitions().len();
+        if count != topic.logs.len() && Some(count) != topic.maybe_partitions {
+            return Err(format!("topic {name} has {count} partitions, {} were made", topic.logs.len()));
+        }
+        topic.logs.resize(count, LogHistory::default());
+        topic.maybe_partitions = None;
+        let durability = ("ottla.durability", topic.durability.to_string());
+        if !description.config().properties().contains(&durability) {
+            return Err(format!("topic {name} has forgotten its durability"));
+        }
+    }
+    Ok(())
+}
+
+/// Compares a whole log with what was sent.
+fn check_log(partition: &Partition, log: &mut LogHistory, durability: Durability, loss: Loss) -> Checked {
+    let found = read_from(partition, 0)?;
+    log.compare(0, &found)?;
+    let required = match (loss, durability) {
+        (Loss::Process, _) => log.acked(),
+        (Loss::Power, Durability::Always) => log.durable.max(log.seen),
+        (Loss::Power, _) => log.durable,
+    };
+    if found.len() < required {
+        return Err(format!("{} records are left of {required} that must be there", found.len()));
+    }
+    let end = found.len() as u64;
+    if [partition.log_end_offset(), partition.last_stable_offset(), partition.durable_offset()] != [end; 3] {
+        return Err(format!("{end} records were read of {partition:?}"));
+    }
+    log.settle(&found)
+}
+
+/// All records from offset `from` on.
+pub(crate) fn read_from(partition: &Partition, from: u64) -> Checked<Vec<OwnedRecord>> {
+    partition.iter_from(from).collect::<Result<_, _>>().map_err(|e| format!("cannot be read: {e}"))
+}
+
+fn check_commits(broker: &Broker, history: &mut History, loss: Loss) -> Checked {
+    for partition in history.commits.keys().cloned().collect::<Vec<_>>() {
+        let found = broker.committed(GROUP, &partition).map_err(|e| format!("committed offsets: {e}"))?;
+        check_commit(history, &partition, found.map(|committed| committed.offset()), loss)
+            .map_err(|problem| format!("{partition}: {problem}"))?;
+    }
+    Ok(())
+}
+
+fn check_commit(history: &mut History, partition: &TopicPartition, found: Option<u64>, loss: Loss) -> Checked {
+    let end = history.log(partition).map(|log| log.records.len() as u64);
+    let durability = history.topics.get(partition.topic()).map(|topic| topic.durability);
+    let Some(commits) = history.commits.get_mut(partition) else { return Ok(()) };
+    let required = if loss == Loss::Power { commits.durable } else { commits.acked };
+    let allowed = commits.attempts.get(required..).unwrap_or_default();
+    if !allowed.contains(&found) {
+        return Err(format!("the group stands at {found:?}, expected one of {allowed:?}"));
+    }
+    commits.settle(found);
+    match (found, end) {
+        (Some(_), None) => return Err("the group has a position in a topic that is gone".to_owned()),
+        (Some(found), Some(end)) if found > end => {
+            if loss == Loss::Process || durability == Some(Durability::Always) {
+                return Err(format!("the group stands at {found}, behind the end {end}"));
+            }
+            let truncated = history.truncated.entry(partition.clone()).or_insert(end);
+            *truncated = end.min(*truncated);
+        }
+        _ => {}
+    }
+    if history.truncated.get(partition).is_some_and(|end| found.is_none_or(|found| found <= *end)) {
+        history.truncated.remove(partition);
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! The process that is killed: sends, consumes, commits, and reports every answer with one write to the pipe.
+
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use ottla::{Broker, Durability, ProducerRecord, TopicConfig, TopicPartition};
+
+use crate::{GROUP, PARTITIONS, SENDERS, TOPIC, number_from_environment};
+
+/// The environment variable with the number that a sender begins at.
+pub(crate) fn next_number_of(sender: usize) -> String {
+    format!("OTTLA_KILL_NEXT_{sender}")
+}
+
+/// Opens the broker as both processes do.
+pub(crate) fn open(dir: &Path) -> ottla::Result<Broker> {
+    let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(256 << 10);
+    Broker::builder(dir).durability(Durability::Os).topic_defaults(config).open()
+}
+
+/// What record `number` of `sender` carries, in text. Mostly short; some leave their slot or fit none.
+pub(crate) fn value_of(sender: usize, number: u64) -> String {
+    let padding = match number % 1000 {
+        0 => 70_000,
+        1..=5 => 5000,
+        n => n % 90,
+    };
+    format!("{sender} {number} {:.<width$}", "", width = usize::try_from(padding).unwrap_or_default())
+}
+
+/// Where it goes. Numbers ahead, so that each partition has both senders' records.
+pub(crate) fn partition_of(number: u64) -> u32 {
+    u32::try_from(number / 7 % u64::from(PARTITIONS)).unwrap_or_default()
+}
+
+/// Works until it is killed.
+pub(crate) fn run(dir: &Path) -> ! {
+    let broker = open(dir).unwrap();
+    broker.topic(TOPIC).unwrap();
+    report("\nopen\n");
+    for sender in 0..SENDERS {
+        let broker = broker.clone();
+        thread::spawn(move || send(&broker, sender));
+    }
+    consume(&broker);
+}
+
+/// One write, so that lines of several threads do not mix, and nothing is held back in a buffer.
+fn report(line: &str) {
+    if std::io::stderr().write_all(line.as_bytes()).is_err() {
+        std::process::abort();
+    }
+}
+
+fn send(broker: &Broker, sender: usize) {
+    let producer = broker.producer();
+    let mut number = number_from_environment(&next_number_of(sender), 0);
+    loop {
+        // Every now and then some records in one piece.
+        let count = if number % 50 == 0 { 5 } else { 1 };
+        let values: Vec<String> = (number..number + count).map(|number| value_of(sender, number)).collect();
+        let partition = partition_of(number);
+        let records: Vec<_> =
+            values.iter().map(|value| ProducerRecord::to(TOPIC).partition(partition).value(value)).collect();
+        let offset = match records.as_slice() {
+            [record] => producer.send(record.clone()).unwrap().offset(),
+            _ => producer.send_batch(TOPIC, &records).unwrap()[0].offset(),
+        };
+        report(&format!("sent {sender} {number} {count} {partition} {offset}\n"));
+        number += count;
+    }
+}
+
+fn consume(broker: &Broker) -> ! {
+    let mut consumer = broker.consumer(GROUP, [TOPIC]).unwrap();
+    let partitions: Vec<_> = (0..PARTITIONS).map(|partition| TopicPartition::new(TOPIC, partition)).collect();
+    loop {
+        let records = consumer.poll(Duration::from_secs(1)).unwrap();
+        if records.is_empty() {
+            continue;
+        }
+        let positions: Vec<_> = partitions.iter().map(|partition| consumer.position(partition).unwrap_or(0)).collect();
+        let positions = format!("{} {} {}", positions[0], positions[1], positions[2]);
+        report(&format!("committing {positions}\n"));
+        consumer.commit().unwrap();
+        report(&format!("committed {positions}\n"));
+    }
+}

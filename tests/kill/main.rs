@@ -1,0 +1,38 @@
+//! What a real `kill -9` leaves, in a real directory.
+//!
+//! The failure that this is about: a program hears that its record is safe, is killed between any two instructions (by the
+//! kernel when memory is short, say), and after a restart the record is missing, is there twice, or stands in another place.
+//! A child process sends from two threads to three partitions and consumes in a third thread, and reports through a pipe
+//! whatever it was told; the parent kills it at a random moment, opens the directory, and compares. The directory stays over
+//! all cycles, so that each recovery starts from what the one before has left.
+//!
+//! `OTTLA_KILL_CYCLES` sets how many times (default 200), `OTTLA_KILL_SEED` the moments.
+
+mod child;
+mod parent;
+
+/// The directory that the child is to use; set for it only.
+const CHILD_DIR: &str = "OTTLA_KILL_CHILD_DIR";
+const TOPIC: &str = "orders";
+const PARTITIONS: u32 = 3;
+const GROUP: &str = "billing";
+/// Threads that send.
+const SENDERS: usize = 2;
+
+fn number_from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn a_killed_process_has_lost_nothing_that_it_was_told_is_there() {
+    parent::run(number_from_environment("OTTLA_KILL_CYCLES", 200), number_from_environment("OTTLA_KILL_SEED", 1));
+}
+
+/// Not a test: what the parent starts. Without the parent it does nothing.
+#[test]
+#[ignore = "this is the process to kill"]
+fn child() {
+    if let Some(dir) = std::env::var_os(CHILD_DIR) {
+        child::run(dir.as_ref());
+    }
+}
