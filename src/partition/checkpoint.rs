@@ -130,9 +130,7 @@ impl Log {
 
     /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed.
     pub(crate) fn close_cleanly(&self) -> Result<()> {
-        self.check_unharmed()?;
-        self.appender.lock().seal(self)?;
-        self.close();
+        self.close_and(|appender| self.check_unharmed().and_then(|()| appender.seal(self)))?;
         self.checkpoint()?;
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };

@@ -245,16 +245,24 @@ impl Log {
         self.waiters.unregister(waiter);
     }
 
-    /// Refuses every later append and read: the topic was deleted or the broker closed.
+    /// Refuses every later append and read: the topic was deleted or the broker closed. Whoever waits here is woken to find out.
     pub(crate) fn close(&self) {
-        {
-            let _no_append_is_under_way = self.appender.lock();
-            self.closed.store(true, Ordering::Release);
-        }
-        self.waiters.wake();
+        self.close_and(|_| ());
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
+    /// Closes, and then does what the last holder of the append lock is to do: nothing is appended any more before or after.
+    pub(super) fn close_and<T>(&self, act: impl FnOnce(&mut Appender) -> T) -> T {
+        let result = {
+            let mut appender = self.appender.lock();
+            self.closed.store(true, Ordering::Release);
+            act(&mut appender)
+        };
+        self.waiters.wake();
+        result
+    }
+
+    /// Fails once the topic is deleted or the broker closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed { what: self.spec.partition.to_string() });
         }
