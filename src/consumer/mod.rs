@@ -146,9 +146,9 @@ impl Consumer {
             bytes_max: self.config.fetch_max_bytes as usize,
             records_max: self.config.max_poll_records as usize,
         };
-        let count = self.positions.len();
+        let (first, count) = (self.next, self.positions.len());
         for turn in 0..count {
-            let index = (self.next + turn) % count;
+            let index = (first + turn) % count;
             let Some(position) = self.positions.get_mut(index).filter(|position| position.is_ready()) else { continue };
             let fetched = match fetch_from(position, &self.membership, &self.config, &mut self.reset_count, left) {
                 // What was read from other partitions is returned first; the error comes again.
