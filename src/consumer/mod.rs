@@ -249,6 +249,8 @@ impl Consumer {
     /// # Errors
     /// [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Closed`]: what was committed before is unchanged.
     pub fn commit(&mut self) -> Result<()> {
+        // What was read from a topic that is deleted by now must not count for the next one of its name.
+        self.follow_topics()?;
         let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
         let offsets: Vec<_> = self.positions.iter().filter_map(to_commit).collect();
         self.commit_offsets(&offsets)
@@ -259,6 +261,7 @@ impl Consumer {
     /// # Errors
     /// As [`commit`](Consumer::commit); [`Error::NotAssigned`] if the consumer does not read that partition.
     pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
+        self.follow_topics()?;
         find(&mut self.positions, record.topic_partition())?;
         let committed = CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
         self.commit_offsets(&[(record.topic_partition().clone(), committed)])
@@ -266,6 +269,9 @@ impl Consumer {
 
     fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
         self.store.check_open()?;
+        for (partition, _) in offsets {
+            find(&mut self.positions, partition)?.log().check_open()?;
+        }
         if offsets.is_empty() {
             return Ok(());
         }
