@@ -148,9 +148,9 @@ impl Consumer {
             bytes_max: self.config.fetch_max_bytes as usize,
             records_max: self.config.max_poll_records as usize,
         };
-        let count = self.positions.len();
+        let (first, count) = (self.next, self.positions.len());
         for turn in 0..count {
-            let index = (self.next + turn) % count;
+            let index = (first + turn) % count;
             let Some(position) = self.positions.get_mut(index).filter(|position| position.is_ready()) else { continue };
             let fetched = match fetch_from(position, &self.membership, &self.config, &mut self.reset_count, left) {
                 // What was read from other partitions is returned first; the error comes again.
@@ -256,6 +256,8 @@ impl Consumer {
     /// # Errors
     /// [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Closed`]: what was committed before is unchanged.
     pub fn commit(&mut self) -> Result<()> {
+        // What was read from a topic that is deleted by now must not count for the next one of its name.
+        self.follow_topics()?;
         let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
         let offsets: Vec<_> = self.positions.iter().filter_map(to_commit).collect();
         self.commit_offsets(&offsets)
@@ -274,6 +276,9 @@ impl Consumer {
 
     fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
         self.store.check_open()?;
+        for (partition, _) in offsets {
+            find(&mut self.positions, partition)?.log().check_open()?;
+        }
         if offsets.is_empty() {
             return Ok(());
         }

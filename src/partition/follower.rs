@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::durability::Durability;
 use super::log::LogSpec;
 use super::manifest::Manifest;
 use super::reader::{FetchLimits, Source, TailRecords};
@@ -30,7 +29,8 @@ use crate::topic_partition::TopicPartition;
 pub(crate) struct Follower {
     spec: LogSpec,
     dir: Arc<SegmentDir>,
-    tail: PathBuf,
+    /// Both, since a topic without a durability of its own has that of the broker that writes it, which is not known here.
+    tails: [PathBuf; 2],
     seen: Mutex<Arc<Seen>>,
 }
 
@@ -44,9 +44,8 @@ struct Seen {
 
 impl Follower {
     pub(crate) fn new(spec: LogSpec, files: &Arc<OpenFiles>, data_dir: &Path) -> Follower {
-        let [always, relaxed] = TAIL_NAMES;
-        let tail = data_dir.join(if spec.durability == Durability::Always { always } else { relaxed });
-        Follower { dir: segment_dir(&spec, files, true), tail, seen: Mutex::default(), spec }
+        let tails = TAIL_NAMES.map(|name| data_dir.join(name));
+        Follower { dir: segment_dir(&spec, files, true), tails, seen: Mutex::default(), spec }
     }
 
     pub(crate) fn partition(&self) -> &TopicPartition {
@@ -96,7 +95,10 @@ impl Follower {
     /// Looks at the files again.
     fn look(&self) -> Result<Arc<Seen>> {
         let disk = &**self.dir.files.disk();
-        let mut batches = salvage(disk, &self.tail)?;
+        let [always, relaxed] = &self.tails;
+        let mut batches = salvage(disk, always)?;
+        batches.iter_mut().for_each(leave_out_unsynced);
+        batches.extend(salvage(disk, relaxed)?);
         batches.retain(|batch| {
             let identity = &batch.identity;
             identity.topic_id == self.spec.topic_id && identity.partition == self.spec.partition.partition()
@@ -105,8 +107,7 @@ impl Follower {
         let (segments, log_start_offset) = self.look_at_segments(disk)?;
         let mut end = segments.last().map_or(log_start_offset, |active| active.next_offset());
         let mut tail = Vec::new();
-        for mut batch in batches {
-            self.leave_out_unsynced(&mut batch);
+        for batch in batches {
             if let Some(next_offset) =
                 next_offset(&batch).filter(|&next| batch.identity.base_offset == end && next > end)
             {
@@ -117,13 +118,6 @@ impl Follower {
         let seen = Arc::new(Seen { segments, tail, bounds: log_start_offset..end });
         *self.seen.lock() = Arc::clone(&seen);
         Ok(seen)
-    }
-
-    /// With `Always` only what a commit entry covers is shown: its sync has begun, if not ended.
-    fn leave_out_unsynced(&self, batch: &mut Salvaged) {
-        if self.spec.durability == Durability::Always {
-            batch.records.truncate(batch.durable_bytes);
-        }
     }
 
     fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Vec<Arc<Segment>>, u64)> {
@@ -148,6 +142,11 @@ impl Follower {
         let first = segments.first().map_or(0, |segment| segment.base_offset());
         Ok((segments, manifest.log_start_offset.max(first)))
     }
+}
+
+/// With `Always` only what a commit entry covers is shown: its sync has begun, if not ended.
+fn leave_out_unsynced(batch: &mut Salvaged) {
+    batch.records.truncate(batch.durable_bytes);
 }
 
 /// One above the last offset of a batch; `None` if it is not whole records.

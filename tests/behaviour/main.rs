@@ -1,3 +1,63 @@
 //! What users are promised, one module per promise.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
+
+mod batches;
+mod closing;
+mod committed_offsets;
+mod compression;
+mod consumers;
+mod durability;
+mod files;
+mod locking;
+mod partitioning;
 mod produce_consume;
+mod read_only;
+mod reading;
+mod reopen;
+mod subscriptions;
+mod timestamps;
+mod topics;
+mod waiting;
+
+use std::path::Path;
+use std::process::Command;
+
+use ottla::{Broker, Durability, OwnedRecord, Partition, TopicConfig};
+
+/// A broker that does not wait for the disk: what is promised but for durability is the same.
+fn open(dir: impl AsRef<Path>) -> Broker {
+    Broker::builder(dir).durability(Durability::Os).open().unwrap()
+}
+
+/// The smallest segments that do not roll at every batch.
+fn small_segments() -> TopicConfig {
+    TopicConfig::new().segment_bytes(16 << 10)
+}
+
+/// All records from `from` on.
+fn all_from(partition: &Partition, from: u64) -> Vec<OwnedRecord> {
+    partition.iter_from(from).collect::<Result<_, _>>().unwrap()
+}
+
+fn values(partition: &Partition) -> Vec<String> {
+    all_from(partition, 0).iter().map(|record| text(record.value().unwrap())).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The directory that a test of this binary is to work on, where `run_in_child` runs it.
+fn dir_from_parent() -> Option<String> {
+    std::env::var("OTTLA_TEST_DIR").ok()
+}
+
+/// Runs an ignored test of this binary in a process of its own, on `dir`, and expects it to pass.
+fn run_in_child(test: &str, dir: &Path) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--ignored", "--nocapture"]).env("OTTLA_TEST_DIR", dir);
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}

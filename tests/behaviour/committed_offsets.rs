@@ -1,0 +1,131 @@
+//! Committed offsets: what they cover, and that they last.
+
+use std::time::Duration;
+
+use ottla::{Broker, Durability, Error, ProducerRecord, TopicConfig, TopicPartition};
+
+use crate::open;
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn orders(partition: u32) -> TopicPartition {
+    TopicPartition::new("orders", partition)
+}
+
+fn fill(broker: &Broker, count: u64) {
+    let topic = broker.topic("orders").unwrap();
+    (0..count).for_each(|n| drop(topic.produce("k", n.to_string()).unwrap()));
+}
+
+#[test]
+fn a_group_goes_on_where_it_committed_also_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    for durability in [Durability::Os, Durability::Always] {
+        let group = format!("g-{durability}");
+        for round in 0..3 {
+            let broker = Broker::builder(dir.path()).durability(durability).open().unwrap();
+            if round == 0 && durability == Durability::Os {
+                fill(&broker, 30);
+            }
+            let mut consumer = broker.consumer(&group, ["orders"]).unwrap();
+            let committed = broker.committed(&group, &orders(0)).unwrap().map(|committed| committed.offset());
+            assert_eq!(committed, (round > 0).then_some(round * 10));
+            let records = consumer.poll(SOON).unwrap();
+            let tenth = records.iter().nth(9).unwrap();
+            assert_eq!(tenth.offset(), round * 10 + 9);
+            consumer.commit_through(&tenth).unwrap();
+            if round == 1 {
+                drop(consumer);
+                broker.close().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn committing_through_a_record_leaves_the_position_and_other_partitions_alone() {
+    let broker = Broker::temporary().unwrap();
+    broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    for n in 0..10 {
+        broker.producer().send(ProducerRecord::to("orders").partition(n % 2)).unwrap();
+    }
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    let records = consumer.poll(SOON).unwrap();
+    let third = records.iter().find(|record| record.partition() == 1 && record.offset() == 2).unwrap();
+    consumer.commit_through(&third).unwrap();
+    assert_eq!(consumer.committed(&orders(1)).unwrap().offset(), 3);
+    assert_eq!(consumer.committed(&orders(1)).unwrap().leader_epoch(), Some(0));
+    assert_eq!(consumer.committed(&orders(0)), None);
+    assert_eq!((consumer.position(&orders(0)), consumer.position(&orders(1))), (Some(5), Some(5)));
+    consumer.commit().unwrap();
+    assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 5);
+    assert_eq!(consumer.committed(&orders(1)).unwrap().offset(), 5);
+    let other = broker.topic("other").unwrap();
+    other.produce("k", "v").unwrap();
+    let foreign = other.partition(0).unwrap().read(0, 100).unwrap();
+    let refused = consumer.commit_through(&foreign.iter().next().unwrap());
+    assert!(matches!(refused, Err(Error::NotAssigned { .. })), "{refused:?}");
+}
+
+#[test]
+fn what_was_not_committed_comes_again() {
+    let broker = Broker::temporary().unwrap();
+    fill(&broker, 5);
+    for _ in 0..2 {
+        let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+        assert_eq!(consumer.poll(SOON).unwrap().len(), 5);
+    }
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    consumer.commit().unwrap();
+    assert_eq!(consumer.committed(&orders(0)), None, "nothing was polled, so nothing is committed");
+}
+
+#[test]
+fn a_commit_may_go_back() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let broker = open(dir.path());
+        fill(&broker, 5);
+        let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+        let records = consumer.poll(SOON).unwrap();
+        consumer.commit().unwrap();
+        consumer.commit_through(&records.iter().next().unwrap()).unwrap();
+        assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 1);
+        // The position is where it was, and committing it is not what was done last.
+        consumer.commit().unwrap();
+        assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 5);
+        consumer.seek(&orders(0), ottla::SeekTo::Offset(2)).unwrap();
+        consumer.commit().unwrap();
+    }
+    let broker = open(dir.path());
+    assert_eq!(broker.committed("g", &orders(0)).unwrap().unwrap().offset(), 2);
+}
+
+#[test]
+fn committing_nothing_new_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    fill(&broker, 5);
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    consumer.poll(SOON).unwrap();
+    (0..1000).for_each(|_| consumer.commit().unwrap());
+    drop(consumer);
+    broker.close().unwrap();
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let offsets = names.filter(|path| path.display().to_string().contains("__consumer_offsets"));
+    let logs = offsets.map(|partition| partition.join("00000000000000000000.log"));
+    let bytes: u64 = logs.filter_map(|log| Some(std::fs::metadata(log).ok()?.len())).sum();
+    assert!((1..500).contains(&bytes), "{bytes} bytes");
+}
+
+#[test]
+fn groups_are_apart() {
+    let broker = Broker::temporary().unwrap();
+    fill(&broker, 5);
+    let mut a = broker.consumer("a", ["orders"]).unwrap();
+    a.poll(SOON).unwrap();
+    a.commit().unwrap();
+    assert_eq!(broker.committed("b", &orders(0)).unwrap(), None);
+    assert_eq!(broker.committed("a", &orders(0)).unwrap().unwrap().offset(), 5);
+    assert_eq!(broker.consumer("b", ["orders"]).unwrap().poll(SOON).unwrap().len(), 5);
+}

@@ -1,0 +1,179 @@
+//! Opening a directory that another broker may be writing: everything can be seen, nothing is changed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ottla::{Broker, Durability, Error, ProducerRecord, Timestamp, TopicConfig};
+use sha2::{Digest, Sha256};
+
+use crate::{all_from, dir_from_parent, open, run_in_child, small_segments, values};
+
+/// The name, size and hash of every file.
+fn fingerprint(dir: &Path) -> Vec<(String, u64, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut to_do = vec![dir.to_owned()];
+    while let Some(dir) = to_do.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.push((path.display().to_string(), 0, Vec::new()));
+                to_do.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                found.push((path.display().to_string(), bytes.len() as u64, Sha256::digest(&bytes).to_vec()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn look_at_everything(broker: &Broker) {
+    for name in broker.admin().list_topics().unwrap() {
+        broker.admin().describe(&name).unwrap();
+        for partition in broker.topic(&name).unwrap().partitions() {
+            assert_eq!(all_from(&partition, 0).len() as u64, partition.log_end_offset());
+            partition.offset_for_time(Timestamp::from_millis(0)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn looking_changes_no_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let broker = Broker::builder(dir.path()).durability(Durability::Os).background(false).open().unwrap();
+        let topic = broker.create_topic("orders", small_segments().partitions(2)).unwrap();
+        for n in 0..2000 {
+            topic.produce(n.to_string(), "some value").unwrap();
+        }
+        broker.consumer("g", ["orders"]).unwrap().poll(Duration::ZERO).unwrap();
+        // While it is written,
+        let before = fingerprint(dir.path());
+        look_at_everything(&Broker::open_read_only(dir.path()).unwrap());
+        assert_eq!(fingerprint(dir.path()), before);
+        broker.close().unwrap();
+    }
+    // closed,
+    let before = fingerprint(dir.path());
+    look_at_everything(&Broker::open_read_only(dir.path()).unwrap());
+    assert_eq!(fingerprint(dir.path()), before);
+    // and with a torn end.
+    std::fs::remove_file(dir.path().join("clean-shutdown")).unwrap();
+    let logs = std::fs::read_dir(dir.path().join("orders-0")).unwrap().map(|entry| entry.unwrap().path());
+    let last = logs.filter(|path| path.extension().is_some_and(|e| e == "log")).max().unwrap();
+    let mut torn = std::fs::read(&last).unwrap();
+    torn.extend([1; 100]);
+    std::fs::write(&last, torn).unwrap();
+    let before = fingerprint(dir.path());
+    look_at_everything(&Broker::open_read_only(dir.path()).unwrap());
+    assert_eq!(fingerprint(dir.path()), before);
+}
+
+#[test]
+fn what_is_published_is_seen_while_the_writer_goes_on() {
+    for durability in [Durability::Os, Durability::Always] {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Broker::builder(dir.path()).durability(durability).open().unwrap();
+        let topic = writer.create_topic("orders", small_segments()).unwrap();
+        let reader = Broker::open_read_only(dir.path()).unwrap();
+        // The topic says nothing of its durability: the reader is to see what the writer's default lets it see.
+        let partition = reader.topic("orders").unwrap().partition(0).unwrap();
+        for n in 0..600_u64 {
+            topic.produce("k", format!("{n} and some bytes so that segments roll")).unwrap();
+            if n % 50 == 0 || n < 5 {
+                assert_eq!(partition.log_end_offset(), n + 1, "{durability}");
+                let records = partition.read(n, 1000).unwrap();
+                assert_eq!(records.iter().next().unwrap().offset(), n);
+            }
+        }
+        assert_eq!(all_from(&partition, 0).len(), 600);
+        let described = reader.admin().describe("orders").unwrap();
+        assert_eq!(described.partitions()[0].offsets(), 0..600);
+        writer.close().unwrap();
+        assert_eq!(all_from(&partition, 0).len(), 600);
+    }
+}
+
+#[test]
+fn topics_and_partitions_that_come_and_go_are_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    assert!(reader.admin().list_topics().unwrap().is_empty());
+    assert!(matches!(reader.topic("orders"), Err(Error::UnknownTopic { .. })));
+    writer.topic("orders").unwrap().produce("k", "v").unwrap();
+    assert_eq!(reader.admin().list_topics().unwrap(), ["orders"]);
+    assert_eq!(values(&reader.topic("orders").unwrap().partition(0).unwrap()), ["v"]);
+    writer.admin().add_partitions("orders", 2).unwrap();
+    writer.producer().send(ProducerRecord::to("orders").partition(1).value("w")).unwrap();
+    assert_eq!(values(&reader.topic("orders").unwrap().partition(1).unwrap()), ["w"]);
+    let id = reader.admin().describe("orders").unwrap().topic_id();
+    writer.admin().delete_topic("orders").unwrap();
+    assert!(reader.admin().list_topics().unwrap().is_empty());
+    writer.topic("orders").unwrap().produce("k", "successor").unwrap();
+    assert_eq!(values(&reader.topic("orders").unwrap().partition(0).unwrap()), ["successor"]);
+    assert_ne!(reader.admin().describe("orders").unwrap().topic_id(), id);
+}
+
+#[test]
+fn nothing_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).topic("orders").unwrap().produce("k", "v").unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let topic = reader.topic("orders").unwrap();
+    fn is_refused<T: std::fmt::Debug>(result: Result<T, Error>) {
+        assert!(matches!(result, Err(Error::ReadOnly { .. })), "{result:?}");
+    }
+    is_refused(topic.produce("k", "v"));
+    is_refused(topic.partition(0).unwrap().append(&ProducerRecord::to("orders")));
+    is_refused(topic.partition(0).unwrap().append_batch(&[]));
+    is_refused(topic.partition(0).unwrap().wait_durable(0));
+    is_refused(reader.producer().send(ProducerRecord::to("orders")));
+    is_refused(reader.producer_with(ottla::ProducerConfig::new()));
+    is_refused(reader.create_topic("new", TopicConfig::new()));
+    is_refused(reader.consumer("g", ["orders"]));
+    is_refused(reader.admin().add_partitions("orders", 2));
+    is_refused(reader.admin().delete_topic("orders"));
+    is_refused(reader.flush());
+    is_refused(reader.run_maintenance());
+    assert!(matches!(reader.topic("new"), Err(Error::UnknownTopic { .. })));
+    reader.close().unwrap();
+    assert!(Broker::open_read_only(dir.path().join("absent")).is_err());
+    assert!(!dir.path().join("absent").exists());
+}
+
+#[test]
+fn readers_do_not_keep_a_writer_out() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).topic("orders").unwrap().produce("k", "v").unwrap();
+    let readers = [Broker::open_read_only(dir.path()).unwrap(), Broker::open_read_only(dir.path()).unwrap()];
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap().produce("k", "w").unwrap();
+    for reader in readers {
+        assert_eq!(values(&reader.topic("orders").unwrap().partition(0).unwrap()), ["v", "w"]);
+    }
+}
+
+#[test]
+fn another_process_sees_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let topic = writer.create_topic("orders", small_segments()).unwrap();
+    for n in 0..1000 {
+        topic.produce("k", n.to_string()).unwrap();
+    }
+    let before = fingerprint(dir.path());
+    run_in_child("read_only::child_reads", dir.path());
+    assert_eq!(fingerprint(dir.path()), before);
+    assert_eq!(topic.produce("k", "1000").unwrap().offset(), 1000);
+}
+
+#[test]
+#[ignore = "run by another_process_sees_the_same, in a process of its own"]
+fn child_reads() {
+    let Some(dir) = dir_from_parent() else { return };
+    let reader = Broker::open_read_only(dir).unwrap();
+    let read = values(&reader.topic("orders").unwrap().partition(0).unwrap());
+    assert_eq!(read, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
+}

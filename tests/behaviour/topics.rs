@@ -1,0 +1,189 @@
+//! Topics: created, found, described, given more partitions, deleted.
+
+use std::time::Duration;
+
+use ottla::{Broker, Error, ProducerRecord, TopicConfig, TopicPartition};
+
+use crate::{open, values};
+
+#[test]
+fn topics_are_listed_in_order_and_without_internal_ones() {
+    let broker = Broker::temporary().unwrap();
+    for name in ["b", "a", "C-1.x_y"] {
+        broker.create_topic(name, TopicConfig::new()).unwrap();
+    }
+    drop(broker.consumer("g", ["a"]).unwrap());
+    assert_eq!(broker.admin().list_topics().unwrap(), ["C-1.x_y", "a", "b"]);
+}
+
+#[test]
+fn creating_twice_is_refused_and_getting_twice_is_not() {
+    let broker = Broker::temporary().unwrap();
+    broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    assert!(matches!(
+        broker.create_topic("orders", TopicConfig::new().partitions(2)),
+        Err(Error::TopicExists { name }) if name == "orders"
+    ));
+    assert_eq!(broker.topic("orders").unwrap().partitions().len(), 2);
+}
+
+#[test]
+fn names_that_are_no_names_are_refused_and_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    broker.topic("orders.eu").unwrap();
+    let before = std::fs::read_dir(dir.path()).unwrap().count();
+    for name in ["", ".", "..", "a/b", "../up", "a b", "ä", "__consumer_offsets", "__mine", &"x".repeat(250)] {
+        let refused = broker.create_topic(name, TopicConfig::new());
+        assert!(matches!(refused, Err(Error::InvalidTopic { .. })), "{name:?}: {refused:?}");
+        assert!(broker.topic(name).is_err(), "{name:?}");
+    }
+    for twin in ["orders_eu", "Orders.eu"] {
+        assert!(matches!(broker.create_topic(twin, TopicConfig::new()), Err(Error::InvalidTopic { .. })), "{twin}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before);
+    broker.create_topic(&"x".repeat(249), TopicConfig::new()).unwrap().produce("k", "v").unwrap();
+}
+
+#[test]
+fn settings_out_of_bounds_are_refused_by_name() {
+    let broker = Broker::temporary().unwrap();
+    for (config, key) in [
+        (TopicConfig::new().partitions(0), "num.partitions"),
+        (TopicConfig::new().segment_bytes(1), "segment.bytes"),
+        (TopicConfig::new().segment_ms(Duration::ZERO), "segment.ms"),
+        (TopicConfig::new().max_message_bytes(1), "max.message.bytes"),
+    ] {
+        match broker.create_topic("orders", config) {
+            Err(Error::InvalidConfig { key: told, .. }) => assert_eq!(told, key),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+    assert!(broker.admin().list_topics().unwrap().is_empty());
+    match TopicConfig::new().set("segment.byte", "1") {
+        Err(Error::UnknownConfig { nearest, .. }) => assert_eq!(nearest, Some("segment.bytes")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_description_tells_offsets_and_sizes() {
+    let broker = Broker::temporary().unwrap();
+    let topic = broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let records = [ProducerRecord::to("orders").value("a"), ProducerRecord::to("orders").value("b")];
+    topic.partition(1).unwrap().append_batch(&records).unwrap();
+    broker.flush().unwrap();
+    let described = broker.admin().describe("orders").unwrap();
+    assert_eq!(described.name(), "orders");
+    assert_eq!(described.config().properties(), topic.config().properties());
+    let partitions = described.partitions();
+    assert_eq!(partitions.len(), 2);
+    assert_eq!(partitions[0].offsets(), 0..0);
+    assert_eq!(partitions[1].topic_partition(), &TopicPartition::new("orders", 1));
+    assert_eq!((partitions[1].offsets(), partitions[1].durable_offset()), (0..2, 2));
+    assert!(matches!(broker.admin().describe("nothing"), Err(Error::UnknownTopic { .. })));
+}
+
+#[test]
+fn partitions_are_added_and_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let broker = open(dir.path());
+        let topic = broker.topic("orders").unwrap();
+        topic.produce("k", "v").unwrap();
+        let admin = broker.admin();
+        assert!(matches!(admin.add_partitions("orders", 0), Err(Error::InvalidConfig { .. })));
+        assert!(matches!(admin.add_partitions("nothing", 2), Err(Error::UnknownTopic { .. })));
+        admin.add_partitions("orders", 3).unwrap();
+        assert!(matches!(admin.add_partitions("orders", 2), Err(Error::InvalidConfig { .. })));
+        assert_eq!(topic.partitions().len(), 3, "an earlier handle sees them, too");
+        broker.producer().send(ProducerRecord::to("orders").partition(2).value("new")).unwrap();
+        assert_eq!(admin.describe("orders").unwrap().config().properties()[0], ("num.partitions", "3".to_owned()));
+    }
+    let topic = open(dir.path()).topic("orders").unwrap();
+    assert_eq!(topic.partitions().len(), 3);
+    assert_eq!(values(&topic.partition(0).unwrap()), ["v"]);
+    assert_eq!(values(&topic.partition(2).unwrap()), ["new"]);
+}
+
+#[test]
+fn a_deleted_topic_is_gone_with_its_files_and_its_handles_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let topic = broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let partition = topic.partition(0).unwrap();
+    partition.append(&ProducerRecord::to("orders").value("kept by its reader")).unwrap();
+    let records = partition.read(0, 1000).unwrap();
+    broker.admin().delete_topic("orders").unwrap();
+
+    assert!(!dir.path().join("orders-0").exists() && !dir.path().join("orders-1").exists());
+    assert!(broker.admin().list_topics().unwrap().is_empty());
+    assert!(matches!(broker.admin().delete_topic("orders"), Err(Error::UnknownTopic { .. })));
+    assert!(matches!(topic.produce("k", "v"), Err(Error::Closed { .. })));
+    assert!(matches!(partition.append(&ProducerRecord::to("orders")), Err(Error::Closed { .. })));
+    assert!(matches!(partition.read(0, 1), Err(Error::Closed { .. })));
+    let sent = broker.producer().send(ProducerRecord::to("orders").value("v"));
+    assert!(matches!(sent, Err(Error::UnknownTopic { .. })), "{sent:?}");
+    assert_eq!(records.iter().next().unwrap().value_str().unwrap(), "kept by its reader");
+    broker.close().unwrap();
+    let broker = open(dir.path());
+    assert!(broker.recovery_report().is_clean(), "{:?}", broker.recovery_report());
+    assert!(broker.admin().list_topics().unwrap().is_empty());
+}
+
+#[test]
+fn a_topic_of_the_same_name_is_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let first_id = {
+        let broker = open(dir.path());
+        let topic = broker.topic("orders").unwrap();
+        for n in 0..10 {
+            topic.produce("k", n.to_string()).unwrap();
+        }
+        let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+        assert_eq!(consumer.poll(Duration::from_secs(1)).unwrap().len(), 10);
+        consumer.commit().unwrap();
+        let id = broker.admin().describe("orders").unwrap().topic_id();
+        broker.admin().delete_topic("orders").unwrap();
+        // The consumer has not noticed yet, and what it has read does not count for what comes.
+        let _ = consumer.commit();
+        id
+    };
+    let broker = open(dir.path());
+    let topic = broker.topic("orders").unwrap();
+    assert_ne!(broker.admin().describe("orders").unwrap().topic_id(), first_id);
+    assert_eq!(topic.partition(0).unwrap().log_end_offset(), 0);
+    for n in 0..20 {
+        topic.produce("k", format!("new {n}")).unwrap();
+    }
+    assert_eq!(broker.committed("g", &TopicPartition::new("orders", 0)).unwrap(), None);
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    let records = consumer.poll(Duration::from_secs(1)).unwrap();
+    assert_eq!((records.len(), records.iter().next().unwrap().offset()), (20, 0));
+}
+
+#[test]
+fn positions_in_a_deleted_topic_are_not_committed_for_its_successor() {
+    let broker = Broker::temporary().unwrap();
+    let topic = broker.topic("orders").unwrap();
+    let other = broker.topic("other").unwrap();
+    for n in 0..10 {
+        topic.produce("k", n.to_string()).unwrap();
+    }
+    other.produce("k", "v").unwrap();
+    let mut consumer = broker.consumer("g", ["orders", "other"]).unwrap();
+    let records = consumer.poll(Duration::from_secs(1)).unwrap();
+    assert_eq!(records.len(), 11);
+    broker.admin().delete_topic("orders").unwrap();
+    broker.topic("orders").unwrap();
+    consumer.commit().unwrap();
+    assert_eq!(consumer.committed(&TopicPartition::new("orders", 0)), None);
+    assert_eq!(consumer.committed(&TopicPartition::new("other", 0)).unwrap().offset(), 1);
+}
+
+#[test]
+fn internal_topics_cannot_be_deleted_or_written_by_accident() {
+    let broker = Broker::temporary().unwrap();
+    drop(broker.consumer("g", ["orders"]).unwrap());
+    assert!(matches!(broker.admin().delete_topic("__consumer_offsets"), Err(Error::InvalidTopic { .. })));
+}
