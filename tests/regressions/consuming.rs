@@ -66,7 +66,9 @@ fn a_parked_consumer_is_told_that_the_broker_was_closed() {
 fn committing_after_a_topic_was_deleted_does_not_move_the_next_topic_of_that_name() {
     let broker = Broker::temporary().unwrap();
     let topic = broker.topic("orders").unwrap();
-    (0..3).for_each(|_| drop(topic.produce("customer-1", "2 coffees").unwrap()));
+    for _ in 0..3 {
+        topic.produce("customer-1", "2 coffees").unwrap();
+    }
     let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
     broker.admin().delete_topic("orders").unwrap();
@@ -74,7 +76,9 @@ fn committing_after_a_topic_was_deleted_does_not_move_the_next_topic_of_that_nam
     let _ = consumer.commit();
     drop(consumer);
     let topic = broker.topic("orders").unwrap();
-    (0..5).for_each(|_| drop(topic.produce("customer-1", "3 coffees").unwrap()));
+    for _ in 0..5 {
+        topic.produce("customer-1", "3 coffees").unwrap();
+    }
     let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 5);
 }

@@ -1,4 +1,5 @@
 //! Faults that were found once, each by the test that showed it.
+#![allow(clippy::unwrap_used, reason = "a test that fails is to panic")]
 
 mod closing;
 mod consuming;
