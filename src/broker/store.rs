@@ -317,7 +317,7 @@ impl Store {
     }
 
     /// The groups, if any was ever used in this directory.
-    pub(super) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
+    pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 

@@ -104,7 +104,8 @@ impl Broker {
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::Closed`].
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
-        Ok(self.store.coordinator()?.committed(group, partition))
+        let coordinator = self.store.coordinator_if_used()?;
+        Ok(coordinator.and_then(|coordinator| coordinator.committed(group, partition)))
     }
 }
 
@@ -361,11 +362,15 @@ impl Consumer {
         self.reset_count
     }
 
-    /// Iterates over copies of the records that poll returns, until none came for `timeout`. An error is returned and does not
-    /// end the iteration.
+    /// Iterates over copies of the records that poll returns, until none came for `timeout`. An error is returned and ends the
+    /// iteration only if it is [fatal](Error::is_fatal).
     pub fn iter(&mut self, timeout: Duration) -> impl Iterator<Item = Result<OwnedRecord>> + use<'_> {
         let mut buffered = Vec::new().into_iter();
+        let mut has_ended = false;
         std::iter::from_fn(move || {
+            if has_ended {
+                return None;
+            }
             if let Some(record) = buffered.next() {
                 return Some(Ok(record));
             }
@@ -374,7 +379,10 @@ impl Consumer {
                     buffered = records.iter().map(|record| record.detach()).collect::<Vec<_>>().into_iter();
                     buffered.next().map(Ok)
                 }
-                Err(error) => Some(Err(error)),
+                Err(error) => {
+                    has_ended = error.is_fatal();
+                    Some(Err(error))
+                }
             }
         })
     }

@@ -31,11 +31,12 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment) -> Result<(
     if !due.is_empty() {
         environment.relaxed.commit(&due);
     }
-    let seal_idle = environment.take_short_slots();
+    let slots_are_short = environment.take_short_slots();
+    environment.supply_slots();
     let mut result = Ok(());
     for log in logs {
-        let sealed = if seal_idle { log.seal_if_idle() } else { Ok(()) };
-        let maintained = sealed.and_then(|()| log.checkpoint_if_due());
+        let sealed = if slots_are_short { log.seal_if_idle() } else { Ok(()) };
+        let maintained = sealed.and_then(|()| log.checkpoint_if_due(slots_are_short));
         result = result.and(maintained);
     }
     result

@@ -61,6 +61,9 @@ impl Appender {
         let timestamp = timestamp_of_now(log, records);
         let base_offset = self.next_offset;
         let next_offset = base_offset + records.len() as u64;
+        if next_offset > OFFSET_MAX {
+            return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
+        }
         if !self.push(records, timestamp, next_offset) {
             self.begin_batch(log, records, timestamp)?;
             if !self.push(records, timestamp, next_offset) {
@@ -89,15 +92,12 @@ impl Appender {
             let (size, limit) = ((HEADER_BYTES + bytes) as u64, limit as u64);
             return Err(Error::RecordTooLarge { partition: log.spec.partition.clone(), size, limit });
         }
-        if self.next_offset + records.len() as u64 > OFFSET_MAX {
-            return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
-        }
         let was_full = self.open.is_some();
         self.seal(log)?;
         if was_full {
             self.class = SlotClass::Medium;
         }
-        let Some(class) = self.class_for(log, bytes) else { return Ok(()) };
+        let Some((wanted, least)) = self.classes_for(log, bytes) else { return Ok(()) };
         let identity = Identity {
             topic_id: log.spec.topic_id,
             partition: log.spec.partition.partition(),
@@ -109,13 +109,13 @@ impl Appender {
             attributes: 0,
             base_sequence: -1,
         };
-        let Some(writer) = log.environment.group(log.spec.durability).tail().take(class, identity) else {
+        let Some(writer) = log.environment.group(log.spec.durability).tail().take(wanted, least, identity) else {
             log.environment.report_short_slots();
             return Ok(());
         };
         log.batch_opened(writer.batch());
-        // A large slot is for one batch only, so that a reader need not walk a mebibyte to one record.
-        let slot_bytes = if class == SlotClass::Large { bytes } else { class.records_bytes_max() };
+        // A large slot is never filled up, so that a reader need not walk a mebibyte to one record.
+        let slot_bytes = writer.class().min(SlotClass::Medium).records_bytes_max().max(bytes);
         self.open = Some(Open {
             writer,
             base_offset: self.next_offset,
@@ -127,11 +127,12 @@ impl Appender {
         Ok(())
     }
 
-    /// The class of slot for a batch that begins with `bytes` of records. Large batches go through the tail only where that
-    /// saves a sync of the growing segment.
-    fn class_for(&self, log: &Log, bytes: usize) -> Option<SlotClass> {
-        let class = SlotClass::that_fits(bytes)?.max(self.class);
-        (class != SlotClass::Large || log.spec.durability == Durability::Always).then_some(class)
+    /// The class of slot that suits a batch that begins with `bytes` of records, and the smallest that will do. Large batches
+    /// go through the tail only where that saves a sync of the growing segment.
+    fn classes_for(&self, log: &Log, bytes: usize) -> Option<(SlotClass, SlotClass)> {
+        let least = SlotClass::that_fits(bytes)?;
+        let goes_through = least != SlotClass::Large || log.spec.durability == Durability::Always;
+        goes_through.then_some((least.max(self.class), least))
     }
 
     /// Writes `records` straight into the segment, as a batch of their own.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::log::Log;
+use super::log::{Log, SLOTS_KEPT_MAX};
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::error::Result;
@@ -99,10 +99,11 @@ impl SyncedTo {
 }
 
 impl Log {
-    /// Runs a checkpoint if enough is un-synced to make it worthwhile.
-    pub(crate) fn checkpoint_if_due(&self) -> Result<()> {
-        let is_due =
-            self.has_unnoted_segments() || self.holds_many_slots() || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
+    /// Runs a checkpoint if enough is un-synced to make it worthwhile, or if that frees slots that others wait for.
+    pub(crate) fn checkpoint_if_due(&self, slots_are_short: bool) -> Result<()> {
+        let is_due = self.has_unnoted_segments()
+            || self.holds_slots(if slots_are_short { 2 } else { SLOTS_KEPT_MAX })
+            || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
         if is_due && self.check_unharmed().is_ok() && !self.is_closed() { self.checkpoint() } else { Ok(()) }
     }
 

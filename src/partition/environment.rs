@@ -54,6 +54,14 @@ impl Environment {
         self.relaxed.commit(&relaxed);
     }
 
+    /// Keeps free slots ahead of need in both tails.
+    pub(crate) fn supply_slots(&self) {
+        for group in [&self.always, &self.relaxed] {
+            group.tail().retry_supply();
+            group.tail().supply_if_short();
+        }
+    }
+
     pub(super) fn report_short_slots(&self) {
         self.slots_are_short.store(true, Ordering::Relaxed);
         self.bell.ring();

@@ -66,26 +66,28 @@ impl GroupCommit {
             }
             drop(state);
             let finish = Finish { group: self };
-            self.run(&covered);
+            let risen = self.run(&covered);
             drop(finish);
+            // After the round: a waker is the caller's code, and may well send and wait for the next round.
+            for log in risen {
+                log.wake_waiters();
+            }
             state = self.state.lock();
         }
     }
 
-    /// One round, by its leader, with no lock held.
-    fn run(&self, logs: &[Arc<Log>]) {
+    /// One round, by its leader, with no lock held. Returns the logs of which more is durable now.
+    fn run<'l>(&self, logs: &'l [Arc<Log>]) -> Vec<&'l Arc<Log>> {
         let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit())).collect();
-        if prepared.iter().any(|(_, prepared)| prepared.needs_tail)
+        if prepared.iter().any(|(_, prepared)| prepared.needs_tail())
             && let Err(reason) = self.sync_tail()
         {
             for log in logs {
                 log.poison(reason);
             }
-            return;
+            return Vec::new();
         }
-        for (log, prepared) in prepared {
-            log.finish_commit(&prepared);
-        }
+        prepared.iter().filter(|(log, prepared)| log.finish_commit(prepared)).map(|(log, _)| *log).collect()
     }
 
     fn sync_tail(&self) -> Result<(), &str> {

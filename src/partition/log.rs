@@ -93,10 +93,16 @@ struct SyncState {
 #[derive(Debug)]
 pub(super) struct PreparedCommit {
     end: u64,
-    /// Commit entries were written that the tail's sync must carry.
-    pub(super) needs_tail: bool,
-    /// Keeps the slots from being reused before the round ends.
-    _slots: Vec<Arc<OpenBatch>>,
+    /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
+    /// being reused before the round ends.
+    commits: Vec<(u64, Arc<OpenBatch>)>,
+}
+
+impl PreparedCommit {
+    /// Whether the tail's sync must carry something.
+    pub(super) fn needs_tail(&self) -> bool {
+        !self.commits.is_empty()
+    }
 }
 
 impl Log {
@@ -142,6 +148,7 @@ impl Log {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
             return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
+        self.environment.group(self.spec.durability).tail().supply_if_short();
         let appended = {
             let mut appender = self.appender.lock();
             self.check_writable()?;
@@ -390,7 +397,7 @@ impl Log {
 }
 
 /// So many sealed batches wait for the segment's sync before the maintenance is called to do it.
-const SLOTS_KEPT_MAX: usize = 4;
+pub(super) const SLOTS_KEPT_MAX: usize = 4;
 
 /// For the group commit and the checkpoint, without the append lock.
 impl Log {
@@ -407,20 +414,26 @@ impl Log {
     pub(super) fn prepare_commit(&self) -> PreparedCommit {
         let end = self.log_end_offset();
         let slots = self.sync.lock().slots.clone();
-        let needs_tail = slots.iter().fold(false, |any, batch| batch.commit() | any);
-        PreparedCommit { end, needs_tail, _slots: slots }
+        let commits = slots.into_iter().filter_map(|batch| Some((batch.commit()?, batch))).collect();
+        PreparedCommit { end, commits }
     }
 
-    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise.
-    pub(super) fn finish_commit(&self, prepared: &PreparedCommit) {
+    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.
+    pub(super) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
+        for (next_offset, batch) in &prepared.commits {
+            batch.note_synced(*next_offset);
+        }
         // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
         let debt = self.sync.lock().segments_debt;
         if debt > self.offsets.synced() && self.sync_segments().is_err() {
-            return;
+            return false;
         }
-        if self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end) {
-            self.waiters.wake_unlocked();
-        }
+        self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end)
+    }
+
+    /// Wakes whoever waits for what a commit round made visible.
+    pub(super) fn wake_waiters(&self) {
+        self.waiters.wake_unlocked();
     }
 
     /// Syncs everything in segments and frees the slots that are no longer needed; returns the segments, and up to where they
@@ -452,9 +465,9 @@ impl Log {
         segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
     }
 
-    /// Whether sealed batches hold so many slots that the segment should be synced to free them.
-    pub(super) fn holds_many_slots(&self) -> bool {
-        self.sync.lock().slots.len() >= SLOTS_KEPT_MAX
+    /// Whether this log holds `count` slots or more: its open batch, and sealed ones that wait for the segment's sync.
+    pub(super) fn holds_slots(&self, count: usize) -> bool {
+        self.sync.lock().slots.len() >= count
     }
 
     /// Whether there are sealed segments that the manifest does not have.

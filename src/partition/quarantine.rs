@@ -48,8 +48,15 @@ pub(super) fn keep_cut_off(
         target.as_ref().map_or(Ok(()), |target| target.sync())?;
         Ok(target.is_some())
     };
-    let kept = copy().map_err(|e| Error::io("set aside", &to, e))?;
-    Ok(kept.then_some(to))
+    match copy().map_err(|e| Error::io("set aside", &to, e)) {
+        Ok(kept) => Ok(kept.then_some(to)),
+        // A log must open on a full disk: what nobody was promised is then cut without a copy.
+        Err(Error::DiskFull { .. }) => {
+            _ = disk.remove_file(&to);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes all files of a base offset out of the log.

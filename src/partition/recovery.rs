@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
@@ -331,8 +330,8 @@ impl<'s> Recovery<'s> {
     fn settle_epochs(&mut self) -> Result<LeaderEpochs> {
         let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
-        let was_visible = self.spec.durability != Durability::Always;
-        if self.shutdown == Shutdown::PowerCut && (was_visible || self.report.cut_bytes > 0) {
+        // Whatever the durability is now: another one may have held when what is gone was seen.
+        if self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty() {
             epochs.assign(epochs.latest() + 1, self.next_offset);
             epochs.store(&*self.disk, &self.spec.dir)?;
             self.report.leader_epoch_raised = true;

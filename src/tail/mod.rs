@@ -12,7 +12,7 @@ mod slot;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -43,6 +43,9 @@ pub(crate) struct Tail {
     pool: Arc<Pool>,
     generation: AtomicU64,
     chunks_max: usize,
+    is_short: AtomicBool,
+    /// More slots were not to be had when they were last wanted.
+    is_exhausted: AtomicBool,
 }
 
 /// The slots that nobody uses. Apart from [`Tail`], so that an open batch can give its slot back without keeping the file open.
@@ -57,8 +60,24 @@ struct PoolState {
     /// Chunks of the file that are not mapped yet, by class.
     unmapped: [Vec<usize>; 3],
     chunks: usize,
+    /// Classes of which a slot was wanted and none is left.
+    short: [bool; 3],
     /// One thread is mapping or growing; the others do without a slot rather than wait for the disk.
     busy: bool,
+}
+
+impl PoolState {
+    /// A free slot of class `wanted`, or else of the next larger one, or else of the largest one from `least` on.
+    fn pop(&mut self, wanted: SlotClass, least: SlotClass) -> Option<FreeSlot> {
+        let larger = SlotClass::ALL.into_iter().filter(|class| *class >= wanted);
+        let smaller = SlotClass::ALL.into_iter().rev().filter(|class| *class < wanted && *class >= least);
+        let slot = larger.chain(smaller).find_map(|class| self.free.get_mut(class as usize)?.pop());
+        let is_last = self.free.get(wanted as usize).is_none_or(Vec::is_empty);
+        if let Some(short) = self.short.get_mut(wanted as usize) {
+            *short |= is_last;
+        }
+        slot
+    }
 }
 
 impl Pool {
@@ -70,8 +89,10 @@ impl Pool {
     }
 }
 
-/// What a thread that found no free slot may do about it.
+/// What to do where the last free slot of a class was taken.
 enum Supply {
+    /// Nothing: another thread is at it.
+    Wait,
     Map(usize),
     Grow(usize),
 }
@@ -89,6 +110,7 @@ impl Tail {
             None => (create(disk, path)?, PoolState::default()),
         };
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
+        let state = PoolState { short: [true, false, false], ..state };
         Ok(Tail {
             path: path.to_owned(),
             file,
@@ -96,16 +118,46 @@ impl Tail {
             pool: Arc::new(Pool { state: Mutex::new(state) }),
             generation: AtomicU64::new(seed),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
+            is_short: AtomicBool::new(true),
+            is_exhausted: AtomicBool::new(false),
         })
     }
 
-    /// Begins a batch in a slot of `class`. `None` if there is none: the file is at its bound or could not grow just now.
-    /// Appending does not depend on a slot, it is only slower without.
-    pub(crate) fn take(&self, class: SlotClass, identity: Identity) -> Option<BatchWriter> {
-        let slot = self.pool.state.lock().free.get_mut(class as usize)?.pop();
-        let slot = slot.or_else(|| self.supply(class))?;
+    /// Begins a batch in a slot of class `wanted`, or of another one from `least` on. `None` if none is free: appending does
+    /// not depend on a slot, it is only slower without. Never touches the disk.
+    pub(crate) fn take(&self, wanted: SlotClass, least: SlotClass, identity: Identity) -> Option<BatchWriter> {
+        let slot = {
+            let mut state = self.pool.state.lock();
+            let slot = state.pop(wanted, least);
+            self.is_short.store(state.short.contains(&true), Ordering::Relaxed);
+            slot
+        }?;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         Some(slot.open(identity, generation, Arc::downgrade(&self.pool)))
+    }
+
+    /// Maps or grows the file where the last free slot of a class was taken. For callers that hold no lock, as this may
+    /// sync. After it failed, or at the file's bound, it does nothing until [`retry_supply`](Tail::retry_supply).
+    #[inline]
+    pub(crate) fn supply_if_short(&self) {
+        if self.is_short.load(Ordering::Relaxed) && !self.is_exhausted.load(Ordering::Relaxed) {
+            self.supply_short_classes();
+        }
+    }
+
+    /// Has the next [`supply_if_short`](Tail::supply_if_short) try again.
+    pub(crate) fn retry_supply(&self) {
+        self.is_exhausted.store(false, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn supply_short_classes(&self) {
+        for class in SlotClass::ALL {
+            let is_short = self.pool.state.lock().short.get(class as usize).copied().unwrap_or(false);
+            if is_short && !self.supply(class) {
+                self.is_exhausted.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Makes everything stored so far survive a power cut, where a commit entry covers it.
@@ -124,40 +176,48 @@ impl Tail {
         self.file.sync().inspect_err(|_| *failed = true)
     }
 
-    /// Maps or creates another chunk of `class`. No lock is held meanwhile, as this may sync.
-    fn supply(&self, class: SlotClass) -> Option<FreeSlot> {
-        let supply = {
-            let mut state = self.pool.state.lock();
-            if state.busy {
-                return None;
-            }
-            let supply = match state.unmapped.get_mut(class as usize)?.pop() {
-                Some(chunk) => Supply::Map(chunk),
-                None if state.chunks < self.chunks_max => Supply::Grow(state.chunks),
-                None => return None,
-            };
-            state.busy = true;
-            supply
-        };
-        let chunk = match supply {
-            Supply::Map(chunk) | Supply::Grow(chunk) => chunk,
-        };
-        let grown = match supply {
-            Supply::Map(_) => Ok(()),
-            Supply::Grow(chunk) => self.grow(chunk, class),
+    /// Maps or creates another chunk of `class`; whether there are more slots now, or somebody else sees to it.
+    fn supply(&self, class: SlotClass) -> bool {
+        let Some(supply) = self.begin_supply(class) else { return false };
+        let (chunk, grown) = match supply {
+            Supply::Wait => return true,
+            Supply::Map(chunk) => (chunk, Ok(())),
+            Supply::Grow(chunk) => (chunk, self.grow(chunk, class)),
         };
         let mapped = grown.and_then(|()| self.file.map_shared(chunk_position(chunk), CHUNK_BYTES));
         let mut state = self.pool.state.lock();
         state.busy = false;
         if let Supply::Grow(_) = supply {
-            // A failed sync leaves a chunk of unknown content: never used, and grown over at the next try.
+            // A chunk of unknown content is never used, and grown over at the next try.
             state.chunks += usize::from(mapped.is_ok());
-        } else if mapped.is_err() {
-            state.unmapped.get_mut(class as usize)?.push(chunk);
+        } else if mapped.is_err()
+            && let Some(unmapped) = state.unmapped.get_mut(class as usize)
+        {
+            unmapped.push(chunk);
         }
-        let free = state.free.get_mut(class as usize)?;
-        free.extend(slot::carve(mapped.ok()?, class));
-        free.pop()
+        let Ok(mapping) = mapped else { return false };
+        let PoolState { free, short, .. } = &mut *state;
+        if let (Some(free), Some(short)) = (free.get_mut(class as usize), short.get_mut(class as usize)) {
+            free.extend(slot::carve(mapping, class));
+            *short = false;
+        }
+        self.is_short.store(short.contains(&true), Ordering::Relaxed);
+        true
+    }
+
+    /// What to do about a missing slot; nothing at the file's bound. The state is not locked meanwhile.
+    fn begin_supply(&self, class: SlotClass) -> Option<Supply> {
+        let mut state = self.pool.state.lock();
+        if state.busy {
+            return Some(Supply::Wait);
+        }
+        let supply = match state.unmapped.get_mut(class as usize)?.pop() {
+            Some(chunk) => Supply::Map(chunk),
+            None if state.chunks < self.chunks_max => Supply::Grow(state.chunks),
+            None => return None,
+        };
+        state.busy = true;
+        Some(supply)
     }
 
     /// Writes every byte of a new chunk, so that later stores need neither space nor a journal commit.

@@ -13,7 +13,7 @@
 #![allow(unsafe_code, reason = "stores into the mapped tail; the rules above say why it is sound")]
 
 use std::slice;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::Pool;
@@ -51,7 +51,8 @@ impl FreeSlot {
             published_bytes: AtomicUsize::new(0),
             next_offset: AtomicU64::new(base_offset),
             commits: AtomicU64::new(0),
-            committed: AtomicU64::new(base_offset),
+            committed: AtomicBool::new(false),
+            synced: AtomicU64::new(base_offset),
         };
         // A kill between these stores leaves the old identity with nothing published, then an identity that fails its
         // checksum, then the new one with nothing published.
@@ -97,6 +98,11 @@ impl BatchWriter {
     /// The running CRC-32C of the published records.
     pub(crate) fn records_crc(&self) -> u32 {
         self.published.records_crc
+    }
+
+    /// The class of the slot that the batch is in.
+    pub(crate) fn class(&self) -> SlotClass {
+        self.batch.slot().class
     }
 
     /// The free space behind the published records, to encode into before [`publish`](BatchWriter::publish).
@@ -146,8 +152,9 @@ pub(crate) struct OpenBatch {
     published_bytes: AtomicUsize,
     next_offset: AtomicU64,
     commits: AtomicU64,
-    /// What the newest commit covers: one above its last offset.
-    committed: AtomicU64,
+    committed: AtomicBool,
+    /// What the newest commit that was synced covers: one above its last offset.
+    synced: AtomicU64,
 }
 
 impl OpenBatch {
@@ -169,27 +176,33 @@ impl OpenBatch {
         unsafe { slice::from_raw_parts(self.slot().pointer(RECORDS), bytes) }
     }
 
-    /// Copies `published` into the older commit entry, for the next sync to make it survive a power cut; returns whether
-    /// there was anything new to copy. One caller at a time (the leader of the group commit); two would only spoil a
-    /// checksummed entry.
-    pub(crate) fn commit(&self) -> bool {
+    /// Copies `published` into the older commit entry, for the next sync to make it survive a power cut; returns the offset
+    /// below which that sync covers this batch, or `None` if an earlier one did already. One caller at a time (the leader of
+    /// the group commit); two would only spoil a checksummed entry.
+    pub(crate) fn commit(&self) -> Option<u64> {
         // In this order: `published` then covers at least what is below `next_offset`.
         let next_offset = self.next_offset();
-        if self.committed.swap(next_offset, Ordering::SeqCst) == next_offset {
-            return false;
+        if self.synced.load(Ordering::Acquire) == next_offset {
+            return None;
         }
+        self.committed.store(true, Ordering::SeqCst);
         let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
         let sequence = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] };
         for (i, word) in encode_commit(self.generation, sequence, published).iter().enumerate() {
             self.word(entry + i * 8).store(word.to_be(), Ordering::Release);
         }
-        true
+        Some(next_offset)
+    }
+
+    /// Notes that the sync that [`commit`](OpenBatch::commit) spoke of has succeeded.
+    pub(crate) fn note_synced(&self, next_offset: u64) {
+        self.synced.fetch_max(next_offset, Ordering::AcqRel);
     }
 
     /// Whether a commit was ever begun: then the slot must stay as it is until the segment holds these records durably.
     pub(crate) fn is_committed(&self) -> bool {
-        self.committed.load(Ordering::SeqCst) > self.identity.base_offset
+        self.committed.load(Ordering::SeqCst)
     }
 
     fn slot(&self) -> &FreeSlot {

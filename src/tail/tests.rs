@@ -25,6 +25,13 @@ fn open(disk: &SimulatedDisk) -> Tail {
     Tail::open(disk, &path(), 4 << 20, false, 1).unwrap()
 }
 
+fn take(tail: &Tail, class: SlotClass, identity: Identity) -> Option<BatchWriter> {
+    tail.take(class, class, identity).or_else(|| {
+        tail.supply_if_short();
+        tail.take(class, class, identity)
+    })
+}
+
 fn append(writer: &mut BatchWriter, bytes: &[u8]) {
     writer.unpublished()[..bytes.len()].copy_from_slice(bytes);
     let next = writer.batch().next_offset() + 1;
@@ -35,7 +42,7 @@ fn append(writer: &mut BatchWriter, bytes: &[u8]) {
 fn what_is_published_survives_a_kill_and_what_is_not_does_not() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+    let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
     append(&mut writer, b"one");
     append(&mut writer, b"two");
     writer.unpublished()[..5].copy_from_slice(b"three");
@@ -53,7 +60,7 @@ fn what_was_committed_before_a_sync_survives_every_power_cut() {
             let disk = SimulatedDisk::new(1);
             let tail = open(&disk);
             disk.sync_dir(std::path::Path::new("")).unwrap();
-            let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+            let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
             for round in 0..4_u8 {
                 append(&mut writer, &[round; 300]);
                 writer.batch().commit();
@@ -75,23 +82,23 @@ fn what_was_committed_before_a_sync_survives_every_power_cut() {
 fn a_slot_is_reused_only_when_the_last_reader_has_gone() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    let mut writer = tail.take(SlotClass::Large, IDENTITY).unwrap();
+    let mut writer = take(&tail, SlotClass::Large, IDENTITY).unwrap();
     append(&mut writer, b"kept");
     let reader = Arc::clone(writer.batch());
     drop(writer);
-    let mut others: Vec<_> = std::iter::from_fn(|| tail.take(SlotClass::Large, IDENTITY)).collect();
+    let mut others: Vec<_> = std::iter::from_fn(|| take(&tail, SlotClass::Large, IDENTITY)).collect();
     assert_eq!(others.len(), 3);
     others.iter_mut().for_each(|other| append(other, b"lost"));
     assert_eq!(reader.records(), b"kept");
     drop(reader);
-    assert!(tail.take(SlotClass::Large, IDENTITY).is_some());
+    assert!(take(&tail, SlotClass::Large, IDENTITY).is_some());
 }
 
 #[test]
 fn opening_clears_the_file_for_good() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    append(&mut tail.take(SlotClass::Small, IDENTITY).unwrap(), b"one");
+    append(&mut take(&tail, SlotClass::Small, IDENTITY).unwrap(), b"one");
     let disk = disk.kill(1);
     assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
     drop(open(&disk));
@@ -104,11 +111,11 @@ fn opening_clears_the_file_for_good() {
 fn a_slot_taken_again_does_not_show_its_former_batch() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    let mut writer = tail.take(SlotClass::Large, IDENTITY).unwrap();
+    let mut writer = take(&tail, SlotClass::Large, IDENTITY).unwrap();
     append(&mut writer, b"former");
     writer.batch().commit();
     drop(writer);
-    let _again = tail.take(SlotClass::Large, Identity { base_offset: 101, ..IDENTITY }).unwrap();
+    let _again = take(&tail, SlotClass::Large, Identity { base_offset: 101, ..IDENTITY }).unwrap();
     assert_eq!(salvage(&disk.kill(1), &path()).unwrap(), []);
 }
 
@@ -116,7 +123,7 @@ fn a_slot_taken_again_does_not_show_its_former_batch() {
 fn a_damaged_chunk_table_hides_no_batch() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    append(&mut tail.take(SlotClass::Medium, IDENTITY).unwrap(), b"one");
+    append(&mut take(&tail, SlotClass::Medium, IDENTITY).unwrap(), b"one");
     let disk = disk.kill(1);
     disk.open(&path(), Open::Write).unwrap().write_at(&[0xff; 8], 512).unwrap();
     assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
@@ -126,7 +133,7 @@ fn a_damaged_chunk_table_hides_no_batch() {
 fn reading_while_another_thread_appends_sees_whole_records() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    let mut writer = tail.take(SlotClass::Medium, IDENTITY).unwrap();
+    let mut writer = take(&tail, SlotClass::Medium, IDENTITY).unwrap();
     let batch = Arc::clone(writer.batch());
     std::thread::scope(|scope| {
         scope.spawn(move || (0..200_u8).for_each(|i| append(&mut writer, &[i; 8])));
@@ -149,7 +156,7 @@ fn whoever_still_looks_at_a_tail_that_is_made_anew_sees_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     let (disk, path) = (crate::disk::os::OsDisk::new(), dir.path().join("tail"));
     let tail = Tail::open(&disk, &path, 4 << 20, false, 1).unwrap();
-    let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+    let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
     append(&mut writer, b"one");
     let anew = Tail::open(&disk, &path, 4 << 20, false, 2).unwrap();
     append(&mut anew.take(SlotClass::Small, IDENTITY).unwrap(), b"two");
@@ -163,10 +170,10 @@ fn whoever_still_looks_at_a_tail_that_is_made_anew_sees_what_was_there() {
 fn a_sync_that_failed_while_growing_is_told_to_the_next_who_syncs() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
-    let mut writer = tail.take(SlotClass::Small, IDENTITY).unwrap();
+    let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
     append(&mut writer, b"one");
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
-    assert!(tail.take(SlotClass::Medium, IDENTITY).is_none());
+    assert!(take(&tail, SlotClass::Medium, IDENTITY).is_none());
     assert_eq!(disk.faults_injected(), 1);
     // The record's sector may have been given up and be taken for clean.
     writer.batch().commit();
