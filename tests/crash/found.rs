@@ -47,7 +47,8 @@ fn a_killed_recovery_does_not_hide_the_power_cut() {
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 10);
     consumer.commit().unwrap();
     // Of the topic nothing survives in this one, of the commit everything.
-    let is_lost = |image: &SimulatedDisk| image.files().iter().all(|(path, _)| !path.ends_with("t-0/00000000000000000000.log"));
+    let is_lost =
+        |image: &SimulatedDisk| image.files().iter().all(|(path, _)| !path.ends_with("t-0/00000000000000000000.log"));
     let image = (0..99).map(|seed| disk.crash(seed, CrashModel::Subset)).find(is_lost).unwrap();
     for stop in 0_u64.. {
         let interrupted = image.kill(0);

@@ -27,7 +27,7 @@ pub(crate) fn value_of(sender: usize, number: u64) -> String {
         1..=5 => 5000,
         n => n % 90,
     };
-    format!("{sender} {number} {:.<width$}", "", width = usize::try_from(padding).unwrap_or_default())
+    format!("{sender} {number} {}", ".".repeat(usize::try_from(padding).unwrap_or_default()))
 }
 
 /// Where it goes. Numbers ahead, so that each partition has both senders' records.
@@ -37,6 +37,11 @@ pub(crate) fn partition_of(number: u64) -> u32 {
 
 /// Works until it is killed.
 pub(crate) fn run(dir: &Path) -> ! {
+    // A thread that panics is a failure of the test, and must not be taken for the end that the parent has brought.
+    std::panic::set_hook(Box::new(|panic| {
+        report(&format!("{panic}\n"));
+        std::process::exit(1);
+    }));
     let broker = open(dir).unwrap();
     broker.topic(TOPIC).unwrap();
     report("\nopen\n");

@@ -8,6 +8,8 @@
 //!
 //! `OTTLA_KILL_CYCLES` sets how many times (default 200), `OTTLA_KILL_SEED` the moments.
 
+#![cfg(unix)]
+
 mod child;
 mod parent;
 
