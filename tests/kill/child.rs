@@ -86,7 +86,10 @@ fn consume(broker: &Broker) -> ! {
         if records.is_empty() {
             continue;
         }
-        let positions: Vec<_> = partitions.iter().map(|partition| consumer.position(partition).unwrap_or(0)).collect();
+        // Where nothing was polled yet, nothing is committed.
+        let committed = |partition| consumer.committed(partition).map_or(0, |committed| committed.offset());
+        let position = |partition| consumer.position(partition).unwrap_or_else(|| committed(partition));
+        let positions: Vec<_> = partitions.iter().map(position).collect();
         let positions = format!("{} {} {}", positions[0], positions[1], positions[2]);
         report(&format!("committing {positions}\n"));
         consumer.commit().unwrap();
