@@ -179,6 +179,9 @@ pub(crate) struct History {
     /// Partitions whose group stands behind the end of the log, since a power cut took records that it had passed; and that
     /// end.
     pub(crate) truncated: BTreeMap<TopicPartition, u64>,
+    /// The same, of groups that were told and have committed something else since: another power cut may bring the old
+    /// position back. With the position.
+    pub(crate) told: BTreeMap<(TopicPartition, u64), u64>,
 }
 
 impl History {
@@ -205,5 +208,6 @@ impl History {
             }
         }
         self.truncated.retain(|partition, _| partition.topic() != topic);
+        self.told.retain(|(partition, _), _| partition.topic() != topic);
     }
 }
