@@ -80,12 +80,10 @@ impl LogHistory {
         if let Some((sent, record)) = known.iter().zip(found).find(|(sent, record)| !sent.is(record)) {
             return Err(format!("offset {}: not record {sent:?}", record.offset()));
         }
-        match found.get(known.len()..) {
-            None | Some([]) => Ok(()),
-            Some([first, ..]) if self.piece(from + known.len(), found).is_none() => {
-                Err(format!("offset {}: neither acknowledged nor in any open piece, or not all of one", first.offset()))
-            }
+        let Some(beyond) = found.get(known.len()).map(OwnedRecord::offset) else { return Ok(()) };
+        match self.piece(from + known.len(), found) {
             Some(_) => Ok(()),
+            None => Err(format!("offset {beyond}: neither acknowledged nor in any open piece, or not all of one")),
         }
     }
 

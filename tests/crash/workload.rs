@@ -34,8 +34,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn of(seed: u64) -> Settings {
-        let durability = if seed % 2 == 0 { Durability::Always } else { Durability::Os };
-        let tail_bytes = if seed % 3 == 0 { 1 << 20 } else { 4 << 20 };
+        let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
+        let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
         Settings { seed, durability, tail_bytes, steps: 40, is_large: seed % 5 == 4 }
     }
 }
@@ -341,7 +341,7 @@ impl Run {
             [record] => producer.send(record.clone()).map(|sent| sent.offset()),
             _ => producer
                 .send_batch(partition.topic(), &to_send)
-                .map(|sent| sent.first().map_or(u64::MAX, |sent| sent.offset())),
+                .map(|sent| sent.first().map_or(u64::MAX, ottla::RecordMetadata::offset)),
         };
         let is_stopped = self.is_stopped();
         let is_always =

@@ -64,7 +64,7 @@ fn send(broker: &Broker, sender: usize) {
     let mut number = number_from_environment(&next_number_of(sender), 0);
     loop {
         // Every now and then some records in one piece.
-        let count = if number % 50 == 0 { 5 } else { 1 };
+        let count = if number.is_multiple_of(50) { 5 } else { 1 };
         let values: Vec<String> = (number..number + count).map(|number| value_of(sender, number)).collect();
         let partition = partition_of(number);
         let records: Vec<_> =
