@@ -87,7 +87,11 @@ fn look_at(failure: Failure) -> Checked {
     // After a sync that failed nothing is known, and a write that cannot be undone (`SetSize`) is the file's last.
     let is_grave = |failed: &Operation| matches!(failed, Operation::Sync | Operation::SyncDir | Operation::SetSize);
     let is_passing = failure.kind != FaultKind::InputOutput && !failed.iter().any(is_grave);
-    if is_passing && let Some(error) = run.errors.get(errors_before) {
+    // A file that cannot be opened to be synced counts as a failed sync.
+    let is_failed_sync =
+        |error: &Error| matches!(error, Error::Poisoned { reason, .. } if reason.starts_with("cannot sync"));
+    let mut errors = run.errors.iter().skip(errors_before).filter(|(_, error)| !is_failed_sync(error));
+    if is_passing && let Some(error) = errors.next() {
         return Err(format!("the cause has passed, and yet: {error:?}; before that {:?}", run.errors.first()));
     }
     run.read_everything().map_err(|problem| format!("reading at last: {problem}"))?;
