@@ -28,6 +28,11 @@ impl Checkpoint {
         Checkpoint { manifest, file, stored: None, epochs_are_stored: false }
     }
 
+    /// Takes over the point that a clean shutdown has left, so that it is not stored again while nothing has changed.
+    pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>) {
+        self.stored = point;
+    }
+
     /// Notes that everything in `active` and before it is synced, as it is now.
     pub(super) fn store_point(
         &mut self,
@@ -110,6 +115,14 @@ impl Log {
     /// Syncs the segments, notes the sealed ones, and lets the recovery point rise.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let mut checkpoint = self.checkpoint.lock();
+        match self.seal_segments(&mut checkpoint)? {
+            Some(synced) => checkpoint.store(&self.dir, synced, self.epochs.latest(), None),
+            None => Ok(()),
+        }
+    }
+
+    /// Syncs the segments and notes the sealed ones; returns up to where everything is synced, if there is a segment.
+    fn seal_segments(&self, checkpoint: &mut Checkpoint) -> Result<Option<SyncedTo>> {
         let (segments, synced) = self.sync_segments()?;
         if !checkpoint.epochs_are_stored && synced.is_some() {
             self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
@@ -119,21 +132,18 @@ impl Log {
             checkpoint.seal_segments(&self.dir, sealed)?;
             self.sealed_are_noted(sealed.len());
         }
-        match synced {
-            Some(synced) => checkpoint.store(&self.dir, synced, self.epochs.latest(), None),
-            None => Ok(()),
-        }
+        Ok(synced)
     }
 
     /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed, also
     /// after an error: another process may write it as soon as the broker's lock is given up.
     pub(crate) fn close_cleanly(&self) -> Result<()> {
         self.close_with(|appender| self.check_unharmed().and_then(|()| appender.seal(self)))?;
-        self.checkpoint()?;
+        let mut checkpoint = self.checkpoint.lock();
+        self.seal_segments(&mut checkpoint)?;
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
         let index_crcs = active.write_indexes().ok();
-        let mut checkpoint = self.checkpoint.lock();
         checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)
     }
 

@@ -80,12 +80,10 @@ impl LogHistory {
         if let Some((sent, record)) = known.iter().zip(found).find(|(sent, record)| !sent.is(record)) {
             return Err(format!("offset {}: not record {sent:?}", record.offset()));
         }
-        match found.get(known.len()..) {
-            None | Some([]) => Ok(()),
-            Some([first, ..]) if self.piece(from + known.len(), found).is_none() => {
-                Err(format!("offset {}: neither acknowledged nor in any open piece, or not all of one", first.offset()))
-            }
+        let Some(beyond) = found.get(known.len()).map(OwnedRecord::offset) else { return Ok(()) };
+        match self.piece(from + known.len(), found) {
             Some(_) => Ok(()),
+            None => Err(format!("offset {beyond}: neither acknowledged nor in any open piece, or not all of one")),
         }
     }
 
@@ -179,6 +177,9 @@ pub(crate) struct History {
     /// Partitions whose group stands behind the end of the log, since a power cut took records that it had passed; and that
     /// end.
     pub(crate) truncated: BTreeMap<TopicPartition, u64>,
+    /// The same, of groups that were told and have committed something else since: another power cut may bring the old
+    /// position back. With the position.
+    pub(crate) told: BTreeMap<(TopicPartition, u64), u64>,
 }
 
 impl History {
@@ -205,5 +206,6 @@ impl History {
             }
         }
         self.truncated.retain(|partition, _| partition.topic() != topic);
+        self.told.retain(|(partition, _), _| partition.topic() != topic);
     }
 }

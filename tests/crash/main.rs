@@ -9,6 +9,8 @@
 //!
 //! `OTTLA_CRASH_STATES` sets how many states each test looks at; `OTTLA_CRASH_STATE=…` names the one to look at again.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
+
 mod faults;
 mod found;
 mod history;

@@ -4,5 +4,5 @@ use crate::states::{End, budget, stop_at_every_call};
 
 #[test]
 fn a_kill_at_any_call_loses_nothing_that_was_acknowledged() {
-    stop_at_every_call(&[End::Kill], budget(200));
+    stop_at_every_call(&[End::Kill], budget(100));
 }

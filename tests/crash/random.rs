@@ -1,6 +1,6 @@
 //! Numbers that follow from a seed, so that whatever was found can be found again.
 
-/// SplitMix64.
+/// `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 

@@ -27,7 +27,7 @@ pub(crate) fn value_of(sender: usize, number: u64) -> String {
         1..=5 => 5000,
         n => n % 90,
     };
-    format!("{sender} {number} {:.<width$}", "", width = usize::try_from(padding).unwrap_or_default())
+    format!("{sender} {number} {}", ".".repeat(usize::try_from(padding).unwrap_or_default()))
 }
 
 /// Where it goes. Numbers ahead, so that each partition has both senders' records.
@@ -37,6 +37,11 @@ pub(crate) fn partition_of(number: u64) -> u32 {
 
 /// Works until it is killed.
 pub(crate) fn run(dir: &Path) -> ! {
+    // A thread that panics is a failure of the test, and must not be taken for the end that the parent has brought.
+    std::panic::set_hook(Box::new(|panic| {
+        report(&format!("{panic}\n"));
+        std::process::exit(1);
+    }));
     let broker = open(dir).unwrap();
     broker.topic(TOPIC).unwrap();
     report("\nopen\n");
@@ -59,7 +64,7 @@ fn send(broker: &Broker, sender: usize) {
     let mut number = number_from_environment(&next_number_of(sender), 0);
     loop {
         // Every now and then some records in one piece.
-        let count = if number % 50 == 0 { 5 } else { 1 };
+        let count = if number.is_multiple_of(50) { 5 } else { 1 };
         let values: Vec<String> = (number..number + count).map(|number| value_of(sender, number)).collect();
         let partition = partition_of(number);
         let records: Vec<_> =
@@ -81,7 +86,10 @@ fn consume(broker: &Broker) -> ! {
         if records.is_empty() {
             continue;
         }
-        let positions: Vec<_> = partitions.iter().map(|partition| consumer.position(partition).unwrap_or(0)).collect();
+        // Where nothing was polled yet, nothing is committed.
+        let committed = |partition| consumer.committed(partition).map_or(0, |committed| committed.offset());
+        let position = |partition| consumer.position(partition).unwrap_or_else(|| committed(partition));
+        let positions: Vec<_> = partitions.iter().map(position).collect();
         let positions = format!("{} {} {}", positions[0], positions[1], positions[2]);
         report(&format!("committing {positions}\n"));
         consumer.commit().unwrap();

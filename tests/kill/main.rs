@@ -8,6 +8,9 @@
 //!
 //! `OTTLA_KILL_CYCLES` sets how many times (default 200), `OTTLA_KILL_SEED` the moments.
 
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
+
 mod child;
 mod parent;
 
