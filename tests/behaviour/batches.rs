@@ -89,7 +89,8 @@ fn the_limit_is_exact() {
     let broker = Broker::temporary().unwrap();
     let topic = broker.create_topic("orders", TopicConfig::new().max_message_bytes(1000)).unwrap();
     let partition = topic.partition(0).unwrap();
-    let largest = (0..1000).rev().find(|&size| partition.append(&ProducerRecord::to("orders").value(&vec![1; size])).is_ok());
+    let largest =
+        (0..1000).rev().find(|&size| partition.append(&ProducerRecord::to("orders").value(&vec![1; size])).is_ok());
     let Err(Error::RecordTooLarge { size, limit, .. }) =
         partition.append(&ProducerRecord::to("orders").value(&vec![1; largest.unwrap() + 1]))
     else {

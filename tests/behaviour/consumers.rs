@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use ottla::{Broker, Consumer, ConsumerConfig, Error, OffsetReset, ProducerRecord, SeekTo, Timestamp, TopicConfig, TopicPartition};
+use ottla::{
+    Broker, Consumer, ConsumerConfig, Error, OffsetReset, ProducerRecord, SeekTo, Timestamp, TopicConfig,
+    TopicPartition,
+};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -18,7 +21,9 @@ fn broker_with_ten() -> Broker {
     let partition = broker.topic("orders").unwrap().partition(0).unwrap();
     for n in 0..10 {
         let value = n.to_string();
-        partition.append(&ProducerRecord::to("orders").value(&value).timestamp(Timestamp::from_millis(n * 10))).unwrap();
+        partition
+            .append(&ProducerRecord::to("orders").value(&value).timestamp(Timestamp::from_millis(n * 10)))
+            .unwrap();
     }
     broker
 }
@@ -56,8 +61,7 @@ fn every_partition_is_read_in_order_and_none_is_starved() {
 #[test]
 fn a_poll_keeps_its_limits() {
     let broker = broker_with_ten();
-    let mut consumer =
-        broker.consumer_with(ConsumerConfig::new("g").topics(["orders"]).max_poll_records(3)).unwrap();
+    let mut consumer = broker.consumer_with(ConsumerConfig::new("g").topics(["orders"]).max_poll_records(3)).unwrap();
     assert_eq!(next_offsets(&mut consumer), [0, 1, 2]);
     drop(consumer);
     let mut consumer = broker.consumer_with(ConsumerConfig::new("g").topics(["orders"]).fetch_max_bytes(1)).unwrap();
@@ -109,7 +113,8 @@ fn a_seek_outside_the_log_is_refused_and_changes_nothing() {
 #[test]
 fn the_reset_policy_says_where_to_begin() {
     let broker = broker_with_ten();
-    let open = |group: &str, reset| broker.consumer_with(ConsumerConfig::new(group).topics(["orders"]).offset_reset(reset));
+    let open =
+        |group: &str, reset| broker.consumer_with(ConsumerConfig::new(group).topics(["orders"]).offset_reset(reset));
     assert_eq!(next_offsets(&mut open("a", OffsetReset::Earliest).unwrap()).len(), 10);
     let mut latest = open("b", OffsetReset::Latest).unwrap();
     assert!(next_offsets(&mut latest).is_empty());

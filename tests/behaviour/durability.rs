@@ -66,7 +66,9 @@ fn with_os_a_record_is_seen_at_once_and_durable_when_asked() {
     partition.wait_durable(12).unwrap();
     assert_eq!(partition.durable_offset(), 12);
     match partition.wait_durable(13) {
-        Err(Error::OffsetOutOfRange { requested, log_end_offset, .. }) => assert_eq!((requested, log_end_offset), (13, 12)),
+        Err(Error::OffsetOutOfRange { requested, log_end_offset, .. }) => {
+            assert_eq!((requested, log_end_offset), (13, 12))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -134,8 +136,7 @@ fn an_interval_is_kept_by_the_maintenance() {
 #[test]
 fn an_interval_is_kept_by_the_brokers_thread() {
     let dir = tempfile::tempdir().unwrap();
-    let broker =
-        Broker::builder(dir.path()).durability(Durability::Interval(Duration::from_millis(1))).open().unwrap();
+    let broker = Broker::builder(dir.path()).durability(Durability::Interval(Duration::from_millis(1))).open().unwrap();
     let partition = broker.topic("orders").unwrap().partition(0).unwrap();
     partition.append(&ProducerRecord::to("orders").value("v")).unwrap();
     while partition.durable_offset() < 1 {

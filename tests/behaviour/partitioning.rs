@@ -16,7 +16,9 @@ fn a_key_goes_where_any_kafka_client_would_send_it() {
     let vectors: serde_json::Value = serde_json::from_str(include_str!("../format/kafka-vectors.json")).unwrap();
     let mut checked = 0;
     for vector in vectors["partitioner"].as_array().unwrap() {
-        let (Some(key), Some(partition)) = (vector["ascii"].as_str(), vector["partition_of_10"].as_u64()) else { continue };
+        let (Some(key), Some(partition)) = (vector["ascii"].as_str(), vector["partition_of_10"].as_u64()) else {
+            continue;
+        };
         let sent = broker.producer().send(ProducerRecord::to("orders").key(key)).unwrap();
         assert_eq!(u64::from(sent.partition()), partition, "{key}");
         let sent = broker.topic("orders").unwrap().produce(key, "v").unwrap();
@@ -31,9 +33,8 @@ fn records_without_a_key_go_in_runs_and_reach_every_partition() {
     let broker = broker_with_partitions(4);
     let producer = broker.producer();
     let value = [1; 1000];
-    let sent: Vec<_> = (0..2000)
-        .map(|_| producer.send(ProducerRecord::to("orders").value(&value)).unwrap().partition())
-        .collect();
+    let sent: Vec<_> =
+        (0..2000).map(|_| producer.send(ProducerRecord::to("orders").value(&value)).unwrap().partition()).collect();
     let changes = sent.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!((50..130).contains(&changes), "16 KiB are about 16 records: {changes} changes");
     assert_eq!(sent.into_iter().collect::<BTreeSet<_>>().len(), 4);
@@ -79,7 +80,8 @@ fn a_partitioner_that_panics_fails_its_send_only() {
     let producer = broker.producer_with(config).unwrap();
     let failed = producer.send(ProducerRecord::to("orders"));
     assert!(matches!(failed, Err(Error::InvalidState { .. })), "{failed:?}");
-    let failed = producer.send_batch("orders", &[ProducerRecord::to("orders").value("v"), ProducerRecord::to("orders")]);
+    let failed =
+        producer.send_batch("orders", &[ProducerRecord::to("orders").value("v"), ProducerRecord::to("orders")]);
     assert!(matches!(failed, Err(Error::InvalidState { .. })), "{failed:?}");
     assert_eq!(producer.send(ProducerRecord::to("orders").value("v")).unwrap().offset(), 0);
 }

@@ -60,7 +60,8 @@ fn offsets_and_segments_go_on_where_they_ended() {
     let dir = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
     for round in 0..5 {
-        let broker = Broker::builder(dir.path()).durability(Durability::Os).topic_defaults(small_segments()).open().unwrap();
+        let broker =
+            Broker::builder(dir.path()).durability(Durability::Os).topic_defaults(small_segments()).open().unwrap();
         let topic = broker.topic("orders").unwrap();
         assert_eq!(values(&topic.partition(0).unwrap()), expected);
         for n in 0..700 {
