@@ -11,6 +11,7 @@ use ottla::{Broker, Compression, Durability, ProducerRecord, Timestamp, TopicCon
 use crate::decoder::{Batch, Reader, Record, batches};
 
 const INDEX_INTERVAL_BYTES: usize = 700;
+const COUNT: i64 = 5000;
 
 /// The records of the test, the `n`th of them; `repeated` adds headers that repeat, which not every decoder gets right.
 fn record(n: i64, repeated: bool) -> Record {
@@ -125,7 +126,6 @@ fn indexes_by_kafkas_rule(base_offset: i64, batches: &[Batch]) -> (Vec<u8>, Vec<
 fn every_record_and_every_index_entry_is_what_kafka_expects() {
     for (codec, number) in [(Compression::None, 0), (Compression::Snappy, 2)] {
         let dir = tempfile::tempdir().unwrap();
-        const COUNT: i64 = 5000;
         write(dir.path(), config().compression(codec), COUNT, true);
         let partition = dir.path().join("orders-0");
         let logs = logs(&partition);
@@ -156,7 +156,6 @@ fn every_record_and_every_index_entry_is_what_kafka_expects() {
 fn another_library_reads_the_same_records() {
     for codec in [Compression::None, Compression::Snappy] {
         let dir = tempfile::tempdir().unwrap();
-        const COUNT: i64 = 3000;
         write(dir.path(), config().compression(codec), COUNT, false);
         let mut next = 0;
         for log in logs(&dir.path().join("orders-0")) {
