@@ -1,7 +1,6 @@
 //! What users are promised, one module per promise.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
-
 #![allow(
     clippy::needless_pass_by_value,
     clippy::items_after_statements,
