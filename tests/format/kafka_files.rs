@@ -41,7 +41,7 @@ fn record(n: i64, repeated: bool) -> Record {
     }
 }
 
-/// Writes `count` records in pieces of different sizes, some too large for a slot of the tail, and closes the broker.
+/// Writes `count` records in pieces of different sizes, and closes the broker.
 fn write(dir: &Path, config: TopicConfig, count: i64, repeated: bool) {
     let broker = Broker::builder(dir).durability(Durability::Os).open().unwrap();
     let partition = broker.create_topic("orders", config).unwrap().partition(0).unwrap();
@@ -77,6 +77,8 @@ fn header((key, value): &(String, Option<Vec<u8>>)) -> ottla::Header<'_> {
 fn config() -> TopicConfig {
     TopicConfig::new()
         .segment_bytes(32 << 10)
+        // Keeps batches small, so that a segment has several.
+        .max_message_bytes(8000)
         .index_interval_bytes(u32::try_from(INDEX_INTERVAL_BYTES).unwrap())
         .segment_ms(Duration::from_secs(3600))
 }
