@@ -159,7 +159,7 @@ fn whoever_still_looks_at_a_tail_that_is_made_anew_sees_what_was_there() {
     let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
     append(&mut writer, b"one");
     let anew = Tail::open(&disk, &path, 4 << 20, false, 2).unwrap();
-    append(&mut anew.take(SlotClass::Small, IDENTITY).unwrap(), b"two");
+    append(&mut take(&anew, SlotClass::Small, IDENTITY).unwrap(), b"two");
     // With the old file cut, this would be a signal.
     assert_eq!(writer.batch().records(), b"one");
     append(&mut writer, b"more");

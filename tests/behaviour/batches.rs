@@ -138,7 +138,9 @@ fn no_reader_ever_sees_a_part_of_a_batch() {
         });
         let partition = topic.partition(0).unwrap();
         let batch: Vec<_> = (0..7).map(|_| ProducerRecord::to("orders").value("some value")).collect();
-        (0..5000).for_each(|_| drop(partition.append_batch(&batch).unwrap()));
+        for _ in 0..5000 {
+            partition.append_batch(&batch).unwrap();
+        }
         done.store(true, Ordering::Relaxed);
     });
 }

@@ -67,7 +67,7 @@ fn with_os_a_record_is_seen_at_once_and_durable_when_asked() {
     assert_eq!(partition.durable_offset(), 12);
     match partition.wait_durable(13) {
         Err(Error::OffsetOutOfRange { requested, log_end_offset, .. }) => {
-            assert_eq!((requested, log_end_offset), (13, 12))
+            assert_eq!((requested, log_end_offset), (13, 12));
         }
         other => panic!("{other:?}"),
     }

@@ -1,6 +1,13 @@
 //! What users are promised, one module per promise.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::items_after_statements,
+    clippy::large_stack_arrays,
+    clippy::needless_for_each,
+    reason = "a test reads better in one piece"
+)]
 
 mod batches;
 mod closing;

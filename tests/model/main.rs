@@ -1,0 +1,39 @@
+//! Random calls to a topic and to a plain `Vec` per partition: both must agree, over clean reopenings and kills.
+//!
+//! `OTTLA_MODEL_CASES` (256) says how many sequences of calls, `OTTLA_MODEL_SEED` (1) which ones. A failure is shrunk to the
+//! shortest sequence that still fails, and becomes a test with a name.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
+
+mod calls;
+mod topic_model;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::calls::case;
+use crate::topic_model::Run;
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |value| value.parse().unwrap())
+}
+
+#[test]
+fn a_topic_behaves_like_vectors() {
+    let (cases, seed) = (from_environment("OTTLA_MODEL_CASES", 256), from_environment("OTTLA_MODEL_SEED", 1));
+    println!("OTTLA_MODEL_CASES={cases} OTTLA_MODEL_SEED={seed}");
+    let config = Config { cases: u32::try_from(cases).unwrap(), failure_persistence: None, ..Config::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let result = runner.run(&case(), |case| {
+        let mut run = Run::new(&case.setup);
+        for call in &case.calls {
+            run.apply(call);
+        }
+        run.check_everything();
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}\nwith OTTLA_MODEL_SEED={seed}");
+    }
+}

@@ -1,0 +1,324 @@
+//! The topic, the vectors, and what both are asked.
+
+use std::time::Duration;
+
+use ottla::testing::SimulatedDisk;
+use ottla::{
+    Broker, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, Error, Partition, ProducerRecord, SeekTo,
+    Timestamp, TopicConfig, TopicPartition,
+};
+
+use crate::calls::{Call, PARTITIONS, Place, Setup};
+
+const DIR: &str = "/data";
+const BEGIN_MS: i64 = 1_700_000_000_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Expected {
+    timestamp: i64,
+    key: Option<Vec<u8>>,
+    value: Vec<u8>,
+}
+
+/// What a partition is, in its simplest form.
+#[derive(Debug, Default)]
+struct Model {
+    records: Vec<Expected>,
+    /// Where the consumer is, if it was there since it was made.
+    position: Option<u64>,
+    committed: Option<u64>,
+}
+
+impl Model {
+    fn end(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    fn next(&self) -> u64 {
+        self.position.or(self.committed).unwrap_or(0)
+    }
+
+    fn first_at(&self, timestamp: i64) -> Option<u64> {
+        self.records.iter().position(|record| record.timestamp >= timestamp).map(|n| n as u64)
+    }
+
+    /// The offset at so many thousandths of the log.
+    fn at(&self, thousandths: u64) -> u64 {
+        self.end() * thousandths / 1000
+    }
+
+    fn time_at(&self, thousandths: u64) -> i64 {
+        let index = usize::try_from(self.at(thousandths)).unwrap();
+        self.records.get(index).map_or(i64::MAX, |record| record.timestamp)
+    }
+}
+
+/// A topic on a simulated disk, beside its model.
+pub(crate) struct Run {
+    setup: Setup,
+    disk: SimulatedDisk,
+    now_ms: i64,
+    /// `None` only while reopening.
+    opened: Option<Opened>,
+    partitions: Vec<Model>,
+    last_poll: ConsumerRecords,
+    sent: u64,
+}
+
+struct Opened {
+    consumer: Consumer,
+    broker: Broker,
+}
+
+impl Run {
+    pub(crate) fn new(setup: &Setup) -> Run {
+        let disk = SimulatedDisk::new(1);
+        disk.set_now_ms(BEGIN_MS);
+        let partitions = (0..PARTITIONS).map(|_| Model::default()).collect();
+        let setup = setup.clone();
+        let last_poll = ConsumerRecords::default();
+        let mut run = Run { setup, disk, now_ms: BEGIN_MS, opened: None, partitions, last_poll, sent: 0 };
+        run.open();
+        run
+    }
+
+    fn open(&mut self) {
+        let setup = &self.setup;
+        let config = TopicConfig::new()
+            .partitions(PARTITIONS)
+            .compression(setup.compression)
+            .segment_bytes(setup.segment_bytes)
+            .index_interval_bytes(setup.index_interval_bytes);
+        let broker = Broker::builder(DIR)
+            .durability(setup.durability)
+            .topic_defaults(config)
+            .background(false)
+            .tail_bytes(1 << 20)
+            .disk(&self.disk)
+            .open()
+            .unwrap();
+        broker.topic("orders").unwrap();
+        let config = ConsumerConfig::new("g")
+            .topics(["orders"])
+            .max_poll_records(setup.max_poll_records)
+            .fetch_max_bytes(setup.fetch_max_bytes);
+        let consumer = broker.consumer_with(config).unwrap();
+        self.opened = Some(Opened { consumer, broker });
+        self.partitions.iter_mut().for_each(|model| model.position = None);
+    }
+
+    fn broker(&self) -> &Broker {
+        &self.opened.as_ref().unwrap().broker
+    }
+
+    fn consumer(&mut self) -> &mut Consumer {
+        &mut self.opened.as_mut().unwrap().consumer
+    }
+
+    fn partition(&self, number: u32) -> Partition {
+        self.broker().topic("orders").unwrap().partition(number).unwrap()
+    }
+
+    pub(crate) fn apply(&mut self, call: &Call) {
+        match *call {
+            Call::Send { partition, has_key, value_bytes } => self.send(partition, has_key, value_bytes),
+            Call::SendBatch { partition, count, value_bytes } => self.send_batch(partition, count, value_bytes),
+            Call::Poll => self.poll(),
+            Call::Commit => self.commit(),
+            Call::CommitThrough => self.commit_through(),
+            Call::Seek { partition, place } => self.seek(partition, place),
+            Call::Read { partition, from, max_bytes } => self.read(partition, from, max_bytes),
+            Call::FindTime { partition, at } => self.find_time(partition, at),
+            Call::Flush => self.flush(),
+            Call::Maintain => self.broker().run_maintenance().unwrap(),
+            Call::Advance { ms } => {
+                self.now_ms += ms;
+                self.disk.set_now_ms(self.now_ms);
+            }
+            Call::Reopen { is_clean, seed } => self.reopen(is_clean, seed),
+        }
+    }
+
+    /// The next record: every one has another value, if it has the room.
+    fn make(&mut self, has_key: bool, value_bytes: usize) -> Expected {
+        self.sent += 1;
+        let mut value = self.sent.to_string().into_bytes();
+        value.resize(value_bytes, b'.');
+        let key = has_key.then(|| self.sent.to_be_bytes().to_vec());
+        Expected { timestamp: self.now_ms, key, value }
+    }
+
+    fn model(&mut self, partition: u32) -> &mut Model {
+        &mut self.partitions[partition as usize]
+    }
+
+    fn send(&mut self, partition: u32, has_key: bool, value_bytes: usize) {
+        let expected = self.make(has_key, value_bytes);
+        let mut record = ProducerRecord::to("orders").partition(partition).value(&expected.value);
+        if let Some(key) = &expected.key {
+            record = record.key(key);
+        }
+        let sent = self.broker().producer().send(record).unwrap();
+        let model = self.model(partition);
+        assert_eq!((sent.partition(), sent.offset()), (partition, model.end()));
+        assert_eq!(sent.timestamp().as_millis(), expected.timestamp);
+        model.records.push(expected);
+    }
+
+    /// Own timestamps here: one behind the other, from the clock's backwards.
+    fn send_batch(&mut self, partition: u32, count: usize, value_bytes: usize) {
+        let mut expected: Vec<_> = (0..count).map(|_| self.make(true, value_bytes)).collect();
+        for (n, record) in expected.iter_mut().enumerate() {
+            record.timestamp -= i64::try_from(n).unwrap();
+        }
+        let records: Vec<_> = expected
+            .iter()
+            .map(|record| {
+                let (key, value) = (record.key.as_ref().unwrap(), &record.value);
+                ProducerRecord::to("orders").key(key).value(value).timestamp(Timestamp::from_millis(record.timestamp))
+            })
+            .collect();
+        let offsets = self.partition(partition).append_batch(&records).unwrap();
+        let model = self.model(partition);
+        assert_eq!(offsets, model.end()..model.end() + count as u64);
+        model.records.extend(expected);
+    }
+
+    fn poll(&mut self) {
+        let polled = self.consumer().poll(Duration::ZERO).unwrap();
+        let limit = self.setup.max_poll_records as usize;
+        assert!(polled.len() <= limit, "{} records", polled.len());
+        assert_eq!(polled.iter().count(), polled.len());
+        let is_read = self.partitions.iter().all(|model| model.next() == model.end());
+        assert_eq!(polled.is_empty(), is_read, "{:?}", self.positions());
+        for record in &polled {
+            let model = self.model(record.partition());
+            assert_eq!(record.offset(), model.next());
+            check(&record, model);
+            model.position = Some(record.offset() + 1);
+        }
+        for (number, model) in (0..).zip(&mut self.partitions) {
+            // Also where nothing was new: it was looked.
+            let position = self.opened.as_ref().unwrap().consumer.position(&TopicPartition::new("orders", number));
+            assert!(position.is_none() || position == Some(model.next()));
+            model.position = position;
+        }
+        self.last_poll = polled;
+    }
+
+    fn positions(&self) -> Vec<(u64, u64)> {
+        self.partitions.iter().map(|model| (model.next(), model.end())).collect()
+    }
+
+    fn commit(&mut self) {
+        self.consumer().commit().unwrap();
+        for model in &mut self.partitions {
+            model.committed = model.position.or(model.committed);
+        }
+        self.check_committed();
+    }
+
+    fn commit_through(&mut self) {
+        let last_poll = std::mem::take(&mut self.last_poll);
+        if let Some(record) = last_poll.iter().next() {
+            self.consumer().commit_through(&record).unwrap();
+            self.model(record.partition()).committed = Some(record.offset() + 1);
+            self.check_committed();
+        }
+    }
+
+    fn check_committed(&self) {
+        for (number, model) in (0..).zip(&self.partitions) {
+            let tp = TopicPartition::new("orders", number);
+            let committed = self.broker().committed("g", &tp).unwrap();
+            assert_eq!(committed.map(|committed| committed.offset()), model.committed, "{tp}");
+        }
+    }
+
+    fn seek(&mut self, partition: u32, place: Place) {
+        let model = &self.partitions[partition as usize];
+        let (to, position) = match place {
+            Place::Earliest => (SeekTo::Earliest, 0),
+            Place::Latest => (SeekTo::Latest, model.end()),
+            Place::Committed => (SeekTo::Committed, model.committed.unwrap_or(0)),
+            Place::Offset(thousandths) => (SeekTo::Offset(model.at(thousandths)), model.at(thousandths)),
+            Place::Time(thousandths) => {
+                let time = model.time_at(thousandths);
+                (SeekTo::Time(Timestamp::from_millis(time)), model.first_at(time).unwrap_or(model.end()))
+            }
+        };
+        let tp = TopicPartition::new("orders", partition);
+        self.consumer().seek(&tp, to).unwrap();
+        assert_eq!(self.consumer().position(&tp), Some(position), "{to:?}");
+        self.model(partition).position = Some(position);
+    }
+
+    fn read(&mut self, partition: u32, from: u64, max_bytes: usize) {
+        let handle = self.partition(partition);
+        let model = &self.partitions[partition as usize];
+        let from = model.at(from);
+        let records = handle.read(from, max_bytes).unwrap();
+        assert_eq!(records.is_empty(), from == model.end());
+        for (record, offset) in records.iter().zip(from..) {
+            assert_eq!(record.offset(), offset);
+            check(&record, model);
+        }
+        let value_bytes: usize = records.iter().map(|record| record.value().unwrap().len()).sum();
+        assert!(value_bytes <= max_bytes || records.len() == 1);
+        assert!(matches!(handle.read(model.end() + 1, 1), Err(Error::OffsetOutOfRange { .. })));
+    }
+
+    fn find_time(&mut self, partition: u32, at: u64) {
+        let model = &self.partitions[partition as usize];
+        for time in [model.time_at(at), model.time_at(at).saturating_add(1)] {
+            let found = self.partition(partition).offset_for_time(Timestamp::from_millis(time)).unwrap();
+            assert_eq!(found, model.first_at(time), "{time}");
+        }
+    }
+
+    fn flush(&mut self) {
+        self.broker().flush().unwrap();
+        for (number, model) in (0..).zip(&self.partitions) {
+            assert_eq!(self.partition(number).durable_offset(), model.end());
+        }
+    }
+
+    fn reopen(&mut self, is_clean: bool, seed: u64) {
+        let Opened { consumer, broker } = self.opened.take().unwrap();
+        if is_clean {
+            drop(consumer);
+            broker.close().unwrap();
+        } else {
+            // What the old process does from here on happens on the old machine.
+            self.disk = self.disk.kill(seed);
+        }
+        self.open();
+        let report = self.broker().recovery_report();
+        assert_eq!(report.was_clean_shutdown(), is_clean);
+        assert!(report.damage().next().is_none() && (!is_clean || report.is_clean()), "{report:?}");
+        self.check_committed();
+    }
+
+    /// Reads every record of every partition.
+    pub(crate) fn check_everything(&self) {
+        for (number, model) in (0..).zip(&self.partitions) {
+            let partition = self.partition(number);
+            assert_eq!((partition.log_start_offset(), partition.log_end_offset()), (0, model.end()));
+            let mut next = 0;
+            while next < model.end() {
+                for record in &partition.read(next, 10_000).unwrap() {
+                    assert_eq!(record.offset(), next);
+                    check(&record, model);
+                    next += 1;
+                }
+            }
+        }
+    }
+}
+
+fn check(found: &ConsumerRecord<'_>, model: &Model) {
+    let expected = &model.records[usize::try_from(found.offset()).unwrap()];
+    assert_eq!(found.timestamp().as_millis(), expected.timestamp, "offset {}", found.offset());
+    assert_eq!(found.key(), expected.key.as_deref(), "offset {}", found.offset());
+    assert!(found.value() == Some(&*expected.value), "offset {}", found.offset());
+}
