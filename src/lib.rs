@@ -76,3 +76,8 @@ pub use topic_partition::TopicPartition;
 pub mod testing {
     pub use crate::disk::simulated::*;
 }
+
+/// The examples in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

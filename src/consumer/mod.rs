@@ -122,7 +122,7 @@ impl Consumer {
     /// # Errors
     /// [`Error::Wakeup`] after [`ConsumerHandle::wakeup`]; [`Error::Corrupt`] where the next record is damaged, again and again
     /// until [`seek`](Consumer::seek) passes it (to the end of its offsets, say); [`Error::LogTruncated`] where a power cut took
-    /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`];
+    /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`](crate::OffsetReset::Error);
     /// [`Error::CodecUnavailable`], [`Error::Closed`].
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
         let mut deadline = None;

@@ -88,7 +88,9 @@ fn a_slot_is_reused_only_when_the_last_reader_has_gone() {
     drop(writer);
     let mut others: Vec<_> = std::iter::from_fn(|| take(&tail, SlotClass::Large, IDENTITY)).collect();
     assert_eq!(others.len(), 3);
-    others.iter_mut().for_each(|other| append(other, b"lost"));
+    for other in &mut others {
+        append(other, b"lost");
+    }
     assert_eq!(reader.records(), b"kept");
     drop(reader);
     assert!(take(&tail, SlotClass::Large, IDENTITY).is_some());
