@@ -153,12 +153,6 @@ impl BatchHeader {
         self.last_offset() + 1
     }
 
-    /// The size of the records in bytes as they are stored, compressed or not.
-    #[inline]
-    pub(crate) fn records_bytes(&self) -> usize {
-        (self.batch_bytes as usize).saturating_sub(HEADER_BYTES)
-    }
-
     /// The timestamp in ms of a record of this batch with this delta.
     #[inline]
     pub(crate) fn timestamp(&self, timestamp_delta: i64) -> i64 {

@@ -87,7 +87,8 @@ fn a_slot_is_reused_only_when_the_last_reader_has_gone() {
     let reader = Arc::clone(writer.batch());
     drop(writer);
     let mut others: Vec<_> = std::iter::from_fn(|| take(&tail, SlotClass::Large, IDENTITY)).collect();
-    assert_eq!(others.len(), 3);
+    // One of the file's four chunks is cut into small slots, which are kept at hand.
+    assert_eq!(others.len(), 2);
     for other in &mut others {
         append(other, b"lost");
     }
