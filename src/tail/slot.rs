@@ -50,7 +50,7 @@ impl FreeSlot {
             generation,
             published_bytes: AtomicUsize::new(0),
             next_offset: AtomicU64::new(base_offset),
-            commits: AtomicU64::new(0),
+            synced_commits: AtomicU64::new(0),
             committed: AtomicBool::new(false),
             synced: AtomicU64::new(base_offset),
         };
@@ -151,7 +151,7 @@ pub(crate) struct OpenBatch {
     generation: u64,
     published_bytes: AtomicUsize,
     next_offset: AtomicU64,
-    commits: AtomicU64,
+    synced_commits: AtomicU64,
     committed: AtomicBool,
     /// What the newest commit that was synced covers: one above its last offset.
     synced: AtomicU64,
@@ -187,7 +187,8 @@ impl OpenBatch {
         }
         self.committed.store(true, Ordering::SeqCst);
         let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
-        let sequence = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
+        // Counted by syncs that succeeded: whatever becomes of this one, the entry that the last such sync carried stays.
+        let sequence = self.synced_commits.load(Ordering::Acquire) + 1;
         let entry = if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] };
         for (i, word) in encode_commit(self.generation, sequence, published).iter().enumerate() {
             self.word(entry + i * 8).store(word.to_be(), Ordering::Release);
@@ -198,6 +199,7 @@ impl OpenBatch {
     /// Notes that the sync that [`commit`](OpenBatch::commit) spoke of has succeeded.
     pub(crate) fn note_synced(&self, next_offset: u64) {
         self.synced.fetch_max(next_offset, Ordering::AcqRel);
+        self.synced_commits.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether a commit was ever begun: then the slot must stay as it is until the segment holds these records durably.

@@ -97,7 +97,7 @@ fn timestamps_out_of_order_find_the_first_by_offset() {
     let broker = Broker::temporary().unwrap();
     let config = small_segments().index_interval_bytes(0).segment_ms(Duration::from_secs(1 << 30));
     let partition = broker.create_topic("orders", config).unwrap().partition(0).unwrap();
-    let times: Vec<i64> = (0..600_i64).map(|n| (n * 7919 % 1009) * 5).collect();
+    let times: Vec<i64> = (0..2000_i64).map(|n| (n * 7919 % 1009) * 5).collect();
     for time in &times {
         partition.append(&ProducerRecord::to("orders").timestamp(at(*time)).value(&[0; 100])).unwrap();
     }
