@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 pub(crate) use layout::{Identity, SlotClass};
 pub(crate) use salvage::{Salvaged, salvage};
@@ -52,6 +52,8 @@ pub(crate) struct Tail {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     state: Mutex<PoolState>,
+    /// Told when a thread has ended mapping or growing.
+    supplied: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +64,7 @@ struct PoolState {
     chunks: usize,
     /// Classes of which a slot was wanted and none is left.
     short: [bool; 3],
-    /// One thread is mapping or growing; the others do without a slot rather than wait for the disk.
+    /// One thread is mapping or growing.
     busy: bool,
 }
 
@@ -91,8 +93,8 @@ impl Pool {
 
 /// What to do where the last free slot of a class was taken.
 enum Supply {
-    /// Nothing: another thread is at it.
-    Wait,
+    /// Nothing: another thread has seen to it.
+    Done,
     Map(usize),
     Grow(usize),
 }
@@ -115,7 +117,7 @@ impl Tail {
             path: path.to_owned(),
             file,
             sync_failed: Mutex::new(false),
-            pool: Arc::new(Pool { state: Mutex::new(state) }),
+            pool: Arc::new(Pool { state: Mutex::new(state), supplied: Condvar::new() }),
             generation: AtomicU64::new(seed),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
             is_short: AtomicBool::new(true),
@@ -176,17 +178,18 @@ impl Tail {
         self.file.sync().inspect_err(|_| *failed = true)
     }
 
-    /// Maps or creates another chunk of `class`; whether there are more slots now, or somebody else sees to it.
+    /// Maps or creates another chunk of `class`, or waits for a thread that is at it; whether there are free slots now.
     fn supply(&self, class: SlotClass) -> bool {
         let Some(supply) = self.begin_supply(class) else { return false };
         let (chunk, grown) = match supply {
-            Supply::Wait => return true,
+            Supply::Done => return true,
             Supply::Map(chunk) => (chunk, Ok(())),
             Supply::Grow(chunk) => (chunk, self.grow(chunk, class)),
         };
         let mapped = grown.and_then(|()| self.file.map_shared(chunk_position(chunk), CHUNK_BYTES));
         let mut state = self.pool.state.lock();
         state.busy = false;
+        self.pool.supplied.notify_all();
         if let Supply::Grow(_) = supply {
             // A chunk of unknown content is never used, and grown over at the next try.
             state.chunks += usize::from(mapped.is_ok());
@@ -208,8 +211,11 @@ impl Tail {
     /// What to do about a missing slot; nothing at the file's bound. The state is not locked meanwhile.
     fn begin_supply(&self, class: SlotClass) -> Option<Supply> {
         let mut state = self.pool.state.lock();
-        if state.busy {
-            return Some(Supply::Wait);
+        while state.busy {
+            self.pool.supplied.wait(&mut state);
+        }
+        if !state.short.get(class as usize).copied().unwrap_or(false) {
+            return Some(Supply::Done);
         }
         let supply = match state.unmapped.get_mut(class as usize)?.pop() {
             Some(chunk) => Supply::Map(chunk),
