@@ -9,6 +9,8 @@
 //! or read), `appender` (never held across a sync or in user code), `sync` (a leaf, held for a few instructions). Readers take none of them: they
 //! load the offsets and then the view, and whatever the offsets admit is in a view loaded later.
 
+mod syncing;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,7 +19,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::appender::Appender;
-use super::checkpoint::{Checkpoint, SyncedTo};
+use super::checkpoint::Checkpoint;
 use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
@@ -89,22 +91,6 @@ struct SyncState {
     segments_debt: u64,
 }
 
-/// What a commit round is about to make durable for one log.
-#[derive(Debug)]
-pub(super) struct PreparedCommit {
-    end: u64,
-    /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
-    /// being reused before the round ends.
-    commits: Vec<(u64, Arc<OpenBatch>)>,
-}
-
-impl PreparedCommit {
-    /// Whether the tail's sync must carry something.
-    pub(super) fn needs_tail(&self) -> bool {
-        !self.commits.is_empty()
-    }
-}
-
 impl Log {
     /// A log without records, whose directory was just made.
     pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Result<Log> {
@@ -140,8 +126,8 @@ impl Log {
     /// durable as the topic demands.
     ///
     /// # Errors
-    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: refused,
-    /// or, from a failed sync, it is not known whether the records will be there after reopening.
+    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended.
+    /// [`Error::Poisoned`]: refused, or, from a failed sync, it is not known whether the records will be there after reopening.
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         let is_before_1970 = |record: &ProducerRecord<'_>| record.get_timestamp().is_some_and(|t| t.as_millis() < 0);
         if records.iter().any(is_before_1970) {
@@ -398,87 +384,6 @@ impl Log {
 
 /// So many sealed batches wait for the segment's sync before the maintenance is called to do it.
 pub(super) const SLOTS_KEPT_MAX: usize = 4;
-
-/// For the group commit and the checkpoint, without the append lock.
-impl Log {
-    /// Whether the log was not yet waiting for a commit round.
-    pub(super) fn enlist(&self) -> bool {
-        !self.enlisted.swap(true, Ordering::Relaxed)
-    }
-
-    pub(super) fn delist(&self) {
-        self.enlisted.store(false, Ordering::Relaxed);
-    }
-
-    /// Writes commit entries for everything published.
-    pub(super) fn prepare_commit(&self) -> PreparedCommit {
-        let end = self.log_end_offset();
-        let slots = self.sync.lock().slots.clone();
-        let commits = slots.into_iter().filter_map(|batch| Some((batch.commit()?, batch))).collect();
-        PreparedCommit { end, commits }
-    }
-
-    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.
-    pub(super) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
-        for (next_offset, batch) in &prepared.commits {
-            batch.note_synced(*next_offset);
-        }
-        // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
-        let debt = self.sync.lock().segments_debt;
-        if debt > self.offsets.synced() && self.sync_segments().is_err() {
-            return false;
-        }
-        self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end)
-    }
-
-    /// Wakes whoever waits for what a commit round made visible.
-    pub(super) fn wake_waiters(&self) {
-        self.waiters.wake_unlocked();
-    }
-
-    /// Syncs everything in segments and frees the slots that are no longer needed; returns the segments, and up to where they
-    /// are synced if there is one.
-    pub(super) fn sync_segments(&self) -> Result<(Segments, Option<SyncedTo>)> {
-        // The system reports a failed sync once: no two threads may sync, and one take the other's error for its own success.
-        let _one_at_a_time = self.segment_sync.lock();
-        self.check_unharmed()?;
-        self.check_present()?;
-        let (segments, synced) = {
-            let _nobody_appends = self.appender.lock();
-            let segments = self.segments();
-            let synced = segments.last().map(|active| SyncedTo::of(active));
-            (segments, synced)
-        };
-        let mut unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
-        let result = unsynced.try_for_each(|segment| segment.sync());
-        result.inspect_err(|error| self.poison(&error.to_string()))?;
-        if let Some(SyncedTo { next_offset, .. }) = synced {
-            self.offsets.raise_synced(next_offset);
-            self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
-        }
-        Ok((segments, synced))
-    }
-
-    /// How many bytes of segments are not synced yet.
-    pub(super) fn unsynced_bytes(&self) -> u64 {
-        let segments = self.segments();
-        segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
-    }
-
-    /// Whether this log holds `count` slots or more: its open batch, and sealed ones that wait for the segment's sync.
-    pub(super) fn holds_slots(&self, count: usize) -> bool {
-        self.sync.lock().slots.len() >= count
-    }
-
-    /// Whether there are sealed segments that the manifest does not have.
-    pub(super) fn has_unnoted_segments(&self) -> bool {
-        self.view().segments.len() > self.noted_segments.load(Ordering::Relaxed) + 1
-    }
-
-    pub(super) fn sealed_are_noted(&self, segment_count: usize) {
-        self.noted_segments.store(segment_count, Ordering::Relaxed);
-    }
-}
 
 /// A log that was recovered and waits for the environment to be ready.
 #[derive(Debug)]

@@ -1,0 +1,106 @@
+//! What the group commit and the checkpoint do with a log, without the append lock: commit entries, syncs of its segments, and
+//! the slots that these set free.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Log, Segments};
+use crate::error::Result;
+use crate::partition::checkpoint::SyncedTo;
+use crate::tail::OpenBatch;
+
+/// What a commit round is about to make durable for one log.
+#[derive(Debug)]
+pub(in crate::partition) struct PreparedCommit {
+    end: u64,
+    /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
+    /// being reused before the round ends.
+    commits: Vec<(u64, Arc<OpenBatch>)>,
+}
+
+impl PreparedCommit {
+    /// Whether the tail's sync must carry something.
+    pub(in crate::partition) fn needs_tail(&self) -> bool {
+        !self.commits.is_empty()
+    }
+}
+
+impl Log {
+    /// Whether the log was not yet waiting for a commit round.
+    pub(in crate::partition) fn enlist(&self) -> bool {
+        !self.enlisted.swap(true, Ordering::Relaxed)
+    }
+
+    pub(in crate::partition) fn delist(&self) {
+        self.enlisted.store(false, Ordering::Relaxed);
+    }
+
+    /// Writes commit entries for everything published.
+    pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
+        let end = self.log_end_offset();
+        let slots = self.sync.lock().slots.clone();
+        let commits = slots.into_iter().filter_map(|batch| Some((batch.commit()?, batch))).collect();
+        PreparedCommit { end, commits }
+    }
+
+    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.
+    pub(in crate::partition) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
+        for (next_offset, batch) in &prepared.commits {
+            batch.note_synced(*next_offset);
+        }
+        // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
+        let debt = self.sync.lock().segments_debt;
+        if debt > self.offsets.synced() && self.sync_segments().is_err() {
+            return false;
+        }
+        self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end)
+    }
+
+    /// Wakes whoever waits for what a commit round made visible.
+    pub(in crate::partition) fn wake_waiters(&self) {
+        self.waiters.wake_unlocked();
+    }
+
+    /// Syncs everything in segments and frees the slots that are no longer needed; returns the segments, and up to where they
+    /// are synced if there is one.
+    pub(in crate::partition) fn sync_segments(&self) -> Result<(Segments, Option<SyncedTo>)> {
+        // The system reports a failed sync once: no two threads may sync, and one take the other's error for its own success.
+        let _one_at_a_time = self.segment_sync.lock();
+        self.check_unharmed()?;
+        self.check_present()?;
+        let (segments, synced) = {
+            let _nobody_appends = self.appender.lock();
+            let segments = self.segments();
+            let synced = segments.last().map(|active| SyncedTo::of(active));
+            (segments, synced)
+        };
+        let mut unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
+        let result = unsynced.try_for_each(|segment| segment.sync());
+        result.inspect_err(|error| self.poison(&error.to_string()))?;
+        if let Some(SyncedTo { next_offset, .. }) = synced {
+            self.offsets.raise_synced(next_offset);
+            self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
+        }
+        Ok((segments, synced))
+    }
+
+    /// How many bytes of segments are not synced yet.
+    pub(in crate::partition) fn unsynced_bytes(&self) -> u64 {
+        let segments = self.segments();
+        segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
+    }
+
+    /// Whether this log holds `count` slots or more: its open batch, and sealed ones that wait for the segment's sync.
+    pub(in crate::partition) fn holds_slots(&self, count: usize) -> bool {
+        self.sync.lock().slots.len() >= count
+    }
+
+    /// Whether there are sealed segments that the manifest does not have.
+    pub(in crate::partition) fn has_unnoted_segments(&self) -> bool {
+        self.view().segments.len() > self.noted_segments.load(Ordering::Relaxed) + 1
+    }
+
+    pub(in crate::partition) fn sealed_are_noted(&self, segment_count: usize) {
+        self.noted_segments.store(segment_count, Ordering::Relaxed);
+    }
+}
