@@ -58,6 +58,9 @@ pub use consumer::{Consumer, SeekTo};
 pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use group::CommittedOffset;
+pub use group::assignor::{
+    Assignment, AssignmentRequest, Assignor, GroupMember, RangeAssignor, RebalanceProtocol, RoundRobinAssignor,
+};
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;

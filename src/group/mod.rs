@@ -4,6 +4,7 @@
 //! read once, when the first group is used, and then kept in memory; a commit is appended first and counts then. For now a
 //! group has one member.
 
+pub(crate) mod assignor;
 pub(crate) mod coordinator_partition;
 pub(crate) mod offset_records;
 

@@ -1,0 +1,123 @@
+//! Who of a group reads which partition. An [`Assignor`] decides it, from nothing but an [`AssignmentRequest`]: no locks, no
+//! clock, no chance, so that the same members and topics always give the same result.
+//!
+//! ```text
+//! range               per topic, a run of consecutive partitions each
+//! roundrobin          all partitions of all topics, dealt in a circle
+//! ```
+//! Members are in one order everywhere: those with a group instance id first, by that id; then the rest, by member id.
+
+mod range;
+mod request;
+mod round_robin;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use range::RangeAssignor;
+pub use request::{AssignmentRequest, GroupMember};
+pub use round_robin::RoundRobinAssignor;
+
+use crate::topic_partition::TopicPartition;
+
+/// What members do with their partitions while the group finds a new assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RebalanceProtocol {
+    /// Every member first gives up all it owns, then gets what the result says: one round, in which nobody reads.
+    Eager,
+    /// Members keep what they own, and go on reading it, until a result leaves it out. A partition that is to move is in
+    /// nobody's result until its owner has given it up, so that a move takes two rounds.
+    Cooperative,
+}
+
+/// Divides the partitions of a group's topics among its members.
+///
+/// Bring your own where neither [`RangeAssignor`] nor [`RoundRobinAssignor`] fits. Every member of a group names an assignor with the same [`name`](Assignor::name) and
+/// protocol.
+///
+/// # Examples
+/// ```
+/// use ottla::{Assignment, AssignmentRequest, Assignor, GroupMember, TopicPartition};
+///
+/// /// The first member reads everything, and the others stand by.
+/// #[derive(Debug)]
+/// struct FirstTakesAll;
+///
+/// impl Assignor for FirstTakesAll {
+///     fn name(&self) -> &str { "first-takes-all" }
+///
+///     fn assign(&self, request: &AssignmentRequest) -> Assignment {
+///         let mut assignment = Assignment::new();
+///         for (topic, partition_count) in request.topics() {
+///             let Some(member) = request.subscribers(topic).next() else { continue };
+///             for partition in 0..partition_count {
+///                 assignment.assign(member.member_id(), TopicPartition::new(topic, partition));
+///             }
+///         }
+///         assignment
+///     }
+/// }
+///
+/// let members = ["b", "a"].map(|id| GroupMember::new(id, ["orders"]));
+/// let assignment = FirstTakesAll.assign(&AssignmentRequest::new([("orders", 3)], members));
+/// assert_eq!(assignment.partitions_of("a").len(), 3);
+/// assert!(assignment.partitions_of("b").is_empty());
+/// ```
+pub trait Assignor: Send + Sync + Debug {
+    /// The name by which the members of a group agree on an assignor, and which the group's records state; Kafka's own are
+    /// `range`, `roundrobin`, `sticky` and `cooperative-sticky`.
+    fn name(&self) -> &str;
+
+    /// What members do with their partitions meanwhile. Default: [`RebalanceProtocol::Eager`].
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Eager
+    }
+
+    /// Says who reads what.
+    ///
+    /// It is called by whichever member polls first, on that member's thread and with no lock held, and its result may be
+    /// thrown away if members or topics changed meanwhile. A partition goes to one member at most, which is subscribed to its
+    /// topic; what goes to nobody is not read.
+    fn assign(&self, request: &AssignmentRequest) -> Assignment;
+}
+
+/// Which member reads which partitions: what an [`Assignor`] decides. A member that is not in it gets nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignment {
+    by_member: BTreeMap<String, Vec<TopicPartition>>,
+}
+
+impl Assignment {
+    /// Begins with nothing for anybody.
+    #[must_use]
+    pub fn new() -> Assignment {
+        Assignment::default()
+    }
+
+    /// Gives `partition` to the member, behind what it has. Nothing is checked.
+    pub fn assign(&mut self, member_id: &str, partition: TopicPartition) {
+        match self.by_member.get_mut(member_id) {
+            Some(partitions) => partitions.push(partition),
+            None => drop(self.by_member.insert(member_id.to_owned(), vec![partition])),
+        }
+    }
+
+    /// What the member gets, in the order in which it was assigned.
+    #[must_use]
+    pub fn partitions_of(&self, member_id: &str) -> &[TopicPartition] {
+        self.by_member.get(member_id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every member that gets something, ascending by member id.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[TopicPartition])> {
+        self.by_member.iter().map(|(member_id, partitions)| (member_id.as_str(), partitions.as_slice()))
+    }
+}
+
+/// The partitions of one topic, ascending. They share the name.
+fn partitions_of_topic(topic: &str, partition_count: u32) -> impl Iterator<Item = TopicPartition> {
+    let topic: Arc<str> = topic.into();
+    (0..partition_count).map(move |partition| TopicPartition::new(Arc::clone(&topic), partition))
+}

@@ -1,0 +1,34 @@
+//! `roundrobin`: all partitions dealt like cards.
+
+use super::{Assignment, AssignmentRequest, Assignor, partitions_of_topic};
+
+/// Deals all partitions of all topics, by topic and then by number, in a circle over the members; one that is not subscribed to
+/// a topic is passed over.
+///
+/// Even where every member wants the same. When members come or go most partitions move.
+#[doc(alias = "org.apache.kafka.clients.consumer.RoundRobinAssignor")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RoundRobinAssignor;
+
+impl Assignor for RoundRobinAssignor {
+    fn name(&self) -> &'static str {
+        "roundrobin"
+    }
+
+    fn assign(&self, request: &AssignmentRequest) -> Assignment {
+        let mut assignment = Assignment::new();
+        let mut circle = request.members().iter().cycle();
+        for (topic, partition_count) in request.topics() {
+            // In a circle without a subscriber the search would have no end.
+            if request.subscribers(topic).next().is_none() {
+                continue;
+            }
+            for partition in partitions_of_topic(topic, partition_count) {
+                if let Some(member) = circle.find(|member| member.topics().contains(topic)) {
+                    assignment.assign(member.member_id(), partition);
+                }
+            }
+        }
+        assignment
+    }
+}
