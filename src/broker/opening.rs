@@ -26,7 +26,7 @@ use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
 use crate::partition::recovery::{Shutdown, check_identity};
-use crate::partition::{PartitionSource, Waiters};
+use crate::partition::{PartitionSource, Watchers};
 use crate::tail::{Salvaged, TAIL_NAMES, Tail, salvage};
 use crate::topic_partition::TopicPartition;
 
@@ -140,7 +140,7 @@ impl Store {
             catalog: Mutex::new(catalog),
             topics: ArcSwap::default(),
             topics_version: AtomicU64::new(0),
-            watchers: Waiters::default(),
+            watchers: Watchers::default(),
             report,
             writer: None,
             closed: AtomicBool::new(true),

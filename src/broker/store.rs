@@ -26,7 +26,7 @@ use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
-use crate::partition::{Follower, PartitionSource, Waiters};
+use crate::partition::{Follower, PartitionSource, Watchers};
 use crate::topic_partition::TopicPartition;
 
 /// The topics by name.
@@ -47,7 +47,7 @@ pub(crate) struct Store {
     /// Rises whenever topics or partitions come or go.
     pub(super) topics_version: AtomicU64,
     /// Who wants to know when that happens, or when the broker is closed.
-    pub(super) watchers: Waiters,
+    pub(super) watchers: Watchers,
     pub(super) report: RecoveryReport,
     /// `None` if the directory is open read-only.
     pub(super) writer: Option<Writer>,
@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Who is woken when topics or partitions come or go, or the broker is closed.
-    pub(crate) fn watchers(&self) -> &Waiters {
+    pub(crate) fn watchers(&self) -> &Watchers {
         &self.watchers
     }
 
@@ -173,7 +173,7 @@ impl Store {
         super::topic_name::validate_for_user(name)?;
         let entry = self.add_topic(name, config)?;
         // With no lock held, since a waker is the caller's code; the same below.
-        self.watchers.wake_unlocked();
+        self.watchers.wake();
         Ok(entry)
     }
 
@@ -261,7 +261,7 @@ impl Store {
         topic.partitions.store(Arc::new(partitions));
         self.publish_topics(writer, |_| {});
         drop(catalog);
-        self.watchers.wake_unlocked();
+        self.watchers.wake();
         Ok(())
     }
 
@@ -282,7 +282,7 @@ impl Store {
         for log in topic.logs() {
             log.retire();
         }
-        self.watchers.wake_unlocked();
+        self.watchers.wake();
         if let Some(coordinator) = coordinator {
             coordinator.forget_topic(name)?;
         }
@@ -343,7 +343,7 @@ impl Store {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.watchers.wake_unlocked();
+        self.watchers.wake();
         let Some(writer) = &self.writer else { return Ok(()) };
         if !writer.is_owner() {
             return Ok(());

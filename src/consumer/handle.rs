@@ -74,9 +74,15 @@ impl Future for Ready<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let consumer = &mut *self.get_mut().consumer;
-        // What goes wrong here, the poll that follows goes to meet, and reports.
-        let failed = consumer.follow_topics().is_err();
-        let is_ready = consumer.shared.waiter.register_waker(context.waker(), || failed || consumer.is_ready());
-        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+        loop {
+            consumer.positions.take_delivered();
+            // What goes wrong here, the poll that follows goes to meet, and reports.
+            if consumer.follow_topics().is_err() || consumer.is_ready() {
+                return Poll::Ready(());
+            }
+            if consumer.shared.waiter.register_waker(context.waker()) {
+                return Poll::Pending;
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod handle;
 mod position;
+mod positions;
 mod start;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::topic_partition::TopicPartition;
 use config::ConsumerConfig;
 use handle::{ConsumerHandle, Ready, Shared};
 use position::Position;
+use positions::Positions;
 use start::{begin, check_offset, fetch_from};
 
 /// Where to go on reading.
@@ -59,9 +61,7 @@ pub struct Consumer {
     /// Whether the partitions follow from the topics, or were assigned by hand.
     follows_topics: bool,
     seen_topics_version: Option<u64>,
-    positions: Vec<Position>,
-    /// The partition to look at first in the next poll, so that a busy one does not starve the others.
-    next: usize,
+    positions: Positions,
     shared: Arc<Shared>,
     reset_count: u64,
 }
@@ -83,15 +83,15 @@ impl Broker {
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
         config.validate()?;
         let membership = self.store.coordinator()?.join(&config.group)?;
+        let shared = Arc::<Shared>::default();
         let mut consumer = Consumer {
             store: Arc::clone(&self.store),
             membership,
             follows_topics: !config.topics.is_empty(),
             config,
             seen_topics_version: None,
-            positions: Vec::new(),
-            next: 0,
-            shared: Arc::default(),
+            positions: Positions::new(Arc::clone(&shared.waiter)),
+            shared,
             reset_count: 0,
         };
         consumer.store.watchers().register(&consumer.shared.waiter);
@@ -127,6 +127,8 @@ impl Consumer {
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
         let mut deadline = None;
         loop {
+            // Before everything else that may have woken this consumer, so that none of it is missed.
+            self.positions.take_delivered();
             if self.shared.take_wakeup() {
                 return Err(Error::Wakeup);
             }
@@ -138,7 +140,10 @@ impl Consumer {
             let now = self.store.monotonic();
             let end = *deadline.get_or_insert(now.saturating_add(timeout));
             let Some(left) = end.checked_sub(now).filter(|left| !left.is_zero()) else { return Ok(records) };
-            self.shared.waiter.park(left, || self.is_ready());
+            // One that is active still has more than was looked at, or got records meanwhile.
+            if self.positions.active_count() == 0 {
+                self.shared.waiter.park(left);
+            }
         }
     }
 
@@ -149,18 +154,18 @@ impl Consumer {
             bytes_max: self.config.fetch_max_bytes as usize,
             records_max: self.config.max_poll_records as usize,
         };
-        let (first, count) = (self.next, self.positions.len());
-        for turn in 0..count {
-            let index = (first + turn) % count;
-            let Some(position) = self.positions.get_mut(index).filter(|position| position.is_ready()) else { continue };
+        let mut turns = self.positions.active_count();
+        while let Some(position) = self.positions.next_ready(&mut turns) {
             let fetched = match fetch_from(position, &self.membership, &self.config, &mut self.reset_count, left) {
                 // What was read from other partitions is returned first; the error comes again.
-                Err(_) if !records.is_empty() => break,
-                Err(error) => {
-                    // The others first next time, or they would never be read before somebody seeks.
-                    self.next = index + 1;
-                    return Err(error);
+                Err(_) if !records.is_empty() => {
+                    self.positions.put_back();
+                    break;
                 }
+                // Its topic was deleted, or the broker closed, since the last look at those.
+                Err(Error::Closed { .. }) if self.follows_topics => continue,
+                // The others first next time, or they would never be read before somebody seeks.
+                Err(error) => return Err(error),
                 Ok(fetched) => fetched,
             };
             position.advance(&fetched);
@@ -171,7 +176,6 @@ impl Consumer {
             left.bytes_max = left.bytes_max.saturating_sub(bytes);
             left.records_max -= fetched.record_count;
             records.push(fetched);
-            self.next = index + 1;
             if left.bytes_max == 0 || left.records_max == 0 {
                 break;
             }
@@ -180,11 +184,11 @@ impl Consumer {
     }
 
     /// Whether a poll would return at once.
-    fn is_ready(&self) -> bool {
+    fn is_ready(&mut self) -> bool {
         self.shared.is_woken()
             || self.store.check_open().is_err()
             || self.seen_topics_version != Some(self.store.topics_version())
-            || self.positions.iter().any(Position::is_ready)
+            || self.positions.has_ready()
     }
 
     /// Takes up partitions that are new, and lets go of those that are gone.
@@ -205,22 +209,8 @@ impl Consumer {
 
     /// Makes `logs` the partitions to read from; positions in those that stay are kept.
     fn read_from(&mut self, logs: Vec<Arc<Log>>) {
-        let mut before = std::mem::take(&mut self.positions);
-        for log in logs {
-            let same = before.iter().position(|position| Arc::ptr_eq(position.log(), &log));
-            self.positions.push(same.map_or_else(
-                || {
-                    log.register(&self.shared.waiter);
-                    Position::new(Arc::clone(&log))
-                },
-                |index| before.swap_remove(index),
-            ));
-        }
-        for gone in before {
-            gone.log().unregister(&self.shared.waiter);
-        }
+        self.positions.set(logs);
         self.shared.positions.store(Arc::new(self.positions.iter().map(|p| Arc::clone(&p.shared)).collect()));
-        self.next = 0;
     }
 
     /// Reads from exactly these partitions from now on, whatever topics were given. Each must be named once.
@@ -236,9 +226,7 @@ impl Consumer {
             let Some(PartitionSource::Log(log)) = found else {
                 return Err(topic.unknown_partition(partition.partition()));
             };
-            if !logs.iter().any(|other| Arc::ptr_eq(other, log)) {
-                logs.push(Arc::clone(log));
-            }
+            logs.push(Arc::clone(log));
         }
         self.follows_topics = false;
         self.read_from(logs);
@@ -248,7 +236,7 @@ impl Consumer {
     /// The partitions that the consumer reads, in the order in which it was told of them.
     #[must_use]
     pub fn assignment(&self) -> Vec<TopicPartition> {
-        self.positions.iter().map(|position| position.partition().clone()).collect()
+        self.positions.in_order().into_iter().map(|position| position.partition().clone()).collect()
     }
 
     /// Commits the position in every partition: everything that poll has returned. Returns when that is as durable as the
@@ -260,7 +248,7 @@ impl Consumer {
         // What was read from a topic that is deleted by now must not count for the next one of its name.
         self.follow_topics()?;
         let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
-        let offsets: Vec<_> = self.positions.iter().filter_map(to_commit).collect();
+        let offsets: Vec<_> = self.positions.in_order().into_iter().filter_map(to_commit).collect();
         self.commit_offsets(&offsets)
     }
 
@@ -270,7 +258,7 @@ impl Consumer {
     /// As [`commit`](Consumer::commit); [`Error::NotAssigned`] if the consumer does not read that partition.
     pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
         self.store.check_open()?;
-        find(&mut self.positions, record.topic_partition())?.log().check_open()?;
+        self.positions.get_mut(record.topic_partition())?.log().check_open()?;
         let committed = CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
         self.commit_offsets(&[(record.topic_partition().clone(), committed)])
     }
@@ -278,14 +266,14 @@ impl Consumer {
     fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
         self.store.check_open()?;
         for (partition, _) in offsets {
-            find(&mut self.positions, partition)?.log().check_open()?;
+            self.positions.get_mut(partition)?.log().check_open()?;
         }
         if offsets.is_empty() {
             return Ok(());
         }
         self.membership.commit(offsets, self.store.now_ms())?;
         for (partition, committed) in offsets {
-            if let Ok(position) = find(&mut self.positions, partition) {
+            if let Ok(position) = self.positions.get_mut(partition) {
                 position.committed = Some(committed.offset);
             }
         }
@@ -301,16 +289,21 @@ impl Consumer {
         self.follow_topics()?;
         let reset = self.config.offset_reset;
         let membership = &self.membership;
-        let position = find(&mut self.positions, partition)?;
+        let position = self.positions.get_mut(partition)?;
         let log = Arc::clone(position.log());
         let offset = match to {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => log.visible_end(),
             SeekTo::Offset(offset) => check_offset(&log, offset)?,
             SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
-            SeekTo::Committed => return begin(position, membership, reset).map(drop),
+            SeekTo::Committed => {
+                begin(position, membership, reset)?;
+                self.positions.reactivate(partition);
+                return Ok(());
+            }
         };
         position.go_to(offset, None);
+        self.positions.reactivate(partition);
         Ok(())
     }
 
@@ -332,7 +325,10 @@ impl Consumer {
 
     fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) -> Result<()> {
         for partition in partitions {
-            find(&mut self.positions, partition)?.is_paused = is_paused;
+            self.positions.get_mut(partition)?.is_paused = is_paused;
+            if !is_paused {
+                self.positions.reactivate(partition);
+            }
         }
         Ok(())
     }
@@ -340,7 +336,7 @@ impl Consumer {
     /// The offset of the next record that poll returns from a partition; `None` if it was not polled yet, or is not read.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<u64> {
-        self.positions.iter().find(|position| position.partition() == partition)?.next_offset()
+        self.positions.get(partition)?.next_offset()
     }
 
     /// What the group has committed in a partition, if anything.
@@ -353,7 +349,7 @@ impl Consumer {
     /// does not read it.
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
-        Some(self.positions.iter().find(|position| position.partition() == partition)?.shared.lag())
+        Some(self.positions.get(partition)?.shared.lag())
     }
 
     /// How often the reset policy had to choose a new position because the old one was no longer in the log.
@@ -421,13 +417,5 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.store.watchers().unregister(&self.shared.waiter);
-        for position in &self.positions {
-            position.log().unregister(&self.shared.waiter);
-        }
     }
-}
-
-fn find<'p>(positions: &'p mut [Position], partition: &TopicPartition) -> Result<&'p mut Position> {
-    let found = positions.iter_mut().find(|position| position.partition() == partition);
-    found.ok_or_else(|| Error::NotAssigned { partition: partition.clone() })
 }

@@ -71,9 +71,9 @@ impl Position {
         self.go_to(fetched.next_offset, leader_epoch);
     }
 
-    /// Whether there may be something to read.
+    /// Whether reading would return something: records, or an error.
     pub(super) fn is_ready(&self) -> bool {
-        !self.is_paused && self.next_offset().is_none_or(|offset| offset != self.log().visible_end())
+        self.next_offset().is_none_or(|offset| offset != self.log().visible_end()) || self.log().is_closed()
     }
 
     /// The position as it is to be committed; `None` if it was already, if nothing was read, or if the topic was deleted: a

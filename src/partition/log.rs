@@ -28,7 +28,7 @@ use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Source, TailRecords};
 use super::recovery::{Recovered, Shutdown, recover};
 use super::recovery_report::PartitionRecovery;
-use super::waiters::{Waiter, Waiters};
+use super::waiters::Waiters;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
@@ -155,6 +155,8 @@ impl Log {
             self.check_present()?;
             self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
         }
+        // Whoever led the round may not have come to that yet, and a consumer that polls after this is to see the records.
+        self.waiters.wake();
         Ok(())
     }
 
@@ -230,17 +232,6 @@ impl Log {
             bounds,
             max_message_bytes: self.spec.config.max_message_bytes,
         })
-    }
-
-    /// Has `waiter` woken whenever a record becomes visible here.
-    pub(crate) fn register(&self, waiter: &Arc<Waiter>) {
-        self.waiters.register(waiter);
-        // Whoever appends after this has seen the waiter.
-        drop(self.appender.lock());
-    }
-
-    pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
-        self.waiters.unregister(waiter);
     }
 
     /// Refuses every later append and read, and touches no file any more when this returns: the topic was deleted, and

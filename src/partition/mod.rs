@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 pub(crate) use follower::Follower;
 pub(crate) use reader::FetchLimits;
-pub(crate) use waiters::{Waiter, Waiters};
+pub(crate) use waiters::{Registration, Waiter, Watchers};
 
 use crate::error::{Error, Result};
 use crate::record::{ConsumerRecords, Fetched, OwnedRecord, ProducerRecord, Timestamp};

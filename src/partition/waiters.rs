@@ -1,127 +1,232 @@
 //! Who waits for something, such as new records of a partition, and how they are woken.
 //!
-//! A waiter registers once with every partition it is interested in and then parks on one condvar for all of them. A sender
-//! pays one relaxed load while nobody is registered, and a fence and a load per waiter while those are busy elsewhere.
+//! A [`Waiter`] is one thread or task, with one condvar for whatever it waits for. It has a [`Registration`] with each of its
+//! partitions, under a *token* of its choice. When it has read a partition to the end it *arms* the registration; the next
+//! sender there takes it off the partition's list of armed ones, delivers the token and wakes the waiter. So a waiter looks
+//! only at the partitions of which it was told, and a sender only at those who wait for its partition: it pays one relaxed
+//! load while nobody is registered, and a fence and a load while nobody is armed.
 //!
-//! No wake-up is lost: a waiter raises `parked`, passes a fence and looks for records once more before it sleeps; a sender
-//! publishes, passes a fence and then looks at `parked`. One of the two sees the other.
+//! No wake-up is lost:
+//! ```text
+//! waiter:  armed_count > 0;  fence;  look at the end        sender:  publish the end;  fence;  look at armed_count
+//! ```
+//! Both fences are sequentially consistent, so one of the two sees the other. The sender may skip the fence while `registered`
+//! is zero since registering ends by taking the append lock: who appends later sees the registration, and what was appended
+//! before is seen by whoever arms it. Who publishes without that lock (`wake_unlocked`) passes a fence before that load too.
+//!
+//! Tokens are delivered before `armed_count` falls back to zero, and that store is a release: a sender that finds nobody armed
+//! since another one was faster returns when the token is delivered, so that whoever polls after it finds the record.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::task::Waker;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
+
+use super::log::Log;
 
 /// One thread or task that waits, for any number of partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
-    parked: AtomicBool,
-    state: Mutex<WaiterState>,
+    /// Whether there was a wake-up since the last look. Changed under the lock of `inbox`.
+    is_signalled: AtomicBool,
+    inbox: Mutex<Inbox>,
     condvar: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct WaiterState {
-    signalled: bool,
+struct Inbox {
+    /// What was delivered since the last look.
+    tokens: Vec<u32>,
     waker: Option<Waker>,
 }
 
 impl Waiter {
-    /// Sleeps until woken or `timeout` has passed, unless `ready` holds once every sender is sure to see this waiter.
-    pub(crate) fn park(&self, timeout: Duration, ready: impl FnOnce() -> bool) {
-        self.announce();
-        if !ready() {
-            let mut state = self.state.lock();
-            if !state.signalled {
-                self.condvar.wait_for(&mut state, timeout);
-            }
+    /// Moves the tokens that were delivered into `tokens`. What woke the waiter until now counts as seen: the caller looks at
+    /// whatever may have changed after this, and not before.
+    #[inline]
+    pub(crate) fn take_tokens(&self, tokens: &mut Vec<u32>) {
+        if self.is_signalled.load(Ordering::Acquire) {
+            let mut inbox = self.inbox.lock();
+            self.is_signalled.store(false, Ordering::Relaxed);
+            tokens.append(&mut inbox.tokens);
         }
-        self.parked.store(false, Ordering::Relaxed);
-        self.state.lock().signalled = false;
     }
 
-    /// Has `waker` woken by the next send, and returns whether there is something already (`ready`).
-    pub(crate) fn register_waker(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
-        {
-            let mut state = self.state.lock();
-            state.signalled = false;
-            state.waker = Some(waker.clone());
-        }
-        self.announce();
-        ready()
+    /// Sleeps until woken or `timeout` has passed; not at all if woken since [`take_tokens`](Waiter::take_tokens).
+    pub(crate) fn park(&self, timeout: Duration) {
+        let mut inbox = self.inbox.lock();
+        self.condvar.wait_while_for(&mut inbox, |_| !self.is_signalled.load(Ordering::Relaxed), timeout);
     }
 
-    fn announce(&self) {
-        self.parked.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+    /// Has `waker` called at the next wake-up. Returns false if there was one since [`take_tokens`](Waiter::take_tokens).
+    pub(crate) fn register_waker(&self, waker: &Waker) -> bool {
+        let mut inbox = self.inbox.lock();
+        inbox.waker = Some(waker.clone());
+        !self.is_signalled.load(Ordering::Relaxed)
     }
 
-    /// Wakes the waiter, also if it is only about to park.
+    /// Wakes the waiter, also if it is only about to park, whatever it waits for. The caller holds no lock, since a waker is
+    /// its owner's code.
     pub(crate) fn wake(&self) {
-        let waker = {
-            let mut state = self.state.lock();
-            state.signalled = true;
-            state.waker.take()
-        };
+        let waker = self.signal(None);
         self.condvar.notify_one();
-        // Outside the lock: a waker is the caller's code.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
+
+    /// The part of waking that may be done under a lock; the condvar and the waker that is returned are the rest.
+    fn signal(&self, token: Option<u32>) -> Option<Waker> {
+        let mut inbox = self.inbox.lock();
+        inbox.tokens.extend(token);
+        self.is_signalled.store(true, Ordering::Release);
+        inbox.waker.take()
+    }
 }
 
-/// The waiters registered with one partition, or whatever else one waits for.
+/// Who waits for the records of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    count: AtomicUsize,
-    list: ArcSwap<Vec<Arc<Waiter>>>,
-    changes: Mutex<()>,
+    registered: AtomicUsize,
+    /// How many are in `lists.armed`. Changed under the lock.
+    armed_count: AtomicUsize,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    armed: Vec<Armed>,
+    /// An empty list to go on with, so that waking allocates nothing.
+    spare: Vec<Armed>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    waiter: Arc<Waiter>,
+    token: u32,
+    /// What is to be called once the token is delivered and no lock is held.
+    waker: Option<Waker>,
 }
 
 impl Waiters {
-    /// Adds a waiter. Whoever wakes under a lock sees it from the next time on that the lock is taken after this.
-    pub(crate) fn register(&self, waiter: &Arc<Waiter>) {
-        self.change(|list| list.push(Arc::clone(waiter)));
+    fn arm(&self, waiter: &Arc<Waiter>, token: u32) {
+        let mut lists = self.lists.lock();
+        lists.armed.push(Armed { waiter: Arc::clone(waiter), token, waker: None });
+        self.armed_count.store(lists.armed.len(), Ordering::Relaxed);
+        drop(lists);
+        fence(Ordering::SeqCst);
     }
 
-    /// Takes a waiter out again.
-    pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
-        self.change(|list| list.retain(|other| !Arc::ptr_eq(other, waiter)));
+    fn disarm(&self, waiter: &Arc<Waiter>, token: u32) {
+        let mut lists = self.lists.lock();
+        lists.armed.retain(|armed| armed.token != token || !Arc::ptr_eq(&armed.waiter, waiter));
+        self.armed_count.store(lists.armed.len(), Ordering::Release);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Waiter>>)) {
-        let _one_at_a_time = self.changes.lock();
-        let mut list = Vec::clone(&self.list.load());
-        change(&mut list);
-        self.count.store(list.len(), Ordering::Release);
-        self.list.store(Arc::new(list));
-    }
-
-    /// Wakes whoever is parked, after something became visible by an append, under the lock that registering takes.
+    /// Wakes whoever is armed, after something became visible by an append, under the lock that registering takes.
     #[inline]
-    pub(crate) fn wake(&self) {
-        if self.count.load(Ordering::Relaxed) > 0 {
-            self.wake_parked();
+    pub(super) fn wake(&self) {
+        if self.registered.load(Ordering::Relaxed) > 0 {
+            fence(Ordering::SeqCst);
+            if self.armed_count.load(Ordering::Acquire) > 0 {
+                self.wake_armed();
+            }
         }
     }
 
-    /// [`wake`](Waiters::wake) for whoever made something visible without that lock: a waiter that registers meanwhile sees
-    /// it before it sleeps, or is seen here.
-    pub(crate) fn wake_unlocked(&self) {
+    /// [`wake`](Waiters::wake) for whoever made something visible without that lock.
+    pub(super) fn wake_unlocked(&self) {
         fence(Ordering::SeqCst);
         self.wake();
     }
 
     #[cold]
-    fn wake_parked(&self) {
-        fence(Ordering::SeqCst);
-        for waiter in self.list.load().iter() {
-            if waiter.parked.load(Ordering::Relaxed) {
-                waiter.wake();
+    fn wake_armed(&self) {
+        let mut woken = {
+            let mut lists = self.lists.lock();
+            let spare = mem::take(&mut lists.spare);
+            let mut woken = mem::replace(&mut lists.armed, spare);
+            for armed in &mut woken {
+                armed.waker = armed.waiter.signal(Some(armed.token));
             }
+            self.armed_count.store(0, Ordering::Release);
+            woken
+        };
+        // Without the lock: those who wake up arm themselves again. Threads first, since a waker may do anything.
+        for armed in &woken {
+            armed.waiter.condvar.notify_one();
+        }
+        for waker in woken.drain(..).filter_map(|armed| armed.waker) {
+            waker.wake();
+        }
+        self.lists.lock().spare = woken;
+    }
+}
+
+/// A waiter's place at one partition, until dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    log: Arc<Log>,
+    waiter: Arc<Waiter>,
+    token: u32,
+}
+
+impl Registration {
+    /// Has `token` delivered to `waiter` when something becomes visible in `log` while this is armed. It is not, at first.
+    pub(crate) fn new(log: &Arc<Log>, waiter: &Arc<Waiter>, token: u32) -> Registration {
+        log.waiters.registered.fetch_add(1, Ordering::Relaxed);
+        // Whoever appends after this has seen the waiter.
+        drop(log.appender.lock());
+        Registration { log: Arc::clone(log), waiter: Arc::clone(waiter), token }
+    }
+
+    /// Has the token delivered once, by the next who makes something visible or closes the log. The caller looks once more
+    /// after this, and [disarms](Registration::disarm) if there was something already.
+    pub(crate) fn arm(&self) {
+        self.log.waiters.arm(&self.waiter, self.token);
+    }
+
+    /// Has nothing delivered any more, unless it was already.
+    pub(crate) fn disarm(&self) {
+        self.log.waiters.disarm(&self.waiter, self.token);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.disarm();
+        self.log.waiters.registered.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who wants to know of rare events, such as topics that come and go: all of them are woken each time.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers {
+    list: Mutex<Vec<Arc<Waiter>>>,
+}
+
+impl Watchers {
+    /// Adds a waiter. It sees what happened before, or else is woken.
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>) {
+        self.list.lock().push(Arc::clone(waiter));
+    }
+
+    /// Takes a waiter out again.
+    pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
+        self.list.lock().retain(|other| !Arc::ptr_eq(other, waiter));
+    }
+
+    /// Wakes everybody, after something happened. The caller holds no lock, since a waker is its owner's code.
+    pub(crate) fn wake(&self) {
+        let list = self.list.lock().clone();
+        for waiter in list {
+            waiter.wake();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

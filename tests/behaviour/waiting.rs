@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use ottla::{Broker, Consumer, ConsumerRecords, Error, ProducerRecord, TopicConfig};
+use ottla::{Broker, Consumer, ConsumerConfig, ConsumerRecords, Error, ProducerRecord, TopicConfig, TopicPartition};
 
 const FOREVER: Duration = Duration::from_secs(60);
 /// Enough for the other thread to fall asleep; nothing depends on whether it did.
@@ -195,6 +195,38 @@ fn a_task_is_woken_by_a_send() {
     }
     drop(sender);
     sending.join().unwrap();
+}
+
+#[test]
+fn a_task_is_woken_only_by_sends_to_its_partitions() {
+    let broker = Broker::temporary().unwrap();
+    broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let send = |partition| drop(broker.producer().send(ProducerRecord::to("orders").partition(partition)).unwrap());
+    let mut consumer = broker.consumer_with(ConsumerConfig::new("g")).unwrap();
+    consumer.assign(&[TopicPartition::new("orders", 1)]).unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    let unpark = Arc::new(Unpark { thread: thread::current(), wakes: AtomicUsize::new(0) });
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut context = Context::from_waker(&waker);
+    assert!(pin!(consumer.ready()).poll(&mut context).is_pending());
+    send(0);
+    assert_eq!(unpark.wakes.load(Ordering::SeqCst), 0);
+    send(1);
+    send(1);
+    assert_eq!(unpark.wakes.load(Ordering::SeqCst), 1);
+    assert!(pin!(consumer.ready()).poll(&mut context).is_ready());
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 2);
+}
+
+#[test]
+fn a_deleted_topic_that_was_assigned_by_hand_ends_the_wait() {
+    let broker = Broker::temporary().unwrap();
+    broker.topic("orders").unwrap().produce("k", "v").unwrap();
+    let mut consumer = broker.consumer_with(ConsumerConfig::new("g")).unwrap();
+    consumer.assign(&[TopicPartition::new("orders", 0)]).unwrap();
+    assert_eq!(consumer.poll(FOREVER).unwrap().len(), 1);
+    let polled = poll_while(consumer, || broker.admin().delete_topic("orders").unwrap());
+    assert!(matches!(polled, Err(Error::Closed { .. })), "{polled:?}");
 }
 
 #[test]

@@ -1,0 +1,252 @@
+//! The partitions that a consumer reads, and which of them to look at next.
+//!
+//! ```text
+//!               read to its end                        paused
+//! Waiting <──────────────────────────  Active  ──────────────────────> Paused
+//!    └──── a sender delivers the token ──┘ └── resumed ──────────────────┘
+//!    └──── seek ─────────────────────────┘
+//! ```
+//! Each partition has a *token*, its index here. Active ones stand in a queue and take turns; the others cost nothing, however
+//! many they are. One that was read to its end leaves the queue only when a poll finds it there again: a consumer that is
+//! always behind never asks to be woken.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::position::Position;
+use crate::error::{Error, Result};
+use crate::partition::log::Log;
+use crate::partition::{Registration, Waiter};
+use crate::topic_partition::TopicPartition;
+
+/// The positions of one consumer.
+#[derive(Debug)]
+pub(super) struct Positions {
+    waiter: Arc<Waiter>,
+    slots: Vec<Option<Slot>>,
+    /// Tokens without a partition. A delivery for the last one that had the token may still come; it makes the next one
+    /// active, which is harmless.
+    free: Vec<u32>,
+    tokens: HashMap<TopicPartition, u32>,
+    /// Those whose activity is `Active`, each once, in the order in which it is their turn.
+    active: VecDeque<u32>,
+    /// Room for tokens that were delivered.
+    delivered: Vec<u32>,
+    next_rank: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    position: Position,
+    registration: Registration,
+    activity: Activity,
+    /// Ascending in the order in which the consumer was told of its partitions.
+    rank: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    /// There may be something to read.
+    Active,
+    /// Read to its end, and the registration is armed.
+    Waiting,
+    /// Paused, and not armed. One that waits and is paused goes on to wait, and comes here when something arrives.
+    Paused,
+}
+
+impl Positions {
+    /// No partitions. Senders wake `waiter`.
+    pub(super) fn new(waiter: Arc<Waiter>) -> Positions {
+        Positions {
+            waiter,
+            slots: Vec::new(),
+            free: Vec::new(),
+            tokens: HashMap::new(),
+            active: VecDeque::new(),
+            delivered: Vec::new(),
+            next_rank: 0,
+        }
+    }
+
+    /// Makes `logs` the partitions to read from, in this order; positions in those that stay are kept.
+    pub(super) fn set(&mut self, logs: impl IntoIterator<Item = Arc<Log>>) {
+        let first_rank = self.next_rank;
+        for log in logs {
+            let rank = self.next_rank;
+            match self.find_slot(log.partition()) {
+                Some(slot) if Arc::ptr_eq(slot.position.log(), &log) => {
+                    if slot.rank < first_rank {
+                        slot.rank = rank;
+                        self.next_rank += 1;
+                    }
+                }
+                found => {
+                    // What was found is of a topic that was deleted and had the same name.
+                    if found.is_some() {
+                        self.remove([log.partition()]);
+                    }
+                    self.add(log);
+                }
+            }
+        }
+        let gone = self.slots.iter().flatten().filter(|slot| slot.rank < first_rank);
+        let gone: Vec<_> = gone.map(|slot| slot.position.partition().clone()).collect();
+        self.remove(&gone);
+    }
+
+    /// Takes up a partition that is not here yet, without a position.
+    pub(super) fn add(&mut self, log: Arc<Log>) {
+        let token = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("fewer partitions than fit in memory")
+        });
+        let registration = Registration::new(&log, &self.waiter, token);
+        self.tokens.insert(log.partition().clone(), token);
+        let slot =
+            Slot { position: Position::new(log), registration, activity: Activity::Active, rank: self.next_rank };
+        self.next_rank += 1;
+        if let Some(place) = self.slots.get_mut(token as usize) {
+            *place = Some(slot);
+        }
+        self.active.push_back(token);
+    }
+
+    /// Lets go of partitions; those that are not here are passed over.
+    pub(super) fn remove<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) {
+        let before = self.free.len();
+        for partition in partitions {
+            if let Some(token) = self.tokens.remove(partition) {
+                self.slots.get_mut(token as usize).and_then(Option::take);
+                self.free.push(token);
+            }
+        }
+        if self.free.len() > before {
+            let slots = &self.slots;
+            self.active.retain(|&token| slots.get(token as usize).is_some_and(Option::is_some));
+        }
+    }
+
+    /// The position in `partition`, if the consumer reads it.
+    pub(super) fn get(&self, partition: &TopicPartition) -> Option<&Position> {
+        let token = *self.tokens.get(partition)?;
+        Some(&self.slots.get(token as usize)?.as_ref()?.position)
+    }
+
+    /// The position in `partition`. Whoever moves it [reactivates](Positions::reactivate) it.
+    ///
+    /// # Errors
+    /// [`Error::NotAssigned`] if the consumer does not read it.
+    pub(super) fn get_mut(&mut self, partition: &TopicPartition) -> Result<&mut Position> {
+        let slot = self.find_slot(partition).ok_or_else(|| Error::NotAssigned { partition: partition.clone() })?;
+        Ok(&mut slot.position)
+    }
+
+    /// All positions, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Position> {
+        self.slots.iter().flatten().map(|slot| &slot.position)
+    }
+
+    /// All positions, in the order in which the consumer was told of them.
+    pub(super) fn in_order(&self) -> Vec<&Position> {
+        let mut slots: Vec<_> = self.slots.iter().flatten().collect();
+        slots.sort_unstable_by_key(|slot| slot.rank);
+        slots.into_iter().map(|slot| &slot.position).collect()
+    }
+
+    /// Has a partition looked at again after it was moved or resumed.
+    pub(super) fn reactivate(&mut self, partition: &TopicPartition) {
+        let Some(&token) = self.tokens.get(partition) else { return };
+        let Some(slot) = slot_at(&mut self.slots, token) else { return };
+        if slot.activity == Activity::Waiting {
+            slot.registration.disarm();
+        }
+        if slot.activity != Activity::Active {
+            slot.activity = Activity::Active;
+            self.active.push_back(token);
+        }
+    }
+
+    /// Makes the partitions active of which senders told the waiter. Whatever else woke it counts as seen: the caller looks at
+    /// that after this.
+    pub(super) fn take_delivered(&mut self) {
+        self.waiter.take_tokens(&mut self.delivered);
+        for token in self.delivered.drain(..) {
+            if let Some(slot) = slot_at(&mut self.slots, token)
+                && slot.activity == Activity::Waiting
+            {
+                slot.activity = Activity::Active;
+                self.active.push_back(token);
+            }
+        }
+    }
+
+    /// How many partitions may have something to read.
+    pub(super) fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Whether a partition has something to read.
+    pub(super) fn has_ready(&mut self) -> bool {
+        let mut turns = self.active.len();
+        self.find_ready(&mut turns).is_some()
+    }
+
+    /// The next partition that has something to read, which then is last in the queue. Counts down `turns` by the partitions
+    /// looked at, so that one that begins with [`active_count`](Positions::active_count) gives each of them a turn.
+    pub(super) fn next_ready(&mut self, turns: &mut usize) -> Option<&mut Position> {
+        let token = self.find_ready(turns)?;
+        self.active.rotate_left(1);
+        slot_at(&mut self.slots, token).map(|slot| &mut slot.position)
+    }
+
+    /// Gives the partition that [`next_ready`](Positions::next_ready) returned last the first turn again.
+    pub(super) fn put_back(&mut self) {
+        self.active.rotate_right(self.active.len().min(1));
+    }
+
+    /// Brings a partition that has something to read to the front; those before it wait or pause from now on.
+    fn find_ready(&mut self, turns: &mut usize) -> Option<u32> {
+        while *turns > 0 {
+            *turns -= 1;
+            let token = *self.active.front()?;
+            if slot_at(&mut self.slots, token).is_some_and(Slot::is_ready) {
+                return Some(token);
+            }
+            self.active.pop_front();
+        }
+        None
+    }
+
+    fn find_slot(&mut self, partition: &TopicPartition) -> Option<&mut Slot> {
+        let token = *self.tokens.get(partition)?;
+        slot_at(&mut self.slots, token)
+    }
+}
+
+fn slot_at(slots: &mut [Option<Slot>], token: u32) -> Option<&mut Slot> {
+    slots.get_mut(token as usize)?.as_mut()
+}
+
+impl Slot {
+    /// Whether there is something to read; otherwise the slot is not active any more.
+    fn is_ready(&mut self) -> bool {
+        if self.position.is_paused {
+            self.activity = Activity::Paused;
+            return false;
+        }
+        if self.position.is_ready() {
+            return true;
+        }
+        self.registration.arm();
+        // What became visible before that told nobody.
+        if self.position.is_ready() {
+            self.registration.disarm();
+            return true;
+        }
+        self.activity = Activity::Waiting;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;
