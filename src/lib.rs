@@ -59,7 +59,8 @@ pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use group::CommittedOffset;
 pub use group::assignor::{
-    Assignment, AssignmentRequest, Assignor, GroupMember, RangeAssignor, RebalanceProtocol, RoundRobinAssignor,
+    Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,
+    RoundRobinAssignor, StickyAssignor,
 };
 pub use partition::Partition;
 pub use partition::config::TopicConfig;

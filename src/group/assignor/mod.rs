@@ -4,20 +4,27 @@
 //! ```text
 //! range               per topic, a run of consecutive partitions each
 //! roundrobin          all partitions of all topics, dealt in a circle
+//! sticky              balanced, and as few partitions move as possible
+//! cooperative-sticky  the same, but a partition that moves is first given up, and is assigned in the round after
 //! ```
 //! Members are in one order everywhere: those with a group instance id first, by that id; then the rest, by member id.
 
+mod claims;
+mod cooperative_sticky;
 mod range;
 mod request;
 mod round_robin;
+mod sticky;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub use cooperative_sticky::CooperativeStickyAssignor;
 pub use range::RangeAssignor;
 pub use request::{AssignmentRequest, GroupMember};
 pub use round_robin::RoundRobinAssignor;
+pub use sticky::StickyAssignor;
 
 use crate::topic_partition::TopicPartition;
 
@@ -34,7 +41,8 @@ pub enum RebalanceProtocol {
 
 /// Divides the partitions of a group's topics among its members.
 ///
-/// Bring your own where neither [`RangeAssignor`] nor [`RoundRobinAssignor`] fits. Every member of a group names an assignor with the same [`name`](Assignor::name) and
+/// Bring your own where none of [`RangeAssignor`], [`RoundRobinAssignor`], [`StickyAssignor`] and
+/// [`CooperativeStickyAssignor`] fits. Every member of a group names an assignor with the same [`name`](Assignor::name) and
 /// protocol.
 ///
 /// # Examples
@@ -121,3 +129,6 @@ fn partitions_of_topic(topic: &str, partition_count: u32) -> impl Iterator<Item 
     let topic: Arc<str> = topic.into();
     (0..partition_count).map(move |partition| TopicPartition::new(Arc::clone(&topic), partition))
 }
+
+#[cfg(test)]
+mod tests;

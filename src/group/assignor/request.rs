@@ -20,8 +20,18 @@ use crate::topic_partition::TopicPartition;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignmentRequest {
-    topics: BTreeMap<String, u32>,
+    /// Ascending by name.
+    topics: Vec<Topic>,
     members: Vec<GroupMember>,
+}
+
+/// A topic whose partitions are to be divided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Topic {
+    pub(super) name: String,
+    pub(super) partition_count: u32,
+    /// Indexes of members, ascending.
+    pub(super) subscribers: Vec<usize>,
 }
 
 impl AssignmentRequest {
@@ -31,16 +41,34 @@ impl AssignmentRequest {
         topics: impl IntoIterator<Item = (T, u32)>,
         members: impl IntoIterator<Item = GroupMember>,
     ) -> AssignmentRequest {
-        let topics = topics.into_iter().map(|(topic, partition_count)| (topic.into(), partition_count)).collect();
+        let topics: BTreeMap<_, _> = topics.into_iter().map(|(name, count)| (name.into(), count)).collect();
+        let topics =
+            topics.into_iter().map(|(name, partition_count)| Topic { name, partition_count, subscribers: Vec::new() });
+        let mut topics: Vec<_> = topics.collect();
         let mut members: Vec<_> = members.into_iter().collect();
         members.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        for (index, member) in members.iter().enumerate() {
+            // Both are in the order of the names.
+            let mut wanted = member.topics.iter().peekable();
+            for topic in &mut topics {
+                while wanted.next_if(|name| **name < topic.name).is_some() {}
+                if wanted.next_if_eq(&&topic.name).is_some() {
+                    topic.subscribers.push(index);
+                }
+            }
+        }
         AssignmentRequest { topics, members }
     }
 
     /// The topics with their numbers of partitions, ascending by name.
     #[must_use]
     pub fn topics(&self) -> impl ExactSizeIterator<Item = (&str, u32)> {
-        self.topics.iter().map(|(topic, partition_count)| (topic.as_str(), *partition_count))
+        self.topics.iter().map(|topic| (topic.name.as_str(), topic.partition_count))
+    }
+
+    /// The topics with their subscribers, ascending by name.
+    pub(super) fn subscribed_topics(&self) -> &[Topic] {
+        &self.topics
     }
 
     /// The members: those with a group instance id first, by that id; then the rest, by member id.
@@ -49,9 +77,11 @@ impl AssignmentRequest {
         &self.members
     }
 
-    /// The members that are subscribed to `topic`, in the same order.
+    /// The members that are subscribed to `topic`, in the same order; none if it is not among the topics.
     pub fn subscribers(&self, topic: &str) -> impl Iterator<Item = &GroupMember> {
-        self.members.iter().filter(move |member| member.topics.contains(topic))
+        let found = self.topics.binary_search_by(|known| known.name.as_str().cmp(topic)).ok();
+        let indexes = found.and_then(|at| self.topics.get(at)).map_or(&[][..], |topic| &topic.subscribers);
+        indexes.iter().filter_map(|index| self.members.get(*index))
     }
 }
 
