@@ -7,6 +7,7 @@
 pub(crate) mod assignor;
 pub(crate) mod coordinator_partition;
 pub(crate) mod offset_records;
+mod schema;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -9,10 +9,10 @@
 //! offset                      3    i64 offset, i32 leader epoch, string metadata, i64 commit timestamp
 //!                             4    as 3, with compact strings and a tag section: tag 0 = topic id, 16 bytes
 //! ```
-//! Integers are big-endian, a string is an i16 length and UTF-8. A null value, which is not seen here, removes its key. The
+//! Integers are big-endian; strings and tags are as in `schema`. A null value, which is not seen here, removes its key. The
 //! bytes may be anything; whatever they are, decoding returns.
 
-use crate::config_key::invalid;
+use super::schema::{Fields, all_or_nothing, put_compact_string, put_string, put_unsigned_varint};
 use crate::error::Result;
 use crate::format::{Invalid, Reader};
 
@@ -21,13 +21,14 @@ const OFFSET_KEY_LEGACY: i16 = 0;
 const OFFSET_KEY: i16 = 1;
 const GROUP_KEY: i16 = 2;
 
-/// The versions of values that are written.
+/// The versions of values that are written; what they are for stands at [`OffsetCommit::encode`].
 const VALUE_WITH_EXPIRY: i16 = 1;
 const VALUE: i16 = 3;
-/// The newest version that is understood.
+/// The newest version.
 const VALUE_FLEXIBLE: i16 = 4;
 
 const TOPIC_ID_TAG: u32 = 0;
+const TOPIC_ID_BYTES: usize = 16;
 
 /// What a record of the topic is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +74,17 @@ impl<'a> Key<'a> {
     /// # Errors
     /// [`Invalid::Malformed`] for a key that is not of the form that its type has.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Key<'a>, Invalid> {
-        let mut reader = Reader::new(bytes);
-        let key = match reader.i16()? {
+        let mut fields = Fields::new(Reader::new(bytes), false);
+        let key = match fields.i16()? {
             OFFSET_KEY_LEGACY | OFFSET_KEY => Key::Offset {
-                group: string(&mut reader)?,
-                topic: string(&mut reader)?,
-                partition: u32::try_from(reader.i32()?).map_err(|_| NEGATIVE)?,
+                group: fields.string()?,
+                topic: fields.string()?,
+                partition: u32::try_from(fields.i32()?).map_err(|_| NEGATIVE)?,
             },
-            GROUP_KEY => Key::Group { group: string(&mut reader)? },
+            GROUP_KEY => Key::Group { group: fields.string()? },
             other => return Ok(Key::Other(other)),
         };
-        end(&reader)?;
+        fields.end()?;
         Ok(key)
     }
 }
@@ -93,15 +94,25 @@ impl<'a> Key<'a> {
 /// # Errors
 /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a group's name of 32 KiB or more; `out` is then unchanged.
 pub(crate) fn encode_offset_key(group: &str, topic: &str, partition: u32, out: &mut Vec<u8>) -> Result<()> {
-    let group_bytes = string_bytes("group.id", group)?;
-    let topic_bytes = string_bytes("topic", topic)?;
-    out.extend_from_slice(&OFFSET_KEY.to_be_bytes());
-    out.extend_from_slice(&group_bytes);
-    out.extend_from_slice(group.as_bytes());
-    out.extend_from_slice(&topic_bytes);
-    out.extend_from_slice(topic.as_bytes());
-    out.extend_from_slice(&partition.to_be_bytes());
-    Ok(())
+    all_or_nothing(out, |out| {
+        out.extend_from_slice(&OFFSET_KEY.to_be_bytes());
+        put_string(out, "group.id", group)?;
+        put_string(out, "topic", topic)?;
+        out.extend_from_slice(&partition.to_be_bytes());
+        Ok(())
+    })
+}
+
+/// Appends the key of a group's members to `out`.
+///
+/// # Errors
+/// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a group's name of 32 KiB or more; `out` is then unchanged.
+#[cfg_attr(not(test), allow(dead_code, reason = "for the coordinator, which does not write down members yet"))]
+pub(crate) fn encode_group_key(group: &str, out: &mut Vec<u8>) -> Result<()> {
+    all_or_nothing(out, |out| {
+        out.extend_from_slice(&GROUP_KEY.to_be_bytes());
+        put_string(out, "group.id", group)
+    })
 }
 
 impl<'a> OffsetCommit<'a> {
@@ -115,13 +126,22 @@ impl<'a> OffsetCommit<'a> {
         if !(0..=VALUE_FLEXIBLE).contains(&version) {
             return Err(Invalid::Malformed("an offset commit of an unknown version"));
         }
-        let offset = u64::try_from(reader.i64()?).map_err(|_| NEGATIVE)?;
-        let leader_epoch = if version >= VALUE { Some(reader.i32()?) } else { None };
-        let metadata = if version >= VALUE_FLEXIBLE { compact_string(&mut reader)? } else { string(&mut reader)? };
-        let commit_timestamp = reader.i64()?;
-        let expire_timestamp = if version == VALUE_WITH_EXPIRY { Some(reader.i64()?) } else { None };
-        let topic_id = if version >= VALUE_FLEXIBLE { topic_id(&mut reader)? } else { None };
-        end(&reader)?;
+        let mut fields = Fields::new(reader, version >= VALUE_FLEXIBLE);
+        let offset = u64::try_from(fields.i64()?).map_err(|_| NEGATIVE)?;
+        let leader_epoch = if version >= VALUE { Some(fields.i32()?) } else { None };
+        let metadata = fields.string()?;
+        let commit_timestamp = fields.i64()?;
+        let expire_timestamp = if version == VALUE_WITH_EXPIRY { Some(fields.i64()?) } else { None };
+        let mut topic_id = None;
+        fields.tags(|tag, data| {
+            if tag == TOPIC_ID_TAG {
+                let id = <[u8; TOPIC_ID_BYTES]>::try_from(data);
+                let id = id.map_err(|_| Invalid::Malformed("a topic id that is not 16 bytes"))?;
+                topic_id = Some(u128::from_be_bytes(id));
+            }
+            Ok(())
+        })?;
+        fields.end()?;
         Ok(OffsetCommit {
             offset,
             leader_epoch: leader_epoch.filter(|epoch| *epoch >= 0),
@@ -132,72 +152,56 @@ impl<'a> OffsetCommit<'a> {
         })
     }
 
-    /// Appends the value to `out`: in version 1 if it expires, else in version 3, which every Kafka since 2.1 reads. The
-    /// first has no leader epoch, and neither has the topic's id.
+    /// Appends the value to `out`: in version 1 if it expires, and without its leader epoch and the topic's id then; else in
+    /// version 4 if there is an id, as Kafka does from 4.1 on; else in version 3, which every Kafka since 2.1 reads.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for metadata of 32 KiB or more; `out` is then unchanged.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
-        let metadata_bytes = string_bytes("offset.metadata.max.bytes", self.metadata)?;
-        let version = if self.expire_timestamp.is_some() { VALUE_WITH_EXPIRY } else { VALUE };
-        out.extend_from_slice(&version.to_be_bytes());
+        all_or_nothing(out, |out| match (self.expire_timestamp, self.topic_id) {
+            (Some(expire_timestamp), _) => self.encode_with_expiry(expire_timestamp, out),
+            (None, Some(topic_id)) => self.encode_with_topic_id(topic_id, out),
+            (None, None) => self.encode_plain(out),
+        })
+    }
+
+    fn encode_with_expiry(&self, expire_timestamp: i64, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(&VALUE_WITH_EXPIRY.to_be_bytes());
         out.extend_from_slice(&self.offset.to_be_bytes());
-        if version == VALUE {
-            out.extend_from_slice(&self.leader_epoch.unwrap_or(-1).to_be_bytes());
-        }
-        out.extend_from_slice(&metadata_bytes);
-        out.extend_from_slice(self.metadata.as_bytes());
+        put_string(out, METADATA, self.metadata)?;
         out.extend_from_slice(&self.commit_timestamp.to_be_bytes());
-        if let Some(timestamp) = self.expire_timestamp {
-            out.extend_from_slice(&timestamp.to_be_bytes());
-        }
+        out.extend_from_slice(&expire_timestamp.to_be_bytes());
+        Ok(())
+    }
+
+    fn encode_plain(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(&VALUE.to_be_bytes());
+        out.extend_from_slice(&self.offset.to_be_bytes());
+        out.extend_from_slice(&self.leader_epoch.unwrap_or(-1).to_be_bytes());
+        put_string(out, METADATA, self.metadata)?;
+        out.extend_from_slice(&self.commit_timestamp.to_be_bytes());
+        Ok(())
+    }
+
+    fn encode_with_topic_id(&self, topic_id: u128, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(&VALUE_FLEXIBLE.to_be_bytes());
+        out.extend_from_slice(&self.offset.to_be_bytes());
+        out.extend_from_slice(&self.leader_epoch.unwrap_or(-1).to_be_bytes());
+        put_compact_string(out, METADATA, self.metadata)?;
+        out.extend_from_slice(&self.commit_timestamp.to_be_bytes());
+        // One tag, its number and its size.
+        put_unsigned_varint(out, 1);
+        put_unsigned_varint(out, TOPIC_ID_TAG.into());
+        put_unsigned_varint(out, TOPIC_ID_BYTES as u64);
+        out.extend_from_slice(&topic_id.to_be_bytes());
         Ok(())
     }
 }
 
+/// What bounds the metadata of a commit, by Kafka's name.
+const METADATA: &str = "offset.metadata.max.bytes";
+
 const NEGATIVE: Invalid = Invalid::Malformed("an offset or partition below zero");
-const NULL: Invalid = Invalid::Malformed("null in place of a text");
-
-/// The length of a string as it is written before it. `key` names what is too long.
-fn string_bytes(key: &'static str, text: &str) -> Result<[u8; 2]> {
-    let length = i16::try_from(text.len());
-    let length = length.map_err(|_| invalid(key, format!("{} bytes", text.len()), "must be at most 32767 bytes"))?;
-    Ok(length.to_be_bytes())
-}
-
-fn string<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Invalid> {
-    let length = usize::try_from(reader.i16()?).map_err(|_| NULL)?;
-    text(reader.take(length)?)
-}
-
-fn compact_string<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Invalid> {
-    let length = reader.unsigned_varint()?.checked_sub(1).ok_or(NULL)?;
-    // Where a usize is too small for the length, the bytes are too few as well.
-    text(reader.take(usize::try_from(length).unwrap_or(usize::MAX))?)
-}
-
-fn text(bytes: &[u8]) -> Result<&str, Invalid> {
-    std::str::from_utf8(bytes).map_err(|_| Invalid::Malformed("a text that is not UTF-8"))
-}
-
-/// Reads a tag section for the topic's id. Every tag takes bytes, so a forged count ends at the end of the bytes.
-fn topic_id(reader: &mut Reader<'_>) -> Result<Option<u128>, Invalid> {
-    let mut topic_id = None;
-    for _ in 0..reader.unsigned_varint()? {
-        let tag = reader.unsigned_varint()?;
-        let size = usize::try_from(reader.unsigned_varint()?).unwrap_or(usize::MAX);
-        let data = reader.take(size)?;
-        if tag == TOPIC_ID_TAG {
-            let id = <[u8; 16]>::try_from(data).map_err(|_| Invalid::Malformed("a topic id that is not 16 bytes"))?;
-            topic_id = Some(u128::from_be_bytes(id));
-        }
-    }
-    Ok(topic_id)
-}
-
-fn end(reader: &Reader<'_>) -> Result<(), Invalid> {
-    if reader.is_empty() { Ok(()) } else { Err(Invalid::Malformed("bytes behind the last field")) }
-}
 
 #[cfg(test)]
 mod tests;

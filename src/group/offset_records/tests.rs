@@ -36,7 +36,11 @@ fn keys_are_kafkas() {
     let mut legacy = bytes;
     legacy[1] = 0;
     assert_eq!(Key::decode(&legacy), Ok(key));
-    assert_eq!(Key::decode(&vector("group_metadata_key_v2")), Ok(Key::Group { group: "orders-app" }));
+    let bytes = vector("group_metadata_key_v2");
+    assert_eq!(Key::decode(&bytes), Ok(Key::Group { group: "orders-app" }));
+    ours.clear();
+    encode_group_key("orders-app", &mut ours).unwrap();
+    assert_eq!(ours, bytes);
 }
 
 #[test]
@@ -66,6 +70,9 @@ fn values_are_written_as_kafka_does() {
     assert_eq!(encoded(&epoch), vector("offset_commit_value_v3"));
     let expiring = OffsetCommit { expire_timestamp: Some(1_700_086_400_000), ..epoch };
     assert_eq!(encoded(&expiring), vector("offset_commit_value_v1"));
+    let topic_id = Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
+    assert_eq!(encoded(&OffsetCommit { topic_id, ..epoch }), vector("offset_commit_value_v4"));
+    assert_eq!(encoded(&OffsetCommit { topic_id, ..expiring }), vector("offset_commit_value_v1"), "the expiry counts");
     assert_eq!(OffsetCommit::decode(&encoded(&COMMIT)), Ok(COMMIT));
 }
 
@@ -114,7 +121,13 @@ fn text_that_is_too_long_is_refused_and_nothing_written() {
     let long = "x".repeat(32_768);
     let mut out = Vec::new();
     assert!(encode_offset_key(&long, "t", 0, &mut out).is_err());
-    assert!(OffsetCommit { metadata: &long, ..COMMIT }.encode(&mut out).is_err());
+    assert!(encode_group_key(&long, &mut out).is_err());
+    let commit = OffsetCommit { metadata: &long, ..COMMIT };
+    for commit in
+        [commit, OffsetCommit { topic_id: Some(1), ..commit }, OffsetCommit { expire_timestamp: Some(1), ..commit }]
+    {
+        assert!(commit.encode(&mut out).is_err());
+    }
     assert!(out.is_empty());
     encode_offset_key(&long[1..], "t", 0, &mut out).unwrap();
 }
@@ -133,8 +146,9 @@ proptest! {
         leader_epoch in proptest::option::of(0..=i32::MAX),
         metadata in ".{0,20}",
         commit_timestamp: i64,
+        topic_id in proptest::option::of(any::<u128>()),
     ) {
-        let commit = OffsetCommit { offset, leader_epoch, metadata: &metadata, commit_timestamp, ..COMMIT };
+        let commit = OffsetCommit { offset, leader_epoch, metadata: &metadata, commit_timestamp, topic_id, ..COMMIT };
         let bytes = encoded(&commit);
         prop_assert_eq!(OffsetCommit::decode(&bytes), Ok(commit));
     }
