@@ -6,6 +6,7 @@
 
 pub(crate) mod assignor;
 pub(crate) mod coordinator_partition;
+pub(crate) mod group_records;
 pub(crate) mod offset_records;
 mod schema;
 
