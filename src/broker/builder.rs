@@ -56,6 +56,7 @@ pub struct BrokerBuilder {
     pub(super) tail_bytes: u64,
     pub(super) read_only: bool,
     pub(super) temporary: bool,
+    pub(super) compacts_all_topics: bool,
     pub(super) disk: Arc<dyn Disk>,
     max_open_files: u32,
     read_mode: ReadMode,
@@ -71,6 +72,7 @@ impl BrokerBuilder {
             tail_bytes: 64 << 20,
             read_only: false,
             temporary: false,
+            compacts_all_topics: false,
             disk: Arc::new(OsDisk::new()),
             max_open_files: 128,
             read_mode: ReadMode::Map,
@@ -120,6 +122,14 @@ impl BrokerBuilder {
     #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
         self.disk = Arc::new(disk.clone());
+        self
+    }
+
+    /// Compacts every topic as if it were internal, to test what compaction leaves. To be given at each opening.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn compact_all_topics(mut self) -> Self {
+        self.compacts_all_topics = true;
         self
     }
 

@@ -22,6 +22,7 @@ use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::group::{Coordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Logs, Worker};
+use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
@@ -31,6 +32,9 @@ use crate::topic_partition::TopicPartition;
 
 /// The topics by name.
 pub(crate) type Topics = HashMap<Arc<str>, Arc<TopicEntry>>;
+
+/// Small, since compaction begins with the first segment that is full.
+const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
 
 /// A data directory that is open.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(crate) struct Store {
     pub(super) writer: Option<Writer>,
     pub(super) closed: AtomicBool,
     pub(super) is_temporary: bool,
+    /// Whether ordinary topics are compacted too; for tests.
+    pub(super) compacts_all_topics: bool,
 }
 
 /// What only the process that writes a directory has.
@@ -232,7 +238,14 @@ impl Store {
             topic_id,
             durability: config.durability.unwrap_or(self.durability),
             config: config.clone(),
+            compaction: self.compaction_of(name),
         }
+    }
+
+    /// Internal topics are compacted, and so far nothing else.
+    fn compaction_of(&self, topic: &str) -> Option<CompactionConfig> {
+        let is_compacted = super::topic_name::is_internal(topic) || self.compacts_all_topics;
+        is_compacted.then_some(CompactionConfig::INTERNAL)
     }
 
     /// Replaces the map of topics, and what follows from it. The caller holds the catalog's lock.
@@ -309,7 +322,7 @@ impl Store {
             return Ok(coordinator);
         }
         let topic = match self.topic(OFFSETS_TOPIC) {
-            Err(Error::UnknownTopic { .. }) => self.add_topic(OFFSETS_TOPIC, TopicConfig::new())?,
+            Err(Error::UnknownTopic { .. }) => self.add_topic(OFFSETS_TOPIC, TopicConfig::new().segment_bytes(INTERNAL_SEGMENT_BYTES))?,
             found => found?,
         };
         let coordinator = Arc::new(Coordinator::load(topic.logs())?);
@@ -335,7 +348,7 @@ impl Store {
 
     pub(super) fn run_maintenance(&self) -> Result<()> {
         let writer = self.writer("run the maintenance")?;
-        maintenance::run_pass(&writer.logs.load(), &writer.environment)
+        maintenance::run_pass(&writer.logs.load(), &writer.environment, &|| false)
     }
 
     /// Closes everything, once.

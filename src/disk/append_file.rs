@@ -281,7 +281,6 @@ impl AppendFile {
     ///
     /// # Errors
     /// The disk's; `NotFound` if it was removed.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
     pub(crate) fn rename_to(&self, to: &Path) -> io::Result<()> {
         let mut path = self.path.lock();
         let from = path.as_mut().ok_or(ErrorKind::NotFound)?;
@@ -295,7 +294,6 @@ impl AppendFile {
     ///
     /// # Errors
     /// The disk's; `NotFound` if it was removed before.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
     pub(crate) fn remove(&self) -> io::Result<()> {
         let mut path = self.path.lock();
         self.files.disk().remove_file(path.as_ref().ok_or(ErrorKind::NotFound)?)?;
@@ -312,7 +310,6 @@ impl AppendFile {
     }
 
     /// The file's name, for messages; `None` once it was removed.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
     pub(crate) fn path(&self) -> Option<PathBuf> {
         self.path.lock().clone()
     }

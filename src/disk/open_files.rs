@@ -243,7 +243,6 @@ impl HandleSlot {
     }
 
     /// Forgets that something was written, because the file is being removed.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
     pub(in crate::disk) fn forget_dirty(&self) {
         self.dirty.store(false, Ordering::Release);
     }

@@ -92,6 +92,12 @@ impl Attributes {
     pub(crate) fn with_delete_horizon(self) -> Attributes {
         Attributes(self.0 | DELETE_HORIZON)
     }
+
+    /// The same without one.
+    #[must_use]
+    pub(crate) fn without_delete_horizon(self) -> Attributes {
+        Attributes(self.0 & !DELETE_HORIZON)
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +111,8 @@ mod tests {
         assert_eq!(attributes.with_codec(Codec::Gzip).codec(), Codec::Gzip);
         assert!(attributes.is_transactional() && attributes.is_control());
         assert!(!attributes.is_log_append_time() && !attributes.has_delete_horizon());
-        assert_eq!(Attributes::default().with_log_append_time().with_delete_horizon().bits(), 0x48);
+        let dated = Attributes::default().with_log_append_time().with_delete_horizon();
+        assert_eq!((dated.bits(), dated.without_delete_horizon().bits()), (0x48, 0x08));
     }
 
     #[test]

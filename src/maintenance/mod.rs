@@ -1,8 +1,10 @@
 //! What a broker does between calls: interval syncs, moving durability into segments, sealing idle batches.
 //!
 //! One pass over all logs, run by the caller or by one thread. It takes no lock that a send or poll waits for, but the append
-//! lock for the moment of sealing an idle batch.
+//! lock for the moment of sealing an idle batch or of exchanging segments. Compaction may take long, so the syncs of an
+//! interval are kept up in between.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -23,14 +25,8 @@ pub(crate) type Logs = ArcSwap<Vec<Arc<Log>>>;
 
 /// Runs one pass. Every log gets its turn; the first error is returned, and what failed is tried again in the next pass,
 /// unless the log is poisoned.
-pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment) -> Result<()> {
-    let is_due = |log: &&Arc<Log>| {
-        matches!(log.durability(), Durability::Interval(_)) && log.durable_offset() < log.log_end_offset()
-    };
-    let due: Vec<_> = logs.iter().filter(is_due).cloned().collect();
-    if !due.is_empty() {
-        environment.relaxed.commit(&due);
-    }
+pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn Fn() -> bool) -> Result<()> {
+    commit_intervals(logs, environment);
     let slots_are_short = environment.take_short_slots();
     environment.supply_slots();
     let mut result = Ok(());
@@ -39,7 +35,31 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment) -> Result<(
         let maintained = sealed.and_then(|()| log.checkpoint_if_due(slots_are_short));
         result = result.and(maintained);
     }
+    let interval = pass_interval(logs);
+    let last_commit = Cell::new(environment.disk.monotonic());
+    let go_on = || {
+        let now = environment.disk.monotonic();
+        if interval <= now.saturating_sub(last_commit.get()) {
+            commit_intervals(logs, environment);
+            last_commit.set(now);
+        }
+        !is_stopping()
+    };
+    for log in logs {
+        result = result.and(log.compact_if_due(&go_on));
+    }
     result
+}
+
+/// Makes durable what is so by interval.
+fn commit_intervals(logs: &[Arc<Log>], environment: &Environment) {
+    let is_due = |log: &&Arc<Log>| {
+        matches!(log.durability(), Durability::Interval(_)) && log.durable_offset() < log.log_end_offset()
+    };
+    let due: Vec<_> = logs.iter().filter(is_due).cloned().collect();
+    if !due.is_empty() {
+        environment.relaxed.commit(&due);
+    }
 }
 
 /// The time between passes that keeps every interval's promise.
@@ -69,7 +89,7 @@ impl Worker {
                 while !stop.load(Ordering::Acquire) {
                     let logs = logs.load_full();
                     // A failed pass is repeated; a failed sync has poisoned its log, which says so at the next send.
-                    let _ = run_pass(&logs, &environment);
+                    let _ = run_pass(&logs, &environment, &|| stop.load(Ordering::Acquire));
                     environment.bell.wait(pass_interval(&logs));
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::compaction::replacement::CompactionState;
 use super::log::{Log, SLOTS_KEPT_MAX};
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
@@ -14,10 +15,11 @@ use crate::segment::{IndexCrcs, ScanStart, Segment, SegmentDir};
 /// What is noted about a log beside its segments. Lives under the checkpoint lock.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     file: RecoveryPointFile,
     stored: Option<RecoveryPoint>,
     epochs_are_stored: bool,
+    pub(super) compaction: CompactionState,
 }
 
 /// So many un-synced bytes in segments are synced without waiting for a roll, to keep small what recovery has to read.
@@ -25,7 +27,8 @@ const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 
 impl Checkpoint {
     pub(super) fn new(manifest: Manifest, file: RecoveryPointFile) -> Checkpoint {
-        Checkpoint { manifest, file, stored: None, epochs_are_stored: false }
+        let compaction = CompactionState::default();
+        Checkpoint { manifest, file, stored: None, epochs_are_stored: false, compaction }
     }
 
     /// Takes over the point that a clean shutdown has left, so that it is not stored again while nothing has changed.
@@ -144,7 +147,8 @@ impl Log {
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
         let index_crcs = active.write_indexes().ok();
-        checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)
+        checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
+        checkpoint.settle_replacement(&self.dir)
     }
 
     /// Seals the open batch if nothing was appended since the last call, to give its slot to a busier log.

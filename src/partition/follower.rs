@@ -3,6 +3,9 @@
 //! Nothing is mapped and nothing is changed: segments and tail are read by system calls, and whatever is read is checked. Each
 //! read that comes to the end of what is known looks again, the tail first and the segments after it: a batch that is sealed
 //! in between is found twice rather than not at all.
+//!
+//! Where logs are compacted, files of the same names come to hold something else. What was read then counts only if the manifest
+//! and the files that wait to be swapped are the same afterwards; else it is all looked at again.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,8 +13,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::compaction;
 use super::log::LogSpec;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Source, TailRecords};
 use super::recovery::segment_dir;
 use crate::disk::Disk;
@@ -37,10 +41,34 @@ pub(crate) struct Follower {
 /// What was found when the files were last looked at.
 #[derive(Debug, Default)]
 struct Seen {
+    layout: Layout,
     segments: Vec<Arc<Segment>>,
     tail: Vec<Salvaged>,
     bounds: Range<u64>,
 }
+
+impl Seen {
+    /// The segment that was opened for this line of the manifest.
+    fn segment_of(&self, noted: &ManifestSegment) -> Option<&Arc<Segment>> {
+        let base_offset = noted.sealed.base_offset;
+        let lines = &self.layout.manifest.segments;
+        let line = lines.binary_search_by_key(&base_offset, |line| line.sealed.base_offset).ok()?;
+        let is_same = lines.get(line) == Some(noted);
+        let segment = self.segments.binary_search_by_key(&base_offset, |segment| segment.base_offset()).ok()?;
+        self.segments.get(segment).filter(|segment| is_same && segment.is_sealed())
+    }
+}
+
+/// What decides which bytes a name stands for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Layout {
+    manifest: Manifest,
+    /// Base offsets of the log files that are to replace others.
+    set_aside: Vec<u64>,
+}
+
+/// So often it is looked again when files were swapped meanwhile. Each time a whole compaction has to come in between.
+const LOOKS_MAX: usize = 20;
 
 impl Follower {
     pub(crate) fn new(spec: LogSpec, files: &Arc<OpenFiles>, data_dir: &Path) -> Follower {
@@ -68,15 +96,47 @@ impl Follower {
         let seen = Arc::clone(&self.seen.lock());
         if from < seen.bounds.end
             && let Ok(fetched) = self.read(&seen, |source| source.fetch(from, limits))
+            && self.is_still(&seen)?
         {
             return Ok(fetched);
         }
-        self.read(&*self.look()?, |source| source.fetch(from, limits))
+        self.look_and_read(|source| source.fetch(from, limits))
     }
 
     /// The first offset whose record has a timestamp of at least `timestamp_ms`.
     pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
-        self.read(&*self.look()?, |source| source.offset_for_time(timestamp_ms))
+        self.look_and_read(|source| source.offset_for_time(timestamp_ms))
+    }
+
+    fn look_and_read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+        let mut looks = 1;
+        loop {
+            let seen = self.look()?;
+            let result = self.read(&seen, &read);
+            if looks == LOOKS_MAX || self.is_still(&seen)? {
+                return result;
+            }
+            looks += 1;
+        }
+    }
+
+    /// Whether the names stand for what they stood for when they were looked at.
+    fn is_still(&self, seen: &Seen) -> Result<bool> {
+        Ok(self.spec.compaction.is_none() || self.layout()? == seen.layout)
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        let disk = &**self.dir.files.disk();
+        let manifest = Manifest::load(disk, &self.spec.dir)?.map(|loaded| loaded.manifest).unwrap_or_default();
+        let set_aside = match self.spec.compaction {
+            None => Vec::new(),
+            Some(_) => {
+                let names = file_name::list(disk, &self.spec.dir)?.into_iter();
+                let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Swap);
+                logs.map(|name| name.base_offset).collect()
+            }
+        };
+        Ok(Layout { manifest, set_aside })
     }
 
     fn read<T>(&self, seen: &Seen, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
@@ -104,7 +164,9 @@ impl Follower {
             identity.topic_id == self.spec.topic_id && identity.partition == self.spec.partition.partition()
         });
         batches.sort_by_key(|batch| batch.identity.base_offset);
-        let (segments, log_start_offset) = self.look_at_segments(disk)?;
+        let (layout, segments) = self.look_at_segments(disk)?;
+        let first = segments.first().map_or(0, |segment| segment.base_offset());
+        let log_start_offset = layout.manifest.log_start_offset.max(first);
         let mut end = segments.last().map_or(log_start_offset, |active| active.next_offset());
         let mut tail = Vec::new();
         for batch in batches {
@@ -115,20 +177,27 @@ impl Follower {
                 tail.push(batch);
             }
         }
-        let seen = Arc::new(Seen { segments, tail, bounds: log_start_offset..end });
+        let seen = Arc::new(Seen { layout, segments, tail, bounds: log_start_offset..end });
         *self.seen.lock() = Arc::clone(&seen);
         Ok(seen)
     }
 
-    fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Vec<Arc<Segment>>, u64)> {
-        let manifest = Manifest::load(disk, &self.spec.dir)?.map(|loaded| loaded.manifest).unwrap_or_default();
+    fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Layout, Vec<Arc<Segment>>)> {
+        let layout = self.layout()?;
         let config = SegmentConfig::from(&self.spec.config);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
-        let mut known = self.seen.lock().segments.clone();
-        known.retain(|segment| segment.is_sealed());
-        for sealed in manifest.segments.iter().map(|segment| &segment.sealed) {
-            let old = known.iter().find(|segment| segment.base_offset() == sealed.base_offset);
-            segments.push(old.map_or_else(|| Arc::new(Segment::open_sealed(&self.dir, sealed, config)), Arc::clone));
+        let seen = Arc::clone(&self.seen.lock());
+        let is_swapping = !layout.set_aside.is_empty() || !seen.layout.set_aside.is_empty();
+        for noted in &layout.manifest.segments {
+            let base_offset = noted.sealed.base_offset;
+            if let Some(known) = seen.segment_of(noted).filter(|_| !is_swapping) {
+                segments.push(Arc::clone(known));
+                continue;
+            }
+            let is_set_aside = layout.set_aside.contains(&base_offset)
+                && compaction::recovery::is_set_aside(disk, &self.spec.dir, noted)?;
+            let open = if is_set_aside { Segment::open_set_aside } else { Segment::open_sealed };
+            segments.push(Arc::new(open(&self.dir, &noted.sealed, config)));
         }
         for name in file_name::list(disk, &self.spec.dir)? {
             let expected = segments.last().map(|segment| segment.next_offset());
@@ -139,8 +208,7 @@ impl Follower {
                 segments.push(Arc::new(segment));
             }
         }
-        let first = segments.first().map_or(0, |segment| segment.base_offset());
-        Ok((segments, manifest.log_start_offset.max(first)))
+        Ok((layout, segments))
     }
 }
 

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 use super::appender::Appender;
 use super::checkpoint::Checkpoint;
+use super::compaction::CompactionConfig;
 use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
@@ -45,6 +46,8 @@ pub(crate) struct LogSpec {
     pub(crate) dir: PathBuf,
     pub(crate) config: TopicConfig,
     pub(crate) durability: Durability,
+    /// Whether old records of a key are removed, and how. Follows from the topic's name; not in the catalog.
+    pub(crate) compaction: Option<CompactionConfig>,
 }
 
 /// The log of one partition, open for writing.
@@ -218,20 +221,40 @@ impl Log {
         self.read(|source| source.offset_for_time(timestamp_ms))
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
-        self.check_open()?;
-        // In this order: whatever the offsets admit is in a view loaded later.
-        let bounds = self.log_start_offset()..self.visible_end();
+    fn read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+        loop {
+            self.check_open()?;
+            // In this order: whatever the offsets admit is in a view loaded later.
+            let bounds = self.log_start_offset()..self.visible_end();
+            let view = self.view();
+            let open =
+                view.open.as_ref().map(|open| TailRecords { identity: open.identity(), records: open.records() });
+            let result = read(&Source {
+                partition: &self.spec.partition,
+                segments: &view.segments,
+                tail: open.as_slice(),
+                damage: &self.damage,
+                bounds,
+                max_message_bytes: self.spec.config.max_message_bytes,
+            });
+            // Segments that were replaced meanwhile may no longer be opened by their names.
+            if result.is_ok() || Arc::ptr_eq(&view.segments, &self.view().segments) {
+                return result;
+            }
+        }
+    }
+
+    /// Puts `new` segments into the place of `old` ones, which follow one another. Who reads in the old ones goes on there.
+    pub(super) fn replace_segments(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) {
+        let _nobody_changes_the_view = self.appender.lock();
         let view = self.view();
-        let open = view.open.as_ref().map(|open| TailRecords { identity: open.identity(), records: open.records() });
-        read(&Source {
-            partition: &self.spec.partition,
-            segments: &view.segments,
-            tail: open.as_slice(),
-            damage: &self.damage,
-            bounds,
-            max_message_bytes: self.spec.config.max_message_bytes,
-        })
+        let is_old = |segment: &&Arc<Segment>| old.iter().any(|other| Arc::ptr_eq(other, segment));
+        let before = view.segments.iter().take_while(|segment| !is_old(segment));
+        let behind = view.segments.iter().skip_while(|segment| !is_old(segment)).filter(|segment| !is_old(segment));
+        let segments = before.chain(new).chain(behind).cloned().collect();
+        self.view.store(Arc::new(LogView { segments, open: view.open.clone() }));
+        self.noted_segments.fetch_add(new.len(), Ordering::Relaxed);
+        self.noted_segments.fetch_sub(old.len(), Ordering::Relaxed);
     }
 
     /// Refuses every later append and read, and touches no file any more when this returns: the topic was deleted, and

@@ -92,6 +92,26 @@ impl Manifest {
         Ok(to)
     }
 
+    /// The same with `new` segments in the place of those with these base offsets, which follow one another. `None` if they
+    /// do not.
+    pub(crate) fn with_replaced(
+        &self,
+        old: impl ExactSizeIterator<Item = u64>,
+        new: Vec<ManifestSegment>,
+    ) -> Option<Manifest> {
+        let mut old = old.peekable();
+        let first = old.peek().copied()?;
+        let start = self.segments.iter().position(|noted| noted.sealed.base_offset == first)?;
+        let end = start + old.len();
+        let replaced = self.segments.get(start..end)?;
+        if !replaced.iter().map(|noted| noted.sealed.base_offset).eq(old) {
+            return None;
+        }
+        let mut segments = self.segments.clone();
+        segments.splice(start..end, new);
+        Some(Manifest { segments, ..*self })
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(COUNT_BYTES + self.segments.len() * SEGMENT_BYTES);
         bytes.extend(self.log_start_offset.to_be_bytes());

@@ -5,6 +5,7 @@
 
 mod appender;
 mod checkpoint;
+pub(crate) mod compaction;
 pub(crate) mod config;
 pub(crate) mod durability;
 pub(crate) mod environment;

@@ -17,7 +17,7 @@ use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
 use super::recovery_report::PartitionRecovery;
 use super::salvaged_batch::{Contents, seal};
-use super::{partition_metadata, quarantine};
+use super::{compaction, partition_metadata, quarantine};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
@@ -115,7 +115,10 @@ impl<'s> Recovery<'s> {
         let mut report = PartitionRecovery::new(spec.partition.clone());
         let (manifest, is_start_known) = match Manifest::load(&*disk, &spec.dir) {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
-            Ok(loaded) => (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true),
+            Ok(loaded) => {
+                compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
+                (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true)
+            }
             Err(Error::Corrupt(corruption)) => {
                 report.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*corruption });
                 (Manifest::default(), false)

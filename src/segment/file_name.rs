@@ -172,7 +172,6 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<FileName>> {
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be removed; the rest is left in place.
-#[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
 pub(crate) fn remove_files(disk: &dyn Disk, dir: &Path, base_offset: u64, stage: Stage) -> Result<()> {
     for kind in FileKind::ALL {
         let path = FileName { base_offset, kind, stage }.path(dir);

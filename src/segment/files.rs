@@ -54,7 +54,6 @@ impl Segment {
     ///
     /// # Errors
     /// The disk's; some files may be gone then.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
     pub(crate) fn remove(&self) -> Result<()> {
         let mut removed = self.removed.lock();
         let disk = &**self.dir.files.disk();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::file_name::Stage;
 use super::indexes::IndexCrcs;
 use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
@@ -16,21 +17,26 @@ impl Segment {
     /// # Errors
     /// The disk's. Harmless: whoever opens the segment next rebuilds them.
     pub(crate) fn write_indexes(&self) -> Result<IndexCrcs> {
+        self.write_indexes_as(Stage::Live)
+    }
+
+    /// The same under the names of another stage.
+    pub(super) fn write_indexes_as(&self, stage: Stage) -> Result<IndexCrcs> {
         let loaded = self.loaded()?;
         // Forgotten first: a write that fails midway leaves files that no checksum is known for.
         *self.index_crcs.lock() = None;
         let max = loaded.indexes.times().max;
         let offset_index = loaded.indexes.offset.encode();
         let time_index = loaded.indexes.time.encode(max);
-        self.write_index(FileKind::OffsetIndex, &offset_index)?;
-        self.write_index(FileKind::TimeIndex, &time_index)?;
+        self.write_index(stage, FileKind::OffsetIndex, &offset_index)?;
+        self.write_index(stage, FileKind::TimeIndex, &time_index)?;
         let crcs = IndexCrcs { offset_index: crc32fast::hash(&offset_index), time_index: crc32fast::hash(&time_index) };
         *self.index_crcs.lock() = Some(crcs);
         Ok(crcs)
     }
 
-    fn write_index(&self, kind: FileKind, bytes: &[u8]) -> Result<()> {
-        let path = FileName::live(self.base_offset(), kind).path(&self.dir.path);
+    fn write_index(&self, stage: Stage, kind: FileKind, bytes: &[u8]) -> Result<()> {
+        let path = FileName::live(self.base_offset(), kind).in_stage(stage).path(&self.dir.path);
         let write = || {
             let file = self.dir.files.open(&path, Open::CreateOrWrite)?;
             file.write_at(bytes, 0)?;

@@ -36,18 +36,18 @@ mod offset_index;
 mod open;
 mod read;
 mod recover;
-
+mod replacing;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod time_index;
 
 pub(crate) use indexes::IndexCrcs;
-pub(crate) use read::Batch;
+pub(crate) use read::{Batch, plain_records};
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
 
-use file_name::{FileKind, FileName};
+use file_name::{FileKind, FileName, Stage};
 use indexes::{Indexes, Verified};
 
 /// The partition directory that segments lie in.
@@ -107,6 +107,8 @@ pub(crate) struct AppendFailure {
 pub(crate) struct Segment {
     dir: Arc<SegmentDir>,
     base_offset: u64,
+    /// Where the log file is to be found that is not loaded yet.
+    stage: Stage,
     config: SegmentConfig,
     /// Log file and indexes; of a sealed segment from its first read on.
     loaded: OnceLock<Loaded>,
@@ -140,6 +142,11 @@ impl Segment {
         self.base_offset
     }
 
+    /// Whose segment it is.
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        &self.dir.partition
+    }
+
     /// The offset after the last batch.
     pub(crate) fn next_offset(&self) -> u64 {
         self.next_offset.load(Ordering::Acquire)
@@ -157,7 +164,7 @@ impl Segment {
 
     /// The log file's path.
     pub(crate) fn path(&self) -> PathBuf {
-        FileName::live(self.base_offset, FileKind::Log).path(&self.dir.path)
+        FileName::live(self.base_offset, FileKind::Log).in_stage(self.stage).path(&self.dir.path)
     }
 
     /// Bytes of the log file that survive a power cut.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::file_name::Stage;
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
 use super::scan::{LogWalk, Piece, Rules};
@@ -46,11 +47,19 @@ impl Segment {
         segment
     }
 
+    /// The same of a segment whose files were to replace others and did not get to it.
+    pub(crate) fn open_set_aside(dir: &Arc<SegmentDir>, sealed: &SealedSegment, config: SegmentConfig) -> Segment {
+        let mut segment = Segment::open_sealed(dir, sealed, config);
+        segment.stage = Stage::Swap;
+        segment
+    }
+
     /// A segment that is not loaded, all of it synced and good.
     pub(super) fn new(dir: &Arc<SegmentDir>, sealed: &SealedSegment, config: SegmentConfig) -> Segment {
         Segment {
             dir: Arc::clone(dir),
             base_offset: sealed.base_offset,
+            stage: Stage::Live,
             config,
             loaded: OnceLock::new(),
             removed: Mutex::new(false),

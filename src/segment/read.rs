@@ -269,7 +269,14 @@ pub(super) fn check(bytes: &[u8], plain: &mut Vec<u8>) -> Result<BatchHeader, In
 }
 
 /// The records of a batch, expanded into `plain` if they are compressed.
-fn plain_records<'a>(header: &BatchHeader, records: &'a [u8], plain: &'a mut Vec<u8>) -> Result<&'a [u8], Invalid> {
+///
+/// # Errors
+/// If they cannot be expanded.
+pub(crate) fn plain_records<'a>(
+    header: &BatchHeader,
+    records: &'a [u8],
+    plain: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Invalid> {
     match header.attributes.codec() {
         Codec::None => Ok(records),
         codec => {

@@ -1,4 +1,5 @@
-//! Random calls to a topic and to a plain `Vec` per partition: both must agree, over clean reopenings and kills.
+//! Random calls to a topic and to a plain `Vec` per partition, or to a compacted topic and a map: both must agree, over clean
+//! reopenings and kills.
 //!
 //! `OTTLA_MODEL_CASES` (256) says how many sequences of calls, `OTTLA_MODEL_SEED` (1) which ones. A failure is shrunk to the
 //! shortest sequence that still fails, and becomes a test with a name.
@@ -6,8 +7,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
 mod calls;
+mod compacted;
 mod topic_model;
 
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::calls::case;
@@ -19,18 +22,29 @@ fn from_environment(name: &str, default: u64) -> u64 {
 
 #[test]
 fn a_topic_behaves_like_vectors() {
-    let (cases, seed) = (from_environment("OTTLA_MODEL_CASES", 256), from_environment("OTTLA_MODEL_SEED", 1));
-    println!("OTTLA_MODEL_CASES={cases} OTTLA_MODEL_SEED={seed}");
-    let config = Config { cases: u32::try_from(cases).unwrap(), failure_persistence: None, ..Config::default() };
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let result = runner.run(&case(), |case| {
+    run_cases(&case(), |case| {
         let mut run = Run::new(&case.setup);
         for call in &case.calls {
             run.apply(call);
         }
         run.check_everything();
+    });
+}
+
+#[test]
+fn a_compacted_topic_behaves_like_a_map() {
+    run_cases(&compacted::case(), |case| compacted::run(&case));
+}
+
+fn run_cases<S: Strategy>(cases: &S, run: impl Fn(S::Value)) {
+    let (count, seed) = (from_environment("OTTLA_MODEL_CASES", 256), from_environment("OTTLA_MODEL_SEED", 1));
+    println!("OTTLA_MODEL_CASES={count} OTTLA_MODEL_SEED={seed}");
+    let config = Config { cases: u32::try_from(count).unwrap(), failure_persistence: None, ..Config::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let result = runner.run(cases, |case| {
+        run(case);
         Ok(())
     });
     if let Err(failure) = result {

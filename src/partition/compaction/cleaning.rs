@@ -1,0 +1,165 @@
+//! What compaction makes of one batch: it stays as it is, loses records, or is empty.
+//!
+//! Offsets never move. A batch that loses records keeps its range of offsets and all that was said of its producer. The first
+//! time that a tombstone is kept, its batch gets a *delete horizon*; from then on until that time readers see the tombstone, and
+//! a later pass removes it. By then everything that it deletes is gone: the pass that has set the horizon has cleaned all
+//! that lies before.
+//!
+//! Batches of transactions and their markers are not touched, and their records delete nothing, since an aborted transaction
+//! was never there. For the same reason no tombstone goes where there is one before it.
+
+use super::key_offsets::KeyOffsets;
+use crate::format::{Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, Invalid, Record, SealFields};
+use crate::record::Header;
+use crate::segment::plain_records;
+
+/// What is left of a batch.
+#[derive(Debug)]
+pub(super) enum Cleaned<'c> {
+    /// All of it, byte by byte.
+    Whole,
+    /// This batch of the same range of offsets.
+    Rewritten(&'c [u8]),
+    /// No record. The batch keeps its range of offsets if it must stay.
+    Emptied(&'c [u8]),
+}
+
+/// Cleans the batches of a log one after the other, from its first on. Keeps its memory from batch to batch.
+#[derive(Debug)]
+pub(super) struct Cleaner<'k> {
+    rules: Rules<'k>,
+    builder: BatchBuilder,
+    plain: Vec<u8>,
+}
+
+/// Which records stay.
+#[derive(Debug)]
+struct Rules<'k> {
+    keys: &'k KeyOffsets,
+    now_ms: i64,
+    delete_retention_ms: i64,
+    /// Whether a batch of a transaction came by.
+    has_transactions: bool,
+}
+
+impl Rules<'_> {
+    fn keep(&self, header: &BatchHeader, offset: u64, record: &Record<'_>) -> bool {
+        // Who may append such records is decided elsewhere; what nobody can replace stays.
+        let Some(key) = record.key else { return true };
+        let is_over = || !self.has_transactions && header.delete_horizon().is_some_and(|horizon| horizon <= self.now_ms);
+        !self.keys.is_superseded(key, offset) && !(record.value.is_none() && is_over())
+    }
+}
+
+/// What becomes of the records of a batch.
+#[derive(Debug, Default)]
+struct Verdict {
+    kept: i32,
+    is_any_removed: bool,
+    keeps_tombstone: bool,
+    /// Of the first one that is kept.
+    first_timestamp: i64,
+}
+
+impl<'k> Cleaner<'k> {
+    /// Removes what `keys` has at a higher offset, and tombstones once they were there for `delete_retention_ms`.
+    pub(super) fn new(keys: &'k KeyOffsets, now_ms: i64, delete_retention_ms: i64) -> Cleaner<'k> {
+        let rules = Rules { keys, now_ms, delete_retention_ms, has_transactions: false };
+        Cleaner { rules, builder: BatchBuilder::new(), plain: Vec::new() }
+    }
+
+    /// What is left of the batch `bytes`, which begins with `header` and was checked.
+    ///
+    /// # Errors
+    /// If its records cannot be read or compressed again.
+    pub(super) fn clean(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<Cleaned<'_>, Invalid> {
+        if header.attributes.is_control() || header.attributes.is_transactional() {
+            self.rules.has_transactions = true;
+            return Ok(Cleaned::Whole);
+        }
+        let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let records = plain_records(header, stored, &mut self.plain)?;
+        let verdict = self.rules.judge(header, records)?;
+        if verdict.kept == 0 {
+            self.builder.clear(header.base_offset, -1);
+            return Ok(Cleaned::Emptied(self.builder.finish(&fields_of_empty(header))?));
+        }
+        let is_due = verdict.keeps_tombstone && header.delete_horizon().is_none();
+        let new_horizon = is_due.then(|| self.rules.now_ms.saturating_add(self.rules.delete_retention_ms));
+        if !verdict.is_any_removed && new_horizon.is_none() {
+            return Ok(Cleaned::Whole);
+        }
+        let base_timestamp = new_horizon.or(header.delete_horizon()).unwrap_or(verdict.first_timestamp);
+        self.builder.clear(header.base_offset, base_timestamp);
+        for_each(header, records, |offset, record| {
+            if self.rules.keep(header, offset, record) {
+                let headers: Vec<Header<'_>> = record.headers.iter().collect();
+                let timestamp = header.timestamp(record.timestamp_delta);
+                self.builder.push_at(record.offset_delta, timestamp, record.key, record.value, &headers);
+            }
+        })?;
+        let fields = SealFields {
+            leader_epoch: header.leader_epoch,
+            attributes: with_horizon_if(new_horizon.is_some(), header.attributes),
+            last_offset_delta: header.last_offset_delta,
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            ..self.builder.fields()
+        };
+        Ok(Cleaned::Rewritten(self.builder.finish(&fields)?))
+    }
+}
+
+impl Rules<'_> {
+    fn judge(&self, header: &BatchHeader, records: &[u8]) -> Result<Verdict, Invalid> {
+        let mut verdict = Verdict::default();
+        for_each(header, records, |offset, record| {
+            if self.keep(header, offset, record) {
+                if verdict.kept == 0 {
+                    verdict.first_timestamp = header.timestamp(record.timestamp_delta);
+                }
+                verdict.kept += 1;
+                verdict.keeps_tombstone |= record.key.is_some() && record.value.is_none();
+            } else {
+                verdict.is_any_removed = true;
+            }
+        })?;
+        Ok(verdict)
+    }
+}
+
+fn with_horizon_if(is_new: bool, attributes: Attributes) -> Attributes {
+    if is_new { attributes.with_delete_horizon() } else { attributes }
+}
+
+/// The header of a batch of which nothing but the range of offsets is left.
+fn fields_of_empty(header: &BatchHeader) -> SealFields {
+    SealFields {
+        base_offset: header.base_offset,
+        leader_epoch: header.leader_epoch,
+        attributes: header.attributes.with_codec(Codec::None).without_delete_horizon(),
+        last_offset_delta: header.last_offset_delta,
+        base_timestamp: -1,
+        max_timestamp: header.max_timestamp,
+        producer_id: header.producer_id,
+        producer_epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        record_count: 0,
+    }
+}
+
+/// Calls `visit` with the offset of each record, and the record.
+pub(super) fn for_each(
+    header: &BatchHeader,
+    records: &[u8],
+    mut visit: impl FnMut(u64, &Record<'_>),
+) -> Result<(), Invalid> {
+    let mut rest = records;
+    while !rest.is_empty() {
+        let (record, bytes) = Record::decode(rest)?;
+        visit(header.base_offset.wrapping_add_signed(i64::from(record.offset_delta)), &record);
+        rest = rest.get(bytes..).unwrap_or_default();
+    }
+    Ok(())
+}

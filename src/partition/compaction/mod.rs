@@ -1,0 +1,194 @@
+//! Compaction: of each key only the last record stays, so that a log of states is bounded by the number of its keys.
+//!
+//! ```text
+//! [ compacted before ][ sealed since: dirty ][ active )       what `Log::compact_if_due` works on ends before the active segment
+//!  └────── keys of the dirty part: key_offsets ──────┘
+//!  └─ run ─┘└─ run ─┘…                                        each run is cleaned (cleaning), written and swapped (replacement)
+//! ```
+//! Kafka's rules: offsets never move, tombstones stay for `delete.retention.ms`, and work begins when at least half of the
+//! bytes are dirty. So a log with n bytes of live records has at most about 2n in sealed segments after a pass, and one active
+//! segment. A segment that was compacted is marked as having gaps, in the manifest too: that is how the dirty part is found
+//! again after opening.
+//!
+//! Only the checkpoint lock is held throughout, which neither send nor poll takes. Whatever fails, the log stays as it was;
+//! the next try is made when there is another sealed segment.
+
+mod cleaning;
+mod key_offsets;
+pub(super) mod recovery;
+pub(super) mod replacement;
+#[cfg(test)]
+mod tests;
+
+use cleaning::{Cleaned, Cleaner, for_each};
+use key_offsets::KeyOffsets;
+use replacement::{Output, SealedLog};
+
+use super::checkpoint::Checkpoint;
+use super::log::Log;
+use crate::error::Result;
+use crate::format::{BatchHeader, HEADER_BYTES};
+use crate::segment::plain_records;
+
+/// How a log is compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CompactionConfig {
+    /// How long a tombstone stays visible, in ms: who reads on within that time learns of every deletion.
+    pub(crate) delete_retention_ms: i64,
+    /// About how much memory the keys of one pass may take, in bytes. What does not fit is left to the next pass; the keys
+    /// of one segment are always taken.
+    pub(crate) key_bytes_max: usize,
+}
+
+impl CompactionConfig {
+    /// That of internal topics, which is Kafka's.
+    pub(crate) const INTERNAL: CompactionConfig =
+        CompactionConfig { delete_retention_ms: 24 * 3600 * 1000, key_bytes_max: 64 << 20 };
+}
+
+/// So many bytes of segments are rewritten and swapped at once, or one segment if that is larger: as much space is needed
+/// meanwhile.
+const RUN_BYTES_MAX: u64 = 64 << 20;
+
+/// Whether the caller wants the work to go on. Asked between batches.
+pub(crate) type GoOn<'a> = &'a dyn Fn() -> bool;
+
+impl Log {
+    /// Compacts the log if that is its policy and enough was sealed since the last time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if what is sealed is damaged; it is left as it is then. [`Error::DiskFull`], [`Error::Io`].
+    pub(crate) fn compact_if_due(&self, go_on: GoOn<'_>) -> Result<()> {
+        let Some(config) = self.spec.compaction else { return Ok(()) };
+        // What is missing or damaged is not to be swept under the carpet.
+        if self.is_closed() || self.check_unharmed().is_err() || !self.damage.is_empty() {
+            return Ok(());
+        }
+        let mut checkpoint = self.checkpoint.lock();
+        self.check_present()?;
+        checkpoint.settle_replacement(&self.dir)?;
+        let Some(Due { sealed, clean_count }) = due(&mut checkpoint, self) else { return Ok(()) };
+        let go_on = || !self.is_closed() && go_on();
+        let (clean, dirty) = sealed.split_at(clean_count);
+        let Some((keys, covered)) = keys_of(dirty, config, &go_on)? else { return Ok(()) };
+        let now_ms = self.environment.now_ms();
+        let mut cleaner = Cleaner::new(&keys, now_ms, config.delete_retention_ms);
+        let mut rest = sealed.get(..clean.len() + covered).unwrap_or_default();
+        while !rest.is_empty() {
+            let (run, later) = rest.split_at(run_length(rest, u64::from(self.spec.config.segment_bytes)));
+            rest = later;
+            let Some(output) = self.clean_run(run, &mut cleaner, &go_on)? else { return Ok(()) };
+            checkpoint.replace(self, run, output)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left of some segments that follow one another. `None` if the caller wants no more.
+    fn clean_run(&self, run: &[SealedLog], cleaner: &mut Cleaner<'_>, go_on: GoOn<'_>) -> Result<Option<Output>> {
+        let Some((first, last)) = run.first().zip(run.last()) else { return Ok(None) };
+        let end = last.segment.next_offset();
+        let mut output = Output::begin(self, first.segment.base_offset(), run);
+        let mut write = |sealed: &SealedLog| {
+            walk(sealed, go_on, &mut |header, bytes| {
+                match cleaner.clean(header, bytes).map_err(|invalid| sealed.unreadable(header, invalid))? {
+                    Cleaned::Whole => output.push(bytes),
+                    Cleaned::Rewritten(bytes) => output.push(bytes),
+                    // So that the last file still says where the next one begins.
+                    Cleaned::Emptied(bytes) if header.next_offset() == end => output.push(bytes),
+                    Cleaned::Emptied(_) => Ok(()),
+                }
+            })
+        };
+        let written = run.iter().try_fold(true, |is_read, sealed| Ok(is_read && write(sealed)?));
+        if matches!(written, Ok(true)) {
+            return Ok(Some(output));
+        }
+        output.discard();
+        written.map(|_| None)
+    }
+}
+
+/// What there is to do.
+struct Due {
+    /// The sealed segments, as the manifest has them.
+    sealed: Vec<SealedLog>,
+    /// How many of them were compacted before.
+    clean_count: usize,
+}
+
+/// Whether at least half of what is sealed was not compacted before, and some of it is new since the last try.
+fn due(checkpoint: &mut Checkpoint, log: &Log) -> Option<Due> {
+    let sealed = checkpoint.sealed_logs(&log.segments());
+    let clean_count = sealed.iter().take_while(|sealed| sealed.segment.has_gaps()).count();
+    let end = sealed.last()?.segment.next_offset();
+    let bytes = |sealed: &[SealedLog]| sealed.iter().map(|sealed| sealed.segment.log_bytes()).sum::<u64>();
+    let (clean, dirty) = sealed.split_at(clean_count);
+    let is_due = !dirty.is_empty() && bytes(clean) <= bytes(dirty) && checkpoint.begin_compaction(end);
+    is_due.then_some(Due { sealed, clean_count })
+}
+
+/// The keys of the first of `dirty`, as far as they fit, and of how many segments they are. `None` if the caller wants no more.
+fn keys_of(dirty: &[SealedLog], config: CompactionConfig, go_on: GoOn<'_>) -> Result<Option<(KeyOffsets, usize)>> {
+    let mut keys = KeyOffsets::default();
+    let mut plain = Vec::new();
+    for (index, sealed) in dirty.iter().enumerate() {
+        let has_room = |keys: &KeyOffsets| index == 0 || keys.bytes() <= config.key_bytes_max;
+        let is_read = walk(sealed, go_on, &mut |header, bytes| {
+            if header.attributes.is_control() || header.attributes.is_transactional() || !has_room(&keys) {
+                return Ok(());
+            }
+            let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();
+            let noted = plain_records(header, stored, &mut plain).and_then(|records| {
+                for_each(header, records, |offset, record| {
+                    if let Some(key) = record.key {
+                        keys.note(key, offset);
+                    }
+                })
+            });
+            noted.map_err(|invalid| sealed.unreadable(header, invalid))
+        })?;
+        if !is_read {
+            return Ok(None);
+        }
+        if !has_room(&keys) {
+            // Its keys are in part known, which removes too little and never too much; it is dirty still.
+            return Ok(Some((keys, index)));
+        }
+    }
+    Ok(Some((keys, dirty.len())))
+}
+
+/// How many of `sealed`, from the first on, are rewritten at once. Their offsets can all be told relative to the first one's.
+fn run_length(sealed: &[SealedLog], segment_bytes: u64) -> usize {
+    let Some(first) = sealed.first() else { return 0 };
+    let mut bytes = 0;
+    let fits = |sealed: &&SealedLog| {
+        bytes += sealed.segment.log_bytes();
+        let offsets = sealed.segment.next_offset() - first.segment.base_offset();
+        bytes <= RUN_BYTES_MAX.max(segment_bytes) && offsets <= u64::from(i32::MAX.cast_unsigned())
+    };
+    sealed.iter().take_while(fits).count().max(1)
+}
+
+/// Shows each batch of a sealed log file, after checking it, and in the end that the file is the one that was sealed.
+/// Whether it came to the end.
+fn walk(
+    sealed: &SealedLog,
+    go_on: GoOn<'_>,
+    visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<()>,
+) -> Result<bool> {
+    let segment = &sealed.segment;
+    let mut crc = crc32fast::Hasher::new();
+    let (mut file_position, mut next_offset) = (0, segment.base_offset());
+    let mut buffer = Vec::new();
+    while let Some(header) = segment.read_checked(file_position, next_offset, &mut buffer)? {
+        if !go_on() {
+            return Ok(false);
+        }
+        crc.update(&buffer);
+        visit(&header, &buffer)?;
+        file_position += u64::from(header.batch_bytes);
+        next_offset = header.next_offset();
+    }
+    if crc.finalize() == sealed.log_crc32 { Ok(true) } else { Err(sealed.not_what_was_sealed()) }
+}
