@@ -322,7 +322,9 @@ impl Store {
             return Ok(coordinator);
         }
         let topic = match self.topic(OFFSETS_TOPIC) {
-            Err(Error::UnknownTopic { .. }) => self.add_topic(OFFSETS_TOPIC, TopicConfig::new().segment_bytes(INTERNAL_SEGMENT_BYTES))?,
+            Err(Error::UnknownTopic { .. }) => {
+                self.add_topic(OFFSETS_TOPIC, TopicConfig::new().segment_bytes(INTERNAL_SEGMENT_BYTES))?
+            }
             found => found?,
         };
         let coordinator = Arc::new(Coordinator::load(topic.logs())?);

@@ -5,12 +5,13 @@
 //! during the recovery from the crash before. Most of what can go wrong there shows only when what was not synced is lost, in
 //! an order that no real machine repeats. So a workload (`workload.rs`) runs on a disk in memory that stops at each call in
 //! turn (`states.rs`); what is left is opened, compared with what the program had been told (`history.rs`, `oracle.rs`), used
-//! again and crashed again. `faults.rs` fails calls instead, and the program goes on. What was found so stays in `found.rs`.
+//! again and crashed again; `compaction.rs` does the same with a compacted topic. `faults.rs` fails calls instead, and the program goes on. What was found so stays in `found.rs`.
 //!
 //! `OTTLA_CRASH_STATES` sets how many states each test looks at; `OTTLA_CRASH_STATE=…` names the one to look at again.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
+mod compaction;
 mod faults;
 mod found;
 mod history;

@@ -38,7 +38,7 @@ impl End {
         if self == End::Kill { Loss::Process } else { Loss::Power }
     }
 
-    fn any(random: &mut Random) -> End {
+    pub(crate) fn any(random: &mut Random) -> End {
         random.choose(&End::ALL).copied().unwrap_or(End::Kill)
     }
 }

@@ -46,7 +46,8 @@ impl Rules<'_> {
     fn keep(&self, header: &BatchHeader, offset: u64, record: &Record<'_>) -> bool {
         // Who may append such records is decided elsewhere; what nobody can replace stays.
         let Some(key) = record.key else { return true };
-        let is_over = || !self.has_transactions && header.delete_horizon().is_some_and(|horizon| horizon <= self.now_ms);
+        let is_over =
+            || !self.has_transactions && header.delete_horizon().is_some_and(|horizon| horizon <= self.now_ms);
         !self.keys.is_superseded(key, offset) && !(record.value.is_none() && is_over())
     }
 }

@@ -172,11 +172,7 @@ fn run_length(sealed: &[SealedLog], segment_bytes: u64) -> usize {
 
 /// Shows each batch of a sealed log file, after checking it, and in the end that the file is the one that was sealed.
 /// Whether it came to the end.
-fn walk(
-    sealed: &SealedLog,
-    go_on: GoOn<'_>,
-    visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<()>,
-) -> Result<bool> {
+fn walk(sealed: &SealedLog, go_on: GoOn<'_>, visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<()>) -> Result<bool> {
     let segment = &sealed.segment;
     let mut crc = crc32fast::Hasher::new();
     let (mut file_position, mut next_offset) = (0, segment.base_offset());

@@ -73,7 +73,8 @@ impl Output {
 
     /// Writes a batch, into another segment if the one before is full.
     pub(super) fn push(&mut self, batch: &[u8]) -> Result<()> {
-        let header = BatchHeader::decode(batch).map_err(|_| Error::InvalidState { reason: "a batch without a header" })?;
+        let header =
+            BatchHeader::decode(batch).map_err(|_| Error::InvalidState { reason: "a batch without a header" })?;
         let bytes = batch.len() as u64;
         let has_room =
             |segment: &&Arc<Segment>| !segment.must_roll_before(bytes, header.last_offset(), header.max_timestamp);
