@@ -10,6 +10,7 @@ use crate::disk::Disk;
 use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
+use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 
@@ -56,7 +57,8 @@ pub struct BrokerBuilder {
     pub(super) tail_bytes: u64,
     pub(super) read_only: bool,
     pub(super) temporary: bool,
-    pub(super) compacts_all_topics: bool,
+    /// Of ordinary topics; for tests.
+    pub(super) compaction: Option<CompactionConfig>,
     pub(super) disk: Arc<dyn Disk>,
     max_open_files: u32,
     read_mode: ReadMode,
@@ -72,7 +74,7 @@ impl BrokerBuilder {
             tail_bytes: 64 << 20,
             read_only: false,
             temporary: false,
-            compacts_all_topics: false,
+            compaction: None,
             disk: Arc::new(OsDisk::new()),
             max_open_files: 128,
             read_mode: ReadMode::Map,
@@ -129,7 +131,7 @@ impl BrokerBuilder {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn compact_all_topics(mut self) -> Self {
-        self.compacts_all_topics = true;
+        self.compaction = Some(CompactionConfig::INTERNAL);
         self
     }
 

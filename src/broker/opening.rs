@@ -145,7 +145,7 @@ impl Store {
             writer: None,
             closed: AtomicBool::new(true),
             is_temporary: builder.temporary,
-            compacts_all_topics: builder.compacts_all_topics,
+            compaction: builder.compaction,
         }
     }
 

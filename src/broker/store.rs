@@ -57,8 +57,8 @@ pub(crate) struct Store {
     pub(super) writer: Option<Writer>,
     pub(super) closed: AtomicBool,
     pub(super) is_temporary: bool,
-    /// Whether ordinary topics are compacted too; for tests.
-    pub(super) compacts_all_topics: bool,
+    /// Of ordinary topics; for tests.
+    pub(super) compaction: Option<CompactionConfig>,
 }
 
 /// What only the process that writes a directory has.
@@ -244,8 +244,8 @@ impl Store {
 
     /// Internal topics are compacted, and so far nothing else.
     fn compaction_of(&self, topic: &str) -> Option<CompactionConfig> {
-        let is_compacted = super::topic_name::is_internal(topic) || self.compacts_all_topics;
-        is_compacted.then_some(CompactionConfig::INTERNAL)
+        let is_internal = super::topic_name::is_internal(topic);
+        is_internal.then_some(CompactionConfig::INTERNAL).or(self.compaction)
     }
 
     /// Replaces the map of topics, and what follows from it. The caller holds the catalog's lock.

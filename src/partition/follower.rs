@@ -128,15 +128,13 @@ impl Follower {
     fn layout(&self) -> Result<Layout> {
         let disk = &**self.dir.files.disk();
         let manifest = Manifest::load(disk, &self.spec.dir)?.map(|loaded| loaded.manifest).unwrap_or_default();
-        let set_aside = match self.spec.compaction {
-            None => Vec::new(),
-            Some(_) => {
-                let names = file_name::list(disk, &self.spec.dir)?.into_iter();
-                let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Swap);
-                logs.map(|name| name.base_offset).collect()
-            }
-        };
-        Ok(Layout { manifest, set_aside })
+        let mut layout = Layout { manifest, set_aside: Vec::new() };
+        if self.spec.compaction.is_some() {
+            let names = file_name::list(disk, &self.spec.dir)?.into_iter();
+            let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Swap);
+            layout.set_aside.extend(logs.map(|name| name.base_offset));
+        }
+        Ok(layout)
     }
 
     fn read<T>(&self, seen: &Seen, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {

@@ -17,6 +17,7 @@ mod consumers;
 mod durability;
 mod files;
 mod locking;
+mod offsets_topic;
 mod partitioning;
 mod produce_consume;
 mod read_only;

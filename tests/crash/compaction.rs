@@ -6,6 +6,7 @@
 //! to the same map as what was sent up to the log's end.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ottla::testing::{FaultKind, FaultRule, SimulatedDisk};
@@ -146,7 +147,7 @@ impl Run {
             .zip(&keys)
             .map(|(sent, key)| {
                 let record = ProducerRecord::to("states").key(key);
-                sent.value.iter().fold(record, |record, value| record.value(value))
+                sent.value.iter().fold(record, ProducerRecord::value)
             })
             .collect();
         let partition = self.partition()?;
@@ -189,9 +190,9 @@ impl Run {
 
     /// No file waits for anything once there was time.
     fn check_files(&self) -> Checked {
-        let names = self.disk.files().into_iter().map(|(path, _)| path.display().to_string());
-        match names.into_iter().find(|name| name.ends_with(".cleaned") || name.ends_with(".swap")) {
-            Some(name) => Err(format!("{name} is left behind")),
+        let is_waiting = |path: &PathBuf| path.extension().is_some_and(|stage| stage == "cleaned" || stage == "swap");
+        match self.disk.files().into_iter().map(|(path, _)| path).find(is_waiting) {
+            Some(path) => Err(format!("{} is left behind", path.display())),
             None => Ok(()),
         }
     }

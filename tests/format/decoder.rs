@@ -2,6 +2,8 @@
 //!
 //! Panics on whatever is not exactly as Kafka's writers leave it: this reads files that must be right.
 
+const DELETE_HORIZON: i16 = 1 << 6;
+
 /// A batch as it stands in a log file.
 pub(crate) struct Batch {
     /// The byte in the file where it begins.
@@ -11,6 +13,9 @@ pub(crate) struct Batch {
     pub(crate) last_offset: i64,
     pub(crate) leader_epoch: i32,
     pub(crate) codec: i16,
+    /// From when on compaction may remove its tombstones, if it has set that.
+    pub(crate) delete_horizon: Option<i64>,
+    pub(crate) base_timestamp: i64,
     pub(crate) max_timestamp: i64,
     pub(crate) records: Vec<Record>,
 }
@@ -24,8 +29,20 @@ pub(crate) struct Record {
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-/// Reads a whole log file.
+/// Reads a whole log file, as writers leave it.
 pub(crate) fn batches(log: &[u8]) -> Vec<Batch> {
+    let batches = compacted_batches(log);
+    for batch in &batches {
+        assert_eq!(batch.delete_horizon, None);
+        let offsets = batch.records.iter().map(|record| record.offset);
+        assert!(offsets.eq(batch.base_offset..=batch.last_offset), "offset deltas count up");
+        assert_eq!(batch.records[0].timestamp, batch.base_timestamp, "the base is the first record's");
+    }
+    batches
+}
+
+/// Reads a whole log file, as compaction may leave it.
+pub(crate) fn compacted_batches(log: &[u8]) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut position = 0;
     while position < log.len() {
@@ -47,13 +64,13 @@ fn batch(log: &[u8], position: usize) -> Batch {
     assert_eq!(reader.take(1), [2], "magic");
     assert_eq!(reader.i32().cast_unsigned(), crc32c::crc32c(&whole[21..]), "checksum at {position}");
     let attributes = reader.i16();
-    assert_eq!(attributes & !7, 0, "nothing but a codec");
+    assert_eq!(attributes & !(7 | DELETE_HORIZON), 0, "nothing but a codec and a delete horizon");
     let last_offset_delta = reader.i32();
     let base_timestamp = reader.i64();
     let max_timestamp = reader.i64();
     assert_eq!((reader.i64(), reader.i16(), reader.i32()), (-1, -1, -1), "no producer");
     let record_count = reader.i32();
-    assert_eq!(record_count, last_offset_delta + 1);
+    assert!(record_count <= last_offset_delta + 1);
     let codec = attributes & 7;
     let plain = match codec {
         0 => whole[61..].to_vec(),
@@ -61,12 +78,34 @@ fn batch(log: &[u8], position: usize) -> Batch {
         other => panic!("codec {other}"),
     };
     let mut reader = Reader(&plain);
-    let records: Vec<_> = (0..record_count).map(|n| reader.record(n, base_offset, base_timestamp)).collect();
+    let records: Vec<_> = (0..record_count).map(|_| reader.record(base_offset, base_timestamp)).collect();
     assert!(reader.0.is_empty(), "bytes behind the last record");
-    assert_eq!(records[0].timestamp, base_timestamp, "the base is the first record's");
-    assert_eq!(records.iter().map(|record| record.timestamp).max(), Some(max_timestamp));
     let last_offset = base_offset + i64::from(last_offset_delta);
-    Batch { position, bytes, base_offset, last_offset, leader_epoch, codec, max_timestamp, records }
+    let offsets = || records.iter().map(|record| record.offset);
+    assert!(
+        offsets().is_sorted_by(|a, b| a < b) && offsets().all(|offset| (base_offset..=last_offset).contains(&offset))
+    );
+    let delete_horizon = (attributes & DELETE_HORIZON != 0).then_some(base_timestamp);
+    match records.first() {
+        Some(first) => {
+            assert!(delete_horizon.is_some() || first.timestamp == base_timestamp);
+            assert_eq!(records.iter().map(|record| record.timestamp).max(), Some(max_timestamp));
+        }
+        None => assert_eq!((bytes, base_timestamp, attributes), (61, -1, 0), "an emptied batch"),
+    }
+    let codec = attributes & 7;
+    Batch {
+        position,
+        bytes,
+        base_offset,
+        last_offset,
+        leader_epoch,
+        codec,
+        delete_horizon,
+        base_timestamp,
+        max_timestamp,
+        records,
+    }
 }
 
 /// The stream of snappy-java, which is what Kafka means by snappy.
@@ -128,18 +167,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn record(&mut self, n: i32, base_offset: i64, base_timestamp: i64) -> Record {
+    fn record(&mut self, base_offset: i64, base_timestamp: i64) -> Record {
         let length = usize::try_from(self.varint()).unwrap();
         let mut reader = Reader(self.take(length));
         assert_eq!(reader.take(1), [0], "attributes of a record");
         let timestamp = base_timestamp.wrapping_add(reader.varint());
-        assert_eq!(reader.varint(), i64::from(n), "offset deltas count up");
+        let offset = base_offset + reader.varint();
         let (key, value) = (reader.nullable(), reader.nullable());
         let header_count = reader.varint();
         let headers = (0..header_count)
             .map(|_| (String::from_utf8(reader.nullable().unwrap()).unwrap(), reader.nullable()))
             .collect();
         assert!(reader.0.is_empty(), "bytes behind the last field");
-        Record { offset: base_offset + i64::from(n), timestamp, key, value, headers }
+        Record { offset, timestamp, key, value, headers }
     }
 }

@@ -83,21 +83,21 @@ fn config() -> TopicConfig {
         .segment_ms(Duration::from_secs(3600))
 }
 
-fn logs(partition: &Path) -> Vec<PathBuf> {
+pub(crate) fn logs(partition: &Path) -> Vec<PathBuf> {
     let paths = std::fs::read_dir(partition).unwrap().map(|entry| entry.unwrap().path());
     let mut logs: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
     logs.sort();
     logs
 }
 
-fn base_offset_of(log: &Path) -> i64 {
+pub(crate) fn base_offset_of(log: &Path) -> i64 {
     let stem = log.file_stem().unwrap().to_str().unwrap();
     assert_eq!(stem.len(), 20);
     stem.parse().unwrap()
 }
 
 /// What Kafka's appending writes into the two indexes of a segment that holds these batches.
-fn indexes_by_kafkas_rule(base_offset: i64, batches: &[Batch]) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn indexes_by_kafkas_rule(base_offset: i64, interval_bytes: usize, batches: &[Batch]) -> (Vec<u8>, Vec<u8>) {
     let (mut offsets, mut times) = (Vec::new(), Vec::new());
     let (mut bytes_since_entry, mut max, mut last_time) = (0, (-1, 0), -1);
     let relative = |offset: i64| i32::try_from(offset - base_offset).unwrap().to_be_bytes();
@@ -112,7 +112,7 @@ fn indexes_by_kafkas_rule(base_offset: i64, batches: &[Batch]) -> (Vec<u8>, Vec<
         if batch.max_timestamp > max.0 {
             max = (batch.max_timestamp, batch.last_offset);
         }
-        if bytes_since_entry > INDEX_INTERVAL_BYTES {
+        if bytes_since_entry > interval_bytes {
             offsets.extend(relative(batch.last_offset));
             offsets.extend(i32::try_from(batch.position).unwrap().to_be_bytes());
             maybe_add_time(max);
@@ -144,7 +144,7 @@ fn every_record_and_every_index_entry_is_what_kafka_expects() {
                     next += 1;
                 }
             }
-            let (offsets, times) = indexes_by_kafkas_rule(base_offset, &batches);
+            let (offsets, times) = indexes_by_kafkas_rule(base_offset, INDEX_INTERVAL_BYTES, &batches);
             entry_bytes += offsets.len();
             assert_eq!(std::fs::read(log.with_extension("index")).unwrap(), offsets, "{}", log.display());
             assert_eq!(std::fs::read(log.with_extension("timeindex")).unwrap(), times, "{}", log.display());

@@ -175,7 +175,7 @@ impl Run {
             .zip(&keys)
             .map(|(sent, key)| {
                 let record = ProducerRecord::to("states").key(key);
-                sent.value.iter().fold(record, |record, value| record.value(value))
+                sent.value.iter().fold(record, ProducerRecord::value)
             })
             .collect();
         assert_eq!(partition.append_batch(&records).unwrap(), first as u64..self.sent.len() as u64);

@@ -48,7 +48,8 @@ impl Rules<'_> {
         let Some(key) = record.key else { return true };
         let is_over =
             || !self.has_transactions && header.delete_horizon().is_some_and(|horizon| horizon <= self.now_ms);
-        !self.keys.is_superseded(key, offset) && !(record.value.is_none() && is_over())
+        let is_removed = self.keys.is_superseded(key, offset) || record.value.is_none() && is_over();
+        !is_removed
     }
 }
 

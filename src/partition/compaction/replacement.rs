@@ -147,7 +147,9 @@ impl Replacement {
     fn finish(&self, dir: &SegmentDir, manifest: &Manifest) -> Result<()> {
         let is_kept = |old: &Arc<Segment>| self.new.iter().any(|new| new.base_offset() == old.base_offset());
         let (renamed, superfluous): (Vec<_>, Vec<_>) = self.old.iter().partition(|old| is_kept(old));
-        renamed.iter().for_each(|segment| segment.forget_name());
+        for segment in renamed {
+            segment.forget_name();
+        }
         self.new.iter().try_for_each(|segment| segment.go_live())?;
         sync_dir(dir)?;
         manifest.store(&**dir.files.disk(), &dir.path)?;
