@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::topic_partition::TopicPartition;
 
@@ -207,11 +208,77 @@ pub enum Error {
         group: String,
     },
 
-    /// The group has a member already, and groups of more than one are not built yet. Close the other consumer first.
-    #[error("group {group:?} has a member already")]
-    GroupInUse {
+    /// The commit was refused, and nothing was committed: the partition is not this consumer's (any more). Poll: it tells what
+    /// is, and goes on from what was committed.
+    #[error("group {group:?}: cannot commit {partition}: {reason}")]
+    CommitRefused {
         /// The group.
         group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Why it is not to be committed from here.
+        reason: &'static str,
+    },
+
+    /// The consumer did not poll for too long, and its partitions went to other members of its group. The next poll joins
+    /// the group again.
+    #[error(
+        "group {group:?}: no poll for {idle:?}, more than the {max_poll_interval:?} of max.poll.interval.ms: the partitions were given to others"
+    )]
+    PollTooLate {
+        /// The group.
+        group: String,
+        /// How long the consumer did not poll.
+        idle: Duration,
+        /// How long it had said it would at most not.
+        max_poll_interval: Duration,
+    },
+
+    /// The members of a group must agree on how to divide the partitions. Join with the group's assignor.
+    #[error("group {group:?} divides its partitions by {expected:?}, not by {given:?}")]
+    InconsistentAssignor {
+        /// The group.
+        group: String,
+        /// The assignor of the members that it has.
+        expected: String,
+        /// The assignor of the one that was to join.
+        given: String,
+    },
+
+    /// The assignor gave no valid assignment, or panicked. Members keep what they have; every poll tries again.
+    #[error("group {group:?}: assignor {assignor:?} failed: {reason}")]
+    AssignorFailed {
+        /// The group.
+        group: String,
+        /// The assignor's name.
+        assignor: String,
+        /// What it did.
+        reason: String,
+    },
+
+    /// A rebalance listener panicked, and the rebalance went on without it. Poll again.
+    #[error("the rebalance listener of group {group:?} panicked: {reason}")]
+    ListenerPanicked {
+        /// The group.
+        group: String,
+        /// The panic's message.
+        reason: String,
+    },
+
+    /// There is no group of this name: it has neither members nor committed offsets.
+    #[error("unknown group {group:?}")]
+    UnknownGroup {
+        /// The name as given.
+        group: String,
+    },
+
+    /// The group has members, so it cannot be deleted. Close their consumers first.
+    #[error("group {group:?} has {member_count} members")]
+    GroupNotEmpty {
+        /// The group.
+        group: String,
+        /// How many members it has.
+        member_count: usize,
     },
 
     /// The call is not possible in the state that the object is in.

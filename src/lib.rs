@@ -50,18 +50,22 @@ mod tail;
 mod topic_partition;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, PartitionDescription, ReadMode, RecoveryReport, Topic, TopicDescription,
+    Admin, Broker, BrokerBuilder, OffsetChange, PartitionDescription, ReadMode, RecoveryReport, ResetOffsets, ResetTo,
+    Topic, TopicDescription,
 };
-pub use consumer::config::{ConsumerConfig, OffsetReset};
+pub use consumer::config::{ConsumerConfig, OffsetReset, TruncationReset};
 pub use consumer::handle::{ConsumerHandle, Ready};
+pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::{Consumer, SeekTo};
 pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
-pub use group::CommittedOffset;
 pub use group::assignor::{
     Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor,
 };
+pub use group::committed_offset::CommittedOffset;
+pub use group::description::{GroupDescription, GroupPartition, GroupState, MemberDescription};
+pub use group::late_poll::LatePoll;
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;

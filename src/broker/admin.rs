@@ -1,4 +1,4 @@
-//! Looking at topics and changing them.
+//! Looking at topics and changing them; for groups, see `group_admin`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;
 use crate::topic_partition::TopicPartition;
 
-/// Looks at topics and changes them; made by [`Broker::admin`].
+/// Looks at topics and groups, and changes them; made by [`Broker::admin`].
 ///
 /// # Examples
 /// ```
@@ -25,7 +25,7 @@ use crate::topic_partition::TopicPartition;
 /// ```
 #[derive(Debug)]
 pub struct Admin<'b> {
-    broker: &'b Broker,
+    pub(super) broker: &'b Broker,
 }
 
 impl<'b> Admin<'b> {

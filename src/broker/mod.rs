@@ -7,6 +7,7 @@ mod admin;
 mod builder;
 pub(crate) mod catalog;
 mod directory_lock;
+mod group_admin;
 mod opening;
 mod partition_dir;
 mod recovery_report;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use builder::{BrokerBuilder, ReadMode};
+pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
 pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
 
@@ -132,7 +134,7 @@ impl Broker {
         Ok(Topic::new(entry, Arc::clone(&self.store)))
     }
 
-    /// Looks at and changes topics.
+    /// Looks at topics and groups, and changes them.
     #[must_use]
     pub fn admin(&self) -> Admin<'_> {
         Admin::new(self)

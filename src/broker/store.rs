@@ -153,6 +153,19 @@ impl Store {
         self.topics()?.get(name).cloned().ok_or_else(|| Error::UnknownTopic { name: name.to_owned() })
     }
 
+    /// The log of this partition.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::ReadOnly`] if another process keeps it.
+    pub(crate) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
+        let topic = self.topic(partition.topic())?;
+        match topic.partitions.load().get(partition.partition() as usize).map(|found| &found.source) {
+            Some(PartitionSource::Log(log)) => Ok(Arc::clone(log)),
+            Some(PartitionSource::Follower(_)) => Err(Error::ReadOnly { action: "read in a group" }),
+            None => Err(topic.unknown_partition(partition.partition())),
+        }
+    }
+
     /// Runs `use_topic` on the topic of this name, without sharing it: the way of a send.
     #[inline]
     pub(crate) fn with_topic<T>(&self, name: &str, use_topic: impl FnOnce(&TopicEntry) -> Result<T>) -> Result<T> {
@@ -327,7 +340,9 @@ impl Store {
             }
             found => found?,
         };
-        let coordinator = Arc::new(Coordinator::load(topic.logs())?);
+        let topics = self.topics.load_full();
+        let topic_id = |name: &str| topics.get(name).map(|topic| topic.topic_id);
+        let coordinator = Arc::new(Coordinator::load(topic.logs(), topic_id, self.monotonic())?);
         Ok(writer.coordinator.get_or_init(|| coordinator))
     }
 

@@ -1,15 +1,46 @@
 //! How a consumer reads.
 
-use crate::config_key::{check_range, invalid, parse_number, unknown};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::listener::{Listener, RebalanceListener};
+use super::subscription::Subscription;
+use crate::config_key::{
+    check_duration_ms, check_range, invalid, parse_bool, parse_duration_ms, parse_number, unknown,
+};
 use crate::error::Result;
+use crate::group::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor};
+use crate::group::late_poll::{LatePoll, LatePollHook};
 
 const GROUP_ID: &str = "group.id";
+const GROUP_INSTANCE_ID: &str = "group.instance.id";
+const SESSION_TIMEOUT: &str = "session.timeout.ms";
+const MAX_POLL_INTERVAL: &str = "max.poll.interval.ms";
+const ASSIGNOR: &str = "partition.assignment.strategy";
 const AUTO_OFFSET_RESET: &str = "auto.offset.reset";
+const AUTO_COMMIT: &str = "enable.auto.commit";
+const AUTO_COMMIT_INTERVAL: &str = "auto.commit.interval.ms";
 const MAX_POLL_RECORDS: &str = "max.poll.records";
 const FETCH_MAX_BYTES: &str = "fetch.max.bytes";
 
-/// Group names are keys of records, with Kafka's length field.
-const GROUP_BYTES: std::ops::RangeInclusive<usize> = 1..=32_767;
+const KEYS: [&str; 10] = [
+    GROUP_ID,
+    GROUP_INSTANCE_ID,
+    SESSION_TIMEOUT,
+    MAX_POLL_INTERVAL,
+    ASSIGNOR,
+    AUTO_OFFSET_RESET,
+    AUTO_COMMIT,
+    AUTO_COMMIT_INTERVAL,
+    MAX_POLL_RECORDS,
+    FETCH_MAX_BYTES,
+];
+
+/// Names of groups and members are in records, with Kafka's length field.
+const NAME_BYTES: std::ops::RangeInclusive<usize> = 1..=32_767;
+
+/// Kafka's default for `auto.commit.interval.ms`.
+const AUTO_COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Where to begin in a partition without a committed offset, or with one that is no longer in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +53,19 @@ pub enum OffsetReset {
     Latest,
     /// Nowhere: `poll` returns [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) until `seek` says where.
     Error,
+}
+
+/// What to do where a power cut took records that the group had passed already (possible below
+/// [`Durability::Always`](crate::Durability::Always)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TruncationReset {
+    /// `poll` returns [`Error::LogTruncated`](crate::Error::LogTruncated) until `seek` says where to go on: the default.
+    #[default]
+    Error,
+    /// Go on with the first record that came after the cut, and count it in
+    /// [`truncation_count`](crate::Consumer::truncation_count). No record that is there is missed.
+    Continue,
 }
 
 /// The settings of a consumer.
@@ -38,8 +82,18 @@ pub enum OffsetReset {
 #[must_use]
 pub struct ConsumerConfig {
     pub(super) group: String,
-    pub(super) topics: Vec<String>,
+    pub(super) subscription: Subscription,
+    pub(super) instance_id: Option<String>,
+    pub(super) session_timeout: Duration,
+    pub(super) max_poll_interval: Option<Duration>,
+    pub(super) late_poll_hook: Option<LatePollHook>,
+    pub(super) assignor: Arc<dyn Assignor>,
+    pub(super) listener: Option<Listener>,
     pub(super) offset_reset: OffsetReset,
+    pub(super) truncation_reset: TruncationReset,
+    /// Whether to commit without being asked, and how often.
+    pub(super) auto_commit: bool,
+    pub(super) auto_commit_interval: Duration,
     pub(super) max_poll_records: u32,
     pub(super) fetch_max_bytes: u32,
 }
@@ -50,17 +104,98 @@ impl ConsumerConfig {
     pub fn new(group: impl Into<String>) -> ConsumerConfig {
         ConsumerConfig {
             group: group.into(),
-            topics: Vec::new(),
+            subscription: Subscription::default(),
+            instance_id: None,
+            session_timeout: Duration::from_secs(45),
+            max_poll_interval: None,
+            late_poll_hook: None,
+            assignor: Arc::new(CooperativeStickyAssignor),
+            listener: None,
             offset_reset: OffsetReset::Earliest,
+            truncation_reset: TruncationReset::Error,
+            auto_commit: false,
+            auto_commit_interval: AUTO_COMMIT_INTERVAL_DEFAULT,
             max_poll_records: 500,
             fetch_max_bytes: 1 << 20,
         }
     }
 
-    /// The topics whose partitions the consumer reads. One that does not exist yet is read once it does. Default: none; call
-    /// [`Consumer::assign`](crate::Consumer::assign) then.
+    /// The topics whose partitions the group divides among its members. One that does not exist yet is read once it does.
+    /// Default: none; call [`Consumer::assign`](crate::Consumer::assign) then.
     pub fn topics<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
-        self.topics = topics.into_iter().map(Into::into).collect();
+        self.subscription.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Reads all topics with a name of this form, too, also those that come later: `*` stands for any run of characters, `?`
+    /// for any one. Internal topics are never meant. Default: none.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::ConsumerConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let mut consumer = broker.consumer_with(ConsumerConfig::new("audit").topic_pattern("orders-*"))?;
+    /// broker.topic("orders-eu")?.produce("customer-1", "2 coffees")?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn topic_pattern(mut self, pattern: impl Into<String>) -> Self {
+        self.subscription.pattern = Some(pattern.into());
+        self
+    }
+
+    /// Makes the consumer a static member with this name. When it goes, its partitions wait for
+    /// [`session_timeout`](ConsumerConfig::session_timeout) for a consumer of the same name, also across a restart of the
+    /// process, which then has them without a rebalance. Of two consumers of one name the newer has the place, and the older
+    /// gets [`Error::Fenced`](crate::Error::Fenced). Default: none; 1 to 32,767 bytes.
+    #[doc(alias = "group.instance.id")]
+    pub fn group_instance_id(mut self, name: impl Into<String>) -> Self {
+        self.instance_id = Some(name.into());
+        self
+    }
+
+    /// How long the place of a static member is kept once its consumer is gone. Default: 45 seconds; at least one
+    /// millisecond, in whole ones. Without a [`group_instance_id`](ConsumerConfig::group_instance_id) it means nothing: a
+    /// consumer that lives is a member, and one that was dropped is not.
+    #[doc(alias = "session.timeout.ms")]
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// Puts the consumer out of its group when it has not polled for so long, so that its partitions go to members that do.
+    /// When half of it has passed it is reported first: to [`on_late_poll`](ConsumerConfig::on_late_poll), and in
+    /// [`Admin::describe_group`](crate::Admin::describe_group). Its next poll returns
+    /// [`Error::PollTooLate`](crate::Error::PollTooLate), and the one after that joins again.
+    ///
+    /// The time is watched by the polls of the other members, and by `describe_group`. Default: never (Kafka's: 5 minutes);
+    /// at least one millisecond, in whole ones.
+    #[doc(alias = "max.poll.interval.ms")]
+    pub fn max_poll_interval(mut self, interval: Duration) -> Self {
+        self.max_poll_interval = Some(interval);
+        self
+    }
+
+    /// Has `hook` called when this consumer has not polled for half of its
+    /// [`max_poll_interval`](ConsumerConfig::max_poll_interval), once until it polls again. It is called on the thread of
+    /// whoever notices, with no lock held. Default: none.
+    pub fn on_late_poll(mut self, hook: impl Fn(&LatePoll) + Send + Sync + 'static) -> Self {
+        self.late_poll_hook = Some(LatePollHook(Arc::new(hook)));
+        self
+    }
+
+    /// How the group divides partitions; all members must agree. Default: [`CooperativeStickyAssignor`], with which a
+    /// rebalance moves as few partitions as can be and stops nobody who keeps theirs (Kafka's: range).
+    #[doc(alias = "partition.assignment.strategy")]
+    pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
+        self.assignor = Arc::new(assignor);
+        self
+    }
+
+    /// Who is told which partitions come and go: a [`RebalanceListener`] or a closure. Default: nobody.
+    pub fn rebalance_listener(mut self, listener: impl RebalanceListener + 'static) -> Self {
+        self.listener = Some(Listener(Arc::new(listener)));
         self
     }
 
@@ -68,6 +203,24 @@ impl ConsumerConfig {
     #[doc(alias = "auto.offset.reset")]
     pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
         self.offset_reset = reset;
+        self
+    }
+
+    /// What to do where a power cut took records that the group had passed. Default: [`TruncationReset::Error`].
+    pub fn truncation_reset(mut self, reset: TruncationReset) -> Self {
+        self.truncation_reset = reset;
+        self
+    }
+
+    /// Commits by itself everything that earlier polls have returned: in a poll once the interval has passed, whether or not
+    /// there are new records, before partitions are given up, and on [`close`](crate::Consumer::close). A consumer that is
+    /// dropped without commits nothing more, since its last records may not have been dealt with. Default: off (Kafka's: every
+    /// 5 seconds); at least one millisecond, in whole ones.
+    #[doc(alias = "enable.auto.commit")]
+    #[doc(alias = "auto.commit.interval.ms")]
+    pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
+        self.auto_commit = true;
+        self.auto_commit_interval = interval;
         self
     }
 
@@ -99,22 +252,37 @@ impl ConsumerConfig {
     pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
         match key {
             GROUP_ID => value.clone_into(&mut self.group),
+            GROUP_INSTANCE_ID => self.instance_id = Some(value.to_owned()),
+            SESSION_TIMEOUT => self.session_timeout = parse_duration_ms(SESSION_TIMEOUT, value)?,
+            MAX_POLL_INTERVAL => self.max_poll_interval = Some(parse_duration_ms(MAX_POLL_INTERVAL, value)?),
+            ASSIGNOR => self.assignor = parse_assignor(value)?,
             AUTO_OFFSET_RESET => self.offset_reset = parse_reset(value)?,
+            AUTO_COMMIT => self.auto_commit = parse_bool(AUTO_COMMIT, value)?,
+            AUTO_COMMIT_INTERVAL => self.auto_commit_interval = parse_duration_ms(AUTO_COMMIT_INTERVAL, value)?,
             MAX_POLL_RECORDS => self.max_poll_records = parse_number(MAX_POLL_RECORDS, value)?,
             FETCH_MAX_BYTES => self.fetch_max_bytes = parse_number(FETCH_MAX_BYTES, value)?,
-            _ => return Err(unknown(key, &[GROUP_ID, AUTO_OFFSET_RESET, MAX_POLL_RECORDS, FETCH_MAX_BYTES])),
+            _ => return Err(unknown(key, &KEYS)),
         }
         Ok(self)
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        if !GROUP_BYTES.contains(&self.group.len()) {
-            let value = format!("{} bytes", self.group.len());
-            return Err(invalid(GROUP_ID, value, "a group's name has 1 to 32767 bytes"));
-        }
+        check_name(GROUP_ID, &self.group)?;
+        self.instance_id.iter().try_for_each(|name| check_name(GROUP_INSTANCE_ID, name))?;
+        self.subscription.validate()?;
+        check_duration_ms(SESSION_TIMEOUT, self.session_timeout)?;
+        self.max_poll_interval.iter().try_for_each(|interval| check_duration_ms(MAX_POLL_INTERVAL, *interval))?;
+        check_duration_ms(AUTO_COMMIT_INTERVAL, self.auto_commit_interval)?;
         check_range(MAX_POLL_RECORDS, self.max_poll_records, 1..=u32::MAX)?;
         check_range(FETCH_MAX_BYTES, self.fetch_max_bytes, 1..=u32::MAX)
     }
+}
+
+fn check_name(key: &'static str, name: &str) -> Result<()> {
+    if NAME_BYTES.contains(&name.len()) {
+        return Ok(());
+    }
+    Err(invalid(key, format!("{} bytes", name.len()), "must have 1 to 32767 bytes"))
 }
 
 fn parse_reset(value: &str) -> Result<OffsetReset> {
@@ -123,5 +291,16 @@ fn parse_reset(value: &str) -> Result<OffsetReset> {
         "latest" => Ok(OffsetReset::Latest),
         "none" => Ok(OffsetReset::Error),
         _ => Err(invalid(AUTO_OFFSET_RESET, value, "expected earliest, latest or none")),
+    }
+}
+
+/// By the assignor's name, or by that of its class in Kafka.
+fn parse_assignor(value: &str) -> Result<Arc<dyn Assignor>> {
+    match value.trim().trim_start_matches("org.apache.kafka.clients.consumer.") {
+        "range" | "RangeAssignor" => Ok(Arc::new(RangeAssignor)),
+        "roundrobin" | "RoundRobinAssignor" => Ok(Arc::new(RoundRobinAssignor)),
+        "sticky" | "StickyAssignor" => Ok(Arc::new(StickyAssignor)),
+        "cooperative-sticky" | "CooperativeStickyAssignor" => Ok(Arc::new(CooperativeStickyAssignor)),
+        _ => Err(invalid(ASSIGNOR, value, "expected range, roundrobin, sticky or cooperative-sticky")),
     }
 }

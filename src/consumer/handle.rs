@@ -17,6 +17,7 @@ use crate::partition::Waiter;
 pub(super) struct Shared {
     pub(super) waiter: Arc<Waiter>,
     woken: AtomicBool,
+    closing: AtomicBool,
     pub(super) positions: ArcSwap<Vec<Arc<SharedPosition>>>,
 }
 
@@ -24,6 +25,11 @@ impl Shared {
     /// Whether someone called `wakeup` since the last call.
     pub(super) fn take_wakeup(&self) -> bool {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether someone called `close`.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     pub(super) fn is_woken(&self) -> bool {
@@ -55,6 +61,13 @@ impl ConsumerHandle {
         self.shared.waiter.wake();
     }
 
+    /// Has the consumer closed by the poll that is under way, or else by the next one, as [`Consumer::close`] does; that poll
+    /// and everything after it return [`Error::Closed`](crate::Error::Closed). Also for a listener that wants to end.
+    pub fn close(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.waiter.wake();
+    }
+
     /// How many offsets the consumer has not read yet, over all its partitions.
     #[must_use]
     pub fn lag(&self) -> u64 {
@@ -62,7 +75,7 @@ impl ConsumerHandle {
     }
 }
 
-/// Completes when a poll would return at once; made by [`Consumer::ready`].
+/// Completes when a poll has something to do at once; made by [`Consumer::ready`].
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Ready<'c> {
@@ -76,8 +89,7 @@ impl Future for Ready<'_> {
         let consumer = &mut *self.get_mut().consumer;
         loop {
             consumer.positions.take_delivered();
-            // What goes wrong here, the poll that follows goes to meet, and reports.
-            if consumer.follow_topics().is_err() || consumer.is_ready() {
+            if consumer.is_ready() {
                 return Poll::Ready(());
             }
             if consumer.shared.waiter.register_waker(context.waker()) {

@@ -1,10 +1,17 @@
 //! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
+//!
+//! `rebalance` keeps up with the group, `commit` remembers what was dealt with, `positions` knows which partitions to look at,
+//! `start` where to begin in one.
 
+mod commit;
 pub(crate) mod config;
 pub(crate) mod handle;
+pub(crate) mod listener;
 mod position;
 mod positions;
+mod rebalance;
 mod start;
+mod subscription;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +19,16 @@ use std::time::Duration;
 use crate::broker::Broker;
 use crate::broker::store::Store;
 use crate::error::{Error, Result};
-use crate::group::{CommittedOffset, Membership};
-use crate::partition::log::Log;
-use crate::partition::{FetchLimits, PartitionSource};
-use crate::record::{ConsumerRecord, ConsumerRecords, OwnedRecord, Timestamp};
+use crate::group::committed_offset::CommittedOffset;
+use crate::group::membership::Membership;
+use crate::partition::FetchLimits;
+use crate::record::{ConsumerRecords, OwnedRecord, Timestamp};
 use crate::topic_partition::TopicPartition;
 use config::ConsumerConfig;
 use handle::{ConsumerHandle, Ready, Shared};
-use position::Position;
 use positions::Positions;
-use start::{begin, check_offset, fetch_from};
+use start::{Start, check_offset};
+use subscription::Subscription;
 
 /// Where to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +65,34 @@ pub struct Consumer {
     store: Arc<Store>,
     membership: Membership,
     config: ConsumerConfig,
-    /// Whether the partitions follow from the topics, or were assigned by hand.
-    follows_topics: bool,
     seen_topics_version: Option<u64>,
     positions: Positions,
     shared: Arc<Shared>,
-    reset_count: u64,
+    /// Partitions that the listener is to be told of in the next poll.
+    untold: Vec<TopicPartition>,
+    /// When to ask the group again, by the monotonic clock, if it does not call before.
+    group_due: Option<Duration>,
+    auto_commit_due: Option<Duration>,
+    counts: Counts,
+    is_polling: bool,
+    is_in_listener: bool,
+    life: Life,
+}
+
+/// Whether a consumer can still be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// Another consumer has the place of this static member.
+    Fenced,
+    Closed,
+}
+
+/// How often positions were chosen in place of committed ones.
+#[derive(Debug, Default)]
+struct Counts {
+    resets: u64,
+    truncations: u64,
 }
 
 impl Broker {
@@ -78,24 +107,28 @@ impl Broker {
     /// A consumer with other settings.
     ///
     /// # Errors
-    /// [`Error::GroupInUse`] if the group has a member, [`Error::InvalidConfig`], [`Error::ReadOnly`], [`Error::Closed`];
-    /// [`Error::Corrupt`] if the committed offsets cannot be read.
+    /// [`Error::InconsistentAssignor`] if the group's members divide partitions in another way; [`Error::InvalidConfig`],
+    /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if the committed offsets cannot be read.
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
         config.validate()?;
-        let membership = self.store.coordinator()?.join(&config.group)?;
         let shared = Arc::<Shared>::default();
         let mut consumer = Consumer {
             store: Arc::clone(&self.store),
-            membership,
-            follows_topics: !config.topics.is_empty(),
+            membership: Membership::new(self.store.coordinator()?, &config.group),
             config,
             seen_topics_version: None,
             positions: Positions::new(Arc::clone(&shared.waiter)),
             shared,
-            reset_count: 0,
+            untold: Vec::new(),
+            group_due: None,
+            auto_commit_due: None,
+            counts: Counts::default(),
+            is_polling: false,
+            is_in_listener: false,
+            life: Life::Open,
         };
         consumer.store.watchers().register(&consumer.shared.waiter);
-        consumer.follow_topics()?;
+        consumer.begin_subscription()?;
         Ok(consumer)
     }
 
@@ -104,8 +137,12 @@ impl Broker {
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::Closed`].
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
-        let coordinator = self.store.coordinator_if_used()?;
-        Ok(coordinator.and_then(|coordinator| coordinator.committed(group, partition)))
+        let Some(coordinator) = self.store.coordinator_if_used()? else { return Ok(None) };
+        match self.store.topic(partition.topic()) {
+            Ok(topic) => Ok(coordinator.committed(group, partition, topic.topic_id)),
+            Err(Error::UnknownTopic { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -116,15 +153,49 @@ impl Consumer {
         self.membership.group()
     }
 
+    /// The name that the group has given to this consumer; `None` if it is not a member now.
+    #[must_use]
+    pub fn member_id(&self) -> Option<&str> {
+        self.membership.member_id()
+    }
+
+    /// The last generation of the group in which this consumer took part; `None` if it is not a member now.
+    #[must_use]
+    pub fn generation(&self) -> Option<i32> {
+        self.membership.generation()
+    }
+
     /// Returns new records, waiting up to `timeout` for the first. Empty if there was none, and then nothing was skipped.
     /// What is returned counts as read: the next poll goes on behind it.
+    ///
+    /// This is also where everything happens that the group asks for: partitions are given up and taken up (a
+    /// [`RebalanceListener`](crate::RebalanceListener) is told), and auto-commits are made. Nobody waits for others in here for
+    /// longer than `timeout`.
     ///
     /// # Errors
     /// [`Error::Wakeup`] after [`ConsumerHandle::wakeup`]; [`Error::Corrupt`] where the next record is damaged, again and again
     /// until [`seek`](Consumer::seek) passes it (to the end of its offsets, say); [`Error::LogTruncated`] where a power cut took
     /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`](crate::OffsetReset::Error);
-    /// [`Error::CodecUnavailable`], [`Error::Closed`].
+    /// [`Error::PollTooLate`] once if this consumer was put out of its group for that, [`Error::Fenced`] if another one has
+    /// its place; [`Error::AssignorFailed`], [`Error::ListenerPanicked`], and what the listener or an auto-commit returned;
+    /// [`Error::CodecUnavailable`], [`Error::Closed`]. No records were skipped.
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
+        self.check_outside_listener()?;
+        self.check_usable()?;
+        self.is_polling = true;
+        let watched = self.config.max_poll_interval.is_some();
+        if watched {
+            self.membership.note_poll_begin();
+        }
+        let result = self.poll_until(timeout);
+        if watched {
+            self.membership.note_poll_end(self.store.monotonic());
+        }
+        self.is_polling = false;
+        result
+    }
+
+    fn poll_until(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
         let mut deadline = None;
         loop {
             // Before everything else that may have woken this consumer, so that none of it is missed.
@@ -132,7 +203,12 @@ impl Consumer {
             if self.shared.take_wakeup() {
                 return Err(Error::Wakeup);
             }
-            self.follow_topics()?;
+            self.keep_up()?;
+            self.auto_commit_if_due()?;
+            if self.shared.is_closing() {
+                self.finish()?;
+                return Err(self.closed());
+            }
             let records = self.fetch()?;
             if !records.is_empty() || timeout.is_zero() {
                 return Ok(records);
@@ -142,7 +218,8 @@ impl Consumer {
             let Some(left) = end.checked_sub(now).filter(|left| !left.is_zero()) else { return Ok(records) };
             // One that is active still has more than was looked at, or got records meanwhile.
             if self.positions.active_count() == 0 {
-                self.shared.waiter.park(left);
+                let until_due = self.next_due().map_or(left, |due| due.saturating_sub(now));
+                self.shared.waiter.park(left.min(until_due));
             }
         }
     }
@@ -156,14 +233,15 @@ impl Consumer {
         };
         let mut turns = self.positions.active_count();
         while let Some(position) = self.positions.next_ready(&mut turns) {
-            let fetched = match fetch_from(position, &self.membership, &self.config, &mut self.reset_count, left) {
+            let mut start = Start { membership: &self.membership, config: &self.config, counts: &mut self.counts };
+            let fetched = match start.fetch_from(position, left) {
                 // What was read from other partitions is returned first; the error comes again.
                 Err(_) if !records.is_empty() => {
                     self.positions.put_back();
                     break;
                 }
                 // Its topic was deleted, or the broker closed, since the last look at those.
-                Err(Error::Closed { .. }) if self.follows_topics => continue,
+                Err(Error::Closed { .. }) if !self.config.subscription.is_empty() => continue,
                 // The others first next time, or they would never be read before somebody seeks.
                 Err(error) => return Err(error),
                 Ok(fetched) => fetched,
@@ -183,54 +261,118 @@ impl Consumer {
         Ok(records)
     }
 
-    /// Whether a poll would return at once.
+    /// Whether a poll has something to do at once.
     fn is_ready(&mut self) -> bool {
-        self.shared.is_woken()
+        let is_asked = self.shared.is_woken() || self.shared.is_closing() || self.membership.is_called();
+        is_asked
+            || !self.untold.is_empty()
             || self.store.check_open().is_err()
             || self.seen_topics_version != Some(self.store.topics_version())
+            || self.next_due().is_some_and(|due| due <= self.store.monotonic())
             || self.positions.has_ready()
     }
 
-    /// Takes up partitions that are new, and lets go of those that are gone.
-    fn follow_topics(&mut self) -> Result<()> {
-        let version = self.store.topics_version();
-        if self.seen_topics_version == Some(version) {
-            return self.store.check_open();
+    /// Fails once this consumer can do nothing any more.
+    fn check_usable(&self) -> Result<()> {
+        match self.life {
+            Life::Open => Ok(()),
+            Life::Fenced => Err(self.fenced()),
+            Life::Closed => Err(self.closed()),
         }
-        if self.follows_topics {
-            let topics = self.store.topics()?;
-            let wanted = self.config.topics.iter().filter_map(|name| topics.get(name.as_str()));
-            let logs: Vec<Arc<Log>> = wanted.flat_map(|topic| topic.logs()).collect();
-            self.read_from(logs);
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { what: format!("the consumer of group {:?}", self.group()) }
+    }
+
+    /// Fails inside a listener.
+    fn check_outside_listener(&self) -> Result<()> {
+        if self.is_in_listener {
+            return Err(Error::InvalidState { reason: "a rebalance listener cannot poll, subscribe or assign" });
         }
-        self.seen_topics_version = Some(version);
         Ok(())
     }
 
-    /// Makes `logs` the partitions to read from; positions in those that stay are kept.
-    fn read_from(&mut self, logs: Vec<Arc<Log>>) {
-        self.positions.set(logs);
-        self.shared.positions.store(Arc::new(self.positions.iter().map(|p| Arc::clone(&p.shared)).collect()));
-    }
-
-    /// Reads from exactly these partitions from now on, whatever topics were given. Each must be named once.
+    /// Reads these topics from now on, as a member of the group; gives up whatever was read before.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]: nothing was changed.
-    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        let mut logs: Vec<Arc<Log>> = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let topic = self.store.topic(partition.topic())?;
-            let sources = topic.partitions.load();
-            let found = sources.get(partition.partition() as usize).map(|partition| &partition.source);
-            let Some(PartitionSource::Log(log)) = found else {
-                return Err(topic.unknown_partition(partition.partition()));
-            };
-            logs.push(Arc::clone(log));
+    /// [`Error::InconsistentAssignor`], [`Error::InvalidState`] in a listener, [`Error::Closed`], [`Error::Fenced`]; what
+    /// giving up partitions returns.
+    pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
+        let topics = topics.into_iter().map(Into::into).collect();
+        self.change_subscription(Subscription { topics, pattern: None })
+    }
+
+    /// Reads all topics with a name of this form from now on; see [`ConsumerConfig::topic_pattern`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for other characters than a pattern has; as [`subscribe`](Consumer::subscribe).
+    pub fn subscribe_pattern(&mut self, pattern: impl Into<String>) -> Result<()> {
+        self.change_subscription(Subscription { topics: Vec::new(), pattern: Some(pattern.into()) })
+    }
+
+    /// Leaves the group, and reads nothing from now on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] in a listener, [`Error::Closed`], [`Error::Fenced`]; what giving up partitions returns, after
+    /// they were given up.
+    pub fn unsubscribe(&mut self) -> Result<()> {
+        self.change_subscription(Subscription::default())
+    }
+
+    fn change_subscription(&mut self, subscription: Subscription) -> Result<()> {
+        self.check_outside_listener()?;
+        self.check_usable()?;
+        self.store.check_open()?;
+        subscription.validate()?;
+        let given_up = self.give_up_everything();
+        self.config.subscription = subscription;
+        self.begin_subscription()?;
+        given_up
+    }
+
+    /// Joins the group, if there is something to subscribe to, and takes what can be had at once.
+    fn begin_subscription(&mut self) -> Result<()> {
+        if !self.subscribes() {
+            return Ok(());
         }
-        self.follows_topics = false;
-        self.read_from(logs);
+        self.seen_topics_version = Some(self.store.topics_version());
+        self.join()?;
+        // What goes wrong comes again in the next poll, which returns it.
+        let _ = self.take_steps();
         Ok(())
+    }
+
+    /// Reads from exactly these partitions from now on, without being a member of the group; gives up whatever was read
+    /// before, but for those named here that were assigned by hand already. They can be committed as long as the group has
+    /// no members.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]: nothing was changed. [`Error::InvalidState`] in a listener,
+    /// [`Error::Closed`], [`Error::Fenced`]; what giving up partitions returns.
+    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.check_outside_listener()?;
+        self.check_usable()?;
+        let logs = partitions.iter().map(|partition| self.store.log(partition)).collect::<Result<Vec<_>>>()?;
+        let given_up = if self.subscribes() { self.give_up_everything() } else { Ok(()) };
+        self.config.subscription = Subscription::default();
+        self.positions.set(logs);
+        self.share_positions();
+        given_up
+    }
+
+    /// Gives up all partitions and leaves the group.
+    fn give_up_everything(&mut self) -> Result<()> {
+        let partitions = self.assignment();
+        let given_up = if partitions.is_empty() { Ok(()) } else { self.revoke(&partitions) };
+        self.membership.leave(self.store.monotonic());
+        self.group_due = None;
+        given_up
+    }
+
+    /// Lets handles see the present positions.
+    fn share_positions(&self) {
+        self.shared.positions.store(Arc::new(self.positions.iter().map(|p| Arc::clone(&p.shared)).collect()));
     }
 
     /// The partitions that the consumer reads, in the order in which it was told of them.
@@ -239,56 +381,15 @@ impl Consumer {
         self.positions.in_order().into_iter().map(|position| position.partition().clone()).collect()
     }
 
-    /// Commits the position in every partition: everything that poll has returned. Returns when that is as durable as the
-    /// broker's default demands.
-    ///
-    /// # Errors
-    /// [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Closed`]: what was committed before is unchanged.
-    pub fn commit(&mut self) -> Result<()> {
-        // What was read from a topic that is deleted by now must not count for the next one of its name.
-        self.follow_topics()?;
-        let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
-        let offsets: Vec<_> = self.positions.in_order().into_iter().filter_map(to_commit).collect();
-        self.commit_offsets(&offsets)
-    }
-
-    /// Commits `record` and all before it in its partition; nothing in other partitions.
-    ///
-    /// # Errors
-    /// As [`commit`](Consumer::commit); [`Error::NotAssigned`] if the consumer does not read that partition.
-    pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
-        self.store.check_open()?;
-        self.positions.get_mut(record.topic_partition())?.log().check_open()?;
-        let committed = CommittedOffset { offset: record.offset() + 1, leader_epoch: Some(record.leader_epoch()) };
-        self.commit_offsets(&[(record.topic_partition().clone(), committed)])
-    }
-
-    fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
-        self.store.check_open()?;
-        for (partition, _) in offsets {
-            self.positions.get_mut(partition)?.log().check_open()?;
-        }
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        self.membership.commit(offsets, self.store.now_ms())?;
-        for (partition, committed) in offsets {
-            if let Ok(position) = self.positions.get_mut(partition) {
-                position.committed = Some(committed.offset);
-            }
-        }
-        Ok(())
-    }
-
     /// Goes to another place in a partition; the next poll reads from there.
     ///
     /// # Errors
     /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::NotAssigned`] if the consumer does not read that
     /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
     pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
-        self.follow_topics()?;
-        let reset = self.config.offset_reset;
-        let membership = &self.membership;
+        self.check_usable()?;
+        self.store.check_open()?;
+        let mut start = Start { membership: &self.membership, config: &self.config, counts: &mut self.counts };
         let position = self.positions.get_mut(partition)?;
         let log = Arc::clone(position.log());
         let offset = match to {
@@ -297,7 +398,7 @@ impl Consumer {
             SeekTo::Offset(offset) => check_offset(&log, offset)?,
             SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
             SeekTo::Committed => {
-                begin(position, membership, reset)?;
+                start.begin(position)?;
                 self.positions.reactivate(partition);
                 return Ok(());
             }
@@ -342,7 +443,8 @@ impl Consumer {
     /// What the group has committed in a partition, if anything.
     #[must_use]
     pub fn committed(&self, partition: &TopicPartition) -> Option<CommittedOffset> {
-        self.membership.committed(partition)
+        let topic = self.store.topic(partition.topic()).ok()?;
+        self.membership.committed(partition, topic.topic_id)
     }
 
     /// How many offsets of a partition were not read yet; from the log start if it was not polled yet. `None` if the consumer
@@ -355,7 +457,14 @@ impl Consumer {
     /// How often the reset policy had to choose a new position because the old one was no longer in the log.
     #[must_use]
     pub fn reset_count(&self) -> u64 {
-        self.reset_count
+        self.counts.resets
+    }
+
+    /// How often a power cut had taken what the group had committed already, and reading went on behind the cut, as
+    /// [`TruncationReset::Continue`](crate::TruncationReset::Continue) says.
+    #[must_use]
+    pub fn truncation_count(&self) -> u64 {
+        self.counts.truncations
     }
 
     /// Iterates over copies of the records that poll returns, until none came for `timeout`. An error is returned and ends the
@@ -405,17 +514,27 @@ impl Consumer {
         Ready { consumer: self }
     }
 
-    /// Leaves the group. Nothing is committed.
+    /// Gives up all partitions (with auto-commit, after committing everything that poll has returned; a listener is told) and
+    /// leaves the group.
     ///
     /// # Errors
-    /// None at present.
-    pub fn close(self) -> Result<()> {
-        Ok(())
+    /// What committing or the listener returned; the group was left all the same.
+    pub fn close(mut self) -> Result<()> {
+        if self.life == Life::Closed { Ok(()) } else { self.finish() }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let given_up = self.give_up_everything();
+        self.life = Life::Closed;
+        given_up
     }
 }
 
+/// Leaves the group, so that others have the partitions. Nothing is committed: what poll returned last may not have been dealt
+/// with, and the thread may be panicking.
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.store.watchers().unregister(&self.shared.waiter);
+        self.membership.leave(self.store.monotonic());
     }
 }

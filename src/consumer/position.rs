@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::group::CommittedOffset;
+use crate::group::committed_offset::CommittedOffset;
 use crate::partition::log::Log;
 use crate::record::Fetched;
 use crate::topic_partition::TopicPartition;
@@ -83,6 +83,6 @@ impl Position {
             return None;
         }
         let offset = self.next_offset().filter(|&offset| self.committed != Some(offset))?;
-        Some(CommittedOffset { offset, leader_epoch: self.leader_epoch })
+        Some(CommittedOffset::new(offset).with_leader_epoch(self.leader_epoch))
     }
 }

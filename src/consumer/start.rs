@@ -2,70 +2,77 @@
 
 use std::sync::Arc;
 
-use super::config::{ConsumerConfig, OffsetReset};
+use super::Counts;
+use super::config::{ConsumerConfig, OffsetReset, TruncationReset};
 use super::position::Position;
 use crate::error::{Error, Result};
-use crate::group::{CommittedOffset, Membership};
+use crate::group::committed_offset::CommittedOffset;
+use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
 use crate::partition::log::Log;
 use crate::record::Fetched;
 
-/// Reads from one partition, finding out first where to begin.
-pub(super) fn fetch_from(
-    position: &mut Position,
-    membership: &Membership,
-    config: &ConsumerConfig,
-    reset_count: &mut u64,
-    limits: FetchLimits,
-) -> Result<Fetched> {
-    let log = Arc::clone(position.log());
-    let offset = match position.next_offset() {
-        Some(offset) => offset,
-        None => begin(position, membership, config.offset_reset)?,
-    };
-    match log.fetch(offset, limits) {
-        // Retention was faster than this consumer.
-        Err(Error::OffsetOutOfRange { .. }) if config.offset_reset != OffsetReset::Error => {
-            *reset_count += 1;
-            let offset = start_without_offset(&log, config.offset_reset)?;
-            position.go_to(offset, None);
-            log.fetch(offset, limits)
+/// What it takes to choose a position.
+pub(super) struct Start<'c> {
+    pub(super) membership: &'c Membership,
+    pub(super) config: &'c ConsumerConfig,
+    pub(super) counts: &'c mut Counts,
+}
+
+impl Start<'_> {
+    /// Reads from one partition, finding out first where to begin.
+    pub(super) fn fetch_from(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Fetched> {
+        let log = Arc::clone(position.log());
+        let offset = match position.next_offset() {
+            Some(offset) => offset,
+            None => self.begin(position)?,
+        };
+        match log.fetch(offset, limits) {
+            // Retention was faster than this consumer.
+            Err(Error::OffsetOutOfRange { .. }) if self.config.offset_reset != OffsetReset::Error => {
+                self.counts.resets += 1;
+                let offset = self.start_without_offset(&log)?;
+                position.go_to(offset, None);
+                log.fetch(offset, limits)
+            }
+            fetched => fetched,
         }
-        fetched => fetched,
     }
-}
 
-/// Finds out where to begin.
-pub(super) fn begin(position: &mut Position, membership: &Membership, reset: OffsetReset) -> Result<u64> {
-    if let Some(committed) = membership.committed(position.partition()) {
-        return resume(position, &committed);
+    /// Finds out where to begin.
+    pub(super) fn begin(&mut self, position: &mut Position) -> Result<u64> {
+        let log = Arc::clone(position.log());
+        if let Some(committed) = self.membership.committed(log.partition(), log.topic_id()) {
+            return self.resume(position, &committed);
+        }
+        let offset = self.start_without_offset(&log)?;
+        position.go_to(offset, None);
+        Ok(offset)
     }
-    let offset = start_without_offset(position.log(), reset)?;
-    position.go_to(offset, None);
-    Ok(offset)
-}
 
-/// Goes to a committed offset, unless a power cut took what it had passed.
-fn resume(position: &mut Position, committed: &CommittedOffset) -> Result<u64> {
-    let log = position.log();
-    let epoch = committed.leader_epoch.unwrap_or(i32::MAX);
-    if let Some(truncated_to) = log.truncated_to(committed.offset, epoch) {
-        return Err(Error::LogTruncated {
-            partition: position.partition().clone(),
-            requested: committed.offset,
-            truncated_to,
-        });
+    /// Goes to a committed offset, unless a power cut took what it had passed.
+    fn resume(&mut self, position: &mut Position, committed: &CommittedOffset) -> Result<u64> {
+        let log = position.log();
+        let (requested, leader_epoch) = (committed.offset(), committed.leader_epoch());
+        if let Some(truncated_to) = log.truncated_to(requested, leader_epoch.unwrap_or(i32::MAX)) {
+            if self.config.truncation_reset == TruncationReset::Error {
+                return Err(Error::LogTruncated { partition: log.partition().clone(), requested, truncated_to });
+            }
+            self.counts.truncations += 1;
+            position.go_to(truncated_to, None);
+            return Ok(truncated_to);
+        }
+        position.go_to(requested, leader_epoch);
+        position.committed = Some(requested);
+        Ok(requested)
     }
-    position.go_to(committed.offset, committed.leader_epoch);
-    position.committed = Some(committed.offset);
-    Ok(committed.offset)
-}
 
-fn start_without_offset(log: &Log, reset: OffsetReset) -> Result<u64> {
-    match reset {
-        OffsetReset::Earliest => Ok(log.log_start_offset()),
-        OffsetReset::Latest => Ok(log.visible_end()),
-        OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
+    fn start_without_offset(&self, log: &Log) -> Result<u64> {
+        match self.config.offset_reset {
+            OffsetReset::Earliest => Ok(log.log_start_offset()),
+            OffsetReset::Latest => Ok(log.visible_end()),
+            OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
+        }
     }
 }
 

@@ -13,8 +13,6 @@
 //! `schema`, times are in milliseconds. An empty group has neither protocol nor leader nor members, but keeps its generation.
 //! The bytes may be anything; whatever they are, decoding returns.
 
-#![cfg_attr(not(test), allow(dead_code, reason = "for the coordinator, which does not write down members yet"))]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,225 +1,281 @@
-//! Consumer groups: who is a member, and which offsets were committed.
+//! Consumer groups: who is a member, who reads which partition, and which offsets were committed.
 //!
-//! Committed offsets are records in the internal topic `__consumer_offsets`, with Kafka's schemas (`offset_records`). They are
-//! read once, when the first group is used, and then kept in memory; a commit is appended first and counts then. For now a
-//! group has one member.
+//! ```text
+//! consumer ─▶ Membership ─▶ Coordinator ─▶ one lock a group ─▶ Group (state)          decides, in memory
+//!                                                └──────────▶ `__consumer_offsets`    remembers, with Kafka's schemas
+//! ```
+//! Everything here happens on the threads of those who call: there are no timers and no thread of its own, and nobody waits
+//! for anybody. Offsets and the groups' make-up are records in the internal topic `__consumer_offsets`; they are read once, when
+//! the first group is used, and then kept in memory.
+//!
+//! Locks: that of the map of groups is held for a look-up, that of a group for a change of its state and the append of what
+//! is to be remembered of it, so that both have one order; the wait for durability, and all of the application's code
+//! (assignors, hooks, wakers), come after it was released.
 
 pub(crate) mod assignor;
+pub(crate) mod committed_offset;
 pub(crate) mod coordinator_partition;
+pub(crate) mod description;
 pub(crate) mod group_records;
+pub(crate) mod late_poll;
+pub(crate) mod member;
+pub(crate) mod membership;
+mod metadata;
 pub(crate) mod offset_records;
+mod replay;
 mod schema;
+pub(crate) mod state;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use coordinator_partition::coordinator_partition;
-
 use crate::error::{Error, Result};
-use crate::partition::FetchLimits;
 use crate::partition::log::Log;
-use crate::record::{ConsumerRecord, ConsumerRecords, ProducerRecord};
+use crate::record::ProducerRecord;
 use crate::topic_partition::TopicPartition;
-use offset_records::{Key, OffsetCommit, encode_offset_key};
+use committed_offset::CommittedOffset;
+use coordinator_partition::coordinator_partition;
+use description::GroupDescription;
+use member::Removal;
+use offset_records::{encode_group_key, encode_offset_key};
+use state::Group;
 
 /// The internal topic that holds the committed offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// A position that a group has committed in one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommittedOffset {
-    /// The offset of the next record to read.
-    pub(crate) offset: u64,
-    /// The leader epoch of the last record read, if known.
-    pub(crate) leader_epoch: Option<i32>,
-}
-
-impl CommittedOffset {
-    /// The offset of the next record to read.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The leader epoch of the last record that was read before committing, if it is known.
-    #[must_use]
-    pub fn leader_epoch(&self) -> Option<i32> {
-        self.leader_epoch
-    }
-}
+/// So many offsets are committed in one piece; with the longest names they stay below the largest batch.
+const COMMITS_PER_BATCH: usize = 1000;
 
 /// All groups of a broker.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     /// The partitions of `__consumer_offsets`.
     logs: Vec<Arc<Log>>,
-    groups: Mutex<HashMap<String, Group>>,
+    groups: Mutex<BTreeMap<String, Arc<Mutex<Group>>>>,
 }
 
-#[derive(Debug, Default)]
-struct Group {
-    has_member: bool,
-    committed: HashMap<TopicPartition, CommittedOffset>,
-}
+/// Committed offsets by partition.
+pub(crate) type Offsets = Vec<(TopicPartition, CommittedOffset)>;
+
+/// A key of the offsets topic, and the value to put there or none to remove it.
+type KeyValue = (Vec<u8>, Option<Vec<u8>>);
 
 impl Coordinator {
-    /// Reads every committed offset out of `logs`, the partitions of `__consumer_offsets`: at least one.
+    /// Reads every group out of `logs`, the partitions of `__consumer_offsets`: at least one. Offsets of topics that are gone
+    /// (`topic_id` gives the id of one that is there) are forgotten.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a record there cannot be read; [`Error::Io`].
-    pub(crate) fn load(logs: Vec<Arc<Log>>) -> Result<Coordinator> {
-        let mut groups = HashMap::new();
-        for log in &logs {
-            replay_all(&mut groups, log)?;
-        }
-        Ok(Coordinator { logs, groups: Mutex::new(groups) })
+    pub(crate) fn load(
+        logs: Vec<Arc<Log>>,
+        topic_id: impl Fn(&str) -> Option<u128>,
+        now: Duration,
+    ) -> Result<Coordinator> {
+        let groups = replay::groups(&logs, now)?;
+        let cells = groups.into_iter().map(|(name, group)| (name, Arc::new(Mutex::new(group)))).collect();
+        let coordinator = Coordinator { logs, groups: Mutex::new(cells) };
+        coordinator
+            .forget(|partition, committed| !topic_id(partition.topic()).is_some_and(|id| committed.is_of(id)))?;
+        Ok(coordinator)
     }
 
-    /// Appends to the partition that keeps what belongs to `group`.
-    fn append(&self, group: &str, records: &[ProducerRecord<'_>]) -> Result<()> {
+    /// The partition that keeps what belongs to `group`.
+    fn log(&self, group: &str) -> Result<&Arc<Log>> {
         let index = coordinator_partition(group, u32::try_from(self.logs.len()).unwrap_or(u32::MAX));
-        let log = self.logs.get(index as usize).ok_or(Error::InvalidState { reason: "no partition keeps offsets" })?;
-        records.chunks(COMMITS_PER_BATCH).try_for_each(|some| log.append(some).map(drop))
+        self.logs.get(index as usize).ok_or(Error::InvalidState { reason: "no partition keeps offsets" })
     }
 
-    /// Joins `group` as its only member, until the membership is dropped.
+    /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
+    fn with_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &Log) -> Result<T>) -> Result<T> {
+        let log = self.log(name)?;
+        log.supply_slots_if_short();
+        loop {
+            let cell =
+                Arc::clone(self.groups.lock().entry(name.to_owned()).or_insert_with(|| Group::new(name).into_cell()));
+            let mut group = cell.lock();
+            if !group.is_dead {
+                let result = change(&mut group, log);
+                group.end_change(log);
+                let (is_dead, news) = (group.is_dead, group.take_news());
+                drop(group);
+                if is_dead {
+                    self.bury(name, &cell);
+                }
+                news.tell();
+                return result;
+            }
+            // Another thread is about to forget it.
+            drop(group);
+            self.bury(name, &cell);
+        }
+    }
+
+    fn bury(&self, name: &str, dead: &Arc<Mutex<Group>>) {
+        let mut groups = self.groups.lock();
+        if groups.get(name).is_some_and(|cell| Arc::ptr_eq(cell, dead)) {
+            groups.remove(name);
+        }
+    }
+
+    /// The group of this name; `None` if it has neither members nor offsets.
+    fn find(&self, name: &str) -> Option<Arc<Mutex<Group>>> {
+        self.groups.lock().get(name).cloned()
+    }
+
+    /// What `group` has committed for a partition of the topic with this id.
+    pub(crate) fn committed(&self, group: &str, partition: &TopicPartition, topic_id: u128) -> Option<CommittedOffset> {
+        let cell = self.find(group)?;
+        let group = cell.lock();
+        group.committed.get(partition).filter(|committed| committed.is_of(topic_id)).cloned()
+    }
+
+    /// The names of all groups, in ascending order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.groups.lock().keys().cloned().collect()
+    }
+
+    /// What there is to know of a group now; reports and puts out those who are late first.
     ///
     /// # Errors
-    /// [`Error::GroupInUse`] if it has one already.
-    pub(crate) fn join(self: &Arc<Coordinator>, group: &str) -> Result<Membership> {
-        let mut groups = self.groups.lock();
-        let state = groups.entry(group.to_owned()).or_default();
-        if state.has_member {
-            return Err(Error::GroupInUse { group: group.to_owned() });
-        }
-        state.has_member = true;
-        Ok(Membership { coordinator: Arc::clone(self), group: group.to_owned() })
+    /// [`Error::UnknownGroup`].
+    pub(crate) fn describe(&self, name: &str, now: Duration) -> Result<GroupDescription> {
+        self.find(name).ok_or_else(|| unknown(name))?;
+        self.with_group(name, |group, _| {
+            group.watch_time(now);
+            Ok(GroupDescription::of(group))
+        })
     }
 
-    /// What `group` has committed for `partition`.
-    pub(crate) fn committed(&self, group: &str, partition: &TopicPartition) -> Option<CommittedOffset> {
-        self.groups.lock().get(group)?.committed.get(partition).cloned()
+    /// Forgets a group that has no members: its offsets too.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; and as for a commit.
+    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        self.find(name).ok_or_else(|| unknown(name))?;
+        self.with_group(name, |group, log| {
+            if !group.members.is_empty() {
+                return Err(Error::GroupNotEmpty { group: name.to_owned(), member_count: group.members.len() });
+            }
+            let keys = group.committed.keys().map(|partition| Ok((offset_key(name, partition)?, None)));
+            append(log, &keys.collect::<Result<Vec<_>>>()?)?;
+            group.committed.clear();
+            Ok(())
+        })?;
+        self.wait_durable(name)
+    }
+
+    /// Sets offsets of a group, whether or not it has members: those are put out, begin anew at their next poll, and can
+    /// commit nothing of what they did before.
+    pub(crate) fn reset(&self, name: &str, offsets: &Offsets) -> Result<()> {
+        self.with_group(name, |group, log| {
+            append_offsets(log, name, offsets)?;
+            group.committed.extend(offsets.iter().cloned());
+            if !group.members.is_empty() {
+                group.remove_all(Removal::OffsetsReset);
+            }
+            Ok(())
+        })?;
+        self.wait_durable(name)
+    }
+
+    /// Removes a static member, so that its partitions go to others at once.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`]; the result says whether there was such a member.
+    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str) -> Result<bool> {
+        self.find(name).ok_or_else(|| unknown(name))?;
+        self.with_group(name, |group, _| Ok(group.remove_instance(instance_id)))
     }
 
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
     /// not begin where this one ended; not after a power cut either, whatever the durability of commits.
     pub(crate) fn forget_topic(&self, topic: &str) -> Result<()> {
-        let forgotten: Vec<(String, TopicPartition)> = {
-            let groups = self.groups.lock();
-            let all = groups.iter().flat_map(|(group, state)| state.committed.keys().map(move |tp| (group, tp)));
-            all.filter(|(_, tp)| tp.topic() == topic).map(|(group, tp)| (group.clone(), tp.clone())).collect()
-        };
-        for (group, partition) in &forgotten {
-            let key = offset_key(group, partition)?;
-            self.append(group, &[ProducerRecord::to(OFFSETS_TOPIC).key(&key)])?;
-        }
-        if !forgotten.is_empty() {
+        if self.forget(|partition, _| partition.topic() == topic)? {
             self.logs.iter().try_for_each(|log| log.wait_durable(log.log_end_offset()))?;
         }
-        let mut groups = self.groups.lock();
-        groups.values_mut().for_each(|state| state.committed.retain(|tp, _| tp.topic() != topic));
         Ok(())
     }
 
-    /// Makes `offsets` the group's positions: all of them or none, whatever happens. No lock is held while appending, so the
-    /// caller is the only one that commits for this group.
-    fn commit(&self, group: &str, offsets: &[(TopicPartition, CommittedOffset)], now_ms: i64) -> Result<()> {
-        let mut encoded = Vec::with_capacity(offsets.len());
-        for (partition, committed) in offsets {
-            let commit = OffsetCommit {
-                offset: committed.offset,
-                leader_epoch: committed.leader_epoch,
-                metadata: "",
-                commit_timestamp: now_ms,
-                expire_timestamp: None,
-                topic_id: None,
-            };
-            let mut value = Vec::new();
-            commit.encode(&mut value)?;
-            encoded.push((offset_key(group, partition)?, value));
+    /// Forgets the offsets that `is_gone` names; whether there were any.
+    fn forget(&self, is_gone: impl Fn(&TopicPartition, &CommittedOffset) -> bool) -> Result<bool> {
+        let mut any = false;
+        for name in self.names() {
+            any |= self.with_group(&name, |group, log| {
+                let gone = group.committed.iter().filter(|(partition, committed)| is_gone(partition, committed));
+                let gone: Vec<TopicPartition> = gone.map(|(partition, _)| partition.clone()).collect();
+                let keys = gone.iter().map(|partition| Ok((offset_key(&name, partition)?, None)));
+                append(log, &keys.collect::<Result<Vec<_>>>()?)?;
+                group.committed.retain(|partition, committed| !is_gone(partition, committed));
+                Ok(!gone.is_empty())
+            })?;
         }
-        let records: Vec<_> =
-            encoded.iter().map(|(key, value)| ProducerRecord::to(OFFSETS_TOPIC).key(key).value(value)).collect();
-        self.append(group, &records)?;
-        if let Some(state) = self.groups.lock().get_mut(group) {
-            state.committed.extend(offsets.iter().cloned());
-        }
-        Ok(())
+        Ok(any)
+    }
+
+    /// Returns when what was appended for a group is as durable as the topic of the offsets demands.
+    fn wait_durable(&self, group: &str) -> Result<()> {
+        self.log(group)?.wait_as_demanded()
     }
 }
 
-/// So many offsets are committed in one piece; with the longest names they stay below the largest batch.
-const COMMITS_PER_BATCH: usize = 1000;
+impl Group {
+    fn into_cell(self) -> Arc<Mutex<Group>> {
+        Arc::new(Mutex::new(self))
+    }
+
+    /// Has the log remember who is in the group, if that has changed, and notices whether the group is at its end.
+    fn end_change(&mut self, log: &Log) {
+        self.is_dead = self.members.is_empty() && self.committed.is_empty();
+        // A generation was written down, and is to be removed.
+        self.is_changed |= self.is_dead && self.generation > 0;
+        if !std::mem::take(&mut self.is_changed) {
+            return;
+        }
+        // Nobody depends on it in this life of the broker. The worst that follows from a full disk here is that after the next
+        // opening a static member is not waited for.
+        let _ = self.write_down(log);
+    }
+
+    fn write_down(&self, log: &Log) -> Result<()> {
+        let mut key = Vec::new();
+        encode_group_key(&self.name, &mut key)?;
+        let value = if self.is_dead { None } else { Some(self.metadata_record(log.now_ms())?) };
+        append(log, &[(key, value)])
+    }
+}
+
+fn unknown(group: &str) -> Error {
+    Error::UnknownGroup { group: group.to_owned() }
+}
+
+/// Appends offsets: all of them or none, whatever happens.
+fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<()> {
+    let record = |(partition, committed): &(TopicPartition, CommittedOffset)| {
+        let mut value = Vec::new();
+        committed.as_record().encode(&mut value)?;
+        Ok((offset_key(group, partition)?, Some(value)))
+    };
+    append(log, &offsets.iter().map(record).collect::<Result<Vec<_>>>()?)
+}
+
+fn append(log: &Log, records: &[KeyValue]) -> Result<()> {
+    let records: Vec<_> = records.iter().map(as_producer_record).collect();
+    records.chunks(COMMITS_PER_BATCH).try_for_each(|some| log.append_unsynced(some).map(drop))
+}
+
+fn as_producer_record((key, value): &KeyValue) -> ProducerRecord<'_> {
+    let record = ProducerRecord::to(OFFSETS_TOPIC).key(key);
+    match value {
+        Some(value) => record.value(value),
+        None => record,
+    }
+}
 
 fn offset_key(group: &str, partition: &TopicPartition) -> Result<Vec<u8>> {
     let mut key = Vec::new();
     encode_offset_key(group, partition.topic(), partition.partition(), &mut key)?;
     Ok(key)
-}
-
-/// Applies every record of a partition of the offsets topic.
-fn replay_all(groups: &mut HashMap<String, Group>, log: &Log) -> Result<()> {
-    const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
-    let mut offset = log.log_start_offset();
-    while offset < log.visible_end() {
-        let fetched = log.fetch(offset, LIMITS)?;
-        offset = fetched.next_offset;
-        let mut records = ConsumerRecords::default();
-        records.push(fetched);
-        for record in &records {
-            replay(groups, &record);
-        }
-    }
-    Ok(())
-}
-
-/// Applies one record of the offsets topic. What is of another kind, or of a newer version, is passed over.
-fn replay(groups: &mut HashMap<String, Group>, record: &ConsumerRecord<'_>) {
-    let Some(Ok(Key::Offset { group, topic, partition })) = record.key().map(Key::decode) else { return };
-    let partition = TopicPartition::new(topic, partition);
-    match record.value().map(OffsetCommit::decode) {
-        None => {
-            if let Entry::Occupied(mut state) = groups.entry(group.to_owned()) {
-                state.get_mut().committed.remove(&partition);
-            }
-        }
-        Some(Ok(commit)) => {
-            let committed = CommittedOffset { offset: commit.offset, leader_epoch: commit.leader_epoch };
-            groups.entry(group.to_owned()).or_default().committed.insert(partition, committed);
-        }
-        Some(Err(_)) => {}
-    }
-}
-
-/// Membership in a group; left when dropped.
-#[derive(Debug)]
-pub(crate) struct Membership {
-    coordinator: Arc<Coordinator>,
-    group: String,
-}
-
-impl Membership {
-    pub(crate) fn group(&self) -> &str {
-        &self.group
-    }
-
-    pub(crate) fn committed(&self, partition: &TopicPartition) -> Option<CommittedOffset> {
-        self.coordinator.committed(&self.group, partition)
-    }
-
-    /// Commits; `&mut` because one commit of a group is under way at a time.
-    pub(crate) fn commit(&mut self, offsets: &[(TopicPartition, CommittedOffset)], now_ms: i64) -> Result<()> {
-        self.coordinator.commit(&self.group, offsets, now_ms)
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        if let Some(state) = self.coordinator.groups.lock().get_mut(&self.group) {
-            state.has_member = false;
-        }
-    }
 }

@@ -107,7 +107,6 @@ pub(crate) fn encode_offset_key(group: &str, topic: &str, partition: u32, out: &
 ///
 /// # Errors
 /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a group's name of 32 KiB or more; `out` is then unchanged.
-#[cfg_attr(not(test), allow(dead_code, reason = "for the coordinator, which does not write down members yet"))]
 pub(crate) fn encode_group_key(group: &str, out: &mut Vec<u8>) -> Result<()> {
     all_or_nothing(out, |out| {
         out.extend_from_slice(&GROUP_KEY.to_be_bytes());

@@ -132,20 +132,40 @@ impl Log {
     /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended.
     /// [`Error::Poisoned`]: refused, or, from a failed sync, it is not known whether the records will be there after reopening.
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+        self.supply_slots_if_short();
+        let appended = self.append_unsynced(records)?;
+        if self.spec.durability == Durability::Always {
+            self.wait_durable(appended.next_offset)?;
+        }
+        Ok(appended)
+    }
+
+    /// Returns once everything appended so far is as durable as the topic demands.
+    pub(crate) fn wait_as_demanded(self: &Arc<Log>) -> Result<()> {
+        if self.spec.durability == Durability::Always { self.wait_durable(self.log_end_offset()) } else { Ok(()) }
+    }
+
+    /// Sees to it that there are free slots; for callers that hold no lock, as this may sync.
+    #[inline]
+    pub(crate) fn supply_slots_if_short(&self) {
+        self.environment.group(self.spec.durability).tail().supply_if_short();
+    }
+
+    /// [`append`](Log::append) without waiting for durability, for callers that hold a lock: it syncs nothing. They wait
+    /// with [`wait_as_demanded`](Log::wait_as_demanded) once they have let go.
+    #[inline]
+    pub(crate) fn append_unsynced(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         let is_before_1970 = |record: &ProducerRecord<'_>| record.get_timestamp().is_some_and(|t| t.as_millis() < 0);
         if records.iter().any(is_before_1970) {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
             return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
-        self.environment.group(self.spec.durability).tail().supply_if_short();
         let appended = {
             let mut appender = self.appender.lock();
             self.check_writable()?;
             appender.append(self, records)?
         };
-        if self.spec.durability == Durability::Always {
-            self.wait_durable(appended.next_offset)?;
-        } else {
+        if self.spec.durability != Durability::Always {
             self.waiters.wake();
         }
         Ok(appended)
@@ -165,6 +185,16 @@ impl Log {
 
     pub(crate) fn partition(&self) -> &TopicPartition {
         &self.spec.partition
+    }
+
+    /// The id that tells the log's topic from an earlier or later one of the same name.
+    pub(crate) fn topic_id(&self) -> u128 {
+        self.spec.topic_id
+    }
+
+    /// The clock, in milliseconds since 1970 UTC.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.environment.now_ms()
     }
 
     pub(crate) fn durability(&self) -> Durability {

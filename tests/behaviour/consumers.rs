@@ -183,22 +183,6 @@ fn lag_is_what_was_not_read() {
 }
 
 #[test]
-fn a_group_has_one_member_until_it_leaves() {
-    let broker = broker_with_ten();
-    let first = broker.consumer("g", ["orders"]).unwrap();
-    match broker.consumer("g", ["another"]) {
-        Err(Error::GroupInUse { group }) => assert_eq!(group, "g"),
-        other => panic!("{other:?}"),
-    }
-    let other_group = broker.consumer("h", ["orders"]).unwrap();
-    drop(first);
-    let second = broker.consumer("g", ["orders"]).unwrap();
-    second.close().unwrap();
-    broker.consumer("g", ["orders"]).unwrap();
-    drop(other_group);
-}
-
-#[test]
 fn a_consumer_that_could_not_be_made_leaves_the_group_free() {
     let broker = broker_with_ten();
     let too_long = "g".repeat(32_768);

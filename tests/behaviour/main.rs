@@ -16,6 +16,7 @@ mod compression;
 mod consumers;
 mod durability;
 mod files;
+mod groups;
 mod locking;
 mod offsets_topic;
 mod partitioning;

@@ -1,0 +1,252 @@
+//! Looking at groups and changing them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::admin::Admin;
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::group::Coordinator;
+use crate::group::committed_offset::CommittedOffset;
+use crate::group::description::{GroupDescription, GroupPartition};
+use crate::partition::log::Log;
+use crate::record::Timestamp;
+use crate::topic_partition::TopicPartition;
+
+impl Admin<'_> {
+    /// The names of all groups that have members or committed offsets, in ascending order.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if the groups cannot be read.
+    pub fn list_groups(&self) -> Result<Vec<String>> {
+        Ok(self.broker.store.coordinator_if_used()?.map(|coordinator| coordinator.names()).unwrap_or_default())
+    }
+
+    /// A group's members, what they own, and how far the group is in each partition.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`]; as [`list_groups`](Admin::list_groups).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let topic = broker.topic("orders")?;
+    /// topic.produce("customer-1", "2 coffees")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// let group = broker.admin().describe_group("billing")?;
+    /// assert_eq!((group.members().len(), group.total_lag()), (1, 1));
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// consumer.commit()?;
+    /// assert_eq!(broker.admin().describe_group("billing")?.total_lag(), 0);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn describe_group(&self, group: &str) -> Result<GroupDescription> {
+        let store = &self.broker.store;
+        let mut description = coordinator(store, group)?.describe(group, store.monotonic())?;
+        let mut rows: BTreeMap<TopicPartition, (Option<String>, Option<CommittedOffset>)> = BTreeMap::new();
+        for (partition, committed) in std::mem::take(&mut description.offsets) {
+            rows.entry(partition).or_default().1 = Some(committed);
+        }
+        for member in description.members() {
+            for partition in member.assignment() {
+                rows.entry(partition.clone()).or_default().0 = Some(member.member_id().to_owned());
+            }
+        }
+        for (partition, (owner, committed)) in rows {
+            // A topic that is being deleted has no lag.
+            let Ok(log) = store.log(&partition) else { continue };
+            let committed = committed.filter(|committed| committed.is_of(log.topic_id()));
+            let (log_start_offset, end_offset) = (log.log_start_offset(), log.visible_end());
+            description.partitions.push(GroupPartition { partition, owner, committed, log_start_offset, end_offset });
+        }
+        Ok(description)
+    }
+
+    /// Forgets a group that has no members: what it has committed, and that it was there.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::DiskFull`], [`Error::Poisoned`]; as
+    /// [`list_groups`](Admin::list_groups).
+    pub fn delete_group(&self, group: &str) -> Result<()> {
+        coordinator(&self.broker.store, group)?.delete(group)
+    }
+
+    /// Removes a static member from a group, so that its partitions go to others without waiting for its session timeout. A
+    /// consumer that is there loses them. Returns whether there was such a member.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`]; as [`list_groups`](Admin::list_groups).
+    pub fn remove_group_instance(&self, group: &str, group_instance_id: &str) -> Result<bool> {
+        coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id)
+    }
+
+    /// Begins to set committed offsets of a group anew: say of which partitions, and to what.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # let topic = broker.topic("orders")?;
+    /// # topic.produce("customer-1", "2 coffees")?;
+    /// let admin = broker.admin();
+    /// let reset = admin.reset_offsets("billing").topic("orders").to(ottla::ResetTo::Latest);
+    /// let planned = reset.plan()?;
+    /// assert_eq!((planned[0].before(), planned[0].after()), (None, 1));
+    /// reset.execute()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn reset_offsets(&self, group: &str) -> ResetOffsets {
+        ResetOffsets {
+            store: Arc::clone(&self.broker.store),
+            group: group.to_owned(),
+            topics: BTreeSet::new(),
+            partitions: BTreeSet::new(),
+            to: ResetTo::Earliest,
+        }
+    }
+}
+
+/// The coordinator, if any group was ever used.
+fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<Coordinator>> {
+    store.coordinator_if_used()?.ok_or_else(|| Error::UnknownGroup { group: group.to_owned() })
+}
+
+/// Where to set a group's offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResetTo {
+    /// The log start.
+    Earliest,
+    /// The end: only what is sent from now on will be read.
+    Latest,
+    /// This offset, or the nearest one that the log has.
+    Offset(u64),
+    /// The first record with this timestamp or a later one; the end if there is none.
+    Time(Timestamp),
+    /// So many offsets forward from what was committed, or back if negative, but not beyond the log.
+    ShiftBy(i64),
+}
+
+/// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is reset before `execute`"]
+pub struct ResetOffsets {
+    store: Arc<Store>,
+    group: String,
+    topics: BTreeSet<String>,
+    partitions: BTreeSet<TopicPartition>,
+    to: ResetTo,
+}
+
+/// A committed offset before and after a reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetChange {
+    partition: TopicPartition,
+    before: Option<u64>,
+    after: u64,
+}
+
+impl ResetOffsets {
+    /// All partitions of this topic. Without any `topic` or `partition`, everything that the group has committed is reset.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topics.insert(topic.into());
+        self
+    }
+
+    /// This partition.
+    pub fn partition(mut self, partition: TopicPartition) -> Self {
+        self.partitions.insert(partition);
+        self
+    }
+
+    /// To what. Default: [`ResetTo::Earliest`].
+    pub fn to(mut self, to: ResetTo) -> Self {
+        self.to = to;
+        self
+    }
+
+    /// What [`execute`](ResetOffsets::execute) would do now; changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::NoCommittedOffset`] for a shift of what was not committed;
+    /// [`Error::UnknownGroup`] where nothing was named and there is no such group; by time, [`Error::Corrupt`] and
+    /// [`Error::Io`].
+    pub fn plan(&self) -> Result<Vec<OffsetChange>> {
+        Ok(self.changes()?.into_iter().map(|(change, _)| change).collect())
+    }
+
+    /// Resets the offsets and returns what was done. If the group has members, all of them are put out and join again at
+    /// their next poll, which goes on from the new offsets; what they read before they cannot commit any more.
+    ///
+    /// # Errors
+    /// As [`plan`](ResetOffsets::plan), and as for a commit: nothing was changed.
+    pub fn execute(&self) -> Result<Vec<OffsetChange>> {
+        let changes = self.changes()?;
+        let now_ms = self.store.now_ms();
+        let offset_of = |(change, log): &(OffsetChange, Arc<Log>)| {
+            let committed = CommittedOffset::new(change.after).stamped(log.topic_id(), now_ms);
+            (change.partition.clone(), committed)
+        };
+        self.store.coordinator()?.reset(&self.group, &changes.iter().map(offset_of).collect())?;
+        Ok(changes.into_iter().map(|(change, _)| change).collect())
+    }
+
+    fn changes(&self) -> Result<Vec<(OffsetChange, Arc<Log>)>> {
+        let coordinator = self.store.coordinator()?;
+        let change = |log: Arc<Log>| {
+            let before =
+                coordinator.committed(&self.group, log.partition(), log.topic_id()).map(|before| before.offset());
+            let after = self.offset_in(&log, before)?;
+            Ok((OffsetChange { partition: log.partition().clone(), before, after }, log))
+        };
+        self.logs(coordinator)?.into_iter().map(change).collect()
+    }
+
+    fn logs(&self, coordinator: &Coordinator) -> Result<Vec<Arc<Log>>> {
+        let mut partitions = self.partitions.clone();
+        for topic in &self.topics {
+            let logs = self.store.topic(topic)?.logs();
+            partitions.extend(logs.iter().map(|log| log.partition().clone()));
+        }
+        if self.topics.is_empty() && self.partitions.is_empty() {
+            let description = coordinator.describe(&self.group, self.store.monotonic())?;
+            partitions.extend(description.offsets.into_iter().map(|(partition, _)| partition));
+        }
+        partitions.iter().map(|partition| self.store.log(partition)).collect()
+    }
+
+    fn offset_in(&self, log: &Log, before: Option<u64>) -> Result<u64> {
+        let (start, end) = (log.log_start_offset(), log.visible_end());
+        let wanted = match self.to {
+            ResetTo::Earliest => start,
+            ResetTo::Latest => end,
+            ResetTo::Offset(offset) => offset,
+            ResetTo::Time(timestamp) => log.offset_for_time(timestamp.as_millis())?.unwrap_or(end),
+            ResetTo::ShiftBy(count) => {
+                let before = before.ok_or_else(|| Error::NoCommittedOffset { partition: log.partition().clone() })?;
+                before.saturating_add_signed(count)
+            }
+        };
+        Ok(wanted.clamp(start, end))
+    }
+}
+
+impl OffsetChange {
+    /// The partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// What was committed, if anything.
+    #[must_use]
+    pub fn before(&self) -> Option<u64> {
+        self.before
+    }
+
+    /// What is committed then.
+    #[must_use]
+    pub fn after(&self) -> u64 {
+        self.after
+    }
+}

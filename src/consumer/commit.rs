@@ -1,0 +1,116 @@
+//! What a consumer commits, and when.
+
+use std::time::Duration;
+
+use super::Consumer;
+use super::start::check_offset;
+use crate::error::Result;
+use crate::group::committed_offset::CommittedOffset;
+use crate::record::ConsumerRecord;
+use crate::topic_partition::TopicPartition;
+
+impl Consumer {
+    /// Commits the position in every partition: everything that poll has returned. Returns when that is as durable as the
+    /// broker's default demands.
+    ///
+    /// # Errors
+    /// [`Error::CommitRefused`](crate::Error::CommitRefused) and
+    /// [`Error::RebalanceInProgress`](crate::Error::RebalanceInProgress) if a partition went to another member already,
+    /// [`Error::Fenced`](crate::Error::Fenced); [`Error::DiskFull`](crate::Error::DiskFull),
+    /// [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Closed`](crate::Error::Closed). What was committed before is
+    /// unchanged.
+    pub fn commit(&mut self) -> Result<()> {
+        self.check_usable()?;
+        self.commit_positions(None)
+    }
+
+    /// Commits `record` and all before it in its partition; nothing in other partitions.
+    ///
+    /// # Errors
+    /// As [`commit`](Consumer::commit); [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read that
+    /// partition.
+    pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
+        self.check_usable()?;
+        let committed = CommittedOffset::new(record.offset() + 1).with_leader_epoch(Some(record.leader_epoch()));
+        self.commit_all(vec![(record.topic_partition().clone(), committed)])
+    }
+
+    /// Commits these offsets, each the one of the next record to read, with what the application wants to keep with them.
+    ///
+    /// # Errors
+    /// As [`commit`](Consumer::commit); [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read one of
+    /// the partitions, [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) for an offset outside the log,
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for metadata of more than 32,767 bytes. Nothing was committed then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{CommittedOffset, TopicPartition};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// let orders = TopicPartition::new("orders", 0);
+    /// consumer.commit_offsets(&[(orders.clone(), CommittedOffset::new(1).with_metadata("invoice 17"))])?;
+    /// assert_eq!(consumer.committed(&orders).unwrap().metadata(), "invoice 17");
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
+        self.check_usable()?;
+        for (partition, committed) in offsets {
+            check_offset(self.positions.get_mut(partition)?.log(), committed.offset())?;
+        }
+        self.commit_all(offsets.to_vec())
+    }
+
+    /// Commits the positions that have moved since they were committed, in all partitions or in some.
+    pub(super) fn commit_positions(&mut self, only: Option<&[TopicPartition]>) -> Result<()> {
+        let to_commit =
+            |position: &super::position::Position| Some((position.partition().clone(), position.to_commit()?));
+        let offsets = match only {
+            None => self.positions.in_order().into_iter().filter_map(to_commit).collect(),
+            Some(only) => only.iter().filter_map(|tp| self.positions.get(tp)).filter_map(to_commit).collect(),
+        };
+        self.commit_all(offsets)
+    }
+
+    fn commit_all(&mut self, mut offsets: Vec<(TopicPartition, CommittedOffset)>) -> Result<()> {
+        self.store.check_open()?;
+        let now_ms = self.store.now_ms();
+        for (partition, committed) in &mut offsets {
+            let log = self.positions.get_mut(partition)?.log();
+            log.check_open()?;
+            *committed = committed.clone().stamped(log.topic_id(), now_ms);
+        }
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.membership.commit(&offsets)?;
+        for (partition, committed) in &offsets {
+            if let Ok(position) = self.positions.get_mut(partition) {
+                position.committed = Some(committed.offset());
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits if it is time for that. If it fails, the next time comes after another interval, so that what cannot be
+    /// committed can still be read.
+    pub(super) fn auto_commit_if_due(&mut self) -> Result<()> {
+        if !self.config.auto_commit {
+            return Ok(());
+        }
+        let now = self.store.monotonic();
+        let next = now.saturating_add(self.config.auto_commit_interval);
+        if *self.auto_commit_due.get_or_insert(next) > now {
+            return Ok(());
+        }
+        self.auto_commit_due = Some(next);
+        self.commit_positions(None)
+    }
+
+    /// When a poll that waits has something to do, whatever happens elsewhere.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.group_due.into_iter().chain(self.auto_commit_due).min()
+    }
+}

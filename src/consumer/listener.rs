@@ -1,0 +1,100 @@
+//! What an application is told when partitions come and go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Consumer;
+use crate::error::Result;
+use crate::topic_partition::TopicPartition;
+
+/// Is told which partitions a consumer gets and loses; set by
+/// [`ConsumerConfig::rebalance_listener`](crate::ConsumerConfig::rebalance_listener).
+///
+/// Called inside [`poll`](Consumer::poll) (and inside `close`, `unsubscribe` and what else gives partitions up), on the
+/// consumer's thread, with no lock held. It may do with the consumer what it likes, but poll or subscribe: commit, seek, pause,
+/// or close it through its [`handle`](Consumer::handle). An error or panic of it fails that poll, and the rebalance goes on.
+///
+/// A closure `Fn(&mut Consumer, Rebalance) -> Result<()>` is a listener, too.
+///
+/// # Examples
+/// ```
+/// use ottla::{Consumer, ConsumerConfig, Rebalance};
+/// # let broker = ottla::Broker::temporary()?;
+/// let config = ConsumerConfig::new("billing").topics(["orders"]).rebalance_listener(
+///     |consumer: &mut Consumer, event: Rebalance<'_>| match event {
+///         Rebalance::Revoked(_) => consumer.commit(),
+///         _ => Ok(()),
+///     },
+/// );
+/// let consumer = broker.consumer_with(config)?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[doc(alias = "ConsumerRebalanceListener")]
+pub trait RebalanceListener: Send + Sync {
+    /// The consumer is about to give these partitions up: now is the time to commit. Does nothing if not implemented.
+    ///
+    /// # Errors
+    /// Whatever is returned is what the poll returns; the partitions are given up all the same.
+    fn on_partitions_revoked(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        let _ = (consumer, partitions);
+        Ok(())
+    }
+
+    /// These partitions are the consumer's from now on: now is the time to seek. Does nothing if not implemented.
+    ///
+    /// # Errors
+    /// Whatever is returned is what the poll returns; the partitions stay.
+    fn on_partitions_assigned(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        let _ = (consumer, partitions);
+        Ok(())
+    }
+
+    /// These partitions went to others without being given up: the consumer was late, or replaced, or the offsets were reset.
+    /// They cannot be committed any more. If not implemented, calls
+    /// [`on_partitions_revoked`](RebalanceListener::on_partitions_revoked), as in Kafka.
+    ///
+    /// # Errors
+    /// Whatever is returned is what the poll returns.
+    fn on_partitions_lost(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        self.on_partitions_revoked(consumer, partitions)
+    }
+}
+
+/// What a closure that listens is told; see [`RebalanceListener`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rebalance<'p> {
+    /// The consumer is about to give these up.
+    Revoked(&'p [TopicPartition]),
+    /// These are the consumer's from now on.
+    Assigned(&'p [TopicPartition]),
+    /// These went to others already.
+    Lost(&'p [TopicPartition]),
+}
+
+impl<F> RebalanceListener for F
+where
+    F: Fn(&mut Consumer, Rebalance<'_>) -> Result<()> + Send + Sync,
+{
+    fn on_partitions_revoked(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        self(consumer, Rebalance::Revoked(partitions))
+    }
+
+    fn on_partitions_assigned(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        self(consumer, Rebalance::Assigned(partitions))
+    }
+
+    fn on_partitions_lost(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        self(consumer, Rebalance::Lost(partitions))
+    }
+}
+
+/// A listener that a configuration holds.
+#[derive(Clone)]
+pub(super) struct Listener(pub(super) Arc<dyn RebalanceListener>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RebalanceListener")
+    }
+}

@@ -1,0 +1,212 @@
+//! A group at one moment, for people and tools.
+
+use super::committed_offset::CommittedOffset;
+use super::member::Presence;
+use super::state::{Group, Phase};
+use crate::topic_partition::TopicPartition;
+
+/// How far a group is with dividing its partitions; Kafka's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GroupState {
+    /// It has no members; its offsets are kept.
+    Empty,
+    /// Something has changed, and members give up partitions or are to run the assignor.
+    PreparingRebalance,
+    /// The partitions are divided, and some members have not taken or given up theirs yet.
+    CompletingRebalance,
+    /// Every member has what it is to have.
+    Stable,
+}
+
+/// A group at one moment; made by [`Admin::describe_group`](crate::Admin::describe_group).
+#[derive(Debug, Clone)]
+pub struct GroupDescription {
+    name: String,
+    state: GroupState,
+    generation: i32,
+    assignor: Option<String>,
+    members: Vec<MemberDescription>,
+    pub(crate) offsets: Vec<(TopicPartition, CommittedOffset)>,
+    pub(crate) partitions: Vec<GroupPartition>,
+}
+
+/// A member of a group at one moment.
+#[derive(Debug, Clone)]
+pub struct MemberDescription {
+    member_id: String,
+    instance_id: Option<String>,
+    topics: Vec<String>,
+    assignment: Vec<TopicPartition>,
+    target: Vec<TopicPartition>,
+    is_away: bool,
+    is_late: bool,
+}
+
+/// How far a group is in one partition.
+#[derive(Debug, Clone)]
+pub struct GroupPartition {
+    pub(crate) partition: TopicPartition,
+    pub(crate) owner: Option<String>,
+    pub(crate) committed: Option<CommittedOffset>,
+    pub(crate) log_start_offset: u64,
+    pub(crate) end_offset: u64,
+}
+
+impl GroupDescription {
+    pub(super) fn of(group: &Group) -> GroupDescription {
+        let mut offsets: Vec<_> =
+            group.committed.iter().map(|(tp, committed)| (tp.clone(), committed.clone())).collect();
+        offsets.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let members = group.members.iter().map(|(id, member)| MemberDescription {
+            member_id: id.clone(),
+            instance_id: member.instance_id.clone(),
+            topics: member.subscription.keys().cloned().collect(),
+            assignment: member.owned.iter().cloned().collect(),
+            target: member.target.iter().cloned().collect(),
+            is_away: matches!(member.presence, Presence::AwayUntil(_)),
+            is_late: member.is_late,
+        });
+        let has_settled = group.members.values().all(|member| member.owned == member.target);
+        let state = match group.phase {
+            _ if group.members.is_empty() => GroupState::Empty,
+            Phase::GivingUp | Phase::Due => GroupState::PreparingRebalance,
+            Phase::Stable if has_settled => GroupState::Stable,
+            Phase::Stable => GroupState::CompletingRebalance,
+        };
+        GroupDescription {
+            name: group.name.to_string(),
+            state,
+            generation: group.generation,
+            assignor: group.assignor.as_ref().map(|assignor| assignor.name.clone()),
+            members: members.collect(),
+            offsets,
+            partitions: Vec::new(),
+        }
+    }
+
+    /// The group's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far it is with dividing its partitions.
+    #[must_use]
+    pub fn state(&self) -> GroupState {
+        self.state
+    }
+
+    /// How often the partitions were divided, or the group began anew without members.
+    #[must_use]
+    pub fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// The assignor of its members, if it has any.
+    #[must_use]
+    pub fn assignor(&self) -> Option<&str> {
+        self.assignor.as_deref()
+    }
+
+    /// The members, by id; static ones whose consumer is away are among them until their session timeout.
+    #[must_use]
+    pub fn members(&self) -> &[MemberDescription] {
+        &self.members
+    }
+
+    /// The partitions that have an owner or a committed offset, in ascending order.
+    #[must_use]
+    pub fn partitions(&self) -> &[GroupPartition] {
+        &self.partitions
+    }
+
+    /// The lag in one partition; `None` for a partition that is not among [`partitions`](GroupDescription::partitions).
+    #[must_use]
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        self.partitions.iter().find(|row| row.partition == *partition).map(GroupPartition::lag)
+    }
+
+    /// The sum of the lags of all partitions.
+    #[must_use]
+    pub fn total_lag(&self) -> u64 {
+        self.partitions.iter().map(GroupPartition::lag).sum()
+    }
+}
+
+impl MemberDescription {
+    /// The name that the group has given to this member.
+    #[must_use]
+    pub fn member_id(&self) -> &str {
+        &self.member_id
+    }
+
+    /// The name of a static member.
+    #[must_use]
+    pub fn group_instance_id(&self) -> Option<&str> {
+        self.instance_id.as_deref()
+    }
+
+    /// The topics that it subscribed to and that exist.
+    #[must_use]
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// The partitions that it owns now, in ascending order: nobody else does.
+    #[must_use]
+    pub fn assignment(&self) -> &[TopicPartition] {
+        &self.assignment
+    }
+
+    /// The partitions that it is to own, in ascending order.
+    #[must_use]
+    pub fn target(&self) -> &[TopicPartition] {
+        &self.target
+    }
+
+    /// Whether it is a static member whose consumer is gone, and whose place is being kept.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// Whether it has not polled for half of its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval).
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.is_late
+    }
+}
+
+impl GroupPartition {
+    /// The partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The id of the member that owns it.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// What the group has committed, if anything.
+    #[must_use]
+    pub fn committed(&self) -> Option<&CommittedOffset> {
+        self.committed.as_ref()
+    }
+
+    /// One above the last offset that can be read.
+    #[must_use]
+    pub fn end_offset(&self) -> u64 {
+        self.end_offset
+    }
+
+    /// How many offsets lie between what was committed, or else the log start, and the end.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let from = self.committed.as_ref().map_or(self.log_start_offset, CommittedOffset::offset);
+        self.end_offset.saturating_sub(from.max(self.log_start_offset))
+    }
+}

@@ -1,0 +1,164 @@
+//! A consumer's side of its group: what it asks the coordinator, and what it may commit.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::assignor::Assignor;
+use super::committed_offset::CommittedOffset;
+use super::member::{Joining, Seat};
+use super::state::{ChosenAssignor, Round, Step};
+use super::{Coordinator, Offsets, append_offsets};
+use crate::error::Result;
+use crate::partition::Waiter;
+use crate::topic_partition::TopicPartition;
+
+/// What connects a consumer with its group: as a member, or only as one who commits what it was assigned by hand.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    coordinator: Arc<Coordinator>,
+    group: Arc<str>,
+    member: Option<(String, Arc<Seat>)>,
+}
+
+impl Membership {
+    /// Not a member yet.
+    pub(crate) fn new(coordinator: &Arc<Coordinator>, group: &str) -> Membership {
+        Membership { coordinator: Arc::clone(coordinator), group: group.into(), member: None }
+    }
+
+    /// Becomes a member; `waiter` is woken whenever there is something to do.
+    ///
+    /// # Errors
+    /// [`Error::InconsistentAssignor`](crate::Error::InconsistentAssignor).
+    pub(crate) fn join(
+        &mut self,
+        joining: &Joining,
+        assignor: &Arc<dyn Assignor>,
+        waiter: &Arc<Waiter>,
+        now: Duration,
+    ) -> Result<()> {
+        let assignor = ChosenAssignor::new(assignor);
+        let seat = Seat::new(Arc::clone(waiter), now);
+        self.coordinator.with_group(&self.group, |group, _| group.join(joining, assignor, &seat))?;
+        self.member = Some((joining.member_id.clone(), seat));
+        Ok(())
+    }
+
+    /// Is no member any more. What was owned goes to others; a static member's place is kept.
+    pub(crate) fn leave(&mut self, now: Duration) {
+        if let Some((member_id, _)) = self.member.take() {
+            let left = self.coordinator.with_group(&self.group, |group, _| {
+                group.leave(&member_id, now);
+                Ok(())
+            });
+            // Nothing that can fail was asked for.
+            debug_assert!(left.is_ok(), "{left:?}");
+        }
+    }
+
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The name of the member that this is now.
+    pub(crate) fn member_id(&self) -> Option<&str> {
+        self.member.as_ref().map(|(member_id, _)| member_id.as_str())
+    }
+
+    pub(crate) fn is_member(&self) -> bool {
+        self.member.is_some()
+    }
+
+    /// Whether there is something to do: [`next_step`](Membership::next_step) says what.
+    pub(crate) fn is_called(&self) -> bool {
+        self.member.as_ref().is_some_and(|(_, seat)| seat.is_called.load(Ordering::Acquire))
+    }
+
+    /// A poll begins: however long it takes, the consumer is not late.
+    pub(crate) fn note_poll_begin(&self) {
+        if let Some((_, seat)) = &self.member {
+            seat.note_poll_begin();
+        }
+    }
+
+    /// A poll has ended.
+    pub(crate) fn note_poll_end(&self, now: Duration) {
+        if let Some((_, seat)) = &self.member {
+            seat.note_poll_end(now);
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn next_step(&self, now: Duration) -> Result<Step> {
+        let Some((member_id, seat)) = &self.member else { return Ok(Step::Nothing { until: None }) };
+        self.coordinator.with_group(&self.group, |group, _| Ok(group.next_step(member_id, seat, now)))
+    }
+
+    /// Says which topics are to be read, with their present numbers of partitions.
+    pub(crate) fn set_subscription(&self, subscription: &super::member::Subscription) -> Result<()> {
+        let Some((member_id, _)) = &self.member else { return Ok(()) };
+        self.coordinator.with_group(&self.group, |group, _| {
+            group.set_subscription(member_id, subscription);
+            Ok(())
+        })
+    }
+
+    /// Runs the assignor, which may be the application's, and hands in what it says.
+    ///
+    /// # Errors
+    /// [`Error::AssignorFailed`](crate::Error::AssignorFailed).
+    pub(crate) fn run(&self, round: &Round) -> Result<()> {
+        let assignment = catch_unwind(AssertUnwindSafe(|| round.assign())).map_err(|panic| panic_message(&*panic));
+        self.coordinator.with_group(&self.group, |group, _| group.finish_round(round, assignment)).map(drop)
+    }
+
+    /// Gives up partitions: from here on others may have them.
+    pub(crate) fn release(&self, partitions: &[TopicPartition]) -> Result<()> {
+        let Some((member_id, _)) = &self.member else { return Ok(()) };
+        self.coordinator.with_group(&self.group, |group, _| {
+            group.release(member_id, partitions);
+            Ok(())
+        })
+    }
+
+    /// The generation that the group is in; `None` if this is not a member.
+    pub(crate) fn generation(&self) -> Option<i32> {
+        let (member_id, _) = self.member.as_ref()?;
+        let cell = self.coordinator.find(&self.group)?;
+        let group = cell.lock();
+        group.members.get(member_id)?.generation
+    }
+
+    /// What the group has committed for a partition of the topic with this id.
+    pub(crate) fn committed(&self, partition: &TopicPartition, topic_id: u128) -> Option<CommittedOffset> {
+        self.coordinator.committed(&self.group, partition, topic_id)
+    }
+
+    /// Makes `offsets` the group's positions, all of them or none, and returns when they are as durable as the topic of the
+    /// offsets demands.
+    ///
+    /// # Errors
+    /// [`Error::CommitRefused`](crate::Error::CommitRefused), [`Error::RebalanceInProgress`](crate::Error::RebalanceInProgress)
+    /// if one of the partitions is not this member's: nothing was committed. What appending returns.
+    pub(crate) fn commit(&self, offsets: &Offsets) -> Result<()> {
+        self.coordinator.with_group(&self.group, |group, log| {
+            offsets.iter().try_for_each(|(partition, _)| match &self.member {
+                Some((member_id, seat)) => group.check_owner(member_id, seat, partition),
+                None => group.check_no_members(partition),
+            })?;
+            append_offsets(log, &self.group, offsets)?;
+            group.committed.extend(offsets.iter().cloned());
+            Ok(())
+        })?;
+        self.coordinator.wait_durable(&self.group)
+    }
+}
+
+/// What a panic says for itself.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("it panicked: {}", text.unwrap_or("without a message"))
+}

@@ -1,0 +1,126 @@
+//! A group as its record in `__consumer_offsets`, and back.
+//!
+//! Written down with every round and when the last member has left: so that a generation is never used twice, and that static
+//! members find their places again after the process was started anew.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::group_records::{GroupMetadata, MemberMetadata, Subscription, decode_assignment, encode_assignment};
+use super::member::{Joining, Member, Presence};
+use super::state::Group;
+use crate::error::Result;
+use crate::topic_partition::TopicPartition;
+
+/// What Kafka calls the protocol of groups of consumers.
+const PROTOCOL_TYPE: &str = "consumer";
+/// What stands for a client's name and place, where all clients are in one process.
+const CLIENT_ID: &str = "ottla";
+const CLIENT_HOST: &str = "/127.0.0.1";
+
+impl Group {
+    /// The value of the group's record.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a name of 32 KiB or more.
+    pub(super) fn metadata_record(&self, now_ms: i64) -> Result<Vec<u8>> {
+        let mut encoded = Vec::with_capacity(self.members.len());
+        for (member_id, member) in &self.members {
+            encoded.push((member_id, member, subscription_of(member)?, assignment_of(member)?));
+        }
+        let members = encoded.iter().map(|(member_id, member, subscription, assignment)| MemberMetadata {
+            member_id,
+            group_instance_id: member.instance_id.as_deref(),
+            client_id: CLIENT_ID,
+            client_host: CLIENT_HOST,
+            rebalance_timeout_ms: milliseconds(member.max_poll_interval.unwrap_or(Duration::MAX)),
+            session_timeout_ms: milliseconds(member.session_timeout),
+            subscription,
+            assignment,
+        });
+        let metadata = GroupMetadata {
+            protocol_type: PROTOCOL_TYPE,
+            generation: self.generation,
+            protocol: self.assignor.as_ref().map(|assignor| assignor.name.as_str()),
+            leader: self.members.keys().next().map(String::as_str),
+            state_timestamp: Some(now_ms),
+            members: members.collect(),
+        };
+        let mut value = Vec::new();
+        metadata.encode(&mut value)?;
+        Ok(value)
+    }
+
+    /// Takes over what a record says, or that the group was forgotten if there is none. Static members are away from `now` on;
+    /// the others went with their process. What cannot be read is passed over.
+    pub(super) fn restore(&mut self, value: Option<&[u8]>, now: Duration) {
+        self.members.clear();
+        self.lacks_members = false;
+        let Some(Ok(metadata)) = value.map(GroupMetadata::decode) else { return };
+        self.generation = metadata.generation.max(self.generation);
+        let assignments = metadata.members.iter().filter_map(|record| decode_assignment(record.assignment).ok());
+        let counts = partition_counts(assignments.flatten());
+        for record in &metadata.members {
+            match away_member(record, &counts, now) {
+                Some(member) => drop(self.members.insert(record.member_id.to_owned(), member)),
+                None => self.lacks_members = true,
+            }
+        }
+    }
+}
+
+/// How many partitions the topics had that were divided: all of them had been given to somebody.
+fn partition_counts(assigned: impl Iterator<Item = TopicPartition>) -> HashMap<String, u32> {
+    let mut counts = HashMap::new();
+    for partition in assigned {
+        let count: &mut u32 = counts.entry(partition.topic().to_owned()).or_default();
+        *count = partition.partition().saturating_add(1).max(*count);
+    }
+    counts
+}
+
+fn subscription_of(member: &Member) -> Result<Vec<u8>> {
+    let subscription = Subscription {
+        topics: member.subscription.keys().map(String::as_str).collect(),
+        user_data: None,
+        owned: member.owned.iter().cloned().collect(),
+        generation: member.generation,
+        rack: None,
+    };
+    let mut bytes = Vec::new();
+    subscription.encode(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn assignment_of(member: &Member) -> Result<Vec<u8>> {
+    let target: Vec<TopicPartition> = member.target.iter().cloned().collect();
+    let mut bytes = Vec::new();
+    encode_assignment(&target, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A static member of before; `None` for another one, or one of which the record makes no sense.
+fn away_member(record: &MemberMetadata<'_>, counts: &HashMap<String, u32>, now: Duration) -> Option<Member> {
+    let instance_id = record.group_instance_id?;
+    let subscription = Subscription::decode(record.subscription).ok()?;
+    let target: BTreeSet<TopicPartition> = decode_assignment(record.assignment).ok()?.into_iter().collect();
+    let topics = subscription.topics.iter().map(|&topic| (topic.to_owned(), *counts.get(topic).unwrap_or(&0)));
+    let joining = Joining {
+        member_id: record.member_id.to_owned(),
+        instance_id: Some(instance_id.to_owned()),
+        subscription: topics.collect(),
+        session_timeout: Duration::from_millis(u64::try_from(record.session_timeout_ms).unwrap_or_default()),
+        max_poll_interval: None,
+        late_poll_hook: None,
+    };
+    let presence = Presence::AwayUntil(now.saturating_add(joining.session_timeout));
+    let mut member = Member::new(&joining, presence);
+    member.generation = subscription.generation;
+    member.owned.clone_from(&target);
+    member.target = target;
+    Some(member)
+}
+
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

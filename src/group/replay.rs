@@ -1,0 +1,56 @@
+//! Reads the groups back from the records of `__consumer_offsets`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::committed_offset::CommittedOffset;
+use super::offset_records::{Key, OffsetCommit};
+use super::state::Group;
+use crate::error::Result;
+use crate::partition::FetchLimits;
+use crate::partition::log::Log;
+use crate::record::{ConsumerRecord, ConsumerRecords};
+use crate::topic_partition::TopicPartition;
+
+/// The groups of which `logs` tell. Static members of before are away from now on; others went with their process.
+pub(super) fn groups(logs: &[Arc<Log>], now: Duration) -> Result<BTreeMap<String, Group>> {
+    const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
+    let mut groups = BTreeMap::new();
+    for log in logs {
+        let mut offset = log.log_start_offset();
+        while offset < log.visible_end() {
+            let fetched = log.fetch(offset, LIMITS)?;
+            offset = fetched.next_offset;
+            let mut records = ConsumerRecords::default();
+            records.push(fetched);
+            for record in &records {
+                replay(&mut groups, &record, now);
+            }
+        }
+    }
+    groups.retain(|_, group: &mut Group| !group.committed.is_empty() || !group.members.is_empty());
+    Ok(groups)
+}
+
+/// Applies one record. What is of another kind, or of a newer version, is passed over.
+fn replay(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, now: Duration) {
+    match record.key().map(Key::decode) {
+        Some(Ok(Key::Offset { group, topic, partition })) => {
+            let committed = record.value().map(OffsetCommit::decode);
+            let group = of_name(groups, group);
+            let partition = TopicPartition::new(topic, partition);
+            match committed {
+                None => drop(group.committed.remove(&partition)),
+                Some(Ok(commit)) => drop(group.committed.insert(partition, CommittedOffset::from(commit))),
+                Some(Err(_)) => {}
+            }
+        }
+        Some(Ok(Key::Group { group })) => of_name(groups, group).restore(record.value(), now),
+        _ => {}
+    }
+}
+
+fn of_name<'g>(groups: &'g mut BTreeMap<String, Group>, name: &str) -> &'g mut Group {
+    groups.entry(name.to_owned()).or_insert_with(|| Group::new(name))
+}
