@@ -22,11 +22,11 @@ use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::maintenance::Worker;
+use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
 use crate::partition::recovery::{Shutdown, check_identity};
-use crate::partition::{PartitionSource, Watchers};
 use crate::tail::{Salvaged, TAIL_NAMES, Tail, salvage};
 use crate::topic_partition::TopicPartition;
 
@@ -140,7 +140,7 @@ impl Store {
             catalog: Mutex::new(catalog),
             topics: ArcSwap::default(),
             topics_version: AtomicU64::new(0),
-            watchers: Watchers::default(),
+            watchers: Arc::default(),
             report,
             writer: None,
             closed: AtomicBool::new(true),
@@ -192,8 +192,13 @@ impl Store {
             Ok(GroupCommit::new(tail))
         };
         let [always, relaxed] = TAIL_NAMES;
-        let environment =
-            Environment::new(Arc::clone(&self.files), Arc::clone(&self.disk), open(always)?, open(relaxed)?);
+        let environment = Environment::new(
+            Arc::clone(&self.files),
+            Arc::clone(&self.disk),
+            open(always)?,
+            open(relaxed)?,
+            Arc::clone(&self.watchers),
+        );
         // The tails' names, and whatever recovery renamed.
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
         Ok(environment)

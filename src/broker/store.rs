@@ -51,7 +51,7 @@ pub(crate) struct Store {
     /// Rises whenever topics or partitions come or go.
     pub(super) topics_version: AtomicU64,
     /// Who wants to know when that happens, or when the broker is closed.
-    pub(super) watchers: Watchers,
+    pub(super) watchers: Arc<Watchers>,
     pub(super) report: RecoveryReport,
     /// `None` if the directory is open read-only.
     pub(super) writer: Option<Writer>,
@@ -389,6 +389,7 @@ impl Store {
         }
         // The last rounds: no sender that still waits for one stores into a tail that another process may hold by then.
         writer.environment.commit(&writer.logs.load());
+        writer.environment.close_tails();
         if self.is_temporary {
             writer.lock.lock().take();
             return partition_dir::remove_all(&*self.disk, &self.dir).map_err(|e| Error::io("remove", &self.dir, e));

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
 use super::log::Log;
+use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 
@@ -22,6 +23,8 @@ pub(crate) struct Environment {
     /// The tail of all other topics.
     pub(crate) relaxed: GroupCommit,
     pub(crate) bell: Bell,
+    /// Consumers, as far as they want to know of the topics or of the time.
+    pub(crate) watchers: Arc<Watchers>,
     /// A log found no free slot: idle ones are to be sealed.
     slots_are_short: AtomicBool,
 }
@@ -32,8 +35,10 @@ impl Environment {
         disk: Arc<dyn Disk>,
         always: GroupCommit,
         relaxed: GroupCommit,
+        watchers: Arc<Watchers>,
     ) -> Environment {
-        Environment { disk, files, always, relaxed, bell: Bell::default(), slots_are_short: AtomicBool::new(false) }
+        let bell = Bell::default();
+        Environment { disk, files, always, relaxed, bell, watchers, slots_are_short: AtomicBool::new(false) }
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
@@ -59,6 +64,13 @@ impl Environment {
         for group in [&self.always, &self.relaxed] {
             group.tail().retry_supply();
             group.tail().supply_if_short();
+        }
+    }
+
+    /// Has the tails grow no more, whoever still asks for slots.
+    pub(crate) fn close_tails(&self) {
+        for group in [&self.always, &self.relaxed] {
+            group.tail().close();
         }
     }
 

@@ -41,6 +41,8 @@ struct Inbox {
     /// What was delivered since the last look.
     tokens: Vec<u32>,
     waker: Option<Waker>,
+    /// When to call the waker though nothing has happened, by the monotonic clock.
+    due: Option<Duration>,
 }
 
 impl Waiter {
@@ -61,10 +63,12 @@ impl Waiter {
         self.condvar.wait_while_for(&mut inbox, |_| !self.is_signalled.load(Ordering::Relaxed), timeout);
     }
 
-    /// Has `waker` called at the next wake-up. Returns false if there was one since [`take_tokens`](Waiter::take_tokens).
-    pub(crate) fn register_waker(&self, waker: &Waker) -> bool {
+    /// Has `waker` called at the next wake-up, or when it is `due` by the monotonic clock, as exactly as the maintenance looks
+    /// at it. Returns false if there was a wake-up since [`take_tokens`](Waiter::take_tokens).
+    pub(crate) fn register_waker(&self, waker: &Waker, due: Option<Duration>) -> bool {
         let mut inbox = self.inbox.lock();
         inbox.waker = Some(waker.clone());
+        inbox.due = due;
         !self.is_signalled.load(Ordering::Relaxed)
     }
 
@@ -83,7 +87,12 @@ impl Waiter {
         let mut inbox = self.inbox.lock();
         inbox.tokens.extend(token);
         self.is_signalled.store(true, Ordering::Release);
+        inbox.due = None;
         inbox.waker.take()
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
+        self.inbox.lock().due.is_some_and(|due| due <= now)
     }
 }
 
@@ -205,6 +214,7 @@ impl Drop for Registration {
 /// Who wants to know of rare events, such as topics that come and go: all of them are woken each time.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
+    /// Before the locks of the waiters in it.
     list: Mutex<Vec<Arc<Waiter>>>,
 }
 
@@ -217,6 +227,12 @@ impl Watchers {
     /// Takes a waiter out again.
     pub(crate) fn unregister(&self, waiter: &Arc<Waiter>) {
         self.list.lock().retain(|other| !Arc::ptr_eq(other, waiter));
+    }
+
+    /// Wakes those tasks for which it is time. Threads that park look at the clock themselves.
+    pub(crate) fn wake_due(&self, now: Duration) {
+        let due: Vec<_> = self.list.lock().iter().filter(|waiter| waiter.is_due(now)).cloned().collect();
+        due.iter().for_each(|waiter| waiter.wake());
     }
 
     /// Wakes everybody, after something happened. The caller holds no lock, since a waker is its owner's code.

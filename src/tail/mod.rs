@@ -66,6 +66,8 @@ struct PoolState {
     short: [bool; 3],
     /// One thread is mapping or growing.
     busy: bool,
+    /// The file is another one's, perhaps: it is not grown any more.
+    closed: bool,
 }
 
 impl PoolState {
@@ -152,6 +154,15 @@ impl Tail {
         self.is_exhausted.store(false, Ordering::Relaxed);
     }
 
+    /// Grows and maps nothing any more when this returns: another process may soon have the file.
+    pub(crate) fn close(&self) {
+        let mut state = self.pool.state.lock();
+        state.closed = true;
+        while state.busy {
+            self.pool.supplied.wait(&mut state);
+        }
+    }
+
     #[cold]
     fn supply_short_classes(&self) {
         for class in SlotClass::ALL {
@@ -213,6 +224,9 @@ impl Tail {
         let mut state = self.pool.state.lock();
         while state.busy {
             self.pool.supplied.wait(&mut state);
+        }
+        if state.closed {
+            return None;
         }
         if !state.short.get(class as usize).copied().unwrap_or(false) {
             return Some(Supply::Done);

@@ -186,3 +186,16 @@ fn a_sync_that_failed_while_growing_is_told_to_the_next_who_syncs() {
     writer.batch().commit();
     assert!(tail.sync().is_err());
 }
+
+#[test]
+fn a_closed_tail_is_never_grown_again() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let held: Vec<_> = std::iter::from_fn(|| tail.take(SlotClass::Small, SlotClass::Small, IDENTITY)).collect();
+    let before = disk.read(path()).unwrap();
+    tail.close();
+    tail.retry_supply();
+    assert!(take(&tail, SlotClass::Small, IDENTITY).is_none());
+    assert_eq!(disk.read(path()).unwrap().len(), before.len());
+    drop(held);
+}
