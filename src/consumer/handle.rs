@@ -92,7 +92,7 @@ impl Future for Ready<'_> {
             if consumer.is_ready() {
                 return Poll::Ready(());
             }
-            if consumer.shared.waiter.register_waker(context.waker()) {
+            if consumer.shared.waiter.register_waker(context.waker(), consumer.next_due()) {
                 return Poll::Pending;
             }
         }

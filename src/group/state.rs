@@ -208,6 +208,8 @@ impl Group {
         let Some(member) = self.members.get_mut(member_id) else { return };
         if member.instance_id.is_some() && !member.session_timeout.is_zero() {
             member.presence = Presence::AwayUntil(now.saturating_add(member.session_timeout));
+            // The application's, and it may hold on to anything, the broker too.
+            member.late_poll_hook = None;
             self.settle_away_members();
             // The others are to watch the time.
             self.call_all();

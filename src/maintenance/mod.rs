@@ -27,6 +27,7 @@ pub(crate) type Logs = ArcSwap<Vec<Arc<Log>>>;
 /// unless the log is poisoned.
 pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn Fn() -> bool) -> Result<()> {
     commit_intervals(logs, environment);
+    environment.watchers.wake_due(environment.disk.monotonic());
     let slots_are_short = environment.take_short_slots();
     environment.supply_slots();
     let mut result = Ok(());

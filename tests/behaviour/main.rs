@@ -16,6 +16,8 @@ mod compression;
 mod consumers;
 mod durability;
 mod files;
+#[cfg(feature = "testing")]
+mod group_time;
 mod groups;
 mod locking;
 mod offsets_topic;

@@ -97,12 +97,12 @@ impl Wake for Rearm {
 fn a_waker_is_called_once_and_without_a_lock() {
     let task = Arc::new(Rearm { waiters: waiters(), waiter: Arc::default(), calls: AtomicUsize::new(0) });
     let waker = Waker::from(Arc::clone(&task));
-    assert!(task.waiter.register_waker(&waker));
+    assert!(task.waiter.register_waker(&waker, None));
     task.waiters.arm(&task.waiter, 5);
     task.waiters.wake();
     assert_eq!((task.calls.load(Ordering::Relaxed), tokens(&task.waiter)), (1, vec![6]));
     task.waiter.wake();
-    assert!(!task.waiter.register_waker(&waker), "woken since the last look");
+    assert!(!task.waiter.register_waker(&waker, None), "woken since the last look");
 }
 
 #[test]
