@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::log::Log;
-use crate::record::Fetched;
+use crate::record::{Fetched, TailPosition};
 use crate::topic_partition::TopicPartition;
 
 /// No position yet: the committed offset is looked up when the partition is first polled.
@@ -37,6 +37,8 @@ pub(super) struct Position {
     pub(super) is_paused: bool,
     /// The leader epoch of the last record that was read.
     leader_epoch: Option<i32>,
+    /// Where the last read ended.
+    pub(super) tail: Option<TailPosition>,
     /// What was committed last, so that nothing is committed twice.
     pub(super) committed: Option<u64>,
 }
@@ -44,7 +46,7 @@ pub(super) struct Position {
 impl Position {
     pub(super) fn new(log: Arc<Log>) -> Position {
         let shared = SharedPosition { log, next_offset: AtomicU64::new(UNKNOWN) };
-        Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, committed: None }
+        Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, tail: None, committed: None }
     }
 
     pub(super) fn log(&self) -> &Arc<Log> {
@@ -68,6 +70,7 @@ impl Position {
     /// Goes behind what was fetched.
     pub(super) fn advance(&mut self, fetched: &Fetched) {
         let leader_epoch = fetched.batches.last().map(|batch| batch.leader_epoch).or(self.leader_epoch);
+        self.tail = fetched.tail;
         self.go_to(fetched.next_offset, leader_epoch);
     }
 

@@ -22,18 +22,17 @@ pub(super) struct Start<'c> {
 impl Start<'_> {
     /// Reads from one partition, finding out first where to begin.
     pub(super) fn fetch_from(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Fetched> {
-        let log = Arc::clone(position.log());
         let offset = match position.next_offset() {
             Some(offset) => offset,
             None => self.begin(position)?,
         };
-        match log.fetch(offset, limits) {
+        match position.log().fetch_on(offset, limits, position.tail) {
             // Retention was faster than this consumer.
             Err(Error::OffsetOutOfRange { .. }) if self.config.offset_reset != OffsetReset::Error => {
                 self.counts.resets += 1;
-                let offset = self.start_without_offset(&log)?;
+                let offset = self.start_without_offset(position.log())?;
                 position.go_to(offset, None);
-                log.fetch(offset, limits)
+                position.log().fetch(offset, limits)
             }
             fetched => fetched,
         }

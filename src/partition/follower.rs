@@ -95,12 +95,12 @@ impl Follower {
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
         let seen = Arc::clone(&self.seen.lock());
         if from < seen.bounds.end
-            && let Ok(fetched) = self.read(&seen, |source| source.fetch(from, limits))
+            && let Ok(fetched) = self.read(&seen, |source| source.fetch(from, limits, None))
             && self.is_still(&seen)?
         {
             return Ok(fetched);
         }
-        self.look_and_read(|source| source.fetch(from, limits))
+        self.look_and_read(|source| source.fetch(from, limits, None))
     }
 
     /// The first offset whose record has a timestamp of at least `timestamp_ms`.

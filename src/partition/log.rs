@@ -33,7 +33,7 @@ use super::waiters::Waiters;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
-use crate::record::{Fetched, ProducerRecord};
+use crate::record::{Fetched, ProducerRecord, TailPosition};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::tail::{OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
@@ -243,7 +243,12 @@ impl Log {
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        self.read(|source| source.fetch(from, limits))
+        self.fetch_on(from, limits, None)
+    }
+
+    /// [`fetch`](Log::fetch) for a reader that goes on where it ended, at `tail` in the open batch.
+    pub(crate) fn fetch_on(&self, from: u64, limits: FetchLimits, tail: Option<TailPosition>) -> Result<Fetched> {
+        self.read(|source| source.fetch(from, limits, tail))
     }
 
     /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.

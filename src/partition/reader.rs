@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::disk::SharedBytes;
 use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, skip};
-use crate::record::{Fetched, FetchedBatch};
+use crate::record::{Fetched, FetchedBatch, TailPosition};
 use crate::segment::{Batch, Segment};
 use crate::tail::Identity;
 use crate::topic_partition::TopicPartition;
@@ -43,12 +43,13 @@ pub(super) struct TailRecords<'l> {
 }
 
 impl Source<'_> {
-    /// Reads records from offset `from` (included) on, as far as the bounds and limits allow.
+    /// Reads records from offset `from` (included) on, as far as the bounds and limits allow; `tail` is where the last read
+    /// ended, if known.
     ///
     /// # Errors
     /// [`Error::OffsetOutOfRange`] below the log start or above the visible end, [`Error::Corrupt`] and
     /// [`Error::CodecUnavailable`] if the first batch cannot be read (what comes before a later one is returned).
-    pub(super) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+    pub(super) fn fetch(&self, from: u64, limits: FetchLimits, tail: Option<TailPosition>) -> Result<Fetched> {
         let Range { start, end } = self.bounds;
         if from < start || from > end {
             let partition = self.partition.clone();
@@ -60,8 +61,8 @@ impl Source<'_> {
             });
         }
         let partition = self.partition.clone();
-        let fetched = Fetched { partition, batches: Vec::new(), record_count: 0, next_offset: from };
-        let mut fetch = Fetch { source: self, from, end, limits, fetched, bytes: 0, full: false };
+        let fetched = Fetched { partition, batches: Vec::new(), record_count: 0, next_offset: from, tail: None };
+        let mut fetch = Fetch { source: self, from, end, limits, tail, fetched, bytes: 0, full: false };
         match fetch.run() {
             Err(error) if fetch.fetched.next_offset == from => Err(error),
             // What was read is good; the next read meets the error at its start.
@@ -102,6 +103,8 @@ struct Fetch<'l> {
     from: u64,
     end: u64,
     limits: FetchLimits,
+    /// Where the last read ended.
+    tail: Option<TailPosition>,
     fetched: Fetched,
     bytes: usize,
     full: bool,
@@ -175,7 +178,7 @@ impl Fetch<'_> {
             self.push(header, records, header.record_count.unsigned_abs() as usize, header.next_offset());
             return Ok(());
         }
-        let cut = self.cut(&records, header.base_offset, header.next_offset());
+        let cut = self.cut(&records, 0, header.base_offset, header.next_offset());
         let cut =
             cut.ok_or_else(|| unreadable(self.source, segment, batch, "records do not end where the batch does"))?;
         self.push(header, records.slice(cut.bytes).unwrap_or_default(), cut.record_count, cut.next_offset);
@@ -200,9 +203,12 @@ impl Fetch<'_> {
     /// Copies what is published and visible of the open batch, so that its slot can be used again.
     fn read_tail(&mut self, TailRecords { identity, records }: TailRecords<'_>) -> Result<()> {
         self.check_damage()?;
-        let Some(cut) = self.cut(records, identity.base_offset, self.end) else {
+        let start = self.place_in_tail(identity.base_offset, records);
+        let Some(cut) = self.cut(records, start, identity.base_offset, self.end) else {
             return Err(Error::InvalidState { reason: "an open batch does not hold whole records" });
         };
+        let (base_offset, next_offset) = (identity.base_offset, cut.next_offset);
+        self.fetched.tail = Some(TailPosition { base_offset, next_offset, records_bytes: cut.bytes.end });
         let copied = records.get(cut.bytes).unwrap_or_default();
         self.bytes += copied.len();
         self.fetched.record_count += cut.record_count;
@@ -219,10 +225,22 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    /// The piece of `records` that lies within the asked offsets and limits; `None` if they are not whole records.
-    fn cut(&mut self, records: &[u8], base_offset: u64, batch_end: u64) -> Option<Cut> {
-        let mut cut = Cut { bytes: 0..0, record_count: 0, next_offset: batch_end.min(self.end).max(self.from) };
-        let mut at = 0;
+    /// Where to begin in an open batch: where the last read ended, if that was in this batch, else at its start.
+    fn place_in_tail(&self, base_offset: u64, records: &[u8]) -> usize {
+        let seen = self.tail.filter(|tail| tail.base_offset == base_offset && tail.next_offset == self.from);
+        let place = seen.map_or(0, |tail| tail.records_bytes);
+        let next = records.get(place..).and_then(|rest| skip(rest).ok());
+        let continues =
+            next.is_some_and(|(delta, _)| base_offset.checked_add_signed(i64::from(delta)) == Some(self.from));
+        if continues { place } else { 0 }
+    }
+
+    /// The piece of `records`, from byte `start` on, that lies within the asked offsets and limits; `None` if they are not
+    /// whole records.
+    fn cut(&mut self, records: &[u8], start: usize, base_offset: u64, batch_end: u64) -> Option<Cut> {
+        let next_offset = batch_end.min(self.end).max(self.from);
+        let mut cut = Cut { bytes: start..start, record_count: 0, next_offset };
+        let mut at = start;
         while at < records.len() {
             let (delta, bytes) = skip(records.get(at..)?).ok()?;
             let offset = base_offset.checked_add_signed(i64::from(delta))?;
@@ -278,3 +296,6 @@ fn unreadable(source: &Source<'_>, segment: &Segment, batch: &Batch, reason: &'s
         reason,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,20 @@ pub(crate) struct Fetched {
     pub(crate) record_count: usize,
     /// Where to go on: behind the last record, and behind whatever holds none.
     pub(crate) next_offset: u64,
+    /// The same place in the open batch, if reading ended in it.
+    pub(crate) tail: Option<TailPosition>,
+}
+
+/// A place between two records of an open batch. It lets the next read begin there rather than walk through the batch, and is
+/// of no use, and no harm, once that batch is sealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TailPosition {
+    /// The first offset of the batch, which tells it from others.
+    pub(crate) base_offset: u64,
+    /// The offset of the next record.
+    pub(crate) next_offset: u64,
+    /// Where that record begins, in bytes from the first one.
+    pub(crate) records_bytes: usize,
 }
 
 /// Whole, checked records of one batch, and what their deltas count from.
