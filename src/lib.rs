@@ -21,6 +21,8 @@
 //! # Where things are
 //! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
 //! - [`Producer`] and [`ProducerRecord`]: sending. [`Consumer`], [`ConsumerRecords`] and [`ConsumerRecord`]: reading.
+//! - [`ConsumerConfig`], [`RebalanceListener`] and [`Assignor`]: how a group shares its partitions. [`GroupDescription`],
+//!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Layers

@@ -499,7 +499,11 @@ impl Consumer {
     }
 
     /// A future that completes when a poll would return at once, under any executor: await it, then call
-    /// `poll(Duration::ZERO)`.
+    /// `poll(Duration::ZERO)`. To drop it before it has completed loses nothing.
+    ///
+    /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
+    /// none. Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a
+    /// thread that may.
     ///
     /// # Examples
     /// ```
