@@ -83,7 +83,7 @@ fn subscription_of(member: &Member) -> Result<Vec<u8>> {
     let subscription = Subscription {
         topics: member.subscription.keys().map(String::as_str).collect(),
         user_data: None,
-        owned: member.owned.iter().cloned().collect(),
+        owned: Vec::new(),
         generation: member.generation,
         rack: None,
     };

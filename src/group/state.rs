@@ -408,24 +408,25 @@ impl Group {
             reason,
         })?;
         self.generation = self.next_generation();
-        let owners = self.owners();
+        self.keep_what_others_own(&mut targets);
         for (id, member) in &mut self.members {
-            let given = targets.remove(id).unwrap_or_default();
-            // What another one still owns follows in the round after that one has released it.
-            member.target = given.into_iter().filter(|tp| owners.get(tp).is_none_or(|owner| owner == id)).collect();
+            member.target = targets.remove(id).unwrap_or_default();
             member.generation = Some(self.generation);
         }
         self.phase = Phase::Stable;
-        self.is_changed = true;
         self.settle_away_members();
+        // One that a further round follows need not be written down.
+        self.is_changed = self.members.values().all(|member| member.owned.is_subset(&member.target));
         Ok(true)
     }
 
-    fn owners(&self) -> HashMap<TopicPartition, String> {
-        let owned = |(id, member): (&String, &Member)| {
-            member.owned.iter().map(|tp| (tp.clone(), id.clone())).collect::<Vec<_>>()
-        };
-        self.members.iter().flat_map(owned).collect()
+    /// Takes out of `targets` what another member still owns: that follows in the round after it was released.
+    fn keep_what_others_own(&self, targets: &mut BTreeMap<String, BTreeSet<TopicPartition>>) {
+        let owned = self.members.iter().flat_map(|(id, member)| member.owned.iter().map(move |tp| (tp, id)));
+        let owners: HashMap<&TopicPartition, &String> = owned.collect();
+        for (id, target) in targets {
+            target.retain(|tp| owners.get(tp).is_none_or(|owner| *owner == id));
+        }
     }
 
     fn next_generation(&self) -> i32 {
@@ -435,14 +436,14 @@ impl Group {
     /// What an assignor's answer gives to each member; the application's assignors may be wrong.
     fn check(&self, assignment: &Assignment) -> Result<BTreeMap<String, BTreeSet<TopicPartition>>, String> {
         let topics = self.topics();
-        let mut given = HashMap::new();
+        let mut given: HashMap<&TopicPartition, &str> = HashMap::new();
         let mut targets: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
         for (id, partitions) in assignment.iter() {
             for tp in partitions {
                 if topics.get(tp.topic()).is_none_or(|&count| tp.partition() >= count) {
                     return Err(format!("it gave away {tp}, which is not to be divided"));
                 }
-                if let Some(other) = given.insert(tp.clone(), id) {
+                if let Some(other) = given.insert(tp, id) {
                     return Err(format!("it gave {tp} to {other} and to {id}"));
                 }
                 targets.entry(id.to_owned()).or_default().insert(tp.clone());
