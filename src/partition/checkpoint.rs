@@ -74,14 +74,17 @@ impl Checkpoint {
         if new.is_empty() {
             return Ok(());
         }
-        let before = self.manifest.segments.len();
+        // What fails midway is noted as a whole the next time.
+        let mut manifest = self.manifest.clone();
         for segment in new {
             // Indexes are caches: without them the next one to open rebuilds them.
             _ = segment.write_indexes();
             let log_crc32 = segment.log_crc32()?;
-            self.manifest.segments.push(ManifestSegment { sealed: segment.describe(), log_crc32 });
+            manifest.segments.push(ManifestSegment { sealed: segment.describe(), log_crc32 });
         }
-        self.manifest.store(&**dir.files.disk(), &dir.path).inspect_err(|_| self.manifest.segments.truncate(before))
+        manifest.store(&**dir.files.disk(), &dir.path)?;
+        self.manifest = manifest;
+        Ok(())
     }
 }
 

@@ -1,1 +1,178 @@
+//! Single batches, as compaction leaves them. Whole logs are in `tests/model` and `tests/crash`.
 
+use super::*;
+use crate::format::{Attributes, BatchBuilder, Codec, SealFields, check_records, verify};
+use crate::record::Header;
+
+const NOW: i64 = 1_700_000_000_000;
+const RETENTION: i64 = 1000;
+
+/// Key, value and timestamp; offsets count up.
+type Given<'a> = (Option<&'a str>, Option<&'a str>, i64);
+
+/// A batch from offset 100 on, of a producer, under a header that `change` has seen.
+fn batch_with(records: &[Given<'_>], change: impl FnOnce(SealFields) -> SealFields) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    builder.clear(100, records.first().map_or(-1, |record| record.2));
+    for (key, value, timestamp) in records {
+        builder.push(*timestamp, key.map(str::as_bytes), value.map(str::as_bytes), &[Header::new("h", "1")]);
+    }
+    let of_producer =
+        SealFields { leader_epoch: 3, producer_id: 9, producer_epoch: 2, base_sequence: 40, ..builder.fields() };
+    builder.finish(&change(of_producer)).unwrap().to_vec()
+}
+
+fn batch(records: &[Given<'_>]) -> Vec<u8> {
+    batch_with(records, |fields| fields)
+}
+
+fn keys(last: &[(&str, u64)]) -> KeyOffsets {
+    let mut keys = KeyOffsets::default();
+    for (key, offset) in last {
+        keys.note(key.as_bytes(), *offset);
+    }
+    keys
+}
+
+/// What is left of a batch: all of it, or its bytes and whether they are an empty one's.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    Whole,
+    Batch(Vec<u8>),
+    Empty(Vec<u8>),
+}
+
+fn clean_with(cleaner: &mut Cleaner<'_>, bytes: &[u8]) -> Left {
+    match cleaner.clean(&verify(bytes).unwrap(), bytes).unwrap() {
+        Cleaned::Whole => Left::Whole,
+        Cleaned::Rewritten(bytes) => Left::Batch(bytes.to_vec()),
+        Cleaned::Emptied(bytes) => Left::Empty(bytes.to_vec()),
+    }
+}
+
+fn clean(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Left {
+    clean_with(&mut Cleaner::new(keys, now_ms, RETENTION), bytes)
+}
+
+fn rewritten(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Vec<u8> {
+    match clean(keys, now_ms, bytes) {
+        Left::Batch(bytes) => bytes,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Offset, key, whether there is a value, timestamp.
+fn records_of(bytes: &[u8]) -> Vec<(u64, String, bool, i64)> {
+    let header = verify(bytes).unwrap();
+    let mut plain = Vec::new();
+    let records = plain_records(&header, &bytes[HEADER_BYTES..], &mut plain).unwrap();
+    check_records(&header, records).unwrap();
+    let mut found = Vec::new();
+    for_each(&header, records, |offset, record| {
+        let key = record.key.map_or("-".to_owned(), |key| String::from_utf8(key.to_vec()).unwrap());
+        assert_eq!(record.headers.get("h"), Some(Header::new("h", "1")));
+        found.push((offset, key, record.value.is_some(), header.timestamp(record.timestamp_delta)));
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn what_nothing_supersedes_stays_as_it_is() {
+    let bytes = batch(&[(Some("a"), Some("1"), NOW), (None, Some("2"), NOW), (None, None, NOW)]);
+    assert_eq!(clean(&keys(&[("a", 100), ("b", 500)]), NOW, &bytes), Left::Whole);
+}
+
+#[test]
+fn a_batch_that_loses_records_keeps_its_range_and_its_producer() {
+    let bytes = batch(&[(Some("a"), Some("1"), NOW + 5), (Some("b"), Some("2"), NOW), (Some("a"), Some("3"), NOW + 9)]);
+    let left = rewritten(&keys(&[("a", 700)]), NOW, &bytes);
+    assert_eq!(records_of(&left), [(101, "b".to_owned(), true, NOW)]);
+    let (before, after) = (verify(&bytes).unwrap(), verify(&left).unwrap());
+    assert_eq!((after.base_offset, after.next_offset()), (before.base_offset, before.next_offset()));
+    assert_eq!((after.leader_epoch, after.producer_id, after.producer_epoch, after.base_sequence), (3, 9, 2, 40));
+    assert_eq!((after.base_timestamp, after.max_timestamp, after.record_count), (NOW, NOW, 1));
+    assert_eq!(after.last_sequence(), before.last_sequence());
+}
+
+#[test]
+fn within_a_batch_the_last_record_of_a_key_stays() {
+    let bytes = batch(&[(Some("a"), Some("1"), NOW), (Some("a"), Some("2"), NOW), (Some("b"), Some("3"), NOW)]);
+    let left = rewritten(&keys(&[("a", 101), ("b", 102)]), NOW, &bytes);
+    assert_eq!(records_of(&left).iter().map(|record| record.0).collect::<Vec<_>>(), [101, 102]);
+}
+
+#[test]
+fn of_an_emptied_batch_the_range_is_left() {
+    let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 1)], |fields| SealFields {
+        attributes: fields.attributes.with_codec(Codec::Snappy),
+        ..fields
+    });
+    let Left::Empty(left) = clean(&keys(&[("a", 200), ("b", 201)]), NOW, &bytes) else { panic!("not empty") };
+    let header = verify(&left).unwrap();
+    assert_eq!((left.len(), header.base_offset, header.next_offset(), header.record_count), (61, 100, 102, 0));
+    assert_eq!((header.attributes, header.base_timestamp, header.max_timestamp), (Attributes::default(), -1, NOW + 1));
+    assert_eq!((header.leader_epoch, header.producer_id, header.producer_epoch, header.base_sequence), (3, 9, 2, 40));
+    assert_eq!(clean(&keys(&[]), NOW, &left), Left::Empty(left.clone()), "and again");
+}
+
+#[test]
+fn a_tombstone_has_its_time_from_the_first_pass_on() {
+    let bytes = batch(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 7)]);
+    let keys = keys(&[("a", 100), ("b", 101)]);
+    let first = rewritten(&keys, NOW, &bytes);
+    assert_eq!(verify(&first).unwrap().delete_horizon(), Some(NOW + RETENTION));
+    let expected = [(100, "a".to_owned(), true, NOW), (101, "b".to_owned(), false, NOW + 7)];
+    assert_eq!(records_of(&first), expected);
+    assert_eq!(clean(&keys, NOW + RETENTION - 1, &first), Left::Whole, "later passes do not give it more");
+    let over = rewritten(&keys, NOW + RETENTION, &first);
+    assert_eq!(records_of(&over), expected[..1]);
+    assert_eq!(verify(&over).unwrap().delete_horizon(), Some(NOW + RETENTION), "a batch keeps its horizon");
+}
+
+#[test]
+fn what_supersedes_a_tombstone_removes_it_at_once() {
+    let bytes = batch(&[(Some("a"), None, NOW), (Some("b"), Some("1"), NOW)]);
+    assert_eq!(records_of(&rewritten(&keys(&[("a", 102)]), NOW, &bytes)), [(101, "b".to_owned(), true, NOW)]);
+}
+
+#[test]
+fn append_time_stays_that_of_every_record() {
+    let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW)], |fields| SealFields {
+        attributes: fields.attributes.with_log_append_time(),
+        max_timestamp: NOW + 50,
+        ..fields
+    });
+    let left = rewritten(&keys(&[("a", 300)]), NOW, &bytes);
+    assert_eq!(records_of(&left), [(101, "b".to_owned(), false, NOW + 50)]);
+    let header = verify(&left).unwrap();
+    assert!(header.attributes.is_log_append_time() && header.max_timestamp == NOW + 50);
+}
+
+#[test]
+fn what_was_compressed_is_compressed_again() {
+    let value = "value ".repeat(50);
+    let records: Vec<Given<'_>> = ["a", "b", "c"].iter().map(|key| (Some(*key), Some(&*value), NOW)).collect();
+    let bytes =
+        batch_with(&records, |fields| SealFields { attributes: fields.attributes.with_codec(Codec::Snappy), ..fields });
+    let left = rewritten(&keys(&[("b", 900)]), NOW, &bytes);
+    assert_eq!(verify(&left).unwrap().attributes.codec(), Codec::Snappy);
+    assert_eq!(records_of(&left).iter().map(|record| record.0).collect::<Vec<_>>(), [100, 102]);
+}
+
+#[test]
+fn transactions_are_not_touched_and_hold_tombstones_behind_them() {
+    let transactional = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| SealFields {
+        attributes: fields.attributes.with_transactional(),
+        ..fields
+    });
+    let over = batch_with(&[(Some("a"), None, NOW)], |fields| SealFields {
+        attributes: fields.attributes.with_delete_horizon(),
+        ..fields
+    });
+    let keys = keys(&[("a", 100)]);
+    let mut cleaner = Cleaner::new(&keys, NOW, RETENTION);
+    assert!(matches!(clean_with(&mut cleaner, &over), Left::Empty(_)));
+    assert_eq!(clean_with(&mut cleaner, &transactional), Left::Whole);
+    assert_eq!(clean_with(&mut cleaner, &over), Left::Whole);
+}
