@@ -150,8 +150,24 @@ impl Follower {
         })
     }
 
-    /// Looks at the files again.
+    /// Looks at the files again, until nothing was swapped meanwhile.
     fn look(&self) -> Result<Arc<Seen>> {
+        let mut looks = 1;
+        loop {
+            let seen = self.look_once();
+            if looks == LOOKS_MAX || seen.as_ref().is_ok_and(|seen| self.is_still(seen).unwrap_or(false)) {
+                let seen = seen?;
+                *self.seen.lock() = Arc::clone(&seen);
+                return Ok(seen);
+            }
+            if self.spec.compaction.is_none() {
+                return seen;
+            }
+            looks += 1;
+        }
+    }
+
+    fn look_once(&self) -> Result<Arc<Seen>> {
         let disk = &**self.dir.files.disk();
         let [always, relaxed] = &self.tails;
         let mut batches = salvage(disk, always)?;
@@ -175,9 +191,7 @@ impl Follower {
                 tail.push(batch);
             }
         }
-        let seen = Arc::new(Seen { layout, segments, tail, bounds: log_start_offset..end });
-        *self.seen.lock() = Arc::clone(&seen);
-        Ok(seen)
+        Ok(Arc::new(Seen { layout, segments, tail, bounds: log_start_offset..end }))
     }
 
     fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Layout, Vec<Arc<Segment>>)> {

@@ -196,7 +196,8 @@ impl<'s> Recovery<'s> {
                 continue;
             }
             // What a later segment proves says nothing of this one's end.
-            self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)))?;
+            let was_sealed = next_base.is_some_and(|next| *next <= proven);
+            self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)), was_sealed)?;
         }
         self.leave_out_missing(proven)
     }
@@ -214,9 +215,13 @@ impl<'s> Recovery<'s> {
         Ok(())
     }
 
-    fn recover_segment(&mut self, base_offset: u64, proven: u64) -> Result<()> {
+    fn recover_segment(&mut self, base_offset: u64, proven: u64, was_sealed: bool) -> Result<()> {
         let start = match self.point.point {
             Some(point) if point.base_offset == base_offset => point.synced,
+            // Which ones were compacted is not known without the manifest.
+            _ if self.manifest_is_damaged && self.spec.compaction.is_some() && was_sealed => {
+                ScanStart { file_position: u64::MAX, has_gaps: true, ..ScanStart::nothing(base_offset) }
+            }
             _ => ScanStart::nothing(base_offset),
         };
         let (segment, scan) = Segment::recover(&self.dir, base_offset, self.config, start, proven)?;

@@ -127,6 +127,9 @@ impl Segment {
         if !continues || !scan::fits_segment(self.base_offset, &header) {
             return Err(corrupt("the offset of a batch does not continue the one before"));
         }
+        if self.next_offset() < header.next_offset() {
+            return Err(corrupt("a batch has offsets above its segment's last"));
+        }
         Ok(Some(header))
     }
 }

@@ -102,8 +102,8 @@ fn who_looks_on_sees_the_old_segments_or_the_new_ones() {
     commit_often(&broker, 1, || {});
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let onlooker = scope.spawn(|| {
-            let onlooker = Broker::open_read_only(dir.path()).unwrap();
+        let is_over = &is_over;
+        let look = |onlooker: Broker| {
             let log = onlooker.topic(TOPIC).unwrap().partition(0).unwrap();
             let (mut looks, mut last_end) = (0, 0);
             while !is_over.load(Ordering::Relaxed) || looks == 0 {
@@ -118,11 +118,14 @@ fn who_looks_on_sees_the_old_segments_or_the_new_ones() {
                 (looks, last_end) = (looks + 1, end);
             }
             looks
-        });
+        };
+        // In another process, as it were, and in this one.
+        let reader = Broker::open_read_only(dir.path()).unwrap();
+        let onlookers = [reader, broker.clone()].map(|onlooker| scope.spawn(move || look(onlooker)));
         for _ in 0..8 {
             commit_often(&broker, 15_000, || broker.run_maintenance().unwrap());
         }
         is_over.store(true, Ordering::Relaxed);
-        assert!(onlooker.join().unwrap() > 0);
+        assert!(onlookers.into_iter().all(|onlooker| onlooker.join().unwrap() > 0));
     });
 }

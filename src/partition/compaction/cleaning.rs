@@ -61,6 +61,8 @@ struct Verdict {
     keeps_tombstone: bool,
     /// Of the first one that is kept.
     first_timestamp: i64,
+    /// Whether one is so far below 0, where no writer gets, that others may not be told relative to it.
+    has_odd_timestamp: bool,
 }
 
 impl<'k> Cleaner<'k> {
@@ -88,7 +90,7 @@ impl<'k> Cleaner<'k> {
         }
         let is_due = verdict.keeps_tombstone && header.delete_horizon().is_none();
         let new_horizon = is_due.then(|| self.rules.now_ms.saturating_add(self.rules.delete_retention_ms));
-        if !verdict.is_any_removed && new_horizon.is_none() {
+        if !verdict.is_any_removed && new_horizon.is_none() || verdict.has_odd_timestamp {
             return Ok(Cleaned::Whole);
         }
         let base_timestamp = new_horizon.or(header.delete_horizon()).unwrap_or(verdict.first_timestamp);
@@ -100,6 +102,10 @@ impl<'k> Cleaner<'k> {
                 self.builder.push_at(record.offset_delta, timestamp, record.key, record.value, &headers);
             }
         })?;
+        // Deltas from a horizon take more bytes than those from the first record.
+        if i32::try_from(self.builder.batch_bytes()).is_err() {
+            return Ok(Cleaned::Whole);
+        }
         let fields = SealFields {
             leader_epoch: header.leader_epoch,
             attributes: with_horizon_if(new_horizon.is_some(), header.attributes),
@@ -118,9 +124,11 @@ impl Rules<'_> {
         let mut verdict = Verdict::default();
         for_each(header, records, |offset, record| {
             if self.keep(header, offset, record) {
+                let timestamp = header.timestamp(record.timestamp_delta);
                 if verdict.kept == 0 {
-                    verdict.first_timestamp = header.timestamp(record.timestamp_delta);
+                    verdict.first_timestamp = timestamp;
                 }
+                verdict.has_odd_timestamp |= timestamp < -1;
                 verdict.kept += 1;
                 verdict.keeps_tombstone |= record.key.is_some() && record.value.is_none();
             } else {
