@@ -251,7 +251,8 @@ fn look_at(run: &Run, end: End, seed: u64, recovery: Option<(u64, End)>) -> Chec
 fn is_telling(call: &Call) -> bool {
     let changes_names =
         matches!(call.operation, Operation::Sync | Operation::SyncDir | Operation::Rename | Operation::RemoveFile);
-    call.operation.is_mutating() && (changes_names && call.path.starts_with("/data/states-0") || call.number % 8 == 0)
+    call.operation.is_mutating()
+        && (changes_names && call.path.starts_with("/data/states-0") || call.number.is_multiple_of(8))
 }
 
 #[test]
