@@ -502,8 +502,11 @@ impl Consumer {
     /// `poll(Duration::ZERO)`. To drop it before it has completed loses nothing.
     ///
     /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
-    /// none. Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a
-    /// thread that may.
+    /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
+    /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
+    ///
+    /// Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a thread
+    /// that may.
     ///
     /// # Examples
     /// ```

@@ -249,3 +249,25 @@ fn a_task_is_woken_by_wakeup_by_a_new_topic_and_by_closing() {
     wait_while(&mut || drop(broker.topic("orders").unwrap())).unwrap();
     assert!(matches!(wait_while(&mut || broker.clone().close().unwrap()), Err(Error::Closed { .. })));
 }
+
+#[test]
+fn a_task_is_woken_when_members_come_and_go() {
+    let broker = Broker::temporary().unwrap();
+    broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    let mut wait_while = |act: &mut (dyn FnMut() + Send)| {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(A_MOMENT);
+                act();
+            });
+            block_on(consumer.ready());
+        });
+        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+        consumer.assignment().len()
+    };
+    let mut other = None;
+    assert_eq!(wait_while(&mut || other = broker.consumer("g", ["orders"]).ok()), 1);
+    assert_eq!(wait_while(&mut || drop(other.take())), 2);
+}
