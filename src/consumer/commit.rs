@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Consumer;
 use super::start::check_offset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::record::ConsumerRecord;
 use crate::topic_partition::TopicPartition;
@@ -21,7 +21,12 @@ impl Consumer {
     /// unchanged.
     pub fn commit(&mut self) -> Result<()> {
         self.check_usable()?;
-        self.commit_positions(None)
+        self.commit_positions(None)?;
+        // Even where there was nothing new: what the group has is not what this consumer has read any more.
+        match self.positions.iter().next() {
+            Some(position) => self.membership.check_not_put_out(position.partition()),
+            None => Ok(()),
+        }
     }
 
     /// Commits `record` and all before it in its partition; nothing in other partitions.
@@ -31,8 +36,16 @@ impl Consumer {
     /// partition.
     pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
         self.check_usable()?;
+        let partition = record.topic_partition();
+        if self.positions.get_mut(partition)?.log().topic_id() != record.topic_id() {
+            return Err(Error::CommitRefused {
+                group: self.group().to_owned(),
+                partition: partition.clone(),
+                reason: "the record is of an earlier topic of this name",
+            });
+        }
         let committed = CommittedOffset::new(record.offset() + 1).with_leader_epoch(Some(record.leader_epoch()));
-        self.commit_all(vec![(record.topic_partition().clone(), committed)])
+        self.commit_all(vec![(partition.clone(), committed)])
     }
 
     /// Commits these offsets, each the one of the next record to read, with what the application wants to keep with them.

@@ -13,6 +13,7 @@ mod rebalance;
 mod start;
 mod subscription;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct Consumer {
     shared: Arc<Shared>,
     /// Partitions that the listener is to be told of in the next poll.
     untold: Vec<TopicPartition>,
+    /// What the listener was told to be this consumer's; empty if there is none.
+    told: BTreeSet<TopicPartition>,
     /// When to ask the group again, by the monotonic clock, if it does not call before.
     group_due: Option<Duration>,
     auto_commit_due: Option<Duration>,
@@ -120,6 +123,7 @@ impl Broker {
             positions: Positions::new(Arc::clone(&shared.waiter)),
             shared,
             untold: Vec::new(),
+            told: BTreeSet::new(),
             group_due: None,
             auto_commit_due: None,
             counts: Counts::default(),
@@ -325,6 +329,7 @@ impl Consumer {
         self.check_usable()?;
         self.store.check_open()?;
         subscription.validate()?;
+        self.check_not_replaced()?;
         let given_up = self.give_up_everything();
         self.config.subscription = subscription;
         self.begin_subscription()?;
@@ -354,6 +359,7 @@ impl Consumer {
         self.check_outside_listener()?;
         self.check_usable()?;
         let logs = partitions.iter().map(|partition| self.store.log(partition)).collect::<Result<Vec<_>>>()?;
+        self.check_not_replaced()?;
         let given_up = if self.subscribes() { self.give_up_everything() } else { Ok(()) };
         self.config.subscription = Subscription::default();
         self.positions.set(logs);
@@ -363,8 +369,10 @@ impl Consumer {
 
     /// Gives up all partitions and leaves the group.
     fn give_up_everything(&mut self) -> Result<()> {
-        let partitions = self.assignment();
-        let given_up = if partitions.is_empty() { Ok(()) } else { self.revoke(&partitions) };
+        let mut partitions = self.assignment();
+        partitions.extend(self.told.iter().filter(|partition| self.positions.get(partition).is_none()).cloned());
+        // They are not released one by one: with the membership they go to others, but for those of a static member.
+        let given_up = if partitions.is_empty() { Ok(()) } else { self.put_down(&partitions) };
         self.membership.leave(self.store.monotonic());
         self.group_due = None;
         given_up

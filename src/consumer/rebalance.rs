@@ -107,15 +107,27 @@ impl Consumer {
         Ok(())
     }
 
-    /// Gives up partitions. That is done whatever goes wrong before.
-    pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    /// Gives up partitions, so that others may have them. That is done whatever goes wrong before.
+    fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let put_down = self.put_down(partitions);
+        self.membership.release(partitions)?;
+        put_down
+    }
+
+    /// Ends the reading of partitions, whatever goes wrong on the way.
+    pub(super) fn put_down(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let committed = if self.config.auto_commit { self.commit_positions(Some(partitions)) } else { Ok(()) };
-        let told = self.tell(Rebalance::Revoked(partitions));
-        self.untold.retain(|partition| !partitions.contains(partition));
+        let told = self.tell_revoked(partitions);
         self.positions.remove(partitions);
         self.share_positions();
-        self.membership.release(partitions)?;
         committed.and(told)
+    }
+
+    /// The listener hears only of what it was told before.
+    fn tell_revoked(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.untold.retain(|partition| !partitions.contains(partition));
+        let revoked: Vec<_> = partitions.iter().filter(|partition| self.told.contains(partition)).cloned().collect();
+        if revoked.is_empty() { Ok(()) } else { self.tell(Rebalance::Revoked(&revoked)) }
     }
 
     fn take_up(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
@@ -141,14 +153,15 @@ impl Consumer {
     }
 
     fn lose_all(&mut self, removal: Removal) -> Result<()> {
-        let lost = self.assignment();
+        // Partitions of a topic that was deleted are among these, and not among the positions.
+        let lost: Vec<_> = self.told.iter().cloned().collect();
         let told = if lost.is_empty() { Ok(()) } else { self.tell(Rebalance::Lost(&lost)) };
         self.untold.clear();
         self.positions.set([]);
         self.share_positions();
         self.membership.leave(self.store.monotonic());
-        told?;
-        match removal {
+        // Whatever the listener said: that it failed changes nothing about what has become of the member.
+        let outcome = match removal {
             Removal::Replaced => {
                 self.life = Life::Fenced;
                 Err(self.fenced())
@@ -158,6 +171,15 @@ impl Consumer {
                 Err(Error::PollTooLate { group, idle, max_poll_interval: limit })
             }
             Removal::OffsetsReset | Removal::Removed => self.join(),
+        };
+        outcome.and(told)
+    }
+
+    /// Fails, for good, if another consumer has the place of this static member: it would take that back by joining anew.
+    pub(super) fn check_not_replaced(&mut self) -> Result<()> {
+        match self.membership.removal() {
+            Some(Removal::Replaced) => self.lose_all(Removal::Replaced),
+            _ => Ok(()),
         }
     }
 
@@ -165,6 +187,14 @@ impl Consumer {
     fn tell(&mut self, event: Rebalance<'_>) -> Result<()> {
         let Some(listener) = &self.config.listener else { return Ok(()) };
         let listener = Arc::clone(&listener.0);
+        match event {
+            Rebalance::Assigned(partitions) => self.told.extend(partitions.iter().cloned()),
+            Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => {
+                for partition in partitions {
+                    self.told.remove(partition);
+                }
+            }
+        }
         self.is_in_listener = true;
         let told = catch_unwind(AssertUnwindSafe(|| call(&*listener, self, event)));
         self.is_in_listener = false;

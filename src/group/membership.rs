@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::assignor::Assignor;
 use super::committed_offset::CommittedOffset;
-use super::member::{Joining, Seat};
+use super::member::{Joining, Removal, Seat};
 use super::state::{ChosenAssignor, Round, Step};
 use super::{Coordinator, Offsets, append_offsets};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::partition::Waiter;
 use crate::topic_partition::TopicPartition;
 
@@ -130,6 +130,21 @@ impl Membership {
         let cell = self.coordinator.find(&self.group)?;
         let group = cell.lock();
         group.members.get(member_id)?.generation
+    }
+
+    /// Fails, as a commit of this partition would, once the coordinator has put this member out.
+    ///
+    /// # Errors
+    /// [`Error::CommitRefused`](crate::Error::CommitRefused).
+    pub(crate) fn check_not_put_out(&self, partition: &TopicPartition) -> Result<()> {
+        let Some(removal) = self.removal() else { return Ok(()) };
+        let (group, partition) = (self.group.to_string(), partition.clone());
+        Err(Error::CommitRefused { group, partition, reason: removal.reason() })
+    }
+
+    /// Why the coordinator has put this member out, if it has.
+    pub(crate) fn removal(&self) -> Option<Removal> {
+        self.member.as_ref().and_then(|(_, seat)| seat.removal())
     }
 
     /// What the group has committed for a partition of the topic with this id.

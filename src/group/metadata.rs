@@ -59,7 +59,10 @@ impl Group {
         let Some(Ok(metadata)) = value.map(GroupMetadata::decode) else { return };
         self.generation = metadata.generation.max(self.generation);
         let assignments = metadata.members.iter().filter_map(|record| decode_assignment(record.assignment).ok());
-        let counts = partition_counts(assignments.flatten());
+        let assigned: BTreeSet<TopicPartition> = assignments.flatten().collect();
+        let counts = partition_counts(assigned.iter());
+        // A round was under way: what was to move then is nobody's.
+        self.lacks_members = assigned.len() < counts.values().map(|&count| count as usize).sum();
         for record in &metadata.members {
             match away_member(record, &counts, now) {
                 Some(member) => drop(self.members.insert(record.member_id.to_owned(), member)),
@@ -69,8 +72,8 @@ impl Group {
     }
 }
 
-/// How many partitions the topics had that were divided: all of them had been given to somebody.
-fn partition_counts(assigned: impl Iterator<Item = TopicPartition>) -> HashMap<String, u32> {
+/// How many partitions the topics had that were divided, as far as they had been given to somebody.
+fn partition_counts<'a>(assigned: impl Iterator<Item = &'a TopicPartition>) -> HashMap<String, u32> {
     let mut counts = HashMap::new();
     for partition in assigned {
         let count: &mut u32 = counts.entry(partition.topic().to_owned()).or_default();

@@ -162,7 +162,8 @@ impl Group {
         let is_other = self.assignor.as_ref().is_some_and(|present| present.name != assignor.name);
         self.assignor = Some(assignor);
         self.members.insert(joining.member_id.clone(), member);
-        if !has_place || is_other || std::mem::take(&mut self.lacks_members) {
+        let lacks_members = std::mem::take(&mut self.lacks_members);
+        if !has_place || is_other || lacks_members {
             self.request_round();
         } else {
             self.end_giving_up();
@@ -337,21 +338,28 @@ impl Group {
             let owned: Vec<_> = member.owned.iter().cloned().collect();
             return if owned.is_empty() { Self::nothing(seat, until) } else { Step::Revoke(owned) };
         }
-        let (surplus, missing) = (member.surplus(), member.missing());
-        if !surplus.is_empty() {
-            return Step::Revoke(surplus);
-        }
-        if !missing.is_empty() {
-            member.owned.extend(missing.iter().cloned());
-            return Step::Assign(missing);
-        }
+        // Before anything is given up, or that would be by the old round what the new one leaves.
         if self.phase == Phase::Due
             && self.running.is_none()
             && let Some(round) = self.begin_round(member_id)
         {
             return Step::RunAssignor(round);
         }
-        Self::nothing(seat, until)
+        self.step_to_target(member_id).unwrap_or_else(|| Self::nothing(seat, until))
+    }
+
+    /// What brings a member nearer to what the last round gave it.
+    fn step_to_target(&mut self, member_id: &str) -> Option<Step> {
+        let member = self.members.get_mut(member_id)?;
+        let (surplus, missing) = (member.surplus(), member.missing());
+        if !surplus.is_empty() {
+            return Some(Step::Revoke(surplus));
+        }
+        if !missing.is_empty() {
+            member.owned.extend(missing.iter().cloned());
+            return Some(Step::Assign(missing));
+        }
+        None
     }
 
     fn nothing(seat: &Seat, until: Option<Duration>) -> Step {

@@ -142,6 +142,7 @@ impl Follower {
             seen.tail.iter().map(|batch| TailRecords { identity: &batch.identity, records: &batch.records }).collect();
         read(&Source {
             partition: &self.spec.partition,
+            topic_id: self.spec.topic_id,
             segments: &seen.segments,
             tail: &tail,
             damage: &[],

@@ -266,6 +266,7 @@ impl Log {
                 view.open.as_ref().map(|open| TailRecords { identity: open.identity(), records: open.records() });
             let result = read(&Source {
                 partition: &self.spec.partition,
+                topic_id: self.spec.topic_id,
                 segments: &view.segments,
                 tail: open.as_slice(),
                 damage: &self.damage,

@@ -26,6 +26,7 @@ const DECOMPRESSION_BYTES: usize = 16 << 20;
 /// What a read needs to know of a log, whoever keeps it.
 pub(super) struct Source<'l> {
     pub(super) partition: &'l TopicPartition,
+    pub(super) topic_id: u128,
     pub(super) segments: &'l [Arc<Segment>],
     /// Published records behind the segments, in offset order.
     pub(super) tail: &'l [TailRecords<'l>],
@@ -61,7 +62,8 @@ impl Source<'_> {
             });
         }
         let partition = self.partition.clone();
-        let fetched = Fetched { partition, batches: Vec::new(), record_count: 0, next_offset: from, tail: None };
+        let (batches, topic_id) = (Vec::new(), self.topic_id);
+        let fetched = Fetched { partition, topic_id, batches, record_count: 0, next_offset: from, tail: None };
         let mut fetch = Fetch { source: self, from, end, limits, tail, fetched, bytes: 0, full: false };
         match fetch.run() {
             Err(error) if fetch.fetched.next_offset == from => Err(error),

@@ -2,6 +2,7 @@
 
 use std::str;
 
+use super::consumer_records::Fetched;
 use super::header::Header;
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};
@@ -24,7 +25,8 @@ use crate::topic_partition::TopicPartition;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ConsumerRecord<'r> {
-    pub(super) partition: &'r TopicPartition,
+    /// What it was read with.
+    pub(super) fetched: &'r Fetched,
     pub(super) offset: u64,
     pub(super) timestamp: i64,
     pub(super) leader_epoch: i32,
@@ -37,19 +39,24 @@ impl<'r> ConsumerRecord<'r> {
     /// The name of the topic that the record was read from.
     #[must_use]
     pub fn topic(&self) -> &'r str {
-        self.partition.topic()
+        self.topic_partition().topic()
     }
 
     /// The number of the partition that the record was read from.
     #[must_use]
     pub fn partition(&self) -> u32 {
-        self.partition.partition()
+        self.topic_partition().partition()
     }
 
     /// Topic and partition in one.
     #[must_use]
     pub fn topic_partition(&self) -> &'r TopicPartition {
-        self.partition
+        &self.fetched.partition
+    }
+
+    /// Tells the topic from an earlier or later one of its name.
+    pub(crate) fn topic_id(&self) -> u128 {
+        self.fetched.topic_id
     }
 
     /// The record's place in its partition; no other record ever has it.
@@ -100,7 +107,7 @@ impl<'r> ConsumerRecord<'r> {
 
     fn text(&self, bytes: Option<&'r [u8]>) -> Result<&'r str> {
         str::from_utf8(bytes.unwrap_or_default())
-            .map_err(|_| Error::NotText { partition: self.partition.clone(), offset: self.offset })
+            .map_err(|_| Error::NotText { partition: self.fetched.partition.clone(), offset: self.offset })
     }
 
     /// The headers in the order in which they were added; names may repeat.
@@ -113,7 +120,7 @@ impl<'r> ConsumerRecord<'r> {
     #[must_use]
     pub fn detach(&self) -> OwnedRecord {
         OwnedRecord {
-            partition: self.partition.clone(),
+            partition: self.fetched.partition.clone(),
             offset: self.offset,
             timestamp: self.timestamp,
             key: self.key.map(Vec::from),

@@ -52,7 +52,7 @@ impl ConsumerRecords {
     pub fn iter(&self) -> Iter<'_> {
         Iter {
             fetches: self.fetches.iter(),
-            partition: None,
+            fetched: None,
             batches: [].iter(),
             batch: None,
             bytes: &[],
@@ -77,6 +77,8 @@ impl ConsumerRecords {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
     pub(crate) partition: TopicPartition,
+    /// Tells the topic from an earlier or later one of its name.
+    pub(crate) topic_id: u128,
     pub(crate) batches: Vec<FetchedBatch>,
     pub(crate) record_count: usize,
     /// Where to go on: behind the last record, and behind whatever holds none.
@@ -121,7 +123,7 @@ impl<'r> IntoIterator for &'r ConsumerRecords {
 #[derive(Debug, Clone)]
 pub struct Iter<'r> {
     fetches: slice::Iter<'r, Fetched>,
-    partition: Option<&'r TopicPartition>,
+    fetched: Option<&'r Fetched>,
     batches: slice::Iter<'r, FetchedBatch>,
     batch: Option<&'r FetchedBatch>,
     bytes: &'r [u8],
@@ -138,7 +140,7 @@ impl<'r> Iter<'r> {
                 return Some(batch);
             }
             let fetched = self.fetches.next()?;
-            self.partition = Some(&fetched.partition);
+            self.fetched = Some(fetched);
             self.batches = fetched.batches.iter();
         }
     }
@@ -152,13 +154,13 @@ impl<'r> Iterator for Iter<'r> {
         while self.bytes.is_empty() {
             self.next_batch()?;
         }
-        let (batch, partition) = (self.batch?, self.partition?);
+        let (batch, fetched) = (self.batch?, self.fetched?);
         // The bytes were checked when they were fetched, so this ends the iteration only if memory itself is damaged.
         let (record, consumed) = Record::decode(self.bytes).ok()?;
         self.bytes = self.bytes.get(consumed..)?;
         self.remaining = self.remaining.saturating_sub(1);
         Some(ConsumerRecord {
-            partition,
+            fetched,
             offset: batch.base_offset.wrapping_add_signed(i64::from(record.offset_delta)),
             timestamp: batch.append_time.unwrap_or_else(|| batch.base_timestamp.wrapping_add(record.timestamp_delta)),
             leader_epoch: batch.leader_epoch,

@@ -3,4 +3,5 @@
 
 mod closing;
 mod consuming;
+mod groups;
 mod recovering;

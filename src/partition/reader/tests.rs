@@ -33,6 +33,7 @@ fn open_batch() -> (Identity, Vec<u8>) {
 fn fetch(from: u64, records_max: usize, tail: Option<TailPosition>) -> (Vec<u8>, Fetched) {
     let (identity, records) = open_batch();
     let source = Source {
+        topic_id: 1,
         partition: &TopicPartition::new("orders", 0),
         segments: &[],
         tail: &[TailRecords { identity: &identity, records: &records }],
