@@ -103,7 +103,7 @@ impl Run {
         }
         assert_eq!(here, 0, "members without a consumer: {description:?}");
         for row in description.partitions() {
-            let offset = row.committed().map(|committed| committed.offset());
+            let offset = row.committed().map(ottla::CommittedOffset::offset);
             assert!(offset <= Some(row.end_offset()), "{name} stands behind the end: {row:?}");
             assert_eq!(row.owner(), owners.get(row.topic_partition()).map(String::as_str));
         }
@@ -132,7 +132,7 @@ impl Run {
         }
         let Some(description) = self.describe(name) else { panic!("{name} has forgotten its members") };
         assert_eq!(description.state(), GroupState::Stable, "{description:?}");
-        let all: Vec<_> = description.members().iter().flat_map(|member| member.assignment()).collect();
+        let all: Vec<_> = description.members().iter().flat_map(ottla::MemberDescription::assignment).collect();
         for partition in self.partitions() {
             let is_wanted = members.iter().any(|member| member.topics.iter().any(|topic| topic == partition.topic()));
             let is_owned = all.contains(&&partition);
@@ -185,8 +185,11 @@ pub(crate) fn check_listener_error(error: &Error, listens: Listens) {
 /// A commit is refused with one of these.
 pub(crate) fn check_refusal(error: &Error, member: &Member) {
     match error {
-        Error::CommitRefused { .. } | Error::RebalanceInProgress { .. } => {}
-        Error::NotAssigned { .. } | Error::OffsetOutOfRange { .. } | Error::Closed { .. } => {}
+        Error::CommitRefused { .. }
+        | Error::RebalanceInProgress { .. }
+        | Error::NotAssigned { .. }
+        | Error::OffsetOutOfRange { .. }
+        | Error::Closed { .. } => {}
         Error::Fenced { .. } => assert!(member.is_fenced, "{member:?} is not fenced"),
         error => panic!("{error}"),
     }

@@ -128,6 +128,9 @@ impl Run {
             !other.is_away() && (instance.is_none() || other.group_instance_id() != instance.as_deref())
         };
         let others = self.describe(&name).map_or(0, |group| group.members().iter().filter(is_other).count());
+        if others == 0 {
+            self.note_replaced(joins, group);
+        }
         match Member::join(self.broker(), joins, group, assignor) {
             Ok(member) => {
                 assert_eq!(others, 0, "the others divide partitions in another way");
@@ -342,8 +345,11 @@ impl Run {
             Topics::Names(_) => member.consumer.subscribe(topics.names()),
             Topics::Pattern => member.consumer.subscribe_pattern("orders*"),
         };
-        if member.is_fenced {
+        if member.is_fenced || member.is_replaced {
             assert!(matches!(subscribed, Err(Error::Fenced { .. })), "{subscribed:?}");
+            member.is_fenced = true;
+            member.positions.clear();
+            member.take_events();
         } else {
             member.topics = topics.names();
             let model = &self.groups[&member.group];
