@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ottla::testing::{Call, FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::testing::{Call, CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Broker, Durability, OwnedRecord, Partition, ProducerRecord, TopicConfig};
 
 use crate::history::Checked;
@@ -261,14 +261,18 @@ fn compaction_stopped_at_any_call_leaves_all_that_counts() {
     let (mut looked_at, mut seed) = (0, 0);
     while looked_at < states {
         let run = Run::work(seed, None).unwrap_or_else(|problem| panic!("workload {seed}: {problem}"));
-        let stops: Vec<u64> =
-            run.disk.log().iter().filter(|call| is_telling(call)).map(|call| call.number - 1).collect();
+        let log = run.disk.log();
+        let stops: Vec<_> = log.iter().filter(|call| is_telling(call)).collect();
         let stride = (stops.len() as u64 * 10 / states).max(1);
         for stop in stops.iter().skip(usize::try_from(seed % stride).unwrap()).step_by(usize::try_from(stride).unwrap())
         {
-            let run = Run::work(seed, Some(*stop)).unwrap_or_else(|p| panic!("workload {seed} until {stop}: {p}"));
+            let (stop, operation) = (stop.number - 1, stop.operation);
+            let run = Run::work(seed, Some(stop)).unwrap_or_else(|p| panic!("workload {seed} until {stop}: {p}"));
             let mut random = Random::new(seed << 32 | stop);
-            for end in End::ALL {
+            // Which names survive is a matter of chance; where they are many, that is tried more often.
+            let more = if operation == Operation::SyncDir { 8 } else { 0 };
+            let subsets = std::iter::repeat_n(End::Cut(CrashModel::Subset), more);
+            for end in End::ALL.into_iter().chain(subsets) {
                 let image = random.below(1 << 16);
                 let context = |p| panic!("{p}\nworkload {seed}, stopped after {stop}, {end:?}, {image}");
                 let calls = look_at(&run, end, image, None).unwrap_or_else(context);
