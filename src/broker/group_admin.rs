@@ -49,6 +49,11 @@ impl Admin<'_> {
             rows.entry(partition).or_default().1 = Some(committed);
         }
         for member in description.members() {
+            for topic in member.topics().iter().filter_map(|name| store.topic(name).ok()) {
+                for log in topic.logs() {
+                    rows.entry(log.partition().clone()).or_default();
+                }
+            }
             for partition in member.assignment() {
                 rows.entry(partition.clone()).or_default().0 = Some(member.member_id().to_owned());
             }

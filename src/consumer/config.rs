@@ -13,6 +13,7 @@ use crate::group::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor,
 use crate::group::late_poll::{LatePoll, LatePollHook};
 
 const GROUP_ID: &str = "group.id";
+const CLIENT_ID: &str = "client.id";
 const GROUP_INSTANCE_ID: &str = "group.instance.id";
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
 const MAX_POLL_INTERVAL: &str = "max.poll.interval.ms";
@@ -23,8 +24,9 @@ const AUTO_COMMIT_INTERVAL: &str = "auto.commit.interval.ms";
 const MAX_POLL_RECORDS: &str = "max.poll.records";
 const FETCH_MAX_BYTES: &str = "fetch.max.bytes";
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     GROUP_ID,
+    CLIENT_ID,
     GROUP_INSTANCE_ID,
     SESSION_TIMEOUT,
     MAX_POLL_INTERVAL,
@@ -36,8 +38,10 @@ const KEYS: [&str; 10] = [
     FETCH_MAX_BYTES,
 ];
 
-/// Names of groups and members are in records, with Kafka's length field.
-const NAME_BYTES: std::ops::RangeInclusive<usize> = 1..=32_767;
+/// The length of a group's name must fit Kafka's field for it.
+const GROUP_BYTES_MAX: usize = 32_767;
+/// Those of members are kept short, since they are written down with every rebalance.
+const MEMBER_BYTES_MAX: usize = 255;
 
 /// Kafka's default for `auto.commit.interval.ms`.
 const AUTO_COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
@@ -83,6 +87,7 @@ pub enum TruncationReset {
 pub struct ConsumerConfig {
     pub(super) group: String,
     pub(super) subscription: Subscription,
+    pub(super) client_id: String,
     pub(super) instance_id: Option<String>,
     pub(super) session_timeout: Duration,
     pub(super) max_poll_interval: Option<Duration>,
@@ -105,6 +110,7 @@ impl ConsumerConfig {
         ConsumerConfig {
             group: group.into(),
             subscription: Subscription::default(),
+            client_id: "consumer".to_owned(),
             instance_id: None,
             session_timeout: Duration::from_secs(45),
             max_poll_interval: None,
@@ -145,10 +151,18 @@ impl ConsumerConfig {
         self
     }
 
+    /// What the consumer is called: its member id begins with that, so that people recognize it in
+    /// [`Admin::describe_group`](crate::Admin::describe_group). Any number may have the same. Default: `consumer`; 1 to 255 bytes.
+    #[doc(alias = "client.id")]
+    pub fn client_id(mut self, name: impl Into<String>) -> Self {
+        self.client_id = name.into();
+        self
+    }
+
     /// Makes the consumer a static member with this name. When it goes, its partitions wait for
     /// [`session_timeout`](ConsumerConfig::session_timeout) for a consumer of the same name, also across a restart of the
     /// process, which then has them without a rebalance. Of two consumers of one name the newer has the place, and the older
-    /// gets [`Error::Fenced`](crate::Error::Fenced). Default: none; 1 to 32,767 bytes.
+    /// gets [`Error::Fenced`](crate::Error::Fenced). Default: none; 1 to 255 bytes.
     #[doc(alias = "group.instance.id")]
     pub fn group_instance_id(mut self, name: impl Into<String>) -> Self {
         self.instance_id = Some(name.into());
@@ -252,6 +266,7 @@ impl ConsumerConfig {
     pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
         match key {
             GROUP_ID => value.clone_into(&mut self.group),
+            CLIENT_ID => value.clone_into(&mut self.client_id),
             GROUP_INSTANCE_ID => self.instance_id = Some(value.to_owned()),
             SESSION_TIMEOUT => self.session_timeout = parse_duration_ms(SESSION_TIMEOUT, value)?,
             MAX_POLL_INTERVAL => self.max_poll_interval = Some(parse_duration_ms(MAX_POLL_INTERVAL, value)?),
@@ -267,8 +282,9 @@ impl ConsumerConfig {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        check_name(GROUP_ID, &self.group)?;
-        self.instance_id.iter().try_for_each(|name| check_name(GROUP_INSTANCE_ID, name))?;
+        check_name(GROUP_ID, &self.group, GROUP_BYTES_MAX)?;
+        check_name(CLIENT_ID, &self.client_id, MEMBER_BYTES_MAX)?;
+        self.instance_id.iter().try_for_each(|name| check_name(GROUP_INSTANCE_ID, name, MEMBER_BYTES_MAX))?;
         self.subscription.validate()?;
         check_duration_ms(SESSION_TIMEOUT, self.session_timeout)?;
         self.max_poll_interval.iter().try_for_each(|interval| check_duration_ms(MAX_POLL_INTERVAL, *interval))?;
@@ -278,11 +294,11 @@ impl ConsumerConfig {
     }
 }
 
-fn check_name(key: &'static str, name: &str) -> Result<()> {
-    if NAME_BYTES.contains(&name.len()) {
+fn check_name(key: &'static str, name: &str, bytes_max: usize) -> Result<()> {
+    if (1..=bytes_max).contains(&name.len()) {
         return Ok(());
     }
-    Err(invalid(key, format!("{} bytes", name.len()), "must have 1 to 32767 bytes"))
+    Err(invalid(key, format!("{} bytes", name.len()), format!("must have 1 to {bytes_max} bytes")))
 }
 
 fn parse_reset(value: &str) -> Result<OffsetReset> {

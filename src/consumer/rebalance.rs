@@ -56,9 +56,10 @@ impl Consumer {
     /// Becomes a member of the group.
     pub(super) fn join(&mut self) -> Result<()> {
         let instance = self.config.instance_id.as_deref();
-        let member_id = format!("{}-{:032x}", instance.unwrap_or("consumer"), self.store.random());
+        let client_id = self.config.client_id.clone();
         let joining = Joining {
-            member_id,
+            member_id: format!("{}-{:032x}", instance.unwrap_or(&client_id), self.store.random()),
+            client_id,
             instance_id: self.config.instance_id.clone(),
             subscription: self.config.subscription.resolve(&*self.store.topics()?),
             session_timeout: self.config.session_timeout,

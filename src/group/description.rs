@@ -35,6 +35,7 @@ pub struct GroupDescription {
 #[derive(Debug, Clone)]
 pub struct MemberDescription {
     member_id: String,
+    client_id: String,
     instance_id: Option<String>,
     topics: Vec<String>,
     assignment: Vec<TopicPartition>,
@@ -60,6 +61,7 @@ impl GroupDescription {
         offsets.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let members = group.members.iter().map(|(id, member)| MemberDescription {
             member_id: id.clone(),
+            client_id: member.client_id.clone(),
             instance_id: member.instance_id.clone(),
             topics: member.subscription.keys().cloned().collect(),
             assignment: member.owned.iter().cloned().collect(),
@@ -115,7 +117,7 @@ impl GroupDescription {
         &self.members
     }
 
-    /// The partitions that have an owner or a committed offset, in ascending order.
+    /// The partitions of the topics that members subscribed to, and those that have a committed offset, in ascending order.
     #[must_use]
     pub fn partitions(&self) -> &[GroupPartition] {
         &self.partitions
@@ -139,6 +141,12 @@ impl MemberDescription {
     #[must_use]
     pub fn member_id(&self) -> &str {
         &self.member_id
+    }
+
+    /// What the application calls the consumer.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
     }
 
     /// The name of a static member.

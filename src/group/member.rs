@@ -19,6 +19,8 @@ pub(crate) type Subscription = BTreeMap<String, u32>;
 pub(crate) struct Joining {
     /// Names this member among all there ever were.
     pub(crate) member_id: String,
+    /// What the application calls the consumer.
+    pub(crate) client_id: String,
     /// The name of a static member.
     pub(crate) instance_id: Option<String>,
     pub(crate) subscription: Subscription,
@@ -109,6 +111,7 @@ impl Seat {
 /// nobody else gets before it has released it. Its consumer brings the second in line with the first.
 #[derive(Debug)]
 pub(super) struct Member {
+    pub(super) client_id: String,
     pub(super) instance_id: Option<String>,
     pub(super) subscription: Subscription,
     pub(super) session_timeout: Duration,
@@ -139,6 +142,7 @@ pub(super) enum Presence {
 impl Member {
     pub(super) fn new(joining: &Joining, presence: Presence) -> Member {
         Member {
+            client_id: joining.client_id.clone(),
             instance_id: joining.instance_id.clone(),
             subscription: joining.subscription.clone(),
             session_timeout: joining.session_timeout,

@@ -14,8 +14,7 @@ use crate::topic_partition::TopicPartition;
 
 /// What Kafka calls the protocol of groups of consumers.
 const PROTOCOL_TYPE: &str = "consumer";
-/// What stands for a client's name and place, where all clients are in one process.
-const CLIENT_ID: &str = "ottla";
+/// What stands for a client's place, where all clients are in one process.
 const CLIENT_HOST: &str = "/127.0.0.1";
 
 impl Group {
@@ -31,7 +30,7 @@ impl Group {
         let members = encoded.iter().map(|(member_id, member, subscription, assignment)| MemberMetadata {
             member_id,
             group_instance_id: member.instance_id.as_deref(),
-            client_id: CLIENT_ID,
+            client_id: &member.client_id,
             client_host: CLIENT_HOST,
             rebalance_timeout_ms: milliseconds(member.max_poll_interval.unwrap_or(Duration::MAX)),
             session_timeout_ms: milliseconds(member.session_timeout),
@@ -110,6 +109,7 @@ fn away_member(record: &MemberMetadata<'_>, counts: &HashMap<String, u32>, now: 
     let topics = subscription.topics.iter().map(|&topic| (topic.to_owned(), *counts.get(topic).unwrap_or(&0)));
     let joining = Joining {
         member_id: record.member_id.to_owned(),
+        client_id: record.client_id.to_owned(),
         instance_id: Some(instance_id.to_owned()),
         subscription: topics.collect(),
         session_timeout: Duration::from_millis(u64::try_from(record.session_timeout_ms).unwrap_or_default()),

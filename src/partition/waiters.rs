@@ -232,7 +232,9 @@ impl Watchers {
     /// Wakes those tasks for which it is time. Threads that park look at the clock themselves.
     pub(crate) fn wake_due(&self, now: Duration) {
         let due: Vec<_> = self.list.lock().iter().filter(|waiter| waiter.is_due(now)).cloned().collect();
-        due.iter().for_each(|waiter| waiter.wake());
+        for waiter in due {
+            waiter.wake();
+        }
     }
 
     /// Wakes everybody, after something happened. The caller holds no lock, since a waker is its owner's code.

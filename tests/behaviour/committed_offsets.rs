@@ -129,3 +129,40 @@ fn groups_are_apart() {
     assert_eq!(broker.committed("a", &orders(0)).unwrap().unwrap().offset(), 5);
     assert_eq!(broker.consumer("b", ["orders"]).unwrap().poll(SOON).unwrap().len(), 5);
 }
+
+#[cfg(feature = "testing")]
+#[test]
+fn a_group_that_had_passed_what_a_power_cut_took_goes_on_as_configured() {
+    use ottla::testing::{CrashModel, SimulatedDisk};
+    use ottla::{ConsumerConfig, SeekTo, TruncationReset};
+
+    let disk = SimulatedDisk::new(1);
+    let open = |disk: &SimulatedDisk| Broker::builder("/data").background(false).disk(disk).open().unwrap();
+    let broker = open(&disk);
+    broker.create_topic("orders", TopicConfig::new().durability(Durability::Os)).unwrap();
+    fill(&broker, 10);
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    assert_eq!(consumer.poll(SOON).unwrap().len(), 10);
+    consumer.commit().unwrap();
+    // Commits are durable at once, the topic's records are not.
+    let end = |broker: &Broker| broker.topic("orders").unwrap().partition(0).unwrap().log_end_offset();
+    let after = (0..99).map(|seed| open(&disk.crash(seed, CrashModel::Subset)));
+    let broker = after.into_iter().find(|broker| end(broker) < 10).unwrap();
+    let kept = end(&broker);
+    fill(&broker, 20);
+    let config = ConsumerConfig::new("g").topics(["orders"]);
+    let mut consumer = broker.consumer_with(config.clone()).unwrap();
+    for _ in 0..2 {
+        match consumer.poll(SOON) {
+            Err(Error::LogTruncated { requested: 10, truncated_to, .. }) => assert_eq!(truncated_to, kept),
+            polled => panic!("{polled:?}"),
+        }
+    }
+    consumer.seek(&orders(0), SeekTo::Offset(kept)).unwrap();
+    assert_eq!(consumer.poll(SOON).unwrap().len(), 20);
+    drop(consumer);
+    let mut consumer = broker.consumer_with(config.truncation_reset(TruncationReset::Continue)).unwrap();
+    let records = consumer.poll(SOON).unwrap();
+    assert_eq!((records.len(), records.iter().next().unwrap().offset()), (20, kept));
+    assert_eq!((consumer.truncation_count(), consumer.reset_count()), (1, 0));
+}

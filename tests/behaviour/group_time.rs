@@ -9,6 +9,8 @@ use ottla::testing::SimulatedDisk;
 use ottla::{Broker, Consumer, ConsumerConfig, Durability, Error, ProducerRecord, TopicConfig, TopicPartition};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const ALMOST: Duration = Duration::from_millis(59_999);
+const REST: Duration = Duration::from_millis(1);
 
 fn orders(partition: u32) -> TopicPartition {
     TopicPartition::new("orders", partition)
@@ -45,12 +47,13 @@ fn a_member_that_does_not_poll_is_reported_and_then_put_out() {
     let mut other = broker.consumer_with(config()).unwrap();
     assert_eq!(poll_count(&mut slow), 10);
     assert_eq!(poll_count(&mut other), 10);
-    let is_late = || broker.admin().describe_group("g").unwrap().members().iter().any(|member| member.is_late());
+    let is_late =
+        || broker.admin().describe_group("g").unwrap().members().iter().any(ottla::MemberDescription::is_late);
 
-    disk.advance(MINUTE - Duration::from_millis(1));
+    disk.advance(ALMOST);
     poll_count(&mut other);
     assert!(reports.lock().unwrap().is_empty() && !is_late());
-    disk.advance(Duration::from_millis(1));
+    disk.advance(REST);
     poll_count(&mut other);
     poll_count(&mut other);
     assert_eq!(*reports.lock().unwrap(), [(slow.member_id().unwrap().to_owned(), MINUTE)]);
@@ -105,10 +108,10 @@ fn the_place_of_a_static_member_is_kept_for_its_session_timeout() {
     poll_count(&mut b);
     let generation = a.generation();
     drop(b);
-    disk.advance(MINUTE - Duration::from_millis(1));
+    disk.advance(ALMOST);
     poll_count(&mut a);
     assert_eq!((a.assignment().len(), a.generation()), (1, generation));
-    disk.advance(Duration::from_millis(1));
+    disk.advance(REST);
     poll_count(&mut a);
     assert_eq!(a.assignment().len(), 2);
     // Or not so long, if somebody knows better.
@@ -131,10 +134,10 @@ fn auto_commit_does_not_depend_on_traffic() {
     let committed = || broker.committed("g", &orders(0)).unwrap().map(|committed| committed.offset());
     let mut consumer = broker.consumer_with(config().auto_commit_interval(MINUTE).max_poll_records(15)).unwrap();
     assert_eq!(poll_count(&mut consumer), 15);
-    disk.advance(MINUTE - Duration::from_millis(1));
+    disk.advance(ALMOST);
     assert_eq!(poll_count(&mut consumer), 5);
     assert_eq!(committed(), None);
-    disk.advance(Duration::from_millis(1));
+    disk.advance(REST);
     assert_eq!(poll_count(&mut consumer), 0);
     assert_eq!(committed(), Some(10));
     // What a poll returns is committed by a later one only.

@@ -336,6 +336,8 @@ fn groups_are_listed_described_and_deleted() {
     let group = broker.admin().describe_group("g").unwrap();
     assert_eq!((group.state(), group.assignor()), (GroupState::Stable, Some("cooperative-sticky")));
     assert_eq!(group.members()[0].assignment(), [orders(0), orders(1)]);
+    assert_eq!(group.members()[0].client_id(), "consumer");
+    assert!(consumer.member_id().unwrap().starts_with("consumer-"));
     assert_eq!((group.lag(&orders(0)), group.lag(&orders(1)), group.total_lag()), (Some(10), Some(6), 16));
     assert_eq!(group.partitions()[1].owner(), consumer.member_id());
     assert_eq!(group.partitions()[1].committed().unwrap().metadata(), "four");
@@ -366,6 +368,21 @@ fn partitions_assigned_by_hand_are_committed_only_without_members() {
     by_hand.subscribe_pattern("ord*").unwrap();
     assert_eq!(by_hand.assignment().len(), 2);
     assert!(matches!(by_hand.subscribe_pattern("[a]"), Err(Error::InvalidConfig { .. })));
+}
+
+#[test]
+fn what_nobody_has_read_yet_is_described_too() {
+    let broker = broker(3);
+    let eager = || config().assignor(RangeAssignor);
+    let first = broker.consumer_with(eager().client_id("till-1")).unwrap();
+    let second = broker.consumer_with(eager().client_id("till-2")).unwrap();
+    drop(first);
+    let group = broker.admin().describe_group("g").unwrap();
+    assert_eq!((group.state(), group.total_lag()), (GroupState::PreparingRebalance, 30));
+    assert!(group.partitions().iter().all(|partition| partition.owner().is_none()));
+    assert_eq!(group.members()[0].client_id(), "till-2");
+    assert!(second.member_id().unwrap().starts_with("till-2-"));
+    assert!(matches!(broker.consumer_with(config().client_id("")), Err(Error::InvalidConfig { key: "client.id", .. })));
 }
 
 #[test]
