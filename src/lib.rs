@@ -55,10 +55,11 @@ pub use broker::{
     Admin, Broker, BrokerBuilder, OffsetChange, PartitionDescription, ReadMode, RecoveryReport, ResetOffsets, ResetTo,
     Topic, TopicDescription,
 };
+pub use consumer::Consumer;
 pub use consumer::config::{ConsumerConfig, OffsetReset, TruncationReset};
 pub use consumer::handle::{ConsumerHandle, Ready};
 pub use consumer::listener::{Rebalance, RebalanceListener};
-pub use consumer::{Consumer, SeekTo};
+pub use consumer::seek::SeekTo;
 pub use error::{Corruption, Error, Result};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use group::assignor::{

@@ -1,7 +1,7 @@
 //! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
 //!
-//! `rebalance` keeps up with the group, `commit` remembers what was dealt with, `positions` knows which partitions to look at,
-//! `start` where to begin in one.
+//! `subscription` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `start`
+//! and `seek` where to go on in one, and `commit` remembers what was dealt with.
 
 mod commit;
 pub(crate) mod config;
@@ -10,6 +10,7 @@ pub(crate) mod listener;
 mod position;
 mod positions;
 mod rebalance;
+pub(crate) mod seek;
 mod start;
 mod subscription;
 
@@ -23,29 +24,12 @@ use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
-use crate::record::{ConsumerRecords, OwnedRecord, Timestamp};
+use crate::record::{ConsumerRecords, OwnedRecord};
 use crate::topic_partition::TopicPartition;
 use config::ConsumerConfig;
 use handle::{ConsumerHandle, Ready, Shared};
 use positions::Positions;
-use start::{Start, check_offset};
-use subscription::Subscription;
-
-/// Where to go on reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SeekTo {
-    /// The log start.
-    Earliest,
-    /// The end: only what becomes visible from now on.
-    Latest,
-    /// This offset, from the log start to the log end.
-    Offset(u64),
-    /// The first record with this timestamp or a later one; the end if there is none.
-    Time(Timestamp),
-    /// What the group has committed, or else what the reset policy says.
-    Committed,
-}
+use start::Start;
 
 /// A member of a group that reads records. Made by [`Broker::consumer`]; leaves its group when dropped. It may move between
 /// threads, and is used by one at a time; [`handle`](Consumer::handle) is for the others.
@@ -297,87 +281,6 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads these topics from now on, as a member of the group; gives up whatever was read before.
-    ///
-    /// # Errors
-    /// [`Error::InconsistentAssignor`], [`Error::InvalidState`] in a listener, [`Error::Closed`], [`Error::Fenced`]; what
-    /// giving up partitions returns.
-    pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
-        let topics = topics.into_iter().map(Into::into).collect();
-        self.change_subscription(Subscription { topics, pattern: None })
-    }
-
-    /// Reads all topics with a name of this form from now on; see [`ConsumerConfig::topic_pattern`].
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`] for other characters than a pattern has; as [`subscribe`](Consumer::subscribe).
-    pub fn subscribe_pattern(&mut self, pattern: impl Into<String>) -> Result<()> {
-        self.change_subscription(Subscription { topics: Vec::new(), pattern: Some(pattern.into()) })
-    }
-
-    /// Leaves the group, and reads nothing from now on.
-    ///
-    /// # Errors
-    /// [`Error::InvalidState`] in a listener, [`Error::Closed`], [`Error::Fenced`]; what giving up partitions returns, after
-    /// they were given up.
-    pub fn unsubscribe(&mut self) -> Result<()> {
-        self.change_subscription(Subscription::default())
-    }
-
-    fn change_subscription(&mut self, subscription: Subscription) -> Result<()> {
-        self.check_outside_listener()?;
-        self.check_usable()?;
-        self.store.check_open()?;
-        subscription.validate()?;
-        self.check_not_replaced()?;
-        let given_up = self.give_up_everything();
-        self.config.subscription = subscription;
-        self.begin_subscription()?;
-        given_up
-    }
-
-    /// Joins the group, if there is something to subscribe to, and takes what can be had at once.
-    fn begin_subscription(&mut self) -> Result<()> {
-        if !self.subscribes() {
-            return Ok(());
-        }
-        self.seen_topics_version = Some(self.store.topics_version());
-        self.join()?;
-        // What goes wrong comes again in the next poll, which returns it.
-        let _ = self.take_steps();
-        Ok(())
-    }
-
-    /// Reads from exactly these partitions from now on, without being a member of the group; gives up whatever was read
-    /// before, but for those named here that were assigned by hand already. They can be committed as long as the group has
-    /// no members.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]: nothing was changed. [`Error::InvalidState`] in a listener,
-    /// [`Error::Closed`], [`Error::Fenced`]; what giving up partitions returns.
-    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.check_outside_listener()?;
-        self.check_usable()?;
-        let logs = partitions.iter().map(|partition| self.store.log(partition)).collect::<Result<Vec<_>>>()?;
-        self.check_not_replaced()?;
-        let given_up = if self.subscribes() { self.give_up_everything() } else { Ok(()) };
-        self.config.subscription = Subscription::default();
-        self.positions.set(logs);
-        self.share_positions();
-        given_up
-    }
-
-    /// Gives up all partitions and leaves the group.
-    fn give_up_everything(&mut self) -> Result<()> {
-        let mut partitions = self.assignment();
-        partitions.extend(self.told.iter().filter(|partition| self.positions.get(partition).is_none()).cloned());
-        // They are not released one by one: with the membership they go to others, but for those of a static member.
-        let given_up = if partitions.is_empty() { Ok(()) } else { self.put_down(&partitions) };
-        self.membership.leave(self.store.monotonic());
-        self.group_due = None;
-        given_up
-    }
-
     /// Lets handles see the present positions.
     fn share_positions(&self) {
         self.shared.positions.store(Arc::new(self.positions.iter().map(|p| Arc::clone(&p.shared)).collect()));
@@ -387,59 +290,6 @@ impl Consumer {
     #[must_use]
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.positions.in_order().into_iter().map(|position| position.partition().clone()).collect()
-    }
-
-    /// Goes to another place in a partition; the next poll reads from there.
-    ///
-    /// # Errors
-    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::NotAssigned`] if the consumer does not read that
-    /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
-    pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
-        self.check_usable()?;
-        self.store.check_open()?;
-        let mut start = Start { membership: &self.membership, config: &self.config, counts: &mut self.counts };
-        let position = self.positions.get_mut(partition)?;
-        let log = Arc::clone(position.log());
-        let offset = match to {
-            SeekTo::Earliest => log.log_start_offset(),
-            SeekTo::Latest => log.visible_end(),
-            SeekTo::Offset(offset) => check_offset(&log, offset)?,
-            SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
-            SeekTo::Committed => {
-                start.begin(position)?;
-                self.positions.reactivate(partition);
-                return Ok(());
-            }
-        };
-        position.go_to(offset, None);
-        self.positions.reactivate(partition);
-        Ok(())
-    }
-
-    /// Returns nothing from these partitions until [`resume`](Consumer::resume).
-    ///
-    /// # Errors
-    /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are paused.
-    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.set_paused(partitions, true)
-    }
-
-    /// Returns records from these partitions again.
-    ///
-    /// # Errors
-    /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are resumed.
-    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.set_paused(partitions, false)
-    }
-
-    fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) -> Result<()> {
-        for partition in partitions {
-            self.positions.get_mut(partition)?.is_paused = is_paused;
-            if !is_paused {
-                self.positions.reactivate(partition);
-            }
-        }
-        Ok(())
     }
 
     /// The offset of the next record that poll returns from a partition; `None` if it was not polled yet, or is not read.
