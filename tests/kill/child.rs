@@ -5,9 +5,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use ottla::{Broker, Durability, ProducerRecord, TopicConfig, TopicPartition};
+use ottla::{Broker, Consumer, Durability, ProducerRecord, TopicConfig, TopicPartition};
 
-use crate::{GROUP, PARTITIONS, SENDERS, TOPIC, number_from_environment};
+use crate::{GROUPS, MEMBERS, PARTITIONS, SENDERS, TOPIC, number_from_environment};
 
 /// The environment variable with the number that a sender begins at.
 pub(crate) fn next_number_of(sender: usize) -> String {
@@ -49,6 +49,10 @@ pub(crate) fn run(dir: &Path) -> ! {
         let broker = broker.clone();
         thread::spawn(move || send(&broker, sender));
     }
+    for member in 0..MEMBERS {
+        let broker = broker.clone();
+        thread::spawn(move || share(&broker, member));
+    }
     consume(&broker);
 }
 
@@ -79,20 +83,40 @@ fn send(broker: &Broker, sender: usize) {
 }
 
 fn consume(broker: &Broker) -> ! {
-    let mut consumer = broker.consumer(GROUP, [TOPIC]).unwrap();
-    let partitions: Vec<_> = (0..PARTITIONS).map(|partition| TopicPartition::new(TOPIC, partition)).collect();
+    let mut consumer = broker.consumer(GROUPS[0], [TOPIC]).unwrap();
     loop {
-        let records = consumer.poll(Duration::from_secs(1)).unwrap();
-        if records.is_empty() {
-            continue;
+        if !consumer.poll(Duration::from_secs(1)).unwrap().is_empty() {
+            commit(0, &mut consumer);
         }
-        // Where nothing was polled yet, nothing is committed.
-        let committed = |partition| consumer.committed(partition).map_or(0, |committed| committed.offset());
-        let position = |partition| consumer.position(partition).unwrap_or_else(|| committed(partition));
-        let positions: Vec<_> = partitions.iter().map(position).collect();
-        let positions = format!("{} {} {}", positions[0], positions[1], positions[2]);
-        report(&format!("committing {positions}\n"));
-        consumer.commit().unwrap();
-        report(&format!("committed {positions}\n"));
     }
+}
+
+/// Reads as one of several members, leaves again and again, and comes back.
+fn share(broker: &Broker, member: u64) -> ! {
+    for life in 0_u64.. {
+        let mut consumer = broker.consumer(GROUPS[1], [TOPIC]).unwrap();
+        for _ in 0..(member * 7 + life * 3) % 10 + 2 {
+            if !consumer.poll(Duration::from_millis(2)).unwrap().is_empty() {
+                commit(1, &mut consumer);
+            }
+        }
+        if life % 2 == member {
+            consumer.close().unwrap();
+        }
+    }
+    unreachable!("nobody lives so often");
+}
+
+/// Only the owner of a partition gets here, so that the reports of each partition are in order.
+fn commit(group: usize, consumer: &mut Consumer) {
+    // Where nothing was polled yet, nothing is committed.
+    let position = |partition: &TopicPartition| Some((partition.partition(), consumer.position(partition)?));
+    let positions = consumer
+        .assignment()
+        .iter()
+        .filter_map(position)
+        .fold(String::new(), |all, (number, position)| format!("{all} {number} {position}"));
+    report(&format!("committing {group}{positions}\n"));
+    consumer.commit().unwrap();
+    report(&format!("committed {group}{positions}\n"));
 }

@@ -2,8 +2,8 @@
 //!
 //! The failure that this is about: a program hears that its record is safe, is killed between any two instructions (by the
 //! kernel when memory is short, say), and after a restart the record is missing, is there twice, or stands in another place.
-//! A child process sends from two threads to three partitions and consumes in a third thread, and reports through a pipe
-//! whatever it was told; the parent kills it at a random moment, opens the directory, and compares. The directory stays over
+//! A child process sends from two threads to three partitions, and consumes in a third one, and in two that share a group and
+//! come and go in it; it reports through a pipe whatever it was told; the parent kills it at a random moment, opens the directory, and compares. The directory stays over
 //! all cycles, so that each recovery starts from what the one before has left.
 //!
 //! `OTTLA_KILL_CYCLES` sets how many times (default 200), `OTTLA_KILL_SEED` the moments.
@@ -18,7 +18,10 @@ mod parent;
 const CHILD_DIR: &str = "OTTLA_KILL_CHILD_DIR";
 const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 3;
-const GROUP: &str = "billing";
+/// The first has one member; the second has several, between whom partitions move.
+const GROUPS: [&str; 2] = ["billing", "shipping"];
+/// Threads that are members of the second group.
+const MEMBERS: u64 = 2;
 /// Threads that send.
 const SENDERS: usize = 2;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ottla::{Broker, OwnedRecord, TopicPartition};
 
 use crate::child::{next_number_of, open, partition_of, value_of};
-use crate::{CHILD_DIR, GROUP, PARTITIONS, SENDERS, TOPIC};
+use crate::{CHILD_DIR, GROUPS, PARTITIONS, SENDERS, TOPIC};
 
 /// Kills and checks so many times.
 pub(crate) fn run(cycles: u64, seed: u64) {
@@ -24,8 +24,10 @@ pub(crate) fn run(cycles: u64, seed: u64) {
     }
     known.compare_everything(dir.path()).unwrap();
     let sent: u64 = known.next_number.iter().sum();
-    println!("{sent} records sent, all there");
+    println!("{sent} records sent, all there; committed: {:?}", known.committed);
     assert!(cycles < 10 || sent > 1000, "the child has hardly done anything");
+    let is_shared = known.committed.iter().flatten().all(|&position| position > 0);
+    assert!(cycles < 100 || is_shared, "the groups have hardly done anything: {:?}", known.committed);
 }
 
 /// How long the child may run once it is open: mostly short, so that recoveries come in quick succession; sometimes not even
@@ -78,6 +80,9 @@ fn kill_after(dir: &Path, known: &Known, moment: Option<Duration>) -> String {
     reports
 }
 
+/// By group and partition.
+type Positions = [[u64; PARTITIONS as usize]; GROUPS.len()];
+
 /// What the child was told, over all cycles.
 #[derive(Default)]
 struct Known {
@@ -87,9 +92,9 @@ struct Known {
     compared: [u64; PARTITIONS as usize],
     /// Sent in the last cycle: sender, number, partition, offset.
     sent: Vec<(usize, u64, u32, u64)>,
-    /// By partition: where the group stands, and where it may stand.
-    committed: [u64; PARTITIONS as usize],
-    committing: [u64; PARTITIONS as usize],
+    /// By group and partition: where the group stands, and where it may stand.
+    committed: Positions,
+    committing: Positions,
 }
 
 impl Known {
@@ -104,8 +109,8 @@ impl Known {
                     let (sender, partition) = (usize::try_from(sender).unwrap(), u32::try_from(partition).unwrap());
                     self.sent.extend((0..count).map(|n| (sender, number + n, partition, offset + n)));
                 }
-                ("committing", positions @ &[_, _, _]) => self.committing.copy_from_slice(positions),
-                ("committed", positions @ &[_, _, _]) => self.committed.copy_from_slice(positions),
+                ("committing", [group, positions @ ..]) => take_positions(&mut self.committing, *group, positions),
+                ("committed", [group, positions @ ..]) => take_positions(&mut self.committed, *group, positions),
                 _ => {}
             }
         }
@@ -161,19 +166,21 @@ impl Known {
         Ok(())
     }
 
+    /// Each group stands where it last heard that it did, or where it was about to; never behind the end.
     fn compare_committed(&mut self, broker: &Broker) -> Result<(), String> {
-        for number in 0..PARTITIONS {
+        for (group, number) in (0..GROUPS.len()).flat_map(|group| (0..PARTITIONS).map(move |number| (group, number))) {
             let partition = TopicPartition::new(TOPIC, number);
-            let found = broker.committed(GROUP, &partition).map_err(|e| e.to_string())?;
+            let found = broker.committed(GROUPS[group], &partition).map_err(|e| e.to_string())?;
             let found = found.map_or(0, |committed| committed.offset());
-            let (least, most) = (self.committed[number as usize], self.committing[number as usize]);
+            let (least, most) = (self.committed[group][number as usize], self.committing[group][number as usize]);
             if found != least && found != most {
-                return Err(format!("{partition}: the group stands at {found}, not at {least} or {most}"));
+                return Err(format!("{partition}: {} stands at {found}, not at {least} or {most}", GROUPS[group]));
             }
             if found > self.compared[number as usize] {
-                return Err(format!("{partition}: the group stands at {found}, behind the end"));
+                return Err(format!("{partition}: {} stands at {found}, behind the end", GROUPS[group]));
             }
-            (self.committed[number as usize], self.committing[number as usize]) = (found, found);
+            self.committed[group][number as usize] = found;
+            self.committing[group][number as usize] = found;
         }
         Ok(())
     }
@@ -201,6 +208,14 @@ impl Known {
         } else {
             Err("a record of an earlier cycle is gone".to_owned())
         }
+    }
+}
+
+/// Takes in pairs of a partition and a position in it.
+fn take_positions(all: &mut Positions, group: u64, positions: &[u64]) {
+    let of_group = &mut all[usize::try_from(group).unwrap()];
+    for pair in positions.chunks_exact(2) {
+        of_group[usize::try_from(pair[0]).unwrap()] = pair[1];
     }
 }
 
