@@ -3,7 +3,7 @@
 //! The failure that this is about: a partition has two readers that both think it theirs, a member that lost it overwrites
 //! what the new one has committed, or nobody has it and its records wait for ever. That takes a rare order of joining,
 //! leaving, dying, polling and committing, which only many random orders find. Everything is done on one thread, with a clock
-//! that stands until it is moved, so that whatever was found can be found again.
+//! that stands until it is moved, so that whatever was found can be found again; `threads.rs` does it on many threads.
 //!
 //! `OTTLA_GROUP_CASES` (2000) says how many sequences of calls, `OTTLA_GROUP_SEED` (1) which ones. A failure is shrunk to the
 //! shortest sequence that still fails, and becomes a test with a name.
@@ -16,6 +16,7 @@ mod group_model;
 mod member;
 mod polling;
 mod run;
+mod threads;
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

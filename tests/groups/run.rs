@@ -278,7 +278,9 @@ impl Run {
                 let found = changes.iter().map(|c| (c.before(), c.after(), c.topic_partition().clone()));
                 assert_eq!(found.collect::<Vec<_>>(), expected);
                 if !is_dry {
-                    expected.iter().for_each(|(_, after, partition)| model.set(partition, *after));
+                    for (_, after, partition) in &expected {
+                        model.set(partition, *after);
+                    }
                 }
             }
             (Err(Error::NoCommittedOffset { .. }), None) => {}
