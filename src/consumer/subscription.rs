@@ -59,7 +59,8 @@ impl Consumer {
         self.change_subscription(Subscription { topics, pattern: None })
     }
 
-    /// Reads all topics with a name of this form from now on; see [`ConsumerConfig::topic_pattern`].
+    /// Reads all topics with a name of this form from now on; see
+    /// [`topic_pattern`](crate::ConsumerConfig::topic_pattern).
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for other characters than a pattern has; as [`subscribe`](Consumer::subscribe).
