@@ -1,14 +1,15 @@
 //! Looking at groups and changing them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::admin::Admin;
 use super::store::Store;
 use crate::error::{Error, Result};
-use crate::group::Coordinator;
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::description::{GroupDescription, GroupPartition};
+use crate::group::{self, Coordinator, OFFSETS_TOPIC};
 use crate::partition::log::Log;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
@@ -17,12 +18,16 @@ impl Admin<'_> {
     /// The names of all groups that have members or committed offsets, in ascending order.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if the groups cannot be read.
+    /// [`Error::Closed`]; [`Error::Corrupt`] if the groups cannot be read.
     pub fn list_groups(&self) -> Result<Vec<String>> {
+        if let Some(descriptions) = read_only_descriptions(&self.broker.store)? {
+            return Ok(descriptions.into_keys().collect());
+        }
         Ok(self.broker.store.coordinator_if_used()?.map(|coordinator| coordinator.names()).unwrap_or_default())
     }
 
-    /// A group's members, what they own, and how far the group is in each partition.
+    /// A group's members, what they own, and how far the group is in each partition. Read-only, as the process that writes
+    /// has last written it down: members when a rebalance ends, offsets with every commit.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; as [`list_groups`](Admin::list_groups).
@@ -43,15 +48,18 @@ impl Admin<'_> {
     /// ```
     pub fn describe_group(&self, group: &str) -> Result<GroupDescription> {
         let store = &self.broker.store;
-        let mut description = coordinator(store, group)?.describe(group, store.monotonic())?;
+        let mut description = match read_only_descriptions(store)? {
+            Some(mut descriptions) => descriptions.remove(group).ok_or_else(|| unknown(group))?,
+            None => coordinator(store, group)?.describe(group, store.monotonic())?,
+        };
         let mut rows: BTreeMap<TopicPartition, (Option<String>, Option<CommittedOffset>)> = BTreeMap::new();
         for (partition, committed) in std::mem::take(&mut description.offsets) {
             rows.entry(partition).or_default().1 = Some(committed);
         }
         for member in description.members() {
             for topic in member.topics().iter().filter_map(|name| store.topic(name).ok()) {
-                for log in topic.logs() {
-                    rows.entry(log.partition().clone()).or_default();
+                for source in topic.partitions.load().iter() {
+                    rows.entry(source.address.clone()).or_default();
                 }
             }
             for partition in member.assignment() {
@@ -60,9 +68,11 @@ impl Admin<'_> {
         }
         for (partition, (owner, committed)) in rows {
             // A topic that is being deleted has no lag.
-            let Ok(log) = store.log(&partition) else { continue };
-            let committed = committed.filter(|committed| committed.is_of(log.topic_id()));
-            let (log_start_offset, end_offset) = (log.log_start_offset(), log.visible_end());
+            let Ok(topic) = store.topic(partition.topic()) else { continue };
+            let sources = topic.partitions.load();
+            let Some(found) = sources.get(partition.partition() as usize) else { continue };
+            let committed = committed.filter(|committed| committed.is_of(topic.topic_id));
+            let Range { start: log_start_offset, end: end_offset } = found.source.bounds();
             description.partitions.push(GroupPartition { partition, owner, committed, log_start_offset, end_offset });
         }
         Ok(description)
@@ -71,7 +81,7 @@ impl Admin<'_> {
     /// Forgets a group that has no members: what it has committed, and that it was there.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::DiskFull`], [`Error::Poisoned`]; as
+    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::ReadOnly`], [`Error::DiskFull`], [`Error::Poisoned`]; as
     /// [`list_groups`](Admin::list_groups).
     pub fn delete_group(&self, group: &str) -> Result<()> {
         coordinator(&self.broker.store, group)?.delete(group)
@@ -81,7 +91,7 @@ impl Admin<'_> {
     /// consumer that is there loses them. Returns whether there was such a member.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`]; as [`list_groups`](Admin::list_groups).
+    /// [`Error::UnknownGroup`]; [`Error::ReadOnly`]; as [`list_groups`](Admin::list_groups).
     pub fn remove_group_instance(&self, group: &str, group_instance_id: &str) -> Result<bool> {
         coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id)
     }
@@ -111,9 +121,26 @@ impl Admin<'_> {
     }
 }
 
+/// What another process has written down of all groups; `None` if it is this one that writes.
+fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, GroupDescription>>> {
+    if store.writer.is_some() {
+        return Ok(None);
+    }
+    let sources = match store.topic(OFFSETS_TOPIC) {
+        Ok(topic) => topic.partitions.load().iter().map(|partition| partition.source.clone()).collect(),
+        Err(Error::UnknownTopic { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    group::descriptions(&sources, store.monotonic()).map(Some)
+}
+
+fn unknown(group: &str) -> Error {
+    Error::UnknownGroup { group: group.to_owned() }
+}
+
 /// The coordinator, if any group was ever used.
 fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<Coordinator>> {
-    store.coordinator_if_used()?.ok_or_else(|| Error::UnknownGroup { group: group.to_owned() })
+    store.coordinator_if_used()?.ok_or_else(|| unknown(group))
 }
 
 /// Where to set a group's offsets.

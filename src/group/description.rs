@@ -173,7 +173,7 @@ impl MemberDescription {
         &self.target
     }
 
-    /// Whether it is a static member whose consumer is gone, and whose place is being kept.
+    /// Whether its consumer is not here: a static member whose place is being kept, or any one if the broker is open read-only.
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.is_away

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::group_records::{GroupMetadata, MemberMetadata, Subscription, decode_assignment, encode_assignment};
 use super::member::{Joining, Member, Presence};
+use super::replay::Absent;
 use super::state::Group;
 use crate::error::Result;
 use crate::topic_partition::TopicPartition;
@@ -50,9 +51,9 @@ impl Group {
         Ok(value)
     }
 
-    /// Takes over what a record says, or that the group was forgotten if there is none. Static members are away from `now` on;
-    /// the others went with their process. What cannot be read is passed over.
-    pub(super) fn restore(&mut self, value: Option<&[u8]>, now: Duration) {
+    /// Takes over what a record says, or that the group was forgotten if there is none. Members are away from `now` on, but
+    /// those that are `absent`. What cannot be read is passed over.
+    pub(super) fn restore(&mut self, value: Option<&[u8]>, absent: Absent, now: Duration) {
         self.members.clear();
         self.lacks_members = false;
         let Some(Ok(metadata)) = value.map(GroupMetadata::decode) else { return };
@@ -63,7 +64,8 @@ impl Group {
         // A round was under way: what was to move then is nobody's.
         self.lacks_members = assigned.len() < counts.values().map(|&count| count as usize).sum();
         for record in &metadata.members {
-            match away_member(record, &counts, now) {
+            let is_absent = absent == Absent::Dynamic && record.group_instance_id.is_none();
+            match away_member(record, &counts, now).filter(|_| !is_absent) {
                 Some(member) => drop(self.members.insert(record.member_id.to_owned(), member)),
                 None => self.lacks_members = true,
             }
@@ -101,16 +103,15 @@ fn assignment_of(member: &Member) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A static member of before; `None` for another one, or one of which the record makes no sense.
+/// A member of before; `None` for one of which the record makes no sense.
 fn away_member(record: &MemberMetadata<'_>, counts: &HashMap<String, u32>, now: Duration) -> Option<Member> {
-    let instance_id = record.group_instance_id?;
     let subscription = Subscription::decode(record.subscription).ok()?;
     let target: BTreeSet<TopicPartition> = decode_assignment(record.assignment).ok()?.into_iter().collect();
     let topics = subscription.topics.iter().map(|&topic| (topic.to_owned(), *counts.get(topic).unwrap_or(&0)));
     let joining = Joining {
         member_id: record.member_id.to_owned(),
         client_id: record.client_id.to_owned(),
-        instance_id: Some(instance_id.to_owned()),
+        instance_id: record.group_instance_id.map(str::to_owned),
         subscription: topics.collect(),
         session_timeout: Duration::from_millis(u64::try_from(record.session_timeout_ms).unwrap_or_default()),
         max_poll_interval: None,

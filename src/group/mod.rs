@@ -33,6 +33,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
+use crate::partition::PartitionSource;
 use crate::partition::log::Log;
 use crate::record::ProducerRecord;
 use crate::topic_partition::TopicPartition;
@@ -41,6 +42,7 @@ use coordinator_partition::coordinator_partition;
 use description::GroupDescription;
 use member::Removal;
 use offset_records::{encode_group_key, encode_offset_key};
+use replay::Absent;
 use state::Group;
 
 /// The internal topic that holds the committed offsets.
@@ -74,7 +76,8 @@ impl Coordinator {
         topic_id: impl Fn(&str) -> Option<u128>,
         now: Duration,
     ) -> Result<Coordinator> {
-        let groups = replay::groups(&logs, now)?;
+        let sources: Vec<_> = logs.iter().cloned().map(PartitionSource::Log).collect();
+        let groups = replay::groups(&sources, Absent::Dynamic, now)?;
         let cells = groups.into_iter().map(|(name, group)| (name, Arc::new(Mutex::new(group)))).collect();
         let coordinator = Coordinator { logs, groups: Mutex::new(cells) };
         coordinator
@@ -245,6 +248,15 @@ impl Group {
         let value = if self.is_dead { None } else { Some(self.metadata_record(log.now_ms())?) };
         append(log, &[(key, value)])
     }
+}
+
+/// What `sources`, the partitions of `__consumer_offsets`, say of all groups, by name: for a broker that only reads.
+///
+/// # Errors
+/// As [`Coordinator::load`].
+pub(crate) fn descriptions(sources: &[PartitionSource], now: Duration) -> Result<BTreeMap<String, GroupDescription>> {
+    let groups = replay::groups(sources, Absent::None, now)?;
+    Ok(groups.iter().map(|(name, group)| (name.clone(), GroupDescription::of(group))).collect())
 }
 
 fn unknown(group: &str) -> Error {

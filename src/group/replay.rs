@@ -1,31 +1,39 @@
 //! Reads the groups back from the records of `__consumer_offsets`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::committed_offset::CommittedOffset;
 use super::offset_records::{Key, OffsetCommit};
 use super::state::Group;
 use crate::error::Result;
-use crate::partition::FetchLimits;
-use crate::partition::log::Log;
+use crate::partition::{FetchLimits, PartitionSource};
 use crate::record::{ConsumerRecord, ConsumerRecords};
 use crate::topic_partition::TopicPartition;
 
-/// The groups of which `logs` tell. Static members of before are away from now on; others went with their process.
-pub(super) fn groups(logs: &[Arc<Log>], now: Duration) -> Result<BTreeMap<String, Group>> {
+/// Whose consumers are gone for good when the groups are read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// Those of dynamic members, which went with their process. Static ones are away from now on.
+    Dynamic,
+    /// Nobody's: another process may have them.
+    None,
+}
+
+/// The groups of which `sources` tell.
+pub(super) fn groups(sources: &[PartitionSource], absent: Absent, now: Duration) -> Result<BTreeMap<String, Group>> {
     const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
     let mut groups = BTreeMap::new();
-    for log in logs {
-        let mut offset = log.log_start_offset();
-        while offset < log.visible_end() {
-            let fetched = log.fetch(offset, LIMITS)?;
+    for source in sources {
+        let Range { start: mut offset, end } = source.bounds();
+        while offset < end {
+            let fetched = source.fetch(offset, LIMITS)?;
             offset = fetched.next_offset;
             let mut records = ConsumerRecords::default();
             records.push(fetched);
             for record in &records {
-                replay(&mut groups, &record, now);
+                replay(&mut groups, &record, absent, now);
             }
         }
     }
@@ -34,7 +42,7 @@ pub(super) fn groups(logs: &[Arc<Log>], now: Duration) -> Result<BTreeMap<String
 }
 
 /// Applies one record. What is of another kind, or of a newer version, is passed over.
-fn replay(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, now: Duration) {
+fn replay(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, absent: Absent, now: Duration) {
     match record.key().map(Key::decode) {
         Some(Ok(Key::Offset { group, topic, partition })) => {
             let committed = record.value().map(OffsetCommit::decode);
@@ -46,7 +54,7 @@ fn replay(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, now
                 Some(Err(_)) => {}
             }
         }
-        Some(Ok(Key::Group { group })) => of_name(groups, group).restore(record.value(), now),
+        Some(Ok(Key::Group { group })) => of_name(groups, group).restore(record.value(), absent, now),
         _ => {}
     }
 }

@@ -52,14 +52,12 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
     result
 }
 
-/// Makes durable what is so by interval.
+/// Makes durable what is so by interval, and what was appended for nobody who waits, such as who is in a group.
 fn commit_intervals(logs: &[Arc<Log>], environment: &Environment) {
-    let is_due = |log: &&Arc<Log>| {
-        matches!(log.durability(), Durability::Interval(_)) && log.durable_offset() < log.log_end_offset()
-    };
+    let is_due = |log: &&Arc<Log>| log.durability() != Durability::Os && log.durable_offset() < log.log_end_offset();
     let due: Vec<_> = logs.iter().filter(is_due).cloned().collect();
     if !due.is_empty() {
-        environment.relaxed.commit(&due);
+        environment.commit(&due);
     }
 }
 

@@ -66,6 +66,24 @@ pub(crate) enum PartitionSource {
     Follower(Arc<Follower>),
 }
 
+impl PartitionSource {
+    /// The offsets that readers may see now.
+    pub(crate) fn bounds(&self) -> Range<u64> {
+        match self {
+            PartitionSource::Log(log) => log.log_start_offset()..log.visible_end(),
+            PartitionSource::Follower(follower) => follower.bounds(),
+        }
+    }
+
+    /// Reads records from offset `from` (included) on.
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        match self {
+            PartitionSource::Log(log) => log.fetch(from, limits),
+            PartitionSource::Follower(follower) => follower.fetch(from, limits),
+        }
+    }
+}
+
 impl Partition {
     pub(crate) fn new(source: PartitionSource, broker: Arc<dyn Any + Send + Sync>) -> Partition {
         Partition { source, _broker: broker }
@@ -136,10 +154,7 @@ impl Partition {
     }
 
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        match &self.source {
-            PartitionSource::Log(log) => log.fetch(from, limits),
-            PartitionSource::Follower(follower) => follower.fetch(from, limits),
-        }
+        self.source.fetch(from, limits)
     }
 
     /// Iterates over copies of the records from offset `from` (included) to the end of the log as it is when it gets there.
@@ -151,10 +166,7 @@ impl Partition {
     /// The first offset that can be read.
     #[must_use]
     pub fn log_start_offset(&self) -> u64 {
-        match &self.source {
-            PartitionSource::Log(log) => log.log_start_offset(),
-            PartitionSource::Follower(follower) => follower.bounds().start,
-        }
+        self.source.bounds().start
     }
 
     /// One above the last offset that was appended.
@@ -170,10 +182,7 @@ impl Partition {
     /// (`Durability::Always`).
     #[must_use]
     pub fn last_stable_offset(&self) -> u64 {
-        match &self.source {
-            PartitionSource::Log(log) => log.visible_end(),
-            PartitionSource::Follower(follower) => follower.bounds().end,
-        }
+        self.source.bounds().end
     }
 
     /// The offset below which everything survives a power cut.

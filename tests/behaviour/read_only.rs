@@ -177,3 +177,31 @@ fn child_reads() {
     let read = values(&reader.topic("orders").unwrap().partition(0).unwrap());
     assert_eq!(read, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+#[test]
+fn groups_are_described_as_the_writer_has_written_them_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Broker::open(dir.path()).unwrap();
+    writer.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    assert!(reader.admin().list_groups().unwrap().is_empty());
+    for n in 0..20 {
+        writer.producer().send(ProducerRecord::to("orders").partition(n % 2)).unwrap();
+    }
+    let config = ottla::ConsumerConfig::new("billing").topics(["orders"]).client_id("till");
+    let mut consumer = writer.consumer_with(config).unwrap();
+    consumer.poll(Duration::from_secs(5)).unwrap();
+    let tp = ottla::TopicPartition::new("orders", 1);
+    consumer.commit_offsets(&[(tp.clone(), ottla::CommittedOffset::new(4))]).unwrap();
+    assert_eq!(reader.admin().list_groups().unwrap(), ["billing"]);
+    let group = reader.admin().describe_group("billing").unwrap();
+    assert_eq!((group.lag(&tp), group.total_lag()), (Some(6), 16));
+    assert_eq!(group.members()[0].client_id(), "till");
+    assert_eq!(group.partitions()[1].owner(), consumer.member_id());
+    assert!(matches!(reader.admin().describe_group("nobody"), Err(Error::UnknownGroup { .. })));
+    assert!(matches!(reader.admin().delete_group("billing"), Err(Error::ReadOnly { .. })));
+    assert!(matches!(reader.consumer("billing", ["orders"]), Err(Error::ReadOnly { .. })));
+    drop(consumer);
+    writer.run_maintenance().unwrap();
+    assert!(reader.admin().describe_group("billing").unwrap().members().is_empty());
+}
