@@ -81,13 +81,15 @@ impl Consumer {
         let subscription = self.config.subscription.resolve(&*self.store.topics()?);
         self.membership.set_subscription(&subscription)?;
         // Of a topic that was deleted and made again, the new one is read from its beginning. Where there is none, the
-        // partition goes with the next round.
+        // partition goes with the next round, unless the topic is back by then.
         let is_present =
             |log: &Arc<Log>| self.store.log(log.partition()).is_ok_and(|present| Arc::ptr_eq(&present, log));
         let gone = self.positions.iter().filter(|position| !is_present(position.log()));
         let gone: Vec<TopicPartition> = gone.map(|position| position.partition().clone()).collect();
         self.positions.remove(&gone);
-        self.add_positions(&gone);
+        let mut unread = self.membership.owned();
+        unread.retain(|partition| self.positions.get(partition).is_none());
+        self.add_positions(&unread);
         Ok(())
     }
 

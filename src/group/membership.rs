@@ -124,6 +124,14 @@ impl Membership {
         })
     }
 
+    /// What this member owns now; nothing if it was put out.
+    pub(crate) fn owned(&self) -> Vec<TopicPartition> {
+        let Some((member_id, _)) = &self.member else { return Vec::new() };
+        let Some(cell) = self.coordinator.find(&self.group) else { return Vec::new() };
+        let group = cell.lock();
+        group.members.get(member_id).map(|member| member.owned.iter().cloned().collect()).unwrap_or_default()
+    }
+
     /// The generation that the group is in; `None` if this is not a member.
     pub(crate) fn generation(&self) -> Option<i32> {
         let (member_id, _) = self.member.as_ref()?;

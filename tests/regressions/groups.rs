@@ -76,6 +76,20 @@ fn a_listener_hears_of_the_loss_of_partitions_of_a_topic_made_anew() {
     assert_eq!(*told.lock().unwrap(), ["+orders-0", "+orders-1", "!orders-0", "!orders-1"]);
 }
 
+/// The member had given up its position before the round that would have taken the partition, and got none again.
+#[test]
+fn a_topic_that_is_back_before_the_round_is_read() {
+    let broker = broker(1);
+    let fails = |_: &mut Consumer, _: Rebalance<'_>| Err(Error::InvalidState { reason: "not now" });
+    let mut consumer = broker.consumer_with(config().rebalance_listener(fails)).unwrap();
+    broker.admin().delete_topic("orders").unwrap();
+    // This one sees that the topic is gone, and ends with the listener's error before it comes to the round.
+    assert!(consumer.poll(Duration::ZERO).is_err());
+    broker.topic("orders").unwrap().produce("customer-1", "2 coffees").unwrap();
+    let read: usize = (0..5).map(|_| consumer.poll(Duration::ZERO).map_or(0, |records| records.len())).sum();
+    assert_eq!(read, 1);
+}
+
 #[test]
 fn a_replaced_member_stays_out_even_if_its_listener_fails() {
     let broker = broker(1);
