@@ -28,6 +28,10 @@ pub(crate) type Logs = ArcSwap<Vec<Arc<Log>>>;
 pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn Fn() -> bool) -> Result<()> {
     commit_intervals(logs, environment);
     environment.watchers.wake_due(environment.disk.monotonic());
+    // What was woken may have closed the broker, on this thread.
+    if is_stopping() {
+        return Ok(());
+    }
     let slots_are_short = environment.take_short_slots();
     environment.supply_slots();
     let mut result = Ok(());
@@ -96,10 +100,14 @@ impl Worker {
         Ok(Worker { thread, environment, stop })
     }
 
-    /// Ends the thread and waits for it.
+    /// Ends the thread and waits for it, unless this is called on it: then it ends once it is back.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.environment.bell.ring();
+        // A task that it woke has dropped the last handle there and then.
+        if self.thread.thread().id() == thread::current().id() {
+            return;
+        }
         // A panic there was reported by the panic hook already, and has poisoned nothing that is used from here on.
         let _ = self.thread.join();
     }

@@ -18,6 +18,7 @@
 //! since another one was faster returns when the token is delivered, so that whoever polls after it finds the record.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::task::Waker;
@@ -66,10 +67,15 @@ impl Waiter {
     /// Has `waker` called at the next wake-up, or when it is `due` by the monotonic clock, as exactly as the maintenance looks
     /// at it. Returns false if there was a wake-up since [`take_tokens`](Waiter::take_tokens).
     pub(crate) fn register_waker(&self, waker: &Waker, due: Option<Duration>) -> bool {
-        let mut inbox = self.inbox.lock();
-        inbox.waker = Some(waker.clone());
-        inbox.due = due;
-        !self.is_signalled.load(Ordering::Relaxed)
+        // To clone one and to drop one is their owners' code, too.
+        let waker = waker.clone();
+        let (former, is_unseen) = {
+            let mut inbox = self.inbox.lock();
+            inbox.due = due;
+            (inbox.waker.replace(waker), self.is_signalled.load(Ordering::Relaxed))
+        };
+        drop(former);
+        !is_unseen
     }
 
     /// Wakes the waiter, also if it is only about to park, whatever it waits for. The caller holds no lock, since a waker is
@@ -78,7 +84,7 @@ impl Waiter {
         let waker = self.signal(None);
         self.condvar.notify_one();
         if let Some(waker) = waker {
-            waker.wake();
+            call(waker);
         }
     }
 
@@ -94,6 +100,12 @@ impl Waiter {
     fn is_due(&self, now: Duration) -> bool {
         self.inbox.lock().due.is_some_and(|due| due <= now)
     }
+}
+
+/// Calls a waker. It is its owner's code: if it panics, which the panic hook has reported, that is to harm neither the others who
+/// are to be woken nor the thread that does it.
+fn call(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Who waits for the records of one partition.
@@ -168,9 +180,7 @@ impl Waiters {
         for armed in &woken {
             armed.waiter.condvar.notify_one();
         }
-        for waker in woken.drain(..).filter_map(|armed| armed.waker) {
-            waker.wake();
-        }
+        woken.drain(..).filter_map(|armed| armed.waker).for_each(call);
         self.lists.lock().spare = woken;
     }
 }
