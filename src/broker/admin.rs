@@ -56,7 +56,7 @@ impl<'b> Admin<'b> {
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) for fewer than
-    /// there are.
+    /// there are, [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic.
     pub fn add_partitions(&self, topic: &str, partition_count: u32) -> Result<()> {
         self.broker.store.add_partitions(topic, partition_count)
     }

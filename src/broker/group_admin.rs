@@ -84,7 +84,8 @@ impl Admin<'_> {
     /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::ReadOnly`], [`Error::DiskFull`], [`Error::Poisoned`]; as
     /// [`list_groups`](Admin::list_groups).
     pub fn delete_group(&self, group: &str) -> Result<()> {
-        coordinator(&self.broker.store, group)?.delete(group)
+        let store = &self.broker.store;
+        coordinator(store, group)?.delete(group, store.monotonic())
     }
 
     /// Removes a static member from a group, so that its partitions go to others without waiting for its session timeout. A
@@ -219,7 +220,8 @@ impl ResetOffsets {
             let committed = CommittedOffset::new(change.after).stamped(log.topic_id(), now_ms);
             (change.partition.clone(), committed)
         };
-        self.store.coordinator()?.reset(&self.group, &changes.iter().map(offset_of).collect())?;
+        let check_present = || changes.iter().try_for_each(|(_, log)| log.check_open());
+        self.store.coordinator()?.reset(&self.group, &changes.iter().map(offset_of).collect(), check_present)?;
         Ok(changes.into_iter().map(|(change, _)| change).collect())
     }
 

@@ -237,7 +237,8 @@ impl Store {
             if let Some(coordinator) = self.coordinator_if_used()? {
                 coordinator.forget_topic(&name)?;
             }
-            self.finish_delete(&mut self.catalog.lock(), &name, partition_count)?;
+            self.remove_partitions(&name, partition_count)?;
+            self.catalog.lock().finish_delete(&name)?;
         }
         Ok(())
     }

@@ -272,6 +272,11 @@ impl Store {
 
     pub(super) fn add_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
         let writer = self.writer("add partitions")?;
+        if super::topic_name::is_internal(name) {
+            // Which of them keeps a group's offsets follows from their number.
+            let reason = "internal topics get no more partitions";
+            return Err(Error::InvalidTopic { name: name.to_owned(), reason });
+        }
         let mut catalog = self.catalog.lock();
         let topic = self.topic(name)?;
         let (before, config) = (topic.partition_count(), topic.config.clone().partitions(partition_count));
@@ -297,7 +302,8 @@ impl Store {
             let reason = "internal topics cannot be deleted";
             return Err(Error::InvalidTopic { name: name.to_owned(), reason });
         }
-        let coordinator = self.coordinator_if_used()?;
+        // If the groups cannot be read, nothing is deleted.
+        self.coordinator_if_used()?;
         let mut catalog = self.catalog.lock();
         let topic = self.topic(name)?;
         catalog.begin_delete(name)?;
@@ -309,19 +315,21 @@ impl Store {
             log.retire();
         }
         self.watchers.wake();
-        if let Some(coordinator) = coordinator {
+        // The files first: on a full disk, to forget the offsets may take the room that they leave.
+        self.remove_partitions(name, topic.partition_count())?;
+        // They may be used only since then.
+        if let Some(coordinator) = self.coordinator_if_used()? {
             coordinator.forget_topic(name)?;
         }
-        self.finish_delete(&mut self.catalog.lock(), name, topic.partition_count())
+        self.catalog.lock().finish_delete(name)
     }
 
-    /// Removes what is left of a topic that the catalog has given up.
-    pub(super) fn finish_delete(&self, catalog: &mut Catalog, name: &str, partition_count: u32) -> Result<()> {
+    /// Removes the files of a topic that the catalog has given up.
+    pub(super) fn remove_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
         for number in 0..partition_count {
             partition_dir::remove(&*self.disk, &self.dir, &TopicPartition::new(name, number))?;
         }
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
-        catalog.finish_delete(name)
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
     }
 
     /// The groups of this broker, read from the disk at the first call.
@@ -341,13 +349,14 @@ impl Store {
             found => found?,
         };
         let topics = self.topics.load_full();
-        let topic_id = |name: &str| topics.get(name).map(|topic| topic.topic_id);
-        let coordinator = Arc::new(Coordinator::load(topic.logs(), topic_id, self.monotonic())?);
+        let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
+        let coordinator = Arc::new(Coordinator::load(topic.logs(), id_and_count, self.monotonic())?);
         Ok(writer.coordinator.get_or_init(|| coordinator))
     }
 
     /// The groups, if any was ever used in this directory.
     pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
+        self.check_writable("look at groups")?;
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 
@@ -365,7 +374,7 @@ impl Store {
 
     pub(super) fn run_maintenance(&self) -> Result<()> {
         let writer = self.writer("run the maintenance")?;
-        maintenance::run_pass(&writer.logs.load(), &writer.environment, &|| false)
+        maintenance::run_pass(&writer.logs.load(), &writer.environment, &|| self.check_open().is_err())
     }
 
     /// Closes everything, once.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Consumer;
+use super::position::Position;
 use super::start::check_offset;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
@@ -78,8 +79,7 @@ impl Consumer {
 
     /// Commits the positions that have moved since they were committed, in all partitions or in some.
     pub(super) fn commit_positions(&mut self, only: Option<&[TopicPartition]>) -> Result<()> {
-        let to_commit =
-            |position: &super::position::Position| Some((position.partition().clone(), position.to_commit()?));
+        let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
         let offsets = match only {
             None => self.positions.in_order().into_iter().filter_map(to_commit).collect(),
             Some(only) => only.iter().filter_map(|tp| self.positions.get(tp)).filter_map(to_commit).collect(),
@@ -92,13 +92,15 @@ impl Consumer {
         let now_ms = self.store.now_ms();
         for (partition, committed) in &mut offsets {
             let log = self.positions.get_mut(partition)?.log();
-            log.check_open()?;
             *committed = committed.clone().stamped(log.topic_id(), now_ms);
         }
         if offsets.is_empty() {
             return Ok(());
         }
-        self.membership.commit(&offsets)?;
+        let log = |partition| self.positions.get(partition).map(Position::log);
+        let check_present =
+            || offsets.iter().filter_map(|(partition, _)| log(partition)).try_for_each(|log| log.check_open());
+        self.membership.commit(&offsets, check_present, self.store.monotonic())?;
         for (partition, committed) in &offsets {
             if let Ok(position) = self.positions.get_mut(partition) {
                 position.committed = Some(committed.offset());

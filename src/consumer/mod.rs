@@ -191,12 +191,13 @@ impl Consumer {
             if self.shared.take_wakeup() {
                 return Err(Error::Wakeup);
             }
-            self.keep_up()?;
-            self.auto_commit_if_due()?;
+            let kept_up = self.keep_up().and_then(|()| self.auto_commit_if_due());
+            // Whatever keeps going wrong, a consumer can be closed. A listener may just have asked for it.
             if self.shared.is_closing() {
-                self.finish()?;
+                kept_up.and(self.finish())?;
                 return Err(self.closed());
             }
+            kept_up?;
             let records = self.fetch()?;
             if !records.is_empty() || timeout.is_zero() {
                 return Ok(records);
@@ -254,6 +255,7 @@ impl Consumer {
         let is_asked = self.shared.is_woken() || self.shared.is_closing() || self.membership.is_called();
         is_asked
             || !self.untold.is_empty()
+            || self.subscribes() && !self.membership.is_member()
             || self.store.check_open().is_err()
             || self.seen_topics_version != Some(self.store.topics_version())
             || self.next_due().is_some_and(|due| due <= self.store.monotonic())

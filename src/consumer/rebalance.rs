@@ -66,7 +66,7 @@ impl Consumer {
             max_poll_interval: self.config.max_poll_interval,
             late_poll_hook: self.config.late_poll_hook.clone(),
         };
-        self.membership.join(&joining, &self.config.assignor, &self.shared.waiter, self.store.monotonic())?;
+        self.membership.join(&joining, &*self.config.assignor, &self.shared.waiter, self.store.monotonic())?;
         if self.is_polling {
             self.membership.note_poll_begin();
         }
@@ -103,7 +103,7 @@ impl Consumer {
                 }
                 Step::Revoke(partitions) => self.revoke(&partitions)?,
                 Step::Assign(partitions) => self.take_up(partitions)?,
-                Step::RunAssignor(round) => self.membership.run(&round)?,
+                Step::RunAssignor(round) => self.membership.run(&round, &*self.config.assignor)?,
                 Step::Lost(removal) => self.lose_all(removal)?,
             }
         }

@@ -36,7 +36,7 @@ impl Membership {
     pub(crate) fn join(
         &mut self,
         joining: &Joining,
-        assignor: &Arc<dyn Assignor>,
+        assignor: &dyn Assignor,
         waiter: &Arc<Waiter>,
         now: Duration,
     ) -> Result<()> {
@@ -110,8 +110,9 @@ impl Membership {
     ///
     /// # Errors
     /// [`Error::AssignorFailed`](crate::Error::AssignorFailed).
-    pub(crate) fn run(&self, round: &Round) -> Result<()> {
-        let assignment = catch_unwind(AssertUnwindSafe(|| round.assign())).map_err(|panic| panic_message(&*panic));
+    pub(crate) fn run(&self, round: &Round, assignor: &dyn Assignor) -> Result<()> {
+        let assignment =
+            catch_unwind(AssertUnwindSafe(|| assignor.assign(&round.request))).map_err(|panic| panic_message(&*panic));
         self.coordinator.with_group(&self.group, |group, _| group.finish_round(round, assignment)).map(drop)
     }
 
@@ -165,18 +166,27 @@ impl Membership {
     ///
     /// # Errors
     /// [`Error::CommitRefused`](crate::Error::CommitRefused), [`Error::RebalanceInProgress`](crate::Error::RebalanceInProgress)
-    /// if one of the partitions is not this member's: nothing was committed. What appending returns.
-    pub(crate) fn commit(&self, offsets: &Offsets) -> Result<()> {
-        self.coordinator.with_group(&self.group, |group, log| {
+    /// if one of the partitions is not this member's: nothing was committed. What `check_present` and appending return.
+    pub(crate) fn commit(
+        &self,
+        offsets: &Offsets,
+        check_present: impl FnOnce() -> Result<()>,
+        now: Duration,
+    ) -> Result<()> {
+        let before = self.coordinator.with_group(&self.group, |group, log| {
+            // Here, so that no offset comes after those of a topic were forgotten.
+            check_present()?;
+            if self.member.is_none() {
+                group.watch_time(now);
+            }
             offsets.iter().try_for_each(|(partition, _)| match &self.member {
                 Some((member_id, seat)) => group.check_owner(member_id, seat, partition),
                 None => group.check_no_members(partition),
             })?;
             append_offsets(log, &self.group, offsets)?;
-            group.committed.extend(offsets.iter().cloned());
-            Ok(())
+            Ok(group.put_offsets(offsets))
         })?;
-        self.coordinator.wait_durable(&self.group)
+        self.coordinator.settle(&self.group, offsets, before)
     }
 }
 

@@ -3,13 +3,13 @@
 //! Written down with every round and when the last member has left: so that a generation is never used twice, and that static
 //! members find their places again after the process was started anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::group_records::{GroupMetadata, MemberMetadata, Subscription, decode_assignment, encode_assignment};
 use super::member::{Joining, Member, Presence};
-use super::replay::Absent;
-use super::state::Group;
+use super::replay::{Absent, Replay};
+use super::state::{ChosenAssignor, Group};
 use crate::error::Result;
 use crate::topic_partition::TopicPartition;
 
@@ -51,24 +51,34 @@ impl Group {
         Ok(value)
     }
 
-    /// Takes over what a record says, or that the group was forgotten if there is none. Members are away from `now` on, but
-    /// those that are `absent`. What cannot be read is passed over.
-    pub(super) fn restore(&mut self, value: Option<&[u8]>, absent: Absent, now: Duration) {
+    /// Takes over what a record says, or that the group was forgotten if there is none. Members are away from now on, but
+    /// those that are absent. What cannot be read is passed over; nobody divides more partitions than there are, whatever the
+    /// record says.
+    pub(super) fn restore(&mut self, value: Option<&[u8]>, replay: &Replay<'_>) {
         self.members.clear();
         self.lacks_members = false;
+        self.assignor = None;
         let Some(Ok(metadata)) = value.map(GroupMetadata::decode) else { return };
         self.generation = metadata.generation.max(self.generation);
         let assignments = metadata.members.iter().filter_map(|record| decode_assignment(record.assignment).ok());
         let assigned: BTreeSet<TopicPartition> = assignments.flatten().collect();
-        let counts = partition_counts(assigned.iter());
+        let mut counts = partition_counts(assigned.iter());
         // A round was under way: what was to move then is nobody's.
         self.lacks_members = assigned.len() < counts.values().map(|&count| count as usize).sum();
+        for (topic, count) in &mut counts {
+            *count = (replay.partition_count)(topic).min(*count);
+        }
+        let mut instances = HashSet::new();
         for record in &metadata.members {
-            let is_absent = absent == Absent::Dynamic && record.group_instance_id.is_none();
-            match away_member(record, &counts, now).filter(|_| !is_absent) {
+            let is_absent = replay.absent == Absent::Dynamic && record.group_instance_id.is_none();
+            let is_twin = record.group_instance_id.is_some_and(|instance| !instances.insert(instance));
+            match away_member(record, &counts, replay.now).filter(|_| !is_absent && !is_twin) {
                 Some(member) => drop(self.members.insert(record.member_id.to_owned(), member)),
                 None => self.lacks_members = true,
             }
+        }
+        if !self.members.is_empty() {
+            self.assignor = metadata.protocol.map(ChosenAssignor::of_before);
         }
     }
 }

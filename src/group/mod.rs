@@ -42,14 +42,11 @@ use coordinator_partition::coordinator_partition;
 use description::GroupDescription;
 use member::Removal;
 use offset_records::{encode_group_key, encode_offset_key};
-use replay::Absent;
+use replay::{Absent, Replay};
 use state::Group;
 
 /// The internal topic that holds the committed offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
-/// So many offsets are committed in one piece; with the longest names they stay below the largest batch.
-const COMMITS_PER_BATCH: usize = 1000;
 
 /// All groups of a broker.
 #[derive(Debug)]
@@ -67,21 +64,23 @@ type KeyValue = (Vec<u8>, Option<Vec<u8>>);
 
 impl Coordinator {
     /// Reads every group out of `logs`, the partitions of `__consumer_offsets`: at least one. Offsets of topics that are gone
-    /// (`topic_id` gives the id of one that is there) are forgotten.
+    /// are forgotten; `topic` gives the id and number of partitions of one that is there.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a record there cannot be read; [`Error::Io`].
     pub(crate) fn load(
         logs: Vec<Arc<Log>>,
-        topic_id: impl Fn(&str) -> Option<u128>,
+        topic: impl Fn(&str) -> Option<(u128, u32)>,
         now: Duration,
     ) -> Result<Coordinator> {
+        let partition_count = |name: &str| topic(name).map_or(0, |(_, count)| count);
         let sources: Vec<_> = logs.iter().cloned().map(PartitionSource::Log).collect();
-        let groups = replay::groups(&sources, Absent::Dynamic, now)?;
+        let groups =
+            replay::groups(&sources, &Replay { absent: Absent::Dynamic, partition_count: &partition_count, now })?;
         let cells = groups.into_iter().map(|(name, group)| (name, Arc::new(Mutex::new(group)))).collect();
         let coordinator = Coordinator { logs, groups: Mutex::new(cells) };
         coordinator
-            .forget(|partition, committed| !topic_id(partition.topic()).is_some_and(|id| committed.is_of(id)))?;
+            .forget(|partition, committed| !topic(partition.topic()).is_some_and(|(id, _)| committed.is_of(id)))?;
         Ok(coordinator)
     }
 
@@ -107,6 +106,7 @@ impl Coordinator {
                 if is_dead {
                     self.bury(name, &cell);
                 }
+                log.wake_readers();
                 news.tell();
                 return result;
             }
@@ -156,9 +156,10 @@ impl Coordinator {
     ///
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; and as for a commit.
-    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+    pub(crate) fn delete(&self, name: &str, now: Duration) -> Result<()> {
         self.find(name).ok_or_else(|| unknown(name))?;
         self.with_group(name, |group, log| {
+            group.watch_time(now);
             if !group.members.is_empty() {
                 return Err(Error::GroupNotEmpty { group: name.to_owned(), member_count: group.members.len() });
             }
@@ -172,16 +173,34 @@ impl Coordinator {
 
     /// Sets offsets of a group, whether or not it has members: those are put out, begin anew at their next poll, and can
     /// commit nothing of what they did before.
-    pub(crate) fn reset(&self, name: &str, offsets: &Offsets) -> Result<()> {
-        self.with_group(name, |group, log| {
+    pub(crate) fn reset(
+        &self,
+        name: &str,
+        offsets: &Offsets,
+        check_present: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let before = self.with_group(name, |group, log| {
+            // Here, so that no offset comes after those of a topic were forgotten.
+            check_present()?;
             append_offsets(log, name, offsets)?;
-            group.committed.extend(offsets.iter().cloned());
             if !group.members.is_empty() {
                 group.remove_all(Removal::OffsetsReset);
             }
-            Ok(())
+            Ok(group.put_offsets(offsets))
         })?;
-        self.wait_durable(name)
+        self.settle(name, offsets, before)
+    }
+
+    /// Returns when `offsets` are as durable as they are to be. If they cannot be, the group stands where it stood `before`.
+    fn settle(&self, name: &str, offsets: &Offsets, before: Vec<Option<CommittedOffset>>) -> Result<()> {
+        self.wait_durable(name).inspect_err(|_| {
+            let taken_back = self.with_group(name, |group, _| {
+                group.take_back_offsets(offsets, before);
+                Ok(())
+            });
+            // Nothing that can fail was asked for.
+            debug_assert!(taken_back.is_ok(), "{taken_back:?}");
+        })
     }
 
     /// Removes a static member, so that its partitions go to others at once.
@@ -255,7 +274,8 @@ impl Group {
 /// # Errors
 /// As [`Coordinator::load`].
 pub(crate) fn descriptions(sources: &[PartitionSource], now: Duration) -> Result<BTreeMap<String, GroupDescription>> {
-    let groups = replay::groups(sources, Absent::None, now)?;
+    // Nothing is divided here.
+    let groups = replay::groups(sources, &Replay { absent: Absent::None, partition_count: &|_| u32::MAX, now })?;
     Ok(groups.iter().map(|(name, group)| (name.clone(), GroupDescription::of(group))).collect())
 }
 
@@ -263,7 +283,7 @@ fn unknown(group: &str) -> Error {
     Error::UnknownGroup { group: group.to_owned() }
 }
 
-/// Appends offsets: all of them or none, whatever happens.
+/// Appends offsets: all of them or none, whatever happens, unless they are too many for one batch.
 fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<()> {
     let record = |(partition, committed): &(TopicPartition, CommittedOffset)| {
         let mut value = Vec::new();
@@ -274,8 +294,23 @@ fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<()> {
 }
 
 fn append(log: &Log, records: &[KeyValue]) -> Result<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
     let records: Vec<_> = records.iter().map(as_producer_record).collect();
-    records.chunks(COMMITS_PER_BATCH).try_for_each(|some| log.append_unsynced(some).map(drop))
+    append_halving(log, &records)
+}
+
+/// Appends `records` in one piece, or in as few as the largest batch allows.
+fn append_halving(log: &Log, records: &[ProducerRecord<'_>]) -> Result<()> {
+    match log.append_unsynced(records) {
+        Err(Error::RecordTooLarge { .. }) if records.len() > 1 => {
+            let (one, other) = records.split_at(records.len() / 2);
+            append_halving(log, one)?;
+            append_halving(log, other)
+        }
+        appended => appended.map(drop),
+    }
 }
 
 fn as_producer_record((key, value): &KeyValue) -> ProducerRecord<'_> {

@@ -21,8 +21,16 @@ pub(super) enum Absent {
     None,
 }
 
+/// In what circumstances the groups are read back.
+pub(super) struct Replay<'r> {
+    pub(super) absent: Absent,
+    /// How many partitions a topic has now; 0 if it is gone.
+    pub(super) partition_count: &'r dyn Fn(&str) -> u32,
+    pub(super) now: Duration,
+}
+
 /// The groups of which `sources` tell.
-pub(super) fn groups(sources: &[PartitionSource], absent: Absent, now: Duration) -> Result<BTreeMap<String, Group>> {
+pub(super) fn groups(sources: &[PartitionSource], replay: &Replay<'_>) -> Result<BTreeMap<String, Group>> {
     const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
     let mut groups = BTreeMap::new();
     for source in sources {
@@ -33,7 +41,7 @@ pub(super) fn groups(sources: &[PartitionSource], absent: Absent, now: Duration)
             let mut records = ConsumerRecords::default();
             records.push(fetched);
             for record in &records {
-                replay(&mut groups, &record, absent, now);
+                apply(&mut groups, &record, replay);
             }
         }
     }
@@ -42,7 +50,7 @@ pub(super) fn groups(sources: &[PartitionSource], absent: Absent, now: Duration)
 }
 
 /// Applies one record. What is of another kind, or of a newer version, is passed over.
-fn replay(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, absent: Absent, now: Duration) {
+fn apply(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, replay: &Replay<'_>) {
     match record.key().map(Key::decode) {
         Some(Ok(Key::Offset { group, topic, partition })) => {
             let committed = record.value().map(OffsetCommit::decode);
@@ -54,7 +62,7 @@ fn replay(groups: &mut BTreeMap<String, Group>, record: &ConsumerRecord<'_>, abs
                 Some(Err(_)) => {}
             }
         }
-        Some(Ok(Key::Group { group })) => of_name(groups, group).restore(record.value(), absent, now),
+        Some(Ok(Key::Group { group })) => of_name(groups, group).restore(record.value(), replay),
         _ => {}
     }
 }

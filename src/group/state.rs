@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::Offsets;
 use super::assignor::{Assignment, AssignmentRequest, Assignor, GroupMember, RebalanceProtocol};
 use super::committed_offset::CommittedOffset;
 use super::late_poll::{LatePoll, LatePollHook};
@@ -48,21 +49,24 @@ pub(super) struct Group {
     news: News,
 }
 
-/// An assignor, asked once for what it is: its methods are the application's code.
+/// What members agree on. Not the assignor itself: that is the application's and may hold on to anything, the broker too, while
+/// a group lasts as long as the broker. Each member brings its own.
 #[derive(Debug, Clone)]
 pub(super) struct ChosenAssignor {
     pub(super) name: String,
     is_eager: bool,
-    assignor: Arc<dyn Assignor>,
 }
 
 impl ChosenAssignor {
-    pub(super) fn new(assignor: &Arc<dyn Assignor>) -> ChosenAssignor {
-        ChosenAssignor {
-            name: assignor.name().to_owned(),
-            is_eager: assignor.protocol() == RebalanceProtocol::Eager,
-            assignor: Arc::clone(assignor),
-        }
+    /// Asks an assignor for what it is.
+    pub(super) fn new(assignor: &dyn Assignor) -> ChosenAssignor {
+        let is_eager = assignor.protocol() == RebalanceProtocol::Eager;
+        ChosenAssignor { name: assignor.name().to_owned(), is_eager }
+    }
+
+    /// The one that members of before agreed on. Of those nobody is left who would have to give anything up.
+    pub(super) fn of_before(name: &str) -> ChosenAssignor {
+        ChosenAssignor { name: name.to_owned(), is_eager: false }
     }
 }
 
@@ -98,15 +102,8 @@ pub(crate) struct Round {
     /// The member that runs it.
     member_id: String,
     inputs: u64,
-    assignor: ChosenAssignor,
-    request: AssignmentRequest,
-}
-
-impl Round {
-    /// Asks the assignor.
-    pub(super) fn assign(&self) -> Assignment {
-        self.assignor.assignor.assign(&self.request)
-    }
+    assignor_name: String,
+    pub(super) request: AssignmentRequest,
 }
 
 /// What is to be told once the group's lock is released, since it ends in the application's code.
@@ -178,12 +175,14 @@ impl Group {
             self.put_out(replaced, Removal::Replaced);
         }
         let has_same_topics = former.subscription == member.subscription;
-        member.target = former.target;
+        let subscription = &member.subscription;
+        let still_read = |tp: &TopicPartition| subscription.contains_key(tp.topic());
+        member.target = former.target.into_iter().filter(still_read).collect();
         member.previous = former.previous;
         member.generation = former.generation;
         // In the phase of giving up there is nobody left who would have to.
         if self.phase != Phase::GivingUp {
-            member.owned = former.owned;
+            member.owned = former.owned.into_iter().filter(still_read).collect();
             member.is_resumed = true;
         }
         has_same_topics
@@ -368,7 +367,7 @@ impl Group {
     }
 
     fn begin_round(&mut self, member_id: &str) -> Option<Round> {
-        let assignor = self.assignor.clone()?;
+        let assignor_name = self.assignor.as_ref()?.name.clone();
         self.running = Some((member_id.to_owned(), self.inputs));
         let is_eager = self.is_eager();
         let as_request = |(id, member): (&String, &Member)| {
@@ -384,15 +383,16 @@ impl Group {
         };
         let members = self.members.iter().map(as_request).collect::<Vec<_>>();
         let request = AssignmentRequest::new(self.topics(), members);
-        Some(Round { member_id: member_id.to_owned(), inputs: self.inputs, assignor, request })
+        Some(Round { member_id: member_id.to_owned(), inputs: self.inputs, assignor_name, request })
     }
 
-    /// All topics of all members, with their numbers of partitions: members may not have seen the newest yet.
+    /// All topics of all members, with their numbers of partitions: members may not have seen the newest yet, and those that
+    /// are away know of what was.
     fn topics(&self) -> BTreeMap<String, u32> {
-        let mut topics = BTreeMap::new();
-        for (topic, &count) in self.members.values().flat_map(|member| &member.subscription) {
-            let known = topics.entry(topic.clone()).or_insert(count);
-            *known = count.max(*known);
+        let (away, here): (Vec<_>, Vec<_>) = self.members.values().partition(|member| member.is_away());
+        let mut topics = counts(&here);
+        for (topic, count) in counts(&away) {
+            topics.entry(topic).or_insert(count);
         }
         topics
     }
@@ -412,7 +412,7 @@ impl Group {
         let checked = assignment.and_then(|assignment| self.check(&assignment));
         let mut targets = checked.map_err(|reason| Error::AssignorFailed {
             group: self.name.to_string(),
-            assignor: round.assignor.name.clone(),
+            assignor: round.assignor_name.clone(),
             reason,
         })?;
         self.generation = self.next_generation();
@@ -565,7 +565,34 @@ impl Group {
             .refused(partition, "the group has members, and partitions assigned by hand are committed only without"))
     }
 
+    /// Takes in what was committed. Returns what was there before, in the same order.
+    pub(super) fn put_offsets(&mut self, offsets: &Offsets) -> Vec<Option<CommittedOffset>> {
+        offsets.iter().map(|(tp, committed)| self.committed.insert(tp.clone(), committed.clone())).collect()
+    }
+
+    /// Puts back what was there `before`, but for what was committed again since.
+    pub(super) fn take_back_offsets(&mut self, offsets: &Offsets, before: Vec<Option<CommittedOffset>>) {
+        for ((tp, committed), before) in offsets.iter().zip(before) {
+            if self.committed.get(tp) == Some(committed) {
+                match before {
+                    Some(before) => drop(self.committed.insert(tp.clone(), before)),
+                    None => drop(self.committed.remove(tp)),
+                }
+            }
+        }
+    }
+
     fn refused(&self, partition: &TopicPartition, reason: &'static str) -> Error {
         Error::CommitRefused { group: self.name.to_string(), partition: partition.clone(), reason }
     }
+}
+
+/// The topics that `members` know of, each with the largest number of partitions that one of them has seen.
+fn counts(members: &[&Member]) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for (topic, &count) in members.iter().flat_map(|member| &member.subscription) {
+        let known = counts.entry(topic.clone()).or_insert(count);
+        *known = count.max(*known);
+    }
+    counts
 }

@@ -137,6 +137,7 @@ impl Log {
         if self.spec.durability == Durability::Always {
             self.wait_durable(appended.next_offset)?;
         }
+        self.wake_readers();
         Ok(appended)
     }
 
@@ -151,8 +152,9 @@ impl Log {
         self.environment.group(self.spec.durability).tail().supply_if_short();
     }
 
-    /// [`append`](Log::append) without waiting for durability, for callers that hold a lock: it syncs nothing. They wait
-    /// with [`wait_as_demanded`](Log::wait_as_demanded) once they have let go.
+    /// [`append`](Log::append) without waiting for durability, for callers that hold a lock: it syncs nothing, and wakes
+    /// nobody. Once they have let go, they call [`wake_readers`](Log::wake_readers) and wait with
+    /// [`wait_as_demanded`](Log::wait_as_demanded).
     #[inline]
     pub(crate) fn append_unsynced(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         let is_before_1970 = |record: &ProducerRecord<'_>| record.get_timestamp().is_some_and(|t| t.as_millis() < 0);
@@ -160,15 +162,16 @@ impl Log {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
             return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
-        let appended = {
-            let mut appender = self.appender.lock();
-            self.check_writable()?;
-            appender.append(self, records)?
-        };
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        appender.append(self, records)
+    }
+
+    /// Wakes those who wait for what was appended, if they may see it by now; for callers that hold no lock.
+    pub(crate) fn wake_readers(&self) {
         if self.spec.durability != Durability::Always {
             self.waiters.wake();
         }
-        Ok(appended)
     }
 
     /// Returns once everything below `offset` is durable, joining the group commit.
