@@ -15,6 +15,7 @@ mod start;
 mod subscription;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,6 @@ use start::Start;
 /// consumer.commit()?;
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Consumer {
     store: Arc<Store>,
     membership: Membership,
@@ -64,6 +64,17 @@ pub struct Consumer {
     is_polling: bool,
     is_in_listener: bool,
     life: Life,
+}
+
+/// In short: the store beneath it is a long story.
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("group", &self.group())
+            .field("member_id", &self.member_id())
+            .field("assignment", &self.assignment())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether a consumer can still be used.

@@ -1,7 +1,7 @@
 //! A group as its record in `__consumer_offsets`, and back.
 //!
-//! Written down with every round and when the last member has left: so that a generation is never used twice, and that static
-//! members find their places again after the process was started anew.
+//! Written down with the round that ends a rebalance, and when the last member has left: so that tools see who is in a group, and
+//! that static members find their places again after the process was started anew.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;

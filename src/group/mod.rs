@@ -14,6 +14,7 @@
 
 pub(crate) mod assignor;
 pub(crate) mod committed_offset;
+mod committing;
 pub(crate) mod coordinator_partition;
 pub(crate) mod description;
 pub(crate) mod group_records;
@@ -23,8 +24,10 @@ pub(crate) mod membership;
 mod metadata;
 pub(crate) mod offset_records;
 mod replay;
+mod round;
 mod schema;
 pub(crate) mod state;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,18 +10,21 @@
 //! A member learns in its polls what it is to do, one [`Step`] after the other. A partition belongs to one member from the
 //! step that gives it to it until it releases it or is put out, and only that member may commit it: so a partition never has
 //! two owners, whatever the assignor says and however slow a member is.
+//!
+//! Here: who comes and goes, and what each is to do next. `round` divides the partitions, `watching` looks at the time,
+//! `committing` says who may commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Offsets;
-use super::assignor::{Assignment, AssignmentRequest, Assignor, GroupMember, RebalanceProtocol};
+use super::assignor::{Assignor, RebalanceProtocol};
 use super::committed_offset::CommittedOffset;
 use super::late_poll::{LatePoll, LatePollHook};
 use super::member::{Joining, Member, Presence, Removal, Seat, Subscription};
+use super::round::Round;
 use crate::error::{Error, Result};
 use crate::topic_partition::TopicPartition;
 
@@ -29,16 +32,16 @@ use crate::topic_partition::TopicPartition;
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: Arc<str>,
-    /// Rises with every round, and is never used twice.
+    /// Rises with every round, and whenever the group is left without members.
     pub(super) generation: i32,
     /// The members' way of dividing the partitions; `None` while there are none.
     pub(super) assignor: Option<ChosenAssignor>,
     pub(super) members: BTreeMap<String, Member>,
     pub(super) phase: Phase,
     /// Rises with everything that a round depends on.
-    inputs: u64,
+    pub(super) inputs: u64,
     /// The member that is running the assignor now, and for which inputs.
-    running: Option<(String, u64)>,
+    pub(super) running: Option<(String, u64)>,
     pub(super) committed: HashMap<TopicPartition, CommittedOffset>,
     /// Members of before the process was started anew are not away but gone: what they had is to be divided.
     pub(super) lacks_members: bool,
@@ -46,7 +49,7 @@ pub(super) struct Group {
     pub(super) is_changed: bool,
     /// It has neither members nor offsets, and is being forgotten.
     pub(super) is_dead: bool,
-    news: News,
+    pub(super) news: News,
 }
 
 /// What members agree on. Not the assignor itself: that is the application's and may hold on to anything, the broker too, while
@@ -96,21 +99,11 @@ pub(crate) enum Step {
     Lost(Removal),
 }
 
-/// A run of the assignor.
-#[derive(Debug)]
-pub(crate) struct Round {
-    /// The member that runs it.
-    member_id: String,
-    inputs: u64,
-    assignor_name: String,
-    pub(super) request: AssignmentRequest,
-}
-
 /// What is to be told once the group's lock is released, since it ends in the application's code.
 #[derive(Debug, Default)]
 pub(super) struct News {
     called: Vec<Arc<Seat>>,
-    late: Vec<(LatePollHook, LatePoll)>,
+    pub(super) late: Vec<(LatePollHook, LatePoll)>,
 }
 
 impl News {
@@ -225,7 +218,7 @@ impl Group {
     }
 
     /// Takes a member out for good, with all that it owned.
-    fn remove(&mut self, member_id: &str) {
+    pub(super) fn remove(&mut self, member_id: &str) {
         if self.take_member(member_id).is_none() {
             return;
         }
@@ -269,7 +262,7 @@ impl Group {
         true
     }
 
-    fn put_out(&mut self, seat: &Arc<Seat>, removal: Removal) {
+    pub(super) fn put_out(&mut self, seat: &Arc<Seat>, removal: Removal) {
         seat.remove(removal);
         seat.is_called.store(true, Ordering::Release);
         self.news.called.push(Arc::clone(seat));
@@ -311,12 +304,12 @@ impl Group {
         }
     }
 
-    fn is_eager(&self) -> bool {
+    pub(super) fn is_eager(&self) -> bool {
         self.assignor.as_ref().is_some_and(|assignor| assignor.is_eager)
     }
 
     /// Has every member look at what there is to do.
-    fn call_all(&mut self) {
+    pub(super) fn call_all(&mut self) {
         for seat in self.members.values().filter_map(Member::seat) {
             seat.is_called.store(true, Ordering::Release);
             self.news.called.push(Arc::clone(seat));
@@ -366,105 +359,8 @@ impl Group {
         Step::Nothing { until }
     }
 
-    fn begin_round(&mut self, member_id: &str) -> Option<Round> {
-        let assignor_name = self.assignor.as_ref()?.name.clone();
-        self.running = Some((member_id.to_owned(), self.inputs));
-        let is_eager = self.is_eager();
-        let as_request = |(id, member): (&String, &Member)| {
-            let owned = if is_eager { &member.previous } else { &member.owned };
-            let mut request = GroupMember::new(id.clone(), member.subscription.keys().cloned());
-            if let Some(instance_id) = &member.instance_id {
-                request = request.with_group_instance_id(instance_id.clone());
-            }
-            match member.generation {
-                Some(generation) => request.with_owned(generation, owned.iter().cloned()),
-                None => request,
-            }
-        };
-        let members = self.members.iter().map(as_request).collect::<Vec<_>>();
-        let request = AssignmentRequest::new(self.topics(), members);
-        Some(Round { member_id: member_id.to_owned(), inputs: self.inputs, assignor_name, request })
-    }
-
-    /// All topics of all members, with their numbers of partitions: members may not have seen the newest yet, and those that
-    /// are away know of what was.
-    fn topics(&self) -> BTreeMap<String, u32> {
-        let (away, here): (Vec<_>, Vec<_>) = self.members.values().partition(|member| member.is_away());
-        let mut topics = counts(&here);
-        for (topic, count) in counts(&away) {
-            topics.entry(topic).or_insert(count);
-        }
-        topics
-    }
-
-    /// Takes in what the assignor said; whether that is the newest generation now. If something has changed meanwhile, it
-    /// counts for nothing and is run again.
-    pub(super) fn finish_round(&mut self, round: &Round, assignment: Result<Assignment, String>) -> Result<bool> {
-        if self.running.take_if(|running| *running == (round.member_id.clone(), round.inputs)).is_none() {
-            // It is no longer a member.
-            return Ok(false);
-        }
-        // For now, or for the next poll of any member to try again.
-        self.call_all();
-        if round.inputs != self.inputs {
-            return Ok(false);
-        }
-        let checked = assignment.and_then(|assignment| self.check(&assignment));
-        let mut targets = checked.map_err(|reason| Error::AssignorFailed {
-            group: self.name.to_string(),
-            assignor: round.assignor_name.clone(),
-            reason,
-        })?;
-        self.generation = self.next_generation();
-        self.keep_what_others_own(&mut targets);
-        for (id, member) in &mut self.members {
-            member.target = targets.remove(id).unwrap_or_default();
-            member.generation = Some(self.generation);
-        }
-        self.phase = Phase::Stable;
-        self.settle_away_members();
-        // One that a further round follows need not be written down.
-        self.is_changed = self.members.values().all(|member| member.owned.is_subset(&member.target));
-        Ok(true)
-    }
-
-    /// Takes out of `targets` what another member still owns: that follows in the round after it was released.
-    fn keep_what_others_own(&self, targets: &mut BTreeMap<String, BTreeSet<TopicPartition>>) {
-        let owned = self.members.iter().flat_map(|(id, member)| member.owned.iter().map(move |tp| (tp, id)));
-        let owners: HashMap<&TopicPartition, &String> = owned.collect();
-        for (id, target) in targets {
-            target.retain(|tp| owners.get(tp).is_none_or(|owner| *owner == id));
-        }
-    }
-
-    fn next_generation(&self) -> i32 {
+    pub(super) fn next_generation(&self) -> i32 {
         self.generation.checked_add(1).unwrap_or(1)
-    }
-
-    /// What an assignor's answer gives to each member; the application's assignors may be wrong.
-    fn check(&self, assignment: &Assignment) -> Result<BTreeMap<String, BTreeSet<TopicPartition>>, String> {
-        let topics = self.topics();
-        let mut given: HashMap<&TopicPartition, &str> = HashMap::new();
-        let mut targets: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
-        for (id, partitions) in assignment.iter() {
-            for tp in partitions {
-                if topics.get(tp.topic()).is_none_or(|&count| tp.partition() >= count) {
-                    return Err(format!("it gave away {tp}, which is not to be divided"));
-                }
-                if let Some(other) = given.insert(tp, id) {
-                    return Err(format!("it gave {tp} to {other} and to {id}"));
-                }
-                targets.entry(id.to_owned()).or_default().insert(tp.clone());
-            }
-            let is_subscribed =
-                |member: &Member| partitions.iter().all(|tp| member.subscription.contains_key(tp.topic()));
-            match self.members.get(id) {
-                Some(member) if is_subscribed(member) => {}
-                Some(_) => return Err(format!("it gave {id} a topic that it did not subscribe to")),
-                None => return Err(format!("it named {id}, which is not a member")),
-            }
-        }
-        Ok(targets)
     }
 
     /// A member has given up partitions; others may have them now.
@@ -481,7 +377,7 @@ impl Group {
     }
 
     /// Static members that are away follow the rounds without delay: nobody reads for them.
-    fn settle_away_members(&mut self) {
+    pub(super) fn settle_away_members(&mut self) {
         let mut released = false;
         for member in self.members.values_mut().filter(|member| member.is_away()) {
             released |= !member.owned.is_subset(&member.target);
@@ -493,106 +389,4 @@ impl Group {
             self.request_round();
         }
     }
-
-    /// Reports members that are late, and puts out those that are too late.
-    pub(super) fn watch_time(&mut self, now: Duration) {
-        let mut gone = Vec::new();
-        for (id, member) in &mut self.members {
-            if let Presence::AwayUntil(deadline) = member.presence {
-                if deadline <= now {
-                    gone.push((id.clone(), None));
-                }
-                continue;
-            }
-            let Some((idle, limit)) = member.idle(now) else {
-                member.is_late = false;
-                continue;
-            };
-            let was_late = std::mem::replace(&mut member.is_late, idle >= limit / 2);
-            if member.is_late
-                && !was_late
-                && let Some(hook) = &member.late_poll_hook
-            {
-                let (group, member_id) = (Arc::clone(&self.name), id.clone());
-                self.news.late.push((hook.clone(), LatePoll { group, member_id, idle, max_poll_interval: limit }));
-            }
-            if idle >= limit && was_late {
-                gone.push((id.clone(), member.seat().cloned().zip(Some(Removal::Late { idle, limit }))));
-            }
-        }
-        for (id, removal) in gone {
-            if let Some((seat, removal)) = removal {
-                self.put_out(&seat, removal);
-            }
-            self.remove(&id);
-        }
-    }
-
-    /// When to look at the time again.
-    fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let deadline = |member: &Member| match (&member.presence, member.max_poll_interval) {
-            (Presence::AwayUntil(deadline), _) => Some(*deadline),
-            (Presence::Here(_), None) => None,
-            (Presence::Here(seat), Some(limit)) => Some(match seat.last_poll() {
-                Some(last) if member.is_late => last.saturating_add(limit),
-                Some(last) => last.saturating_add(limit / 2),
-                None => now.saturating_add(limit / 2),
-            }),
-        };
-        self.members.values().filter_map(deadline).min()
-    }
-
-    /// Whether this member may commit this partition now.
-    pub(super) fn check_owner(&self, member_id: &str, seat: &Seat, partition: &TopicPartition) -> Result<()> {
-        let Some(member) = self.members.get(member_id) else {
-            return Err(self.refused(partition, seat.removal().unwrap_or(Removal::Removed).reason()));
-        };
-        if member.owned.contains(partition) {
-            return Ok(());
-        }
-        if self.phase != Phase::Stable {
-            return Err(Error::RebalanceInProgress { group: self.name.to_string() });
-        }
-        Err(self.refused(partition, "the member does not own it any more"))
-    }
-
-    /// Whether somebody who is no member, and was assigned partitions by hand, may commit.
-    pub(super) fn check_no_members(&self, partition: &TopicPartition) -> Result<()> {
-        if self.members.is_empty() {
-            return Ok(());
-        }
-        Err(self
-            .refused(partition, "the group has members, and partitions assigned by hand are committed only without"))
-    }
-
-    /// Takes in what was committed. Returns what was there before, in the same order.
-    pub(super) fn put_offsets(&mut self, offsets: &Offsets) -> Vec<Option<CommittedOffset>> {
-        offsets.iter().map(|(tp, committed)| self.committed.insert(tp.clone(), committed.clone())).collect()
-    }
-
-    /// Puts back what was there `before`, but for what was committed again since.
-    pub(super) fn take_back_offsets(&mut self, offsets: &Offsets, before: Vec<Option<CommittedOffset>>) {
-        for ((tp, committed), before) in offsets.iter().zip(before) {
-            if self.committed.get(tp) == Some(committed) {
-                match before {
-                    Some(before) => drop(self.committed.insert(tp.clone(), before)),
-                    None => drop(self.committed.remove(tp)),
-                }
-            }
-        }
-    }
-
-    fn refused(&self, partition: &TopicPartition, reason: &'static str) -> Error {
-        Error::CommitRefused { group: self.name.to_string(), partition: partition.clone(), reason }
-    }
-}
-
-/// The topics that `members` know of, each with the largest number of partitions that one of them has seen.
-fn counts(members: &[&Member]) -> BTreeMap<String, u32> {
-    let mut counts = BTreeMap::new();
-    for (topic, &count) in members.iter().flat_map(|member| &member.subscription) {
-        let known = counts.entry(topic.clone()).or_insert(count);
-        *known = count.max(*known);
-    }
-    counts
 }

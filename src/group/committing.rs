@@ -1,0 +1,54 @@
+//! Who may commit a partition, and what is committed.
+
+use super::Offsets;
+use super::committed_offset::CommittedOffset;
+use super::member::{Removal, Seat};
+use super::state::{Group, Phase};
+use crate::error::{Error, Result};
+use crate::topic_partition::TopicPartition;
+
+impl Group {
+    /// Whether this member may commit this partition now.
+    pub(super) fn check_owner(&self, member_id: &str, seat: &Seat, partition: &TopicPartition) -> Result<()> {
+        let Some(member) = self.members.get(member_id) else {
+            return Err(self.refused(partition, seat.removal().unwrap_or(Removal::Removed).reason()));
+        };
+        if member.owned.contains(partition) {
+            return Ok(());
+        }
+        if self.phase != Phase::Stable {
+            return Err(Error::RebalanceInProgress { group: self.name.to_string() });
+        }
+        Err(self.refused(partition, "the member does not own it any more"))
+    }
+
+    /// Whether somebody who is no member, and was assigned partitions by hand, may commit.
+    pub(super) fn check_no_members(&self, partition: &TopicPartition) -> Result<()> {
+        if self.members.is_empty() {
+            return Ok(());
+        }
+        Err(self
+            .refused(partition, "the group has members, and partitions assigned by hand are committed only without"))
+    }
+
+    /// Takes in what was committed. Returns what was there before, in the same order.
+    pub(super) fn put_offsets(&mut self, offsets: &Offsets) -> Vec<Option<CommittedOffset>> {
+        offsets.iter().map(|(tp, committed)| self.committed.insert(tp.clone(), committed.clone())).collect()
+    }
+
+    /// Puts back what was there `before`, but for what was committed again since.
+    pub(super) fn take_back_offsets(&mut self, offsets: &Offsets, before: Vec<Option<CommittedOffset>>) {
+        for ((tp, committed), before) in offsets.iter().zip(before) {
+            if self.committed.get(tp) == Some(committed) {
+                match before {
+                    Some(before) => drop(self.committed.insert(tp.clone(), before)),
+                    None => drop(self.committed.remove(tp)),
+                }
+            }
+        }
+    }
+
+    fn refused(&self, partition: &TopicPartition, reason: &'static str) -> Error {
+        Error::CommitRefused { group: self.name.to_string(), partition: partition.clone(), reason }
+    }
+}
