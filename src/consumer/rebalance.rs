@@ -163,8 +163,8 @@ impl Consumer {
         self.positions.set([]);
         self.share_positions();
         self.membership.leave(self.store.monotonic());
-        // Whatever the listener said: that it failed changes nothing about what has become of the member.
-        let outcome = match removal {
+        match removal {
+            // Whatever the listener said: that it failed changes nothing about what has become of the member.
             Removal::Replaced => {
                 self.life = Life::Fenced;
                 Err(self.fenced())
@@ -173,9 +173,9 @@ impl Consumer {
                 let group = self.group().to_owned();
                 Err(Error::PollTooLate { group, idle, max_poll_interval: limit })
             }
-            Removal::OffsetsReset | Removal::Removed => self.join(),
-        };
-        outcome.and(told)
+            // If the listener failed, this poll ends here: the next one joins, and takes up what that brings.
+            Removal::OffsetsReset | Removal::Removed => told.and_then(|()| self.join()),
+        }
     }
 
     /// Fails, for good, if another consumer has the place of this static member: it would take that back by joining anew.

@@ -233,3 +233,22 @@ fn a_member_that_a_reset_has_put_out_cannot_commit_even_what_was_committed() {
     assert_eq!(poll(&mut consumer), 1);
     consumer.commit().unwrap();
 }
+
+#[test]
+fn a_poll_that_fails_after_a_reset_leaves_no_partition_that_its_consumer_does_not_know_of() {
+    let broker = broker(1);
+    let fails = |_: &mut Consumer, event: Rebalance<'_>| match event {
+        Rebalance::Lost(_) => Err(Error::InvalidState { reason: "not now" }),
+        _ => Ok(()),
+    };
+    let instance = |config: ConsumerConfig| config.group_instance_id("a");
+    let mut first = broker.consumer_with(instance(config()).rebalance_listener(fails)).unwrap();
+    poll(&mut first);
+    broker.admin().reset_offsets("g").topic("orders").to(ResetTo::Earliest).execute().unwrap();
+    let second = broker.consumer_with(instance(config())).unwrap();
+    assert_eq!(second.assignment(), [orders(0)]);
+    assert!(matches!(first.poll(Duration::ZERO), Err(Error::InvalidState { .. })));
+    let group = broker.admin().describe_group("g").unwrap();
+    let known: Vec<_> = group.members().iter().map(|member| Some(member.member_id())).collect();
+    assert_eq!(known, [second.member_id()], "what its consumer knows of is what is described");
+}
