@@ -49,7 +49,7 @@ impl Admin<'_> {
     pub fn describe_group(&self, group: &str) -> Result<GroupDescription> {
         let store = &self.broker.store;
         let mut description = match read_only_descriptions(store)? {
-            Some(mut descriptions) => descriptions.remove(group).ok_or_else(|| unknown(group))?,
+            Some(mut descriptions) => descriptions.remove(group).ok_or_else(|| group::unknown(group))?,
             None => coordinator(store, group)?.describe(group, store.monotonic())?,
         };
         let mut rows: BTreeMap<TopicPartition, (Option<String>, Option<CommittedOffset>)> = BTreeMap::new();
@@ -135,13 +135,9 @@ fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, Group
     group::descriptions(&sources, store.monotonic()).map(Some)
 }
 
-fn unknown(group: &str) -> Error {
-    Error::UnknownGroup { group: group.to_owned() }
-}
-
 /// The coordinator, if any group was ever used.
 fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<Coordinator>> {
-    store.coordinator_if_used()?.ok_or_else(|| unknown(group))
+    store.coordinator_if_used()?.ok_or_else(|| group::unknown(group))
 }
 
 /// Where to set a group's offsets.

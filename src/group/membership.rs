@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::assignor::Assignor;
 use super::committed_offset::CommittedOffset;
-use super::member::{Joining, Removal, Seat};
+use super::member::{Joining, Member, Removal, Seat};
 use super::round::Round;
 use super::state::{ChosenAssignor, Step};
 use super::{Coordinator, Offsets, append_offsets};
@@ -128,18 +128,20 @@ impl Membership {
 
     /// What this member owns now; nothing if it was put out.
     pub(crate) fn owned(&self) -> Vec<TopicPartition> {
-        let Some((member_id, _)) = &self.member else { return Vec::new() };
-        let Some(cell) = self.coordinator.find(&self.group) else { return Vec::new() };
-        let group = cell.lock();
-        group.members.get(member_id).map(|member| member.owned.iter().cloned().collect()).unwrap_or_default()
+        self.look(|member| member.owned.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The generation that the group is in; `None` if this is not a member.
     pub(crate) fn generation(&self) -> Option<i32> {
+        self.look(|member| member.generation)?
+    }
+
+    /// Looks at this member as the group has it; `None` if it has not.
+    fn look<T>(&self, look: impl FnOnce(&Member) -> T) -> Option<T> {
         let (member_id, _) = self.member.as_ref()?;
         let cell = self.coordinator.find(&self.group)?;
         let group = cell.lock();
-        group.members.get(member_id)?.generation
+        group.members.get(member_id).map(look)
     }
 
     /// Fails, as a commit of this partition would, once the coordinator has put this member out.

@@ -119,6 +119,12 @@ impl Coordinator {
         }
     }
 
+    /// [`with_group`](Coordinator::with_group) for what asks for a group that is there.
+    fn with_known_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &Log) -> Result<T>) -> Result<T> {
+        self.find(name).ok_or_else(|| unknown(name))?;
+        self.with_group(name, change)
+    }
+
     fn bury(&self, name: &str, dead: &Arc<Mutex<Group>>) {
         let mut groups = self.groups.lock();
         if groups.get(name).is_some_and(|cell| Arc::ptr_eq(cell, dead)) {
@@ -148,8 +154,7 @@ impl Coordinator {
     /// # Errors
     /// [`Error::UnknownGroup`].
     pub(crate) fn describe(&self, name: &str, now: Duration) -> Result<GroupDescription> {
-        self.find(name).ok_or_else(|| unknown(name))?;
-        self.with_group(name, |group, _| {
+        self.with_known_group(name, |group, _| {
             group.watch_time(now);
             Ok(GroupDescription::of(group))
         })
@@ -160,14 +165,12 @@ impl Coordinator {
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; and as for a commit.
     pub(crate) fn delete(&self, name: &str, now: Duration) -> Result<()> {
-        self.find(name).ok_or_else(|| unknown(name))?;
-        self.with_group(name, |group, log| {
+        self.with_known_group(name, |group, log| {
             group.watch_time(now);
             if !group.members.is_empty() {
                 return Err(Error::GroupNotEmpty { group: name.to_owned(), member_count: group.members.len() });
             }
-            let keys = group.committed.keys().map(|partition| Ok((offset_key(name, partition)?, None)));
-            append(log, &keys.collect::<Result<Vec<_>>>()?)?;
+            append_tombstones(log, name, group.committed.keys())?;
             group.committed.clear();
             Ok(())
         })?;
@@ -211,8 +214,7 @@ impl Coordinator {
     /// # Errors
     /// [`Error::UnknownGroup`]; the result says whether there was such a member.
     pub(crate) fn remove_instance(&self, name: &str, instance_id: &str) -> Result<bool> {
-        self.find(name).ok_or_else(|| unknown(name))?;
-        self.with_group(name, |group, _| Ok(group.remove_instance(instance_id)))
+        self.with_known_group(name, |group, _| Ok(group.remove_instance(instance_id)))
     }
 
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
@@ -230,11 +232,10 @@ impl Coordinator {
         for name in self.names() {
             any |= self.with_group(&name, |group, log| {
                 let gone = group.committed.iter().filter(|(partition, committed)| is_gone(partition, committed));
-                let gone: Vec<TopicPartition> = gone.map(|(partition, _)| partition.clone()).collect();
-                let keys = gone.iter().map(|partition| Ok((offset_key(&name, partition)?, None)));
-                append(log, &keys.collect::<Result<Vec<_>>>()?)?;
+                append_tombstones(log, &name, gone.map(|(partition, _)| partition))?;
+                let before = group.committed.len();
                 group.committed.retain(|partition, committed| !is_gone(partition, committed));
-                Ok(!gone.is_empty())
+                Ok(group.committed.len() < before)
             })?;
         }
         Ok(any)
@@ -282,7 +283,8 @@ pub(crate) fn descriptions(sources: &[PartitionSource], now: Duration) -> Result
     Ok(groups.iter().map(|(name, group)| (name.clone(), GroupDescription::of(group))).collect())
 }
 
-fn unknown(group: &str) -> Error {
+/// The error for a group that is not there.
+pub(crate) fn unknown(group: &str) -> Error {
     Error::UnknownGroup { group: group.to_owned() }
 }
 
@@ -294,6 +296,12 @@ fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<()> {
         Ok((offset_key(group, partition)?, Some(value)))
     };
     append(log, &offsets.iter().map(record).collect::<Result<Vec<_>>>()?)
+}
+
+/// Appends that these offsets of a group are forgotten.
+fn append_tombstones<'p>(log: &Log, group: &str, partitions: impl Iterator<Item = &'p TopicPartition>) -> Result<()> {
+    let records = partitions.map(|partition| Ok((offset_key(group, partition)?, None)));
+    append(log, &records.collect::<Result<Vec<_>>>()?)
 }
 
 fn append(log: &Log, records: &[KeyValue]) -> Result<()> {

@@ -75,7 +75,7 @@ impl Segment {
     ///
     /// # Errors
     /// The disk's; some files may be moved then, and doing it again moves the rest.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for retention and compaction, which are not built yet"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for retention, which is not built yet"))]
     pub(crate) fn move_to(&self, stage: Stage) -> Result<()> {
         let mut removed = self.removed.lock();
         let disk = &**self.dir.files.disk();

@@ -21,15 +21,28 @@ impl Segment {
     /// # Errors
     /// The disk's; the file must not be there.
     pub(crate) fn create(dir: &Arc<SegmentDir>, base_offset: u64, config: SegmentConfig) -> Result<Segment> {
-        let path = FileName::live(base_offset, FileKind::Log).path(&dir.path);
-        let log = AppendFile::create(&dir.files, &path, u64::from(config.segment_bytes))
+        Segment::create_as(Stage::Live, dir, base_offset, config, u64::from(config.segment_bytes))
+    }
+
+    /// Creates a segment without batches in a file of this stage, which will have about `capacity_bytes` bytes. What is not the
+    /// log itself yet is to take the place of others, and may come to have gaps.
+    pub(super) fn create_as(
+        stage: Stage,
+        dir: &Arc<SegmentDir>,
+        base_offset: u64,
+        config: SegmentConfig,
+        capacity_bytes: u64,
+    ) -> Result<Segment> {
+        let path = FileName::live(base_offset, FileKind::Log).in_stage(stage).path(&dir.path);
+        let log = AppendFile::create(&dir.files, &path, capacity_bytes)
             .map_err(|source| Error::io("create", &path, source))?;
         let empty = SealedSegment {
             base_offset,
             next_offset: base_offset,
             log_bytes: 0,
             max_timestamp: None,
-            has_gaps: false,
+            // Whether or not any are missing in the end: this also says that it was compacted.
+            has_gaps: stage != Stage::Live,
             index_crcs: None,
         };
         let mut segment = Segment::new(dir, &empty, config);

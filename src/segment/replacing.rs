@@ -8,15 +8,12 @@
 //! has to know which of them counts, and that is written in the manifest alone.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::file_name::{self, FileKind, FileName, Stage};
-use super::indexes::Indexes;
 use super::read::check;
 use super::scan::{self, Located};
-use super::{Damage, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
-use crate::disk::append_file::AppendFile;
+use super::{Damage, Segment, SegmentConfig, SegmentDir};
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES};
 
@@ -33,22 +30,7 @@ impl Segment {
         capacity_bytes: u64,
     ) -> Result<Segment> {
         file_name::remove_files(&**dir.files.disk(), &dir.path, base_offset, Stage::Cleaned)?;
-        let path = FileName::live(base_offset, FileKind::Log).in_stage(Stage::Cleaned).path(&dir.path);
-        let log = AppendFile::create(&dir.files, &path, capacity_bytes)
-            .map_err(|source| Error::io("create", &path, source))?;
-        let empty = SealedSegment {
-            base_offset,
-            next_offset: base_offset,
-            log_bytes: 0,
-            max_timestamp: None,
-            // Whether or not any are missing in the end: this also says that it was compacted.
-            has_gaps: true,
-            index_crcs: None,
-        };
-        let mut segment = Segment::new(dir, &empty, config);
-        segment.loaded = OnceLock::from(Loaded::new(log, Indexes::empty()));
-        segment.is_name_synced = AtomicBool::new(false);
-        Ok(segment)
+        Segment::create_as(Stage::Cleaned, dir, base_offset, config, capacity_bytes)
     }
 
     /// Makes what was written to a segment of [`create_cleaned`](Segment::create_cleaned) durable, indexes it, and renames it

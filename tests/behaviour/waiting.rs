@@ -229,22 +229,25 @@ fn a_deleted_topic_that_was_assigned_by_hand_ends_the_wait() {
     assert!(matches!(polled, Err(Error::Closed { .. })), "{polled:?}");
 }
 
+/// Awaits the consumer while another thread does something, and then polls.
+fn await_while(consumer: &mut Consumer, act: &mut (dyn FnMut() + Send)) -> Result<ConsumerRecords, Error> {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(A_MOMENT);
+            act();
+        });
+        block_on(consumer.ready());
+    });
+    consumer.poll(Duration::ZERO)
+}
+
 #[test]
 fn a_task_is_woken_by_wakeup_by_a_new_topic_and_by_closing() {
     let dir = tempfile::tempdir().unwrap();
     let broker = crate::open(dir.path());
     let mut consumer = broker.consumer("g", ["orders"]).unwrap();
     let handle = consumer.handle();
-    let mut wait_while = |act: &mut (dyn FnMut() + Send)| {
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(A_MOMENT);
-                act();
-            });
-            block_on(consumer.ready());
-        });
-        consumer.poll(Duration::ZERO)
-    };
+    let mut wait_while = |act: &mut (dyn FnMut() + Send)| await_while(&mut consumer, act);
     assert!(matches!(wait_while(&mut || handle.wakeup()), Err(Error::Wakeup)));
     wait_while(&mut || drop(broker.topic("orders").unwrap())).unwrap();
     assert!(matches!(wait_while(&mut || broker.clone().close().unwrap()), Err(Error::Closed { .. })));
@@ -257,14 +260,7 @@ fn a_task_is_woken_when_members_come_and_go() {
     let mut consumer = broker.consumer("g", ["orders"]).unwrap();
     assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
     let mut wait_while = |act: &mut (dyn FnMut() + Send)| {
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(A_MOMENT);
-                act();
-            });
-            block_on(consumer.ready());
-        });
-        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+        assert!(await_while(&mut consumer, act).unwrap().is_empty());
         consumer.assignment().len()
     };
     let mut other = None;
