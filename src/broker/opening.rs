@@ -1,7 +1,8 @@
 //! Opening a data directory: lock it, find out how the last writer ended, recover every log, and only then serve.
 //!
-//! The order is what makes it safe to be killed anywhere here and to begin again: the mark of a clean shutdown goes before
-//! anything is written; the open batches of the tails are sealed and synced before the tails are cleared.
+//! The order is what makes it safe to be killed anywhere here and to begin again: the versions of all files are looked at
+//! before anything is written; the mark of a clean shutdown goes first of all; the open batches of the tails are sealed and
+//! synced before the tails are cleared.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,8 +27,8 @@ use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
-use crate::partition::recovery::{Shutdown, check_identity};
-use crate::tail::{Salvaged, TAIL_NAMES, Tail, salvage};
+use crate::partition::recovery::{self, Shutdown, check_identity};
+use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, salvage};
 use crate::topic_partition::TopicPartition;
 
 /// Opens a directory for writing.
@@ -38,6 +39,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let lock = DirectoryLock::take(&*disk, &dir)?;
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
+    check_versions(&*disk, &dir, &catalog)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let mut salvaged = match shutdown {
         Shutdown::Clean => HashMap::new(),
@@ -93,6 +95,20 @@ fn create_data_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
 
 fn parent_or_here(parent: &Path) -> &Path {
     if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
+}
+
+/// Refuses what a newer version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay.
+fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<()> {
+    for name in TAIL_NAMES {
+        tail::check_version(disk, &dir.join(name))?;
+    }
+    for (name, entry) in catalog.live_topics() {
+        for number in 0..entry.config.partitions {
+            let partition = TopicPartition::new(Arc::clone(name), number);
+            recovery::check_versions(disk, &partition_dir::path_of(dir, &partition))?;
+        }
+    }
+    Ok(())
 }
 
 /// The batches that the tails hold, by topic id and partition.

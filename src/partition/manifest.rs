@@ -30,6 +30,7 @@ const DAMAGED_NAME: &str = "manifest.damaged";
 
 const COUNT_BYTES: usize = size_of::<u64>() + size_of::<u32>();
 const SEGMENT_BYTES: usize = 48;
+const FLAGS: usize = 36;
 
 const HAS_GAPS: u32 = 1;
 const HAS_INDEX_CRCS: u32 = 1 << 1;
@@ -65,11 +66,16 @@ impl Manifest {
     /// Reads the manifest of a partition's directory; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if neither generation is intact or the newest makes no sense, [`Error::UnsupportedVersion`], or the
-    /// disk's.
+    /// [`Error::Corrupt`] if neither generation is intact or the newest makes no sense, [`Error::UnsupportedVersion`] if a
+    /// newer version wrote it, or the disk's.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<LoadedManifest>> {
         let path = path(dir);
         let Some(loaded) = generations::load(disk, &path, KIND)? else { return Ok(None) };
+        if has_unknown_flags(&loaded.payload) {
+            // It may change what all the rest means: only a later version can have set it.
+            let (found, supported) = (KIND.version + 1, KIND.version);
+            return Err(Error::UnsupportedVersion { path, found, supported });
+        }
         let manifest = Manifest::decode(&loaded.payload).map_err(|reason| Error::corrupt_file(&path, 0, reason))?;
         Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back }))
     }
@@ -181,6 +187,13 @@ fn decode_segment(reader: &mut Reader<'_>) -> Result<ManifestSegment, Invalid> {
     let index_crcs = (flags & HAS_INDEX_CRCS != 0).then_some(crcs);
     let sealed = SealedSegment { base_offset, next_offset, log_bytes, max_timestamp, has_gaps, index_crcs };
     Ok(ManifestSegment { sealed, log_crc32 })
+}
+
+/// Whether a segment has a flag that this version does not know.
+fn has_unknown_flags(payload: &[u8]) -> bool {
+    let segments = payload.get(COUNT_BYTES..).unwrap_or_default().chunks_exact(SEGMENT_BYTES);
+    let flags = segments.filter_map(|segment| Some(u32::from_be_bytes(*segment.get(FLAGS..)?.first_chunk()?)));
+    flags.into_iter().any(|flags| flags & !(HAS_GAPS | HAS_INDEX_CRCS) != 0)
 }
 
 fn path(dir: &Path) -> PathBuf {

@@ -7,7 +7,7 @@
 //! the caller clear the tail. A crash at any point leaves files from which the same is done again.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
@@ -384,6 +384,21 @@ fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
         }
     }
     Ok(epochs)
+}
+
+/// Checks that no newer version wrote the files of a partition. Changes nothing, so that it can be asked before anything is.
+///
+/// # Errors
+/// [`Error::UnsupportedVersion`]. What else there is to say of these files is said when they are used.
+pub(crate) fn check_versions(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let manifest = Manifest::load(disk, dir).map(drop);
+    let point = RecoveryPointFile::load(disk, dir).map(drop);
+    for loaded in [manifest, point] {
+        if let Err(newer @ Error::UnsupportedVersion { .. }) = loaded {
+            return Err(newer);
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the directory of a partition is there, and is of this topic and not one of the same name.

@@ -161,6 +161,10 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
         return Ok(Record::Newer(version));
     }
     let flags = reader.u32()?;
+    if flags & !(HAS_GAPS | HAS_INDEX_CRCS) != 0 {
+        // It may change what all the rest means: only a later version can have set it.
+        return Ok(Record::Newer(VERSION + 1));
+    }
     let generation = reader.i64()?.cast_unsigned();
     let base_offset = reader.i64()?.cast_unsigned();
     let file_position = reader.i64()?.cast_unsigned();

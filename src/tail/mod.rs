@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) use layout::{Identity, SlotClass};
-pub(crate) use salvage::{Salvaged, salvage};
+pub(crate) use salvage::{Salvaged, check_version, salvage};
 pub(crate) use slot::{BatchWriter, OpenBatch};
 
 use crate::disk::{Disk, DiskFile, Open};

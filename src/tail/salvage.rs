@@ -11,7 +11,7 @@ use super::layout::{
     Identity, PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry, decode_commit,
     decode_file_header,
 };
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Result};
 use crate::format::crc32c;
 
@@ -37,12 +37,7 @@ pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Error::io("open", path, e)),
     };
-    let mut header = vec![0; FILE_HEADER_BYTES];
-    let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
-    header.truncate(read);
-    if let Some(version) = decode_file_header(&header).filter(|&version| version > FILE_VERSION) {
-        return Err(Error::UnsupportedVersion { path: path.to_owned(), found: version, supported: FILE_VERSION });
-    }
+    let header = read_header(&*file, path)?;
     let size = file.size().map_err(|e| Error::io("size", path, e))?;
     let mut chunk_bytes = vec![0; CHUNK_BYTES];
     let mut salvaged = Vec::new();
@@ -57,6 +52,29 @@ pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
         salvage_chunk(entry, bytes, &mut salvaged);
     }
     Ok(salvaged)
+}
+
+/// Checks that no newer version wrote the tail file at `path`, if there is one. Changes nothing.
+///
+/// # Errors
+/// [`Error::UnsupportedVersion`], [`Error::Io`].
+pub(crate) fn check_version(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.open(path, Open::Read) {
+        Ok(file) => read_header(&*file, path).map(drop),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("open", path, e)),
+    }
+}
+
+/// The bytes before the first chunk, or what there is of them.
+fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>> {
+    let mut header = vec![0; FILE_HEADER_BYTES];
+    let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
+    header.truncate(read);
+    match decode_file_header(&header).filter(|&version| version > FILE_VERSION) {
+        Some(found) => Err(Error::UnsupportedVersion { path: path.to_owned(), found, supported: FILE_VERSION }),
+        None => Ok(header),
+    }
 }
 
 /// The slots of one chunk. A chunk whose table entry is damaged has the class whose slots say so themselves, the largest
