@@ -48,6 +48,7 @@ mod partition;
 mod producer;
 mod record;
 mod segment;
+mod sync;
 mod tail;
 mod topic_partition;
 

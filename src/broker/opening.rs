@@ -6,11 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::builder::BrokerBuilder;
 use super::catalog::{self, Catalog};
@@ -28,6 +24,8 @@ use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
 use crate::partition::recovery::{self, Shutdown, check_identity};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, salvage};
 use crate::topic_partition::TopicPartition;
 
@@ -71,7 +69,7 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
         return Err(Error::io("find a catalog in", &builder.dir, not_there));
     }
     let store = Store::closed(builder, catalog);
-    store.closed.store(false, std::sync::atomic::Ordering::Release);
+    store.closed.store(false, Ordering::Release);
     store.topics()?;
     Ok(store)
 }
@@ -238,7 +236,7 @@ impl Store {
             coordinator: OnceLock::new(),
             coordinator_being_made: Mutex::new(()),
         });
-        self.closed.store(false, std::sync::atomic::Ordering::Release);
+        self.closed.store(false, Ordering::Release);
         Ok(())
     }
 

@@ -5,11 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::builder::BrokerBuilder;
 use super::catalog::Catalog;
@@ -28,6 +24,8 @@ use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
 use crate::partition::{Follower, PartitionSource, Watchers};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex};
 use crate::topic_partition::TopicPartition;
 
 /// The topics by name.

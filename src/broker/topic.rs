@@ -3,14 +3,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
 use crate::partition::log::{Appended, Log};
 use crate::partition::{Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use crate::sync::ArcSwap;
 use crate::topic_partition::TopicPartition;
 
 /// What a broker keeps of a topic.

@@ -3,14 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-
-use arc_swap::ArcSwap;
 
 use super::Consumer;
 use super::position::SharedPosition;
 use crate::partition::Waiter;
+use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// What a consumer shares with its handles.
 #[derive(Debug, Default)]

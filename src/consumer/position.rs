@@ -1,11 +1,11 @@
 //! How far a consumer has read in one partition.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::log::Log;
 use crate::record::{Fetched, TailPosition};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
 
 /// No position yet: the committed offset is looked up when the partition is first polled.

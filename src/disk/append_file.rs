@@ -12,12 +12,11 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::open_files::{HandleSlot, MapSlot, OpenFiles, ReadMode, ReadableMap};
 use super::{DiskFile, Mapping, Open, SharedBytes};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 const PAGE_BYTES: u64 = 4096;
 const REWRITE_CHUNK_BYTES: usize = 64 * 1024;
@@ -335,7 +334,7 @@ impl AppendFile {
         if self.access == Open::Read { Err(ErrorKind::PermissionDenied.into()) } else { Ok(()) }
     }
 
-    fn lock_unmapped(&self) -> io::Result<parking_lot::MutexGuard<'_, bool>> {
+    fn lock_unmapped(&self) -> io::Result<crate::sync::MutexGuard<'_, bool>> {
         let was_mapped = self.was_mapped.lock();
         if *was_mapped {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the file was mapped in this process"));

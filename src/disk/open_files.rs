@@ -11,13 +11,11 @@ use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
-
 use super::{Disk, DiskFile, Mapping, Open};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{ArcSwapOption, Mutex};
 
 /// How much may be open at a time, and how files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::assignor::Assignor;
@@ -14,6 +13,7 @@ use super::state::{ChosenAssignor, Step};
 use super::{Coordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};
 use crate::partition::Waiter;
+use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
 
 /// What connects a consumer with its group: as a member, or only as one who commits what it was assigned by hand.

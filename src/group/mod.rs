@@ -33,12 +33,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, Result};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
 use crate::record::ProducerRecord;
+use crate::sync::Mutex;
 use crate::topic_partition::TopicPartition;
 use committed_offset::CommittedOffset;
 use coordinator_partition::coordinator_partition;

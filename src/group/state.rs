@@ -17,7 +17,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::assignor::{Assignor, RebalanceProtocol};
@@ -26,6 +25,7 @@ use super::late_poll::{LatePoll, LatePollHook};
 use super::member::{Joining, Member, Presence, Removal, Seat, Subscription};
 use super::round::Round;
 use crate::error::{Error, Result};
+use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
 
 /// One group.

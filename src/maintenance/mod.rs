@@ -4,18 +4,17 @@
 //! lock for the moment of sealing an idle batch or of exchanging segments. Compaction may take long, so the syncs of an
 //! interval are kept up in between.
 
+use crate::sync::thread::{self, JoinHandle};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-use arc_swap::ArcSwap;
 
 use crate::error::Result;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
+use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// How often a pass runs without being called for.
 const PASS_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,10 +1,7 @@
 //! What all logs of a broker share: the disk, its open files, the tails, and a bell for the maintenance.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
@@ -12,6 +9,8 @@ use super::log::Log;
 use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// Shared by all logs of a broker.
 #[derive(Debug)]

@@ -11,8 +11,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::compaction;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
@@ -25,6 +23,7 @@ use crate::format::{Record, skip};
 use crate::record::Fetched;
 use crate::segment::file_name::{self, FileKind, Stage};
 use crate::segment::{ScanStart, Segment, SegmentConfig, SegmentDir};
+use crate::sync::Mutex;
 use crate::tail::{Salvaged, TAIL_NAMES, salvage};
 use crate::topic_partition::TopicPartition;
 

@@ -9,9 +9,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::log::Log;
+use crate::sync::{Condvar, Mutex};
 use crate::tail::Tail;
 
 /// The group commit of one tail file.

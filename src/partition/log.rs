@@ -12,11 +12,7 @@
 mod syncing;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::appender::Appender;
 use super::checkpoint::Checkpoint;
@@ -35,6 +31,8 @@ use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
 use crate::record::{Fetched, ProducerRecord, TailPosition};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
 

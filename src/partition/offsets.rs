@@ -5,7 +5,7 @@
 //! log start <= synced  <= log end            what the segments hold durably; the rest of `durable` is covered by slots
 //! ```
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The bounds of one log, read without a lock.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! Which partition a record goes to, when its sender does not say.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use crate::record::ProducerRecord;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Chooses a record's partition. Asked for every record that names none; called without any lock held.
 ///

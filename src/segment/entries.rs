@@ -4,7 +4,8 @@
 //! length is published after the entry: readers see whole entries only.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Entries in the first chunk. The second has as many, every later one twice as many as the one before.
 const FIRST_CHUNK: usize = 32;

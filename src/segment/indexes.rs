@@ -5,14 +5,13 @@
 //! the batch of entry n − 1. A region is what is verified, and remembered as verified, at once.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::offset_index::{self, OffsetEntry, OffsetIndex};
 use super::scan::Located;
 use super::time_index::{self, TimeEntry, TimeIndex};
 use crate::format::BatchHeader;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The indexes of a segment, and what the rule needs to go on.
 #[derive(Debug)]

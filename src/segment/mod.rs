@@ -15,15 +15,14 @@
 //! `damage.rs` reads around it: nothing is cut or skipped, the damaged offsets are an error and all others are readable.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::Mutex;
 
 use crate::disk::append_file::{AppendError, AppendFile};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
 
 mod damage;

@@ -1,10 +1,7 @@
 //! Creating a segment, and opening a sealed one.
 
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::Mutex;
 
 use super::file_name::Stage;
 use super::index_files::{self, Covered};
@@ -14,6 +11,8 @@ use super::{Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentC
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 impl Segment {
     /// Creates a segment without batches. Its name survives a power cut from the first [`sync`](Segment::sync) on.

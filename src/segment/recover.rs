@@ -6,7 +6,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use super::index_files::{self, Covered};
@@ -17,6 +16,7 @@ use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES};
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Up to where a log file is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

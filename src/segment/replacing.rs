@@ -8,7 +8,6 @@
 //! has to know which of them counts, and that is written in the manifest alone.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::file_name::{self, FileKind, FileName, Stage};
 use super::read::check;
@@ -16,6 +15,7 @@ use super::scan::{self, Located};
 use super::{Damage, Segment, SegmentConfig, SegmentDir};
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES};
+use crate::sync::atomic::Ordering;
 
 impl Segment {
     /// Creates a segment without batches that is not part of the log yet and will have about `capacity_bytes` bytes. What an

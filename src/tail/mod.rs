@@ -12,9 +12,6 @@ mod slot;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::{Condvar, Mutex};
 
 pub(crate) use layout::{Identity, SlotClass};
 pub(crate) use salvage::{Salvaged, check_version, salvage};
@@ -22,6 +19,8 @@ pub(crate) use slot::{BatchWriter, OpenBatch};
 
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Result};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 use layout::{
     CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, chunk_position, decode_chunk_entry,
     encode_chunk_entry, encode_file_header,

@@ -13,7 +13,7 @@
 #![allow(unsafe_code, reason = "stores into the mapped tail; the rules above say why it is sound")]
 
 use std::slice;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64 as Word;
 use std::sync::{Arc, Weak};
 
 use super::Pool;
@@ -21,6 +21,7 @@ use super::layout::{BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Publishe
 use crate::disk::SharedMapping;
 use crate::format::HEADER_BYTES;
 use crate::format::crc32c_append;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A slot that nobody uses: the right to bytes `start..start + class.slot_bytes()` of the map.
 #[derive(Debug)]
@@ -212,11 +213,11 @@ impl OpenBatch {
     }
 
     /// One of the aligned words of the slot's first three sectors.
-    fn word(&self, at: usize) -> &AtomicU64 {
+    fn word(&self, at: usize) -> &Word {
         assert!(at.is_multiple_of(8) && at + 8 <= BATCH, "an aligned word before the batch");
         // SAFETY: within the slot and aligned (`carve` checked the map, slots begin at multiples of 4096). These words are
         // only ever reached as atomics: slices begin at `BATCH` and behind.
-        unsafe { AtomicU64::from_ptr(self.slot().pointer(at).cast()) }
+        unsafe { Word::from_ptr(self.slot().pointer(at).cast()) }
     }
 }
 

@@ -21,12 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
-
 pub use self::crash::CrashModel;
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
 ///

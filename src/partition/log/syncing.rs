@@ -2,11 +2,11 @@
 //! the slots that these set free.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Log, Segments};
 use crate::error::Result;
 use crate::partition::checkpoint::SyncedTo;
+use crate::sync::atomic::Ordering;
 use crate::tail::OpenBatch;
 
 /// What a commit round is about to make durable for one log.

@@ -1,0 +1,182 @@
+//! The facade over a model checker: what `parking_lot` and `arc_swap` offer, as far as the crate uses it.
+//!
+//! Nobody's lock is poisoned by a panic, as with `parking_lot`. A timed wait has no clock to look at: it ends by a wake-up or
+//! at once, as the schedule chooses, so that both ways are explored; one of a day or more never ends by itself, so that a lost
+//! wake-up shows as a deadlock. Under loom, which has no choices of its own to offer, no wait ends by itself.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{PoisonError, TryLockError};
+use std::time::Duration;
+
+#[cfg(loom)]
+use loom::sync as model;
+#[cfg(all(shuttle, not(loom)))]
+use shuttle::sync as model;
+
+#[cfg(loom)]
+pub(crate) use loom::{sync::atomic, thread};
+
+#[cfg(all(shuttle, not(loom)))]
+pub(crate) use shuttle::thread;
+
+#[cfg(all(shuttle, not(loom)))]
+pub(crate) mod atomic {
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+    /// Nothing: all of the checker's atomics are sequentially consistent.
+    pub(crate) fn fence(_: Ordering) {}
+}
+
+/// A wait that is meant to last for ever.
+#[cfg(all(shuttle, not(loom)))]
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(model::Mutex<T>);
+
+#[derive(Debug)]
+pub(crate) struct MutexGuard<'m, T> {
+    mutex: &'m model::Mutex<T>,
+    /// `None` only while a condvar has it.
+    guard: Option<model::MutexGuard<'m, T>>,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(model::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard { mutex: &self.0, guard: Some(lock(&self.0)) }
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(MutexGuard { mutex: &self.0, guard: Some(guard) }),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Some(MutexGuard { mutex: &self.0, guard: Some(poisoned.into_inner()) })
+            }
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+fn lock<T>(mutex: &model::Mutex<T>) -> model::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> MutexGuard<'_, T> {
+    /// Lets others have the lock, for as long as the schedule says.
+    fn yield_now(&mut self) {
+        self.guard = None;
+        thread::yield_now();
+        self.guard = Some(lock(self.mutex));
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.guard.as_ref().expect("only taken while waiting")
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.guard.as_mut().expect("only taken while waiting")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Condvar(model::Condvar);
+
+impl Default for Condvar {
+    fn default() -> Condvar {
+        Condvar::new()
+    }
+}
+
+impl Condvar {
+    pub(crate) fn new() -> Condvar {
+        Condvar(model::Condvar::new())
+    }
+
+    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        let locked = guard.guard.take().expect("only taken while waiting");
+        guard.guard = Some(self.0.wait(locked).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits until notified or, as the schedule chooses, not at all.
+    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) {
+        if elapses(timeout) {
+            guard.yield_now();
+        } else {
+            self.wait(guard);
+        }
+    }
+
+    pub(crate) fn wait_while_for<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+        timeout: Duration,
+    ) {
+        while condition(guard) {
+            if elapses(timeout) {
+                return guard.yield_now();
+            }
+            self.wait(guard);
+        }
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+#[cfg(loom)]
+fn elapses(_: Duration) -> bool {
+    false
+}
+
+#[cfg(all(shuttle, not(loom)))]
+fn elapses(timeout: Duration) -> bool {
+    use shuttle::rand::Rng;
+    timeout < FOREVER && shuttle::rand::thread_rng().r#gen()
+}
+
+/// A real one, before each use of which another thread may have its turn.
+#[derive(Debug)]
+pub(crate) struct Swap<S> {
+    swap: S,
+    turn: atomic::AtomicBool,
+}
+
+pub(crate) type ArcSwap<T> = Swap<arc_swap::ArcSwap<T>>;
+pub(crate) type ArcSwapOption<T> = Swap<arc_swap::ArcSwapOption<T>>;
+
+impl<T> ArcSwap<T> {
+    pub(crate) fn from_pointee(value: T) -> ArcSwap<T> {
+        Swap { swap: arc_swap::ArcSwap::from_pointee(value), turn: atomic::AtomicBool::default() }
+    }
+}
+
+impl<S: Default> Default for Swap<S> {
+    fn default() -> Swap<S> {
+        Swap { swap: S::default(), turn: atomic::AtomicBool::default() }
+    }
+}
+
+impl<S> Deref for Swap<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        self.turn.load(atomic::Ordering::SeqCst);
+        &self.swap
+    }
+}
