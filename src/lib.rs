@@ -83,6 +83,10 @@ pub use record::{
 };
 pub use topic_partition::TopicPartition;
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 /// A disk in memory that can cut the power, kill the process and fail any call, to test what your own code makes of it.
 #[cfg(any(test, feature = "testing"))]
 pub mod testing {

@@ -22,6 +22,8 @@ use crate::format::Invalid;
 use crate::partition::config::{PARTITIONS, TopicConfig};
 
 mod format;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "catalog";

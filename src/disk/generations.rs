@@ -235,5 +235,7 @@ fn temporary_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ pub(crate) mod builder;
 pub(crate) mod checksum;
 pub(crate) mod compression;
 pub(crate) mod control;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 pub(crate) mod headers;
 pub(crate) mod reader;
 pub(crate) mod record;

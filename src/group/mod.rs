@@ -17,6 +17,8 @@ pub(crate) mod committed_offset;
 mod committing;
 pub(crate) mod coordinator_partition;
 pub(crate) mod description;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 pub(crate) mod group_records;
 pub(crate) mod late_poll;
 pub(crate) mod member;

@@ -10,6 +10,8 @@ pub(crate) mod config;
 pub(crate) mod durability;
 pub(crate) mod environment;
 mod follower;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;

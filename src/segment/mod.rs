@@ -29,6 +29,8 @@ mod damage;
 mod entries;
 pub(crate) mod file_name;
 mod files;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 mod index_files;
 mod indexes;
 mod offset_index;

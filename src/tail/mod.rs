@@ -5,6 +5,8 @@
 //! written to has one at a time, with its open batch. `layout` has the bytes, `slot` the writer and its readers, `salvage`
 //! what a new process takes over from one that died.
 
+#[cfg(feature = "testing")]
+pub(crate) mod fuzzing;
 mod layout;
 mod salvage;
 mod slot;

@@ -93,7 +93,7 @@ fn salvage_chunk(entry: Option<SlotClass>, bytes: &[u8], salvaged: &mut Vec<Salv
     }
 }
 
-fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
+pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
     let (identity, stated, generation) = Identity::decode(slot)?;
     if stated != class {
         return None;

@@ -1,0 +1,10 @@
+//! For the fuzzer in `tests/fuzz`, not for applications: each function takes bytes as a disk may hand them over, and panics if
+//! what comes of them breaks a rule. Whatever the bytes are, none of them may panic otherwise, go on for ever, or take more
+//! memory than a small multiple of their size. Checksums are put right first, so that bytes get past them.
+
+pub use crate::broker::catalog::fuzzing::catalog;
+pub use crate::format::fuzzing::{batch, compression, control, record, round_trip, varints};
+pub use crate::group::fuzzing::group_records;
+pub use crate::partition::fuzzing::{leader_epochs, manifest, partition_metadata, recovery_point};
+pub use crate::segment::fuzzing::{indexes, log_walk, segment};
+pub use crate::tail::fuzzing::{slot, tail_header};

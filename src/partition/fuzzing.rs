@@ -1,0 +1,94 @@
+//! The small files of a partition made of any bytes.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how the fuzzer hears of a broken rule")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::leader_epoch::LeaderEpochs;
+use super::manifest::Manifest;
+use super::partition_metadata;
+use super::recovery_point::RecoveryPointFile;
+use crate::disk::generations::fuzzing::framed;
+use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
+use crate::disk::simulated::SimulatedDisk;
+
+const DIR: &str = "/orders-0";
+/// Where a record of a recovery point ends, and its sector.
+const RECORD_BYTES: usize = 64;
+const SECTOR_BYTES: usize = 512;
+
+fn disk_with(name: &str, bytes: &[u8]) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(0);
+    disk.put(Path::new(DIR).join(name), bytes);
+    disk
+}
+
+/// Reads a manifest, which is framed first if `is_payload`, and writes it again.
+pub fn manifest(bytes: &[u8], is_payload: bool) {
+    let file = if is_payload { framed(*b"OTTLAMAN", bytes) } else { bytes.to_vec() };
+    let (disk, dir) = (disk_with("manifest", &file), Path::new(DIR));
+    let loaded = Manifest::load(&disk, dir);
+    let Ok(Some(loaded)) = loaded else {
+        assert!(Manifest::load(&disk, dir).is_err(), "the same answer twice");
+        assert_eq!(disk.read(dir.join("manifest")), Some(file), "what cannot be read is left alone");
+        return;
+    };
+    let mut least = 0;
+    for segment in &loaded.manifest.segments {
+        assert!(least <= segment.sealed.base_offset && segment.sealed.base_offset < segment.sealed.next_offset);
+        least = segment.sealed.next_offset;
+    }
+    loaded.manifest.store(&disk, dir).unwrap();
+    let again = Manifest::load(&disk, dir).unwrap().unwrap();
+    assert_eq!(again.manifest, loaded.manifest);
+    let bases = loaded.manifest.segments.iter().map(|segment| segment.sealed.base_offset);
+    if let Some(replaced) = loaded.manifest.with_replaced(bases, Vec::new()) {
+        assert!(replaced.segments.is_empty());
+    }
+}
+
+/// Reads a recovery point, with its checksums put right if `fix`, and writes it again.
+pub fn recovery_point(bytes: &[u8], fix: bool) {
+    let mut file = bytes.to_vec();
+    for record in file.chunks_mut(SECTOR_BYTES).filter(|_| fix) {
+        if let Some((checked, crc)) = record.get_mut(..RECORD_BYTES).and_then(<[u8]>::split_last_chunk_mut) {
+            *crc = crc32fast::hash(checked).to_be_bytes();
+        }
+    }
+    let (disk, dir) = (disk_with("recovery-point", &file), Path::new(DIR));
+    let Ok(loaded) = RecoveryPointFile::load(&disk, dir) else { return };
+    let mut writer = loaded.file;
+    let Some(point) = loaded.point else { return };
+    assert!(point.base_offset <= point.synced.next_offset && i64::try_from(point.synced.next_offset).is_ok());
+    let files = OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default());
+    for _ in 0..2 {
+        writer.store(&files, &point).unwrap();
+        assert_eq!(RecoveryPointFile::load(&disk, dir).unwrap().point, Some(point));
+    }
+}
+
+/// Reads a `leader-epoch-checkpoint` and writes it again.
+pub fn leader_epochs(bytes: &[u8]) {
+    let (disk, dir) = (disk_with("leader-epoch-checkpoint", bytes), Path::new(DIR));
+    let Some(epochs) = LeaderEpochs::load(&disk, dir).unwrap() else { return };
+    let entries = epochs.entries();
+    assert!(entries.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "epochs and offsets rise");
+    epochs.store(&disk, dir).unwrap();
+    assert_eq!(LeaderEpochs::load(&disk, dir).unwrap().as_ref(), Some(&epochs));
+    for &(epoch, first_offset) in entries {
+        assert!(epochs.end_offset_for(epoch, u64::MAX).unwrap() > first_offset);
+        let mut cut = epochs.clone();
+        cut.truncate_to(first_offset);
+        assert!(cut.latest() < epoch || cut.entries().is_empty());
+        assert!(cut.assign(epoch, first_offset));
+        assert_eq!(cut.latest(), epoch);
+    }
+}
+
+/// Reads a `partition.metadata` and writes it again.
+pub fn partition_metadata(bytes: &[u8]) {
+    let (disk, dir) = (disk_with("partition.metadata", bytes), Path::new(DIR));
+    let Ok(id) = partition_metadata::load(&disk, dir) else { return };
+    partition_metadata::store(&disk, dir, id.unwrap()).unwrap();
+    assert_eq!(disk.read(dir.join("partition.metadata")).as_deref(), Some(bytes), "one text for each id");
+}
