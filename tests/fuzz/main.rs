@@ -42,9 +42,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use mutation::mutated;
-use targets::{
-    batch, compression, directory, files, group, index, log, operations, properties, record, segment, tail,
-};
+use targets::{batch, compression, directory, files, group, index, log, operations, properties, record, segment, tail};
 
 /// One target: its name, what it does with an input, and one of how many mutations it gets.
 struct Target {
@@ -56,12 +54,12 @@ struct Target {
 const TARGETS: [Target; 12] = [
     Target { name: "batch", run: batch::run, one_in: 1 },
     Target { name: "compression", run: compression::run, one_in: 4 },
-    Target { name: "directory", run: directory::run, one_in: 200 },
+    Target { name: "directory", run: directory::run, one_in: 400 },
     Target { name: "files", run: files::run, one_in: 2 },
     Target { name: "group", run: group::run, one_in: 1 },
     Target { name: "index", run: index::run, one_in: 1 },
     Target { name: "log", run: log::run, one_in: 1 },
-    Target { name: "operations", run: operations::run, one_in: 200 },
+    Target { name: "operations", run: operations::run, one_in: 400 },
     Target { name: "properties", run: properties::run, one_in: 8 },
     Target { name: "record", run: record::run, one_in: 1 },
     Target { name: "segment", run: segment::run, one_in: 10 },

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::targets::directory::golden_files;
+use crate::targets::directory::golden;
 
 struct Seeds(std::path::PathBuf);
 
@@ -52,10 +52,11 @@ fn seeds() {
     for settings in ["retention.ms=86400000\nsegment.bytes=1048576\ncompression.type=zstd", "ottla.durability=always"] {
         seeds.put("properties", &format!("settings-{}", settings.len()), &[settings.as_bytes()]);
     }
-    let consumer = "group.id=g\nauto.offset.reset=latest\nenable.auto.commit=true\nmax.poll.records=5\nottla.tail.bytes=1";
+    let consumer =
+        "group.id=g\nauto.offset.reset=latest\nenable.auto.commit=true\nmax.poll.records=5\nottla.tail.bytes=1";
     seeds.put("properties", "consumer", &[consumer.as_bytes()]);
-    for n in 0..32_u8 {
-        let operations: Vec<u8> = (0..200_u8).map(|at| at.wrapping_mul(n * 2 + 1).wrapping_add(n) ^ at >> 3).collect();
+    for n in 0..12_u8 {
+        let operations: Vec<u8> = (0..64_u8).map(|at| at.wrapping_mul(n * 2 + 1).wrapping_add(n) ^ at >> 3).collect();
         seeds.put("operations", &format!("calls-{n}"), &[&operations]);
         let patches: Vec<u8> = (0..12_u8).map(|at| at.wrapping_mul(37).wrapping_add(n)).collect();
         seeds.put("directory", &format!("patches-{n}"), &[&[n], &patches]);
@@ -68,7 +69,11 @@ fn of_batch(seeds: &Seeds, name: &str, bytes: &[u8]) {
     seeds.put("segment", name, &[&[1, 0, 0], bytes]);
     let Some(records) = bytes.get(HEADER_BYTES..) else { return };
     let codec = bytes[22] & 7;
-    seeds.put(if codec == 0 { "record" } else { "compression" }, name, &[&[codec, 0xff][..2 * usize::from(codec > 0).min(1)], records]);
+    seeds.put(
+        if codec == 0 { "record" } else { "compression" },
+        name,
+        &[&[codec, 0xff][..2 * usize::from(codec > 0).min(1)], records],
+    );
     seeds.put("compression", &format!("plain-{name}"), &[&[0x80 | codec, 0xff], records]);
 }
 
@@ -97,7 +102,7 @@ const FRAME_BYTES: usize = 24;
 
 fn of_directory(seeds: &Seeds) {
     for is_clean in [false, true] {
-        for (path, bytes) in golden_files(is_clean) {
+        for (path, bytes) in &golden(is_clean).files {
             let name = path.to_str().unwrap().trim_start_matches("/data/").replace('/', "-");
             let name = format!("{name}-{is_clean}");
             let kind = |prefix: &str| name.contains(prefix);
@@ -108,17 +113,17 @@ fn of_directory(seeds: &Seeds) {
             };
             if kind("manifest") {
                 seeds.put("files", &name, &[&[0], payload()]);
-                seeds.put("files", &format!("{name}-whole"), &[&[0x82], &bytes]);
+                seeds.put("files", &format!("{name}-whole"), &[&[0x82], bytes]);
             } else if kind("catalog") {
                 seeds.put("files", &name, &[&[1], payload()]);
-                seeds.put("files", &format!("{name}-whole"), &[&[0x83], &bytes]);
+                seeds.put("files", &format!("{name}-whole"), &[&[0x83], bytes]);
             } else if kind("recovery-point") {
-                seeds.put("files", &name, &[&[2], &bytes]);
+                seeds.put("files", &name, &[&[2], bytes]);
             } else if kind("tail") && bytes.len() > 8192 {
                 of_slot(seeds, &name, &bytes[4096..8192]);
             } else if kind(".log") && !bytes.is_empty() && bytes.len() < 4096 {
-                seeds.put("log", &name, &[&[7], &bytes]);
-                seeds.put("segment", &name, &[&[3, 0, 0], &bytes]);
+                seeds.put("log", &name, &[&[7], bytes]);
+                seeds.put("segment", &name, &[&[3, 0, 0], bytes]);
             }
         }
     }

@@ -27,18 +27,14 @@ type Records = BTreeMap<u64, Vec<u8>>;
 /// All partitions that could be looked at.
 type Contents = BTreeMap<(String, u32), Records>;
 
-struct Golden {
-    files: Vec<(PathBuf, Vec<u8>)>,
+/// A data directory, and what was written to it.
+pub(crate) struct Golden {
+    pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
     contents: Contents,
 }
 
-/// The files of a small data directory, after a close or a kill.
-#[cfg_attr(fuzzing, allow(dead_code, reason = "for seeds, which the fuzzer does not make"))]
-pub(crate) fn golden_files(is_clean: bool) -> Vec<(PathBuf, Vec<u8>)> {
-    golden(is_clean).files.clone()
-}
-
-fn golden(is_clean: bool) -> &'static Golden {
+/// A small data directory after a close or a kill.
+pub(crate) fn golden(is_clean: bool) -> &'static Golden {
     static GOLDEN: [OnceLock<Golden>; 2] = [const { OnceLock::new() }; 2];
     GOLDEN[usize::from(is_clean)].get_or_init(|| make(is_clean).expect("nothing fails on a new disk"))
 }
@@ -88,10 +84,14 @@ pub(crate) fn run(data: &[u8]) {
     let mut files = golden.files.clone();
     let is_forged = patch(&mut files, patches) || flags & 2 == 2;
     if flags & 2 == 2 {
-        files.iter_mut().for_each(|(path, bytes)| put_checksums_right(path, bytes));
+        for (path, bytes) in &mut files {
+            put_checksums_right(path, bytes);
+        }
     }
     let disk = SimulatedDisk::new(u64::from(flags >> 2 & 1));
-    files.into_iter().for_each(|(path, bytes)| disk.put(path, &bytes));
+    for (path, bytes) in files {
+        disk.put(path, &bytes);
+    }
     capped(BYTES_MAX, || use_all(&disk, (!is_forged).then_some(&golden.contents)));
 }
 
@@ -199,7 +199,7 @@ fn patch(files: &mut Vec<(PathBuf, Vec<u8>)>, mut patches: &[u8]) -> bool {
 }
 
 fn put_checksums_right(path: &std::path::Path, bytes: &mut [u8]) {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     match name {
         "catalog" | "manifest" => frames(bytes),
         "recovery-point" => bytes.chunks_mut(512).for_each(|sector| {
@@ -207,7 +207,7 @@ fn put_checksums_right(path: &std::path::Path, bytes: &mut [u8]) {
                 *crc = crc32fast::hash(checked).to_be_bytes();
             }
         }),
-        _ if name.ends_with(".log") => batches(bytes),
+        _ if path.extension().is_some_and(|extension| extension == "log") => batches(bytes),
         _ => {}
     }
 }
