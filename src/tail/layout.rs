@@ -36,7 +36,10 @@ pub(super) const FILE_HEADER_BYTES: usize = 4096;
 pub(super) const CHUNK_TABLE: usize = 512;
 pub(super) const CHUNK_ENTRY_BYTES: usize = 8;
 pub(super) const CHUNKS_MAX: usize = (FILE_HEADER_BYTES - CHUNK_TABLE) / CHUNK_ENTRY_BYTES;
-pub(super) const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = if IS_EXPLORED { 16 << 10 } else { 1 << 20 };
+const MEDIUM_SLOT_BYTES: usize = if IS_EXPLORED { 8 << 10 } else { 64 << 10 };
+/// A model checker makes and fills tails by the hundred thousand: small ones, of which the slots are soon used up.
+const IS_EXPLORED: bool = cfg!(any(shuttle, loom));
 
 pub(super) const SLOT_MAGIC: u32 = u32::from_be_bytes(*b"OTSL");
 pub(super) const IDENTITY_BYTES: usize = 76;
@@ -66,7 +69,7 @@ impl SlotClass {
     pub(super) fn slot_bytes(self) -> usize {
         match self {
             SlotClass::Small => 4 << 10,
-            SlotClass::Medium => 64 << 10,
+            SlotClass::Medium => MEDIUM_SLOT_BYTES,
             SlotClass::Large => CHUNK_BYTES,
         }
     }

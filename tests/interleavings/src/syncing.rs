@@ -1,0 +1,136 @@
+//! Group commit: who returns when, who sees what when, and what a failed sync leaves.
+
+use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::{Durability, Error, Partition, TopicConfig};
+use shuttle::thread;
+
+use crate::explore::{after_power_cut, broker, explore, join, read_all, record};
+
+fn partition(disk: &SimulatedDisk, durability: Durability) -> (ottla::Broker, Partition) {
+    let broker = broker(disk, durability);
+    let partition = broker.create_topic("t", TopicConfig::new()).unwrap().partition(0).unwrap();
+    (broker, partition)
+}
+
+/// Senders that share syncs return only when their record survives a power cut.
+#[test]
+fn no_send_returns_before_its_sync() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (_broker, log) = partition(&disk, Durability::Always);
+        let senders = ["a", "b", "c"].map(|value| {
+            let (log, disk) = (log.clone(), disk.clone());
+            thread::spawn(move || {
+                let offset = log.append(&record(value)).unwrap();
+                assert!(offset < log.durable_offset());
+                (offset, value, disk.crash(offset, CrashModel::Subset))
+            })
+        });
+        for (offset, value, image) in join(senders) {
+            assert_eq!(after_power_cut(&image)[usize::try_from(offset).unwrap()], value);
+        }
+    });
+}
+
+/// With `Always`, whatever a reader sees outlives a power cut that comes right after.
+#[test]
+fn nobody_sees_a_record_before_it_is_durable() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (_broker, log) = partition(&disk, Durability::Always);
+        let senders = ["a", "b"].map(|value| {
+            let log = log.clone();
+            thread::spawn(move || {
+                log.append(&record(value)).unwrap();
+            })
+        });
+        let reader = thread::spawn({
+            let (log, disk) = (log.clone(), disk.clone());
+            move || {
+                while read_all(&log).is_empty() {
+                    thread::yield_now();
+                }
+                let seen = read_all(&log);
+                (seen, disk.crash(3, CrashModel::Subset))
+            }
+        });
+        join(senders);
+        let (seen, image) = reader.join().unwrap();
+        assert!(after_power_cut(&image).starts_with(&seen));
+    });
+}
+
+/// The sync that was to cover several senders fails: each of them hears of it, and nobody ever sees their records.
+#[test]
+fn a_failed_sync_acknowledges_nobody() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (_broker, log) = partition(&disk, Durability::Always);
+        log.append(&record("before")).unwrap();
+        disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always"));
+        let senders = ["a", "b", "c"].map(|value| {
+            let log = log.clone();
+            thread::spawn(move || log.append(&record(value)))
+        });
+        for result in join(senders) {
+            assert!(matches!(result, Err(Error::Poisoned { .. } | Error::Io { .. })), "{result:?}");
+        }
+        assert_eq!(disk.faults_injected(), 1, "a failed sync is not tried again");
+        assert_eq!(log.durable_offset(), 1);
+        assert_eq!(read_all(&log), ["before"]);
+        assert!(matches!(log.append(&record("after")), Err(Error::Poisoned { .. })));
+    });
+}
+
+/// Of senders before, in and after the round that fails, those that were told of success keep their record.
+#[test]
+fn a_later_sync_fails_and_what_was_acknowledged_stays() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (_broker, log) = partition(&disk, Durability::Always);
+        log.append(&record("before")).unwrap();
+        disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always").nth(2));
+        let senders = ["a", "b", "c"].map(|value| {
+            let log = log.clone();
+            thread::spawn(move || (value, log.append(&record(value))))
+        });
+        let sent = join(senders);
+        let after = after_power_cut(&disk.crash(5, CrashModel::Subset));
+        for (value, result) in sent {
+            if let Ok(offset) = result {
+                assert_eq!(after[usize::try_from(offset).unwrap()], value);
+            }
+        }
+    });
+}
+
+/// The durable offset never goes back, whichever of two flushes ends first, and each flush covers what was there before it.
+#[test]
+fn the_durable_offset_only_rises() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (broker, log) = partition(&disk, Durability::Os);
+        let flushers = [(); 2].map(|()| {
+            let (broker, log) = (broker.clone(), log.clone());
+            thread::spawn(move || {
+                let end = log.append(&record("x")).unwrap() + 1;
+                broker.flush().unwrap();
+                assert!(end <= log.durable_offset());
+            })
+        });
+        let watcher = thread::spawn({
+            let log = log.clone();
+            move || {
+                let mut last = 0;
+                for _ in 0..8 {
+                    let durable = log.durable_offset();
+                    assert!(last <= durable && durable <= log.log_end_offset());
+                    last = durable;
+                }
+            }
+        });
+        join(flushers);
+        watcher.join().unwrap();
+        assert_eq!(log.durable_offset(), 2);
+    });
+}
