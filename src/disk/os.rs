@@ -156,10 +156,20 @@ fn open_regular(path: &Path, how: Open) -> io::Result<File> {
         // O_NONBLOCK means nothing to a regular file, and keeps a FIFO from holding us until somebody opens its other end.
         options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
     }
-    let file = options.open(path)?;
-    check_regular(&file, path)?;
-    Ok(file)
+    let mut attempts = 1;
+    loop {
+        let file = options.open(path)?;
+        match check_regular(&file, path) {
+            Ok(()) => return Ok(file),
+            // It was removed between being opened and being looked at; another may have its name by now.
+            Err(gone) if gone.kind() == ErrorKind::NotFound && attempts < OPEN_ATTEMPTS_MAX => attempts += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
+
+/// So often a file may be replaced under the hands of who opens it.
+const OPEN_ATTEMPTS_MAX: usize = 1000;
 
 #[cfg(unix)]
 fn check_regular(file: &File, _path: &Path) -> io::Result<()> {
@@ -168,7 +178,6 @@ fn check_regular(file: &File, _path: &Path) -> io::Result<()> {
     match metadata.nlink() {
         _ if !metadata.is_file() => Err(refusal("not a regular file")),
         1 => Ok(()),
-        // It was removed between being opened and being looked at.
         0 => Err(ErrorKind::NotFound.into()),
         _ => Err(refusal("the file has a second name (hard link)")),
     }
@@ -375,6 +384,24 @@ mod tests {
         let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("d"), 0o700);
         assert_eq!(mode("f"), 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_again_and_again_is_always_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path, new) = (OsDisk::new(), dir.path().join("catalog"), dir.path().join("catalog.tmp"));
+        fs::write(&path, b"x").unwrap();
+        std::thread::scope(|threads| {
+            let writer = threads.spawn(|| {
+                for _ in 0..3000 {
+                    fs::write(&new, b"x").unwrap();
+                    fs::rename(&new, &path).unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                disk.open(&path, Open::Read).unwrap();
+            }
+        });
     }
 
     #[test]
