@@ -48,7 +48,7 @@ pub enum Error {
     },
 
     /// Bytes on the disk are not what was written. The offsets before and after the damage stay readable: to go on behind
-    /// it, seek to the end of [`Corruption::offsets`].
+    /// it, [`skip_corrupt`](crate::Consumer::skip_corrupt), or read from the end of [`Corruption::offsets`].
     #[error(transparent)]
     Corrupt(Box<Corruption>),
 
@@ -332,6 +332,13 @@ pub struct Corruption {
     pub reason: &'static str,
 }
 
+impl Corruption {
+    /// Whether the record at this offset is among those that cannot be read.
+    pub(crate) fn is_at(&self, offset: u64) -> bool {
+        self.offsets.as_ref().is_some_and(|offsets| offsets.contains(&offset))
+    }
+}
+
 fn describe_offsets(partition: Option<&TopicPartition>, offsets: Option<&Range<u64>>) -> String {
     match (partition, offsets) {
         (Some(partition), Some(offsets)) => {
@@ -377,7 +384,7 @@ impl Error {
 }
 
 /// Limits of the process or the machine that other work may release: interrupted calls, file handles, memory maps.
-fn is_passing(source: &io::Error) -> bool {
+pub(crate) fn is_passing(source: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, OutOfMemory, TimedOut, WouldBlock};
     matches!(source.kind(), Interrupted | OutOfMemory | TimedOut | WouldBlock)
         || matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))

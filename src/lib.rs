@@ -54,7 +54,7 @@ mod topic_partition;
 
 pub use broker::{
     Admin, Broker, BrokerBuilder, OffsetChange, PartitionDescription, ReadMode, RecoveryReport, ResetOffsets, ResetTo,
-    Topic, TopicDescription,
+    Topic, TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::{ConsumerConfig, OffsetReset, TruncationReset};
@@ -73,7 +73,9 @@ pub use group::late_poll::LatePoll;
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;
+pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;
+pub use partition::verification::PartitionVerification;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
+use crate::partition::recovery_mode::{RECOVERY_MODE, RecoveryMode};
 
 /// How records are read from segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,7 +56,7 @@ pub struct BrokerBuilder {
     pub(super) topic_defaults: TopicConfig,
     pub(super) background: bool,
     pub(super) tail_bytes: u64,
-    pub(super) read_only: bool,
+    pub(super) recovery_mode: RecoveryMode,
     pub(super) temporary: bool,
     /// Of ordinary topics; for tests.
     pub(super) compaction: Option<CompactionConfig>,
@@ -72,7 +73,7 @@ impl BrokerBuilder {
             topic_defaults: TopicConfig::new(),
             background: true,
             tail_bytes: 64 << 20,
-            read_only: false,
+            recovery_mode: RecoveryMode::default(),
             temporary: false,
             compaction: None,
             disk: Arc::new(OsDisk::new()),
@@ -120,6 +121,12 @@ impl BrokerBuilder {
         self
     }
 
+    /// What opening may do about what a crash or a medium left. Default: [`RecoveryMode::TolerateTail`].
+    pub fn recovery_mode(mut self, mode: RecoveryMode) -> Self {
+        self.recovery_mode = mode;
+        self
+    }
+
     /// Keeps the data directory on a simulated disk, to test what crashes leave.
     #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
@@ -153,6 +160,7 @@ impl BrokerBuilder {
             MAX_OPEN_FILES => self.max_open_files = parse_number(MAX_OPEN_FILES, value)?,
             TAIL_BYTES => self.tail_bytes = parse_number(TAIL_BYTES, value)?,
             READ_MODE => self.read_mode = parse_read_mode(value)?,
+            RECOVERY_MODE => self.recovery_mode = RecoveryMode::parse(value)?,
             crate::partition::durability::DURABILITY => self.durability = Durability::parse(value)?,
             _ => self.topic_defaults = self.topic_defaults.set(key, value)?,
         }
@@ -163,7 +171,8 @@ impl BrokerBuilder {
     ///
     /// # Errors
     /// [`Error::AlreadyOpen`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog or a
-    /// partition's directory is lost, [`Error::Io`], [`Error::DiskFull`].
+    /// partition's directory is lost (or, [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`],
+    /// [`Error::DiskFull`].
     pub fn open(self) -> Result<Broker> {
         check_range(MAX_OPEN_FILES, self.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
         check_range(TAIL_BYTES, self.tail_bytes, TAIL_BYTES_BOUNDS)?;
@@ -174,7 +183,7 @@ impl BrokerBuilder {
 
     pub(super) fn open_files(&self) -> OpenFilesConfig {
         let read_mode = match self.read_mode {
-            ReadMode::Map if !self.read_only => Mode::Map,
+            ReadMode::Map if self.recovery_mode != RecoveryMode::ReadOnly => Mode::Map,
             // Another process may cut a file that we have mapped, and we would be killed for looking at it.
             _ => Mode::Copy,
         };

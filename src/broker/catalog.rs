@@ -94,6 +94,14 @@ impl Catalog {
         Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, topics })
     }
 
+    /// Whether both generations of the catalog in a data directory are intact.
+    ///
+    /// # Errors
+    /// As [`open`](Catalog::open).
+    pub(crate) fn is_whole(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        generations::is_whole(disk, &dir.join(FILE_NAME), KIND)
+    }
+
     /// Whether the newer generation was damaged, so that what it changed last may be missing here.
     pub(crate) fn fell_back(&self) -> bool {
         self.fell_back

@@ -15,6 +15,7 @@ mod shutdown;
 pub(crate) mod store;
 pub(crate) mod topic;
 pub(crate) mod topic_name;
+mod verification;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ pub use builder::{BrokerBuilder, ReadMode};
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
 pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
+pub use verification::VerifyReport;
 
 use crate::error::Result;
 use crate::partition::config::TopicConfig;
+use crate::partition::recovery_mode::RecoveryMode;
 use store::Store;
 
 /// A data directory, open in this process: where everything begins. A cheap handle; clones name the same broker.
@@ -84,9 +87,7 @@ impl Broker {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Broker> {
-        let mut builder = Broker::builder(dir);
-        builder.read_only = true;
-        builder.open()
+        Broker::builder(dir).recovery_mode(RecoveryMode::ReadOnly).open()
     }
 
     /// Opens a broker in a directory of the system's temporary ones; it is removed with the broker's last handle.

@@ -23,7 +23,8 @@ use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
-use crate::partition::recovery::{self, Shutdown, check_identity};
+use crate::partition::recovery::{self, Circumstances, Shutdown};
+use crate::partition::recovery_mode::RecoveryMode;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, salvage};
@@ -38,6 +39,11 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
     check_versions(&*disk, &dir, &catalog)?;
+    let mode = builder.recovery_mode;
+    if catalog.fell_back() && mode == RecoveryMode::Strict {
+        let reason = "a generation of the catalog is damaged or missing";
+        return Err(Error::corrupt_file(&dir.join(catalog::FILE_NAME), 0, reason));
+    }
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let mut salvaged = match shutdown {
         Shutdown::Clean => HashMap::new(),
@@ -50,7 +56,12 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
 
     let mut store = Store::closed(builder, catalog);
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
-    let recovered = store.recover_logs(shutdown, &mut salvaged)?;
+    let recovered = store.recover_logs(Circumstances { shutdown, mode }, &mut salvaged).inspect_err(|_| {
+        if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
+            // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
+            _ = shutdown::mark_clean(&*disk, &dir);
+        }
+    })?;
     let environment = Arc::new(store.environment(shutdown)?);
     if shutdown == Shutdown::PowerCut {
         lock.note_recovered(&*disk, &dir)?;
@@ -58,6 +69,12 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let topics = serve(recovered, &environment);
     store.start(topics, environment, lock)?;
     store.finish_deletes()?;
+    // Read back now, so that the report says what was passed over. What is wrong otherwise is told when a group is used.
+    if let RecoveryMode::SkipCorrupt = mode
+        && let Ok(Some(coordinator)) = store.coordinator_if_used()
+    {
+        store.report.skipped = coordinator.skipped().to_vec();
+    }
     Ok(store)
 }
 
@@ -151,6 +168,7 @@ impl Store {
             topic_defaults: builder.topic_defaults,
             background: builder.background,
             tail_bytes: builder.tail_bytes,
+            recovery_mode: builder.recovery_mode,
             catalog: Mutex::new(catalog),
             topics: ArcSwap::default(),
             topics_version: AtomicU64::new(0),
@@ -166,7 +184,7 @@ impl Store {
     /// Recovers every log of every live topic.
     fn recover_logs(
         &mut self,
-        shutdown: Shutdown,
+        circumstances: Circumstances,
         salvaged: &mut HashMap<(u128, u32), Vec<Salvaged>>,
     ) -> Result<Vec<RecoveredTopic>> {
         let entries: Vec<_> =
@@ -177,10 +195,9 @@ impl Store {
             let mut logs = Vec::new();
             for number in 0..entry.config.partitions {
                 let spec = self.log_spec(&name, number, entry.topic_id, &entry.config);
-                check_identity(&*self.disk, &spec)?;
                 known.push(spec.dir.clone());
                 let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();
-                let (log, report) = RecoveredLog::recover(spec, &self.files, shutdown, batches)?;
+                let (log, report) = RecoveredLog::recover(spec, &self.files, circumstances, batches)?;
                 self.report.partitions.extend(report);
                 logs.push(log);
             }
@@ -248,7 +265,7 @@ impl Store {
             dead.map(|(name, entry)| (Arc::clone(name), entry.config.partitions)).collect()
         };
         for (name, partition_count) in given_up {
-            if let Some(coordinator) = self.coordinator_if_used()? {
+            if let Some(coordinator) = self.readable_coordinator()? {
                 coordinator.forget_topic(&name)?;
             }
             self.remove_partitions(&name, partition_count)?;

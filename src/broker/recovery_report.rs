@@ -1,5 +1,6 @@
 //! What opening a data directory found and did, as data.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::Corruption;
@@ -19,6 +20,7 @@ pub struct RecoveryReport {
     pub(super) catalog_fell_back: bool,
     pub(super) partitions: Vec<PartitionRecovery>,
     pub(super) unknown_directories: Vec<PathBuf>,
+    pub(super) skipped: Vec<Corruption>,
 }
 
 impl RecoveryReport {
@@ -29,6 +31,7 @@ impl RecoveryReport {
         self.was_clean_shutdown
             && !self.catalog_fell_back
             && self.unknown_directories.is_empty()
+            && self.skipped.is_empty()
             && self.partitions.iter().all(PartitionRecovery::is_clean)
     }
 
@@ -56,9 +59,30 @@ impl RecoveryReport {
         self.partitions.iter().flat_map(PartitionRecovery::damage)
     }
 
+    /// What was passed over when the groups were read back, with
+    /// [`RecoveryMode::SkipCorrupt`](crate::RecoveryMode::SkipCorrupt): commits that cannot be read any more.
+    #[must_use]
+    pub fn skipped(&self) -> &[Corruption] {
+        &self.skipped
+    }
+
     /// Partition directories that belong to no topic: left alone, since nothing proves that they may go.
     #[must_use]
     pub fn unknown_directories(&self) -> &[PathBuf] {
         &self.unknown_directories
+    }
+}
+
+/// For a log: what there is to tell, a line each.
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.was_clean_shutdown { "after a clean shutdown" } else { "after an unclean stop" })?;
+        if self.catalog_fell_back {
+            f.write_str("\nthe newest state of the catalog was damaged, and the one before was taken")?;
+        }
+        self.partitions.iter().try_for_each(|partition| write!(f, "\n{partition}"))?;
+        self.skipped.iter().try_for_each(|damage| write!(f, "\npassed over: {damage}"))?;
+        let mut unknown = self.unknown_directories.iter();
+        unknown.try_for_each(|dir| write!(f, "\nof no topic, left alone: {}", dir.display()))
     }
 }

@@ -23,6 +23,7 @@ use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
+use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::{Follower, PartitionSource, Watchers};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
@@ -44,6 +45,7 @@ pub(crate) struct Store {
     pub(super) topic_defaults: TopicConfig,
     pub(super) background: bool,
     pub(super) tail_bytes: u64,
+    pub(super) recovery_mode: RecoveryMode,
     pub(super) catalog: Mutex<Catalog>,
     pub(super) topics: ArcSwap<Topics>,
     /// Rises whenever topics or partitions come or go.
@@ -74,7 +76,10 @@ pub(super) struct Writer {
 impl Store {
     /// Opens the directory as `builder` says.
     pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
-        if builder.read_only { opening::open_read_only(builder) } else { opening::open(builder) }
+        match builder.recovery_mode {
+            RecoveryMode::ReadOnly => opening::open_read_only(builder),
+            _ => opening::open(builder),
+        }
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -93,6 +98,11 @@ impl Store {
     /// The monotonic clock.
     pub(crate) fn monotonic(&self) -> std::time::Duration {
         self.disk.monotonic()
+    }
+
+    /// Whether consumers pass over what is damaged.
+    pub(crate) fn skips_corrupt(&self) -> bool {
+        self.recovery_mode == RecoveryMode::SkipCorrupt
     }
 
     /// A random number.
@@ -300,8 +310,8 @@ impl Store {
             let reason = "internal topics cannot be deleted";
             return Err(Error::InvalidTopic { name: name.to_owned(), reason });
         }
-        // If the groups cannot be read, nothing is deleted.
-        self.coordinator_if_used()?;
+        // Whatever else is wrong with the groups shows before anything is deleted.
+        self.readable_coordinator()?;
         let mut catalog = self.catalog.lock();
         let topic = self.topic(name)?;
         catalog.begin_delete(name)?;
@@ -316,7 +326,7 @@ impl Store {
         // The files first: on a full disk, to forget the offsets may take the room that they leave.
         self.remove_partitions(name, topic.partition_count())?;
         // They may be used only since then.
-        if let Some(coordinator) = self.coordinator_if_used()? {
+        if let Some(coordinator) = self.readable_coordinator()? {
             coordinator.forget_topic(name)?;
         }
         self.catalog.lock().finish_delete(name)
@@ -348,7 +358,8 @@ impl Store {
         };
         let topics = self.topics.load_full();
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
-        let coordinator = Arc::new(Coordinator::load(topic.logs(), id_and_count, self.monotonic())?);
+        let loaded = Coordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
+        let coordinator = Arc::new(loaded);
         Ok(writer.coordinator.get_or_init(|| coordinator))
     }
 
@@ -356,6 +367,15 @@ impl Store {
     pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
         self.check_writable("look at groups")?;
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
+    }
+
+    /// The groups, if any was ever used and what they left is undamaged. Otherwise offsets of a topic that goes stay where
+    /// they are: they carry its id, and are void for any other.
+    pub(super) fn readable_coordinator(&self) -> Result<Option<&Arc<Coordinator>>> {
+        match self.coordinator_if_used() {
+            Err(Error::Corrupt(_)) => Ok(None),
+            found => found,
+        }
     }
 
     pub(crate) fn flush(&self) -> Result<()> {

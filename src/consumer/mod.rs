@@ -91,6 +91,8 @@ enum Life {
 struct Counts {
     resets: u64,
     truncations: u64,
+    /// Offsets that were passed over because they could not be read.
+    skipped: u64,
 }
 
 impl Broker {
@@ -173,7 +175,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Error::Wakeup`] after [`ConsumerHandle::wakeup`]; [`Error::Corrupt`] where the next record is damaged, again and again
-    /// until [`seek`](Consumer::seek) passes it (to the end of its offsets, say); [`Error::LogTruncated`] where a power cut took
+    /// until [`skip_corrupt`](Consumer::skip_corrupt) or a [`seek`](Consumer::seek) passes it; [`Error::LogTruncated`] where a power cut took
     /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`](crate::OffsetReset::Error);
     /// [`Error::PollTooLate`] once if this consumer was put out of its group for that, [`Error::Fenced`] if another one has
     /// its place; [`Error::AssignorFailed`], [`Error::ListenerPanicked`], and what the listener or an auto-commit returned;
@@ -233,7 +235,12 @@ impl Consumer {
         };
         let mut turns = self.positions.active_count();
         while let Some(position) = self.positions.next_ready(&mut turns) {
-            let mut start = Start { membership: &self.membership, config: &self.config, counts: &mut self.counts };
+            let mut start = Start {
+                membership: &self.membership,
+                config: &self.config,
+                counts: &mut self.counts,
+                skips_corrupt: self.store.skips_corrupt(),
+            };
             let fetched = match start.fetch_from(position, left) {
                 // What was read from other partitions is returned first; the error comes again.
                 Err(_) if !records.is_empty() => {
@@ -336,6 +343,13 @@ impl Consumer {
     #[must_use]
     pub fn truncation_count(&self) -> u64 {
         self.counts.truncations
+    }
+
+    /// How many offsets were passed over because what was there is damaged: by [`skip_corrupt`](Consumer::skip_corrupt), or by
+    /// polls where the broker is open with [`RecoveryMode::SkipCorrupt`](crate::RecoveryMode::SkipCorrupt).
+    #[must_use]
+    pub fn skipped_count(&self) -> u64 {
+        self.counts.skipped
     }
 
     /// Iterates over copies of the records that poll returns, until none came for `timeout`. An error is returned and ends the

@@ -67,6 +67,11 @@ impl Position {
         self.shared.next_offset.store(offset, Ordering::Release);
     }
 
+    /// Goes behind what cannot be read: the last record that was read stays the same.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.go_to(offset, self.leader_epoch);
+    }
+
     /// Goes behind what was fetched.
     pub(super) fn advance(&mut self, fetched: &Fetched) {
         let leader_epoch = fetched.batches.last().map(|batch| batch.leader_epoch).or(self.leader_epoch);

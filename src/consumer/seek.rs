@@ -1,10 +1,11 @@
 //! Where a consumer goes on: moving its positions, and resting.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Consumer;
-use super::start::{Start, check_offset};
-use crate::error::Result;
+use super::start::{Start, check_offset, skip};
+use crate::error::{Corruption, Error, Result};
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
@@ -28,12 +29,17 @@ impl Consumer {
     /// Goes to another place in a partition; the next poll reads from there.
     ///
     /// # Errors
-    /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) for an offset outside the log, [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read that
-    /// partition; by time, [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Io`](crate::Error::Io). The position is unchanged then.
+    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::NotAssigned`] if the consumer does not read that
+    /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
     pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
         self.check_usable()?;
         self.store.check_open()?;
-        let mut start = Start { membership: &self.membership, config: &self.config, counts: &mut self.counts };
+        let mut start = Start {
+            membership: &self.membership,
+            config: &self.config,
+            counts: &mut self.counts,
+            skips_corrupt: false,
+        };
         let position = self.positions.get_mut(partition)?;
         let log = Arc::clone(position.log());
         let offset = match to {
@@ -52,10 +58,43 @@ impl Consumer {
         Ok(())
     }
 
+    /// Goes on behind damage that [`poll`](Consumer::poll) has reported, and returns the offsets that are passed over with it:
+    /// what was there is not read, and a commit covers it.
+    ///
+    /// # Errors
+    /// [`Error::NotAssigned`] if the consumer does not read that partition; the damage itself, as
+    /// [`Error::Corrupt`], if it is not where the next poll reads. The position is unchanged then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::Error;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// # let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// match consumer.poll(Duration::ZERO) {
+    ///     Ok(records) => println!("{} records", records.len()),
+    ///     Err(Error::Corrupt(damage)) => {
+    ///         let lost = consumer.skip_corrupt(&damage)?;
+    ///         eprintln!("{damage}; going on without {} records, at {}", lost.end - lost.start, lost.end);
+    ///     }
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn skip_corrupt(&mut self, damage: &Corruption) -> Result<Range<u64>> {
+        self.check_usable()?;
+        self.store.check_open()?;
+        let Some(partition) = &damage.partition else { return Err(Error::Corrupt(Box::new(damage.clone()))) };
+        let skipped = skip(self.positions.get_mut(partition)?, damage, &mut self.counts)?;
+        self.positions.reactivate(partition);
+        Ok(skipped)
+    }
+
     /// Returns nothing from these partitions until [`resume`](Consumer::resume).
     ///
     /// # Errors
-    /// [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read one of them; those before it are paused.
+    /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are paused.
     pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.set_paused(partitions, true)
     }
@@ -63,7 +102,7 @@ impl Consumer {
     /// Returns records from these partitions again.
     ///
     /// # Errors
-    /// [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read one of them; those before it are resumed.
+    /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are resumed.
     pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.set_paused(partitions, false)
     }

@@ -1,11 +1,12 @@
 //! Where to read in a partition: the position, or what was committed, or what the reset policy says.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Counts;
 use super::config::{ConsumerConfig, OffsetReset, TruncationReset};
 use super::position::Position;
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
@@ -17,11 +18,24 @@ pub(super) struct Start<'c> {
     pub(super) membership: &'c Membership,
     pub(super) config: &'c ConsumerConfig,
     pub(super) counts: &'c mut Counts,
+    /// Whether damage is passed over.
+    pub(super) skips_corrupt: bool,
 }
 
 impl Start<'_> {
     /// Reads from one partition, finding out first where to begin.
     pub(super) fn fetch_from(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Fetched> {
+        loop {
+            match self.fetch_once(position, limits) {
+                Err(Error::Corrupt(damage)) if self.skips_corrupt => {
+                    skip(position, &damage, self.counts)?;
+                }
+                fetched => return fetched,
+            }
+        }
+    }
+
+    fn fetch_once(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Fetched> {
         let offset = match position.next_offset() {
             Some(offset) => offset,
             None => self.begin(position)?,
@@ -73,6 +87,23 @@ impl Start<'_> {
             OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
         }
     }
+}
+
+/// Goes behind damage at a position; returns the offsets that are passed over: at least one.
+///
+/// # Errors
+/// The damage itself, as [`Error::Corrupt`], if it is not here.
+pub(super) fn skip(position: &mut Position, damage: &Corruption, counts: &mut Counts) -> Result<Range<u64>> {
+    let (Some(offset), Some(lost)) = (position.next_offset(), &damage.offsets) else {
+        return Err(Error::Corrupt(Box::new(damage.clone())));
+    };
+    let is_here = damage.partition.as_ref() == Some(position.partition()) && damage.is_at(offset);
+    if !is_here || position.log().visible_end() < lost.end {
+        return Err(Error::Corrupt(Box::new(damage.clone())));
+    }
+    position.skip_to(lost.end);
+    counts.skipped += lost.end - offset;
+    Ok(offset..lost.end)
 }
 
 pub(super) fn check_offset(log: &Log, requested: u64) -> Result<u64> {

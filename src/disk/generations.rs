@@ -75,6 +75,16 @@ pub(crate) fn load(disk: &dyn Disk, path: &Path, kind: Kind) -> Result<Option<Lo
     Ok(Some(Loaded { payload: frame.payload.to_vec(), version, generation, fell_back }))
 }
 
+/// Whether both generations are intact and there is nothing else in the file; also if there is none.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn is_whole(disk: &dyn Disk, path: &Path, kind: Kind) -> Result<bool> {
+    let Some(bytes) = read_file(disk, path)? else { return Ok(true) };
+    let behind = |bytes: &[u8]| decode(bytes, kind.magic).and_then(|frame| Some(bytes.get(frame.length..)?.to_vec()));
+    Ok(behind(&bytes).and_then(|rest| behind(&rest)).is_some_and(|rest| rest.is_empty()))
+}
+
 /// Replaces the file by one that holds the generation that counted so far and `payload`, and returns the new generation.
 ///
 /// # Errors

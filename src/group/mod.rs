@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
 use crate::record::ProducerRecord;
@@ -46,7 +46,7 @@ use coordinator_partition::coordinator_partition;
 use description::GroupDescription;
 use member::Removal;
 use offset_records::{encode_group_key, encode_offset_key};
-use replay::{Absent, Replay};
+use replay::{Absent, Replay, Replayed};
 use state::Group;
 
 /// The internal topic that holds the committed offsets.
@@ -57,6 +57,8 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 pub(crate) struct Coordinator {
     /// The partitions of `__consumer_offsets`.
     logs: Vec<Arc<Log>>,
+    /// What could not be read of them.
+    skipped: Vec<Corruption>,
     groups: Mutex<BTreeMap<String, Arc<Mutex<Group>>>>,
 }
 
@@ -71,21 +73,30 @@ impl Coordinator {
     /// are forgotten; `topic` gives the id and number of partitions of one that is there.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if a record there cannot be read; [`Error::Io`].
+    /// [`Error::Corrupt`] if a record there cannot be read, unless it is to be passed over; [`Error::Io`].
     pub(crate) fn load(
         logs: Vec<Arc<Log>>,
         topic: impl Fn(&str) -> Option<(u128, u32)>,
         now: Duration,
+        skips_corrupt: bool,
     ) -> Result<Coordinator> {
         let partition_count = |name: &str| topic(name).map_or(0, |(_, count)| count);
         let sources: Vec<_> = logs.iter().cloned().map(PartitionSource::Log).collect();
-        let groups =
-            replay::groups(&sources, &Replay { absent: Absent::Dynamic, partition_count: &partition_count, now })?;
+        let replay = Replay { absent: Absent::Dynamic, partition_count: &partition_count, now, skips_corrupt };
+        let Replayed { groups, skipped } = replay::groups(&sources, &replay)?;
         let cells = groups.into_iter().map(|(name, group)| (name, Arc::new(Mutex::new(group)))).collect();
-        let coordinator = Coordinator { logs, groups: Mutex::new(cells) };
-        coordinator
-            .forget(|partition, committed| !topic(partition.topic()).is_some_and(|(id, _)| committed.is_of(id)))?;
+        let coordinator = Coordinator { logs, skipped, groups: Mutex::new(cells) };
+        let is_gone = |partition: &TopicPartition, committed: &CommittedOffset| {
+            !topic(partition.topic()).is_some_and(|(id, _)| committed.is_of(id))
+        };
+        // What cannot be written down now, on a full disk say, is forgotten again the next time.
+        coordinator.forget(is_gone, |_| Ok(()))?;
         Ok(coordinator)
+    }
+
+    /// What was passed over when the groups were read back.
+    pub(crate) fn skipped(&self) -> &[Corruption] {
+        &self.skipped
     }
 
     /// The partition that keeps what belongs to `group`.
@@ -221,19 +232,23 @@ impl Coordinator {
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
     /// not begin where this one ended; not after a power cut either, whatever the durability of commits.
     pub(crate) fn forget_topic(&self, topic: &str) -> Result<()> {
-        if self.forget(|partition, _| partition.topic() == topic)? {
+        if self.forget(|partition, _| partition.topic() == topic, |noted| noted)? {
             self.logs.iter().try_for_each(|log| log.wait_durable(log.log_end_offset()))?;
         }
         Ok(())
     }
 
-    /// Forgets the offsets that `is_gone` names; whether there were any.
-    fn forget(&self, is_gone: impl Fn(&TopicPartition, &CommittedOffset) -> bool) -> Result<bool> {
+    /// Forgets the offsets that `is_gone` names, if `is_well` says so of having written that down; whether there were any.
+    fn forget(
+        &self,
+        is_gone: impl Fn(&TopicPartition, &CommittedOffset) -> bool,
+        is_well: impl Fn(Result<()>) -> Result<()>,
+    ) -> Result<bool> {
         let mut any = false;
         for name in self.names() {
             any |= self.with_group(&name, |group, log| {
                 let gone = group.committed.iter().filter(|(partition, committed)| is_gone(partition, committed));
-                append_tombstones(log, &name, gone.map(|(partition, _)| partition))?;
+                is_well(append_tombstones(log, &name, gone.map(|(partition, _)| partition)))?;
                 let before = group.committed.len();
                 group.committed.retain(|partition, committed| !is_gone(partition, committed));
                 Ok(group.committed.len() < before)
@@ -280,7 +295,8 @@ impl Group {
 /// As [`Coordinator::load`].
 pub(crate) fn descriptions(sources: &[PartitionSource], now: Duration) -> Result<BTreeMap<String, GroupDescription>> {
     // Nothing is divided here.
-    let groups = replay::groups(sources, &Replay { absent: Absent::None, partition_count: &|_| u32::MAX, now })?;
+    let replay = Replay { absent: Absent::None, partition_count: &|_| u32::MAX, now, skips_corrupt: false };
+    let Replayed { groups, .. } = replay::groups(sources, &replay)?;
     Ok(groups.iter().map(|(name, group)| (name.clone(), GroupDescription::of(group))).collect())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::committed_offset::CommittedOffset;
 use super::offset_records::{Key, OffsetCommit};
 use super::state::Group;
-use crate::error::Result;
+use crate::error::{Corruption, Error, Result};
 use crate::partition::{FetchLimits, PartitionSource};
 use crate::record::{ConsumerRecord, ConsumerRecords};
 use crate::topic_partition::TopicPartition;
@@ -27,26 +27,43 @@ pub(super) struct Replay<'r> {
     /// How many partitions a topic has now; 0 if it is gone.
     pub(super) partition_count: &'r dyn Fn(&str) -> u32,
     pub(super) now: Duration,
+    /// Whether records that cannot be read are passed over.
+    pub(super) skips_corrupt: bool,
+}
+
+/// What was read back.
+#[derive(Default)]
+pub(super) struct Replayed {
+    pub(super) groups: BTreeMap<String, Group>,
+    /// What was passed over.
+    pub(super) skipped: Vec<Corruption>,
 }
 
 /// The groups of which `sources` tell.
-pub(super) fn groups(sources: &[PartitionSource], replay: &Replay<'_>) -> Result<BTreeMap<String, Group>> {
+pub(super) fn groups(sources: &[PartitionSource], replay: &Replay<'_>) -> Result<Replayed> {
     const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
-    let mut groups = BTreeMap::new();
+    let mut replayed = Replayed::default();
     for source in sources {
         let Range { start: mut offset, end } = source.bounds();
         while offset < end {
-            let fetched = source.fetch(offset, LIMITS)?;
+            let fetched = match source.fetch(offset, LIMITS) {
+                Err(Error::Corrupt(damage)) if replay.skips_corrupt && damage.is_at(offset) => {
+                    offset = damage.offsets.as_ref().map_or(end, |lost| lost.end);
+                    replayed.skipped.push(*damage);
+                    continue;
+                }
+                fetched => fetched?,
+            };
             offset = fetched.next_offset;
             let mut records = ConsumerRecords::default();
             records.push(fetched);
             for record in &records {
-                apply(&mut groups, &record, replay);
+                apply(&mut replayed.groups, &record, replay);
             }
         }
     }
-    groups.retain(|_, group: &mut Group| !group.committed.is_empty() || !group.members.is_empty());
-    Ok(groups)
+    replayed.groups.retain(|_, group| !group.committed.is_empty() || !group.members.is_empty());
+    Ok(replayed)
 }
 
 /// Applies one record. What is of another kind, or of a newer version, is passed over.

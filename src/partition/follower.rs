@@ -16,12 +16,13 @@ use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Source, TailRecords};
 use super::recovery::segment_dir;
+use super::recovery_point::RecoveryPointFile;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
-use crate::error::Result;
+use crate::error::{Corruption, Result};
 use crate::format::{Record, skip};
 use crate::record::Fetched;
-use crate::segment::file_name::{self, FileKind, Stage};
+use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{ScanStart, Segment, SegmentConfig, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{Salvaged, TAIL_NAMES, salvage};
@@ -30,8 +31,8 @@ use crate::topic_partition::TopicPartition;
 /// The log of one partition, open for reading only.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    spec: LogSpec,
-    dir: Arc<SegmentDir>,
+    pub(super) spec: LogSpec,
+    pub(super) dir: Arc<SegmentDir>,
     /// Both, since a topic without a durability of its own has that of the broker that writes it, which is not known here.
     tails: [PathBuf; 2],
     seen: Mutex<Arc<Seen>>,
@@ -39,11 +40,13 @@ pub(crate) struct Follower {
 
 /// What was found when the files were last looked at.
 #[derive(Debug, Default)]
-struct Seen {
-    layout: Layout,
-    segments: Vec<Arc<Segment>>,
+pub(super) struct Seen {
+    pub(super) layout: Layout,
+    pub(super) segments: Vec<Arc<Segment>>,
     tail: Vec<Salvaged>,
     bounds: Range<u64>,
+    /// What was synced once and cannot be read any more.
+    pub(super) damage: Vec<Corruption>,
 }
 
 impl Seen {
@@ -60,8 +63,8 @@ impl Seen {
 
 /// What decides which bytes a name stands for.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Layout {
-    manifest: Manifest,
+pub(super) struct Layout {
+    pub(super) manifest: Manifest,
     /// Base offsets of the log files that are to replace others.
     set_aside: Vec<u64>,
 }
@@ -108,10 +111,15 @@ impl Follower {
     }
 
     fn look_and_read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+        self.look_and(|seen| self.read(seen, &read))
+    }
+
+    /// Looks at the files again and uses what was seen, until nothing was swapped meanwhile.
+    pub(super) fn look_and<T>(&self, use_seen: impl Fn(&Seen) -> Result<T>) -> Result<T> {
         let mut looks = 1;
         loop {
             let seen = self.look()?;
-            let result = self.read(&seen, &read);
+            let result = use_seen(&seen);
             if looks == LOOKS_MAX || self.is_still(&seen)? {
                 return result;
             }
@@ -144,7 +152,7 @@ impl Follower {
             topic_id: self.spec.topic_id,
             segments: &seen.segments,
             tail: &tail,
-            damage: &[],
+            damage: &seen.damage,
             bounds: seen.bounds.clone(),
             max_message_bytes: self.spec.config.max_message_bytes,
         })
@@ -178,10 +186,11 @@ impl Follower {
             identity.topic_id == self.spec.topic_id && identity.partition == self.spec.partition.partition()
         });
         batches.sort_by_key(|batch| batch.identity.base_offset);
-        let (layout, segments) = self.look_at_segments(disk)?;
+        let (layout, found) = self.look_at_segments(disk)?;
+        let Found { segments, damage, .. } = found;
         let first = segments.first().map_or(0, |segment| segment.base_offset());
         let log_start_offset = layout.manifest.log_start_offset.max(first);
-        let mut end = segments.last().map_or(log_start_offset, |active| active.next_offset());
+        let mut end = found.next_offset.max(log_start_offset);
         let mut tail = Vec::new();
         for batch in batches {
             if let Some(next_offset) =
@@ -191,10 +200,13 @@ impl Follower {
                 tail.push(batch);
             }
         }
-        Ok(Arc::new(Seen { layout, segments, tail, bounds: log_start_offset..end }))
+        Ok(Arc::new(Seen { layout, segments, tail, bounds: log_start_offset..end, damage }))
     }
 
-    fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Layout, Vec<Arc<Segment>>)> {
+    fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Layout, Found)> {
+        // Before the segments: what it says of them was true before it was said.
+        let point = RecoveryPointFile::load(disk, &self.spec.dir)?.point;
+        let proven = point.map_or(0, |point| point.synced.next_offset);
         let layout = self.layout()?;
         let config = SegmentConfig::from(&self.spec.config);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
@@ -211,17 +223,52 @@ impl Follower {
             let open = if is_set_aside { Segment::open_set_aside } else { Segment::open_sealed };
             segments.push(Arc::new(open(&self.dir, &noted.sealed, config)));
         }
-        for name in file_name::list(disk, &self.spec.dir)? {
-            let expected = segments.last().map(|segment| segment.next_offset());
-            let continues = expected.is_none_or(|expected| expected == name.base_offset);
-            if name.kind == FileKind::Log && name.stage == Stage::Live && continues {
-                let start = ScanStart::nothing(name.base_offset);
-                let (segment, _) = Segment::recover(&self.dir, name.base_offset, config, start, 0)?;
-                segments.push(Arc::new(segment));
+        let next_offset = segments.last().map(|segment| segment.next_offset());
+        let start = next_offset.unwrap_or(layout.manifest.log_start_offset);
+        let mut found = Found { segments, damage: Vec::new(), next_offset: start };
+        let names = file_name::list(disk, &self.spec.dir)?.into_iter();
+        let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Live);
+        let bases: Vec<u64> = logs.map(|name| name.base_offset).filter(|&base| start <= base).collect();
+        for (index, &base_offset) in bases.iter().enumerate() {
+            if base_offset != found.next_offset && proven < base_offset {
+                break;
             }
+            // What a later segment proves says nothing of this one's end.
+            let proven = bases.get(index + 1).map_or(proven, |next| proven.min(*next));
+            self.add_missing(&mut found, base_offset);
+            let start = match point {
+                Some(point) if point.base_offset == base_offset => point.synced,
+                _ => ScanStart::nothing(base_offset),
+            };
+            let (segment, scan) = Segment::recover(&self.dir, base_offset, config, start, proven)?;
+            found.damage.extend(scan.damaged.iter().map(|damage| segment.corruption(damage)));
+            found.next_offset = scan.next_offset;
+            found.segments.push(Arc::new(segment));
         }
-        Ok((layout, segments))
+        self.add_missing(&mut found, proven);
+        Ok((layout, found))
     }
+
+    /// Notes that what comes before `offset` is not there, if so.
+    fn add_missing(&self, found: &mut Found, offset: u64) {
+        if found.next_offset < offset {
+            found.damage.push(Corruption {
+                partition: Some(self.spec.partition.clone()),
+                path: FileName::live(found.next_offset, FileKind::Log).path(&self.spec.dir),
+                file_position: 0,
+                offsets: Some(found.next_offset..offset),
+                reason: "a segment is missing",
+            });
+            found.next_offset = offset;
+        }
+    }
+}
+
+/// Segments, and what is missing of them.
+struct Found {
+    segments: Vec<Arc<Segment>>,
+    damage: Vec<Corruption>,
+    next_offset: u64,
 }
 
 /// With `Always` only what a commit entry covers is shown: its sync has begun, if not ended.

@@ -109,7 +109,8 @@ impl LeaderEpochs {
     }
 }
 
-fn path(dir: &Path) -> PathBuf {
+/// The file in a partition's directory.
+pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
 }
 

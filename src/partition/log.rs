@@ -23,7 +23,7 @@ use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Source, TailRecords};
-use super::recovery::{Recovered, Shutdown, recover};
+use super::recovery::{Circumstances, Recovered, recover};
 use super::recovery_report::PartitionRecovery;
 use super::waiters::Waiters;
 use crate::disk::open_files::OpenFiles;
@@ -449,10 +449,10 @@ impl RecoveredLog {
     pub(crate) fn recover(
         spec: LogSpec,
         files: &Arc<OpenFiles>,
-        shutdown: Shutdown,
+        circumstances: Circumstances,
         salvaged: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
-        let (recovered, report) = recover(&spec, files, shutdown, salvaged)?;
+        let (recovered, report) = recover(&spec, files, circumstances, salvaged)?;
         Ok((RecoveredLog { spec, recovered }, report))
     }
 

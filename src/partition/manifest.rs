@@ -80,6 +80,14 @@ impl Manifest {
         Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back }))
     }
 
+    /// Whether both generations in a partition's directory are intact.
+    ///
+    /// # Errors
+    /// Those of [`load`](Manifest::load).
+    pub(crate) fn is_whole(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        generations::is_whole(disk, &path(dir), KIND)
+    }
+
     /// Replaces the manifest of a partition's directory. When this returns it survives a power cut.
     ///
     /// # Errors
@@ -196,7 +204,8 @@ fn has_unknown_flags(payload: &[u8]) -> bool {
     flags.into_iter().any(|flags| flags & !(HAS_GAPS | HAS_INDEX_CRCS) != 0)
 }
 
-fn path(dir: &Path) -> PathBuf {
+/// The file in a partition's directory.
+pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
 }
 

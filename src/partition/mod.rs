@@ -21,9 +21,11 @@ pub(crate) mod partition_metadata;
 mod quarantine;
 mod reader;
 pub(crate) mod recovery;
+pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
 mod salvaged_batch;
+pub(crate) mod verification;
 mod waiters;
 
 use std::any::Any;

@@ -34,7 +34,8 @@ pub(crate) fn store(disk: &dyn Disk, dir: &Path, topic_id: u128) -> Result<()> {
     generations::replace_file(disk, &path(dir), format!("{BEFORE_ID}{}", encode_id(topic_id)).as_bytes())
 }
 
-fn path(dir: &Path) -> PathBuf {
+/// The file in a partition's directory.
+pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
 }
 

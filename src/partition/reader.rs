@@ -155,8 +155,7 @@ impl Fetch<'_> {
     /// Fails where opening found offsets that are not there.
     fn check_damage(&self) -> Result<()> {
         let next = self.fetched.next_offset;
-        let hit = |damage: &&Corruption| damage.offsets.as_ref().is_some_and(|offsets| offsets.contains(&next));
-        match self.source.damage.iter().find(hit) {
+        match self.source.damage.iter().find(|damage| damage.is_at(next)) {
             Some(damage) if next < self.end => Err(Error::Corrupt(Box::new(damage.clone()))),
             _ => Ok(()),
         }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::leader_epoch::LeaderEpochs;
+use super::leader_epoch::{self, LeaderEpochs};
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
+use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
 use super::recovery_report::PartitionRecovery;
 use super::salvaged_batch::{Contents, seal};
@@ -35,6 +36,13 @@ pub(crate) enum Shutdown {
     Killed,
     /// The machine may have been restarted: of what was not synced anything may be missing.
     PowerCut,
+}
+
+/// In what circumstances logs are opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) mode: RecoveryMode,
 }
 
 /// A log that may be served.
@@ -77,10 +85,12 @@ pub(super) fn segment_dir(spec: &LogSpec, files: &Arc<OpenFiles>, is_read_only: 
 pub(super) fn recover(
     spec: &LogSpec,
     files: &Arc<OpenFiles>,
-    shutdown: Shutdown,
+    circumstances: Circumstances,
     salvaged: Vec<Salvaged>,
 ) -> Result<(Recovered, Option<PartitionRecovery>)> {
-    let mut recovery = Recovery::begin(spec, files, shutdown)?;
+    let metadata_rebuilt = check_identity(&**files.disk(), spec)?;
+    let mut recovery = Recovery::begin(spec, files, circumstances)?;
+    recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
     recovery.recover_unsealed_segments()?;
     recovery.seal_salvaged(salvaged)?;
@@ -95,6 +105,7 @@ struct Recovery<'s> {
     dir: Arc<SegmentDir>,
     config: SegmentConfig,
     shutdown: Shutdown,
+    mode: RecoveryMode,
     manifest: Manifest,
     point: LoadedPoint,
     /// Base offsets of the log files, ascending.
@@ -110,7 +121,8 @@ struct Recovery<'s> {
 }
 
 impl<'s> Recovery<'s> {
-    fn begin(spec: &'s LogSpec, files: &Arc<OpenFiles>, shutdown: Shutdown) -> Result<Recovery<'s>> {
+    fn begin(spec: &'s LogSpec, files: &Arc<OpenFiles>, circumstances: Circumstances) -> Result<Recovery<'s>> {
+        let Circumstances { shutdown, mode } = circumstances;
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
         let (manifest, is_start_known) = match Manifest::load(&*disk, &spec.dir) {
@@ -120,7 +132,9 @@ impl<'s> Recovery<'s> {
                 (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true)
             }
             Err(Error::Corrupt(corruption)) => {
-                report.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*corruption });
+                let damage = Corruption { partition: Some(spec.partition.clone()), ..*corruption };
+                refuse_if_strict(mode, &damage)?;
+                report.damage.push(damage);
                 (Manifest::default(), false)
             }
             Err(error) => return Err(error),
@@ -137,6 +151,7 @@ impl<'s> Recovery<'s> {
             dir: segment_dir(spec, files, false),
             config: SegmentConfig::from(&spec.config),
             shutdown,
+            mode,
             point: RecoveryPointFile::load(&*disk, &spec.dir)?,
             disk,
             manifest,
@@ -159,11 +174,11 @@ impl<'s> Recovery<'s> {
                 Ok(size) if size == sealed.log_bytes => {}
                 Ok(size) => {
                     let damage = self.damage(path, size.min(sealed.log_bytes), None, "not the size it had when sealed");
-                    self.report.damage.push(damage);
+                    note(self.mode, &mut self.report, damage)?;
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                     let damage = self.damage(path, 0, Some(offsets), "a sealed segment is missing");
-                    self.report.damage.push(damage);
+                    note(self.mode, &mut self.report, damage)?;
                     self.next_offset = sealed.next_offset;
                     continue;
                 }
@@ -188,8 +203,11 @@ impl<'s> Recovery<'s> {
             if is_behind_hole && base_offset <= proven {
                 let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
                 let hole = self.next_offset..base_offset;
-                self.report.damage.push(self.damage(path, 0, Some(hole), "a segment is missing"));
+                let damage = self.damage(path, 0, Some(hole), "a segment is missing");
+                note(self.mode, &mut self.report, damage)?;
             } else if !continues {
+                let path = FileName::live(base_offset, FileKind::Log).path(&self.spec.dir);
+                refuse_if_strict(self.mode, &self.damage(path, 0, None, "the segment does not continue the log"))?;
                 // Of an un-synced end, or not of this log at all.
                 let path = quarantine::set_aside(&*self.disk, &self.spec.dir, base_offset)?;
                 self.report.quarantined.push(path);
@@ -207,7 +225,8 @@ impl<'s> Recovery<'s> {
         if self.next_offset < proven {
             let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
             let hole = self.next_offset..proven;
-            self.report.damage.push(self.damage(path, 0, Some(hole), "the last segment is missing"));
+            let damage = self.damage(path, 0, Some(hole), "the last segment is missing");
+            note(self.mode, &mut self.report, damage)?;
             self.next_offset = proven;
             // Of its own, or the segment before would be taken for one with gaps.
             self.add_unsealed(Arc::new(Segment::create(&self.dir, proven, self.config)?));
@@ -225,10 +244,11 @@ impl<'s> Recovery<'s> {
             _ => ScanStart::nothing(base_offset),
         };
         let (segment, scan) = Segment::recover(&self.dir, base_offset, self.config, start, proven)?;
+        if scan.indexes_rebuilt {
+            self.report.rebuilt.push(FileName::live(base_offset, FileKind::OffsetIndex).path(&self.spec.dir));
+        }
         for damage in &scan.damaged {
-            let offsets = Some(damage.offsets.clone());
-            let damage = self.damage(segment.path(), damage.file_position, offsets, damage.reason);
-            self.report.damage.push(damage);
+            note(self.mode, &mut self.report, segment.corruption(damage))?;
         }
         self.cut(&segment, &scan)?;
         if self.shutdown != Shutdown::Clean {
@@ -246,6 +266,8 @@ impl<'s> Recovery<'s> {
         if scan.valid_bytes >= scan.file_bytes {
             return Ok(());
         }
+        let reason = scan.bad.as_ref().map_or("the log ends before its file does", |bad| bad.reason);
+        refuse_if_strict(self.mode, &self.damage(segment.path(), scan.valid_bytes, None, reason))?;
         let kept = quarantine::keep_cut_off(&*self.disk, &self.spec.dir, segment.base_offset(), scan.valid_bytes)?;
         self.report.quarantined.extend(kept);
         self.report.cut_bytes += scan.file_bytes - scan.valid_bytes;
@@ -259,17 +281,27 @@ impl<'s> Recovery<'s> {
         for batch in salvaged {
             let Some(contents) = Contents::of(&batch) else {
                 // Below the end it was given back long ago, and a power cut mixed it with what came before.
-                self.report.dropped_batches += u64::from(batch.identity.base_offset >= self.next_offset);
+                if batch.identity.base_offset >= self.next_offset {
+                    self.drop_batch(&batch)?;
+                }
                 continue;
             };
             if batch.identity.base_offset + contents.record_count > self.next_offset {
                 if batch.identity.base_offset == self.next_offset {
                     self.seal_one(&batch, &contents)?;
                 } else {
-                    self.report.dropped_batches += 1;
+                    self.drop_batch(&batch)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn drop_batch(&mut self, batch: &Salvaged) -> Result<()> {
+        let path = FileName::live(batch.identity.base_offset, FileKind::Log).path(&self.spec.dir);
+        let reason = "an open batch of the tail does not continue the log";
+        refuse_if_strict(self.mode, &self.damage(path, 0, None, reason))?;
+        self.report.dropped_batches += 1;
         Ok(())
     }
 
@@ -339,6 +371,10 @@ impl<'s> Recovery<'s> {
     /// Raises the leader epoch if records may have been seen that are gone now.
     fn settle_epochs(&mut self) -> Result<LeaderEpochs> {
         let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
+        // It is written before the first segment is noted.
+        if loaded.is_none() && !self.manifest.segments.is_empty() {
+            self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
+        }
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
         // Whatever the durability is now: another one may have held when what is gone was seen.
         if self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty() {
@@ -360,6 +396,18 @@ impl<'s> Recovery<'s> {
     ) -> Corruption {
         Corruption { partition: Some(self.spec.partition.clone()), path, file_position, offsets, reason }
     }
+}
+
+/// Notes damage in a report, unless that is to end the opening.
+fn note(mode: RecoveryMode, report: &mut PartitionRecovery, damage: Corruption) -> Result<()> {
+    refuse_if_strict(mode, &damage)?;
+    report.damage.push(damage);
+    Ok(())
+}
+
+/// Ends the opening if it is to take nothing out of a log.
+fn refuse_if_strict(mode: RecoveryMode, why: &Corruption) -> Result<()> {
+    if mode == RecoveryMode::Strict { Err(Error::Corrupt(Box::new(why.clone()))) } else { Ok(()) }
 }
 
 /// Rebuilds the epochs from the batches, which carry them.
@@ -401,11 +449,12 @@ pub(crate) fn check_versions(disk: &dyn Disk, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the directory of a partition is there, and is of this topic and not one of the same name.
+/// Checks that the directory of a partition is there, and is of this topic and not one of the same name; returns the file that
+/// says so if it had to be made anew.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if not.
-pub(crate) fn check_identity(disk: &dyn Disk, spec: &LogSpec) -> Result<()> {
+fn check_identity(disk: &dyn Disk, spec: &LogSpec) -> Result<Option<PathBuf>> {
     let dir = &spec.dir;
     let corrupt = |reason| Err(Error::corrupt_file(dir, 0, reason));
     match disk.list(dir) {
@@ -416,10 +465,13 @@ pub(crate) fn check_identity(disk: &dyn Disk, spec: &LogSpec) -> Result<()> {
         Err(e) => return Err(Error::io("list", dir, e)),
     }
     match partition_metadata::load(disk, dir) {
-        Ok(Some(id)) if id == spec.topic_id => Ok(()),
+        Ok(Some(id)) if id == spec.topic_id => Ok(None),
         Ok(Some(_)) => corrupt("the partition's directory belongs to another topic; restore its own from a backup"),
         // The file is there for Kafka; without it the directory is taken for what its name says.
-        Ok(None) | Err(Error::Corrupt(_)) => partition_metadata::store(disk, dir, spec.topic_id),
+        Ok(None) | Err(Error::Corrupt(_)) => {
+            partition_metadata::store(disk, dir, spec.topic_id)?;
+            Ok(Some(partition_metadata::path(dir)))
+        }
         Err(error) => Err(error),
     }
 }

@@ -61,10 +61,6 @@ pub(crate) struct LoadedPoint {
     pub(crate) point: Option<RecoveryPoint>,
     /// Whether there is a record that is damaged, so that more may have been synced than the point says. A store that was
     /// torn by a power cut looks the same.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "said to tests only: a torn store is as harmless as it is common")
-    )]
     pub(crate) is_damaged: bool,
 }
 
@@ -74,7 +70,7 @@ impl RecoveryPointFile {
     /// # Errors
     /// [`Error::UnsupportedVersion`] if a newer version wrote it, or the disk's. Damage is no error.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<LoadedPoint> {
-        let path = dir.join(FILE_NAME);
+        let path = path(dir);
         let mut newest: Option<(u64, RecoveryPoint)> = None;
         let (bytes, mut is_damaged) = match generations::read_file(disk, &path) {
             Ok(bytes) => (bytes.unwrap_or_default(), false),
@@ -178,6 +174,11 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
     }
     let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, index_crcs };
     Ok(Record::Point { generation, point: RecoveryPoint { base_offset, synced } })
+}
+
+/// The file in a partition's directory.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE_NAME)
 }
 
 #[cfg(test)]

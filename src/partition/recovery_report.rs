@@ -1,5 +1,6 @@
 //! What opening one partition found and did, as data.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::Corruption;
@@ -21,6 +22,7 @@ pub struct PartitionRecovery {
     pub(super) dropped_batches: u64,
     pub(super) cut_bytes: u64,
     pub(super) leader_epoch_raised: bool,
+    pub(super) rebuilt: Vec<PathBuf>,
     pub(super) quarantined: Vec<PathBuf>,
     pub(super) damage: Vec<Corruption>,
 }
@@ -34,6 +36,7 @@ impl PartitionRecovery {
             dropped_batches: 0,
             cut_bytes: 0,
             leader_epoch_raised: false,
+            rebuilt: Vec::new(),
             quarantined: Vec::new(),
             damage: Vec::new(),
         }
@@ -75,6 +78,12 @@ impl PartitionRecovery {
         self.leader_epoch_raised
     }
 
+    /// Files that were damaged or missing, and were or will be made anew from the log: caches, of which nothing is lost.
+    #[must_use]
+    pub fn rebuilt(&self) -> &[PathBuf] {
+        &self.rebuilt
+    }
+
     /// Files with what was taken out of the log.
     #[must_use]
     pub fn quarantined(&self) -> &[PathBuf] {
@@ -97,6 +106,24 @@ impl PartitionRecovery {
     }
 
     pub(super) fn is_worth_telling(&self) -> bool {
-        !self.is_clean() || self.salvaged_records > 0 || self.scanned_batches > 0
+        !self.is_clean() || self.salvaged_records > 0 || self.scanned_batches > 0 || !self.rebuilt.is_empty()
+    }
+}
+
+/// One line on what was read and done, then one for each file and each piece of damage.
+impl fmt::Display for PartitionRecovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PartitionRecovery { partition, scanned_batches, salvaged_records, dropped_batches, cut_bytes, .. } = self;
+        write!(
+            f,
+            "{partition}: scanned {scanned_batches} batches, salvaged {salvaged_records} records from the tail, \
+             dropped {dropped_batches} batches, cut {cut_bytes} bytes"
+        )?;
+        if self.leader_epoch_raised {
+            f.write_str(", raised the leader epoch")?;
+        }
+        self.rebuilt.iter().try_for_each(|path| write!(f, "\n  rebuilt: {}", path.display()))?;
+        self.quarantined.iter().try_for_each(|path| write!(f, "\n  kept what was cut: {}", path.display()))?;
+        self.damage.iter().try_for_each(|damage| write!(f, "\n  lost: {damage}"))
     }
 }

@@ -91,13 +91,18 @@ impl Segment {
 
     /// The error for a damaged piece of this segment.
     pub(super) fn corrupt(&self, damage: &Damage) -> Error {
-        Error::Corrupt(Box::new(Corruption {
+        Error::Corrupt(Box::new(self.corruption(damage)))
+    }
+
+    /// The words for a damaged piece of this segment.
+    pub(crate) fn corruption(&self, damage: &Damage) -> Corruption {
+        Corruption {
             partition: Some(self.dir.partition.clone()),
             path: self.path(),
             file_position: damage.file_position,
             offsets: Some(damage.offsets.clone()),
             reason: damage.reason,
-        }))
+        }
     }
 
     /// The error for a batch that breaks the format although it was found in its place.

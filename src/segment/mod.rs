@@ -42,6 +42,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod time_index;
+mod verify;
 
 pub(crate) use indexes::IndexCrcs;
 pub(crate) use read::{Batch, plain_records};

@@ -10,7 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
+use super::offset_index::OffsetIndex;
 use super::scan::{Damage, LogWalk, Piece, ReadAt, Rules};
+use super::time_index::TimeIndex;
 use super::{FileKind, FileName, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
@@ -53,6 +55,8 @@ pub(crate) struct Scan {
     pub(crate) next_offset: u64,
     /// Batches that were scanned and are good.
     pub(crate) batches: u64,
+    /// Whether there should have been index files and they were not what was written.
+    pub(crate) indexes_rebuilt: bool,
     /// The largest timestamp in the segment.
     pub(crate) max_timestamp: Option<i64>,
     /// Why the log ends before the file does, if so.
@@ -129,7 +133,12 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
     let read_at = |buffer: &mut [u8], file_position| file.read_at(buffer, file_position);
     let from = wanted.from;
 
-    let start = trusted_start(dir, wanted, &read_at);
+    let covered =
+        Covered { base_offset: wanted.base_offset, next_offset: from.next_offset, log_bytes: from.file_position };
+    let disk = &**dir.files.disk();
+    let index_files = from.index_crcs.map(|crcs| index_files::load(disk, &dir.path, covered, crcs));
+    let indexes_rebuilt = matches!(index_files, Some(None));
+    let start = trusted_start(index_files.flatten(), wanted, &read_at);
     let Start { indexes, file_position, next_offset } =
         start.unwrap_or_else(|| Start { indexes: Indexes::empty(), file_position: 0, next_offset: wanted.base_offset });
     let mut scan = Scan {
@@ -138,6 +147,7 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
         file_bytes,
         next_offset,
         batches: 0,
+        indexes_rebuilt,
         max_timestamp: None,
         bad: None,
         damaged: Vec::new(),
@@ -186,10 +196,13 @@ struct Start {
 }
 
 /// Begins at the last entry of the index files, if they are those of what is trusted and the log file has that batch there.
-fn trusted_start(dir: &SegmentDir, wanted: &Recovery<'_>, read_at: &ReadAt<'_>) -> Option<Start> {
-    let Recovery { base_offset, from, .. } = *wanted;
-    let covered = Covered { base_offset, next_offset: from.next_offset, log_bytes: from.file_position };
-    let (offset, time) = index_files::load(&**dir.files.disk(), &dir.path, covered, from.index_crcs?)?;
+fn trusted_start(
+    index_files: Option<(OffsetIndex, TimeIndex)>,
+    wanted: &Recovery<'_>,
+    read_at: &ReadAt<'_>,
+) -> Option<Start> {
+    let base_offset = wanted.base_offset;
+    let (offset, time) = index_files?;
     let entry = offset.last()?;
     let file_position = u64::from(entry.file_position);
     let header = read_header(read_at, file_position)?;

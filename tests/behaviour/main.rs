@@ -14,6 +14,7 @@ mod closing;
 mod committed_offsets;
 mod compression;
 mod consumers;
+mod damage;
 mod durability;
 mod files;
 #[cfg(feature = "testing")]

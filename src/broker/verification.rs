@@ -1,0 +1,126 @@
+//! Verifying a whole data directory.
+
+use std::fmt;
+
+use super::Admin;
+use super::catalog::{self, Catalog};
+use super::store::Store;
+use crate::error::{Corruption, Error, Result};
+use crate::partition::PartitionSource;
+use crate::partition::verification::PartitionVerification;
+
+/// What [`Admin::verify`] found.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let report = broker.admin().verify()?;
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct VerifyReport {
+    partitions: Vec<PartitionVerification>,
+    catalog_damage: Option<Corruption>,
+    catalog_repairable: Option<Corruption>,
+}
+
+impl VerifyReport {
+    /// What was found in each partition, those of internal topics among them.
+    #[must_use]
+    pub fn partitions(&self) -> &[PartitionVerification] {
+        &self.partitions
+    }
+
+    /// Everything that is lost: it was written once and is not there any more.
+    pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
+        self.catalog_damage.iter().chain(self.partitions.iter().flat_map(PartitionVerification::damage))
+    }
+
+    /// Everything that is damaged and can be made anew without a loss: caches, and second copies. The next opening, or the next
+    /// time they are written, does that.
+    pub fn repairable(&self) -> impl Iterator<Item = &Corruption> {
+        self.catalog_repairable.iter().chain(self.partitions.iter().flat_map(PartitionVerification::repairable))
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.damage().chain(self.repairable()).next().is_none()
+    }
+}
+
+/// A line on how much was read, then one for each finding.
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = |count: fn(&PartitionVerification) -> u64| self.partitions.iter().map(count).sum::<u64>();
+        write!(
+            f,
+            "verified {} partitions: {} records in {} batches, {} bytes, {} index entries",
+            self.partitions.len(),
+            sum(PartitionVerification::record_count),
+            sum(PartitionVerification::batch_count),
+            sum(PartitionVerification::log_bytes),
+            sum(PartitionVerification::index_entry_count),
+        )?;
+        self.damage().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
+        self.repairable().try_for_each(|damage| write!(f, "\nrepairable: {damage}"))
+    }
+}
+
+impl Admin<'_> {
+    /// Reads everything that is on the disk and checks it: the checksum of every batch and of every sealed file, every record,
+    /// every index entry, and the small files beside them. Takes as long as reading all data takes; appends, polls and the
+    /// maintenance go on. Nothing is changed.
+    ///
+    /// Not covered by any checksum is, as in Kafka, the leader epoch in a batch, until its segment is sealed.
+    ///
+    /// What is in the tail is not looked at: its checksums are those of memory. Another process's directory can be verified
+    /// while it is written, [read-only](crate::Broker::open_read_only).
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Io`] for a lack of handles or memory. Whatever is wrong with the files is in the report.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        self.broker.store.verify()
+    }
+}
+
+impl Store {
+    fn verify(&self) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        let corruption = |reason| {
+            let path = self.dir.join(catalog::FILE_NAME);
+            Corruption { partition: None, path, file_position: 0, offsets: None, reason }
+        };
+        match Catalog::open_read_only(self.disk.clone(), &self.dir) {
+            Ok(catalog) if catalog.is_new() => report.catalog_damage = Some(corruption("the catalog is missing")),
+            Ok(_) if Catalog::is_whole(&*self.disk, &self.dir)? => {}
+            Ok(_) => report.catalog_repairable = Some(corruption("a generation of the catalog is damaged or missing")),
+            Err(Error::Corrupt(damage)) => report.catalog_damage = Some(*damage),
+            Err(error) => return Err(error),
+        }
+        let topics = match self.topics() {
+            // What is known of it, in memory.
+            Err(Error::Corrupt(_)) => self.topics.load_full(),
+            topics => topics?,
+        };
+        let mut names: Vec<_> = topics.keys().collect();
+        names.sort_unstable();
+        for entry in names.into_iter().filter_map(|name| topics.get(name)) {
+            for partition in entry.partitions.load().iter() {
+                let verified = match &partition.source {
+                    PartitionSource::Log(log) => log.verify(),
+                    PartitionSource::Follower(follower) => follower.verify(),
+                };
+                match verified {
+                    Ok(found) => report.partitions.push(found),
+                    // Its topic was deleted meanwhile.
+                    Err(Error::Closed { .. }) => self.check_open()?,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(report)
+    }
+}

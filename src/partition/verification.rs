@@ -1,0 +1,219 @@
+//! Reading everything that a partition has on the disk, to prove it intact: segments against the manifest, batches and records
+//! against their checksums, index entries against the log, and the small files beside them.
+//!
+//! Appends and reads go on meanwhile. What is found while segments are sealed or swapped may be of a moment in between, so a
+//! finding counts only if it is found again while nobody does that.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::follower::Follower;
+use super::leader_epoch::{self, LeaderEpochs};
+use super::log::{Log, LogSpec};
+use super::manifest::{self, Manifest};
+use super::partition_metadata;
+use super::recovery_point::{self, RecoveryPointFile};
+use crate::disk::{Disk, generations};
+use crate::error::{Corruption, Error, Result};
+use crate::segment::Segment;
+use crate::segment::file_name::{FileKind, FileName};
+use crate::topic_partition::TopicPartition;
+
+/// What [`Admin::verify`](crate::Admin::verify) found in one partition.
+#[derive(Debug, Clone)]
+pub struct PartitionVerification {
+    partition: TopicPartition,
+    segment_count: usize,
+    batch_count: u64,
+    record_count: u64,
+    log_bytes: u64,
+    index_entry_count: u64,
+    damage: Vec<Corruption>,
+    repairable: Vec<Corruption>,
+}
+
+impl PartitionVerification {
+    /// Which partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// How many segments were read.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segment_count
+    }
+
+    /// How many batches are intact. What is in the tail is not counted.
+    #[must_use]
+    pub fn batch_count(&self) -> u64 {
+        self.batch_count
+    }
+
+    /// How many records are in them.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        self.record_count
+    }
+
+    /// How many bytes of log files were read.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// How many index entries were compared with the log. Where no index files were written yet there are none.
+    #[must_use]
+    pub fn index_entry_count(&self) -> u64 {
+        self.index_entry_count
+    }
+
+    /// What is lost: it was written once and is not there any more.
+    #[must_use]
+    pub fn damage(&self) -> &[Corruption] {
+        &self.damage
+    }
+
+    /// What is damaged and can be made anew without a loss: caches, and second copies. The next opening, or the next time they
+    /// are written, does that.
+    #[must_use]
+    pub fn repairable(&self) -> &[Corruption] {
+        &self.repairable
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.damage.is_empty() && self.repairable.is_empty()
+    }
+
+    /// Reads the segments, each of them as a whole.
+    fn of(spec: &LogSpec, segments: &[Arc<Segment>], manifest: &Manifest) -> Result<PartitionVerification> {
+        let mut found = PartitionVerification {
+            partition: spec.partition.clone(),
+            segment_count: segments.len(),
+            batch_count: 0,
+            record_count: 0,
+            log_bytes: 0,
+            index_entry_count: 0,
+            damage: Vec::new(),
+            repairable: Vec::new(),
+        };
+        for noted in &manifest.segments {
+            let base_offset = noted.sealed.base_offset;
+            if !segments.iter().any(|segment| segment.base_offset() == base_offset) {
+                found.damage.push(Corruption {
+                    partition: Some(spec.partition.clone()),
+                    path: FileName::live(base_offset, FileKind::Log).path(&spec.dir),
+                    file_position: 0,
+                    offsets: Some(base_offset..noted.sealed.next_offset),
+                    reason: "a sealed segment is missing",
+                });
+            }
+        }
+        for segment in segments {
+            let noted = manifest.segments.iter().find(|noted| noted.sealed.base_offset == segment.base_offset());
+            let in_segment = segment.verify(noted.map(|noted| noted.log_crc32))?;
+            found.batch_count += in_segment.batches;
+            found.record_count += in_segment.records;
+            found.log_bytes += in_segment.log_bytes;
+            found.index_entry_count += in_segment.index_entries;
+            found.damage.extend(in_segment.damage);
+            found.repairable.extend(in_segment.stale);
+        }
+        Ok(found)
+    }
+
+    /// Adds what opening found, as far as it was not found again.
+    fn add_known(&mut self, known: &[Corruption]) {
+        let is_found = |known: &Corruption, found: &[Corruption]| {
+            let Some(lost) = &known.offsets else { return true };
+            found.iter().filter_map(|found| found.offsets.as_ref()).any(|found| found.contains(&lost.start))
+        };
+        for damage in known {
+            if !is_found(damage, &self.damage) {
+                self.damage.push(damage.clone());
+            }
+        }
+    }
+
+    /// Reads the small files beside the segments. Each of them is a cache, or has its content twice.
+    fn add_small_files(&mut self, disk: &dyn Disk, spec: &LogSpec) -> Result<()> {
+        let dir = &spec.dir;
+        match Manifest::load(disk, dir) {
+            Ok(_) if !Manifest::is_whole(disk, dir)? => {
+                self.add_repairable(manifest::path(dir), "a generation of the manifest is damaged or missing");
+            }
+            Err(Error::Corrupt(damage)) => {
+                self.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*damage });
+            }
+            loaded => drop(loaded?),
+        }
+        if RecoveryPointFile::load(disk, dir)?.is_damaged {
+            self.add_repairable(recovery_point::path(dir), "a record of the recovery point is damaged");
+        }
+        let epochs = leader_epoch::path(dir);
+        if LeaderEpochs::load(disk, dir)?.is_none() && generations::read_file(disk, &epochs)?.is_some() {
+            self.add_repairable(epochs, "not the text that lists leader epochs");
+        }
+        match partition_metadata::load(disk, dir) {
+            Ok(Some(id)) if id == spec.topic_id => {}
+            Ok(Some(_)) => self.damage.push(Corruption {
+                partition: Some(spec.partition.clone()),
+                path: partition_metadata::path(dir),
+                file_position: 0,
+                offsets: None,
+                reason: "the directory belongs to another topic",
+            }),
+            Ok(None) => self.add_repairable(partition_metadata::path(dir), "the file is missing"),
+            Err(Error::Corrupt(damage)) => self.add_repairable(damage.path, damage.reason),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn add_repairable(&mut self, path: PathBuf, reason: &'static str) {
+        let partition = Some(self.partition.clone());
+        self.repairable.push(Corruption { partition, path, file_position: 0, offsets: None, reason });
+    }
+}
+
+impl Log {
+    /// Reads everything that is on the disk again. Appends and reads go on.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; a lack of handles or memory. What is wrong with the files is no error.
+    pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+        let manifest = self.checkpoint.lock().manifest.clone();
+        let found = match self.verify_against(&manifest) {
+            Ok(found) if found.is_clean() => Ok(found),
+            // Nobody seals or swaps segments now.
+            _ => self.verify_against(&self.checkpoint.lock().manifest),
+        };
+        self.check_open()?;
+        found
+    }
+
+    fn verify_against(&self, manifest: &Manifest) -> Result<PartitionVerification> {
+        let mut found = PartitionVerification::of(&self.spec, &self.segments(), manifest)?;
+        found.add_known(&self.damage);
+        found.add_small_files(&*self.environment.disk, &self.spec)?;
+        Ok(found)
+    }
+}
+
+impl Follower {
+    /// Reads everything that is on the disk, as far as another process does not swap it meanwhile.
+    ///
+    /// # Errors
+    /// As [`Log::verify`].
+    pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+        self.look_and(|seen| {
+            let mut found = PartitionVerification::of(&self.spec, &seen.segments, &seen.layout.manifest)?;
+            found.add_known(&seen.damage);
+            found.add_small_files(&**self.dir.files.disk(), &self.spec)?;
+            Ok(found)
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading a whole segment to prove it intact: every batch, every record in it, every index entry.
+//!
+//! All reads are plain ones, so that a medium that fails to deliver is a finding and no signal. Nothing is changed, and
+//! nothing that was verified before is believed. Memory is bounded by the largest batch.
+
+use std::io;
+
+use super::file_name::FileKind;
+use super::indexes::{IndexCrcs, Indexes};
+use super::read::check;
+use super::scan::{self, Damage, Located, LogWalk, Piece};
+use super::{FileName, Loaded, Segment, offset_index, time_index};
+use crate::disk::Open;
+use crate::error::{Corruption, Error, Result, is_passing};
+
+/// What was found in a segment.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentVerification {
+    /// Batches that are intact.
+    pub(crate) batches: u64,
+    /// Records in them.
+    pub(crate) records: u64,
+    /// Bytes of the log file that were read.
+    pub(crate) log_bytes: u64,
+    /// Entries of the index files that were compared with the log.
+    pub(crate) index_entries: u64,
+    /// What is not what was written.
+    pub(crate) damage: Vec<Corruption>,
+    /// Index files that are not what the log makes of them: they are not believed, and made anew.
+    pub(crate) stale: Vec<Corruption>,
+}
+
+impl Segment {
+    /// Reads everything again; `log_crc32` is that of the whole log file if the manifest has it. Without, the log may have grown
+    /// since its index files were written.
+    ///
+    /// # Errors
+    /// Those of the disk that other work may release, such as a lack of handles. Any other is a finding.
+    pub(crate) fn verify(&self, log_crc32: Option<u32>) -> Result<SegmentVerification> {
+        let mut found = SegmentVerification::default();
+        let loaded = match self.loaded() {
+            Err(Error::Corrupt(missing)) => {
+                found.damage.push(*missing);
+                return Ok(found);
+            }
+            loaded => loaded?,
+        };
+        let indexes = self.verify_batches(loaded, &mut found)?;
+        if found.damage.is_empty() {
+            self.verify_crc(log_crc32, &mut found)?;
+            self.verify_indexes(&indexes, log_crc32.is_none(), &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// Walks through the log file; returns the indexes that it makes.
+    fn verify_batches(&self, loaded: &Loaded, found: &mut SegmentVerification) -> Result<Indexes> {
+        let indexes = Indexes::empty();
+        // Before the length: what is counted here is then in the file, if the file is whole.
+        let next_offset = self.next_offset();
+        found.log_bytes = loaded.log.len();
+        let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
+        let mut walk = LogWalk::new(&read_at, found.log_bytes, self.rules(), 0, self.base_offset());
+        let (mut bytes, mut plain) = (Vec::new(), Vec::new());
+        loop {
+            let (file_position, offset) = (walk.file_position(), walk.next_offset());
+            let damage = |file_position, offsets, reason| Damage { file_position, bytes: 0, offsets, reason };
+            match walk.next(next_offset) {
+                Ok(Piece::Batch(batch)) => {
+                    indexes.append(&batch, self.base_offset(), self.config.index_interval_bytes);
+                    self.verify_records(loaded, &batch, (&mut bytes, &mut plain), found)?;
+                }
+                Ok(Piece::Damage(damage)) => found.damage.push(self.corruption(&damage)),
+                Ok(Piece::Tail(reason)) => {
+                    found.damage.push(self.corruption(&damage(file_position, offset..offset, reason)));
+                    break;
+                }
+                Ok(Piece::End) => {
+                    // Where offsets may be missing, only the size tells that batches are.
+                    if self.has_gaps() && self.is_cut_short(loaded) {
+                        let reason = "the log file ends before its last offsets";
+                        found.damage.push(self.corruption(&damage(file_position, offset..next_offset, reason)));
+                    }
+                    break;
+                }
+                Err(error) => {
+                    self.passing_or(error)?;
+                    let lost = offset..next_offset.max(offset);
+                    found.damage.push(self.corruption(&damage(file_position, lost, UNREADABLE)));
+                    break;
+                }
+            }
+        }
+        Ok(indexes)
+    }
+
+    /// Looks at the records of a batch whose checksum is right. The buffers are for this only.
+    fn verify_records(
+        &self,
+        loaded: &Loaded,
+        batch: &Located,
+        (bytes, plain): (&mut Vec<u8>, &mut Vec<u8>),
+        found: &mut SegmentVerification,
+    ) -> Result<()> {
+        let header = &batch.header;
+        bytes.clear();
+        let reserved = bytes.try_reserve(header.batch_bytes as usize);
+        reserved.map_err(|_| Error::io("read", &self.path(), io::ErrorKind::OutOfMemory.into()))?;
+        bytes.resize(header.batch_bytes as usize, 0);
+        let reason = match loaded.log.read_at(bytes, batch.file_position) {
+            Ok(_) => check(bytes, plain).err().map(scan::reason),
+            Err(error) => self.passing_or(error).map(|()| Some(UNREADABLE))?,
+        };
+        let Some(reason) = reason else {
+            found.batches += 1;
+            found.records += u64::from(header.record_count.unsigned_abs());
+            return Ok(());
+        };
+        found.damage.push(self.corruption(&Damage {
+            file_position: batch.file_position,
+            bytes: u64::from(header.batch_bytes),
+            offsets: header.base_offset..header.next_offset(),
+            reason,
+        }));
+        Ok(())
+    }
+
+    /// The checksum of the whole file covers what no batch's does: base offsets, lengths, leader epochs.
+    fn verify_crc(&self, log_crc32: Option<u32>, found: &mut SegmentVerification) -> Result<()> {
+        let Some(expected) = log_crc32 else { return Ok(()) };
+        let reason = match self.log_crc32() {
+            Ok(crc) if crc == expected => return Ok(()),
+            Ok(_) => "the log file is not the one that was sealed",
+            Err(Error::Io { source, .. }) => self.passing_or(source).map(|()| UNREADABLE)?,
+            Err(error) => return Err(error),
+        };
+        let offsets = self.base_offset()..self.next_offset();
+        found.damage.push(self.corruption(&Damage { file_position: 0, bytes: found.log_bytes, offsets, reason }));
+        Ok(())
+    }
+
+    /// Compares the index files with what the log makes of them, if they were ever written.
+    fn verify_indexes(&self, indexes: &Indexes, may_have_grown: bool, found: &mut SegmentVerification) -> Result<()> {
+        let Some(IndexCrcs { offset_index, time_index }) = *self.index_crcs.lock() else { return Ok(()) };
+        let offsets = (FileKind::OffsetIndex, offset_index, indexes.offset.encode(), offset_index::ENTRY_BYTES, 0);
+        let times = indexes.time.encode(indexes.times().max);
+        // The file's last entry was made at its writing, and goes when the log grows.
+        let times = (FileKind::TimeIndex, time_index, times, time_index::ENTRY_BYTES, usize::from(may_have_grown));
+        for (kind, crc, expected, entry_bytes, passing_entries) in [offsets, times] {
+            let path = FileName::live(self.base_offset(), kind).in_stage(self.stage).path(&self.dir.path);
+            let reason = match self.read_index(&path, expected.len()) {
+                Ok(bytes) if crc32fast::hash(&bytes) != crc => Some("not the index file that was written"),
+                Ok(bytes) => {
+                    let kept = bytes.len().saturating_sub(passing_entries * entry_bytes);
+                    found.index_entries += (bytes.len() / entry_bytes) as u64;
+                    let same = expected.get(..kept) == bytes.get(..kept) && (may_have_grown || expected.len() == kept);
+                    (!same).then_some("the entries of the index are not those that the log makes")
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Some("the index file is missing"),
+                Err(error) => self.passing_or(error).map(|()| Some(UNREADABLE))?,
+            };
+            found.stale.extend(reason.map(|reason| Corruption {
+                partition: Some(self.partition().clone()),
+                path,
+                file_position: 0,
+                offsets: None,
+                reason,
+            }));
+        }
+        Ok(())
+    }
+
+    /// An index file as far as it may be right: longer than what the log makes it cannot be.
+    fn read_index(&self, path: &std::path::Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let file = self.dir.files.open(path, Open::Read)?;
+        let mut bytes = vec![0; bytes_max + 1];
+        let read = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// An error that other work may release is passed on; any other is a finding.
+    fn passing_or(&self, error: io::Error) -> Result<()> {
+        if is_passing(&error) { Err(Error::io("read", &self.path(), error)) } else { Ok(()) }
+    }
+}
+
+const UNREADABLE: &str = "the medium does not deliver it";

@@ -1,0 +1,336 @@
+//! What is damaged on the disk: it is found and told, what is around it stays readable, going on without it is somebody's
+//! choice, and `verify` finds it before anybody reads it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ottla::{
+    Broker, BrokerBuilder, Corruption, Durability, Error, ProducerRecord, RecoveryMode, Result, TopicConfig,
+    TopicPartition,
+};
+
+use crate::open;
+
+/// Too large for a slot of the tail, so that each is a batch of its own.
+const BATCH_BYTES: usize = 70_000;
+
+fn builder(dir: &Path) -> BrokerBuilder {
+    Broker::builder(dir).durability(Durability::Os)
+}
+
+/// Three batches each.
+fn small_segments() -> TopicConfig {
+    TopicConfig::new().segment_bytes(240_000)
+}
+
+fn orders() -> TopicPartition {
+    TopicPartition::new("orders", 0)
+}
+
+/// A topic `orders` of ten records, three batches to a segment, closed.
+fn with_orders(dir: &Path) {
+    let broker = open(dir);
+    let partition = broker.create_topic("orders", small_segments()).unwrap().partition(0).unwrap();
+    append(&partition, 0..10);
+    broker.close().unwrap();
+}
+
+fn append(partition: &ottla::Partition, numbers: Range<u64>) {
+    for number in numbers {
+        let value = vec![u8::try_from(number).unwrap(); BATCH_BYTES];
+        partition.append_batch(&[ProducerRecord::to("orders").value(&value)]).unwrap();
+    }
+}
+
+fn log_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir.join("orders-0")).unwrap().map(|entry| entry.unwrap().path());
+    let mut logs: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
+    logs.sort();
+    logs
+}
+
+fn flip(path: &Path, position: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[position] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Flips a bit in the records of the second batch of the second segment; returns its offset.
+fn damage_a_batch(dir: &Path) -> u64 {
+    let file = &log_files(dir)[1];
+    let bytes = std::fs::read(file).unwrap();
+    let first_batch = 12 + u32::from_be_bytes(*bytes[8..].first_chunk().unwrap()) as usize;
+    flip(file, first_batch + 100);
+    u64::from_be_bytes(*bytes[first_batch..].first_chunk().unwrap())
+}
+
+fn offsets(result: Result<ottla::ConsumerRecords>) -> Vec<u64> {
+    result.unwrap().iter().map(|record| record.offset()).collect()
+}
+
+fn corruption<T: std::fmt::Debug>(result: Result<T>) -> Corruption {
+    match result {
+        Err(Error::Corrupt(damage)) => *damage,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_consumer_blocks_at_damage_until_it_skips_it_and_hears_what_it_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let damaged = damage_a_batch(dir.path());
+    let broker = open(dir.path());
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    let before: Vec<u64> = (0..damaged).collect();
+    assert_eq!(offsets(consumer.poll(Duration::ZERO)), before);
+    let damage = corruption(consumer.poll(Duration::ZERO));
+    assert_eq!(corruption(consumer.poll(Duration::ZERO)), damage, "again and again");
+    assert_eq!((damage.partition.clone(), damage.offsets.clone()), (Some(orders()), Some(damaged..damaged + 1)));
+    assert_eq!(consumer.skip_corrupt(&damage).unwrap(), damaged..damaged + 1);
+    assert_eq!(consumer.skipped_count(), 1);
+    assert_eq!(offsets(consumer.poll(Duration::ZERO)), (damaged + 1..10).collect::<Vec<_>>());
+    // Only once: it is no longer where the consumer reads.
+    assert_eq!(corruption(consumer.skip_corrupt(&damage)), damage);
+    assert_eq!((consumer.position(&orders()), consumer.skipped_count()), (Some(10), 1));
+    consumer.commit().unwrap();
+    assert_eq!(broker.committed("billing", &orders()).unwrap().unwrap().offset(), 10);
+}
+
+#[test]
+fn damage_of_another_partition_or_place_cannot_be_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let broker = open(dir.path());
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 10);
+    let made_up = |partition: &str, offsets: Option<Range<u64>>| Corruption {
+        partition: Some(TopicPartition::new(partition, 0)),
+        path: PathBuf::new(),
+        file_position: 0,
+        offsets,
+        reason: "made up",
+    };
+    for damage in [made_up("orders", Some(2..4)), made_up("orders", Some(10..50)), made_up("orders", None)] {
+        assert_eq!(corruption(consumer.skip_corrupt(&damage)), damage);
+    }
+    let elsewhere = consumer.skip_corrupt(&made_up("other", Some(0..1)));
+    assert!(matches!(elsewhere, Err(Error::NotAssigned { .. })), "{elsewhere:?}");
+    assert_eq!((consumer.position(&orders()), consumer.skipped_count()), (Some(10), 0));
+}
+
+#[test]
+fn with_skip_corrupt_consumers_pass_over_damage_and_count_it() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let damaged = damage_a_batch(dir.path());
+    let broker = builder(dir.path()).set("ottla.recovery.mode", "skip-corrupt").unwrap().open().unwrap();
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    let mut read = offsets(consumer.poll(Duration::ZERO));
+    read.extend(offsets(consumer.poll(Duration::ZERO)));
+    assert_eq!(read, (0..10).filter(|offset| *offset != damaged).collect::<Vec<_>>());
+    assert_eq!(consumer.skipped_count(), 1);
+    // Who reads the log itself has the choice each time.
+    corruption(broker.topic("orders").unwrap().partition(0).unwrap().read(damaged, 1));
+}
+
+#[test]
+fn strict_refuses_a_missing_segment_and_leaves_everything_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let strict = || builder(dir.path()).recovery_mode(RecoveryMode::Strict).open();
+    strict().unwrap().close().unwrap();
+    let second = log_files(dir.path())[1].clone();
+    let elsewhere = dir.path().join("second");
+    std::fs::rename(&second, &elsewhere).unwrap();
+    for _ in 0..2 {
+        let damage = corruption(strict());
+        assert_eq!((damage.path, damage.reason), (second.clone(), "a sealed segment is missing"));
+        assert!(dir.path().join("clean-shutdown").exists());
+    }
+    // The default mode opens, and tells.
+    let broker = open(dir.path());
+    assert_eq!(broker.recovery_report().damage().count(), 1);
+    broker.close().unwrap();
+    std::fs::rename(&elsewhere, &second).unwrap();
+    assert!(strict().unwrap().recovery_report().is_clean());
+}
+
+#[test]
+fn strict_cuts_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    std::fs::remove_file(dir.path().join("clean-shutdown")).unwrap();
+    let active = log_files(dir.path()).pop().unwrap();
+    let mut bytes = std::fs::read(&active).unwrap();
+    bytes.extend([7; 100]);
+    std::fs::write(&active, &bytes).unwrap();
+    let refused = builder(dir.path()).recovery_mode(RecoveryMode::Strict).open();
+    assert_eq!(corruption(refused).file_position, bytes.len() as u64 - 100);
+    assert_eq!(std::fs::read(&active).unwrap(), bytes);
+    let broker = open(dir.path());
+    let report = broker.recovery_report();
+    assert_eq!(report.partitions().iter().map(ottla::PartitionRecovery::cut_bytes).sum::<u64>(), 100);
+    let told = report.to_string();
+    assert!(told.contains("cut 100 bytes") && told.contains("quarantine"), "{told}");
+}
+
+#[test]
+fn the_read_only_mode_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    std::fs::remove_file(dir.path().join("clean-shutdown")).unwrap();
+    let broker = builder(dir.path()).recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
+    assert!(matches!(broker.create_topic("more", TopicConfig::new()), Err(Error::ReadOnly { .. })));
+    assert_eq!(broker.topic("orders").unwrap().partition(0).unwrap().iter_from(0).count(), 10);
+    assert!(!dir.path().join("clean-shutdown").exists());
+}
+
+#[test]
+fn verify_reads_everything_and_finds_nothing_where_nothing_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    for broker in [Broker::open_read_only(dir.path()).unwrap(), open(dir.path())] {
+        let report = broker.admin().verify().unwrap();
+        assert!(report.is_clean(), "{report}");
+        let [partition] = report.partitions() else { panic!("{report:?}") };
+        assert_eq!((partition.topic_partition(), partition.record_count()), (&orders(), 10));
+        assert_eq!(partition.segment_count(), log_files(dir.path()).len());
+        assert!(partition.index_entry_count() > 0 && partition.log_bytes() > 10 * BATCH_BYTES as u64);
+        assert!(report.to_string().contains("10 records"), "{report}");
+    }
+}
+
+#[test]
+fn verify_finds_a_flipped_bit_wherever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let mut lost = 0;
+    let files = walk(dir.path());
+    for path in files.iter().filter(|path| path.parent() != Some(dir.path()) || path.ends_with("catalog")) {
+        let size = usize::try_from(std::fs::metadata(path).unwrap().len()).unwrap();
+        // The leader epoch, at 12 to 16, is covered only once the segment is sealed.
+        for position in [0, 5, 10, 18, 30, size / 2, size.saturating_sub(1)].into_iter().filter(|at| *at < size) {
+            flip(path, position);
+            let what = format!("{} at {position}", path.display());
+            if let Ok(broker) = Broker::open_read_only(dir.path()) {
+                let report = broker.admin().verify().unwrap();
+                let found: Vec<_> = report.damage().chain(report.repairable()).collect();
+                assert!(found.iter().any(|damage| damage.path == *path), "{what}: {report}");
+                lost += report.damage().count();
+            } else {
+                assert!(path.ends_with("catalog"), "{what}");
+            }
+            flip(path, position);
+        }
+    }
+    assert!(lost > 0);
+    assert!(open(dir.path()).admin().verify().unwrap().is_clean());
+}
+
+/// Files whose every byte counts: a recovery point has room behind its records.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
+        let is_point = entry.file_name() == "recovery-point";
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => files.extend(walk(&entry.path())),
+            _ if !is_point => files.push(entry.path()),
+            _ => {}
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn verify_tells_of_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let second = log_files(dir.path())[1].clone();
+    let index = second.with_extension("index");
+    std::fs::remove_file(&index).unwrap();
+    let broker = open(dir.path());
+    let report = broker.admin().verify().unwrap();
+    assert_eq!(report.damage().count(), 0, "{report}");
+    assert!(report.repairable().any(|damage| damage.path == index), "{report}");
+    broker.close().unwrap();
+    std::fs::remove_file(&second).unwrap();
+    for broker in [Broker::open_read_only(dir.path()).unwrap(), open(dir.path())] {
+        let report = broker.admin().verify().unwrap();
+        let [damage] = *report.damage().collect::<Vec<_>>() else { panic!("{report}") };
+        assert_eq!((&damage.path, damage.offsets.is_some()), (&second, true));
+    }
+}
+
+#[test]
+fn verify_goes_on_beside_sends_rolls_and_deletions() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let partition = broker.create_topic("orders", small_segments()).unwrap().partition(0).unwrap();
+    std::thread::scope(|threads| {
+        let sender = threads.spawn(|| {
+            for round in 0..30 {
+                append(&partition, 0..8);
+                broker.create_topic("passing", small_segments()).unwrap();
+                if round % 3 == 0 {
+                    broker.run_maintenance().unwrap();
+                }
+                broker.admin().delete_topic("passing").unwrap();
+            }
+        });
+        while !sender.is_finished() {
+            let report = broker.admin().verify().unwrap();
+            assert!(report.is_clean(), "{report}");
+        }
+    });
+    let report = broker.admin().verify().unwrap();
+    let count = report.partitions()[0].record_count();
+    assert_eq!(count, 240);
+}
+
+/// Commits of two groups, the first of which is damaged then; closed.
+fn with_a_damaged_commit(dir: &Path) {
+    let broker = open(dir);
+    broker.topic("orders").unwrap().produce("a", "b").unwrap();
+    for group in ["billing", "shipping"] {
+        let mut consumer = broker.consumer(group, ["orders"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+        consumer.commit().unwrap();
+        drop(consumer);
+        broker.flush().unwrap();
+        // A batch of its own.
+        broker.admin().describe_group(group).unwrap();
+    }
+    broker.close().unwrap();
+    flip(&dir.join("__consumer_offsets-0").join("00000000000000000000.log"), 80);
+}
+
+#[test]
+fn damaged_commits_stop_groups_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    with_a_damaged_commit(dir.path());
+    let broker = open(dir.path());
+    corruption(broker.consumer("billing", ["orders"]));
+    let topic = broker.topic("orders").unwrap();
+    topic.produce("a", "c").unwrap();
+    assert_eq!(topic.partition(0).unwrap().iter_from(0).count(), 2);
+    assert!(broker.admin().verify().unwrap().damage().next().is_some());
+    broker.admin().delete_topic("orders").unwrap();
+    assert!(broker.admin().list_topics().unwrap().is_empty());
+}
+
+#[test]
+fn with_skip_corrupt_groups_are_what_is_left_and_the_report_says_what_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    with_a_damaged_commit(dir.path());
+    let broker = builder(dir.path()).recovery_mode(RecoveryMode::SkipCorrupt).open().unwrap();
+    let report = broker.recovery_report();
+    assert!(!report.is_clean() && report.skipped().len() == 1, "{report}");
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1, "what is not known to be committed is read again");
+    consumer.commit().unwrap();
+    assert_eq!(broker.committed("billing", &orders()).unwrap().unwrap().offset(), 1);
+}
