@@ -37,6 +37,7 @@
 //! remembers how far it has read.
 
 mod broker;
+mod canary;
 mod config_key;
 mod consumer;
 mod disk;

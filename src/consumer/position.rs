@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::canary::{Canary, planted};
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::log::Log;
 use crate::record::{Fetched, TailPosition};
@@ -91,6 +92,7 @@ impl Position {
             return None;
         }
         let offset = self.next_offset().filter(|&offset| self.committed != Some(offset))?;
+        let offset = offset + u64::from(planted(Canary::CommitAhead));
         Some(CommittedOffset::new(offset).with_leader_epoch(self.leader_epoch))
     }
 }

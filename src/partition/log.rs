@@ -26,6 +26,7 @@ use super::reader::{FetchLimits, Source, TailRecords};
 use super::recovery::{Circumstances, Recovered, recover};
 use super::recovery_report::PartitionRecovery;
 use super::waiters::Waiters;
+use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
@@ -231,7 +232,8 @@ impl Log {
 
     /// One above the last offset that readers may see: with `Always`, nothing that a power cut could take away again.
     pub(crate) fn visible_end(&self) -> u64 {
-        if self.spec.durability == Durability::Always { self.durable_offset() } else { self.log_end_offset() }
+        let only_durable = self.spec.durability == Durability::Always && !planted(Canary::ServeBeforeSync);
+        if only_durable { self.durable_offset() } else { self.log_end_offset() }
     }
 
     fn view(&self) -> arc_swap::Guard<Arc<LogView>> {

@@ -19,6 +19,7 @@ use super::recovery_point::{LoadedPoint, RecoveryPointFile};
 use super::recovery_report::PartitionRecovery;
 use super::salvaged_batch::{Contents, seal};
 use super::{compaction, partition_metadata, quarantine};
+use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
@@ -176,6 +177,7 @@ impl<'s> Recovery<'s> {
                     let damage = self.damage(path, size.min(sealed.log_bytes), None, "not the size it had when sealed");
                     note(self.mode, &mut self.report, damage)?;
                 }
+                Err(_) if planted(Canary::IgnoreMissingSegment) => continue,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                     let damage = self.damage(path, 0, Some(offsets), "a sealed segment is missing");
                     note(self.mode, &mut self.report, damage)?;
@@ -254,9 +256,14 @@ impl<'s> Recovery<'s> {
         if self.shutdown != Shutdown::Clean {
             self.report.scanned_batches += scan.batches;
             // After a failed sync the page cache may show what the medium lacks, and believe it clean.
-            segment.rewrite_from(start.file_position)?;
+            if !planted(Canary::SkipRewrite) {
+                segment.rewrite_from(start.file_position)?;
+            }
         }
         self.next_offset = scan.next_offset;
+        if planted(Canary::ReuseOffsetAfterEmptyRoll) && scan.next_offset == base_offset {
+            self.next_offset = base_offset.saturating_sub(1);
+        }
         self.add_unsealed(Arc::new(segment));
         Ok(())
     }
@@ -286,8 +293,8 @@ impl<'s> Recovery<'s> {
                 }
                 continue;
             };
-            if batch.identity.base_offset + contents.record_count > self.next_offset {
-                if batch.identity.base_offset == self.next_offset {
+            if batch.identity.base_offset + contents.record_count > self.next_offset || planted(Canary::SealTwice) {
+                if batch.identity.base_offset == self.next_offset || planted(Canary::SealTwice) {
                     self.seal_one(&batch, &contents)?;
                 } else {
                     self.drop_batch(&batch)?;
@@ -377,7 +384,9 @@ impl<'s> Recovery<'s> {
         }
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
         // Whatever the durability is now: another one may have held when what is gone was seen.
-        if self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty() {
+        let may_have_lost =
+            self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty();
+        if may_have_lost && !planted(Canary::KeepLeaderEpoch) {
             epochs.assign(epochs.latest() + 1, self.next_offset);
             epochs.store(&*self.disk, &self.spec.dir)?;
             self.report.leader_epoch_raised = true;

@@ -24,6 +24,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::log::Log;
+use crate::canary::{Canary, planted};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::{Condvar, Mutex};
 
@@ -149,7 +150,7 @@ impl Waiters {
     /// Wakes whoever is armed, after something became visible by an append, under the lock that registering takes.
     #[inline]
     pub(super) fn wake(&self) {
-        if self.registered.load(Ordering::Relaxed) > 0 {
+        if self.registered.load(Ordering::Relaxed) > 0 && !planted(Canary::WakeNobody) {
             fence(Ordering::SeqCst);
             if self.armed_count.load(Ordering::Acquire) > 0 {
                 self.wake_armed();

@@ -7,6 +7,7 @@ use super::indexes::IndexCrcs;
 use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
 use super::{FileKind, FileName, Segment};
+use crate::canary::{Canary, planted};
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 
@@ -65,7 +66,8 @@ pub(super) fn load(disk: &dyn Disk, dir: &Path, covered: Covered, crcs: IndexCrc
         let bytes = file.size().ok().filter(|&bytes| bytes <= entries_max.saturating_mul(entry_bytes as u64))?;
         let mut buffer = vec![0; usize::try_from(bytes).ok()?];
         let is_whole = file.read_at(&mut buffer, 0).ok()? == buffer.len();
-        (is_whole && crc32fast::hash(&buffer) == crc).then_some(buffer)
+        let is_ours = crc32fast::hash(&buffer) == crc || planted(Canary::TrustIndex);
+        (is_whole && is_ours).then_some(buffer)
     };
     let offset_index = read(FileKind::OffsetIndex, super::offset_index::ENTRY_BYTES, crcs.offset_index)?;
     let time_index = read(FileKind::TimeIndex, super::time_index::ENTRY_BYTES, crcs.time_index)?;

@@ -17,6 +17,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use crate::canary::{Canary, planted};
 use crate::disk::append_file::{AppendError, AppendFile};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
@@ -256,9 +257,13 @@ impl Segment {
     pub(crate) fn sync(&self) -> Result<()> {
         let loaded = self.loaded()?;
         let bytes = loaded.log.len();
+        if planted(Canary::SkipSegmentSync) {
+            self.synced_bytes.fetch_max(bytes, Ordering::AcqRel);
+            return Ok(());
+        }
         loaded.log.sync().map_err(|source| Error::io("sync", &self.path(), source))?;
         // After the file: a name without its bytes is worse than no name.
-        if !self.is_name_synced.load(Ordering::Acquire) {
+        if !self.is_name_synced.load(Ordering::Acquire) && !planted(Canary::SkipDirectorySync) {
             let synced = self.dir.files.disk().sync_dir(&self.dir.path);
             synced.map_err(|source| Error::io("sync", &self.dir.path, source))?;
             self.is_name_synced.store(true, Ordering::Release);

@@ -14,6 +14,7 @@ use super::offset_index::OffsetIndex;
 use super::scan::{Damage, LogWalk, Piece, ReadAt, Rules};
 use super::time_index::TimeIndex;
 use super::{FileKind, FileName, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
+use crate::canary::{Canary, planted};
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
@@ -154,6 +155,7 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
     };
 
     let durable = wanted.proven_durable.max(from.next_offset);
+    let durable = if planted(Canary::CutAtDamage) { 0 } else { durable };
     let rules = Rules { base_offset: wanted.base_offset, may_skip: from.has_gaps, leader_epoch: None };
     let mut walk = LogWalk::new(&read_at, file_bytes, rules, file_position, next_offset);
     let mut is_above = false;

@@ -11,6 +11,7 @@ use super::layout::{
     Identity, PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry, decode_commit,
     decode_file_header,
 };
+use crate::canary::{Canary, planted};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Result};
 use crate::format::crc32c;
@@ -32,6 +33,9 @@ pub(crate) struct Salvaged {
 /// # Errors
 /// [`Error::UnsupportedVersion`] for a newer file, [`Error::Io`].
 pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
+    if planted(Canary::DropOpenBatch) {
+        return Ok(Vec::new());
+    }
     let file = match disk.open(path, Open::Read) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -103,7 +107,7 @@ pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
     let mut commits: Vec<(u64, Published)> = COMMIT
         .iter()
         .filter_map(|&at| decode_commit(slot.get(at..at + COMMIT_BYTES)?, generation))
-        .filter(|(_, commit)| holds(records, *commit))
+        .filter(|(_, commit)| holds(records, *commit) || planted(Canary::TakeTornCommit))
         .collect();
     commits.sort_by_key(|(sequence, _)| *sequence);
     let durable_bytes = commits.last().map_or(0, |(_, commit)| commit.records_bytes as usize);

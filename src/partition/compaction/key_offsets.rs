@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use crate::canary::{Canary, planted};
+
 /// What an entry takes beside its key: the place in the table, its share of free places, and what an allocation costs.
 const ENTRY_BYTES: usize = 64;
 
@@ -19,7 +21,9 @@ impl KeyOffsets {
     /// Notes that `key` occurs at `offset`, which is above all that were noted before.
     pub(super) fn note(&mut self, key: &[u8], offset: u64) {
         if let Some(last) = self.offsets.get_mut(key) {
-            *last = offset;
+            if !planted(Canary::CompactToOldest) {
+                *last = offset;
+            }
             return;
         }
         self.bytes += key.len() + ENTRY_BYTES;
@@ -28,7 +32,11 @@ impl KeyOffsets {
 
     /// Whether `key` is known to occur again behind `offset`.
     pub(super) fn is_superseded(&self, key: &[u8], offset: u64) -> bool {
-        self.offsets.get(key).is_some_and(|&last| offset < last)
+        let last = self.offsets.get(key);
+        if planted(Canary::CompactToOldest) {
+            return last.is_some_and(|&first| first < offset);
+        }
+        last.is_some_and(|&last| offset < last)
     }
 
     /// About how many bytes of memory this takes.
