@@ -66,7 +66,7 @@ pub(crate) enum Canary {
 
 /// Whether this bug is planted.
 #[cfg(not(ottla_canaries))]
-#[inline(always)]
+#[inline]
 pub(crate) const fn planted(_: Canary) -> bool {
     false
 }
