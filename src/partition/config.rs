@@ -75,6 +75,14 @@ pub struct TopicConfig {
     pub(crate) durability: Option<Durability>,
 }
 
+/// What the records of a compressed batch may expand to beyond twice the largest batch that the topic accepts, in bytes.
+const EXPANSION_BYTES: usize = 16 << 20;
+
+/// The most bytes that the records of a compressed batch may expand to, where batches have at most so many.
+pub(crate) fn expanded_bytes_max(max_message_bytes: u32) -> usize {
+    2 * max_message_bytes as usize + EXPANSION_BYTES
+}
+
 impl From<&TopicConfig> for SegmentConfig {
     fn from(config: &TopicConfig) -> SegmentConfig {
         SegmentConfig {
@@ -82,6 +90,7 @@ impl From<&TopicConfig> for SegmentConfig {
             index_interval_bytes: config.index_interval_bytes,
             index_bytes_max: config.segment_index_bytes,
             segment_ms: i64::try_from(config.segment_ms.as_millis()).unwrap_or(i64::MAX),
+            expanded_bytes_max: expanded_bytes_max(config.max_message_bytes),
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
 use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, skip};
@@ -19,9 +20,6 @@ pub(crate) struct FetchLimits {
     pub(crate) bytes_max: usize,
     pub(crate) records_max: usize,
 }
-
-/// What a decompressed batch may take beyond twice the largest batch that the topic accepts.
-const DECOMPRESSION_BYTES: usize = 16 << 20;
 
 /// What a read needs to know of a log, whoever keeps it.
 pub(super) struct Source<'l> {
@@ -272,7 +270,7 @@ impl Fetch<'_> {
     }
 
     fn decompress(&self, segment: &Segment, batch: &Batch, codec: Codec) -> Result<SharedBytes> {
-        let bytes_max = 2 * self.source.max_message_bytes as usize + DECOMPRESSION_BYTES;
+        let bytes_max = expanded_bytes_max(self.source.max_message_bytes);
         let mut plain = Vec::new();
         let compressed = batch.bytes.get(HEADER_BYTES..).unwrap_or_default();
         decompress(codec, compressed, bytes_max, &mut plain)

@@ -14,8 +14,13 @@ use crate::error::Error;
 use crate::format::{BatchHeader, HEADER_BYTES};
 use crate::topic_partition::TopicPartition;
 
-const CONFIG: SegmentConfig =
-    SegmentConfig { segment_bytes: 1 << 20, index_interval_bytes: 200, index_bytes_max: 1 << 16, segment_ms: i64::MAX };
+const CONFIG: SegmentConfig = SegmentConfig {
+    segment_bytes: 1 << 20,
+    index_interval_bytes: 200,
+    index_bytes_max: 1 << 16,
+    segment_ms: i64::MAX,
+    expanded_bytes_max: (2 << 20) + (16 << 20),
+};
 const DIR: &str = "/orders-0";
 
 /// Reads index files of a log with so many offsets and bytes, and writes them again.

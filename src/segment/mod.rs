@@ -77,6 +77,8 @@ pub(crate) struct SegmentConfig {
     pub(crate) index_bytes_max: u32,
     /// Milliseconds that a batch may be younger than the segment's first.
     pub(crate) segment_ms: i64,
+    /// The most bytes that the records of a compressed batch may expand to: what a hostile file can make a reader allocate.
+    pub(crate) expanded_bytes_max: usize,
 }
 
 /// What a segment that grows no more is known to be.

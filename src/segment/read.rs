@@ -11,10 +11,6 @@ use crate::disk::SharedBytes;
 use crate::error::{Error, Result};
 use crate::format::{self, BatchHeader, Codec, HEADER_BYTES, Invalid, Record};
 
-/// The most bytes that the records of a compressed batch may expand to. Far above what brokers take (`max.message.bytes` is
-/// 1 MiB by default), and a bound on what a hostile file can make a reader allocate.
-const DECOMPRESSED_BYTES_MAX: usize = 128 * 1024 * 1024;
-
 /// A whole batch, verified.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
@@ -120,7 +116,8 @@ impl Segment {
         }
         let bytes = self.view(loaded, file_position..located.end())?;
         if !is_good {
-            check(&bytes, &mut Vec::new()).map_err(|invalid| self.invalid(located, invalid))?;
+            check(&bytes, self.config.expanded_bytes_max, &mut Vec::new())
+                .map_err(|invalid| self.invalid(located, invalid))?;
         }
         Ok(Batch { header, file_position, bytes })
     }
@@ -165,7 +162,8 @@ impl Segment {
         let batch = self.read(located)?;
         let header = batch.header;
         let mut plain = Vec::new();
-        let mut rest = plain_records(&header, batch.records(), &mut plain).map_err(|why| self.invalid(located, why))?;
+        let records = plain_records(&header, batch.records(), self.config.expanded_bytes_max, &mut plain);
+        let mut rest = records.map_err(|why| self.invalid(located, why))?;
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest).map_err(|why| self.invalid(located, why))?;
             let offset = header.base_offset.wrapping_add_signed(i64::from(record.offset_delta));
@@ -211,7 +209,7 @@ impl Segment {
         let mut rest = bytes;
         let mut plain = Vec::new();
         while !rest.is_empty() {
-            let Ok(header) = check(rest, &mut plain) else { return false };
+            let Ok(header) = check(rest, self.config.expanded_bytes_max, &mut plain) else { return false };
             let is_first = rest.len() == bytes.len();
             let is_next = match entry.filter(|_| is_first) {
                 Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),
@@ -255,11 +253,12 @@ fn first_ending_at(offset: u64, mut file_position: u64, region: &[u8]) -> Option
     }
 }
 
-/// Checks everything about the batch that `bytes` begin with, but for its place in the log. `plain` is a buffer to reuse.
-pub(super) fn check(bytes: &[u8], plain: &mut Vec<u8>) -> Result<BatchHeader, Invalid> {
+/// Checks everything about the batch that `bytes` begin with, but for its place in the log; its records may expand to at most
+/// `expanded_bytes_max` bytes. `plain` is a buffer to reuse.
+pub(super) fn check(bytes: &[u8], expanded_bytes_max: usize, plain: &mut Vec<u8>) -> Result<BatchHeader, Invalid> {
     let header = format::verify(bytes)?;
     let records = bytes.get(HEADER_BYTES..header.batch_bytes as usize).unwrap_or_default();
-    match plain_records(&header, records, plain) {
+    match plain_records(&header, records, expanded_bytes_max, plain) {
         Ok(records) => format::check_records(&header, records)?,
         // Nothing is known to be wrong; who wants the records is told.
         Err(Invalid::Codec(_)) => {}
@@ -268,20 +267,21 @@ pub(super) fn check(bytes: &[u8], plain: &mut Vec<u8>) -> Result<BatchHeader, In
     Ok(header)
 }
 
-/// The records of a batch, expanded into `plain` if they are compressed.
+/// The records of a batch, expanded into `plain`, to at most `expanded_bytes_max` bytes, if they are compressed.
 ///
 /// # Errors
 /// If they cannot be expanded.
 pub(crate) fn plain_records<'a>(
     header: &BatchHeader,
     records: &'a [u8],
+    expanded_bytes_max: usize,
     plain: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], Invalid> {
     match header.attributes.codec() {
         Codec::None => Ok(records),
         codec => {
             plain.clear();
-            format::decompress(codec, records, DECOMPRESSED_BYTES_MAX, plain)?;
+            format::decompress(codec, records, expanded_bytes_max, plain)?;
             Ok(plain)
         }
     }

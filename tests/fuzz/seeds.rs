@@ -49,6 +49,8 @@ fn seeds() {
     }
     of_partition(&seeds, &vectors["partition"]["files"]);
     of_directory(&seeds);
+    #[cfg(feature = "zstd")]
+    of_bomb(&seeds, &hex(&vectors["batches"][0]["hex"]));
     for settings in ["retention.ms=86400000\nsegment.bytes=1048576\ncompression.type=zstd", "ottla.durability=always"] {
         seeds.put("properties", &format!("settings-{}", settings.len()), &[settings.as_bytes()]);
     }
@@ -137,4 +139,18 @@ fn of_slot(seeds: &Seeds, name: &str, slot: &[u8]) {
         input.extend(&slot[at..at + size]);
     }
     seeds.put("tail", name, &[&input]);
+}
+
+/// A batch of a few KiB whose records expand to 100 MiB. Looking for a record once took all of them.
+#[cfg(feature = "zstd")]
+fn of_bomb(seeds: &Seeds, batch: &[u8]) {
+    const ZSTD: u8 = 4;
+    let mut records = vec![0; 1 << 20];
+    let size = zstd_safe::compress(&mut records[..], &vec![0; 100 << 20], 19).unwrap();
+    records.truncate(size);
+    let mut header = batch[..HEADER_BYTES].to_vec();
+    let length = u32::try_from(HEADER_BYTES - 12 + records.len()).unwrap();
+    header[8..12].copy_from_slice(&length.to_be_bytes());
+    header[22] = ZSTD;
+    seeds.put("segment", "zstd-bomb", &[&[1, 0, 0], &header, &records]);
 }

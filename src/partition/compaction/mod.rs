@@ -138,7 +138,8 @@ fn keys_of(dirty: &[SealedLog], config: CompactionConfig, go_on: GoOn<'_>) -> Re
                 return Ok(());
             }
             let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();
-            let noted = plain_records(header, stored, &mut plain).and_then(|records| {
+            // A batch that was checked does not expand beyond the bound.
+            let noted = plain_records(header, stored, usize::MAX, &mut plain).and_then(|records| {
                 for_each(header, records, |offset, record| {
                     if let Some(key) = record.key {
                         keys.note(key, offset);

@@ -65,7 +65,7 @@ fn rewritten(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Vec<u8> {
 fn records_of(bytes: &[u8]) -> Vec<(u64, String, bool, i64)> {
     let header = verify(bytes).unwrap();
     let mut plain = Vec::new();
-    let records = plain_records(&header, &bytes[HEADER_BYTES..], &mut plain).unwrap();
+    let records = plain_records(&header, &bytes[HEADER_BYTES..], usize::MAX, &mut plain).unwrap();
     check_records(&header, records).unwrap();
     let mut found = Vec::new();
     for_each(&header, records, |offset, record| {

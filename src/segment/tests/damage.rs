@@ -1,6 +1,7 @@
 //! Bytes of sealed segments and index files that are not what was written.
 
 use super::*;
+use crate::format::{Attributes, Codec, SealFields};
 
 /// A sealed sample with its index files, for damaging.
 fn sealed_sample() -> (SimulatedDisk, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8>>) {
@@ -189,4 +190,21 @@ fn a_batch_in_a_record_is_not_taken_for_one_of_the_log() {
     let sealed = Segment::open_sealed(&reopened(&dir), &segment.describe(), CONFIG);
     let left = vec![batches[0].clone(), batches[2].clone()];
     assert_eq!(read_from(&sealed, 0), Readout { batches: left, lost: vec![10..20] });
+}
+
+#[test]
+fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
+    let (_, dir) = simulated(1);
+    let mut builder = BatchBuilder::new();
+    builder.push(1, None, Some(&[0; 5000]), &[]);
+    let attributes = Attributes::default().with_codec(Codec::Snappy);
+    let bytes = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap().to_vec();
+    for (expanded_bytes_max, batches) in [(6000, 1), (4000, 0)] {
+        let config = SegmentConfig { expanded_bytes_max, ..CONFIG };
+        dir.files.disk().remove_file(&file(&dir, 0, FileKind::Log)).ok();
+        append(&Segment::create(&dir, 0, config).unwrap(), &bytes);
+        let (segment, _) = Segment::recover(&reopened(&dir), 0, config, ScanStart::nothing(0), 0).unwrap();
+        let sealed = Segment::open_sealed(&reopened(&dir), &segment.describe(), config);
+        assert_eq!(read_from(&sealed, 0).batches.len(), batches);
+    }
 }

@@ -21,8 +21,13 @@ use crate::disk::simulated::SimulatedDisk;
 use crate::format::BatchBuilder;
 
 /// Small, so that a few batches make several regions.
-const CONFIG: SegmentConfig =
-    SegmentConfig { segment_bytes: 1 << 20, index_interval_bytes: 200, index_bytes_max: 1 << 16, segment_ms: i64::MAX };
+const CONFIG: SegmentConfig = SegmentConfig {
+    segment_bytes: 1 << 20,
+    index_interval_bytes: 200,
+    index_bytes_max: 1 << 16,
+    segment_ms: i64::MAX,
+    expanded_bytes_max: (2 << 20) + (16 << 20),
+};
 
 /// A partition's directory on a disk.
 fn dir_on(disk: Arc<dyn Disk>, path: &Path, read_mode: ReadMode) -> Arc<SegmentDir> {

@@ -3,7 +3,8 @@
 
 use crate::allocation::capped;
 
-/// What a reader may take: twice the largest batch that brokers accept by default, and 16 MiB.
+/// What a reader may take, besides the files that are in memory here: twice the largest batch that brokers accept by default,
+/// and 16 MiB.
 const READER_BYTES_MAX: usize = (2 << 20) + (16 << 20);
 
 pub(crate) fn run(data: &[u8]) {
@@ -11,5 +12,7 @@ pub(crate) fn run(data: &[u8]) {
     let split = |rest: &[u8], bytes: usize| rest.len().min(bytes);
     let (offset_index, rest) = rest.split_at(split(rest, 8 * usize::from(offset_entries % 8)));
     let (time_index, log) = rest.split_at(split(rest, 12 * usize::from(time_entries % 8)));
-    capped(READER_BYTES_MAX, || ottla::fuzzing::segment(log, offset_index, time_index, u64::from(*durable)));
+    capped(READER_BYTES_MAX + (1 << 20), || {
+        ottla::fuzzing::segment(log, offset_index, time_index, u64::from(*durable));
+    });
 }
