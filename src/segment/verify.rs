@@ -108,7 +108,7 @@ impl Segment {
         reserved.map_err(|_| Error::io("read", &self.path(), io::ErrorKind::OutOfMemory.into()))?;
         bytes.resize(header.batch_bytes as usize, 0);
         let reason = match loaded.log.read_at(bytes, batch.file_position) {
-            Ok(_) => check(bytes, plain).err().map(scan::reason),
+            Ok(_) => check(bytes, self.config.expanded_bytes_max, plain).err().map(scan::reason),
             Err(error) => self.passing_or(error).map(|()| Some(UNREADABLE))?,
         };
         let Some(reason) = reason else {
