@@ -25,7 +25,7 @@ use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
-use crate::segment::{Scan, ScanStart, Segment, SegmentConfig, SegmentDir};
+use crate::segment::{Scan, ScanStart, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::tail::Salvaged;
 
 /// How the last writer ended.
@@ -168,11 +168,24 @@ impl<'s> Recovery<'s> {
 
     /// Takes the sealed segments for what the manifest says they are, once they are there and have their size.
     fn open_sealed_segments(&mut self) -> Result<()> {
-        for ManifestSegment { sealed, .. } in &self.manifest.segments {
+        for ManifestSegment { sealed, log_crc32 } in &self.manifest.segments {
             let path = FileName::live(sealed.base_offset, FileKind::Log).path(&self.spec.dir);
             let offsets = sealed.base_offset..sealed.next_offset;
+            let hole = self.next_offset..sealed.base_offset;
+            if !hole.is_empty() && self.spec.compaction.is_none() {
+                // Found when the log went on behind it, and in no manifest, since nothing is known of it.
+                let path = FileName::live(hole.start, FileKind::Log).path(&self.spec.dir);
+                self.report.damage.push(self.damage(path, 0, Some(hole), "a segment is missing"));
+            }
             match self.disk.open(&path, Open::Read).and_then(|file| file.size()) {
                 Ok(size) if size == sealed.log_bytes => {}
+                // Of a file that became longer what was sealed is still there, or it is another file.
+                Ok(size) if sealed.log_bytes < size && self.crc32_of(sealed)? != *log_crc32 => {
+                    let damage = self.damage(path, 0, Some(offsets), "not the file that was sealed");
+                    self.report.damage.push(damage);
+                    self.next_offset = sealed.next_offset;
+                    continue;
+                }
                 Ok(size) => {
                     let damage = self.damage(path, size.min(sealed.log_bytes), None, "not the size it had when sealed");
                     note(self.mode, &mut self.report, damage)?;
@@ -192,6 +205,11 @@ impl<'s> Recovery<'s> {
         let sealed = &self.manifest.segments;
         self.bases.retain(|&base| sealed.iter().all(|segment| segment.sealed.base_offset != base));
         Ok(())
+    }
+
+    /// The checksum of a sealed segment's bytes, without what is behind them.
+    fn crc32_of(&self, sealed: &SealedSegment) -> Result<u32> {
+        Segment::open_sealed(&self.dir, sealed, self.config).log_crc32()
     }
 
     /// Scans what was not yet sealed and noted, and ends the log before the first batch that is bad and not proven.

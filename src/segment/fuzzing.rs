@@ -55,7 +55,7 @@ fn walk(bytes: &[u8], durable: u64, may_skip: bool) -> Vec<Piece> {
         let rest = usize::try_from(position).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
         Ok(buffer.iter_mut().zip(rest).map(|(to, from)| *to = *from).count())
     };
-    let rules = Rules { base_offset: 0, may_skip, leader_epoch: None };
+    let rules = Rules { base_offset: 0, end_offset: u64::MAX, may_skip, leader_epoch: None };
     let mut walk = LogWalk::new(&read_at, bytes.len() as u64, rules, 0, 0);
     let mut pieces = Vec::new();
     loop {

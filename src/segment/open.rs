@@ -154,6 +154,12 @@ impl Segment {
 
     /// What the segment's batches must be.
     pub(super) fn rules(&self) -> Rules {
-        Rules { base_offset: self.base_offset, may_skip: self.has_gaps(), leader_epoch: None }
+        let (base_offset, may_skip) = (self.base_offset, self.has_gaps());
+        Rules { base_offset, end_offset: self.end_offset(), may_skip, leader_epoch: None }
+    }
+
+    /// The offset that no batch reaches beyond, if the segment is sealed; else the highest number.
+    pub(super) fn end_offset(&self) -> u64 {
+        if self.is_sealed() { self.next_offset() } else { u64::MAX }
     }
 }

@@ -215,7 +215,8 @@ impl Segment {
                 Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),
                 None => header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps(),
             };
-            if !is_next || !scan::fits_segment(self.base_offset, &header) {
+            let is_within = header.next_offset() <= self.end_offset();
+            if !is_next || !is_within || !scan::fits_segment(self.base_offset, &header) {
                 return false;
             }
             next_offset = header.next_offset();

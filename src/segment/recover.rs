@@ -156,7 +156,8 @@ fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Index
 
     let durable = wanted.proven_durable.max(from.next_offset);
     let durable = if planted(Canary::CutAtDamage) { 0 } else { durable };
-    let rules = Rules { base_offset: wanted.base_offset, may_skip: from.has_gaps, leader_epoch: None };
+    let (base_offset, may_skip) = (wanted.base_offset, from.has_gaps);
+    let rules = Rules { base_offset, end_offset: u64::MAX, may_skip, leader_epoch: None };
     let mut walk = LogWalk::new(&read_at, file_bytes, rules, file_position, next_offset);
     let mut is_above = false;
     loop {

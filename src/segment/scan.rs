@@ -73,6 +73,8 @@ pub(crate) type ReadAt<'a> = dyn Fn(&mut [u8], u64) -> io::Result<usize> + 'a;
 pub(crate) struct Rules {
     /// The segment's base offset: none lies below, and none further above than an index can say.
     pub(crate) base_offset: u64,
+    /// No offset lies at or above this one, where the segment is sealed and the next one begins there; else the highest number.
+    pub(crate) end_offset: u64,
     /// Whether offsets may be missing between batches, as compaction leaves it.
     pub(crate) may_skip: bool,
     /// The least leader epoch, which then rises with the batches. `None`: epochs are not looked at.
@@ -182,6 +184,9 @@ impl<'a> LogWalk<'a> {
         if !fits_segment(self.rules.base_offset, header) {
             return Some("the offset of a batch is too far above its segment's");
         }
+        if self.rules.end_offset < header.next_offset() {
+            return Some("a batch reaches beyond the end of its segment");
+        }
         if self.rules.leader_epoch.is_some_and(|least| header.leader_epoch < least) {
             return Some("the leader epoch of a batch goes back");
         }
@@ -255,7 +260,9 @@ impl<'a> LogWalk<'a> {
     }
 
     fn is_between(&self, header: &BatchHeader, durable: u64) -> bool {
-        (self.next_offset..=durable).contains(&header.base_offset) && fits_segment(self.rules.base_offset, header)
+        (self.next_offset..=durable).contains(&header.base_offset)
+            && fits_segment(self.rules.base_offset, header)
+            && header.next_offset() <= self.rules.end_offset
     }
 
     /// Whether a batch with a higher offset than expected is in its place and those before it are gone, rather than its own
