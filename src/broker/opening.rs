@@ -38,6 +38,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let lock = DirectoryLock::take(&*disk, &dir)?;
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
+    partition_dir::check_no_links(&*disk, &dir, partitions_of(&catalog))?;
     check_versions(&*disk, &dir, &catalog)?;
     let mode = builder.recovery_mode;
     if catalog.fell_back() && mode == RecoveryMode::Strict {
@@ -85,6 +86,7 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
         let not_there = std::io::ErrorKind::NotFound.into();
         return Err(Error::io("find a catalog in", &builder.dir, not_there));
     }
+    partition_dir::check_no_links(&*builder.disk, &builder.dir, partitions_of(&catalog))?;
     let store = Store::closed(builder, catalog);
     store.closed.store(false, Ordering::Release);
     store.topics()?;
@@ -117,13 +119,17 @@ fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<()> 
     for name in TAIL_NAMES {
         tail::check_version(disk, &dir.join(name))?;
     }
-    for (name, entry) in catalog.live_topics() {
-        for number in 0..entry.config.partitions {
-            let partition = TopicPartition::new(Arc::clone(name), number);
-            recovery::check_versions(disk, &partition_dir::path_of(dir, &partition))?;
-        }
+    for partition in partitions_of(catalog) {
+        recovery::check_versions(disk, &partition_dir::path_of(dir, &partition))?;
     }
     Ok(())
+}
+
+/// The partitions of all topics that can be used.
+fn partitions_of(catalog: &Catalog) -> impl Iterator<Item = TopicPartition> {
+    catalog.live_topics().flat_map(|(name, entry)| {
+        (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number))
+    })
 }
 
 /// The batches that the tails hold, by topic id and partition.

@@ -4,6 +4,8 @@
 //! leaves a directory that belongs to no topic: it is never removed then, since nothing proves that it may go, but a topic of
 //! that name that is created later sets it aside, under Kafka's name for strays.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,23 @@ pub(super) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartitio
     set_aside_leftover(disk, &dir)?;
     disk.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
     partition_metadata::store(disk, &dir, topic_id)
+}
+
+/// Checks that what has the name of a partition's directory is one, and not a link: whoever planted that would choose where
+/// the data goes.
+///
+/// # Errors
+/// [`Error::Corrupt`]. A directory that is not there is another one's concern.
+pub(super) fn check_no_links(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    mut partitions: impl Iterator<Item = TopicPartition>,
+) -> Result<()> {
+    let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
+    let others: HashSet<_> = entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect();
+    let planted = partitions.find(|partition| others.contains(OsStr::new(&partition.to_string())));
+    let reason = "a link or a file stands where the partition's directory should";
+    planted.map_or(Ok(()), |partition| Err(Error::corrupt_file(&path_of(data_dir, &partition), 0, reason)))
 }
 
 /// Renames what a crash left under the name that is wanted now.
