@@ -8,6 +8,8 @@
 //! 00000000 4f54544c5441494c0000000187654321
 //! ```
 
+#![allow(dead_code, reason = "`damage` only reads, `golden` also writes")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -72,11 +74,15 @@ pub(crate) fn write_tree(dir: &Path, image: &Image) {
     }
 }
 
-/// All files of a data directory on a simulated disk.
-pub(crate) fn of_disk(disk: &SimulatedDisk) -> Image {
-    let within =
-        |path: PathBuf| path.strip_prefix(DATA).ok().map(|within| (within.to_owned(), disk.read(&path).unwrap()));
-    disk.files().into_iter().filter_map(|(path, _)| within(path)).collect()
+/// The files of a data directory on a simulated disk, those that are wanted.
+pub(crate) fn of_disk(disk: &SimulatedDisk, is_wanted: impl Fn(&Path) -> bool) -> Image {
+    let mut image = Image::new();
+    for (path, _) in disk.files() {
+        if let Some(within) = path.strip_prefix(DATA).ok().filter(|within| is_wanted(within)) {
+            image.insert(within.to_owned(), disk.read(&path).unwrap());
+        }
+    }
+    image
 }
 
 /// Puts the files on a simulated disk.
