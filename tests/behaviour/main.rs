@@ -20,6 +20,7 @@ mod files;
 #[cfg(feature = "testing")]
 mod group_time;
 mod groups;
+mod hostile_names;
 mod locking;
 mod offsets_topic;
 mod partitioning;
