@@ -10,11 +10,13 @@
 #![allow(unsafe_code, reason = "one of the two files that may; see the rules above")]
 #![allow(clippy::disallowed_types, reason = "this is what wraps them")]
 
+#[cfg(any(test, feature = "testing"))]
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(any(test, feature = "testing"))]
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
 
@@ -114,6 +116,18 @@ impl SharedMapping {
         }
     }
 
+    /// Says that bytes `start..start + bytes` may be stored into from now on: the simulated disk looks nowhere else.
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        allow(unused_variables, clippy::unused_self, reason = "maps show all")
+    )]
+    pub(crate) fn touch(&self, start: usize, bytes: usize) {
+        #[cfg(any(test, feature = "testing"))]
+        if let SharedMemory::Heap(pages, _) = &self.memory {
+            pages.touch(start, bytes);
+        }
+    }
+
     /// Bytes that are mapped.
     pub(crate) fn len(&self) -> usize {
         match &self.memory {
@@ -136,7 +150,37 @@ impl fmt::Debug for SharedMapping {
 /// it.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone)]
-pub(in crate::disk) struct HeapPages(Arc<[Page]>);
+pub(in crate::disk) struct HeapPages(Arc<Heap>);
+
+#[cfg(any(test, feature = "testing"))]
+struct Heap {
+    pages: Box<[Page]>,
+    /// Which pages may have been stored into.
+    touched: Box<[AtomicBool]>,
+}
+
+#[cfg(any(test, feature = "testing"))]
+thread_local! {
+    /// Memory that was used and is zeros again: simulated machines come and go by the thousand.
+    static USED: RefCell<Vec<Box<[Page]>>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Drop for Heap {
+    fn drop(&mut self) {
+        const USED_MAX: usize = 4;
+        let touched = self.pages.iter().zip(&self.touched).filter(|(_, touched)| touched.load(Ordering::Relaxed));
+        touched.flat_map(|(page, _)| &page.0).for_each(|word| word.store(0, Ordering::Relaxed));
+        let pages = std::mem::take(&mut self.pages);
+        // No thread-local memory is left to a thread that ends.
+        _ = USED.try_with(|used| {
+            let mut used = used.borrow_mut();
+            if used.len() < USED_MAX {
+                used.push(pages);
+            }
+        });
+    }
+}
 
 /// Atomics, because they are changed while shared.
 #[cfg(any(test, feature = "testing"))]
@@ -147,13 +191,26 @@ struct Page([AtomicU64; 512]);
 impl HeapPages {
     /// Zeroed memory of at least `bytes` bytes.
     pub(in crate::disk) fn zeroed(bytes: usize) -> HeapPages {
-        let pages = bytes.div_ceil(size_of::<Page>());
-        HeapPages((0..pages).map(|_| Page([const { AtomicU64::new(0) }; 512])).collect())
+        let count = bytes.div_ceil(size_of::<Page>());
+        let used = USED.with_borrow_mut(|used| used.pop_if(|pages| pages.len() == count));
+        let pages = used.unwrap_or_else(|| (0..count).map(|_| Page([const { AtomicU64::new(0) }; 512])).collect());
+        HeapPages(Arc::new(Heap { pages, touched: (0..count).map(|_| AtomicBool::new(false)).collect() }))
     }
 
     /// Bytes of memory, a multiple of 4096.
     pub(in crate::disk) fn len(&self) -> usize {
-        self.0.len() * size_of::<Page>()
+        self.0.pages.len() * size_of::<Page>()
+    }
+
+    fn touch(&self, start: usize, bytes: usize) {
+        let pages = start / size_of::<Page>()..(start + bytes).div_ceil(size_of::<Page>());
+        self.0.touched.iter().take(pages.end).skip(pages.start).for_each(|page| page.store(true, Ordering::Relaxed));
+    }
+
+    /// Where the pages begin that may have been stored into.
+    pub(in crate::disk) fn touched(&self) -> impl Iterator<Item = usize> {
+        let pages = self.0.touched.iter().enumerate();
+        pages.filter(|(_, page)| page.load(Ordering::Relaxed)).map(|(number, _)| number * size_of::<Page>())
     }
 
     /// Whether nobody else holds this memory any more.
@@ -175,13 +232,14 @@ impl HeapPages {
     pub(in crate::disk) fn store(&self, bytes: &[u8], position: usize) {
         let count = bytes.len().min(self.len().saturating_sub(position));
         if count > 0 {
+            self.touch(position, count);
             // SAFETY: Both have `count` bytes from there on; the memory may be written while shared, being atomics.
             unsafe { self.as_ptr().add(position).copy_from(bytes.as_ptr(), count) };
         }
     }
 
     fn as_ptr(&self) -> *mut u8 {
-        self.0.as_ptr().cast_mut().cast()
+        self.0.pages.as_ptr().cast_mut().cast()
     }
 }
 
@@ -214,6 +272,7 @@ mod tests {
         assert_eq!((mapping.len(), pages.len()), (5000, 8192));
         assert_eq!(mapping.as_ptr().addr() % 4096, 0);
         pages.store(b"0123456789", 4091);
+        mapping.touch(4093, 1);
         // SAFETY: Inside the mapping, and no other thread looks at it.
         unsafe { mapping.as_ptr().add(4093).write(b'x') };
         let mut bytes = [0; 12];

@@ -44,6 +44,7 @@ impl FreeSlot {
     /// Begins a batch. `pool` gets the slot back when the last of writer and readers is gone.
     pub(super) fn open(self, identity: Identity, generation: u64, pool: Weak<Pool>) -> BatchWriter {
         let base_offset = identity.base_offset;
+        self.mapping.touch(self.start, self.class.slot_bytes());
         let batch = OpenBatch {
             slot: Some(self),
             pool,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::file::{FileData, SECTOR_BYTES};
 use super::machine::{Machine, Node, NodeId};
 use super::names::{Dir, ROOT, apply_names};
+use super::pages::{PAGE_BYTES, Pages};
 use super::random::Random;
 
 /// Sectors in a block of the file system, of which stale ones show as a whole.
@@ -33,15 +34,52 @@ impl CrashModel {
         [CrashModel::Ordered, CrashModel::ZeroedTail, CrashModel::StaleBlocks, CrashModel::Subset];
 }
 
+/// Something that is not on the medium yet: a page of a file, its size, or a change of a directory's names.
+///
+/// See [`SimulatedDisk::unsynced`](super::SimulatedDisk::unsynced).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unsynced(Unit);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Name { number: u64, dir: NodeId },
+    Size { file: NodeId },
+    Page { file: NodeId, page: usize },
+}
+
+/// All that is not on the medium, as calls see it now.
+pub(super) fn unsynced(machine: &mut Machine) -> Vec<Unsynced> {
+    machine.absorb();
+    let names = machine.pending_names.iter().map(|change| Unit::Name { number: change.number, dir: change.dir });
+    let mut units: Vec<Unit> = names.collect();
+    for (&id, node) in &machine.nodes {
+        let Node::File(file) = node else { continue };
+        if file.is_size_pending() {
+            units.push(Unit::Size { file: id });
+        }
+        units.extend(file.pending_pages().into_iter().map(|page| Unit::Page { file: id, page }));
+    }
+    units.into_iter().map(Unsynced).collect()
+}
+
+/// What of the un-synced changes a power cut leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Survivors<'s> {
+    /// What the model and a seed choose.
+    Model(CrashModel),
+    /// So many, in order.
+    First(u64),
+    /// Exactly these; where a page of a larger file is lost, garbage shows if `is_stale`, and else zeros.
+    These { kept: &'s BTreeSet<Unsynced>, is_stale: bool },
+}
+
 /// The machine after its process died: all is there, of a write that was under way any beginning.
 pub(super) fn kill(machine: &mut Machine, seed: u64) -> Machine {
     let (mut image, write) = if let Some(stopped) = &machine.stopped {
         (stopped.machine.clone(), stopped.write.clone())
     } else {
-        machine.absorb();
-        (machine.clone(), None)
+        (machine.snapshot(), None)
     };
-    image.detach();
     image.random = random_of(&image, seed);
     if let Some((node, bytes, position)) = write {
         let written = image.random.below(bytes.len() + 1);
@@ -52,16 +90,18 @@ pub(super) fn kill(machine: &mut Machine, seed: u64) -> Machine {
 }
 
 /// The machine after a power cut and a restart: what survived is durable, and the boot id another.
-pub(super) fn crash(machine: &mut Machine, seed: u64, model: CrashModel) -> Machine {
+pub(super) fn crash(machine: &mut Machine, seed: u64, survivors: Survivors<'_>) -> Machine {
     let before = kill(machine, seed);
     let mut random = random_of(&before, seed);
     let mut image = Machine::new(random.next());
+    // Of the seed nothing may show in a file but what it chose.
+    image.boot_id = Random::new(random_of(&before, 1).next()).next_u128();
     image.capacity_bytes = before.capacity_bytes;
     image.handles_max = before.handles_max;
     image.now_ms = before.now_ms;
     image.elapsed = Duration::ZERO;
     image.stale.clone_from(&before.stale);
-    let mut crash = Crash { before: &before, model, chooser: Chooser::new(&before, &mut random, model) };
+    let mut crash = Crash { before: &before, survivors, chooser: Chooser::new(&before, &mut random, survivors) };
     let entries = crash.surviving_names();
     crash.copy_dir(&entries, ROOT, &mut image, ROOT, &mut BTreeSet::new());
     image.number += 1;
@@ -83,23 +123,30 @@ struct Chooser<'r> {
     cut: u64,
     /// How likely a sector or name that is chosen for itself survives. The extremes find the most.
     keep_percent: u64,
-    model: CrashModel,
+    survivors: Survivors<'r>,
 }
 
 impl<'r> Chooser<'r> {
-    fn new(before: &Machine, random: &'r mut Random, model: CrashModel) -> Chooser<'r> {
+    fn new(before: &Machine, random: &'r mut Random, survivors: Survivors<'r>) -> Chooser<'r> {
         let unsynced = usize::try_from(before.number - before.synced_number).unwrap_or(usize::MAX);
-        let cut = before.synced_number + random.below(unsynced.saturating_add(1)) as u64;
+        let cut = match survivors {
+            Survivors::First(changes) => before.synced_number.saturating_add(changes),
+            _ => before.synced_number + random.below(unsynced.saturating_add(1)) as u64,
+        };
         let keep_percent = random.choose(&[0, 10, 50, 90, 100]);
-        Chooser { random, cut, keep_percent, model }
+        Chooser { random, cut, keep_percent, survivors }
     }
 
     fn keeps(&mut self) -> bool {
         self.random.chance(self.keep_percent)
     }
 
-    fn keeps_name(&mut self, number: u64) -> bool {
-        if self.model == CrashModel::Subset { self.keeps() } else { number <= self.cut }
+    fn keeps_name(&mut self, number: u64, dir: NodeId) -> bool {
+        match self.survivors {
+            Survivors::Model(CrashModel::Subset) => self.keeps(),
+            Survivors::These { kept, .. } => kept.contains(&Unsynced(Unit::Name { number, dir })),
+            Survivors::Model(_) | Survivors::First(_) => number <= self.cut,
+        }
     }
 
     /// The newest change that a thing with these versions shows.
@@ -112,7 +159,7 @@ type Entries = BTreeMap<NodeId, BTreeMap<OsString, NodeId>>;
 
 struct Crash<'m, 'r> {
     before: &'m Machine,
-    model: CrashModel,
+    survivors: Survivors<'r>,
     chooser: Chooser<'r>,
 }
 
@@ -126,7 +173,7 @@ impl<'m> Crash<'m, '_> {
         let mut lost = BTreeSet::new();
         for change in &self.before.pending_names {
             let is_orphan = change.after.is_some_and(|dir| lost.contains(&(dir, change.number)));
-            if is_orphan || !self.chooser.keeps_name(change.number) {
+            if is_orphan || !self.chooser.keeps_name(change.number, change.dir) {
                 lost.insert((change.dir, change.number));
             } else if let Some(entries) = entries.get_mut(&change.dir) {
                 apply_names(entries, &change.edits);
@@ -155,7 +202,7 @@ impl<'m> Crash<'m, '_> {
                     }
                 }
                 Some(Node::File(file)) => {
-                    let content = self.surviving_content(file);
+                    let content = self.surviving_content(*node, file);
                     _ = image.plant(to, name, Node::File(FileData::durable(content)));
                 }
                 Some(Node::Dir(_)) | None => {}
@@ -163,15 +210,15 @@ impl<'m> Crash<'m, '_> {
         }
     }
 
-    fn surviving_content(&mut self, file: &FileData) -> Vec<u8> {
+    fn surviving_content(&mut self, id: NodeId, file: &FileData) -> Pages {
         let (versions, cut) = (file.versions(), self.chooser.cut);
-        match self.model {
-            CrashModel::Ordered => file.surviving(cut, |_| cut),
-            CrashModel::Subset => {
+        match self.survivors {
+            Survivors::First(_) | Survivors::Model(CrashModel::Ordered) => file.surviving(cut, |_| cut),
+            Survivors::Model(CrashModel::Subset) => {
                 let size_until = self.chooser.version(&versions);
                 file.surviving(size_until, |_| self.chooser.version(&versions))
             }
-            CrashModel::ZeroedTail | CrashModel::StaleBlocks => {
+            Survivors::Model(model @ (CrashModel::ZeroedTail | CrashModel::StaleBlocks)) => {
                 let first_new_sector = file.durable_bytes().div_ceil(SECTOR_BYTES);
                 let mut lost = Vec::new();
                 let mut content = file.surviving(cut, |sector| {
@@ -184,7 +231,25 @@ impl<'m> Crash<'m, '_> {
                         0
                     }
                 });
-                if self.model == CrashModel::StaleBlocks {
+                if model == CrashModel::StaleBlocks {
+                    self.fill_with_stale(&mut content, &lost);
+                }
+                content
+            }
+            Survivors::These { kept, is_stale } => {
+                let all_or_nothing = |unit| if kept.contains(&Unsynced(unit)) { u64::MAX } else { 0 };
+                let first_new_sector = file.durable_bytes().div_ceil(SECTOR_BYTES);
+                let mut lost = Vec::new();
+                let size_until = all_or_nothing(Unit::Size { file: id });
+                let mut content = file.surviving(size_until, |sector| {
+                    let page = sector * SECTOR_BYTES / PAGE_BYTES;
+                    let until = all_or_nothing(Unit::Page { file: id, page });
+                    if until == 0 && sector >= first_new_sector {
+                        lost.push(sector);
+                    }
+                    until
+                });
+                if is_stale {
                     self.fill_with_stale(&mut content, &lost);
                 }
                 content
@@ -192,7 +257,7 @@ impl<'m> Crash<'m, '_> {
         }
     }
 
-    fn fill_with_stale(&mut self, content: &mut [u8], lost: &[usize]) {
+    fn fill_with_stale(&mut self, content: &mut Pages, lost: &[usize]) {
         let mut block = None;
         let mut old: Option<&[u8]> = None;
         for sector in lost {
@@ -201,10 +266,14 @@ impl<'m> Crash<'m, '_> {
                 old = self.stale_block();
             }
             let within = sector % BLOCK_SECTORS * SECTOR_BYTES;
-            let target = content.iter_mut().skip(sector * SECTOR_BYTES).take(SECTOR_BYTES);
-            match old {
-                Some(old) => target.zip(old.iter().skip(within)).for_each(|(to, from)| *to = *from),
-                None => target.for_each(|to| *to = self.chooser.random.next().to_be_bytes()[0]),
+            if let Some(old) = old.map(|old| old.get(within..).unwrap_or_default()) {
+                let piece = old.get(..SECTOR_BYTES.min(old.len())).unwrap_or_default();
+                content.write(piece, sector * SECTOR_BYTES);
+            } else {
+                let mut garbage = [0; SECTOR_BYTES];
+                let words = garbage.as_chunks_mut().0.iter_mut();
+                words.for_each(|word| *word = self.chooser.random.next().to_be_bytes());
+                content.write(&garbage, sector * SECTOR_BYTES);
             }
         }
     }

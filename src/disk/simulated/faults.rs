@@ -68,13 +68,16 @@ pub enum FaultKind {
     TooManyOpenFiles,
     /// `ENOMEM`, from calls that map.
     OutOfMemory,
+    /// `EINTR`, from calls that may wait. The operating system's disk tries again and hides it; should it not, it is an error
+    /// like any other, of a sync the last.
+    Interrupted,
 }
 
 impl FaultKind {
     /// Whether a call of this operation can fail so.
     #[must_use]
     pub fn applies_to(self, operation: Operation) -> bool {
-        use Operation::{CreateDir, List, Lock, Map, MapShared, Open, Rename, SetSize, Sync, SyncDir, Write};
+        use Operation::{CreateDir, List, Lock, Map, MapShared, Open, Read, Rename, SetSize, Sync, SyncDir, Write};
         match self {
             FaultKind::InputOutput => true,
             FaultKind::StorageFull => {
@@ -83,6 +86,7 @@ impl FaultKind {
             FaultKind::ShortWrite => operation == Write,
             FaultKind::TooManyOpenFiles => matches!(operation, List | Lock | Open | SyncDir),
             FaultKind::OutOfMemory => matches!(operation, Map | MapShared),
+            FaultKind::Interrupted => matches!(operation, Lock | Open | Read | SetSize | Sync | SyncDir | Write),
         }
     }
 
@@ -92,6 +96,7 @@ impl FaultKind {
             FaultKind::StorageFull | FaultKind::ShortWrite => ErrorKind::StorageFull.into(),
             FaultKind::TooManyOpenFiles => io::Error::from_raw_os_error(libc::EMFILE),
             FaultKind::OutOfMemory => ErrorKind::OutOfMemory.into(),
+            FaultKind::Interrupted => io::Error::from_raw_os_error(libc::EINTR),
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::pages::{PAGE_BYTES, Pages, is_zeros};
 use super::random::Random;
 use crate::disk::SharedMapping;
 use crate::disk::mapping::HeapPages;
@@ -12,17 +15,15 @@ use crate::disk::mapping::HeapPages;
 /// What a disk writes whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
 
-const PAGE_BYTES: usize = 4096;
-
 /// Larger files than anybody simulates; a length that lies must not take the machine's memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// A file's bytes. Each change has a number in the order of all changes to the machine.
 #[derive(Clone, Default)]
 pub(super) struct FileData {
-    content: Vec<u8>,
+    content: Pages,
     /// What is on the medium for certain.
-    durable: Vec<u8>,
+    durable: Pages,
     /// What was changed since, in order.
     pending: Vec<Change>,
     maps: Vec<SharedMap>,
@@ -40,8 +41,19 @@ struct Change {
 
 #[derive(Debug, Clone)]
 enum Edit {
-    Write { position: usize, bytes: Vec<u8> },
-    SetSize { from: usize, to: usize },
+    Write {
+        position: usize,
+        bytes: Arc<[u8]>,
+    },
+    /// Writes zeros, of which large pieces are not worth their memory.
+    Zero {
+        start: usize,
+        end: usize,
+    },
+    SetSize {
+        from: usize,
+        to: usize,
+    },
 }
 
 #[derive(Clone)]
@@ -53,11 +65,11 @@ struct SharedMap {
 
 impl FileData {
     /// A file of which everything is on the medium.
-    pub(super) fn durable(content: Vec<u8>) -> FileData {
+    pub(super) fn durable(content: Pages) -> FileData {
         FileData { durable: content.clone(), content, ..FileData::default() }
     }
 
-    pub(super) fn content(&self) -> &[u8] {
+    pub(super) fn content(&self) -> &Pages {
         &self.content
     }
 
@@ -71,20 +83,20 @@ impl FileData {
         let position = check_size(position)?;
         let end = check_size(position as u64 + bytes.len() as u64)?;
         if self.content.len() < end {
-            resize(&mut self.content, end);
+            self.content.resize(end);
         }
-        copy_into(&mut self.content, position, bytes);
+        self.content.write(bytes, position);
         for map in &self.maps {
             map.store(position, bytes);
         }
-        self.note(number, Edit::Write { position, bytes: bytes.to_vec() });
+        self.note(number, Edit::write(position, bytes));
         Ok(())
     }
 
     pub(super) fn set_size(&mut self, size: u64, number: &mut u64) -> io::Result<()> {
         self.absorb(number);
         let (from, to) = (self.content.len(), check_size(size)?);
-        resize(&mut self.content, to);
+        self.content.resize(to);
         self.note(number, Edit::SetSize { from, to });
         Ok(())
     }
@@ -97,11 +109,11 @@ impl FileData {
     /// Makes everything durable.
     pub(super) fn sync(&mut self, number: &mut u64) {
         self.absorb(number);
-        resize(&mut self.durable, self.content.len());
+        self.durable.resize(self.content.len());
         // Sectors that a failed sync lost are not dirty, and stay lost.
         for change in self.pending.drain(..) {
             let sectors = sectors(&change.edit.touched());
-            copy_sectors(&mut self.durable, &self.content, sectors);
+            self.durable.copy(&self.content, sectors.start * SECTOR_BYTES, sectors.end * SECTOR_BYTES);
         }
     }
 
@@ -109,11 +121,11 @@ impl FileData {
     pub(super) fn fail_sync(&mut self, number: &mut u64, random: &mut Random) {
         self.absorb(number);
         if random.chance(50) {
-            resize(&mut self.durable, self.content.len());
+            self.durable.resize(self.content.len());
         }
         for sector in self.dirty_sectors() {
             if random.chance(50) {
-                copy_sectors(&mut self.durable, &self.content, sector..sector + 1);
+                self.durable.copy(&self.content, sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
             }
         }
         self.pending.clear();
@@ -123,9 +135,9 @@ impl FileData {
     pub(super) fn map_shared(&mut self, position: u64, bytes: usize, number: &mut u64) -> io::Result<SharedMapping> {
         self.absorb(number);
         let start = check_size(position)?;
-        let Some(content) = self.content.get(start..).and_then(|content| content.get(..bytes)) else {
+        if self.content.len().checked_sub(start).is_none_or(|rest| rest < bytes) {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the map would reach beyond the end of the file"));
-        };
+        }
         if !start.is_multiple_of(4096) || bytes == 0 {
             return Err(io::Error::new(ErrorKind::InvalidInput, "a map begins at a page and is not empty"));
         }
@@ -137,7 +149,11 @@ impl FileData {
             return Ok(SharedMapping::heap(map.pages.clone(), bytes));
         }
         let pages = HeapPages::zeroed(bytes);
-        pages.store(content, 0);
+        for (position, page) in self.content.filled() {
+            if let Some(at) = position.checked_sub(start) {
+                pages.store(page, at);
+            }
+        }
         self.maps.push(SharedMap { position: start, bytes, pages: pages.clone() });
         Ok(SharedMapping::heap(pages, bytes))
     }
@@ -149,12 +165,10 @@ impl FileData {
         maps.retain_mut(|map| {
             // Asked first: afterwards, a last store could still come.
             let is_live = !map.pages.is_unshared();
-            let mut position = map.position;
-            while position < map.position + map.bytes {
-                let stored = page.get_mut(..PAGE_BYTES.min(map.position + map.bytes - position)).unwrap_or_default();
-                map.pages.load(stored, position - map.position);
-                self.absorb_page(stored, position, number);
-                position += PAGE_BYTES;
+            for at in map.pages.touched() {
+                let stored = page.get_mut(..PAGE_BYTES.min(map.bytes.saturating_sub(at))).unwrap_or_default();
+                map.pages.load(stored, at);
+                self.absorb_page(stored, map.position + at, number);
             }
             is_live
         });
@@ -162,17 +176,17 @@ impl FileData {
     }
 
     fn absorb_page(&mut self, stored: &[u8], position: usize, number: &mut u64) {
-        if self.content.get(position..).is_some_and(|known| known.starts_with(stored)) {
+        if self.content.has(stored, position) {
             return;
         }
         for (index, sector) in stored.chunks(SECTOR_BYTES).enumerate() {
             let position = position + index * SECTOR_BYTES;
-            let known = self.content.get(position..).unwrap_or_default();
             // A file that was cut has less than was mapped.
-            let sector = sector.get(..known.len().min(sector.len())).unwrap_or_default();
-            if !known.starts_with(sector) {
-                copy_into(&mut self.content, position, sector);
-                self.note(number, Edit::Write { position, bytes: sector.to_vec() });
+            let left = self.content.len().saturating_sub(position);
+            let sector = sector.get(..left.min(sector.len())).unwrap_or_default();
+            if !self.content.has(sector, position) {
+                self.content.write(sector, position);
+                self.note(number, Edit::write(position, sector));
             }
         }
     }
@@ -185,14 +199,18 @@ impl FileData {
 
     /// Changes a bit behind everybody's back, on the medium, too. Returns whether the file is that long.
     pub(super) fn flip_bit(&mut self, position: usize, bit: u8) -> bool {
-        for bytes in [&mut self.content, &mut self.durable] {
-            if let Some(byte) = bytes.get_mut(position) {
-                *byte ^= 1 << (bit % 8);
+        let mut byte = [0];
+        for bytes in [&mut self.durable, &mut self.content] {
+            if bytes.read(&mut byte, position) == 1 {
+                byte = byte.map(|byte| byte ^ 1 << (bit % 8));
+                bytes.write(&byte, position);
             }
         }
-        let Some(byte) = self.content.get(position).copied() else { return false };
+        if position >= self.content.len() {
+            return false;
+        }
         for map in &self.maps {
-            map.store(position, &[byte]);
+            map.store(position, &byte);
         }
         true
     }
@@ -204,10 +222,13 @@ impl FileData {
 
     /// The file if of its size only changes up to `size_until` reached the medium, and of each sector only those up to
     /// `sector_until`.
-    pub(super) fn surviving(&self, size_until: u64, mut sector_until: impl FnMut(usize) -> u64) -> Vec<u8> {
+    pub(super) fn surviving(&self, size_until: u64, mut sector_until: impl FnMut(usize) -> u64) -> Pages {
+        if self.pending.is_empty() {
+            return self.durable.clone();
+        }
         let changed_end = self.pending.iter().map(|change| change.edit.touched().end).max().unwrap_or_default();
         let mut image = self.durable.clone();
-        resize(&mut image, self.durable.len().max(changed_end));
+        image.resize(self.durable.len().max(changed_end));
         let until: BTreeMap<usize, u64> =
             self.dirty_sectors().into_iter().map(|sector| (sector, sector_until(sector))).collect();
         for change in &self.pending {
@@ -221,8 +242,57 @@ impl FileData {
         for change in self.pending.iter().filter(|change| change.number <= size_until) {
             size = change.edit.size_after(size);
         }
-        resize(&mut image, size);
+        image.resize(size);
         image
+    }
+
+    /// A hash of what calls see, what the medium has, and what is in between.
+    pub(super) fn digest(&self, synced_number: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut add = |pages: &Pages| {
+            pages.len().hash(&mut hasher);
+            for (position, page) in pages.filled() {
+                (position, crc32c::crc32c(page), crc32fast::hash(page)).hash(&mut hasher);
+            }
+        };
+        add(&self.content);
+        // A failed sync leaves them different, and nothing pending.
+        if !self.durable.shares_all(&self.content) {
+            add(&self.durable);
+        }
+        for change in &self.pending {
+            let touched = change.edit.touched();
+            (change.number.wrapping_sub(synced_number), touched.start, touched.end).hash(&mut hasher);
+            if let Edit::Write { bytes, .. } = &change.edit {
+                bytes.hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Whether the size is another one than on the medium.
+    pub(super) fn is_size_pending(&self) -> bool {
+        self.content.len() != self.durable.len()
+    }
+
+    /// The numbers of the pages that are not on the medium as calls see them.
+    pub(super) fn pending_pages(&self) -> BTreeSet<usize> {
+        let mut page = [0; PAGE_BYTES];
+        let mut differs = |number: usize| {
+            let count = self.content.read(&mut page, number * PAGE_BYTES);
+            let known = page.get(..count).unwrap_or_default();
+            let shared = count.min(self.durable.len().saturating_sub(number * PAGE_BYTES));
+            let (both, new) = known.split_at(shared);
+            !self.durable.has(both, number * PAGE_BYTES) || new.iter().any(|byte| *byte != 0)
+        };
+        let pages: BTreeSet<usize> = self
+            .pending
+            .iter()
+            .map(|change| change.edit.touched())
+            .filter(|touched| !touched.is_empty())
+            .flat_map(|touched| touched.start / PAGE_BYTES..touched.end.div_ceil(PAGE_BYTES))
+            .collect();
+        pages.into_iter().filter(|page| differs(*page)).collect()
     }
 
     fn dirty_sectors(&self) -> BTreeSet<usize> {
@@ -237,10 +307,18 @@ impl fmt::Debug for FileData {
 }
 
 impl Edit {
+    fn write(position: usize, bytes: &[u8]) -> Edit {
+        if bytes.len() > PAGE_BYTES && is_zeros(bytes) {
+            return Edit::Zero { start: position, end: position + bytes.len() };
+        }
+        Edit::Write { position, bytes: bytes.into() }
+    }
+
     /// The bytes that change.
     fn touched(&self) -> Range<usize> {
         match self {
             Edit::Write { position, bytes } => *position..position + bytes.len(),
+            Edit::Zero { start, end } => *start..*end,
             Edit::SetSize { from, to } => *from.min(to)..*from.max(to),
         }
     }
@@ -248,23 +326,23 @@ impl Edit {
     fn size_after(&self, size: usize) -> usize {
         match self {
             Edit::Write { bytes, .. } if bytes.is_empty() => size,
-            Edit::Write { .. } => size.max(self.touched().end),
+            Edit::Write { .. } | Edit::Zero { .. } => size.max(self.touched().end),
             Edit::SetSize { to, .. } => *to,
         }
     }
 
     /// Makes the change in one sector.
-    fn apply(&self, sector: usize, image: &mut [u8]) {
+    fn apply(&self, sector: usize, image: &mut Pages) {
         let (start, end) = (sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
         let touched = self.touched();
-        let overlap = touched.start.max(start)..touched.end.min(end);
-        let Some(target) = image.get_mut(overlap.clone()) else { return };
+        let (start, end) = (touched.start.max(start), touched.end.min(end));
         match self {
             Edit::Write { position, bytes } => {
-                let piece = bytes.get(overlap.start - position..overlap.end - position).unwrap_or_default();
-                copy_into(target, 0, piece);
+                image.write(bytes.get(start - position..end - position).unwrap_or_default(), start);
             }
-            Edit::SetSize { .. } => target.fill(0),
+            Edit::Zero { .. } | Edit::SetSize { .. } => {
+                image.write([0; SECTOR_BYTES].get(..end - start).unwrap_or_default(), start);
+            }
         }
     }
 }
@@ -282,28 +360,6 @@ impl SharedMap {
 
 fn sectors(range: &Range<usize>) -> Range<usize> {
     if range.is_empty() { 0..0 } else { range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES) }
-}
-
-fn copy_sectors(to: &mut [u8], from: &[u8], sectors: Range<usize>) {
-    let (start, end) = (sectors.start * SECTOR_BYTES, (sectors.end * SECTOR_BYTES).min(from.len()));
-    copy_into(to, start, from.get(start..end).unwrap_or_default());
-}
-
-/// Cuts or extends with zeros: in one piece, where `Vec::resize` without optimizations goes byte by byte.
-fn resize(bytes: &mut Vec<u8>, size: usize) {
-    match size.checked_sub(bytes.len()) {
-        Some(growth) => bytes.append(&mut vec![0; growth]),
-        None => bytes.truncate(size),
-    }
-}
-
-/// Copies `from` to `position`, as far as there is room.
-fn copy_into(to: &mut [u8], position: usize, from: &[u8]) {
-    let room = to.get_mut(position..).unwrap_or_default();
-    let bytes = room.len().min(from.len());
-    if let (Some(to), Some(from)) = (room.get_mut(..bytes), from.get(..bytes)) {
-        to.copy_from_slice(from);
-    }
 }
 
 fn check_size(bytes: u64) -> io::Result<usize> {

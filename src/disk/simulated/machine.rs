@@ -1,8 +1,10 @@
 //! The simulated machine: its files, its limits and clock, and the calls on files. Directories are in `names.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::faults::{Fault, FaultKind, Faults, Operation};
@@ -18,7 +20,7 @@ pub(super) type NodeId = u64;
 const START_MS: i64 = 1_700_000_000_000;
 /// What is kept of removed files, for stale blocks.
 const STALE_FILES_MAX: usize = 16;
-const STALE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const STALE_BYTES_MAX: usize = 64 * 1024;
 
 /// All that there is, and what was done to it.
 #[derive(Clone)]
@@ -34,7 +36,9 @@ pub(super) struct Machine {
     pub(super) faults: Faults,
     /// The machine as it was when it stopped, and what it was writing.
     pub(super) stopped: Option<Box<Stopped>>,
-    pub(super) stale: Vec<Vec<u8>>,
+    /// What it was before each changing call, with the calls made before, if that is wanted.
+    pub(super) stops: Option<Vec<(u64, Stopped)>>,
+    pub(super) stale: Vec<Arc<[u8]>>,
     locked: BTreeSet<NodeId>,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) handles_max: Option<usize>,
@@ -48,7 +52,7 @@ pub(super) struct Machine {
 pub(super) struct Stopped {
     pub(super) machine: Machine,
     /// The file, bytes and position of a write that was refused then.
-    pub(super) write: Option<(NodeId, Vec<u8>, u64)>,
+    pub(super) write: Option<(NodeId, Arc<[u8]>, u64)>,
 }
 
 /// What a name can stand for.
@@ -69,6 +73,7 @@ impl Machine {
             synced_number: 0,
             faults: Faults::default(),
             stopped: None,
+            stops: None,
             stale: Vec::new(),
             locked: BTreeSet::new(),
             capacity_bytes: None,
@@ -84,12 +89,31 @@ impl Machine {
     pub(super) fn enter(&mut self, operation: Operation, path: &Path) -> Result<(), Fault> {
         let result = self.faults.enter(operation, path);
         if result == Err(Fault::Stopped) && self.stopped.is_none() {
-            self.absorb();
-            let mut machine = self.clone();
-            machine.detach();
-            self.stopped = Some(Box::new(Stopped { machine, write: None }));
+            self.stopped = Some(Box::new(Stopped { machine: self.snapshot(), write: None }));
+        }
+        if self.stops.is_some() && operation.is_mutating() {
+            self.note_stop(self.faults.calls - 1);
         }
         result
+    }
+
+    /// Keeps what there is as what a stop after `calls` calls leaves.
+    pub(super) fn note_stop(&mut self, calls: u64) {
+        let stopped = Stopped { machine: self.snapshot(), write: None };
+        if let Some(stops) = &mut self.stops {
+            stops.push((calls, stopped));
+        }
+    }
+
+    /// The machine as it is, without what belongs to a process or to a test of it.
+    pub(super) fn snapshot(&mut self) -> Machine {
+        self.absorb();
+        // Neither small nor wanted there.
+        let (faults, stops) = (std::mem::take(&mut self.faults), self.stops.take());
+        let mut image = self.clone();
+        (self.faults, self.stops) = (faults, stops);
+        image.detach();
+        image
     }
 
     /// Takes over what was stored through maps.
@@ -111,6 +135,7 @@ impl Machine {
         self.locked.clear();
         self.faults = Faults::default();
         self.stopped = None;
+        self.stops = None;
     }
 
     // Calls on paths.
@@ -175,10 +200,13 @@ impl Machine {
     pub(super) fn write(&mut self, node: NodeId, path: &Path, bytes: &[u8], position: u64) -> io::Result<()> {
         let was_stopped = self.stopped.is_some();
         let entered = self.enter(Operation::Write, path);
+        if let Some((_, stop)) = self.stops.as_mut().and_then(|stops| stops.last_mut()) {
+            stop.write = Some((node, bytes.into(), position));
+        }
         match (entered, &mut self.stopped) {
             (Err(Fault::Stopped), Some(stopped)) if !was_stopped => {
                 // A process can die in the middle of a write: whoever takes the image decides how far it came.
-                stopped.write = Some((node, bytes.to_vec(), position));
+                stopped.write = Some((node, bytes.into(), position));
             }
             (Err(Fault::Injected(FaultKind::ShortWrite)), _) => {
                 let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
@@ -207,11 +235,13 @@ impl Machine {
         self.enter(Operation::SetSize, path)?;
         let old = self.file(node)?.content();
         let growth = size.saturating_sub(old.len() as u64);
-        let cut = old.get(usize::try_from(size).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec();
+        let mut cut = vec![0; STALE_BYTES_MAX];
+        let count = old.read(&mut cut, usize::try_from(size).unwrap_or(usize::MAX));
+        cut.truncate(count);
         if growth > self.free_bytes() {
             return Err(FaultKind::StorageFull.error());
         }
-        self.keep_stale(&cut);
+        self.keep_stale(cut);
         let (file, number) = self.file_and_number(node)?;
         file.set_size(size, number)
     }
@@ -261,15 +291,14 @@ impl Machine {
     }
 
     /// Remembers bytes that left a file, for stale blocks.
-    pub(super) fn keep_stale(&mut self, bytes: &[u8]) {
-        let bytes = bytes.get(..bytes.len().min(STALE_BYTES_MAX)).unwrap_or_default();
+    pub(super) fn keep_stale(&mut self, bytes: Vec<u8>) {
         if bytes.is_empty() {
             return;
         }
         if self.stale.len() == STALE_FILES_MAX {
             self.stale.remove(0);
         }
-        self.stale.push(bytes.to_vec());
+        self.stale.push(bytes.into());
     }
 
     fn files(&self) -> impl Iterator<Item = &FileData> {
@@ -290,5 +319,30 @@ impl Machine {
 
     fn free_bytes(&self) -> u64 {
         self.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_bytes()))
+    }
+
+    /// Names, and the bytes of files as calls see them and as the medium has them. Pending changes count with their order.
+    pub(super) fn fingerprint(&self) -> u128 {
+        // Two of them, as it is believed without looking.
+        let mut hashers = [DefaultHasher::new(), DefaultHasher::new()];
+        for (salt, hasher) in (1_u64..).zip(&mut hashers) {
+            salt.hash(hasher);
+        }
+        for (path, node) in self.paths() {
+            let digest = match self.nodes.get(&node) {
+                Some(Node::File(file)) => file.digest(self.synced_number),
+                _ => 0,
+            };
+            for hasher in &mut hashers {
+                (&path, digest).hash(hasher);
+            }
+        }
+        for change in &self.pending_names {
+            let pending = (change.number.wrapping_sub(self.synced_number), change.dir, &change.edits);
+            for hasher in &mut hashers {
+                pending.hash(hasher);
+            }
+        }
+        hashers.iter().fold(0, |all, hasher| all << 64 | u128::from(hasher.finish()))
     }
 }

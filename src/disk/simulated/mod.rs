@@ -1,6 +1,7 @@
 //! A disk in memory, for tests: it can cut the power, kill the process and fail any call, and a seed decides how.
 //!
 //! - `file.rs`: a file's bytes, as calls see them and as the medium has them, in sectors of 512 bytes.
+//!   `pages.rs`: how they are kept, so that images share them.
 //! - `machine.rs`: limits, the clock, and the calls on files; `names.rs`: those on directories.
 //! - `crash.rs`: what is left after a power cut.
 //! - `faults.rs`: which calls fail.
@@ -13,6 +14,7 @@ mod faults;
 mod file;
 mod machine;
 mod names;
+mod pages;
 mod random;
 
 use std::fmt;
@@ -21,7 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::crash::CrashModel;
+use self::crash::Survivors;
+pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
@@ -65,7 +68,66 @@ impl SimulatedDisk {
     /// which un-synced changes survived. Locks are released and faults cleared; this machine goes on as if nothing was.
     #[must_use]
     pub fn crash(&self, seed: u64, model: CrashModel) -> SimulatedDisk {
-        SimulatedDisk::from(crash::crash(&mut self.machine(), seed, model))
+        SimulatedDisk::from(crash::crash(&mut self.machine(), seed, Survivors::Model(model)))
+    }
+
+    /// As [`crash`](Self::crash), leaving the first `changes` of all un-synced changes, in order.
+    #[must_use]
+    pub fn crash_after(&self, changes: u64) -> SimulatedDisk {
+        SimulatedDisk::from(crash::crash(&mut self.machine(), 0, Survivors::First(changes)))
+    }
+
+    /// As [`crash`](Self::crash), leaving exactly these of all [`unsynced`](Self::unsynced) things. Where the page of a file
+    /// is lost that was made larger, there are zeros, or old blocks and garbage chosen by the seed, if `is_stale`.
+    #[must_use]
+    pub fn crash_keeping(&self, kept: impl IntoIterator<Item = Unsynced>, is_stale: bool, seed: u64) -> SimulatedDisk {
+        let kept = kept.into_iter().collect();
+        SimulatedDisk::from(crash::crash(&mut self.machine(), seed, Survivors::These { kept: &kept, is_stale }))
+    }
+
+    /// What a power cut may leave or lose now, each as a whole; in no order that means anything. To list what was there when
+    /// the machine stopped, ask the image that [`kill`](Self::kill) gives.
+    #[must_use]
+    pub fn unsynced(&self) -> Vec<Unsynced> {
+        crash::unsynced(&mut self.machine())
+    }
+
+    /// Changes since the last sync, for [`crash_after`](Self::crash_after).
+    #[must_use]
+    pub fn unsynced_changes(&self) -> u64 {
+        let mut machine = self.machine();
+        machine.absorb();
+        machine.number - machine.synced_number
+    }
+
+    /// From now on keeps for [`take_stops`](Self::take_stops) what [`stop_after`](Self::stop_after) would leave at each call.
+    pub fn record_stops(&self) {
+        self.machine().stops = Some(Vec::new());
+    }
+
+    /// Machines that stopped before each changing call since [`record_stops`](Self::record_stops), with the number of calls
+    /// before it, and the present at last. Records no more.
+    #[must_use]
+    pub fn take_stops(&self) -> Vec<(u64, SimulatedDisk)> {
+        let mut machine = self.machine();
+        let calls = machine.faults.calls;
+        machine.note_stop(calls);
+        let stops = machine.stops.take().unwrap_or_default().into_iter();
+        let disk = |stopped| {
+            let mut machine = Machine::new(0);
+            machine.stopped = Some(Box::new(stopped));
+            SimulatedDisk::from(machine)
+        };
+        stops.map(|(calls, stopped)| (calls, disk(stopped))).collect()
+    }
+
+    /// A hash of the names and bytes of all files, as calls see them and as the medium has them: where it is the same, so is
+    /// all that can come of it.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        let mut machine = self.machine();
+        machine.absorb();
+        machine.fingerprint()
     }
 
     /// The machine after the death of the process at this moment (or when it [stopped](Self::stop_after)). All that was
@@ -285,12 +347,7 @@ impl DiskFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         let mut machine = self.machine.lock();
         let content = machine.read(self.node, Operation::Read, &self.path)?.content();
-        let rest = content.get(usize::try_from(position).unwrap_or(usize::MAX)..).unwrap_or_default();
-        let count = rest.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        Ok(count)
+        Ok(content.read(buffer, usize::try_from(position).unwrap_or(usize::MAX)))
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
@@ -310,7 +367,9 @@ impl DiskFile for SimulatedFile {
     fn map(&self, bytes: usize) -> io::Result<Mapping> {
         let mut machine = self.machine.lock();
         let content = machine.read(self.node, Operation::Map, &self.path)?.content();
-        Ok(Mapping::copied(content.get(..bytes.min(content.len())).unwrap_or_default().into()))
+        let mut copy = vec![0; bytes.min(content.len())];
+        content.read(&mut copy, 0);
+        Ok(Mapping::copied(copy.into()))
     }
 
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {

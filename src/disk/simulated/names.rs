@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::faults::Operation;
 use super::file::FileData;
-use super::machine::{Machine, Node, NodeId};
+use super::machine::{Machine, Node, NodeId, STALE_BYTES_MAX};
 use crate::disk::DirEntry;
 
 /// The directory that all paths begin at.
@@ -150,7 +150,7 @@ impl Machine {
                 None => self.plant(dir, name, Node::Dir(Dir::default()))?,
             };
         }
-        self.plant(dir, &name, Node::File(FileData::durable(content.to_vec())))?;
+        self.plant(dir, &name, Node::File(FileData::durable(content.to_vec().into())))?;
         Ok(())
     }
 
@@ -257,7 +257,9 @@ impl Machine {
         let gone: Vec<NodeId> = self.nodes.iter().filter(is_gone).map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(Node::File(file)) = self.nodes.remove(&id) {
-                self.keep_stale(file.content());
+                let mut bytes = vec![0; STALE_BYTES_MAX.min(file.content().len())];
+                file.content().read(&mut bytes, 0);
+                self.keep_stale(bytes);
             }
         }
     }

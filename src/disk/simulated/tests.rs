@@ -20,6 +20,7 @@ fn outcomes(disk: &SimulatedDisk, path: &str, model: CrashModel) -> BTreeSet<Opt
 #[allow(unsafe_code, reason = "stands in for the tail")]
 fn store(mapping: &SharedMapping, position: usize, byte: u8) {
     assert!(position < mapping.len());
+    mapping.touch(position, 1);
     // SAFETY: Inside the mapping, and no other thread looks at it.
     unsafe { mapping.as_ptr().add(position).write(byte) }
 }
