@@ -1,12 +1,16 @@
 //! Calls to the disk fail: the error says so, nothing is half there, reads go on, and once there is space again so do writes.
 
-use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use std::collections::BTreeMap;
+
+use ottla::testing::{Call, CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Broker, Durability, Error, ProducerRecord, TopicConfig};
 
 use crate::history::Checked;
 use crate::oracle::Loss;
+use crate::parallel::in_parallel;
 use crate::random::Random;
-use crate::states::{End, budget, check_opened};
+use crate::sites::{KINDS, Site, Sites, site};
+use crate::states::{End, check_opened};
 use crate::workload::{Run, Settings};
 
 /// One kind of failure, from the `nth` call on that can fail so.
@@ -14,78 +18,85 @@ use crate::workload::{Run, Settings};
 struct Failure {
     workload: u64,
     kind: FaultKind,
-    operation: Option<Operation>,
+    fault: &'static str,
     nth: u64,
     forever: bool,
 }
 
+const WORKLOADS: u64 = 20;
+/// Besides one failure for each site.
+const BY_STRIDE: u64 = 150;
+
+/// Fails calls of workloads, once and for ever: all of them if `OTTLA_CRASH_FAULTS` says so, and otherwise of each operation on
+/// each kind of file one with each fault that it can meet, and some more.
 #[test]
-fn any_call_without_space_or_handles_fails_alone_and_work_goes_on() {
-    let kinds = [FaultKind::StorageFull, FaultKind::ShortWrite, FaultKind::TooManyOpenFiles, FaultKind::OutOfMemory];
-    fail_every_call(&kinds.map(|kind| (kind, None)), budget(160));
+fn any_call_that_fails_harms_nothing_that_was_acknowledged() {
+    let limit = std::env::var("OTTLA_CRASH_FAULTS").ok().and_then(|limit| limit.parse().ok());
+    let (failures, mut sites) = plan(limit.unwrap_or(BY_STRIDE));
+    let failed =
+        in_parallel(&failures, |failure| look_at(*failure).map_err(|problem| format!("{problem}\n{failure:?}")));
+    for site in failed.unwrap_or_else(|problem| panic!("{problem}")).into_iter().flatten() {
+        sites.fail(site);
+    }
+    sites.print();
+    println!("{} failures in {WORKLOADS} workloads were borne", failures.len());
+    assert_eq!(sites.missed(), Vec::<&Site>::new(), "reached and never failed");
 }
 
-#[test]
-fn any_call_that_fails_for_good_poisons_at_most_and_reads_go_on() {
-    fail_every_call(&[(FaultKind::InputOutput, None)], budget(100));
-}
-
-#[test]
-fn no_record_is_acknowledged_by_a_failed_sync() {
-    let syncs = [(FaultKind::InputOutput, Some(Operation::Sync)), (FaultKind::InputOutput, Some(Operation::SyncDir))];
-    fail_every_call(&syncs, budget(100));
-}
-
-/// Fails every call of workloads in turn, once and for ever, or within a small budget some of them.
-fn fail_every_call(kinds: &[(FaultKind, Option<Operation>)], states: u64) {
-    const WORKLOADS_AT_LEAST: u64 = 5;
-    let wanted = (states / WORKLOADS_AT_LEAST / kinds.len() as u64 / 2).max(1);
-    let (mut looked_at, mut workload) = (0, 0);
-    while looked_at < states {
-        let reference = Run::work(Settings::of(workload), None).unwrap_or_else(|p| panic!("workload {workload}: {p}"));
-        for &(kind, operation) in kinds {
-            let can_fail = reference.disk.log().into_iter().filter(|call| {
-                kind.applies_to(call.operation) && operation.is_none_or(|operation| operation == call.operation)
-            });
-            let count = can_fail.count() as u64;
-            let stride = (count / wanted).max(1);
-            for nth in (1..=count).filter(|nth| nth % stride == workload % stride) {
-                for forever in [false, true] {
-                    let failure = Failure { workload, kind, operation, nth, forever };
-                    look_at(failure).unwrap_or_else(|problem| panic!("{problem}\n{failure:?}"));
-                    looked_at += 1;
+/// Which calls are to fail, and which sites there are.
+fn plan(by_stride: u64) -> (Vec<Failure>, Sites) {
+    let mut sites = Sites::default();
+    let mut all = Vec::new();
+    let mut chosen: BTreeMap<Site, u64> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for workload in 0..WORKLOADS {
+        let reference = Run::begin(Settings::of(workload)).and_then(|mut run| run.work_on().map(|()| run));
+        let reference = reference.unwrap_or_else(|problem| panic!("workload {workload}: {problem}"));
+        let log = reference.disk.log();
+        for (kind, fault) in KINDS {
+            for (nth, call) in (1..).zip(log.iter().filter(|call| kind.applies_to(call.operation))) {
+                let site = site(call, fault);
+                sites.reach(site.clone());
+                let so_far = chosen.entry(site).or_default();
+                let failure = |forever| Failure { workload, kind, fault, nth, forever };
+                if *so_far < 2 && (*so_far == 0 || nth % 3 == 1) {
+                    failures.push(failure(*so_far == 1));
+                    *so_far += 1;
+                } else {
+                    all.extend([failure(false), failure(true)]);
                 }
             }
         }
-        workload += 1;
     }
-    println!("{looked_at} failures in {workload} workloads were borne");
+    let stride = (all.len() as u64 / by_stride.max(1)).max(1);
+    failures.extend((1_u64..).zip(all).filter(|(number, _)| number.is_multiple_of(stride)).map(|(_, failure)| failure));
+    (failures, sites)
 }
 
-fn look_at(failure: Failure) -> Checked {
+/// Has a workload meet the failure, go on without it, and end. Returns where calls failed.
+fn look_at(failure: Failure) -> Checked<Vec<Site>> {
     let settings = Settings::of(failure.workload);
-    let disk = SimulatedDisk::new(failure.workload);
-    let mut rule = FaultRule::new(failure.kind).nth(failure.nth);
-    if let Some(operation) = failure.operation {
-        rule = rule.on(operation);
-    }
-    disk.fail(if failure.forever { rule.forever() } else { rule });
-    let mut run = Run::work_with_faults(settings, disk)?;
-    let failed: Vec<Operation> =
-        run.disk.log().into_iter().filter(|call| call.is_fault).map(|call| call.operation).collect();
+    let mut run = Run::begin(settings)?;
+    let rule = FaultRule::new(failure.kind).nth(failure.nth);
+    run.disk.fail(if failure.forever { rule.forever() } else { rule });
+    run.work_with_faults()?;
+    let failed: Vec<Call> = run.disk.log().into_iter().filter(|call| call.is_fault).collect();
     run.disk.clear_faults();
     if run.broker.is_none() {
         run.open()?;
         if run.broker.is_none() {
             return Err(format!("cannot be opened once calls work again: {:?}", run.errors.last()));
         }
+        // A record whose answer was an error may be there now.
+        check_opened(&mut run, Loss::Process).map_err(|problem| format!("opened again: {problem}"))?;
     }
     run.read_everything().map_err(|problem| format!("reading on: {problem}"))?;
     run.check_commits_now()?;
     let errors_before = run.errors.len();
     run.go_on().map_err(|problem| format!("going on: {problem}"))?;
     // After a sync that failed nothing is known, and a write that cannot be undone (`SetSize`) is the file's last.
-    let is_grave = |failed: &Operation| matches!(failed, Operation::Sync | Operation::SyncDir | Operation::SetSize);
+    let is_grave =
+        |failed: &Call| matches!(failed.operation, Operation::Sync | Operation::SyncDir | Operation::SetSize);
     let is_passing = failure.kind != FaultKind::InputOutput && !failed.iter().any(is_grave);
     // A file that cannot be opened to be synced counts as a failed sync.
     let is_failed_sync =
@@ -95,7 +106,8 @@ fn look_at(failure: Failure) -> Checked {
         return Err(format!("the cause has passed, and yet: {error:?}; before that {:?}", run.errors.first()));
     }
     run.read_everything().map_err(|problem| format!("reading at last: {problem}"))?;
-    reopen(&mut run, failure)
+    reopen(&mut run, failure)?;
+    Ok(failed.iter().map(|call| site(call, failure.fault)).collect())
 }
 
 /// Ends the run in one way or another, and checks what is there afterwards.

@@ -10,7 +10,7 @@ use crate::random::Random;
 pub(crate) type Checked<T = ()> = Result<T, String>;
 
 /// One record that was sent. Key and value follow from these two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Sent {
     /// Different for every record of a run, the refused ones included.
     pub(crate) serial: u64,
@@ -26,24 +26,31 @@ impl Sent {
 
     /// Half of it repeats, so that compression has something to do.
     pub(crate) fn value(self) -> Vec<u8> {
-        let mut random = Random::new(self.serial);
-        let word = random.next().to_be_bytes();
         let mut value = Vec::with_capacity(self.value_bytes + 16);
+        let mut words = self.words();
         while value.len() < self.value_bytes {
-            value.extend_from_slice(&word);
-            value.extend_from_slice(&random.next().to_be_bytes());
+            value.extend(words.next().unwrap_or_default());
         }
         value.truncate(self.value_bytes);
         value
     }
 
+    fn words(self) -> impl Iterator<Item = [u8; 16]> {
+        let mut random = Random::new(self.serial);
+        let word = u128::from(random.next()) << 64;
+        std::iter::repeat_with(move || (word | u128::from(random.next())).to_be_bytes())
+    }
+
     fn is(self, record: &OwnedRecord) -> bool {
-        record.key() == Some(&self.key()) && record.value() == Some(&self.value())
+        let value = record.value().unwrap_or_default();
+        record.key() == Some(&self.key())
+            && value.len() == self.value_bytes
+            && value.chunks(16).zip(self.words()).all(|(piece, word)| word.starts_with(piece))
     }
 }
 
 /// What one partition was sent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct LogHistory {
     /// The acknowledged ones, by offset.
     pub(crate) records: Vec<Sent>,
@@ -114,7 +121,7 @@ impl LogHistory {
 }
 
 /// Whether a topic is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Existence {
     Certain,
     /// Creating it was not acknowledged.
@@ -124,7 +131,7 @@ pub(crate) enum Existence {
 }
 
 /// What was done to one topic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct TopicHistory {
     pub(crate) existence: Existence,
     pub(crate) durability: Durability,
@@ -134,7 +141,7 @@ pub(crate) struct TopicHistory {
 }
 
 /// What a group committed in one partition, oldest first; `None` for nothing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct CommitHistory {
     pub(crate) attempts: Vec<Option<u64>>,
     /// The newest acknowledged one.
@@ -160,6 +167,19 @@ impl CommitHistory {
         }
     }
 
+    /// The newest attempt has succeeded. Nothing is committed twice: one that changes nothing leaves no trace.
+    pub(crate) fn acknowledge(&mut self, is_durable: bool) {
+        let newest = self.attempts.len() - 1;
+        if self.acked + 1 == newest && self.attempts[newest] == self.attempts[self.acked] {
+            self.attempts.pop();
+            return;
+        }
+        self.acked = newest;
+        if is_durable {
+            self.durable = newest;
+        }
+    }
+
     pub(crate) fn last_acked(&self) -> Option<u64> {
         self.attempts.get(self.acked).copied().flatten()
     }
@@ -170,7 +190,7 @@ impl CommitHistory {
 }
 
 /// Everything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct History {
     pub(crate) topics: BTreeMap<String, TopicHistory>,
     pub(crate) commits: BTreeMap<TopicPartition, CommitHistory>,

@@ -17,6 +17,13 @@ pub(crate) enum Loss {
     Power,
 }
 
+impl Loss {
+    /// What both together come to.
+    pub(crate) fn or(self, other: Loss) -> Loss {
+        if self == Loss::Power { self } else { other }
+    }
+}
+
 /// Checks an opened broker, and from then on takes what was found for the whole truth.
 pub(crate) fn check(broker: &Broker, history: &mut History, loss: Loss) -> Checked {
     if let Some(damage) = broker.recovery_report().damage().next() {
@@ -112,7 +119,8 @@ fn check_commit(history: &mut History, partition: &TopicPartition, found: Option
     match (found, end) {
         (Some(_), None) => return Err("the group has a position in a topic that is gone".to_owned()),
         (Some(found), Some(end)) if found > end => {
-            if loss == Loss::Process || durability == Some(Durability::Always) {
+            let is_known = history.truncated.contains_key(partition);
+            if loss == Loss::Process && !is_known || durability == Some(Durability::Always) {
                 return Err(format!("the group stands at {found}, behind the end {end}"));
             }
             let truncated = history.truncated.entry(partition.clone()).or_insert(end);

@@ -1,16 +1,21 @@
-//! The states that crashes leave: which there are, how to name one, and what is done with it.
+//! How a state is named, and what is done with it: open what a crash left, compare it with what the application was told,
+//! open it again, use it, and crash or close again.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ottla::testing::{CrashModel, SimulatedDisk};
 
 use crate::history::{Checked, History};
+use crate::images::Images;
 use crate::oracle::{Loss, check};
 use crate::random::Random;
-use crate::workload::{Run, Settings};
+use crate::workload::{Run, Settings, Stop};
 
-/// How a machine came to its end.
+/// How a machine comes to its end, where one way of each kind is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Kill,
@@ -43,25 +48,20 @@ impl End {
     }
 }
 
-/// One state: a workload, the call after which everything stopped, and how; then perhaps the same for its recovery.
-#[derive(Debug, Clone, Copy)]
+/// One state: a workload; the call before which everything stopped and which of its images is left; then the same for the
+/// recovery from that, and for the recovery from that.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) workload: u64,
-    pub(crate) stop: u64,
-    pub(crate) end: End,
-    pub(crate) seed: u64,
-    pub(crate) recovery: Option<(u64, End)>,
+    /// Calls made before the end, and the number of the image.
+    pub(crate) ends: Vec<(u64, u64)>,
 }
 
-/// `workload/stop/end/seed`, then perhaps `/stop/end` of the recovery.
+/// `workload/calls/image`, then perhaps `/calls/image` of the recovery, and again.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |end| End::ALL.iter().position(|other| *other == end).unwrap_or_default();
-        write!(f, "{}/{}/{}/{}", self.workload, self.stop, number(self.end), self.seed)?;
-        match self.recovery {
-            Some((stop, end)) => write!(f, "/{stop}/{}", number(end)),
-            None => Ok(()),
-        }
+        write!(f, "{}", self.workload)?;
+        self.ends.iter().try_for_each(|(calls, image)| write!(f, "/{calls}/{image}"))
     }
 }
 
@@ -70,122 +70,163 @@ impl FromStr for State {
 
     fn from_str(text: &str) -> Result<State, String> {
         let numbers: Result<Vec<u64>, _> = text.split('/').map(str::parse).collect();
-        let numbers = numbers.map_err(|e| format!("{text}: {e}"))?;
-        let end = |number: u64| {
-            let end = usize::try_from(number).ok().and_then(|number| End::ALL.get(number));
-            end.copied().ok_or_else(|| format!("{text}: there is no end {number}"))
-        };
-        let recovery = match numbers.get(4..) {
-            Some(&[stop, number]) => Some((stop, end(number)?)),
-            _ => None,
-        };
-        match *numbers.as_slice() {
-            [workload, stop, number, seed, ..] => Ok(State { workload, stop, end: end(number)?, seed, recovery }),
-            _ => Err(format!("{text}: not workload/stop/end/seed")),
+        match numbers.map_err(|e| format!("{text}: {e}"))?.as_slice() {
+            [workload, ends @ ..] if !ends.is_empty() && ends.len().is_multiple_of(2) => {
+                let ends = ends.chunks(2).map(|end| (end[0], end[1])).collect();
+                Ok(State { workload: *workload, ends })
+            }
+            _ => Err(format!("{text}: not workload/calls/image")),
         }
     }
 }
 
-/// How many states to look at in one test.
+impl State {
+    /// The state in which a recovery from this one ends so.
+    pub(crate) fn then(&self, calls: u64, image: u64) -> State {
+        let mut ends = self.ends.clone();
+        ends.push((calls, image));
+        State { workload: self.workload, ends }
+    }
+
+    /// Says what does not hold, and how to look at it again.
+    pub(crate) fn describe(&self, problem: &str) -> String {
+        format!(
+            "{problem}\nstate {self}; to look at it alone: \
+             OTTLA_CRASH_STATE={self} cargo test --all-features --test crash one_state"
+        )
+    }
+}
+
+/// The size of a test: so many states, or what `OTTLA_CRASH_STATES` says.
 pub(crate) fn budget(default: u64) -> u64 {
     std::env::var("OTTLA_CRASH_STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(default)
 }
 
-/// Stops workloads at every changing call in turn (or, within a small budget, at some) and looks at what `ends` leave.
-///
-/// # Panics
-/// At the first state that does not hold, naming it.
-pub(crate) fn stop_at_every_call(ends: &[End], states: u64) {
-    const WORKLOADS_AT_LEAST: u64 = 10;
-    let mut looked_at = 0;
-    let mut workload = 0;
-    while looked_at < states {
-        let settings = Settings::of(workload);
-        let stops = stops(settings);
-        let wanted = (states / WORKLOADS_AT_LEAST / ends.len() as u64).max(1);
-        let stride = (stops.len() as u64 / wanted).max(1);
-        for (index, &stop) in (0..).zip(&stops) {
-            if index % stride == workload % stride {
-                looked_at += look_at_stop(settings, stop, ends);
-            }
-        }
-        workload += 1;
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub(crate) workloads: u64,
+    pub(crate) states: u64,
+    /// Differ in the image or in what the application had been told.
+    pub(crate) distinct: u64,
+    /// Of the states, those after a crash in the recovery, and in the recovery from that.
+    pub(crate) depth_1: u64,
+    pub(crate) depth_2: u64,
+    /// Differ in what the recovery made of them.
+    pub(crate) recovered: u64,
+    pub(crate) records: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: &Totals) {
+        self.workloads += other.workloads;
+        self.states += other.states;
+        self.distinct += other.distinct;
+        self.depth_1 += other.depth_1;
+        self.depth_2 += other.depth_2;
+        self.recovered += other.recovered;
+        self.records += other.records;
     }
-    println!("{looked_at} states of {workload} workloads hold");
 }
 
-/// The numbers of calls after which a workload can be stopped so that it makes a difference.
-fn stops(settings: Settings) -> Vec<u64> {
-    let run = Run::work(settings, None).unwrap_or_else(|problem| panic!("workload {}: {problem}", settings.seed));
-    let changing = run.disk.log().into_iter().filter(|call| call.operation.is_mutating());
-    changing.map(|call| call.number - 1).chain([run.disk.calls()]).collect()
-}
-
-/// Looks at what each of `ends` leaves at one moment; returns at how many states.
-fn look_at_stop(settings: Settings, stop: u64, ends: &[End]) -> u64 {
-    let run = Run::work(settings, Some(stop));
-    let run = run.unwrap_or_else(|problem| panic!("workload {} until {stop}: {problem}", settings.seed));
-    let mut random = Random::new(settings.seed << 32 | stop);
-    let mut looked_at = 0;
-    for &end in ends {
-        let mut state = State { workload: settings.seed, stop, end, seed: random.below(1 << 16), recovery: None };
-        let recovery_calls = expect(&state, look_at(&run, state));
-        looked_at += 1;
-        if random.chance(40) {
-            state.recovery = Some((random.below(recovery_calls), End::any(&mut random)));
-            expect(&state, look_at(&run, state));
-            looked_at += 1;
-        }
-    }
-    looked_at
-}
-
-fn expect<T>(state: &State, checked: Checked<T>) -> T {
-    checked.unwrap_or_else(|problem| {
-        panic!(
-            "{problem}\nstate {state} ({state:?}); to look at it alone: \
-             OTTLA_CRASH_STATE={state} cargo test --features testing --test crash one_state"
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} states of {} workloads hold: {} of them distinct, {} after a crash in recovery, {} after another one in the \
+             recovery from that; {} outcomes used and crashed again; {} records compared",
+            self.states, self.workloads, self.distinct, self.depth_1, self.depth_2, self.recovered, self.records
         )
-    })
-}
-
-/// Looks at the one state that is named.
-pub(crate) fn look_at_one(state: State) {
-    let run = expect(&state, Run::work(Settings::of(state.workload), Some(state.stop)));
-    println!("the last call was {:?}", run.disk.log().iter().rfind(|call| call.number <= state.stop));
-    expect(&state, look_at(&run, state));
-}
-
-/// Opens what is left, checks it, goes on with it, and has it crash or close again. Returns how many calls opening took.
-fn look_at(run: &Run, state: State) -> Checked<u64> {
-    let settings = Settings::of(state.workload);
-    let mut random = Random::new(state.seed);
-    let (mut image, mut loss) = (state.end.image(&run.disk, state.seed), state.end.loss());
-    if let Some((stop, end)) = state.recovery {
-        image.stop_after(stop);
-        // Nobody is there to be told how it went.
-        _ = Run::on(image.clone(), History::default(), settings, state.seed).open();
-        image = end.image(&image, state.seed + 1);
-        loss = if end == End::Kill { loss } else { Loss::Power };
     }
-    let mut after = Run::on(image, run.history.clone(), settings, state.seed);
-    after.open()?;
-    let calls = after.disk.calls();
-    check_opened(&mut after, loss)?;
+}
+
+/// Looks at states of one workload. What was looked at once is not looked at again: all that follows is the same.
+pub(crate) struct Inspector {
+    settings: Settings,
+    pub(crate) totals: Totals,
+    images: HashSet<(u128, usize, bool)>,
+    outcomes: HashSet<(u128, u64)>,
+}
+
+impl Inspector {
+    pub(crate) fn new(settings: Settings) -> Inspector {
+        let totals = Totals { workloads: 1, ..Totals::default() };
+        Inspector { settings, totals, images: HashSet::new(), outcomes: HashSet::new() }
+    }
+
+    /// Looks at one state, unless it was looked at already; whether it was not.
+    pub(crate) fn look_at(
+        &mut self,
+        state: &State,
+        image: &SimulatedDisk,
+        history: &Arc<History>,
+        loss: Loss,
+    ) -> Checked<bool> {
+        self.totals.states += 1;
+        match state.ends.len() {
+            2 => self.totals.depth_1 += 1,
+            3.. => self.totals.depth_2 += 1,
+            _ => {}
+        }
+        // The histories live as long as the recording does, and so are told apart by where they are.
+        let history_at = Arc::as_ptr(history).addr();
+        if !self.images.insert((image.fingerprint(), history_at, loss == Loss::Power)) {
+            return Ok(false);
+        }
+        self.totals.distinct += 1;
+        self.open_and_use(image, history, loss).map_err(|problem| state.describe(&problem))?;
+        Ok(true)
+    }
+
+    fn open_and_use(&mut self, image: &SimulatedDisk, history: &Arc<History>, loss: Loss) -> Checked {
+        let mut after = Run::on(image.kill(0), History::clone(history), self.settings, self.settings.seed);
+        after.open()?;
+        check_opened(&mut after, loss)?;
+        let records = after.history.topics.values().flat_map(|topic| &topic.logs).map(|log| log.records.len() as u64);
+        self.totals.records += records.sum::<u64>();
+        let mut hasher = DefaultHasher::new();
+        after.history.hash(&mut hasher);
+        let fingerprint = after.disk.fingerprint();
+        if !self.outcomes.insert((fingerprint, hasher.finish())) {
+            return Ok(());
+        }
+        self.totals.recovered += 1;
+        // What is done from here on depends on what was found and on nothing else.
+        let seed = hasher.finish() ^ u64::try_from(fingerprint & u128::from(u64::MAX)).unwrap_or_default();
+        open_again(&after)?;
+        use_and_crash(after, Random::new(seed), self.settings)
+    }
+}
+
+/// A second opening, after the process died right after the first, finds the same and changes nothing.
+fn open_again(after: &Run) -> Checked {
+    let mut again = Run::on(after.disk.kill(0), after.history.clone(), after.settings, 0);
+    let context = |problem| format!("opened again: {problem}");
+    again.open().map_err(context)?;
+    check_opened(&mut again, Loss::Process).map_err(context)?;
+    for (before, after) in bytes_of_all_files(&after.disk).iter().zip(&bytes_of_all_files(&again.disk)) {
+        // Says how far one need not look, and is renewed by every opening.
+        if before != after && !before.0.ends_with("/recovery-point") {
+            return Err(format!("opened again: {} was changed to {} ({} bytes)", before.0, after.0, after.1.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Sends ten more pieces, then crashes or closes.
+fn use_and_crash(mut after: Run, mut random: Random, settings: Settings) -> Checked {
     if random.chance(30) {
         after.poll_all()?;
     }
     after.go_on().map_err(|problem| format!("going on: {problem}"))?;
     if random.chance(25) {
-        close_and_open(after).map_err(|problem| format!("closing and opening: {problem}"))?;
-    } else {
-        let end = End::any(&mut random);
-        let mut again = Run::on(end.image(&after.disk, state.seed + 2), after.history.clone(), settings, state.seed);
-        again.open().map_err(|problem| format!("after {end:?} later on: {problem}"))?;
-        let checked = check_opened(&mut again, end.loss()).and_then(|()| again.poll_all());
-        checked.map_err(|problem| format!("after {end:?} later on: {problem}"))?;
+        return close_and_open(after).map_err(|problem| format!("closing and opening: {problem}"));
     }
-    Ok(calls)
+    let end = End::any(&mut random);
+    let mut again = Run::on(end.image(&after.disk, random.next()), after.history.clone(), settings, settings.seed);
+    let context = |problem| format!("after {end:?} later on: {problem}");
+    again.open().map_err(context)?;
+    check_opened(&mut again, end.loss()).and_then(|()| again.poll_all()).map_err(context)
 }
 
 pub(crate) fn check_opened(run: &mut Run, loss: Loss) -> Checked {
@@ -215,4 +256,33 @@ fn close_and_open(mut run: Run) -> Checked {
 fn bytes_of_all_files(disk: &SimulatedDisk) -> Vec<(String, Vec<u8>)> {
     let files = disk.files().into_iter();
     files.map(|(path, _)| (path.display().to_string(), disk.read(&path).unwrap_or_default())).collect()
+}
+
+/// Every moment at which a recovery from `image` might stop.
+pub(crate) fn record_recovery(image: &SimulatedDisk, settings: Settings) -> Vec<(u64, SimulatedDisk)> {
+    let mut recovery = Run::on(image.kill(0), History::default(), settings, settings.seed);
+    recovery.disk.record_stops();
+    // Nobody is there to be told how it went.
+    _ = recovery.open();
+    recovery.disk.take_stops()
+}
+
+/// Looks at the one state that is named.
+///
+/// # Panics
+/// If it does not hold.
+pub(crate) fn look_at_one(state: &State) {
+    let settings = Settings::of(state.workload);
+    let stops = Run::record(settings).unwrap_or_else(|problem| panic!("{}", state.describe(&problem)));
+    let Stop { calls, disk, history } = stops.into_iter().rfind(|stop| stop.calls <= state.ends[0].0).unwrap();
+    println!("stopped after {calls} calls: {disk:?}");
+    let (mut image, mut loss) = Images::of(&disk).image(state.ends[0].1);
+    for &(calls, number) in &state.ends[1..] {
+        let stops = record_recovery(&image, settings);
+        let (_, disk) = stops.into_iter().rfind(|(made, _)| *made <= calls).unwrap();
+        let (next, next_loss) = Images::of(&disk).image(number);
+        (image, loss) = (next, loss.or(next_loss));
+    }
+    let looked = Inspector::new(settings).look_at(state, &image, &history, loss);
+    looked.unwrap_or_else(|problem| panic!("{problem}"));
 }

@@ -2,12 +2,13 @@
 //! beside it, the history of what it was told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
 use ottla::{
-    Broker, Compression, Consumer, Durability, Error, Producer, ProducerConfig, ProducerRecord, SeekTo, TopicConfig,
-    TopicPartition,
+    Broker, Compression, Consumer, Durability, Error, Producer, ProducerConfig, ProducerRecord, ResetTo, SeekTo,
+    TopicConfig, TopicPartition,
 };
 
 use crate::history::{Checked, CommitHistory, Existence, History, LogHistory, Sent, TopicHistory};
@@ -30,13 +31,15 @@ pub(crate) struct Settings {
     steps: u64,
     /// Whether records are sent that fit no slot. They make a workload slow.
     is_large: bool,
+    /// Whether the group is reset and deleted.
+    moves_group: bool,
 }
 
 impl Settings {
     pub(crate) fn of(seed: u64) -> Settings {
         let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
         let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
-        Settings { seed, durability, tail_bytes, steps: 40, is_large: seed % 5 == 4 }
+        Settings { seed, durability, tail_bytes, steps: 40, is_large: seed % 5 == 4, moves_group: seed % 4 >= 2 }
     }
 }
 
@@ -47,15 +50,26 @@ pub(crate) struct Run {
     pub(crate) broker: Option<Broker>,
     /// What failed, in order, with what was being done. Only faults may fill it.
     pub(crate) errors: Vec<(&'static str, Error)>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     consumer: Option<Consumer>,
     /// Topics that were deleted since the consumer looked.
     unknown_to_consumer: BTreeSet<String>,
     random: Random,
     next_serial: u64,
-    /// After so many calls the machine stops.
-    stop: Option<u64>,
     expects_faults: bool,
+    /// What the history was, and from which call on; if that is wanted.
+    versions: Option<Vec<(u64, Arc<History>)>>,
+}
+
+/// A moment at which the machine may stop: before a changing call, or when all is done.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    /// Calls made before.
+    pub(crate) calls: u64,
+    /// A machine that has stopped there.
+    pub(crate) disk: SimulatedDisk,
+    /// What the application had asked for and been told by then.
+    pub(crate) history: Arc<History>,
 }
 
 impl Run {
@@ -77,45 +91,65 @@ impl Run {
             unknown_to_consumer: BTreeSet::new(),
             random: Random::new(seed),
             next_serial,
-            stop: None,
             expects_faults: false,
+            versions: None,
         }
     }
 
-    /// Does the whole work on a new disk, or what of it comes before the machine stops after `stop` calls.
-    pub(crate) fn work(settings: Settings, stop: Option<u64>) -> Checked<Run> {
-        let disk = SimulatedDisk::new(settings.seed);
-        let mut run = Run::on(disk, History::default(), settings, settings.seed);
-        run.stop = stop;
-        if let Some(stop) = stop {
-            run.disk.stop_after(stop);
-        }
+    /// Does the whole work on a new disk.
+    pub(crate) fn work(settings: Settings) -> Checked<Run> {
+        let mut run = Run::on(SimulatedDisk::new(settings.seed), History::default(), settings, settings.seed);
         run.work_on()?;
         Ok(run)
     }
 
-    /// As [`work`](Run::work), on a disk whose calls fail as `disk` was told.
-    pub(crate) fn work_with_faults(settings: Settings, disk: SimulatedDisk) -> Checked<Run> {
-        let mut run = Run::on(disk, History::default(), settings, settings.seed);
-        run.expects_faults = true;
+    /// Does the whole work on a new disk once, and returns every moment at which the machine might have stopped.
+    pub(crate) fn record(settings: Settings) -> Checked<Vec<Stop>> {
+        let mut run = Run::on(SimulatedDisk::new(settings.seed), History::default(), settings, settings.seed);
+        run.versions = Some(Vec::new());
+        run.disk.record_stops();
+        run.note_version();
         run.work_on()?;
-        Ok(run)
+        let versions = run.versions.take().unwrap_or_default();
+        let history = |calls| {
+            let known = versions.partition_point(|(since, _)| *since <= calls);
+            versions.get(known.saturating_sub(1)).map(|(_, history)| Arc::clone(history)).unwrap_or_default()
+        };
+        let stops = run.disk.take_stops().into_iter();
+        Ok(stops.map(|(calls, disk)| Stop { calls, disk, history: history(calls) }).collect())
     }
 
-    fn work_on(&mut self) -> Checked {
+    /// Keeps the history as it is for stops from now on. Called once something was asked for and before the disk is, and once
+    /// it was answered.
+    fn note_version(&mut self) {
+        let calls = self.disk.calls();
+        if let Some(versions) = &mut self.versions {
+            versions.push((calls, Arc::new(self.history.clone())));
+        }
+    }
+
+    /// A run that has all its work to do: on a new disk, or on what the death of an earlier process left.
+    pub(crate) fn begin(settings: Settings) -> Checked<Run> {
+        if settings.seed.is_multiple_of(2) {
+            return Ok(Run::on(SimulatedDisk::new(settings.seed), History::default(), settings, settings.seed));
+        }
+        let earlier = Run::work(Settings { steps: settings.steps / 2, ..settings })?;
+        Ok(Run::on(earlier.disk.kill(0), earlier.history.clone(), settings, settings.seed + 1))
+    }
+
+    /// Does the whole work, while calls fail.
+    pub(crate) fn work_with_faults(&mut self) -> Checked {
+        self.expects_faults = true;
+        self.work_on()
+    }
+
+    pub(crate) fn work_on(&mut self) -> Checked {
         self.open()?;
         for step in 0..self.settings.steps {
-            if self.is_stopped() {
-                return Ok(());
-            }
             self.step(step).map_err(|problem| format!("step {step}: {problem}"))?;
+            self.note_version();
         }
         Ok(())
-    }
-
-    /// Whether an answer may have come after the moment that a crash takes for its image.
-    fn is_stopped(&self) -> bool {
-        self.stop.is_some_and(|stop| self.disk.calls() > stop)
     }
 
     /// Opens the broker. Not being able to is an error only if nothing was made to fail.
@@ -134,11 +168,8 @@ impl Run {
         Ok(())
     }
 
-    /// An error: expected if the machine has stopped or calls fail, a finding otherwise.
+    /// An error: expected if calls fail, a finding otherwise.
     fn failed(&mut self, action: &'static str, error: Error) -> Checked {
-        if self.is_stopped() {
-            return Ok(());
-        }
         if !self.expects_faults {
             return Err(format!("cannot {action}: {error} ({error:?})"));
         }
@@ -168,6 +199,10 @@ impl Run {
             (_, 84..=88) => self.create_topic(PASSING),
             (_, 89..=91) => self.delete_topic(PASSING),
             (_, 92..=93) => self.add_partitions(),
+            (_, 95) if self.settings.moves_group => {
+                let is_deleted = self.random.chance(50);
+                self.move_group(is_deleted)
+            }
             (_, 94..=95) => self.close(),
             (_, 96) => {
                 // The last handle closes without being asked.
@@ -210,22 +245,25 @@ impl Run {
             .max_message_bytes(4 << 20)
             .compression(codec)
             .durability(durability);
-        let created = self.broker()?.create_topic(name, config);
         let topic = TopicHistory {
-            existence: if created.is_ok() { Existence::Certain } else { Existence::MaybeCreated },
+            existence: Existence::MaybeCreated,
             durability,
             logs: vec![LogHistory::default(); count as usize],
             maybe_partitions: None,
         };
-        match created {
+        let earlier = self.history.topics.insert(name.to_owned(), topic);
+        self.note_version();
+        match self.broker()?.create_topic(name, config) {
             Ok(_) => {
-                let existence = if self.is_stopped() { Existence::MaybeCreated } else { Existence::Certain };
-                self.history.topics.insert(name.to_owned(), TopicHistory { existence, ..topic });
+                if let Some(topic) = self.history.topics.get_mut(name) {
+                    topic.existence = Existence::Certain;
+                }
                 Ok(())
             }
             Err(error) => {
-                if !matches!(error, Error::TopicExists { .. }) {
-                    self.history.topics.insert(name.to_owned(), topic);
+                if matches!(error, Error::TopicExists { .. }) {
+                    self.history.topics.remove(name);
+                    self.history.topics.extend(earlier.map(|earlier| (name.to_owned(), earlier)));
                 }
                 self.failed("create a topic", error)?;
                 self.settle_topic(name)
@@ -235,9 +273,6 @@ impl Run {
 
     /// After a call that failed on a machine that goes on: whether the topic is there can be asked.
     fn settle_topic(&mut self, name: &str) -> Checked {
-        if self.is_stopped() {
-            return Ok(());
-        }
         match self.broker()?.admin().describe(name) {
             Ok(description) => {
                 let Some(topic) = self.history.topics.get_mut(name) else { return Ok(()) };
@@ -257,13 +292,13 @@ impl Run {
         if self.history.topics.get(name).is_none_or(|topic| topic.existence != Existence::Certain) {
             return self.send();
         }
-        let deleted = self.broker()?.admin().delete_topic(name);
         if let Some(topic) = self.history.topics.get_mut(name) {
             topic.existence = Existence::MaybeDeleted;
         }
+        self.note_version();
+        let deleted = self.broker()?.admin().delete_topic(name);
         self.unknown_to_consumer.insert(name.to_owned());
         match deleted {
-            Ok(()) if self.is_stopped() => Ok(()),
             Ok(()) => {
                 self.history.forget(name);
                 Ok(())
@@ -280,9 +315,9 @@ impl Run {
             return self.send();
         }
         topic.maybe_partitions = Some(count);
+        self.note_version();
         let added = self.broker()?.admin().add_partitions(&name, u32::try_from(count).unwrap_or(u32::MAX));
         match added {
-            Ok(()) if self.is_stopped() => Ok(()),
             Ok(()) => {
                 let Some(topic) = self.history.topics.get_mut(&name) else { return Ok(()) };
                 topic.logs.push(LogHistory::default());
@@ -301,7 +336,8 @@ impl Run {
         let value_bytes = match self.random.below(100) {
             0..=59 => 10 + self.random.below(300),
             60..=84 => 2000 + self.random.below(4000),
-            85..=97 => 20_000 + self.random.below(60_000),
+            85..=89 => 20_000 + self.random.below(60_000),
+            90..=97 => 5,
             _ if self.settings.is_large && count == 1 => (1 << 20) + self.random.below(1 << 19),
             _ => 0,
         };
@@ -337,31 +373,36 @@ impl Run {
         let broker = self.broker()?;
         let is_durable = self.random.chance(20);
         let producer = producer(&broker, is_durable)?;
+        if let Some(log) = self.history.log(partition) {
+            log.open.push(records.clone());
+        }
+        self.note_version();
         let sent = match to_send.as_slice() {
+            // Not through the producer's door, now and then.
+            to_send if !is_durable && to_send.len() % 3 == 2 => broker
+                .topic(partition.topic())
+                .and_then(|topic| topic.partition(partition.partition())?.append_batch(to_send))
+                .map(|offsets| offsets.start),
             [record] => producer.send(record.clone()).map(|sent| sent.offset()),
             _ => producer
                 .send_batch(partition.topic(), &to_send)
                 .map(|sent| sent.first().map_or(u64::MAX, ottla::RecordMetadata::offset)),
         };
-        let is_stopped = self.is_stopped();
         let is_always =
             self.history.topics.get(partition.topic()).is_some_and(|topic| topic.durability == Durability::Always);
         let Some(log) = self.history.log(partition) else { return Ok(()) };
         match sent {
-            Ok(offset) if !is_stopped => {
+            Ok(offset) => {
                 log.acknowledge(&records, offset).map_err(|problem| format!("{partition}: {problem}"))?;
                 if is_durable || is_always {
                     log.durable = log.acked();
                 }
                 Ok(())
             }
-            Ok(_) => {
-                log.open.push(records);
-                Ok(())
-            }
             Err(error) => {
-                if is_stopped || !error.is_retriable() {
-                    log.open.push(records);
+                if error.is_retriable() {
+                    // Nothing was appended.
+                    log.open.pop();
                 }
                 self.failed("send", error)
             }
@@ -445,20 +486,62 @@ impl Run {
         let assignment = consumer.assignment();
         let positions: Vec<_> =
             assignment.into_iter().map(|partition| (consumer.position(&partition), partition)).collect();
-        let committed = consumer.commit();
-        let is_acked = committed.is_ok() && !self.is_stopped();
-        let is_durable = self.settings.durability == Durability::Always;
-        for (position, partition) in positions {
-            if position.is_some() && !self.unknown_to_consumer.contains(partition.topic()) {
-                let commits = self.history.commits.entry(partition).or_default();
-                if is_acked && commits.last_acked() == position && commits.acked == commits.attempts.len() - 1 {
-                    // Nothing is committed twice.
-                    continue;
+        let positions: Vec<_> = positions
+            .into_iter()
+            .filter(|(position, tp)| position.is_some() && !self.unknown_to_consumer.contains(tp.topic()))
+            .collect();
+        for (position, partition) in &positions {
+            self.history.commits.entry(partition.clone()).or_default().attempt(*position, false, false);
+        }
+        self.note_version();
+        let Some(consumer) = self.consumer()? else { return Ok(()) };
+        match consumer.commit() {
+            Ok(()) => {
+                let is_durable = self.settings.durability == Durability::Always;
+                for (_, partition) in positions {
+                    self.history.commits.entry(partition).or_default().acknowledge(is_durable);
                 }
-                commits.attempt(position, is_acked, is_durable);
+                Ok(())
+            }
+            Err(error) => self.failed("commit", error),
+        }
+    }
+
+    /// Moves the whole group to where a log begins, or forgets it; nobody is in it meanwhile.
+    fn move_group(&mut self, is_deleted: bool) -> Checked {
+        self.consumer = None;
+        let broker = self.broker()?;
+        let admin = broker.admin();
+        let mut moved: Vec<(TopicPartition, Option<u64>)> = Vec::new();
+        let reset = admin.reset_offsets(GROUP).to(ResetTo::Earliest);
+        if is_deleted {
+            moved.extend(self.history.commits.keys().map(|partition| (partition.clone(), None)));
+        } else {
+            match reset.plan() {
+                Ok(plan) => {
+                    let changes = plan.iter().map(|change| (change.topic_partition().clone(), Some(change.after())));
+                    moved.extend(changes);
+                }
+                Err(Error::UnknownGroup { .. }) => return Ok(()),
+                Err(error) => return self.failed("plan a reset", error),
             }
         }
-        committed.or_else(|error| self.failed("commit", error))
+        for (partition, to) in &moved {
+            self.history.commits.entry(partition.clone()).or_default().attempt(*to, false, false);
+        }
+        self.note_version();
+        let done = if is_deleted { admin.delete_group(GROUP) } else { reset.execute().map(|_| ()) };
+        match done {
+            Ok(()) | Err(Error::UnknownGroup { .. }) => {
+                let is_durable = self.settings.durability == Durability::Always;
+                for (partition, _) in moved {
+                    self.history.truncated.remove(&partition);
+                    self.history.commits.entry(partition).or_default().acknowledge(is_durable);
+                }
+                Ok(())
+            }
+            Err(error) => self.failed("move the group", error),
+        }
     }
 
     /// Reads one log from a random offset on.
@@ -484,12 +567,14 @@ impl Run {
         if let Err(error) = self.broker()?.flush() {
             return self.failed("flush", error);
         }
-        if !self.is_stopped() {
-            let logs = self.history.topics.values_mut().flat_map(|topic| &mut topic.logs);
-            logs.for_each(|log| log.durable = log.acked());
-            self.history.commits.values_mut().for_each(|commits| commits.durable = commits.acked);
-        }
+        self.all_is_durable();
         self.note_durable()
+    }
+
+    fn all_is_durable(&mut self) {
+        let logs = self.history.topics.values_mut().flat_map(|topic| &mut topic.logs);
+        logs.for_each(|log| log.durable = log.acked());
+        self.history.commits.values_mut().for_each(|commits| commits.durable = commits.acked);
     }
 
     fn wait_durable(&mut self) -> Checked {
@@ -500,8 +585,7 @@ impl Run {
         if let Err(error) = found.and_then(|log| log.wait_durable(offset)) {
             return self.failed("wait for durability", error);
         }
-        let is_stopped = self.is_stopped();
-        if let Some(log) = self.history.log(&partition).filter(|_| !is_stopped) {
+        if let Some(log) = self.history.log(&partition) {
             log.durable = log.acked();
         }
         self.note_durable()
@@ -510,7 +594,7 @@ impl Run {
     fn maintain(&mut self) -> Checked {
         if let Err(error) = self.broker()?.run_maintenance() {
             self.failed("maintain", error)?;
-        } else if !self.is_stopped() && !self.expects_faults {
+        } else if !self.expects_faults {
             for topic in self.history.topics.values_mut().filter(|topic| topic.durability != Durability::Os) {
                 topic.logs.iter_mut().for_each(|log| log.durable = log.acked());
             }
@@ -520,9 +604,6 @@ impl Run {
 
     /// Takes the broker by its word on what survives a power cut.
     fn note_durable(&mut self) -> Checked {
-        if self.is_stopped() {
-            return Ok(());
-        }
         let broker = self.broker()?;
         for partition in self.history.partitions() {
             let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
@@ -539,23 +620,18 @@ impl Run {
         self.let_go();
         match broker.close() {
             Ok(()) => {
-                if !self.is_stopped() {
-                    let logs = self.history.topics.values_mut().flat_map(|topic| &mut topic.logs);
-                    logs.for_each(|log| log.durable = log.acked());
-                    self.history.commits.values_mut().for_each(|commits| commits.durable = commits.acked);
-                }
+                self.all_is_durable();
                 Ok(())
             }
             Err(error) => self.failed("close", error),
         }
     }
 
-    /// Ten more records to every partition, and a commit.
+    /// Ten more pieces, to partitions in turn, and a commit.
     pub(crate) fn go_on(&mut self) -> Checked {
-        for partition in self.history.partitions() {
-            for count in [1, 3, 1, 5] {
-                self.send_to(&partition, count)?;
-            }
+        let partitions = self.history.partitions();
+        for (partition, count) in partitions.iter().cycle().zip([1, 3, 1, 5, 1, 2, 1, 1, 4, 1]) {
+            self.send_to(partition, count)?;
         }
         self.poll_all()?;
         self.commit()
