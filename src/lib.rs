@@ -96,6 +96,17 @@ pub mod testing {
     pub use crate::disk::simulated::*;
 }
 
+/// What synchronises by atomics alone, each a model for loom to check; `tests/interleavings` runs them.
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models {
+    pub use crate::partition::environment::models::*;
+    pub use crate::partition::offsets::models::*;
+    pub use crate::partition::waiters::models::*;
+    pub use crate::segment::entries::models::*;
+    pub use crate::tail::models::*;
+}
+
 /// The examples in the README compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -84,6 +84,9 @@ impl Environment {
     }
 }
 
+#[cfg(loom)]
+pub(crate) mod models;
+
 /// Calls the maintenance before its time. Ringing it costs one atomic store while it has been rung already.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -105,7 +108,9 @@ impl Bell {
         let mut lock = self.lock.lock();
         if !self.rung.swap(false, Ordering::AcqRel) {
             self.condvar.wait_for(&mut lock, timeout);
-            self.rung.store(false, Ordering::Release);
+            // A swap, and no store: whoever rang meanwhile saw the bell rung and told nobody, so what they laid out before has
+            // to be seen from here on.
+            self.rung.swap(false, Ordering::AcqRel);
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;
 mod manifest;
-mod offsets;
+pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
 mod quarantine;
 mod reader;
@@ -26,7 +26,7 @@ mod recovery_point;
 pub(crate) mod recovery_report;
 mod salvaged_batch;
 pub(crate) mod verification;
-mod waiters;
+pub(crate) mod waiters;
 
 use std::any::Any;
 use std::fmt;

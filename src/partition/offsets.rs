@@ -63,6 +63,9 @@ impl LogOffsets {
     }
 }
 
+#[cfg(loom)]
+pub(crate) mod models;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -256,5 +256,7 @@ impl Watchers {
     }
 }
 
+#[cfg(loom)]
+pub(crate) mod models;
 #[cfg(test)]
 mod tests;

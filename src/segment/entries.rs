@@ -111,6 +111,9 @@ fn place(index: usize) -> (usize, usize, usize) {
     }
 }
 
+#[cfg(loom)]
+pub(crate) mod models;
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;

@@ -27,7 +27,7 @@ use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
 
 mod damage;
-mod entries;
+pub(crate) mod entries;
 pub(crate) mod file_name;
 mod files;
 #[cfg(feature = "testing")]

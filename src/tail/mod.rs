@@ -298,5 +298,7 @@ fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
     create().map_err(|e| Error::io("create", path, e))
 }
 
+#[cfg(loom)]
+pub(crate) mod models;
 #[cfg(test)]
 mod tests;

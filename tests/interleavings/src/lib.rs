@@ -13,7 +13,7 @@
 //! OTTLA_SCHEDULE    the one schedule to run, as a failure printed it: name its scenario too, as the test to run
 //! ```
 //! Shuttle treats all atomics as sequentially consistent. What depends on weaker orders is checked by loom, exhaustively:
-//! `RUSTFLAGS="--cfg loom" cargo test --release --manifest-path tests/interleavings/Cargo.toml`.
+//! `RUSTFLAGS="--cfg loom" cargo test --manifest-path tests/interleavings/Cargo.toml`.
 
 #[cfg(all(test, shuttle))]
 mod appending;
@@ -21,6 +21,8 @@ mod appending;
 mod explore;
 #[cfg(all(test, shuttle))]
 mod groups;
+#[cfg(all(test, loom))]
+mod primitives;
 #[cfg(all(test, shuttle))]
 mod syncing;
 #[cfg(all(test, shuttle))]

@@ -1,0 +1,42 @@
+//! The bell as loom sees it.
+
+use loom::{model, thread};
+
+use super::*;
+
+/// A ring before, in or after the moment of falling asleep ends the sleep; loom reports one that does not end.
+pub fn no_ring_is_lost() {
+    model(|| {
+        let bell = Arc::new(Bell::default());
+        let ringer = thread::spawn({
+            let bell = Arc::clone(&bell);
+            move || bell.ring()
+        });
+        bell.wait(Duration::MAX);
+        ringer.join().unwrap();
+    });
+}
+
+/// A ring after work was laid out is heard by the wait after it, or by one that is woken and looks: the work is always done.
+pub fn what_was_laid_out_before_a_ring_is_seen() {
+    model(|| {
+        let (bell, work) = (Arc::new(Bell::default()), Arc::new(AtomicBool::new(false)));
+        let ringers: Vec<_> = (0..2)
+            .map(|i| {
+                let (bell, work) = (Arc::clone(&bell), Arc::clone(&work));
+                thread::spawn(move || {
+                    if i == 0 {
+                        work.store(true, Ordering::Relaxed);
+                    }
+                    bell.ring();
+                })
+            })
+            .collect();
+        while !work.load(Ordering::Relaxed) {
+            bell.wait(Duration::MAX);
+        }
+        for ringer in ringers {
+            ringer.join().unwrap();
+        }
+    });
+}

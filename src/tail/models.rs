@@ -1,0 +1,75 @@
+//! What a slot's writer publishes and its readers see, as loom sees it: the real slot, over the simulated disk.
+//!
+//! Loom does not see the bytes in the map. A relaxed number stands beside them, stored before each record is published: who
+//! may look at the record's bytes must see it too.
+
+use loom::model::Builder;
+use loom::thread;
+
+use super::*;
+use crate::disk::simulated::SimulatedDisk;
+
+fn writer() -> BatchWriter {
+    let identity = Identity {
+        topic_id: 7,
+        partition: 3,
+        leader_epoch: 0,
+        base_offset: 100,
+        base_timestamp: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        attributes: 0,
+        base_sequence: -1,
+    };
+    let tail = Tail::open(&SimulatedDisk::new(1), Path::new("tail"), 1 << 20, false, 1).expect("opens");
+    tail.supply_if_short();
+    tail.take(SlotClass::Small, SlotClass::Small, identity).expect("has a slot")
+}
+
+fn check(model: fn()) {
+    let mut builder = Builder::new();
+    builder.max_branches = 100_000;
+    builder.check(model);
+}
+
+/// A reader that sees a length sees the bytes, and one that sees an offset sees at least the records before it.
+pub fn published_records_are_whole() {
+    check(|| {
+        let (mut writer, written) = (writer(), Arc::new(AtomicU64::new(0)));
+        let batch = Arc::clone(writer.batch());
+        let sender = thread::spawn({
+            let written = Arc::clone(&written);
+            move || {
+                for i in 1..=2 {
+                    if let Some(byte) = writer.unpublished().first_mut() {
+                        *byte = i;
+                    }
+                    written.store(u64::from(i), Ordering::Relaxed);
+                    writer.publish(1, 100 + u64::from(i));
+                }
+            }
+        });
+        let next_offset = batch.next_offset();
+        let records = batch.records();
+        assert!(next_offset - 100 <= records.len() as u64);
+        assert!(records.len() as u64 <= written.load(Ordering::Relaxed));
+        assert!((1..).zip(records).all(|(i, byte)| i == *byte));
+        sender.join().unwrap();
+    });
+}
+
+/// A commit covers at least what its offset says, whatever is published meanwhile.
+pub fn a_commit_covers_what_it_says() {
+    check(|| {
+        let mut writer = writer();
+        writer.publish(1, 101);
+        let batch = Arc::clone(writer.batch());
+        let sender = thread::spawn(move || writer.publish(1, 102));
+        let covered = batch.commit().expect("something is not committed yet");
+        assert!(batch.is_committed());
+        assert!(covered - 100 <= batch.records().len() as u64);
+        batch.note_synced(covered);
+        sender.join().unwrap();
+        assert_eq!(batch.commit().is_none(), covered == 102);
+    });
+}
