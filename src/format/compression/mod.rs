@@ -14,6 +14,7 @@ mod zstd;
 use std::fmt;
 
 use super::Invalid;
+use crate::canary::{Canary, planted};
 
 /// How the records of a batch are compressed.
 ///
@@ -144,6 +145,7 @@ struct Output<'o> {
 
 impl Output<'_> {
     fn new(bytes_max: usize, out: &mut Vec<u8>) -> Output<'_> {
+        let bytes_max = if planted(Canary::UnboundedDecompression) { usize::MAX } else { bytes_max };
         let end_max = out.len().saturating_add(bytes_max);
         Output { out, end_max }
     }

@@ -13,7 +13,6 @@
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
 use super::{Invalid, Output};
-use crate::canary::{Canary, planted};
 use crate::format::reader::Reader;
 
 const STREAM_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
@@ -70,7 +69,7 @@ fn has_magic(bytes: &[u8]) -> bool {
 
 fn decompress_block(block: &[u8], out: &mut Output<'_>) -> Result<(), Invalid> {
     let size = decompress_len(block).map_err(|_| MALFORMED)?;
-    if size > block.len().saturating_mul(RATIO_MAX) && !planted(Canary::UnboundedDecompression) {
+    if size > block.len().saturating_mul(RATIO_MAX) {
         return Err(MALFORMED);
     }
     out.fill(size, |place| Decoder::new().decompress(block, place).map_err(|_| MALFORMED))
