@@ -31,7 +31,8 @@ impl Checkpoint {
         Checkpoint { manifest, file, stored: None, epochs_are_stored: false, compaction }
     }
 
-    /// Takes over the point that a clean shutdown has left, so that it is not stored again while nothing has changed.
+    /// Takes over the point that was found, so that it is not stored again while nothing has changed: to open twice changes no
+    /// byte the second time.
     pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>) {
         self.stored = point;
     }

@@ -376,9 +376,8 @@ impl<'s> Recovery<'s> {
     fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
         let epochs = self.settle_epochs()?;
         let mut checkpoint = Checkpoint::new(self.manifest, self.point.file);
-        if self.shutdown == Shutdown::Clean {
-            checkpoint.begin_from(self.point.point);
-        } else {
+        checkpoint.begin_from(self.point.point);
+        if self.shutdown != Shutdown::Clean {
             checkpoint.store_point(&self.dir, self.segments.last(), epochs.latest())?;
         }
         let recovered = Recovered {
