@@ -17,6 +17,7 @@ pub(crate) mod topic;
 pub(crate) mod topic_name;
 mod verification;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,9 +52,16 @@ use store::Store;
 /// consumer.commit()?;
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Broker {
     pub(crate) store: Arc<Store>,
+}
+
+/// In short: the store beneath it is a long story.
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("dir", &self.dir()).finish_non_exhaustive()
+    }
 }
 
 impl Broker {

@@ -5,11 +5,11 @@
 //! synced before the tails are cleared.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::builder::BrokerBuilder;
-use super::catalog::{self, Catalog};
+use super::catalog::{self, Catalog, CatalogEntry};
 use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
 use super::store::{Store, Topics, Writer, logs_of};
@@ -17,7 +17,7 @@ use super::topic::{TopicEntry, TopicPartitionSource};
 use super::{partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::maintenance::Worker;
 use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
@@ -41,15 +41,15 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     partition_dir::check_no_links(&*disk, &dir, partitions_of(&catalog))?;
     check_versions(&*disk, &dir, &catalog)?;
     let mode = builder.recovery_mode;
-    if catalog.fell_back() && mode == RecoveryMode::Strict {
-        let reason = "a generation of the catalog is damaged or missing";
-        return Err(Error::corrupt_file(&dir.join(catalog::FILE_NAME), 0, reason));
-    }
+    check_catalog(&*disk, &dir, &catalog, mode)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
-    let mut salvaged = match shutdown {
-        Shutdown::Clean => HashMap::new(),
-        Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir)?,
+    let (mut salvaged, lost_tails) = match shutdown {
+        Shutdown::Clean => (HashMap::new(), Vec::new()),
+        Shutdown::Killed | Shutdown::PowerCut => (salvage_tails(&*disk, &dir)?, lost_tails(&*disk, &dir, &catalog)?),
     };
+    if let (RecoveryMode::Strict, Some(lost)) = (mode, lost_tails.first()) {
+        return Err(Error::Corrupt(Box::new(lost.clone())));
+    }
     if shutdown != Shutdown::PowerCut {
         lock.note_recovered(&*disk, &dir)?;
     }
@@ -57,6 +57,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
 
     let mut store = Store::closed(builder, catalog);
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
+    store.report.lost_tails = lost_tails;
     let recovered = store.recover_logs(Circumstances { shutdown, mode }, &mut salvaged).inspect_err(|_| {
         if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
             // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
@@ -117,7 +118,7 @@ fn parent_or_here(parent: &Path) -> &Path {
 /// Refuses what a newer version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay.
 fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<()> {
     for name in TAIL_NAMES {
-        tail::check_version(disk, &dir.join(name))?;
+        _ = tail::check_version(disk, &dir.join(name))?;
     }
     for partition in partitions_of(catalog) {
         recovery::check_versions(disk, &partition_dir::path_of(dir, &partition))?;
@@ -125,11 +126,49 @@ fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<()> 
     Ok(())
 }
 
+/// Refuses a catalog whose newest state is damaged, if the one before it does not know of partitions that are there: to go on
+/// from that would be to lose them in silence.
+fn check_catalog(disk: &dyn Disk, dir: &Path, catalog: &Catalog, mode: RecoveryMode) -> Result<()> {
+    if !catalog.fell_back() || mode == RecoveryMode::SkipCorrupt {
+        return Ok(());
+    }
+    let reason = if !unknown_directories(disk, dir, catalog)?.is_empty() {
+        "the newest state of the catalog is damaged, and the one before does not know of all partitions that are there; \
+         restore it from a backup, or open with RecoveryMode::SkipCorrupt"
+    } else if mode == RecoveryMode::Strict {
+        "a generation of the catalog is damaged or missing"
+    } else {
+        return Ok(());
+    };
+    Err(Error::corrupt_file(&dir.join(catalog::FILE_NAME), 0, reason))
+}
+
+/// Directories that look like partitions' and are of no topic.
+fn unknown_directories(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<PathBuf>> {
+    let given_up = catalog.being_deleted().flat_map(|(name, entry)| partitions_of_topic(name, entry));
+    let known = partitions_of(catalog).chain(given_up).map(|partition| partition_dir::path_of(dir, &partition));
+    partition_dir::unknown(disk, dir, &known.collect::<Vec<_>>())
+}
+
+/// Tails that should be there and are not. They are made with the directory, before the first topic, and replaced as a whole.
+fn lost_tails(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Corruption>> {
+    let mut lost = Vec::new();
+    for path in TAIL_NAMES.map(|name| dir.join(name)) {
+        if partitions_of(catalog).next().is_some() && !tail::check_version(disk, &path)? {
+            let reason = "the tail is missing or damaged: what was not in segments yet may be lost";
+            lost.push(Corruption { partition: None, path, file_position: 0, offsets: None, reason });
+        }
+    }
+    Ok(lost)
+}
+
 /// The partitions of all topics that can be used.
 fn partitions_of(catalog: &Catalog) -> impl Iterator<Item = TopicPartition> {
-    catalog.live_topics().flat_map(|(name, entry)| {
-        (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number))
-    })
+    catalog.live_topics().flat_map(|(name, entry)| partitions_of_topic(name, entry))
+}
+
+fn partitions_of_topic(name: &Arc<str>, entry: &CatalogEntry) -> impl Iterator<Item = TopicPartition> {
+    (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number))
 }
 
 /// The batches that the tails hold, by topic id and partition.
@@ -196,12 +235,10 @@ impl Store {
         let entries: Vec<_> =
             self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
         let mut topics = Vec::with_capacity(entries.len());
-        let mut known = Vec::new();
         for (name, entry) in entries {
             let mut logs = Vec::new();
             for number in 0..entry.config.partitions {
                 let spec = self.log_spec(&name, number, entry.topic_id, &entry.config);
-                known.push(spec.dir.clone());
                 let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();
                 let (log, report) = RecoveredLog::recover(spec, &self.files, circumstances, batches)?;
                 self.report.partitions.extend(report);
@@ -211,11 +248,7 @@ impl Store {
             let entry = TopicEntry { name, topic_id, config, partitions: ArcSwap::default() };
             topics.push(RecoveredTopic { entry, logs });
         }
-        for (name, entry) in self.catalog.lock().being_deleted() {
-            let addresses = (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number));
-            known.extend(addresses.map(|address| partition_dir::path_of(&self.dir, &address)));
-        }
-        self.report.unknown_directories = partition_dir::unknown(&*self.disk, &self.dir, &known)?;
+        self.report.unknown_directories = unknown_directories(&*self.disk, &self.dir, &self.catalog.lock())?;
         Ok(topics)
     }
 

@@ -18,6 +18,7 @@ use crate::partition::recovery_report::PartitionRecovery;
 pub struct RecoveryReport {
     pub(super) was_clean_shutdown: bool,
     pub(super) catalog_fell_back: bool,
+    pub(super) lost_tails: Vec<Corruption>,
     pub(super) partitions: Vec<PartitionRecovery>,
     pub(super) unknown_directories: Vec<PathBuf>,
     pub(super) skipped: Vec<Corruption>,
@@ -30,6 +31,7 @@ impl RecoveryReport {
     pub fn is_clean(&self) -> bool {
         self.was_clean_shutdown
             && !self.catalog_fell_back
+            && self.lost_tails.is_empty()
             && self.unknown_directories.is_empty()
             && self.skipped.is_empty()
             && self.partitions.iter().all(PartitionRecovery::is_clean)
@@ -56,7 +58,7 @@ impl RecoveryReport {
 
     /// Everything that was synced once and cannot be read any more.
     pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
-        self.partitions.iter().flat_map(PartitionRecovery::damage)
+        self.lost_tails.iter().chain(self.partitions.iter().flat_map(PartitionRecovery::damage))
     }
 
     /// What was passed over when the groups were read back, with
@@ -80,6 +82,7 @@ impl fmt::Display for RecoveryReport {
         if self.catalog_fell_back {
             f.write_str("\nthe newest state of the catalog was damaged, and the one before was taken")?;
         }
+        self.lost_tails.iter().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
         self.partitions.iter().try_for_each(|partition| write!(f, "\n{partition}"))?;
         self.skipped.iter().try_for_each(|damage| write!(f, "\npassed over: {damage}"))?;
         let mut unknown = self.unknown_directories.iter();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
+use super::durability::Durability;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
@@ -26,7 +27,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Scan, ScanStart, SealedSegment, Segment, SegmentConfig, SegmentDir};
-use crate::tail::Salvaged;
+use crate::tail::{Salvaged, TAIL_NAMES};
 
 /// How the last writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub(super) fn recover(
     circumstances: Circumstances,
     salvaged: Vec<Salvaged>,
 ) -> Result<(Recovered, Option<PartitionRecovery>)> {
-    let metadata_rebuilt = check_identity(&**files.disk(), spec)?;
+    let metadata_rebuilt = check_identity(&**files.disk(), spec, circumstances.mode)?;
     let mut recovery = Recovery::begin(spec, files, circumstances)?;
     recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
@@ -304,6 +305,7 @@ impl<'s> Recovery<'s> {
     fn seal_salvaged(&mut self, mut salvaged: Vec<Salvaged>) -> Result<()> {
         salvaged.sort_by_key(|batch| batch.identity.base_offset);
         for batch in salvaged {
+            self.check_torn(&batch)?;
             let Some(contents) = Contents::of(&batch) else {
                 // Below the end it was given back long ago, and a power cut mixed it with what came before.
                 if batch.identity.base_offset >= self.next_offset {
@@ -320,6 +322,23 @@ impl<'s> Recovery<'s> {
             }
         }
         Ok(())
+    }
+
+    /// After a kill the page cache is whole, and whatever was published is there: bytes that are not what was published were
+    /// damaged since. After a power cut they may just not have been synced.
+    fn check_torn(&mut self, batch: &Salvaged) -> Result<()> {
+        if !batch.torn || batch.identity.base_offset < self.next_offset {
+            return Ok(());
+        }
+        self.report.torn_batches += 1;
+        if self.shutdown != Shutdown::Killed {
+            return Ok(());
+        }
+        let [always, relaxed] = TAIL_NAMES;
+        let name = if self.spec.durability == Durability::Always { always } else { relaxed };
+        let path = self.spec.dir.with_file_name(name);
+        let damage = self.damage(path, 0, None, "the end of an open batch in the tail is not what was published");
+        note(self.mode, &mut self.report, damage)
     }
 
     fn drop_batch(&mut self, batch: &Salvaged) -> Result<()> {
@@ -479,8 +498,8 @@ pub(crate) fn check_versions(disk: &dyn Disk, dir: &Path) -> Result<()> {
 /// says so if it had to be made anew.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if not.
-fn check_identity(disk: &dyn Disk, spec: &LogSpec) -> Result<Option<PathBuf>> {
+/// [`Error::Corrupt`] if not. Which topic it is of is not asked where damage is to be passed over.
+fn check_identity(disk: &dyn Disk, spec: &LogSpec, mode: RecoveryMode) -> Result<Option<PathBuf>> {
     let dir = &spec.dir;
     let corrupt = |reason| Err(Error::corrupt_file(dir, 0, reason));
     match disk.list(dir) {
@@ -492,9 +511,11 @@ fn check_identity(disk: &dyn Disk, spec: &LogSpec) -> Result<Option<PathBuf>> {
     }
     match partition_metadata::load(disk, dir) {
         Ok(Some(id)) if id == spec.topic_id => Ok(None),
-        Ok(Some(_)) => corrupt("the partition's directory belongs to another topic; restore its own from a backup"),
+        Ok(Some(_)) if mode != RecoveryMode::SkipCorrupt => {
+            corrupt("the partition's directory belongs to another topic; restore its own from a backup")
+        }
         // The file is there for Kafka; without it the directory is taken for what its name says.
-        Ok(None) | Err(Error::Corrupt(_)) => {
+        Ok(_) | Err(Error::Corrupt(_)) => {
             partition_metadata::store(disk, dir, spec.topic_id)?;
             Ok(Some(partition_metadata::path(dir)))
         }

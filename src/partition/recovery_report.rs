@@ -20,6 +20,7 @@ pub struct PartitionRecovery {
     pub(super) scanned_batches: u64,
     pub(super) salvaged_records: u64,
     pub(super) dropped_batches: u64,
+    pub(super) torn_batches: u64,
     pub(super) cut_bytes: u64,
     pub(super) leader_epoch_raised: bool,
     pub(super) rebuilt: Vec<PathBuf>,
@@ -34,6 +35,7 @@ impl PartitionRecovery {
             scanned_batches: 0,
             salvaged_records: 0,
             dropped_batches: 0,
+            torn_batches: 0,
             cut_bytes: 0,
             leader_epoch_raised: false,
             rebuilt: Vec::new(),
@@ -64,6 +66,13 @@ impl PartitionRecovery {
     #[must_use]
     pub fn dropped_batches(&self) -> u64 {
         self.dropped_batches
+    }
+
+    /// Open batches of the tail that were taken only in part, because the rest is not what was published: after a power cut
+    /// what was not synced, otherwise damage.
+    #[must_use]
+    pub fn torn_batches(&self) -> u64 {
+        self.torn_batches
     }
 
     /// Bytes behind the end of the log that were cut off: a torn batch, or zeros.
@@ -100,6 +109,7 @@ impl PartitionRecovery {
     pub fn is_clean(&self) -> bool {
         self.cut_bytes == 0
             && self.dropped_batches == 0
+            && self.torn_batches == 0
             && !self.leader_epoch_raised
             && self.quarantined.is_empty()
             && self.damage.is_empty()
@@ -113,11 +123,19 @@ impl PartitionRecovery {
 /// One line on what was read and done, then one for each file and each piece of damage.
 impl fmt::Display for PartitionRecovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PartitionRecovery { partition, scanned_batches, salvaged_records, dropped_batches, cut_bytes, .. } = self;
+        let PartitionRecovery {
+            partition,
+            scanned_batches,
+            salvaged_records,
+            dropped_batches,
+            torn_batches,
+            cut_bytes,
+            ..
+        } = self;
         write!(
             f,
             "{partition}: scanned {scanned_batches} batches, salvaged {salvaged_records} records from the tail, \
-             dropped {dropped_batches} batches, cut {cut_bytes} bytes"
+             dropped {dropped_batches} batches, shortened {torn_batches}, cut {cut_bytes} bytes"
         )?;
         if self.leader_epoch_raised {
             f.write_str(", raised the leader epoch")?;

@@ -280,19 +280,22 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile
     Ok(Some((file, state)))
 }
 
-/// Puts an empty tail, synced, in the place of what is there. A new file and not the old one cut: whoever in this process
-/// still looks at a map of that would be killed by a signal. The caller syncs the directory.
+/// Puts an empty tail, synced, in the place of what is there, so that after a crash the old one or the new one is there: a tail
+/// that is missing is lost. A new file and not the old one cut: whoever in this process still looks at a map of that would be
+/// killed by a signal. The caller syncs the directory.
 fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
     let create = || -> std::io::Result<Arc<dyn DiskFile>> {
-        match disk.remove_file(path) {
+        let new = path.with_extension("new");
+        match disk.remove_file(&new) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let file = disk.open(path, Open::CreateNew)?;
+        let file = disk.open(&new, Open::CreateNew)?;
         let mut header = vec![0; FILE_HEADER_BYTES];
         header.iter_mut().zip(encode_file_header()).for_each(|(to, from)| *to = from);
         file.write_at(&header, 0)?;
         file.sync()?;
+        disk.rename(&new, path)?;
         Ok(file)
     };
     create().map_err(|e| Error::io("create", path, e))

@@ -58,14 +58,15 @@ pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
     Ok(salvaged)
 }
 
-/// Checks that no newer version wrote the tail file at `path`, if there is one. Changes nothing.
+/// Checks that no newer version wrote the tail file at `path`; whether there is one that says that it is a tail. Changes
+/// nothing.
 ///
 /// # Errors
 /// [`Error::UnsupportedVersion`], [`Error::Io`].
-pub(crate) fn check_version(disk: &dyn Disk, path: &Path) -> Result<()> {
+pub(crate) fn check_version(disk: &dyn Disk, path: &Path) -> Result<bool> {
     match disk.open(path, Open::Read) {
-        Ok(file) => read_header(&*file, path).map(drop),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(file) => Ok(decode_file_header(&read_header(&*file, path)?).is_some()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::io("open", path, e)),
     }
 }

@@ -334,3 +334,86 @@ fn with_skip_corrupt_groups_are_what_is_left_and_the_report_says_what_was_not() 
     consumer.commit().unwrap();
     assert_eq!(broker.committed("billing", &orders()).unwrap().unwrap().offset(), 1);
 }
+
+#[test]
+fn a_catalog_that_does_not_know_all_partitions_any_more_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    broker.topic("orders").unwrap();
+    broker.topic("payments").unwrap();
+    broker.close().unwrap();
+    let catalog = dir.path().join("catalog");
+    let bytes = std::fs::metadata(&catalog).unwrap().len();
+    flip(&catalog, usize::try_from(bytes).unwrap() - 10);
+    assert_eq!(corruption(builder(dir.path()).open()).path, catalog);
+    assert!(dir.path().join("clean-shutdown").exists());
+    let broker = builder(dir.path()).recovery_mode(RecoveryMode::SkipCorrupt).open().unwrap();
+    assert!(broker.recovery_report().catalog_fell_back());
+    assert_eq!(broker.recovery_report().unknown_directories(), [dir.path().join("payments-0")]);
+    assert_eq!(broker.admin().list_topics().unwrap(), ["orders"]);
+}
+
+#[test]
+fn a_directory_of_another_topic_is_refused_until_damage_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let metadata = dir.path().join("orders-0").join("partition.metadata");
+    let text = std::fs::read_to_string(&metadata).unwrap();
+    let (before, id) = text.split_at(text.len() - 22);
+    let first = if id.starts_with('A') { 'B' } else { 'A' };
+    std::fs::write(&metadata, format!("{before}{first}{}", &id[1..])).unwrap();
+    corruption(builder(dir.path()).open());
+    let broker = builder(dir.path()).recovery_mode(RecoveryMode::SkipCorrupt).open().unwrap();
+    assert_eq!(broker.recovery_report().partitions()[0].rebuilt(), [metadata.as_path()]);
+    assert_eq!(broker.topic("orders").unwrap().partition(0).unwrap().iter_from(0).count(), 10);
+    drop(broker);
+    assert_eq!(std::fs::read_to_string(&metadata).unwrap(), text);
+}
+
+#[cfg(feature = "testing")]
+mod tails {
+    use ottla::testing::SimulatedDisk;
+    use ottla::{Broker, Error, RecoveryMode, Result};
+
+    fn open(disk: &SimulatedDisk, mode: RecoveryMode) -> Result<Broker> {
+        Broker::builder("/data").disk(disk).background(false).recovery_mode(mode).open()
+    }
+
+    /// A broker with records that are in the tail only, killed.
+    fn killed() -> SimulatedDisk {
+        let disk = SimulatedDisk::new(1);
+        let topic = open(&disk, RecoveryMode::TolerateTail).unwrap().topic("orders").unwrap();
+        for _ in 0..3 {
+            topic.produce("customer-1", "2 coffees").unwrap();
+        }
+        disk.kill(1)
+    }
+
+    fn lost(disk: &SimulatedDisk) -> Vec<&'static str> {
+        let strict = open(&disk.kill(0), RecoveryMode::Strict);
+        let broker = open(disk, RecoveryMode::TolerateTail).unwrap();
+        let lost: Vec<_> = broker.recovery_report().damage().map(|damage| damage.reason).collect();
+        assert_eq!(matches!(strict, Err(Error::Corrupt(_))), !lost.is_empty(), "{strict:?}");
+        lost
+    }
+
+    #[test]
+    fn a_whole_one_is_no_damage_and_a_missing_one_is_told() {
+        let disk = killed();
+        assert_eq!(lost(&disk.kill(0)), [""; 0]);
+        assert!(disk.delete("/data/tail-always"));
+        assert_eq!(lost(&disk), ["the tail is missing or damaged: what was not in segments yet may be lost"]);
+    }
+
+    #[test]
+    fn records_that_are_not_what_was_published_are_told() {
+        let disk = killed();
+        let path = std::path::Path::new("/data/tail-always");
+        let mut bytes = disk.read(path).unwrap();
+        let at = bytes.windows(9).position(|window| window == b"2 coffees").unwrap();
+        bytes[at] = b'3';
+        disk.put(path, &bytes);
+        let told = lost(&disk);
+        assert_eq!(told, ["the end of an open batch in the tail is not what was published"]);
+    }
+}
