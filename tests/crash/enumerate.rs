@@ -12,7 +12,7 @@ use crate::parallel::in_parallel;
 use crate::states::{Inspector, State, Totals, budget, record_recovery};
 use crate::workload::{Run, Settings};
 
-/// Small enough for every change; `OTTLA_CRASH_STATES` asks for more.
+/// Small enough for every change; `OTTLA_CRASH_STATES` asks for more, `OTTLA_CRASH_WORKLOAD` for others.
 const STATES: u64 = 1000;
 const WORKLOADS_AT_LEAST: u64 = 12;
 /// At each call so many images by chance, besides those that are listed.
@@ -39,7 +39,7 @@ fn what_a_crash_leaves_at_any_call_holds_all_that_was_promised() {
         totals.add(result);
     }
     assert!(totals.depth_1 > 0 && totals.depth_2 > 0, "{totals}");
-    println!("{totals}");
+    println!("OTTLA_CRASH_WORKLOAD={}: {totals}", first_workload());
 }
 
 /// Which workloads make up so many states; the same on every machine.
@@ -50,7 +50,7 @@ fn plan(states: u64) -> Vec<Part> {
     let each = (wanted / WORKLOADS_AT_LEAST).max(1);
     let mut parts = Vec::new();
     let mut planned = 0;
-    for workload in 0.. {
+    for workload in first_workload().. {
         if planned >= wanted {
             break;
         }
@@ -62,6 +62,11 @@ fn plan(states: u64) -> Vec<Part> {
         parts.push(Part { workload, stride, recovery_of, recovery_stride });
     }
     parts
+}
+
+/// Where to begin, to look at others than last time.
+fn first_workload() -> u64 {
+    std::env::var("OTTLA_CRASH_WORKLOAD").ok().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
 /// Looks at states of one workload.
