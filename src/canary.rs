@@ -42,8 +42,8 @@ pub(crate) enum Canary {
     KeepLeaderEpoch,
     /// What was not proven to be on the medium is not written again.
     SkipRewrite,
-    /// What a failed write left behind in a segment is not cut off.
-    LeaveTornWrite,
+    /// A write to a segment that failed counts as done.
+    IgnoreWriteError,
     /// A missing sealed segment is passed over in silence.
     IgnoreMissingSegment,
     /// Whoever is no longer the owner may commit.
