@@ -205,6 +205,10 @@ pub(super) struct Faults {
     pub(super) injected: u64,
     /// After so many calls nothing changes any more.
     pub(super) stop_after: Option<u64>,
+    /// Syncs that wait to be released.
+    pub(super) hanging_syncs: usize,
+    /// Syncs of files whose paths contain this wait.
+    held_part: Option<String>,
     rules: Vec<FaultRule>,
     log: VecDeque<Call>,
 }
@@ -212,6 +216,14 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn add(&mut self, rule: FaultRule) {
         self.rules.push(rule);
+    }
+
+    pub(super) fn hold_syncs(&mut self, part: Option<String>) {
+        self.held_part = part;
+    }
+
+    pub(super) fn holds_syncs_of(&self, path: &Path) -> bool {
+        self.held_part.as_ref().is_some_and(|part| path.to_string_lossy().contains(part))
     }
 
     pub(super) fn clear(&mut self) {

@@ -28,7 +28,7 @@ pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
 ///
@@ -47,6 +47,8 @@ use crate::sync::{Mutex, MutexGuard};
 #[derive(Clone)]
 pub struct SimulatedDisk {
     machine: Arc<Mutex<Machine>>,
+    /// Told when syncs that hang may go on.
+    released: Arc<Condvar>,
 }
 
 impl SimulatedDisk {
@@ -57,7 +59,7 @@ impl SimulatedDisk {
     }
 
     fn from(machine: Machine) -> SimulatedDisk {
-        SimulatedDisk { machine: Arc::new(Mutex::new(machine)) }
+        SimulatedDisk { machine: Arc::new(Mutex::new(machine)), released: Arc::default() }
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -148,6 +150,24 @@ impl SimulatedDisk {
         let mut machine = self.machine();
         machine.faults.clear();
         machine.stopped = None;
+    }
+
+    /// Makes syncs of files whose paths contain `part` hang, as on a disk that does not answer, until they are
+    /// [released](Self::release_syncs).
+    pub fn hold_syncs(&self, part: &str) {
+        self.machine().faults.hold_syncs(Some(part.to_owned()));
+    }
+
+    /// Lets the syncs go on that hang, and makes none hang any more.
+    pub fn release_syncs(&self) {
+        self.machine().faults.hold_syncs(None);
+        self.released.notify_all();
+    }
+
+    /// Threads whose sync hangs.
+    #[must_use]
+    pub fn hanging_syncs(&self) -> usize {
+        self.machine().faults.hanging_syncs
     }
 
     /// Stops the machine after `calls` calls in all: no later call changes anything, and [`crash`](Self::crash) and
@@ -254,7 +274,8 @@ impl SimulatedDisk {
     }
 
     fn open_node(&self, node: NodeId, path: &Path, is_writable: bool) -> SimulatedFile {
-        SimulatedFile { machine: Arc::clone(&self.machine), node, path: path.to_owned(), is_writable }
+        let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
+        SimulatedFile { machine, released, node, path: path.to_owned(), is_writable }
     }
 }
 
@@ -326,6 +347,7 @@ impl Disk for SimulatedDisk {
 
 struct SimulatedFile {
     machine: Arc<Mutex<Machine>>,
+    released: Arc<Condvar>,
     node: NodeId,
     /// How it was opened.
     path: PathBuf,
@@ -361,7 +383,13 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.machine.lock().sync(self.node, &self.path)
+        let mut machine = self.machine.lock();
+        while machine.faults.holds_syncs_of(&self.path) {
+            machine.faults.hanging_syncs += 1;
+            self.released.wait(&mut machine);
+            machine.faults.hanging_syncs -= 1;
+        }
+        machine.sync(self.node, &self.path)
     }
 
     fn map(&self, bytes: usize) -> io::Result<Mapping> {
