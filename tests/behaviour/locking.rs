@@ -34,6 +34,25 @@ fn a_second_writer_in_another_process_is_refused() {
     assert_eq!(broker.topic("orders").unwrap().partition(0).unwrap().log_end_offset(), 2);
 }
 
+/// A lock goes with the open file, which a child process would inherit, and keep when the broker is long closed.
+#[cfg(unix)]
+#[test]
+fn a_child_process_does_not_keep_the_directory_locked() {
+    use std::process::{Command, Stdio};
+
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    broker.topic("orders").unwrap().produce("k", "v").unwrap();
+    // Lives until its input ends.
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    broker.close().unwrap();
+    let again = open(dir.path());
+    assert!(child.try_wait().unwrap().is_none(), "the child is there still");
+    again.topic("orders").unwrap().produce("k", "v").unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 #[ignore = "run by a_second_writer_in_another_process_is_refused, in a process of its own"]
 fn child_is_refused() {

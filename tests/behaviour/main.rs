@@ -15,7 +15,11 @@ mod committed_offsets;
 mod compression;
 mod consumers;
 mod damage;
+#[cfg(feature = "testing")]
+mod disk_trouble;
 mod durability;
+#[cfg(feature = "testing")]
+mod extremes;
 mod files;
 #[cfg(feature = "testing")]
 mod group_time;
@@ -28,6 +32,8 @@ mod produce_consume;
 mod read_only;
 mod reading;
 mod reopen;
+#[cfg(feature = "testing")]
+mod stale_files;
 mod subscriptions;
 mod timestamps;
 mod topics;

@@ -1,0 +1,313 @@
+//! A disk that fails, is full, or does not answer: what the rest of the log does then, and what is true afterwards.
+
+use std::thread;
+use std::time::Duration;
+
+use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::{Broker, BrokerBuilder, Durability, Error, Partition, ProducerRecord, RecoveryMode, TopicConfig};
+
+use crate::all_from;
+
+/// Without `Always`, more than goes through the tail.
+const LARGE: usize = 70_000;
+
+/// Three large records in each.
+fn small_segments() -> TopicConfig {
+    TopicConfig::new().segment_bytes(256 << 10)
+}
+
+fn builder(disk: &SimulatedDisk, durability: Durability) -> BrokerBuilder {
+    Broker::builder("/data").disk(disk).durability(durability).background(false).topic_defaults(small_segments())
+}
+
+fn open(disk: &SimulatedDisk, durability: Durability) -> Broker {
+    builder(disk, durability).open().unwrap()
+}
+
+fn partition(broker: &Broker, topic: &str) -> Partition {
+    broker.topic(topic).unwrap().partition(0).unwrap()
+}
+
+/// Batches of one record each, past the tail and straight into the segment.
+fn append_to_segment(partition: &Partition, count: u64) {
+    for _ in 0..count {
+        partition.append(&ProducerRecord::to(partition.topic_partition().topic()).value(&[7; LARGE])).unwrap();
+    }
+}
+
+/// Sends until a new segment has begun.
+fn append_until_rolled(partition: &Partition, disk: &SimulatedDisk) -> Error {
+    let logs = |disk: &SimulatedDisk| {
+        disk.files().iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "log")).count()
+    };
+    let before = logs(disk);
+    loop {
+        if let Err(error) = partition.append(&ProducerRecord::to("t").value(&[7; LARGE])) {
+            return error;
+        }
+        assert_eq!(logs(disk), before, "it has rolled, and nothing failed");
+    }
+}
+
+/// After a failed sync the page cache may show what the medium has lost. Whoever opens then and believes it acknowledges, to
+/// the next reader, what the next power cut takes away.
+#[test]
+fn what_a_failed_sync_left_in_the_cache_is_written_and_synced_again_before_it_counts() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    append_to_segment(&partition(&broker, "t"), 3);
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("t-0/"));
+    let failed = broker.flush();
+    assert!(matches!(failed, Err(Error::Poisoned { .. })), "{failed:?}");
+    let syncs = |disk: &SimulatedDisk, from: u64| {
+        let is_of_log = |path: &std::path::Path| path.extension().is_some_and(|e| e == "log");
+        let calls = disk.log().into_iter().filter(|call| call.number > from && is_of_log(&call.path));
+        calls.map(|call| call.operation).filter(|o| matches!(o, Operation::Write | Operation::Sync)).collect::<Vec<_>>()
+    };
+    let calls = disk.calls();
+    assert!(broker.flush().is_err());
+    assert!(broker.close().is_err());
+    assert_eq!(syncs(&disk, calls), [], "a sync that failed is not tried again, and nothing is written any more");
+
+    let calls = disk.calls();
+    let broker = open(&disk, Durability::Os);
+    let made = syncs(&disk, calls);
+    let synced = made.iter().rposition(|operation| *operation == Operation::Sync);
+    let written = made.iter().rposition(|operation| *operation == Operation::Write);
+    assert!(written.is_some() && written < synced, "{made:?}");
+    let shown = all_from(&partition(&broker, "t"), 0).len();
+    assert_eq!(shown, 3, "nothing of it was cut, since the cache was whole");
+    for (seed, model) in (0..20).flat_map(|seed| CrashModel::ALL.map(|model| (seed, model))) {
+        let after = open(&disk.crash(seed, model), Durability::Os);
+        assert_eq!(all_from(&partition(&after, "t"), 0).len(), shown, "seed {seed}, {model:?}");
+    }
+}
+
+/// One sync covers all partitions of one durability, and so does its failure; it does not reach those of another.
+#[test]
+fn a_failed_sync_of_the_tail_closes_all_that_it_was_for_and_nothing_else() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Always);
+    let relaxed = broker.create_topic("relaxed", small_segments().durability(Durability::Os)).unwrap();
+    let (log, other, relaxed) = (partition(&broker, "t"), partition(&broker, "u"), relaxed.partition(0).unwrap());
+    let append = |log: &Partition| log.append(&ProducerRecord::to(log.topic_partition().topic()).value("v"));
+    for log in [&log, &other, &relaxed] {
+        append(log).unwrap();
+    }
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always"));
+    for log in [&log, &other, &log] {
+        let refused = append(log);
+        assert!(matches!(refused, Err(Error::Poisoned { .. })), "{refused:?}");
+        assert_eq!(all_from(log, 0).len(), 1);
+    }
+    append(&relaxed).unwrap();
+    assert_eq!(all_from(&relaxed, 0).len(), 2);
+    assert!(broker.close().is_err());
+    for image in [disk.kill(1), disk] {
+        let broker = open(&image, Durability::Always);
+        append(&partition(&broker, "t")).unwrap();
+        append(&partition(&broker, "u")).unwrap();
+    }
+}
+
+#[test]
+fn a_roll_that_fails_is_made_by_a_later_send_without_reopening() {
+    for kind in [FaultKind::StorageFull, FaultKind::TooManyOpenFiles] {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let log = partition(&broker, "t");
+        append_to_segment(&log, 1);
+        disk.fail(FaultRule::new(kind).on(Operation::Open).path_containing(".log").forever());
+        let error = append_until_rolled(&log, &disk);
+        assert!(error.is_retriable(), "{error:?}");
+        assert_eq!(matches!(error, Error::DiskFull { .. }), kind == FaultKind::StorageFull, "{error:?}");
+        let end = log.log_end_offset();
+        disk.clear_faults();
+        assert_eq!(all_from(&log, 0).len() as u64, end, "{kind:?}");
+        append_to_segment(&log, 10);
+        assert_eq!(all_from(&log, 0).len() as u64, end + 10, "{kind:?}");
+        let after = open(&disk.kill(1), Durability::Os);
+        assert_eq!(all_from(&partition(&after, "t"), 0).len() as u64, end + 10, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_write_that_ends_half_way_leaves_nothing_behind() {
+    for kind in [FaultKind::ShortWrite, FaultKind::StorageFull] {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let log = partition(&broker, "t");
+        append_to_segment(&log, 1);
+        disk.fail(FaultRule::new(kind).on(Operation::Write).path_containing(".log"));
+        let refused = log.append(&ProducerRecord::to("t").value(&[8; LARGE]));
+        assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+        assert_eq!(log.log_end_offset(), 1);
+        append_to_segment(&log, 1);
+        for partition in [log, partition(&open(&disk.kill(1), Durability::Os), "t")] {
+            let records = all_from(&partition, 0);
+            assert_eq!(records.len(), 2, "{kind:?}");
+            assert!(records.iter().all(|record| record.value() == Some(&[7; LARGE][..])), "{kind:?}");
+        }
+    }
+}
+
+/// Recovery writes. Where there is no room for that, the records can be read nevertheless, and nothing is lost by the attempt.
+#[test]
+fn what_cannot_be_recovered_for_want_of_room_can_be_read() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    let log = partition(&broker, "t");
+    append_to_segment(&log, 10);
+    for n in 0_u8..50 {
+        log.append(&ProducerRecord::to("t").value(&[n; 50])).unwrap();
+    }
+    let full = disk.kill(1);
+    full.limit_capacity(Some(full.used_bytes()));
+    let refused = builder(&full, Durability::Os).open();
+    assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+    let broker = builder(&full, Durability::Os).recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
+    assert_eq!(all_from(&partition(&broker, "t"), 0).len(), 60);
+    drop(broker);
+    full.limit_capacity(None);
+    assert_eq!(all_from(&partition(&open(&full, Durability::Os), "t"), 0).len(), 60);
+}
+
+#[test]
+fn a_read_that_fails_is_an_error_of_that_read_alone() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    for topic in ["t", "u"] {
+        append_to_segment(&partition(&broker, topic), 20);
+    }
+    broker.close().unwrap();
+    let broker = open(&disk, Durability::Os);
+    let (log, other) = (partition(&broker, "t"), partition(&broker, "u"));
+    for operation in [Operation::Open, Operation::Read, Operation::Size, Operation::Map] {
+        disk.fail(FaultRule::new(FaultKind::InputOutput).on(operation).path_containing("t-0/").forever());
+        for offset in 0..20 {
+            let read = log.read(offset, 1);
+            let is_right = match &read {
+                Ok(records) => records.iter().next().is_some_and(|record| record.offset() == offset),
+                Err(error) => matches!(error, Error::Io { .. }),
+            };
+            assert!(is_right, "{operation:?} at {offset}: {read:?}");
+        }
+        assert_eq!(all_from(&other, 0).len(), 20, "{operation:?}");
+        disk.clear_faults();
+        assert_eq!(all_from(&log, 0).len(), 20, "{operation:?}: and then it is over");
+    }
+    assert!(disk.faults_injected() > 0);
+    append_to_segment(&log, 1);
+}
+
+#[test]
+fn opening_where_reading_fails_is_an_error_and_harms_nothing() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    append_to_segment(&partition(&broker, "t"), 20);
+    let killed = disk.kill(1);
+    let mut failed = 0;
+    for nth in 1.. {
+        let image = killed.kill(1);
+        image.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Read).nth(nth));
+        match builder(&image, Durability::Os).open() {
+            // What can be rebuilt does not have to be read.
+            Ok(broker) => assert_eq!(all_from(&partition(&broker, "t"), 0).len(), 20, "read {nth}"),
+            Err(error) => {
+                assert!(matches!(error, Error::Io { .. }), "read {nth}: {error:?}");
+                failed += 1;
+            }
+        }
+        if image.faults_injected() == 0 {
+            break;
+        }
+        let broker = open(&image, Durability::Os);
+        assert_eq!(all_from(&partition(&broker, "t"), 0).len(), 20, "read {nth}, and then it works");
+    }
+    assert!(failed > 0);
+}
+
+#[test]
+fn where_no_descriptor_is_left_calls_fail_by_type_and_change_nothing() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    let log = partition(&broker, "t");
+    append_to_segment(&log, 20);
+    disk.limit_handles(Some(0));
+    let refused = broker.create_topic("another", small_segments());
+    assert!(matches!(&refused, Err(error @ Error::Io { .. }) if error.is_retriable()), "{refused:?}");
+    // Into the open batch, for which everything is there.
+    let sent = log.append(&ProducerRecord::to("t").value("v")).unwrap();
+    assert_eq!(log.read(sent, 100).unwrap().len(), 1);
+    disk.limit_handles(None);
+    broker.create_topic("another", small_segments()).unwrap();
+    assert_eq!(all_from(&log, 0).len(), 21);
+    append_to_segment(&log, 20);
+    assert_eq!(all_from(&partition(&open(&disk.kill(1), Durability::Os), "t"), 0).len(), 41);
+}
+
+/// Runs `work` on a thread of its own, which hangs, until `meanwhile` is done.
+fn while_hanging(disk: &SimulatedDisk, part: &str, work: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
+    /// Also when the test fails meanwhile, which would wait for the thread for ever.
+    struct Release<'d>(&'d SimulatedDisk);
+
+    impl Drop for Release<'_> {
+        fn drop(&mut self) {
+            self.0.release_syncs();
+        }
+    }
+
+    disk.hold_syncs(part);
+    thread::scope(|scope| {
+        let release = Release(disk);
+        let working = scope.spawn(work);
+        while disk.hanging_syncs() == 0 && !working.is_finished() {
+            thread::yield_now();
+        }
+        assert!(disk.hanging_syncs() > 0, "nothing hangs");
+        meanwhile();
+        assert!(disk.hanging_syncs() > 0 && !working.is_finished());
+        drop(release);
+    });
+}
+
+#[test]
+fn while_a_sync_hangs_only_those_wait_who_asked_for_it() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    let durable = broker.create_topic("durable", small_segments().durability(Durability::Always)).unwrap();
+    let (durable, log) = (durable.partition(0).unwrap(), partition(&broker, "t"));
+    durable.append(&ProducerRecord::to("durable").value("before")).unwrap();
+    let send = || assert_eq!(durable.append(&ProducerRecord::to("durable").value("waits")).unwrap(), 1);
+    while_hanging(&disk, "tail-always", send, || {
+        append_to_segment(&log, 20);
+        log.append(&ProducerRecord::to("t").value("open")).unwrap();
+        assert_eq!(all_from(&log, 0).len(), 21);
+        broker.create_topic("another", small_segments()).unwrap();
+        let mut consumer = broker.consumer("g", ["t"]).unwrap();
+        assert!(!consumer.poll(Duration::ZERO).unwrap().is_empty());
+        consumer.commit().unwrap();
+        assert_eq!((durable.last_stable_offset(), durable.read(0, 1000).unwrap().len()), (1, 1), "and nobody sees it");
+    });
+    assert_eq!(durable.read(0, 1000).unwrap().len(), 2);
+}
+
+#[test]
+fn while_the_sync_of_a_segment_hangs_its_partition_goes_on_too() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    let (log, other) = (partition(&broker, "t"), partition(&broker, "u"));
+    append_to_segment(&log, 20);
+    while_hanging(
+        &disk,
+        "t-0/",
+        || broker.run_maintenance().unwrap(),
+        || {
+            append_to_segment(&log, 20);
+            append_to_segment(&other, 20);
+            assert_eq!((all_from(&log, 0).len(), all_from(&other, 0).len()), (40, 20));
+        },
+    );
+    broker.flush().unwrap();
+    assert_eq!(log.durable_offset(), 40);
+}
