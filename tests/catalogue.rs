@@ -141,6 +141,57 @@ fn append_sources(dir: &Path, sources: &mut String) {
     }
 }
 
+/// A filter that fits no test runs none, and catches nothing.
+#[test]
+fn every_planted_bug_has_tests_that_are_there() {
+    let script = read(".ci/canaries");
+    let table = script.split("table='").nth(1).unwrap().split('\'').next().unwrap();
+    let mut count = 0;
+    for row in table.lines().filter(|row| !row.is_empty()) {
+        let [name, target, filter] = row.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let tests = tests_in(target);
+        assert!(tests.iter().any(|test| test.contains(filter)), "{name}: {target} has no test like {filter}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}
+
+/// The tests of a target, with the modules whose files they stand in.
+fn tests_in(target: &str) -> Vec<String> {
+    let mut tests = Vec::new();
+    append_tests(&if target == "lib" { path("src") } else { path("tests").join(target) }, "", &mut tests);
+    tests
+}
+
+fn append_tests(dir: &Path, modules: &str, tests: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        let module = format!("{modules}{}::", entry.file_stem().unwrap().to_str().unwrap());
+        if entry.is_dir() {
+            append_tests(&entry, &module, tests);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&entry).unwrap();
+            let functions = source.lines().filter_map(|line| line.trim().strip_prefix("fn ")?.split('(').next());
+            let of_macros = source.lines().filter_map(|line| line.trim().split_once(" \"")).map(|(name, _)| name);
+            let is_word = |word: &&str| word.chars().all(|c| c.is_alphanumeric() || c == '_');
+            let words = functions.chain(of_macros).filter(is_word).filter(|word| has_test(&source, word));
+            tests.extend(words.map(|word| format!("{module}{word}")));
+        }
+    }
+}
+
+#[test]
+fn the_crate_has_the_dependencies_that_it_had_and_no_build_script() {
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let always = section.lines().filter(|line| line.contains(" = ") && !line.contains("optional = true"));
+    let names: Vec<_> = always.filter_map(|line| line.split(' ').next()).collect();
+    // One more is a decision: who reads its code, and its next versions?
+    let known = ["arc-swap", "crc32c", "crc32fast", "libc", "memmap2", "parking_lot", "snap", "thiserror"];
+    assert_eq!(names, known);
+    assert!(!path("build.rs").exists() && !manifest.contains("\nbuild = "));
+    assert!(path("Cargo.lock").exists());
+}
+
 #[test]
 fn what_is_looked_for_is_missed_where_it_is_not() {
     look_for("catalogue::every_battery_has_its_row_and_its_files_are_there").unwrap();
