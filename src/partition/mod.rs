@@ -24,7 +24,6 @@ pub(crate) mod recovery;
 pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
-mod salvaged_batch;
 pub(crate) mod verification;
 pub(crate) mod waiters;
 

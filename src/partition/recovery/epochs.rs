@@ -1,0 +1,56 @@
+//! The leader epochs of a log that is being opened.
+
+use std::sync::Arc;
+
+use super::{Recovery, Shutdown};
+use crate::canary::{Canary, planted};
+use crate::error::{Error, Result};
+use crate::partition::leader_epoch::{self, LeaderEpochs};
+use crate::segment::Segment;
+
+impl Recovery<'_> {
+    /// Raises the leader epoch if records may have been seen that are gone now.
+    pub(super) fn settle_epochs(&mut self) -> Result<LeaderEpochs> {
+        let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
+        // It is written before the first segment is noted.
+        if loaded.is_none() && !self.manifest.segments.is_empty() {
+            self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
+        }
+        let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
+        // Whatever the durability is now: another one may have held when what is gone was seen.
+        let may_have_lost =
+            self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty();
+        if may_have_lost && !planted(Canary::KeepLeaderEpoch) {
+            epochs.assign(epochs.latest() + 1, self.next_offset);
+            epochs.store(&*self.disk, &self.spec.dir)?;
+            self.report.leader_epoch_raised = true;
+        } else if epochs.entries().is_empty() {
+            epochs.assign(0, self.next_offset);
+        }
+        Ok(epochs)
+    }
+}
+
+/// Rebuilds the epochs from the batches, which carry them.
+fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
+    let mut epochs = LeaderEpochs::default();
+    for segment in segments {
+        let (mut file_position, mut offset) = (0, segment.base_offset());
+        loop {
+            match segment.locate_at(file_position, offset) {
+                Ok(Some(located)) => {
+                    epochs.assign(located.header.leader_epoch, located.header.base_offset);
+                    (file_position, offset) = (located.end(), located.header.next_offset());
+                }
+                // Damage is reported where it is read; the epochs go on behind it.
+                Err(Error::Corrupt(corruption)) => match &corruption.offsets {
+                    Some(offsets) if offsets.end > offset => offset = offsets.end,
+                    _ => break,
+                },
+                Ok(None) => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(epochs)
+}

@@ -1,0 +1,238 @@
+//! Opening a log: from what the files say to a state that can be trusted.
+//!
+//! After a clean shutdown everything is where the manifest and the recovery point say. Otherwise: below the recovery point
+//! everything was synced, so a bad batch there is damage, and is reported and left alone. Above it the log ends before the
+//! first bad batch, and what is cut is kept in quarantine. Then come the open batches of the tail that continue the log
+//! exactly. What was not proven to be on the medium is written once more and synced before anything is served; only then may
+//! the caller clear the tail. A crash at any point leaves files from which the same is done again.
+
+mod epochs;
+mod identity;
+mod salvaged_batch;
+mod salvaging;
+mod sealed;
+mod unsealed;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(crate) use identity::check_versions;
+
+use super::checkpoint::Checkpoint;
+use super::leader_epoch::LeaderEpochs;
+use super::log::LogSpec;
+use super::manifest::Manifest;
+use super::recovery_mode::RecoveryMode;
+use super::recovery_point::{LoadedPoint, RecoveryPointFile};
+use super::recovery_report::PartitionRecovery;
+use super::{compaction, quarantine};
+use crate::disk::Disk;
+use crate::disk::open_files::OpenFiles;
+use crate::error::{Corruption, Error, Result};
+use crate::segment::file_name::{self, FileKind, FileName, Stage};
+use crate::segment::{Segment, SegmentConfig, SegmentDir};
+use crate::tail::Salvaged;
+use identity::check_identity;
+
+/// How the last writer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// It closed the broker.
+    Clean,
+    /// The process ended, but the machine went on: what was written is there, synced or not.
+    Killed,
+    /// The machine may have been restarted: of what was not synced anything may be missing.
+    PowerCut,
+}
+
+/// In what circumstances logs are opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) mode: RecoveryMode,
+}
+
+/// A log that may be served.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) dir: Arc<SegmentDir>,
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) log_start_offset: u64,
+    pub(super) next_offset: u64,
+    pub(super) epochs: LeaderEpochs,
+    pub(super) damage: Vec<Corruption>,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl Recovered {
+    /// A log without records, whose directory was just made.
+    pub(super) fn empty(spec: &LogSpec, files: &Arc<OpenFiles>) -> Result<Recovered> {
+        let LoadedPoint { file, .. } = RecoveryPointFile::load(&**files.disk(), &spec.dir)?;
+        let mut epochs = LeaderEpochs::default();
+        epochs.assign(0, 0);
+        Ok(Recovered {
+            dir: segment_dir(spec, files, false),
+            segments: Vec::new(),
+            log_start_offset: 0,
+            next_offset: 0,
+            epochs,
+            damage: Vec::new(),
+            checkpoint: Checkpoint::new(Manifest::default(), file),
+        })
+    }
+}
+
+pub(super) fn segment_dir(spec: &LogSpec, files: &Arc<OpenFiles>, is_read_only: bool) -> Arc<SegmentDir> {
+    let (path, partition) = (spec.dir.clone(), spec.partition.clone());
+    Arc::new(SegmentDir { files: Arc::clone(files), path, partition, is_read_only })
+}
+
+/// Opens the log of an existing partition. `salvaged` are the batches that the tail held for it, in any order. Returns a
+/// report if there was anything to tell.
+pub(super) fn recover(
+    spec: &LogSpec,
+    files: &Arc<OpenFiles>,
+    circumstances: Circumstances,
+    salvaged: Vec<Salvaged>,
+) -> Result<(Recovered, Option<PartitionRecovery>)> {
+    let metadata_rebuilt = check_identity(&**files.disk(), spec, circumstances.mode)?;
+    let mut recovery = Recovery::begin(spec, files, circumstances)?;
+    recovery.report.rebuilt.extend(metadata_rebuilt);
+    recovery.open_sealed_segments()?;
+    recovery.recover_unsealed_segments()?;
+    recovery.seal_salvaged(salvaged)?;
+    recovery.sync()?;
+    recovery.finish()
+}
+
+/// A recovery under way.
+struct Recovery<'s> {
+    spec: &'s LogSpec,
+    disk: Arc<dyn Disk>,
+    dir: Arc<SegmentDir>,
+    config: SegmentConfig,
+    shutdown: Shutdown,
+    mode: RecoveryMode,
+    manifest: Manifest,
+    point: LoadedPoint,
+    /// Base offsets of the log files, ascending.
+    bases: Vec<u64>,
+    segments: Vec<Arc<Segment>>,
+    /// Segments that the manifest does not have.
+    unsealed: Vec<Arc<Segment>>,
+    /// Where the log begins, whether or not that can still be read.
+    log_start_offset: u64,
+    next_offset: u64,
+    manifest_is_damaged: bool,
+    report: PartitionRecovery,
+}
+
+impl<'s> Recovery<'s> {
+    fn begin(spec: &'s LogSpec, files: &Arc<OpenFiles>, circumstances: Circumstances) -> Result<Recovery<'s>> {
+        let Circumstances { shutdown, mode } = circumstances;
+        let disk = Arc::clone(files.disk());
+        let mut report = PartitionRecovery::new(spec.partition.clone());
+        let (manifest, is_start_known) = match Manifest::load(&*disk, &spec.dir) {
+            // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
+            Ok(loaded) => {
+                compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
+                (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true)
+            }
+            Err(Error::Corrupt(corruption)) => {
+                let damage = Corruption { partition: Some(spec.partition.clone()), ..*corruption };
+                refuse_if_strict(mode, &damage)?;
+                report.damage.push(damage);
+                (Manifest::default(), false)
+            }
+            Err(error) => return Err(error),
+        };
+        let names = file_name::list(&*disk, &spec.dir)?;
+        let is_live_log = |name: &&FileName| name.kind == FileKind::Log && name.stage == Stage::Live;
+        let bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
+        let first_sealed = manifest.segments.first().map(|segment| segment.sealed.base_offset);
+        let first_found = bases.first().copied().filter(|_| !is_start_known);
+        let next_offset = first_sealed.or(first_found).unwrap_or(manifest.log_start_offset);
+        let log_start_offset = next_offset.max(manifest.log_start_offset);
+        Ok(Recovery {
+            spec,
+            dir: segment_dir(spec, files, false),
+            config: SegmentConfig::from(&spec.config),
+            shutdown,
+            mode,
+            point: RecoveryPointFile::load(&*disk, &spec.dir)?,
+            disk,
+            manifest,
+            bases,
+            segments: Vec::new(),
+            unsealed: Vec::new(),
+            log_start_offset,
+            next_offset,
+            manifest_is_damaged: !is_start_known,
+            report,
+        })
+    }
+
+    fn add_unsealed(&mut self, segment: Arc<Segment>) {
+        self.unsealed.push(Arc::clone(&segment));
+        self.segments.push(segment);
+    }
+
+    /// Makes sure that what is served from here on is on the medium.
+    fn sync(&mut self) -> Result<()> {
+        if self.shutdown != Shutdown::Clean {
+            self.unsealed.iter().try_for_each(|segment| segment.sync())?;
+        }
+        if self.manifest_is_damaged {
+            // Out of the way of the next one, which is stored only over one that makes sense.
+            self.report.quarantined.push(Manifest::set_aside(&*self.disk, &self.spec.dir)?);
+        }
+        if !self.report.quarantined.is_empty() {
+            quarantine::trim(&*self.disk, &self.spec.dir)?;
+            let dir = &self.spec.dir;
+            self.disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
+        let epochs = self.settle_epochs()?;
+        let mut checkpoint = Checkpoint::new(self.manifest, self.point.file);
+        checkpoint.begin_from(self.point.point);
+        if self.shutdown != Shutdown::Clean {
+            checkpoint.store_point(&self.dir, self.segments.last(), epochs.latest())?;
+        }
+        let recovered = Recovered {
+            dir: self.dir,
+            segments: self.segments,
+            log_start_offset: self.log_start_offset,
+            next_offset: self.next_offset,
+            epochs,
+            damage: self.report.damage.iter().filter(|damage| damage.offsets.is_some()).cloned().collect(),
+            checkpoint,
+        };
+        Ok((recovered, Some(self.report).filter(PartitionRecovery::is_worth_telling)))
+    }
+
+    fn damage(
+        &self,
+        path: PathBuf,
+        file_position: u64,
+        offsets: Option<Range<u64>>,
+        reason: &'static str,
+    ) -> Corruption {
+        Corruption { partition: Some(self.spec.partition.clone()), path, file_position, offsets, reason }
+    }
+}
+
+/// Notes damage in a report, unless that is to end the opening.
+fn note(mode: RecoveryMode, report: &mut PartitionRecovery, damage: Corruption) -> Result<()> {
+    refuse_if_strict(mode, &damage)?;
+    report.damage.push(damage);
+    Ok(())
+}
+
+/// Ends the opening if it is to take nothing out of a log.
+fn refuse_if_strict(mode: RecoveryMode, why: &Corruption) -> Result<()> {
+    if mode == RecoveryMode::Strict { Err(Error::Corrupt(Box::new(why.clone()))) } else { Ok(()) }
+}

@@ -1,0 +1,99 @@
+//! The segments that the manifest does not know yet: where each of them is whole, and where the log ends.
+
+use std::sync::Arc;
+
+use super::{Recovery, Shutdown, note, refuse_if_strict};
+use crate::canary::{Canary, planted};
+use crate::error::Result;
+use crate::partition::quarantine;
+use crate::segment::file_name::{FileKind, FileName};
+use crate::segment::{Scan, ScanStart, Segment};
+
+impl Recovery<'_> {
+    /// Scans what was not yet sealed and noted, and ends the log before the first batch that is bad and not proven.
+    pub(super) fn recover_unsealed_segments(&mut self) -> Result<()> {
+        let proven = self.point.point.map_or(0, |point| point.synced.next_offset);
+        let bases = std::mem::take(&mut self.bases);
+        for (base_offset, next_base) in bases.iter().zip(bases.iter().skip(1).map(Some).chain([None])) {
+            let base_offset = *base_offset;
+            let continues = base_offset == self.next_offset;
+            let is_behind_hole = base_offset > self.next_offset;
+            if is_behind_hole && base_offset <= proven {
+                let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
+                let hole = self.next_offset..base_offset;
+                let damage = self.damage(path, 0, Some(hole), "a segment is missing");
+                note(self.mode, &mut self.report, damage)?;
+            } else if !continues {
+                let path = FileName::live(base_offset, FileKind::Log).path(&self.spec.dir);
+                refuse_if_strict(self.mode, &self.damage(path, 0, None, "the segment does not continue the log"))?;
+                // Of an un-synced end, or not of this log at all.
+                let path = quarantine::set_aside(&*self.disk, &self.spec.dir, base_offset)?;
+                self.report.quarantined.push(path);
+                continue;
+            }
+            // What a later segment proves says nothing of this one's end.
+            let was_sealed = next_base.is_some_and(|next| *next <= proven);
+            self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)), was_sealed)?;
+        }
+        self.leave_out_missing(proven)
+    }
+
+    /// Goes on behind what is proven to have been synced and is not there: its offsets are never given out again.
+    fn leave_out_missing(&mut self, proven: u64) -> Result<()> {
+        if self.next_offset < proven {
+            let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
+            let hole = self.next_offset..proven;
+            let damage = self.damage(path, 0, Some(hole), "the last segment is missing");
+            note(self.mode, &mut self.report, damage)?;
+            self.next_offset = proven;
+            // Of its own, or the segment before would be taken for one with gaps.
+            self.add_unsealed(Arc::new(Segment::create(&self.dir, proven, self.config)?));
+        }
+        Ok(())
+    }
+
+    fn recover_segment(&mut self, base_offset: u64, proven: u64, was_sealed: bool) -> Result<()> {
+        let start = match self.point.point {
+            Some(point) if point.base_offset == base_offset => point.synced,
+            // Which ones were compacted is not known without the manifest.
+            _ if self.manifest_is_damaged && self.spec.compaction.is_some() && was_sealed => {
+                ScanStart { file_position: u64::MAX, has_gaps: true, ..ScanStart::nothing(base_offset) }
+            }
+            _ => ScanStart::nothing(base_offset),
+        };
+        let (segment, scan) = Segment::recover(&self.dir, base_offset, self.config, start, proven)?;
+        if scan.indexes_rebuilt {
+            self.report.rebuilt.push(FileName::live(base_offset, FileKind::OffsetIndex).path(&self.spec.dir));
+        }
+        for damage in &scan.damaged {
+            note(self.mode, &mut self.report, segment.corruption(damage))?;
+        }
+        self.cut(&segment, &scan)?;
+        if self.shutdown != Shutdown::Clean {
+            self.report.scanned_batches += scan.batches;
+            // After a failed sync the page cache may show what the medium lacks, and believe it clean.
+            if !planted(Canary::SkipRewrite) {
+                segment.rewrite_from(start.file_position)?;
+            }
+        }
+        self.next_offset = scan.next_offset;
+        if planted(Canary::ReuseOffsetAfterEmptyRoll) && scan.next_offset == base_offset {
+            self.next_offset = base_offset.saturating_sub(1);
+        }
+        self.add_unsealed(Arc::new(segment));
+        Ok(())
+    }
+
+    /// Sets aside and cuts what lies behind the end of the log.
+    fn cut(&mut self, segment: &Segment, scan: &Scan) -> Result<()> {
+        if scan.valid_bytes >= scan.file_bytes {
+            return Ok(());
+        }
+        let reason = scan.bad.as_ref().map_or("the log ends before its file does", |bad| bad.reason);
+        refuse_if_strict(self.mode, &self.damage(segment.path(), scan.valid_bytes, None, reason))?;
+        let kept = quarantine::keep_cut_off(&*self.disk, &self.spec.dir, segment.base_offset(), scan.valid_bytes)?;
+        self.report.quarantined.extend(kept);
+        self.report.cut_bytes += scan.file_bytes - scan.valid_bytes;
+        segment.cut_tail()
+    }
+}
