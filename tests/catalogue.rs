@@ -110,7 +110,9 @@ fn every_battery_has_its_row_and_its_files_are_there() {
     let batteries = text.split("\n## ").find(|section| section.starts_with("The batteries")).unwrap();
     let numbers: Vec<_> = rows(batteries, 'B').iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (1..=BATTERIES).collect::<Vec<_>>());
-    for word in quoted(&text).chain(quoted(&read("README.md"))) {
+    let front = read("README.md");
+    let links = front.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    for word in quoted(&text).chain(quoted(&front)).chain(links) {
         let is_place = ["tests/", "src/", ".ci/"].iter().any(|start| word.starts_with(start)) && !word.contains(' ');
         assert!(!is_place || path(word).exists(), "there is no {word}");
     }
