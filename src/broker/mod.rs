@@ -106,7 +106,11 @@ impl Broker {
         let mut builder = Broker::builder("");
         builder.dir = std::env::temp_dir().join(format!("ottla-{:032x}", builder.disk.random()));
         builder.temporary = true;
-        builder.open()
+        let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
+        builder.open().inspect_err(|_| {
+            // What there is of it is of no use to anybody.
+            _ = partition_dir::remove_all(&*disk, &dir);
+        })
     }
 
     /// The data directory.
