@@ -58,7 +58,7 @@ fn plan(states: u64) -> Vec<Part> {
         let count: u64 = stops.iter().map(|stop| Images::of(&stop.disk).count() + BY_CHANCE).sum();
         let stride = count.div_ceil(each);
         planned += count / stride;
-        let (recovery_of, recovery_stride) = if is_large { (400, 1) } else { (each / 2, 12) };
+        let (recovery_of, recovery_stride) = if is_large { (50, 1) } else { (each / 2, 12) };
         parts.push(Part { workload, stride, recovery_of, recovery_stride });
     }
     parts
