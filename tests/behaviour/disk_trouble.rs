@@ -311,3 +311,31 @@ fn while_the_sync_of_a_segment_hangs_its_partition_goes_on_too() {
     broker.flush().unwrap();
     assert_eq!(log.durable_offset(), 40);
 }
+
+/// Slots stay taken for as long as their segment is not synced, and a tail has only so many.
+#[test]
+fn while_the_sync_of_a_segment_hangs_a_full_tail_stops_nobody() {
+    let disk = SimulatedDisk::new(1);
+    let broker = builder(&disk, Durability::Os).tail_bytes(1 << 20).open().unwrap();
+    let (log, other) = (partition(&broker, "t"), partition(&broker, "u"));
+    let send = |log: &Partition, count: u64| {
+        let begin = log.log_end_offset();
+        for offset in begin..begin + count {
+            let record = ProducerRecord::to(log.topic_partition().topic()).value(&[7; 3000]);
+            assert_eq!(log.append(&record).unwrap(), offset);
+        }
+    };
+    send(&log, 500);
+    while_hanging(
+        &disk,
+        "t-0/",
+        || broker.run_maintenance().unwrap(),
+        || {
+            send(&log, 1000);
+            send(&other, 1000);
+            assert_eq!((all_from(&log, 0).len(), all_from(&other, 0).len()), (1500, 1000));
+        },
+    );
+    broker.flush().unwrap();
+    assert_eq!(log.durable_offset(), 1500);
+}
