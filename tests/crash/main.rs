@@ -3,7 +3,7 @@
 //! The failure that this is about: a program appends records, hears that they are safe, and then the power goes, or the
 //! process is killed, or a write fails, at the worst moment: between a file's bytes and its name, in the middle of a batch,
 //! during the recovery from the crash before. Most of what can go wrong there shows only when what was not synced is lost, in
-//! an order that no real machine repeats. So a workload (`workload.rs`) runs on a disk in memory that keeps what there was
+//! an order that no real machine repeats. So a workload (`workload`) runs on a disk in memory that keeps what there was
 //! at each call; of what may be left then (`images.rs`), each is opened, compared with what the program had been told
 //! (`history.rs`, `oracle.rs`), opened again, used and crashed again (`states.rs`), and so is what is left where the recovery
 //! stops at each of its calls (`enumerate.rs`); `compaction.rs` does the same with a compacted topic. `faults.rs` fails calls instead, and the program goes on. What was found so stays in `found.rs`.

@@ -1,0 +1,93 @@
+//! Records that are sent, and what is noted of the answer.
+
+use ottla::{Broker, Durability, Producer, ProducerConfig, ProducerRecord, TopicPartition};
+
+use super::Run;
+use crate::history::{Checked, Sent};
+
+impl Run {
+    pub(super) fn new_records(&mut self, count: usize) -> Vec<Sent> {
+        let value_bytes = match self.random.below(100) {
+            0..=59 => 10 + self.random.below(300),
+            60..=84 => 2000 + self.random.below(4000),
+            85..=89 => 20_000 + self.random.below(60_000),
+            90..=97 => 5,
+            _ if self.settings.is_large && count == 1 => (1 << 20) + self.random.below(1 << 19),
+            _ => 0,
+        };
+        let value_bytes = usize::try_from(value_bytes).unwrap_or_default();
+        let serial = self.next_serial;
+        self.next_serial += count as u64;
+        let sent = (serial..).take(count).zip([false].into_iter().chain(std::iter::repeat(true)));
+        sent.map(|(serial, continues)| Sent { serial, value_bytes, continues }).collect()
+    }
+
+    pub(super) fn send(&mut self) -> Checked {
+        let Some(partition) = self.a_partition() else { return Ok(()) };
+        self.send_to(&partition, 1)
+    }
+
+    pub(super) fn send_batch(&mut self) -> Checked {
+        let Some(partition) = self.a_partition() else { return Ok(()) };
+        let count = 2 + self.random.below(10);
+        self.send_to(&partition, usize::try_from(count).unwrap_or(2))
+    }
+
+    /// Sends some records in one piece, and notes what comes of it.
+    pub(super) fn send_to(&mut self, partition: &TopicPartition, count: usize) -> Checked {
+        let records = self.new_records(count);
+        let (keys, values): (Vec<_>, Vec<_>) = records.iter().map(|sent| (sent.key(), sent.value())).unzip();
+        let to_send: Vec<_> = keys
+            .iter()
+            .zip(&values)
+            .map(|(key, value)| {
+                ProducerRecord::to(partition.topic()).partition(partition.partition()).key(key).value(value)
+            })
+            .collect();
+        let broker = self.broker()?;
+        let is_durable = self.random.chance(20);
+        let producer = producer(&broker, is_durable)?;
+        if let Some(log) = self.history.log(partition) {
+            log.open.push(records.clone());
+        }
+        self.note_version();
+        let sent = match to_send.as_slice() {
+            // Not through the producer's door, now and then.
+            to_send if !is_durable && to_send.len() % 3 == 2 => broker
+                .topic(partition.topic())
+                .and_then(|topic| topic.partition(partition.partition())?.append_batch(to_send))
+                .map(|offsets| offsets.start),
+            [record] => producer.send(record.clone()).map(|sent| sent.offset()),
+            _ => producer
+                .send_batch(partition.topic(), &to_send)
+                .map(|sent| sent.first().map_or(u64::MAX, ottla::RecordMetadata::offset)),
+        };
+        let is_always =
+            self.history.topics.get(partition.topic()).is_some_and(|topic| topic.durability == Durability::Always);
+        let Some(log) = self.history.log(partition) else { return Ok(()) };
+        match sent {
+            Ok(offset) => {
+                log.acknowledge(&records, offset).map_err(|problem| format!("{partition}: {problem}"))?;
+                if is_durable || is_always {
+                    log.durable = log.acked();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if error.is_retriable() {
+                    // Nothing was appended.
+                    log.open.pop();
+                }
+                self.failed("send", error)
+            }
+        }
+    }
+}
+
+fn producer(broker: &Broker, is_durable: bool) -> Checked<Producer> {
+    if !is_durable {
+        return Ok(broker.producer());
+    }
+    let config = ProducerConfig::new().durability(Durability::Always);
+    broker.producer_with(config).map_err(|e| format!("cannot make a producer: {e}"))
+}

@@ -1,0 +1,112 @@
+//! Topics that are made, grow, and go.
+
+use std::time::Duration;
+
+use ottla::{Compression, Durability, Error, TopicConfig};
+
+use super::Run;
+use crate::history::{Checked, Existence, LogHistory, TopicHistory};
+
+impl Run {
+    pub(super) fn create_topic(&mut self, name: &str) -> Checked {
+        if self.history.topics.get(name).is_some_and(|topic| topic.existence != Existence::MaybeCreated) {
+            return self.send();
+        }
+        let durability = match name {
+            "always" => Durability::Always,
+            "interval" => Durability::Interval(Duration::from_secs(1)),
+            "os" => Durability::Os,
+            _ if self.random.chance(50) => Durability::Always,
+            _ => Durability::Os,
+        };
+        let count = if matches!(name, "always" | "os") { 2 } else { 1 };
+        let codec = if name == "os" { Compression::Snappy } else { Compression::None };
+        let config = TopicConfig::new()
+            .partitions(count)
+            .segment_bytes(8 << 10)
+            .max_message_bytes(4 << 20)
+            .compression(codec)
+            .durability(durability);
+        let topic = TopicHistory {
+            existence: Existence::MaybeCreated,
+            durability,
+            logs: vec![LogHistory::default(); count as usize],
+            maybe_partitions: None,
+        };
+        let earlier = self.history.topics.insert(name.to_owned(), topic);
+        self.note_version();
+        match self.broker()?.create_topic(name, config) {
+            Ok(_) => {
+                if let Some(topic) = self.history.topics.get_mut(name) {
+                    topic.existence = Existence::Certain;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, Error::TopicExists { .. }) {
+                    self.history.topics.remove(name);
+                    self.history.topics.extend(earlier.map(|earlier| (name.to_owned(), earlier)));
+                }
+                self.failed("create a topic", error)?;
+                self.settle_topic(name)
+            }
+        }
+    }
+
+    /// After a call that failed on a machine that goes on: whether the topic is there can be asked.
+    pub(super) fn settle_topic(&mut self, name: &str) -> Checked {
+        match self.broker()?.admin().describe(name) {
+            Ok(description) => {
+                let Some(topic) = self.history.topics.get_mut(name) else { return Ok(()) };
+                if topic.existence == Existence::MaybeCreated {
+                    topic.existence = Existence::Certain;
+                }
+                topic.logs.resize(description.partitions().len(), LogHistory::default());
+                Ok(())
+            }
+            // After a failed change of the catalog either is allowed to come back.
+            Err(Error::UnknownTopic { .. } | Error::Closed { .. }) => Ok(()),
+            Err(error) => self.failed("describe a topic", error),
+        }
+    }
+
+    pub(super) fn delete_topic(&mut self, name: &str) -> Checked {
+        if self.history.topics.get(name).is_none_or(|topic| topic.existence != Existence::Certain) {
+            return self.send();
+        }
+        if let Some(topic) = self.history.topics.get_mut(name) {
+            topic.existence = Existence::MaybeDeleted;
+        }
+        self.note_version();
+        let deleted = self.broker()?.admin().delete_topic(name);
+        self.unknown_to_consumer.insert(name.to_owned());
+        match deleted {
+            Ok(()) => {
+                self.history.forget(name);
+                Ok(())
+            }
+            Err(error) => self.failed("delete a topic", error),
+        }
+    }
+
+    pub(super) fn add_partitions(&mut self) -> Checked {
+        let Some(name) = self.a_partition().map(|partition| partition.topic().to_owned()) else { return Ok(()) };
+        let Some(topic) = self.history.topics.get_mut(&name) else { return Ok(()) };
+        let count = topic.logs.len() + 1;
+        if count > 4 {
+            return self.send();
+        }
+        topic.maybe_partitions = Some(count);
+        self.note_version();
+        let added = self.broker()?.admin().add_partitions(&name, u32::try_from(count).unwrap_or(u32::MAX));
+        match added {
+            Ok(()) => {
+                let Some(topic) = self.history.topics.get_mut(&name) else { return Ok(()) };
+                topic.logs.push(LogHistory::default());
+                topic.maybe_partitions = None;
+                Ok(())
+            }
+            Err(error) => self.failed("add partitions", error),
+        }
+    }
+}
