@@ -417,3 +417,18 @@ mod tails {
         assert_eq!(told, ["the end of an open batch in the tail is not what was published"]);
     }
 }
+
+#[test]
+fn a_read_only_broker_does_not_take_damage_for_the_end_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    // The newest segment has one record, which was synced.
+    flip(&log_files(dir.path())[3], 100);
+    let partition = Broker::open_read_only(dir.path()).unwrap().topic("orders").unwrap().partition(0).unwrap();
+    assert_eq!(partition.log_end_offset(), 10);
+    assert_eq!(corruption(partition.read(9, 1)).offsets, Some(9..10));
+    std::fs::remove_file(&log_files(dir.path())[3]).unwrap();
+    let partition = Broker::open_read_only(dir.path()).unwrap().topic("orders").unwrap().partition(0).unwrap();
+    assert_eq!(partition.log_end_offset(), 10);
+    assert_eq!(corruption(partition.read(9, 1)).reason, "a segment is missing");
+}
