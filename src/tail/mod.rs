@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use layout::{
     CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, chunk_position, decode_chunk_entry,
-    encode_chunk_entry, encode_file_header,
+    decode_file_header, encode_chunk_entry, encode_file_header,
 };
 use slot::FreeSlot;
 
@@ -262,7 +262,8 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile
     };
     let size = file.size().map_err(|e| Error::io("size", path, e))?;
     let mut header = vec![0; FILE_HEADER_BYTES];
-    if file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))? < FILE_HEADER_BYTES {
+    let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
+    if read < FILE_HEADER_BYTES || decode_file_header(&header).is_none() {
         return Ok(None);
     }
     let mut state = PoolState::default();

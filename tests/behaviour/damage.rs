@@ -416,6 +416,21 @@ mod tails {
         let told = lost(&disk);
         assert_eq!(told, ["the end of an open batch in the tail is not what was published"]);
     }
+
+    #[test]
+    fn a_tail_that_nothing_depends_on_is_made_anew_if_it_is_damaged() {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+        broker.topic("orders").unwrap();
+        broker.close().unwrap();
+        let path = std::path::Path::new("/data/tail-always");
+        let mut bytes = disk.read(path).unwrap();
+        bytes[0] ^= 1;
+        disk.put(path, &bytes);
+        let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+        broker.topic("orders").unwrap().produce("customer-1", "2 coffees").unwrap();
+        assert_eq!(lost(&disk.kill(1)), [""; 0], "it was closed before, so nothing is lost");
+    }
 }
 
 #[test]
