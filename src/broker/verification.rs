@@ -5,6 +5,7 @@ use std::fmt;
 use super::Admin;
 use super::catalog::{self, Catalog};
 use super::store::Store;
+use super::topic::TopicEntry;
 use crate::error::{Corruption, Error, Result};
 use crate::partition::PartitionSource;
 use crate::partition::verification::PartitionVerification;
@@ -100,11 +101,15 @@ impl Store {
             Err(Error::Corrupt(damage)) => report.catalog_damage = Some(*damage),
             Err(error) => return Err(error),
         }
-        let topics = match self.topics() {
+        let topics = || match self.topics() {
             // What is known of it, in memory.
-            Err(Error::Corrupt(_)) => self.topics.load_full(),
-            topics => topics?,
+            Err(Error::Corrupt(_)) => Ok(self.topics.load_full()),
+            topics => topics,
         };
+        let is_there = |entry: &TopicEntry| {
+            topics().map(|topics| topics.get(&entry.name).is_some_and(|found| found.topic_id == entry.topic_id))
+        };
+        let topics = topics()?;
         let mut names: Vec<_> = topics.keys().collect();
         names.sort_unstable();
         for entry in names.into_iter().filter_map(|name| topics.get(name)) {
@@ -114,10 +119,10 @@ impl Store {
                     PartitionSource::Follower(follower) => follower.verify(),
                 };
                 match verified {
-                    Ok(found) => report.partitions.push(found),
-                    // Its topic was deleted meanwhile.
-                    Err(Error::Closed { .. }) => self.check_open()?,
-                    Err(error) => return Err(error),
+                    Ok(found) if found.is_clean() => report.partitions.push(found),
+                    // Or else its topic was deleted meanwhile, here or by another process.
+                    found if is_there(entry)? => report.partitions.push(found?),
+                    _ => {}
                 }
             }
         }

@@ -2,21 +2,22 @@
 //! against their checksums, index entries against the log, and the small files beside them.
 //!
 //! Appends and reads go on meanwhile. What is found while segments are sealed or swapped may be of a moment in between, so a
-//! finding counts only if it is found again while nobody does that.
+//! finding counts only if it is found again while nobody does that: for as long as it takes to read that one segment.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::follower::Follower;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log::{Log, LogSpec};
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, ManifestSegment};
 use super::partition_metadata;
 use super::recovery_point::{self, RecoveryPointFile};
 use crate::disk::{Disk, generations};
 use crate::error::{Corruption, Error, Result};
-use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, FileName};
+use crate::segment::{Segment, SegmentVerification};
 use crate::topic_partition::TopicPartition;
 
 /// What [`Admin::verify`](crate::Admin::verify) found in one partition.
@@ -88,41 +89,38 @@ impl PartitionVerification {
         self.damage.is_empty() && self.repairable.is_empty()
     }
 
-    /// Reads the segments, each of them as a whole.
-    fn of(spec: &LogSpec, segments: &[Arc<Segment>], manifest: &Manifest) -> Result<PartitionVerification> {
-        let mut found = PartitionVerification {
+    /// Nothing was looked at yet but which segments there are.
+    fn begin(spec: &LogSpec, segments: &[Arc<Segment>], manifest: &Manifest) -> PartitionVerification {
+        let is_missing =
+            |noted: &&ManifestSegment| !segments.iter().any(|found| found.base_offset() == noted.sealed.base_offset);
+        let missing = manifest.segments.iter().filter(is_missing).map(|noted| Corruption {
+            partition: Some(spec.partition.clone()),
+            path: FileName::live(noted.sealed.base_offset, FileKind::Log).path(&spec.dir),
+            file_position: 0,
+            offsets: Some(noted.sealed.base_offset..noted.sealed.next_offset),
+            reason: "a sealed segment is missing",
+        });
+        PartitionVerification {
             partition: spec.partition.clone(),
-            segment_count: segments.len(),
+            segment_count: 0,
             batch_count: 0,
             record_count: 0,
             log_bytes: 0,
             index_entry_count: 0,
-            damage: Vec::new(),
+            damage: missing.collect(),
             repairable: Vec::new(),
-        };
-        for noted in &manifest.segments {
-            let base_offset = noted.sealed.base_offset;
-            if !segments.iter().any(|segment| segment.base_offset() == base_offset) {
-                found.damage.push(Corruption {
-                    partition: Some(spec.partition.clone()),
-                    path: FileName::live(base_offset, FileKind::Log).path(&spec.dir),
-                    file_position: 0,
-                    offsets: Some(base_offset..noted.sealed.next_offset),
-                    reason: "a sealed segment is missing",
-                });
-            }
         }
-        for segment in segments {
-            let noted = manifest.segments.iter().find(|noted| noted.sealed.base_offset == segment.base_offset());
-            let in_segment = segment.verify(noted.map(|noted| noted.log_crc32))?;
-            found.batch_count += in_segment.batches;
-            found.record_count += in_segment.records;
-            found.log_bytes += in_segment.log_bytes;
-            found.index_entry_count += in_segment.index_entries;
-            found.damage.extend(in_segment.damage);
-            found.repairable.extend(in_segment.stale);
-        }
-        Ok(found)
+    }
+
+    /// Adds what was found in one segment.
+    fn add_segment(&mut self, found: SegmentVerification) {
+        self.segment_count += 1;
+        self.batch_count += found.batches;
+        self.record_count += found.records;
+        self.log_bytes += found.log_bytes;
+        self.index_entry_count += found.index_entries;
+        self.damage.extend(found.damage);
+        self.repairable.extend(found.stale);
     }
 
     /// Adds what opening found, as far as it was not found again.
@@ -185,22 +183,58 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`]; a lack of handles or memory. What is wrong with the files is no error.
     pub(crate) fn verify(&self) -> Result<PartitionVerification> {
-        let manifest = self.checkpoint.lock().manifest.clone();
-        let found = match self.verify_against(&manifest) {
-            Ok(found) if found.is_clean() => Ok(found),
-            // Nobody seals or swaps segments now.
-            _ => self.verify_against(&self.checkpoint.lock().manifest),
-        };
+        let found = self.verify_segments();
+        // Then what became of the files says nothing.
         self.check_open()?;
         found
     }
 
-    fn verify_against(&self, manifest: &Manifest) -> Result<PartitionVerification> {
-        let mut found = PartitionVerification::of(&self.spec, &self.segments(), manifest)?;
+    fn verify_segments(&self) -> Result<PartitionVerification> {
+        let (manifest, segments) = {
+            let checkpoint = self.checkpoint.lock();
+            (checkpoint.manifest.clone(), self.segments())
+        };
+        let mut found = PartitionVerification::begin(&self.spec, &segments, &manifest);
+        let mut were_swapped = false;
+        for segment in segments.iter() {
+            match verify_segment(segment, &manifest) {
+                Ok(in_segment) if in_segment.is_clean() => found.add_segment(in_segment),
+                _ => match self.verify_undisturbed(segment)? {
+                    Some(in_segment) => found.add_segment(in_segment),
+                    None => were_swapped = true,
+                },
+            }
+        }
+        if were_swapped {
+            let checkpoint = self.checkpoint.lock();
+            let last = segments.last().map_or(0, |segment| segment.base_offset());
+            let is_new = |new: &&Arc<Segment>| {
+                new.base_offset() <= last && !segments.iter().any(|segment| Arc::ptr_eq(segment, new))
+            };
+            for new in self.segments().iter().filter(is_new) {
+                found.add_segment(verify_segment(new, &checkpoint.manifest)?);
+            }
+        }
         found.add_known(&self.damage);
+        let _nobody_stores_them_now = self.checkpoint.lock();
         found.add_small_files(&*self.environment.disk, &self.spec)?;
         Ok(found)
     }
+
+    /// Reads a segment while nobody seals or swaps any; `None` if others have taken its place.
+    fn verify_undisturbed(&self, segment: &Arc<Segment>) -> Result<Option<SegmentVerification>> {
+        let checkpoint = self.checkpoint.lock();
+        if !self.segments().iter().any(|other| Arc::ptr_eq(other, segment)) {
+            return Ok(None);
+        }
+        verify_segment(segment, &checkpoint.manifest).map(Some)
+    }
+}
+
+/// Reads a segment, against the manifest if that knows it.
+fn verify_segment(segment: &Segment, manifest: &Manifest) -> Result<SegmentVerification> {
+    let noted = manifest.segments.iter().find(|noted| noted.sealed.base_offset == segment.base_offset());
+    segment.verify(noted.map(|noted| noted.log_crc32))
 }
 
 impl Follower {
@@ -209,11 +243,26 @@ impl Follower {
     /// # Errors
     /// As [`Log::verify`].
     pub(crate) fn verify(&self) -> Result<PartitionVerification> {
-        self.look_and(|seen| {
-            let mut found = PartitionVerification::of(&self.spec, &seen.segments, &seen.layout.manifest)?;
+        let looked = self.look_and(|seen| {
+            let mut found = PartitionVerification::begin(&self.spec, &seen.segments, &seen.layout.manifest);
+            for segment in &seen.segments {
+                found.add_segment(verify_segment(segment, &seen.layout.manifest)?);
+            }
             found.add_known(&seen.damage);
             found.add_small_files(&**self.dir.files.disk(), &self.spec)?;
             Ok(found)
-        })
+        });
+        // Without these there is no telling what else there should be.
+        let damage = match looked {
+            Err(Error::Corrupt(damage)) => *damage,
+            Err(Error::Io { source, path, .. }) if source.kind() == ErrorKind::NotFound => {
+                let reason = "the partition's directory is missing";
+                Corruption { partition: None, path, file_position: 0, offsets: None, reason }
+            }
+            looked => return looked,
+        };
+        let mut found = PartitionVerification::begin(&self.spec, &[], &Manifest::default());
+        found.damage.push(Corruption { partition: Some(self.spec.partition.clone()), ..damage });
+        Ok(found)
     }
 }

@@ -49,6 +49,7 @@ pub(crate) use indexes::IndexCrcs;
 pub(crate) use read::{Batch, plain_records};
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
+pub(crate) use verify::SegmentVerification;
 
 use file_name::{FileKind, FileName, Stage};
 use indexes::{Indexes, Verified};

@@ -30,6 +30,13 @@ pub(crate) struct SegmentVerification {
     pub(crate) stale: Vec<Corruption>,
 }
 
+impl SegmentVerification {
+    /// Whether nothing was found.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.damage.is_empty() && self.stale.is_empty()
+    }
+}
+
 impl Segment {
     /// Reads everything again; `log_crc32` is that of the whole log file if the manifest has it. Without, the log may have grown
     /// since its index files were written.

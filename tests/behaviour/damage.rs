@@ -291,6 +291,79 @@ fn verify_goes_on_beside_sends_rolls_and_deletions() {
     assert_eq!(count, 240);
 }
 
+#[test]
+fn verify_goes_on_beside_another_process_that_sends_rolls_and_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let partition = broker.create_topic("orders", small_segments()).unwrap().partition(0).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    std::thread::scope(|threads| {
+        let sender = threads.spawn(|| {
+            for round in 0..30 {
+                append(&partition, 0..8);
+                broker.create_topic("passing", small_segments()).unwrap();
+                if round % 3 == 0 {
+                    broker.run_maintenance().unwrap();
+                }
+                broker.admin().delete_topic("passing").unwrap();
+            }
+        });
+        while !sender.is_finished() {
+            let report = reader.admin().verify().unwrap();
+            assert!(report.is_clean(), "{report}");
+        }
+    });
+}
+
+#[test]
+fn verify_finds_nothing_wrong_with_indexes_that_grew_over_many_openings() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TopicConfig::new().segment_bytes(100_000).index_interval_bytes(1000);
+    for opening in 0..12_u64 {
+        let broker = open(dir.path());
+        let partition = match broker.topic("orders") {
+            Ok(topic) if opening > 0 => topic.partition(0).unwrap(),
+            _ => {
+                _ = broker.admin().delete_topic("orders");
+                broker.create_topic("orders", config.clone()).unwrap().partition(0).unwrap()
+            }
+        };
+        for number in 0..37 {
+            let value = vec![7; usize::try_from(number * 31 + opening * 13).unwrap()];
+            partition.append_batch(&[ProducerRecord::to("orders").value(&value)]).unwrap();
+            if number % 3 == 0 {
+                broker.run_maintenance().unwrap();
+            }
+        }
+        let report = broker.admin().verify().unwrap();
+        assert!(report.is_clean(), "{report}");
+        if opening % 2 == 0 {
+            broker.close().unwrap();
+        } else {
+            drop(broker);
+        }
+        let report = Broker::open_read_only(dir.path()).unwrap().admin().verify().unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+}
+
+#[test]
+fn verify_of_a_read_only_broker_tells_of_what_it_cannot_look_at() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let lost = || {
+        let report = reader.admin().verify().unwrap();
+        report.damage().map(|damage| damage.path.clone()).collect::<Vec<_>>()
+    };
+    assert!(lost().is_empty());
+    let partition = dir.path().join("orders-0");
+    std::fs::write(partition.join("manifest"), "nonsense").unwrap();
+    assert_eq!(lost(), [partition.join("manifest")]);
+    std::fs::remove_dir_all(&partition).unwrap();
+    assert_eq!(lost(), [partition]);
+}
+
 /// Commits of two groups, the first of which is damaged then; closed.
 fn with_a_damaged_commit(dir: &Path) {
     let broker = open(dir);
