@@ -68,9 +68,10 @@ impl Position {
         self.shared.next_offset.store(offset, Ordering::Release);
     }
 
-    /// Goes behind what cannot be read: the last record that was read stays the same.
+    /// Goes behind what cannot be read. With the leader epoch of what is skipped: with that of the last record that was read, a
+    /// position beyond the end of that epoch would look as if a power cut had taken what it passed.
     pub(super) fn skip_to(&mut self, offset: u64) {
-        self.go_to(offset, self.leader_epoch);
+        self.go_to(offset, self.log().leader_epoch_before(offset));
     }
 
     /// Goes behind what was fetched.

@@ -71,6 +71,12 @@ impl LeaderEpochs {
         (0 < later).then(|| self.entries.get(later).map_or(log_end_offset, |&(_, first_offset)| first_offset))
     }
 
+    /// The epoch that `offset` is of, if its records are of any.
+    pub(crate) fn epoch_of(&self, offset: u64) -> Option<i32> {
+        let later = self.entries.partition_point(|&(_, first_offset)| first_offset <= offset);
+        self.entries.get(later.checked_sub(1)?).map(|&(epoch, _)| epoch)
+    }
+
     /// Epochs and their first offsets, ascending.
     pub(crate) fn entries(&self) -> &[(i32, u64)] {
         &self.entries

@@ -209,6 +209,11 @@ impl Log {
         (segments.iter().map(|segment| segment.log_bytes()).sum(), segments.len())
     }
 
+    /// The leader epoch of the record before `offset`, whether or not that can be read.
+    pub(crate) fn leader_epoch_before(&self, offset: u64) -> Option<i32> {
+        self.epochs.epoch_of(offset.checked_sub(1)?)
+    }
+
     /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
     /// of those.
     pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {

@@ -445,6 +445,8 @@ fn a_directory_of_another_topic_is_refused_until_damage_is_passed_over() {
 
 #[cfg(feature = "testing")]
 mod tails {
+    use std::time::Duration;
+
     use ottla::testing::SimulatedDisk;
     use ottla::{Broker, Error, RecoveryMode, Result};
 
@@ -503,6 +505,39 @@ mod tails {
         let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
         broker.topic("orders").unwrap().produce("customer-1", "2 coffees").unwrap();
         assert_eq!(lost(&disk.kill(1)), [""; 0], "it was closed before, so nothing is lost");
+    }
+
+    #[test]
+    fn who_skipped_damage_across_leader_epochs_is_not_told_of_a_power_cut() {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+        super::append(&broker.topic("orders").unwrap().partition(0).unwrap(), 0..5);
+        let disk = disk.kill(1);
+        let path = std::path::Path::new("/data/orders-0/00000000000000000000.log");
+        let mut bytes = disk.read(path).unwrap();
+        bytes.extend([1; 100]);
+        disk.put(path, &bytes);
+        let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+        assert!(broker.recovery_report().partitions()[0].leader_epoch_raised());
+        super::append(&broker.topic("orders").unwrap().partition(0).unwrap(), 5..10);
+        broker.close().unwrap();
+        let mut bytes = disk.read(path).unwrap();
+        for value in [4, 5] {
+            let at = bytes.windows(100).position(|window| window == [value; 100]).unwrap();
+            bytes[at] ^= 1;
+        }
+        disk.put(path, &bytes);
+
+        let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+        let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+        assert_eq!(super::offsets(consumer.poll(Duration::ZERO)), [0, 1, 2, 3]);
+        let damage = super::corruption(consumer.poll(Duration::ZERO));
+        assert_eq!(consumer.skip_corrupt(&damage).unwrap(), 4..6);
+        consumer.commit().unwrap();
+        drop(consumer);
+        let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+        assert_eq!(super::offsets(consumer.poll(Duration::ZERO)), [6, 7, 8, 9]);
+        assert_eq!(consumer.truncation_count(), 0);
     }
 }
 
