@@ -102,7 +102,11 @@ pub fn segment(log: &[u8], offset_index: &[u8], time_index: &[u8], durable: u64)
     let found = read_all(&segment);
     sealed.index_crcs = None;
     let rebuilt = Segment::open_sealed(&dir(&disk), &sealed, CONFIG);
-    assert_eq!(read_all(&rebuilt), found, "a sealed segment is what it was");
+    // A last batch that claims offsets beyond the end is refused once there is an end.
+    let sealed_found = read_all(&rebuilt);
+    let is_same = sealed_found == found;
+    let all_but_last = found.split_last().map(|(_, before)| before);
+    assert!(is_same || all_but_last == Some(&sealed_found), "a sealed segment is what it was");
     // Index files with the right checksum: what they say may be wrong all the same.
     let crcs = IndexCrcs { offset_index: crc32fast::hash(offset_index), time_index: crc32fast::hash(time_index) };
     sealed.index_crcs = Some(crcs);
@@ -110,7 +114,8 @@ pub fn segment(log: &[u8], offset_index: &[u8], time_index: &[u8], durable: u64)
     _ = read_all(&believing);
     for timestamp in [0, 1_700_000_000_000, i64::MAX] {
         _ = believing.offset_for_time(timestamp, 0);
-        assert_eq!(rebuilt.offset_for_time(timestamp, 0).ok(), segment.offset_for_time(timestamp, 0).ok());
+        let found = rebuilt.offset_for_time(timestamp, 0).ok();
+        assert!(!is_same || found == segment.offset_for_time(timestamp, 0).ok());
     }
 }
 
