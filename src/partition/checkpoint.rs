@@ -116,13 +116,19 @@ impl Log {
         let is_due = self.has_unnoted_segments()
             || self.holds_slots(if slots_are_short { 2 } else { SLOTS_KEPT_MAX })
             || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
-        if is_due && self.check_unharmed().is_ok() && !self.is_closed() { self.checkpoint() } else { Ok(()) }
+        if !is_due || self.check_unharmed().is_err() || self.is_closed() {
+            return Ok(());
+        }
+        match self.checkpoint.try_lock() {
+            Some(mut checkpoint) => self.run_checkpoint(&mut checkpoint),
+            // Somebody verifies this log, say. Others are not to wait for that; the next pass looks again.
+            None => Ok(()),
+        }
     }
 
     /// Syncs the segments, notes the sealed ones, and lets the recovery point rise.
-    pub(crate) fn checkpoint(&self) -> Result<()> {
-        let mut checkpoint = self.checkpoint.lock();
-        match self.seal_segments(&mut checkpoint)? {
+    fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        match self.seal_segments(checkpoint)? {
             Some(synced) => checkpoint.store(&self.dir, synced, self.epochs.latest(), None),
             None => Ok(()),
         }

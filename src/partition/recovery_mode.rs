@@ -32,7 +32,8 @@ pub enum RecoveryMode {
     /// As `TolerateTail`, and reading goes on by itself: consumers pass over what is damaged, and count what they
     /// [skipped](crate::Consumer::skipped_count); groups are what the readable records of theirs say, so an offset that was
     /// committed may be missing, or an earlier one be back. What was passed over there is in the
-    /// [report](crate::RecoveryReport::skipped).
+    /// [report](crate::RecoveryReport::skipped). A directory whose `partition.metadata` names another topic is taken for what
+    /// its own name says, from then on.
     SkipCorrupt,
     /// Changes nothing, as [`Broker::open_read_only`](crate::Broker::open_read_only): reads what is there, also on a full
     /// disk, and while another process writes the directory.

@@ -148,7 +148,8 @@ impl PartitionVerification {
             }
             loaded => drop(loaded?),
         }
-        if RecoveryPointFile::load(disk, dir)?.is_damaged {
+        // Twice, since a record that is just being overwritten looks like that.
+        if RecoveryPointFile::load(disk, dir)?.is_damaged && RecoveryPointFile::load(disk, dir)?.is_damaged {
             self.add_repairable(recovery_point::path(dir), "a record of the recovery point is damaged");
         }
         let epochs = leader_epoch::path(dir);

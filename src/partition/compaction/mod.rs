@@ -64,7 +64,8 @@ impl Log {
         if self.is_closed() || self.check_unharmed().is_err() || !self.damage.is_empty() {
             return Ok(());
         }
-        let mut checkpoint = self.checkpoint.lock();
+        // As for a checkpoint: others are not to wait for who verifies this log.
+        let Some(mut checkpoint) = self.checkpoint.try_lock() else { return Ok(()) };
         self.check_present()?;
         checkpoint.settle_replacement(&self.dir)?;
         let Some(Due { sealed, clean_count }) = due(&mut checkpoint, self) else { return Ok(()) };
