@@ -45,26 +45,28 @@ impl Checkpoint {
         leader_epoch: i32,
     ) -> Result<()> {
         match active {
-            Some(active) => self.store(dir, SyncedTo::of(active), leader_epoch, None),
+            Some(active) => self.store(dir, SyncedTo::of(active), leader_epoch, None).map(drop),
             None => Ok(()),
         }
     }
 
+    /// Notes that everything is synced up to there; whether that is new.
     fn store(
         &mut self,
         dir: &SegmentDir,
         synced: SyncedTo,
         leader_epoch: i32,
         index_crcs: Option<IndexCrcs>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let SyncedTo { base_offset, file_position, next_offset, has_gaps } = synced;
         let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, index_crcs };
         let point = RecoveryPoint { base_offset, synced };
-        if self.stored != Some(point) {
+        let is_new = self.stored != Some(point);
+        if is_new {
             self.file.store(&dir.files, &point)?;
             self.stored = Some(point);
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Notes sealed segments that the manifest does not have yet.
@@ -129,7 +131,7 @@ impl Log {
     /// Syncs the segments, notes the sealed ones, and lets the recovery point rise.
     fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         match self.seal_segments(checkpoint)? {
-            Some(synced) => checkpoint.store(&self.dir, synced, self.epochs.latest(), None),
+            Some(synced) => checkpoint.store(&self.dir, synced, self.epochs.latest(), None).map(drop),
             None => Ok(()),
         }
     }
@@ -157,7 +159,9 @@ impl Log {
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
         let index_crcs = active.write_indexes().ok();
-        checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
+        if checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)? {
+            checkpoint.file.sync(&self.dir.files)?;
+        }
         checkpoint.settle_replacement(&self.dir)
     }
 

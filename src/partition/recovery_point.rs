@@ -15,7 +15,8 @@
 //!   60     4  crc32             CRC-32 of all before
 //! ```
 //! A store overwrites the older record in place, without a sync: if a power cut takes it, the other record is there, and what
-//! it says is lower and still true. The caller stores a point only after what it promises was synced.
+//! it says is lower and still true. The caller stores a point only after what it promises was synced. The point of a log that
+//! is closed is synced, too: with it goes what tells damage from an end that a crash left.
 
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,8 @@ pub(crate) struct RecoveryPointFile {
     path: PathBuf,
     /// Of the newest record; the next one goes to the other sector.
     generation: u64,
+    /// Whether it may be that a power cut leaves no such file.
+    is_new: bool,
 }
 
 /// A recovery point as it was read.
@@ -93,7 +96,7 @@ impl RecoveryPointFile {
         }
         let generation = newest.map_or(0, |(generation, _)| generation);
         let point = newest.map(|(_, point)| point);
-        Ok(LoadedPoint { file: RecoveryPointFile { path, generation }, point, is_damaged })
+        Ok(LoadedPoint { file: RecoveryPointFile { path, generation, is_new: true }, point, is_damaged })
     }
 
     /// Overwrites the older record. When this returns it survives a crash of the process, and perhaps a power cut.
@@ -107,6 +110,20 @@ impl RecoveryPointFile {
         write().map_err(|source| Error::io("write", &self.path, source))?;
         // Only now: after an error the same record is tried again, and the good one stays untouched.
         self.generation = generation;
+        Ok(())
+    }
+
+    /// When this returns, what was stored survives a power cut.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn sync(&mut self, files: &OpenFiles) -> Result<()> {
+        let sync = || files.open(&self.path, Open::Write)?.sync();
+        sync().map_err(|source| Error::io("sync", &self.path, source))?;
+        if let Some(dir) = self.path.parent().filter(|_| self.is_new) {
+            files.disk().sync_dir(dir).map_err(|source| Error::io("sync", dir, source))?;
+            self.is_new = false;
+        }
         Ok(())
     }
 }

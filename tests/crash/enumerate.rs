@@ -17,6 +17,10 @@ const STATES: u64 = 1000;
 const WORKLOADS_AT_LEAST: u64 = 12;
 /// At each call so many images by chance, besides those that are listed.
 const BY_CHANCE: u64 = 16;
+/// With these two, a fifth of the states are those of recoveries: the recovery from one of at most so many states is stopped...
+const RECOVERY_OF_MAX: u64 = 130;
+/// ... at one of so many calls.
+const RECOVERY_STRIDE: usize = 12;
 
 /// How much of one workload is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +28,8 @@ struct Part {
     workload: u64,
     /// Every so many states, one is looked at.
     stride: u64,
-    /// The recovery from one of so many states is stopped, too...
+    /// The recovery from one of so many states is stopped, too.
     recovery_of: u64,
-    /// ... at one of so many calls.
-    recovery_stride: usize,
 }
 
 #[test]
@@ -44,7 +46,6 @@ fn what_a_crash_leaves_at_any_call_holds_all_that_was_promised() {
 
 /// Which workloads make up so many states; the same on every machine.
 fn plan(states: u64) -> Vec<Part> {
-    let is_large = states >= 50_000;
     // A quarter of the states, at least, are those of recoveries.
     let wanted = states * 3 / 4;
     let each = (wanted / WORKLOADS_AT_LEAST).max(1);
@@ -58,8 +59,8 @@ fn plan(states: u64) -> Vec<Part> {
         let count: u64 = stops.iter().map(|stop| Images::of(&stop.disk).count() + BY_CHANCE).sum();
         let stride = count.div_ceil(each);
         planned += count / stride;
-        let (recovery_of, recovery_stride) = if is_large { (50, 1) } else { (each / 2, 12) };
-        parts.push(Part { workload, stride, recovery_of, recovery_stride });
+        let recovery_of = (each / 2).clamp(1, RECOVERY_OF_MAX);
+        parts.push(Part { workload, stride, recovery_of });
     }
     parts
 }
@@ -106,8 +107,8 @@ fn crash_recovery(
     let settings = Settings::of(part.workload);
     let stops = record_recovery(image, settings);
     let again = stops.len() / 2;
-    for (index, (calls, disk)) in stops.iter().enumerate().skip(stops.len() % part.recovery_stride) {
-        if !index.is_multiple_of(part.recovery_stride) && index != again {
+    for (index, (calls, disk)) in stops.iter().enumerate().skip(stops.len() % RECOVERY_STRIDE) {
+        if !index.is_multiple_of(RECOVERY_STRIDE) && index != again {
             continue;
         }
         let images = Images::of(disk);

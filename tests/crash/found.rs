@@ -136,3 +136,22 @@ fn nothing_is_committed_for_a_deleted_topic() {
     send(&broker, 3);
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
 }
+
+/// A power cut right after a close took what says up to where the log had been synced; damage that came later then looked like
+/// the end of the log, which was cut there.
+#[test]
+fn damage_after_a_close_and_a_power_cut_is_still_known_for_damage() {
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(seed);
+        let broker = builder(&disk).open().unwrap();
+        broker.topic("t").unwrap();
+        send(&broker, 3);
+        broker.close().unwrap();
+        let disk = disk.crash(seed, CrashModel::Subset);
+        assert!(disk.flip_bit("/data/t-0/00000000000000000000.log", 200, 0));
+        let broker = builder(&disk).open().unwrap();
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
+        assert_eq!(partition.log_end_offset(), 3, "seed {seed}: {}", broker.recovery_report());
+        assert!(partition.iter_from(0).any(|record| matches!(record, Err(Error::Corrupt(_)))), "seed {seed}");
+    }
+}
