@@ -17,6 +17,7 @@ mod names;
 mod pages;
 mod random;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use self::crash::Survivors;
 pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
+use self::pages::Pages;
 use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -236,6 +238,22 @@ impl SimulatedDisk {
         let paths = machine.paths();
         let sized = |(path, node)| machine.file(node).ok().map(|file| (path, file.content().len() as u64));
         paths.into_iter().filter_map(sized).collect()
+    }
+
+    /// The files that are not on both machines with the same bytes, ordered by path.
+    #[must_use]
+    pub fn differing_files(&self, other: &SimulatedDisk) -> Vec<PathBuf> {
+        let (mut files, mut others) = (self.contents(), other.contents());
+        others.retain(|path, bytes| files.get(path).is_none_or(|same| same != bytes) || files.remove(path).is_none());
+        files.append(&mut others);
+        files.into_keys().collect()
+    }
+
+    fn contents(&self) -> BTreeMap<PathBuf, Pages> {
+        let mut machine = self.machine();
+        machine.absorb();
+        let paths = machine.paths().into_iter();
+        paths.filter_map(|(path, node)| Some((path, machine.file(node).ok()?.content().clone()))).collect()
     }
 
     /// The bytes of a file, or `None` if there is none.

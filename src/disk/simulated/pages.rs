@@ -132,6 +132,18 @@ impl Pages {
     }
 }
 
+impl PartialEq for Pages {
+    /// Does not look at pages that are shared.
+    fn eq(&self, other: &Pages) -> bool {
+        let is_same = |number| match (self.pages.get(number), other.pages.get(number)) {
+            (Some(Some(page)), Some(Some(other))) if Arc::ptr_eq(page, other) => true,
+            (Some(None), Some(None)) => true,
+            _ => self.page(number) == other.page(number),
+        };
+        self.bytes == other.bytes && (0..self.pages.len()).all(is_same)
+    }
+}
+
 impl From<Vec<u8>> for Pages {
     fn from(bytes: Vec<u8>) -> Pages {
         let mut pages = Pages::default();
@@ -192,6 +204,7 @@ mod tests {
                 _ => (other, other_model) = (pages.clone(), model.clone()),
             }
             assert_eq!((pages.to_vec(), other.to_vec()), (model.clone(), other_model.clone()));
+            assert_eq!((pages == other, Pages::from(model.clone()) == pages), (model == other_model, true));
             let piece = model.get(at..(at + size).min(model.len())).unwrap_or_default();
             assert!(piece.is_empty() || pages.has(piece, at));
         }
