@@ -102,6 +102,9 @@ pub(crate) fn budget(default: u64) -> u64 {
     std::env::var("OTTLA_CRASH_STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(default)
 }
 
+/// From so many on, the time goes into states more than into what comes after them.
+const MANY_STATES: u64 = 20_000;
+
 /// What was looked at.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Totals {
@@ -114,6 +117,8 @@ pub(crate) struct Totals {
     pub(crate) depth_2: u64,
     /// Differ in what the recovery made of them.
     pub(crate) recovered: u64,
+    /// Of these, those that were used and crashed again.
+    pub(crate) used: u64,
     pub(crate) records: u64,
 }
 
@@ -125,6 +130,7 @@ impl Totals {
         self.depth_1 += other.depth_1;
         self.depth_2 += other.depth_2;
         self.recovered += other.recovered;
+        self.used += other.used;
         self.records += other.records;
     }
 }
@@ -134,8 +140,15 @@ impl fmt::Display for Totals {
         write!(
             f,
             "{} states of {} workloads hold: {} of them distinct, {} after a crash in recovery, {} after another one in the \
-             recovery from that; {} outcomes used and crashed again; {} records compared",
-            self.states, self.workloads, self.distinct, self.depth_1, self.depth_2, self.recovered, self.records
+             recovery from that; {} outcomes, {} of them used and crashed again; {} records compared",
+            self.states,
+            self.workloads,
+            self.distinct,
+            self.depth_1,
+            self.depth_2,
+            self.recovered,
+            self.used,
+            self.records
         )
     }
 }
@@ -143,6 +156,8 @@ impl fmt::Display for Totals {
 /// Looks at states of one workload. What was looked at once is not looked at again: all that follows is the same.
 pub(crate) struct Inspector {
     settings: Settings,
+    /// Of so many outcomes, one is used and crashed again.
+    use_of: u64,
     pub(crate) totals: Totals,
     images: HashSet<(u128, usize, bool)>,
     outcomes: HashSet<(u128, u64)>,
@@ -151,7 +166,8 @@ pub(crate) struct Inspector {
 impl Inspector {
     pub(crate) fn new(settings: Settings) -> Inspector {
         let totals = Totals { workloads: 1, ..Totals::default() };
-        Inspector { settings, totals, images: HashSet::new(), outcomes: HashSet::new() }
+        let use_of = if budget(0) < MANY_STATES { 1 } else { 4 };
+        Inspector { settings, use_of, totals, images: HashSet::new(), outcomes: HashSet::new() }
     }
 
     /// Looks at one state, unless it was looked at already; whether it was not.
@@ -191,9 +207,13 @@ impl Inspector {
             return Ok(());
         }
         self.totals.recovered += 1;
+        open_again(&after)?;
         // What is done from here on depends on what was found and on nothing else.
         let seed = hasher.finish() ^ u64::try_from(fingerprint & u128::from(u64::MAX)).unwrap_or_default();
-        open_again(&after)?;
+        if !seed.is_multiple_of(self.use_of) {
+            return Ok(());
+        }
+        self.totals.used += 1;
         use_and_crash(after, Random::new(seed), self.settings)
     }
 }
@@ -281,6 +301,8 @@ pub(crate) fn look_at_one(state: &State) {
         let (next, next_loss) = Images::of(&disk).image(number);
         (image, loss) = (next, loss.or(next_loss));
     }
-    let looked = Inspector::new(settings).look_at(state, &image, &history, loss);
+    let mut inspector = Inspector::new(settings);
+    inspector.use_of = 1;
+    let looked = inspector.look_at(state, &image, &history, loss);
     looked.unwrap_or_else(|problem| panic!("{problem}"));
 }
