@@ -155,3 +155,27 @@ fn damage_after_a_close_and_a_power_cut_is_still_known_for_damage() {
         assert!(partition.iter_from(0).any(|record| matches!(record, Err(Error::Corrupt(_)))), "seed {seed}");
     }
 }
+
+/// A log that ended in half a batch was appended to behind that half, which the first bytes of the next batch made whole: these
+/// were then missing there, and so was a record that had been acknowledged.
+#[test]
+fn what_is_sent_behind_a_damaged_end_does_not_mend_it() {
+    for cut in 0..20 {
+        let disk = SimulatedDisk::new(cut);
+        let broker = builder(&disk).open().unwrap();
+        broker.topic("t").unwrap();
+        send(&broker, 2);
+        broker.close().unwrap();
+        let log = "/data/t-0/00000000000000000000.log";
+        let mut bytes = disk.read(log).unwrap();
+        bytes.truncate(bytes.len() - usize::try_from(cut).unwrap());
+        disk.put(log, &bytes);
+        let broker = builder(&disk).open().unwrap();
+        let send_one = || broker.producer().send(ProducerRecord::to("t").value(&[0; 8])).unwrap().offset();
+        assert_eq!((send_one(), send_one()), (2, 3));
+        let broker = builder(&disk.kill(0)).open().unwrap();
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
+        let found: Vec<_> = partition.iter_from(2).map(|record| record.unwrap().offset()).collect();
+        assert_eq!(found, [2, 3], "without the last {cut} bytes: {}", broker.recovery_report());
+    }
+}

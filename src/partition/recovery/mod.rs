@@ -125,6 +125,8 @@ struct Recovery<'s> {
     log_start_offset: u64,
     next_offset: u64,
     manifest_is_damaged: bool,
+    /// Whether the last bytes of the last segment are damaged.
+    ends_in_damage: bool,
     report: PartitionRecovery,
 }
 
@@ -169,6 +171,7 @@ impl<'s> Recovery<'s> {
             log_start_offset,
             next_offset,
             manifest_is_damaged: !is_start_known,
+            ends_in_damage: false,
             report,
         })
     }

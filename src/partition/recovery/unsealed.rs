@@ -35,7 +35,17 @@ impl Recovery<'_> {
             let was_sealed = next_base.is_some_and(|next| *next <= proven);
             self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)), was_sealed)?;
         }
+        self.leave_damaged_end()?;
         self.leave_out_missing(proven)
+    }
+
+    /// Goes on in another segment where the last one ends in damage: what is left of a batch could become whole by the
+    /// beginning of the next one, of which that would then be missing.
+    fn leave_damaged_end(&mut self) -> Result<()> {
+        if self.ends_in_damage && self.segments.last().is_some_and(|last| last.base_offset() < self.next_offset) {
+            self.add_unsealed(Arc::new(Segment::create(&self.dir, self.next_offset, self.config)?));
+        }
+        Ok(())
     }
 
     /// Goes on behind what is proven to have been synced and is not there: its offsets are never given out again.
@@ -68,6 +78,8 @@ impl Recovery<'_> {
         for damage in &scan.damaged {
             note(self.mode, &mut self.report, segment.corruption(damage))?;
         }
+        let end_of_damage = scan.damaged.last().map(|damage| damage.file_position + damage.bytes);
+        self.ends_in_damage = end_of_damage == Some(scan.valid_bytes);
         self.cut(&segment, &scan)?;
         if self.shutdown != Shutdown::Clean {
             self.report.scanned_batches += scan.batches;
