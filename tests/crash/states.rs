@@ -220,15 +220,23 @@ impl Inspector {
 
 /// A second opening, after the process died right after the first, finds the same, and changes nothing if that recovered.
 fn open_again(after: &Run) -> Checked {
-    let mut again = Run::on(after.disk.kill(0), after.history.clone(), after.settings, 0);
+    let again = reopened(after)?;
+    // After a clean shutdown the second one is the first that has anything to recover.
+    if was_clean(after) || check_unchanged(&after.disk, &again.disk).is_ok() {
+        return Ok(());
+    }
+    // The first one may have ended the deletion of a topic, and with it what was committed for it.
+    let third = reopened(&again)?;
+    check_unchanged(&again.disk, &third.disk).map_err(|problem| format!("opened for the third time: {problem}"))
+}
+
+/// Another run on what is left when the process dies.
+fn reopened(run: &Run) -> Checked<Run> {
+    let mut again = Run::on(run.disk.kill(0), run.history.clone(), run.settings, 0);
     let context = |problem| format!("opened again: {problem}");
     again.open().map_err(context)?;
     check_opened(&mut again, Loss::Process).map_err(context)?;
-    if was_clean(after) {
-        // The second one is the first that has anything to recover.
-        return Ok(());
-    }
-    check_unchanged(&after.disk, &again.disk).map_err(context)
+    Ok(again)
 }
 
 fn was_clean(run: &Run) -> bool {

@@ -183,7 +183,8 @@ impl Run {
 
     fn step(&mut self, step: u64) -> Checked {
         if self.broker.is_none() {
-            return self.open();
+            // After an error, what is there is to be looked at before anything is added.
+            return if self.errors.is_empty() { self.open() } else { Ok(()) };
         }
         match (step, self.random.below(100)) {
             (0, _) => self.create_topic("always"),
