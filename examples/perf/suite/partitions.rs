@@ -1,0 +1,116 @@
+//! Many partitions with few open files, and what a log takes of memory and disk.
+
+use std::cell::{LazyCell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ottla::{Broker, Durability, ProducerRecord, TopicConfig};
+
+use super::latencies::Latencies;
+use super::place::{SPACE, TOPIC, VALUE, bytes_below, payload};
+use super::row::{Figure, Row, Target};
+use super::worker::Worker;
+
+/// A process with few open files, and a topic of many partitions.
+struct ManyPartitions {
+    // Before the directory, so that the process is gone when that goes.
+    worker: Worker,
+    partitions: u32,
+    resident_before: u64,
+    anonymous_before: u64,
+    _dir: tempfile::TempDir,
+}
+
+impl ManyPartitions {
+    /// Each of them has been sent to.
+    fn new(partitions: u32) -> ManyPartitions {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut worker = Worker::start(dir.path());
+        worker.ask("open");
+        let (resident_before, anonymous_before) = (worker.ask("resident"), worker.ask("anonymous"));
+        worker.ask(format_args!("partitions {partitions}"));
+        worker.ask(format_args!("send {partitions}"));
+        ManyPartitions { worker, partitions, resident_before, anonymous_before, _dir: dir }
+    }
+
+    fn each(&self, bytes: u64, before: u64) -> f64 {
+        bytes.saturating_sub(before) as f64 / f64::from(self.partitions)
+    }
+}
+
+/// Sending to many partitions in turn, and what they take.
+pub(crate) fn many(partitions: u32) -> (Row, Vec<Figure>) {
+    // One for all, as it takes long to make.
+    let many = Rc::new(LazyCell::new(move || RefCell::new(ManyPartitions::new(partitions))));
+    let name = |what| format!("partitions/{partitions}/{what}");
+    let row = {
+        let many = Rc::clone(&many);
+        Row::new(name("send/os/100B"), 1, payload().len(), move || {
+            move |calls, _: &mut Latencies| {
+                Duration::from_nanos(many.borrow_mut().worker.ask(format_args!("send {calls}")))
+            }
+        })
+    };
+    let resident = {
+        let many = Rc::clone(&many);
+        move || {
+            let mut many = many.borrow_mut();
+            let bytes = many.worker.ask("resident");
+            many.each(bytes, many.resident_before)
+        }
+    };
+    let anonymous = {
+        let many = Rc::clone(&many);
+        move || {
+            let mut many = many.borrow_mut();
+            let bytes = many.worker.ask("anonymous");
+            many.each(bytes, many.anonymous_before)
+        }
+    };
+    let open = move || {
+        let mut many = many.borrow_mut();
+        many.worker.ask("close");
+        Duration::from_nanos(many.worker.ask("open")).as_secs_f64() * 1e3
+    };
+    let figures = vec![
+        Figure::new(name("memory_each"), "B", resident).at_most(4096.0),
+        Figure::new(name("memory_each/without_mapped_files"), "B", anonymous),
+        Figure::new(name("open"), "ms", open).at_most(500.0),
+    ];
+    (row.target(Target::Rate(1e6)), figures)
+}
+
+/// Memory that writing `records` adds to a process.
+pub(crate) fn memory_while_writing(records: u64) -> Figure {
+    let measure = move || {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut worker = Worker::start(dir.path());
+        let before = worker.ask("resident");
+        worker.ask("open");
+        worker.ask("partitions 1");
+        let mut most = 0;
+        for _ in 0..10 {
+            worker.ask(format_args!("send {}", records / 10));
+            most = most.max(worker.ask("resident"));
+        }
+        most.saturating_sub(before) as f64 / f64::from(1 << 20)
+    };
+    Figure::new("memory/while_writing", "MiB", measure).at_most(8.0)
+}
+
+/// Bytes of the partition's files for each byte of the values. What is there once for a whole broker is not in it.
+pub(crate) fn bytes_on_disk(records: u64) -> Figure {
+    let measure = move || {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let broker = Broker::builder(dir.path()).durability(Durability::Os).open().expect("an empty directory");
+        broker.create_topic(TOPIC, TopicConfig::new()).expect("a new topic");
+        let producer = broker.producer();
+        for _ in 0..records {
+            producer.send(ProducerRecord::to(TOPIC).value(&VALUE)).expect(SPACE);
+        }
+        broker.close().expect("a disk that syncs");
+        let on_disk = bytes_below(&dir.path().join(format!("{TOPIC}-0"))).expect("a directory of files");
+        on_disk as f64 / (records * VALUE.len() as u64) as f64
+    };
+    Figure::new("disk/bytes_per_payload_byte/100B", "B", measure).at_most(1.12)
+}

@@ -1,0 +1,104 @@
+//! Reading what is in the page cache, every byte of it.
+
+use std::time::{Duration, Instant};
+
+use ottla::{Consumer, ConsumerConfig, Durability, SeekTo, TopicConfig, TopicPartition};
+
+use super::place::{Place, SPACE, TOPIC, VALUE, next_random, payload, record, sum_of};
+use super::row::{Row, Target, timed};
+
+/// Rows over a log of so many records.
+pub(crate) fn rows(records: u64) -> Vec<Row> {
+    vec![scan(records).target(Target::Times(0.4)), random_read(records).target(Target::Times(0.3))]
+}
+
+fn filled(records: u64) -> Place {
+    let place = Place::with_topic(Durability::Os, TopicConfig::new());
+    let producer = place.producer();
+    // One by one: batches are as large as the log makes them, not as a caller does.
+    for _ in 0..records {
+        producer.send(record()).expect(SPACE);
+    }
+    place
+}
+
+fn scan(records: u64) -> Row {
+    Row::new("scan/poll/100B/warm", records, VALUE.len(), move || {
+        let mut scan = Scan::new(filled(records), records);
+        move |calls, _| scan.run(calls)
+    })
+    .limit("sum in memory", move || {
+        let bytes = vec![7_u8; VALUE.len() * to_memory(records)];
+        move |calls, _| {
+            let begin = Instant::now();
+            for _ in 0..calls {
+                sum_of(&bytes);
+            }
+            begin.elapsed()
+        }
+    })
+}
+
+/// A consumer that reads its topic from beginning to end.
+pub(crate) struct Scan {
+    consumer: Consumer,
+    records: u64,
+    _place: Place,
+}
+
+impl Scan {
+    pub(crate) fn new(place: Place, records: u64) -> Scan {
+        let config = ConsumerConfig::new("scan").topics([TOPIC]).max_poll_records(10_000);
+        let consumer = place.broker.consumer_with(config).expect("a group without a member");
+        Scan { consumer, records, _place: place }
+    }
+
+    pub(crate) fn run(&mut self, calls: u64) -> Duration {
+        let partition = TopicPartition::new(TOPIC, 0);
+        let begin = Instant::now();
+        for _ in 0..calls {
+            let mut count = 0;
+            while count < self.records {
+                let polled = self.consumer.poll(Duration::ZERO).expect("a sound log");
+                for record in &polled {
+                    record.value().map(sum_of);
+                }
+                count += polled.len() as u64;
+            }
+            self.consumer.seek(&partition, SeekTo::Earliest).expect("it is assigned");
+        }
+        begin.elapsed()
+    }
+}
+
+fn random_read(records: u64) -> Row {
+    Row::new("random_read/100B/warm", 1, VALUE.len(), move || {
+        let place = filled(records);
+        let log = place.broker.topic(TOPIC).and_then(|topic| topic.partition(0)).expect("it was filled");
+        let mut random = 1;
+        move |calls, latencies| {
+            let _place = &place;
+            timed(calls, latencies, || {
+                let offset = next_random(&mut random) % records;
+                let read = log.read(offset, 1).expect("a sound log");
+                let value = read.iter().next().and_then(|record| record.value());
+                sum_of(value.expect("every record has a value"));
+            })
+        }
+    })
+    .limit("lookup in memory", move || {
+        let size = payload().len();
+        let memory = vec![7_u8; size * to_memory(records)];
+        let mut random = 1;
+        move |calls, latencies| {
+            timed(calls, latencies, || {
+                let at = to_memory(next_random(&mut random) % records) * size;
+                sum_of(memory.get(at..at + VALUE.len()).expect("it was filled"));
+            })
+        }
+    })
+}
+
+fn to_memory(count: u64) -> usize {
+    usize::try_from(count).expect("it fits memory")
+}

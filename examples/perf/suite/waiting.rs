@@ -1,0 +1,131 @@
+//! From a producer to a consumer that waits in `poll`, and, beside it, what the machine takes to wake a thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{hint, mem};
+
+use ottla::{Durability, ProducerRecord, TopicConfig};
+
+use super::latencies::Latencies;
+use super::place::{KEY, Place, SPACE, TOPIC};
+use super::row::{Row, Target};
+
+/// Longer than any measurement: a consumer that was not woken ends it.
+const FOREVER: Duration = Duration::from_secs(60);
+/// Enough for a consumer to fall asleep.
+const A_MOMENT: Duration = Duration::from_micros(50);
+/// The message after the last one.
+const END: u64 = u64::MAX;
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![hand_over().target(Target::LatencyTimes(1.2))]
+}
+
+fn hand_over() -> Row {
+    Row::new("hand_over/waiting_poll", 1, mem::size_of::<u64>(), || {
+        let mut through_poll = HandOver::through_poll();
+        move |calls, latencies: &mut Latencies| through_poll.run(calls, latencies)
+    })
+    .limit("condvar", || {
+        let mut through_condvar = HandOver::through_condvar();
+        move |calls, latencies: &mut Latencies| through_condvar.run(calls, latencies)
+    })
+}
+
+/// A thread that waits for numbers, and the way to send it one.
+struct HandOver {
+    send: Box<dyn FnMut(u64)>,
+    /// When the last message was received, in nanoseconds since `begin`; 0 while it was not.
+    received: Arc<AtomicU64>,
+    begin: Instant,
+    receiver: Option<JoinHandle<()>>,
+}
+
+impl HandOver {
+    fn new(send: impl FnMut(u64) + 'static, mut receive: impl FnMut() -> u64 + Send + 'static) -> HandOver {
+        let begin = Instant::now();
+        let when = Arc::new(AtomicU64::new(0));
+        let tell = Arc::clone(&when);
+        let receiver = thread::spawn(move || {
+            while receive() != END {
+                tell.store(nanos_since(begin), Ordering::Release);
+            }
+        });
+        HandOver { send: Box::new(send), received: when, begin, receiver: Some(receiver) }
+    }
+
+    fn through_poll() -> HandOver {
+        let place = Place::with_topic(Durability::Os, TopicConfig::new());
+        let producer = place.producer();
+        let mut consumer = place.broker.consumer("billing", [TOPIC]).expect("a group without a member");
+        let send = move |message: u64| {
+            let _place = &place;
+            let value = message.to_be_bytes();
+            producer.send(ProducerRecord::to(TOPIC).key(&KEY).value(&value)).expect(SPACE);
+        };
+        let receive = move || {
+            let records = consumer.poll(FOREVER).expect("a sound log");
+            let last = records.iter().last().expect("the consumer was woken");
+            u64::from_be_bytes(last.value().and_then(|value| value.try_into().ok()).expect("a number was sent"))
+        };
+        HandOver::new(send, receive)
+    }
+
+    fn through_condvar() -> HandOver {
+        let shared = Arc::new((Mutex::new(None), Condvar::new()));
+        let other = Arc::clone(&shared);
+        let send = move |message| {
+            *shared.0.lock().expect("nobody panics") = Some(message);
+            shared.1.notify_one();
+        };
+        let receive = move || {
+            let mut message = other.0.lock().expect("nobody panics");
+            loop {
+                match message.take() {
+                    Some(message) => return message,
+                    None => message = other.1.wait(message).expect("nobody panics"),
+                }
+            }
+        };
+        HandOver::new(send, receive)
+    }
+
+    fn run(&mut self, calls: u64, latencies: &mut Latencies) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..calls {
+            // Keeps the core, as a system call would add a delay of its own.
+            let asleep = Instant::now() + A_MOMENT;
+            while Instant::now() < asleep {
+                hint::spin_loop();
+            }
+            self.received.store(0, Ordering::Relaxed);
+            let sent = nanos_since(self.begin);
+            (self.send)(sent);
+            let mut at = 0;
+            while at == 0 {
+                hint::spin_loop();
+                at = self.received.load(Ordering::Acquire);
+            }
+            let latency = Duration::from_nanos(at - sent);
+            latencies.add(latency);
+            total += latency;
+        }
+        total
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        (self.send)(END);
+        if let Some(receiver) = self.receiver.take() {
+            // A receiver that panicked has said so.
+            let _ = receiver.join();
+        }
+    }
+}
+
+fn nanos_since(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

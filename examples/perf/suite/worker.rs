@@ -1,0 +1,121 @@
+//! A second process, for what one process cannot measure in itself: its own death, its memory from the beginning, and how it
+//! works with few open files.
+//!
+//! It is this program again, with `OTTLA_PERF_WORKER` set to a data directory. It takes one command a line, and answers each
+//! with one number.
+
+use std::env;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use ottla::{Broker, Durability, TopicConfig};
+
+use super::place::{SPACE, TOPIC, record};
+
+const DIR: &str = "OTTLA_PERF_WORKER";
+/// Files that the process may have open.
+const OPEN_FILES: u32 = 1024;
+
+/// Serves, if this process was started as a worker; else returns at once.
+pub(crate) fn serve_if_asked() {
+    if let Some(dir) = env::var_os(DIR) {
+        serve(Path::new(&dir));
+        std::process::exit(0);
+    }
+}
+
+fn serve(dir: &Path) {
+    let mut broker = None;
+    for line in io::stdin().lines().map_while(Result::ok) {
+        let (command, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        let number = number.parse().expect("the other side is this file");
+        let begin = Instant::now();
+        match command {
+            "open" => broker = Some(open(dir)),
+            "close" => broker.take().map_or(Ok(()), Broker::close).expect("a disk that syncs"),
+            "partitions" => create(broker.as_ref(), number),
+            "send" => send(broker.as_ref(), number),
+            _ => {}
+        }
+        let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        println!(
+            "{}",
+            match command {
+                // That of mapped files included.
+                "resident" => memory("VmRSS:"),
+                "anonymous" => memory("RssAnon:"),
+                _ => took,
+            }
+        );
+    }
+}
+
+fn open(dir: &Path) -> Broker {
+    Broker::builder(dir).durability(Durability::Os).open().expect("a directory that was closed")
+}
+
+fn create(broker: Option<&Broker>, partitions: u64) {
+    let partitions = u32::try_from(partitions).expect("not so many");
+    let config = TopicConfig::new().partitions(partitions);
+    broker.and_then(|broker| broker.create_topic(TOPIC, config).ok()).expect("an open broker without the topic");
+}
+
+/// To all partitions in turn.
+fn send(broker: Option<&Broker>, records: u64) {
+    let broker = broker.expect("an open broker");
+    let partitions = broker.topic(TOPIC).expect("an open broker").partitions().len();
+    let partitions = u32::try_from(partitions).expect("not so many");
+    let producer = broker.producer();
+    let in_turn = (0..partitions).cycle();
+    for (_, partition) in (0..records).zip(in_turn) {
+        producer.send(record().partition(partition)).expect(SPACE);
+    }
+}
+
+/// Memory of this process by the name that Linux gives it; 0 where the system does not tell.
+fn memory(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+/// The process, seen from the one that measures. Dropped, it is killed as by `kill -9`.
+pub(crate) struct Worker {
+    process: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    pub(crate) fn start(dir: &Path) -> Worker {
+        // The shell lowers its limit and becomes the worker.
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -n {OPEN_FILES} && exec \"$0\""));
+        shell.arg(env::current_exe().expect("this program")).env(DIR, dir);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = shell.spawn().expect("a shell");
+        let commands = process.stdin.take().expect("it was piped");
+        let answers = BufReader::new(process.stdout.take().expect("it was piped"));
+        Worker { process, commands, answers }
+    }
+
+    /// The number that the worker answers: nanoseconds that the command took, or bytes.
+    pub(crate) fn ask(&mut self, command: impl Display) -> u64 {
+        writeln!(self.commands, "{command}").expect("the worker lives");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("the worker lives");
+        answer.trim().parse().unwrap_or_else(|_| panic!("the worker did not {command}"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
