@@ -83,12 +83,11 @@ pub struct TopicDescription {
 
 impl TopicDescription {
     fn of(entry: &TopicEntry) -> TopicDescription {
-        let partitions = entry.partitions.load();
         TopicDescription {
             name: Arc::clone(&entry.name),
             topic_id: entry.topic_id,
             config: entry.config.clone().partitions(entry.partition_count()),
-            partitions: partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
+            partitions: entry.partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
         }
     }
 

@@ -58,7 +58,7 @@ impl Admin<'_> {
         }
         for member in description.members() {
             for topic in member.topics().iter().filter_map(|name| store.topic(name).ok()) {
-                for source in topic.partitions.load().iter() {
+                for source in topic.partitions.iter() {
                     rows.entry(source.address.clone()).or_default();
                 }
             }
@@ -69,8 +69,7 @@ impl Admin<'_> {
         for (partition, (owner, committed)) in rows {
             // A topic that is being deleted has no lag.
             let Ok(topic) = store.topic(partition.topic()) else { continue };
-            let sources = topic.partitions.load();
-            let Some(found) = sources.get(partition.partition() as usize) else { continue };
+            let Some(found) = topic.partitions.get(partition.partition()) else { continue };
             let committed = committed.filter(|committed| committed.is_of(topic.topic_id));
             let Range { start: log_start_offset, end: end_offset } = found.source.bounds();
             description.partitions.push(GroupPartition { partition, owner, committed, log_start_offset, end_offset });
@@ -128,7 +127,7 @@ fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, Group
         return Ok(None);
     }
     let sources = match store.topic(OFFSETS_TOPIC) {
-        Ok(topic) => topic.partitions.load().iter().map(|partition| partition.source.clone()).collect(),
+        Ok(topic) => topic.partitions.iter().map(|partition| partition.source.clone()).collect(),
         Err(Error::UnknownTopic { .. }) => Vec::new(),
         Err(error) => return Err(error),
     };

@@ -8,6 +8,7 @@ mod builder;
 pub(crate) mod catalog;
 mod directory_lock;
 mod group_admin;
+mod name_hash;
 mod opening;
 mod partition_dir;
 mod recovery_report;
@@ -15,6 +16,7 @@ mod shutdown;
 pub(crate) mod store;
 pub(crate) mod topic;
 pub(crate) mod topic_name;
+pub(crate) mod topic_partitions;
 mod verification;
 
 use std::fmt;

@@ -14,6 +14,7 @@ use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
 use super::store::{Store, Topics, Writer, logs_of};
 use super::topic::{TopicEntry, TopicPartitionSource};
+use super::topic_partitions::TopicPartitions;
 use super::{partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
@@ -190,11 +191,11 @@ struct RecoveredTopic {
 
 fn serve(topics: Vec<RecoveredTopic>, environment: &Arc<Environment>) -> Topics {
     let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
-        let sources = logs.into_iter().map(|log| {
+        let source = |log: RecoveredLog| {
             let log = log.serve(Arc::clone(environment));
             TopicPartitionSource { address: log.partition().clone(), source: PartitionSource::Log(Arc::new(log)) }
-        });
-        entry.partitions.store(Arc::new(sources.collect()));
+        };
+        entry.partitions.add(logs.into_iter().map(source).collect());
         (Arc::clone(&entry.name), Arc::new(entry))
     };
     topics.into_iter().map(serve_topic).collect()
@@ -245,7 +246,7 @@ impl Store {
                 logs.push(log);
             }
             let (topic_id, config) = (entry.topic_id, entry.config);
-            let entry = TopicEntry { name, topic_id, config, partitions: ArcSwap::default() };
+            let entry = TopicEntry { name, topic_id, config, partitions: TopicPartitions::default() };
             topics.push(RecoveredTopic { entry, logs });
         }
         self.report.unknown_directories = unknown_directories(&*self.disk, &self.dir, &self.catalog.lock())?;

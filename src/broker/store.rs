@@ -10,8 +10,10 @@ use std::sync::{Arc, OnceLock};
 use super::builder::BrokerBuilder;
 use super::catalog::Catalog;
 use super::directory_lock::DirectoryLock;
+use super::name_hash::NameHash;
 use super::recovery_report::RecoveryReport;
 use super::topic::{TopicEntry, TopicPartitionSource};
+use super::topic_partitions::TopicPartitions;
 use super::{opening, partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
@@ -30,7 +32,7 @@ use crate::sync::{ArcSwap, Mutex};
 use crate::topic_partition::TopicPartition;
 
 /// The topics by name.
-pub(crate) type Topics = HashMap<Arc<str>, Arc<TopicEntry>>;
+pub(crate) type Topics = HashMap<Arc<str>, Arc<TopicEntry>, NameHash>;
 
 /// Small, since compaction begins with the first segment that is full.
 const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
@@ -167,7 +169,7 @@ impl Store {
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::ReadOnly`] if another process keeps it.
     pub(crate) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
         let topic = self.topic(partition.topic())?;
-        match topic.partitions.load().get(partition.partition() as usize).map(|found| &found.source) {
+        match topic.partitions.get(partition.partition()).map(|found| &found.source) {
             Some(PartitionSource::Log(log)) => Ok(Arc::clone(log)),
             Some(PartitionSource::Follower(_)) => Err(Error::ReadOnly { action: "read in a group" }),
             None => Err(topic.unknown_partition(partition.partition())),
@@ -232,9 +234,9 @@ impl Store {
     fn open_topic(&self, writer: &Writer, name: &str, topic_id: u128, config: &TopicConfig) -> Result<Arc<TopicEntry>> {
         let name: Arc<str> = name.into();
         let open = |number| self.open_new_partition(writer, &name, number, topic_id, config);
-        let partitions = (0..config.partitions).map(open).collect::<Result<Vec<_>>>()?;
+        let partitions = (0..config.partitions).map(open).collect::<Result<Vec<_>>>()?.into();
         let config = config.clone();
-        Ok(Arc::new(TopicEntry { name, topic_id, config, partitions: ArcSwap::from_pointee(partitions) }))
+        Ok(Arc::new(TopicEntry { name, topic_id, config, partitions }))
     }
 
     fn open_new_partition(
@@ -292,12 +294,10 @@ impl Store {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
         }
-        let mut partitions = Vec::clone(&topic.partitions.load());
-        for number in before..partition_count {
-            partitions.push(self.open_new_partition(writer, &topic.name, number, topic.topic_id, &config)?);
-        }
+        let open = |number| self.open_new_partition(writer, &topic.name, number, topic.topic_id, &config);
+        let partitions = (before..partition_count).map(open).collect::<Result<Vec<_>>>()?;
         catalog.alter(name, config)?;
-        topic.partitions.store(Arc::new(partitions));
+        topic.partitions.add(partitions);
         self.publish_topics(writer, |_| {});
         drop(catalog);
         self.watchers.wake();
@@ -433,7 +433,7 @@ impl Store {
         let mut catalog = self.catalog.lock();
         *catalog = Catalog::open_read_only(Arc::clone(&self.disk), &self.dir)?;
         let known = self.topics.load();
-        let mut topics = Topics::new();
+        let mut topics = Topics::default();
         for (name, entry) in catalog.live_topics() {
             let topic = match known.get(name).filter(|topic| topic.topic_id == entry.topic_id) {
                 Some(topic) => Arc::clone(topic),
@@ -441,18 +441,16 @@ impl Store {
                     name: Arc::clone(name),
                     topic_id: entry.topic_id,
                     config: entry.config.clone(),
-                    partitions: ArcSwap::default(),
+                    partitions: TopicPartitions::default(),
                 }),
             };
-            let mut partitions = Vec::clone(&topic.partitions.load());
-            for number in topic.partition_count()..entry.config.partitions {
+            let follow = |number| {
                 let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
                 let address = spec.partition.clone();
                 let follower = Follower::new(spec, &self.files, &self.dir);
-                partitions
-                    .push(TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) });
-            }
-            topic.partitions.store(Arc::new(partitions));
+                TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) }
+            };
+            topic.partitions.add((topic.partition_count()..entry.config.partitions).map(follow).collect());
             topics.insert(Arc::clone(name), topic);
         }
         self.topics.store(Arc::new(topics));

@@ -4,12 +4,12 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::store::Store;
+use super::topic_partitions::TopicPartitions;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
 use crate::partition::log::{Appended, Log};
 use crate::partition::{Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
-use crate::sync::ArcSwap;
 use crate::topic_partition::TopicPartition;
 
 /// What a broker keeps of a topic.
@@ -19,7 +19,7 @@ pub(crate) struct TopicEntry {
     pub(crate) topic_id: u128,
     pub(crate) config: TopicConfig,
     /// Grows when partitions are added, and never shrinks.
-    pub(crate) partitions: ArcSwap<Vec<TopicPartitionSource>>,
+    pub(crate) partitions: TopicPartitions,
 }
 
 /// A partition's address and who keeps its log; the address is made once, so that nothing is allocated per record.
@@ -34,39 +34,39 @@ impl TopicEntry {
     ///
     /// # Errors
     /// [`Error::UnknownPartition`], and what appending returns.
-    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<(TopicPartition, Appended)> {
-        let partitions = self.partitions.load();
-        let Some(TopicPartitionSource { address, source }) = partitions.get(partition as usize) else {
+    #[inline]
+    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<(&TopicPartition, Appended)> {
+        let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
             return Err(self.unknown_partition(partition));
         };
         let PartitionSource::Log(log) = source else { return Err(Error::ReadOnly { action: "send" }) };
-        Ok((address.clone(), log.append(records)?))
+        Ok((address, log.append(records)?))
     }
 
     /// Appends one record.
     ///
     /// # Errors
     /// As [`append`](TopicEntry::append).
+    #[inline]
     pub(crate) fn append_one(&self, partition: u32, record: &ProducerRecord<'_>) -> Result<RecordMetadata> {
         let (address, appended) = self.append(partition, std::slice::from_ref(record))?;
         let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
-        Ok(RecordMetadata::new(address, appended.base_offset, timestamp))
+        Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
     }
 
     /// The logs of all partitions, by number; none if another process keeps them.
     pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
-        let partitions = self.partitions.load();
         let log = |partition: &TopicPartitionSource| match &partition.source {
             PartitionSource::Log(log) => Some(Arc::clone(log)),
             PartitionSource::Follower(_) => None,
         };
-        partitions.iter().filter_map(log).collect()
+        self.partitions.iter().filter_map(log).collect()
     }
 
     /// How many partitions there are.
+    #[inline]
     pub(crate) fn partition_count(&self) -> u32 {
-        // Bounded by the configuration, far below the limit.
-        u32::try_from(self.partitions.load().len()).unwrap_or(u32::MAX)
+        self.partitions.count()
     }
 
     pub(crate) fn unknown_partition(&self, partition: u32) -> Error {
@@ -112,15 +112,14 @@ impl Topic {
     /// # Errors
     /// [`Error::UnknownPartition`].
     pub fn partition(&self, id: u32) -> Result<Partition> {
-        let partitions = self.entry.partitions.load();
-        let found = partitions.get(id as usize).ok_or_else(|| self.entry.unknown_partition(id))?;
+        let found = self.entry.partitions.get(id).ok_or_else(|| self.entry.unknown_partition(id))?;
         Ok(self.handle(found))
     }
 
     /// All partitions, by number.
     #[must_use]
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition> + use<> {
-        let handles: Vec<_> = self.entry.partitions.load().iter().map(|partition| self.handle(partition)).collect();
+        let handles: Vec<_> = self.entry.partitions.iter().map(|partition| self.handle(partition)).collect();
         handles.into_iter()
     }
 

@@ -113,7 +113,7 @@ impl Store {
         let mut names: Vec<_> = topics.keys().collect();
         names.sort_unstable();
         for entry in names.into_iter().filter_map(|name| topics.get(name)) {
-            for partition in entry.partitions.load().iter() {
+            for partition in entry.partitions.iter() {
                 let verified = match &partition.source {
                     PartitionSource::Log(log) => log.verify(),
                     PartitionSource::Follower(follower) => follower.verify(),

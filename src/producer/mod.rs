@@ -205,7 +205,7 @@ impl Producer {
         if !self.is_durable {
             return Ok(());
         }
-        match topic.partitions.load().get(partition as usize).map(|partition| &partition.source) {
+        match topic.partitions.get(partition).map(|partition| &partition.source) {
             Some(PartitionSource::Log(log)) => log.wait_durable(next_offset),
             _ => Ok(()),
         }
