@@ -93,11 +93,15 @@ impl Disk for OsDisk {
     }
 
     fn now_ms(&self) -> i64 {
-        let since_1970 = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_millis()),
-            Err(before) => i64::try_from(before.duration().as_millis()).map(|ms| -ms),
+        // In 64 bits: the standard library's milliseconds have 128.
+        let to_ms = |since: Duration| {
+            let ms = since.as_secs().saturating_mul(1000).saturating_add(u64::from(since.subsec_millis()));
+            i64::try_from(ms).unwrap_or(i64::MAX)
         };
-        since_1970.unwrap_or(i64::MAX)
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => to_ms(after),
+            Err(before) => -to_ms(before.duration()),
+        }
     }
 
     fn monotonic(&self) -> Duration {
