@@ -81,8 +81,8 @@ pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
 pub use record::{
-    ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, OwnedRecord, ProducerRecord, RecordMetadata,
-    Timestamp,
+    BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, OwnedRecord,
+    ProducerRecord, RecordMetadata, Timestamp,
 };
 pub use topic_partition::TopicPartition;
 

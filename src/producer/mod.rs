@@ -13,7 +13,7 @@ use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result};
 use crate::partition::PartitionSource;
 use crate::partition::durability::Durability;
-use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata, Timestamp};
 use config::ProducerConfig;
 use partitioner::{DefaultPartitioner, Partitioner};
 
@@ -108,7 +108,7 @@ impl Producer {
     #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         self.store.with_topic(record.get_topic(), |topic| {
-            let partition = self.partition_of(topic, &record)?;
+            let partition = self.partition_of(&record, topic.partition_count())?;
             let sent = topic.append_one(partition, &record)?;
             self.make_durable(topic, partition, sent.offset() + 1)?;
             Ok(sent)
@@ -131,34 +131,33 @@ impl Producer {
     /// assert_eq!(sent.iter().map(|sent| sent.offset()).collect::<Vec<_>>(), [0, 1]);
     /// # Ok::<_, ottla::Error>(())
     /// ```
-    pub fn send_batch(&self, topic: &str, records: &[ProducerRecord<'_>]) -> Result<Vec<RecordMetadata>> {
+    pub fn send_batch(&self, topic: &str, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
         self.store.with_topic(topic, |topic| {
-            let choose = |record| self.partition_of(topic, record);
+            let partition_count = topic.partition_count();
+            let choose = |record| self.partition_of(record, partition_count);
             let chosen = records.iter().map(choose).collect::<Result<Vec<u32>>>()?;
             match chosen.split_first() {
-                None => Ok(Vec::new()),
+                None => Ok(BatchMetadata::from(Vec::new())),
                 Some((&first, rest)) if rest.iter().all(|&partition| partition == first) => {
                     self.send_piece(topic, first, records)
                 }
-                Some(_) => self.send_pieces(topic, &chosen, records),
+                Some(_) => self.send_pieces(topic, &chosen, records).map(BatchMetadata::from),
             }
         })
     }
 
     /// Sends what goes to one partition.
-    fn send_piece(
-        &self,
-        topic: &TopicEntry,
-        partition: u32,
-        records: &[ProducerRecord<'_>],
-    ) -> Result<Vec<RecordMetadata>> {
-        let (address, first) = topic.append(partition, records)?;
-        self.make_durable(topic, partition, first.next_offset)?;
-        let sent = records.iter().zip(first.base_offset..first.next_offset).map(|(record, offset)| {
-            let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(first.timestamp));
-            RecordMetadata::new(address.clone(), offset, timestamp)
+    fn send_piece(&self, topic: &TopicEntry, partition: u32, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
+        let (address, appended) = topic.append(partition, records)?;
+        self.make_durable(topic, partition, appended.next_offset)?;
+        let now = Timestamp::from_millis(appended.timestamp);
+        if records.iter().all(|record| record.get_timestamp().is_none()) {
+            return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), now));
+        }
+        let sent = records.iter().zip(appended.base_offset..).map(|(record, offset)| {
+            RecordMetadata::new(address.clone(), offset, record.get_timestamp().unwrap_or(now))
         });
-        Ok(sent.collect())
+        Ok(sent.collect::<Vec<_>>().into())
     }
 
     /// Sends one piece per partition, by number, and puts the answers in the order of the records.
@@ -175,7 +174,7 @@ impl Producer {
         for partition in partitions {
             let places = || chosen.iter().enumerate().filter(move |(_, of)| **of == partition).map(|(place, _)| place);
             let piece: Vec<_> = places().filter_map(|place| records.get(place).cloned()).collect();
-            answers.extend(places().zip(self.send_piece(topic, partition, &piece)?));
+            answers.extend(places().zip(&self.send_piece(topic, partition, &piece)?));
         }
         answers.sort_unstable_by_key(|(place, _)| *place);
         Ok(answers.into_iter().map(|(_, sent)| sent).collect())
@@ -190,11 +189,12 @@ impl Producer {
     }
 
     /// The partition for a record. User code runs here, with no lock held, and if it panics only this call fails.
-    fn partition_of(&self, topic: &TopicEntry, record: &ProducerRecord<'_>) -> Result<u32> {
+    #[inline]
+    fn partition_of(&self, record: &ProducerRecord<'_>, partition_count: u32) -> Result<u32> {
         if let Some(partition) = record.get_partition() {
             return Ok(partition);
         }
-        match topic.partition_count() {
+        match partition_count {
             1 => Ok(0),
             count => catch_unwind(AssertUnwindSafe(|| self.partitioner.partition(record, count)))
                 .map_err(|_| Error::InvalidState { reason: "the partitioner panicked" }),

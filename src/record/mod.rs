@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows about bytes on a disk; `format` writes and reads these.
 
+mod batch_metadata;
 mod consumer_record;
 mod consumer_records;
 mod header;
@@ -9,6 +10,7 @@ mod producer_record;
 mod record_metadata;
 mod timestamp;
 
+pub use batch_metadata::{BatchMetadata, BatchMetadataIter};
 pub use consumer_record::{ConsumerRecord, OwnedRecord};
 pub use consumer_records::{ConsumerRecords, Iter as ConsumerRecordsIter};
 pub(crate) use consumer_records::{Fetched, FetchedBatch, TailPosition};

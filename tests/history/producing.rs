@@ -111,7 +111,7 @@ impl Sender<'_> {
         let records: Vec<_> = values.iter().map(record).collect();
         let began = self.world.now();
         let outcome = match self.producer.send_batch(TOPICS[topic], &records) {
-            Ok(sent) => self.told(&sent),
+            Ok(sent) => self.told(&sent.iter().collect::<Vec<_>>()),
             Err(error) => self.refused(&error),
         };
         self.note((topic, partition), (id, count), began, outcome);
@@ -127,6 +127,7 @@ impl Sender<'_> {
         let began = self.world.now();
         let outcomes = match self.producer.send_batch(TOPICS[topic], &records) {
             Ok(sent) => {
+                let sent: Vec<_> = sent.iter().collect();
                 let (first, second) = sent.split_at(usize::try_from(half).unwrap());
                 [self.told(first), self.told(second)]
             }

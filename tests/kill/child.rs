@@ -75,7 +75,7 @@ fn send(broker: &Broker, sender: usize) {
             values.iter().map(|value| ProducerRecord::to(TOPIC).partition(partition).value(value)).collect();
         let offset = match records.as_slice() {
             [record] => producer.send(record.clone()).unwrap().offset(),
-            _ => producer.send_batch(TOPIC, &records).unwrap()[0].offset(),
+            _ => producer.send_batch(TOPIC, &records).unwrap().first().unwrap().offset(),
         };
         report(&format!("sent {sender} {number} {count} {partition} {offset}\n"));
         number += count;

@@ -60,7 +60,7 @@ impl Run {
             [record] => producer.send(record.clone()).map(|sent| sent.offset()),
             _ => producer
                 .send_batch(partition.topic(), &to_send)
-                .map(|sent| sent.first().map_or(u64::MAX, ottla::RecordMetadata::offset)),
+                .map(|sent| sent.first().map_or(u64::MAX, |sent| sent.offset())),
         };
         let is_always =
             self.history.topics.get(partition.topic()).is_some_and(|topic| topic.durability == Durability::Always);
