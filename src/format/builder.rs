@@ -65,8 +65,10 @@ pub(crate) fn seal_header(fields: &SealFields, records_bytes: usize, records_crc
 /// differ from them.
 #[derive(Debug, Default)]
 pub(crate) struct BatchBuilder {
-    /// Room for the header, then the records.
+    /// Room for the header, then the records, up to `end`. What lies behind is left from earlier batches: to keep it is
+    /// cheaper than to zero the place of every record before encoding it there.
     plain: Vec<u8>,
+    end: usize,
     /// The same with the records compressed, if that was asked for.
     compressed: Vec<u8>,
     base_offset: u64,
@@ -86,8 +88,8 @@ impl BatchBuilder {
 
     /// Begins a batch. The base timestamp is by custom that of the first record, or the delete horizon.
     pub(crate) fn clear(&mut self, base_offset: u64, base_timestamp: i64) {
-        self.plain.clear();
-        self.plain.resize(HEADER_BYTES, 0);
+        self.plain.resize(self.plain.len().max(HEADER_BYTES), 0);
+        self.end = HEADER_BYTES;
         self.base_offset = base_offset;
         self.base_timestamp = base_timestamp;
         self.max_timestamp = -1;
@@ -96,11 +98,13 @@ impl BatchBuilder {
     }
 
     /// Adds a record at the next offset.
+    #[inline]
     pub(crate) fn push(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         self.push_at(self.last_offset_delta + 1, timestamp_ms, key, value, headers);
     }
 
     /// Adds a record at an offset above that of the last one, for compaction, which leaves gaps.
+    #[inline]
     pub(crate) fn push_at(
         &mut self,
         offset_delta: i32,
@@ -112,17 +116,26 @@ impl BatchBuilder {
         debug_assert!(self.last_offset_delta < offset_delta);
         let timestamp_delta = timestamp_ms.wrapping_sub(self.base_timestamp);
         let record = RecordFields { timestamp_delta, offset_delta, key, value, headers };
-        let start = self.plain.len();
-        self.plain.resize(start + record.encoded_len(), 0);
-        record.encode(self.plain.get_mut(start..).unwrap_or_default());
+        let space = self.plain.get_mut(self.end..).unwrap_or_default();
+        self.end += match record.try_encode(space) {
+            Some(record_bytes) => record_bytes,
+            None => self.grow_and_encode(&record),
+        };
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
         self.last_offset_delta = offset_delta;
         self.record_count += 1;
     }
 
+    #[cold]
+    fn grow_and_encode(&mut self, record: &RecordFields<'_>) -> usize {
+        let bytes = self.end + record.encoded_len();
+        self.plain.resize(bytes.max(2 * self.plain.len()), 0);
+        record.encode(self.plain.get_mut(self.end..).unwrap_or_default())
+    }
+
     /// The size in bytes that the batch has so far, uncompressed and with its header.
     pub(crate) fn batch_bytes(&self) -> usize {
-        self.plain.len()
+        self.end
     }
 
     /// The number of records so far.
@@ -152,16 +165,16 @@ impl BatchBuilder {
     /// # Errors
     /// [`Invalid::Codec`] if the codec is not compiled in.
     pub(crate) fn finish(&mut self, fields: &SealFields) -> Result<&[u8], Invalid> {
-        let records = self.plain.get(HEADER_BYTES..).unwrap_or_default();
+        let plain = self.plain.get_mut(..self.end).unwrap_or_default();
         let codec = fields.attributes.codec();
         let mut fields = *fields;
         if codec != Codec::None {
             self.compressed.clear();
             self.compressed.resize(HEADER_BYTES, 0);
-            compress(codec, records, &mut self.compressed)?;
+            compress(codec, plain.get(HEADER_BYTES..).unwrap_or_default(), &mut self.compressed)?;
         }
-        let is_smaller = codec != Codec::None && self.compressed.len() < self.plain.len();
-        let batch = if is_smaller { &mut self.compressed } else { &mut self.plain };
+        let is_smaller = codec != Codec::None && self.compressed.len() < plain.len();
+        let batch = if is_smaller { self.compressed.as_mut_slice() } else { plain };
         if !is_smaller {
             fields.attributes = fields.attributes.with_codec(Codec::None);
         }

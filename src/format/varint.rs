@@ -18,7 +18,7 @@ const UNFINISHED: Invalid = Invalid::Malformed("a variable-length integer does n
 
 /// The zig-zag code of `value`. A 32-bit value has the same bytes whether it is written as 32 or 64 bits.
 #[inline]
-fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
