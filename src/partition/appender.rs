@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, RecordFields, SealFields, compress, crc32c, seal_header,
 };
-use crate::record::{ProducerRecord, Timestamp};
+use crate::record::{Header, ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
 
 /// What only the holder of the append lock may touch.
@@ -57,6 +57,7 @@ impl Appender {
     }
 
     /// Appends `records` in one piece and publishes them, so that they outlive the process when this returns.
+    #[inline]
     pub(super) fn append(&mut self, log: &Log, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         let timestamp = timestamp_of_now(log, records);
         let base_offset = self.next_offset;
@@ -64,7 +65,9 @@ impl Appender {
         if next_offset > OFFSET_MAX {
             return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
         }
-        if !self.push(records, timestamp, next_offset) {
+        if log.spec.durability != Durability::Always && SlotClass::Medium.records_bytes_max() < payload_bytes(records) {
+            self.append_around_tail(log, records, timestamp)?;
+        } else if !self.push(records, timestamp, next_offset) {
             self.begin_batch(log, records, timestamp)?;
             if !self.push(records, timestamp, next_offset) {
                 self.append_around_tail(log, records, timestamp)?;
@@ -87,11 +90,7 @@ impl Appender {
         let config = &log.spec.config;
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
         let bytes = encoded_bytes(records, 0, base_timestamp, timestamp);
-        let limit = config.max_message_bytes as usize;
-        if HEADER_BYTES + bytes > limit {
-            let (size, limit) = ((HEADER_BYTES + bytes) as u64, limit as u64);
-            return Err(Error::RecordTooLarge { partition: log.spec.partition.clone(), size, limit });
-        }
+        check_size(log, HEADER_BYTES + bytes)?;
         let was_full = self.open.is_some();
         self.seal(log)?;
         if was_full {
@@ -122,7 +121,7 @@ impl Appender {
             base_timestamp,
             max_timestamp: i64::MIN,
             record_count: 0,
-            records_bytes_max: slot_bytes.min(limit - HEADER_BYTES),
+            records_bytes_max: slot_bytes.min(config.max_message_bytes as usize - HEADER_BYTES),
         });
         Ok(())
     }
@@ -136,15 +135,20 @@ impl Appender {
     }
 
     /// Writes `records` straight into the segment, as a batch of their own.
-    #[cold]
     fn append_around_tail(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
-        assert!(self.open.is_none(), "what is in the tail comes first");
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
+        if log.spec.config.max_message_bytes as usize <= payload_bytes(records) {
+            // Not encoded, whatever the size.
+            check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, timestamp))?;
+        }
         self.builder.clear(self.next_offset, base_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
             self.builder.push(timestamp, record.get_key(), record.get_value(), record.get_headers());
         }
+        check_size(log, self.builder.batch_bytes())?;
+        // What is in the tail comes first.
+        self.seal(log)?;
         let mut fields = self.builder.fields();
         fields.leader_epoch = self.leader_epoch;
         fields.attributes = fields.attributes.with_codec(log.spec.config.compression);
@@ -273,6 +277,27 @@ fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timesta
         .zip(deltas)
         .map(|(record, delta)| fields_of(record, delta, base_timestamp, timestamp_of(record, now_ms)).encoded_len())
         .sum()
+}
+
+/// The bytes of keys, values and headers alone: what `records` take at least, told without asking how each would be encoded.
+#[inline]
+fn payload_bytes(records: &[ProducerRecord<'_>]) -> usize {
+    let bytes_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let header_bytes = |header: &Header<'_>| header.key().len() + bytes_of(header.value());
+    let record_bytes = |record: &ProducerRecord<'_>| {
+        let headers: usize = record.get_headers().iter().map(header_bytes).sum();
+        bytes_of(record.get_key()) + bytes_of(record.get_value()) + headers
+    };
+    records.iter().map(record_bytes).sum()
+}
+
+/// Fails if a batch of `batch_bytes` is more than the topic allows.
+fn check_size(log: &Log, batch_bytes: usize) -> Result<()> {
+    let limit = u64::from(log.spec.config.max_message_bytes);
+    match batch_bytes as u64 {
+        size if limit < size => Err(Error::RecordTooLarge { partition: log.spec.partition.clone(), size, limit }),
+        _ => Ok(()),
+    }
 }
 
 fn own_header(batch: &[u8]) -> BatchHeader {

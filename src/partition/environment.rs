@@ -41,11 +41,13 @@ impl Environment {
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
+    #[inline]
     pub(super) fn now_ms(&self) -> i64 {
         self.disk.now_ms().max(0)
     }
 
     /// The group that makes topics of this durability durable.
+    #[inline]
     pub(super) fn group(&self, durability: Durability) -> &GroupCommit {
         if durability == Durability::Always { &self.always } else { &self.relaxed }
     }

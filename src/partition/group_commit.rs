@@ -38,11 +38,13 @@ impl GroupCommit {
     }
 
     /// The tail file whose syncs are shared here.
+    #[inline]
     pub(super) fn tail(&self) -> &Tail {
         &self.tail
     }
 
     /// Why the tail can no longer be relied on, if a sync of it failed.
+    #[inline]
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }

@@ -130,6 +130,7 @@ impl Log {
     /// # Errors
     /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended.
     /// [`Error::Poisoned`]: refused, or, from a failed sync, it is not known whether the records will be there after reopening.
+    #[inline]
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.supply_slots_if_short();
         let appended = self.append_unsynced(records)?;
@@ -167,6 +168,7 @@ impl Log {
     }
 
     /// Wakes those who wait for what was appended, if they may see it by now; for callers that hold no lock.
+    #[inline]
     pub(crate) fn wake_readers(&self) {
         if self.spec.durability != Durability::Always {
             self.waiters.wake();
@@ -314,6 +316,7 @@ impl Log {
     }
 
     /// Whether appends and reads are refused: the topic was deleted or the broker closed.
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -334,26 +337,35 @@ impl Log {
     }
 
     /// Fails once the topic was deleted or the broker closed.
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.is_closed() { Err(self.closed_error()) } else { Ok(()) }
     }
 
+    #[cold]
     fn closed_error(&self) -> Error {
         Error::Closed { what: self.spec.partition.to_string() }
     }
 
+    #[inline]
     fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         self.check_unharmed()
     }
 
     /// Fails if an earlier write or sync failed.
+    #[inline]
     pub(super) fn check_unharmed(&self) -> Result<()> {
         let tail_failure = self.environment.group(self.spec.durability).failure();
         match self.poison.get().map(String::as_str).or(tail_failure) {
             None => Ok(()),
-            Some(reason) => Err(Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() }),
+            Some(reason) => Err(self.poisoned_error(reason)),
         }
+    }
+
+    #[cold]
+    fn poisoned_error(&self, reason: &str) -> Error {
+        Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() }
     }
 
     /// Refuses writes from now on, for the first reason given.
@@ -375,6 +387,7 @@ pub(crate) struct Appended {
 /// For the appender, under the append lock.
 impl Log {
     /// Publishes a new log end.
+    #[inline]
     pub(super) fn set_log_end(&self, next_offset: u64) {
         self.offsets.set_end(next_offset);
     }

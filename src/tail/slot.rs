@@ -23,11 +23,13 @@ use crate::format::HEADER_BYTES;
 use crate::format::crc32c_append;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// A slot that nobody uses: the right to bytes `start..start + class.slot_bytes()` of the map.
+/// A slot that nobody uses: the right to bytes `start..start + bytes` of the map.
 #[derive(Debug)]
 pub(super) struct FreeSlot {
     mapping: Arc<SharedMapping>,
     start: usize,
+    /// `class.slot_bytes()`, which every record asks for.
+    bytes: usize,
     pub(super) class: SlotClass,
 }
 
@@ -37,14 +39,16 @@ pub(super) fn carve(mapping: SharedMapping, class: SlotClass) -> Vec<FreeSlot> {
     let count = mapping.len() / slot_bytes;
     let mapping = Arc::new(mapping);
     assert!(mapping.as_ptr().addr().is_multiple_of(align_of::<u64>()), "maps begin at a page or a word");
-    (0..count).map(|i| FreeSlot { mapping: Arc::clone(&mapping), start: i * slot_bytes, class }).collect()
+    let slot =
+        |number| FreeSlot { mapping: Arc::clone(&mapping), start: number * slot_bytes, bytes: slot_bytes, class };
+    (0..count).map(slot).collect()
 }
 
 impl FreeSlot {
     /// Begins a batch. `pool` gets the slot back when the last of writer and readers is gone.
     pub(super) fn open(self, identity: Identity, generation: u64, pool: Weak<Pool>) -> BatchWriter {
         let base_offset = identity.base_offset;
-        self.mapping.touch(self.start, self.class.slot_bytes());
+        self.mapping.touch(self.start, self.bytes);
         let batch = OpenBatch {
             slot: Some(self),
             pool,
@@ -60,7 +64,7 @@ impl FreeSlot {
         // checksum, then the new one with nothing published.
         batch.word(PUBLISHED).store(0, Ordering::Release);
         #[allow(clippy::cast_possible_truncation, reason = "at most 1 MiB")]
-        let bytes = identity.encode(batch.slot().class.slot_bytes() as u32, generation);
+        let bytes = identity.encode(batch.slot().bytes as u32, generation);
         let (words, rest) = bytes.as_chunks::<8>();
         for (i, word) in words.iter().enumerate() {
             batch.word(i * 8).store(u64::from_be_bytes(*word).to_be(), Ordering::Relaxed);
@@ -71,9 +75,10 @@ impl FreeSlot {
         BatchWriter { batch: Arc::new(batch), published: Published::default() }
     }
 
+    #[inline]
     fn pointer(&self, at: usize) -> *mut u8 {
-        assert!(at <= self.class.slot_bytes(), "within the slot");
-        // SAFETY: `carve` made `start + slot_bytes` lie within the map, which lives as long as `self.mapping`, and the line
+        assert!(at <= self.bytes, "within the slot");
+        // SAFETY: `carve` made `start + bytes` lie within the map, which lives as long as `self.mapping`, and the line
         // above keeps `at` within the slot.
         unsafe { self.mapping.as_ptr().add(self.start + at) }
     }
@@ -93,6 +98,7 @@ impl BatchWriter {
     }
 
     /// The bytes of records published so far.
+    #[inline]
     pub(crate) fn records_bytes(&self) -> usize {
         self.published.records_bytes as usize
     }
@@ -108,10 +114,11 @@ impl BatchWriter {
     }
 
     /// The free space behind the published records, to encode into before [`publish`](BatchWriter::publish).
+    #[inline]
     pub(crate) fn unpublished(&mut self) -> &mut [u8] {
         let at = RECORDS + self.records_bytes();
         let slot = self.batch.slot();
-        let bytes = slot.class.slot_bytes() - at;
+        let bytes = slot.bytes - at;
         // SAFETY: the range lies within the slot. Nobody else writes it (rule 2: this is the one writer, borrowed mutably) and
         // nobody reads it (rule 3: it begins where the published bytes end). The bytes are initialised, being a file's.
         unsafe { slice::from_raw_parts_mut(slot.pointer(at), bytes) }
@@ -119,6 +126,7 @@ impl BatchWriter {
 
     /// Makes the first `bytes` of [`unpublished`](BatchWriter::unpublished) part of the batch, all of them or, if the process
     /// is killed meanwhile, none. `next_offset` is one above their last offset.
+    #[inline]
     pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) {
         let crc = self.published.records_crc;
         let records_crc = crc32c_append(crc, self.unpublished().split_at(bytes).0);
@@ -209,11 +217,13 @@ impl OpenBatch {
         self.committed.load(Ordering::SeqCst)
     }
 
+    #[inline]
     fn slot(&self) -> &FreeSlot {
         self.slot.as_ref().expect("a batch has its slot until it is dropped")
     }
 
     /// One of the aligned words of the slot's first three sectors.
+    #[inline]
     fn word(&self, at: usize) -> &Word {
         assert!(at.is_multiple_of(8) && at + 8 <= BATCH, "an aligned word before the batch");
         // SAFETY: within the slot and aligned (`carve` checked the map, slots begin at multiples of 4096). These words are
