@@ -241,7 +241,7 @@ impl Consumer {
                 counts: &mut self.counts,
                 skips_corrupt: self.store.skips_corrupt(),
             };
-            let fetched = match start.fetch_from(position, left) {
+            let (fetched, place) = match start.fetch_from(position, left) {
                 // What was read from other partitions is returned first; the error comes again.
                 Err(_) if !records.is_empty() => {
                     self.positions.put_back();
@@ -253,7 +253,7 @@ impl Consumer {
                 Err(error) => return Err(error),
                 Ok(fetched) => fetched,
             };
-            position.advance(&fetched);
+            position.advance(&fetched, place);
             if fetched.record_count == 0 {
                 continue;
             }

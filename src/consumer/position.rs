@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::canary::{Canary, planted};
 use crate::group::committed_offset::CommittedOffset;
+use crate::partition::Place;
 use crate::partition::log::Log;
-use crate::record::{Fetched, TailPosition};
+use crate::record::Fetched;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
 
@@ -39,7 +40,7 @@ pub(super) struct Position {
     /// The leader epoch of the last record that was read.
     leader_epoch: Option<i32>,
     /// Where the last read ended.
-    pub(super) tail: Option<TailPosition>,
+    pub(super) place: Option<Place>,
     /// What was committed last, so that nothing is committed twice.
     pub(super) committed: Option<u64>,
 }
@@ -47,7 +48,7 @@ pub(super) struct Position {
 impl Position {
     pub(super) fn new(log: Arc<Log>) -> Position {
         let shared = SharedPosition { log, next_offset: AtomicU64::new(UNKNOWN) };
-        Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, tail: None, committed: None }
+        Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, place: None, committed: None }
     }
 
     pub(super) fn log(&self) -> &Arc<Log> {
@@ -74,10 +75,10 @@ impl Position {
         self.go_to(offset, self.log().leader_epoch_before(offset));
     }
 
-    /// Goes behind what was fetched.
-    pub(super) fn advance(&mut self, fetched: &Fetched) {
+    /// Goes behind what was fetched, to `place` if that is inside a batch.
+    pub(super) fn advance(&mut self, fetched: &Fetched, place: Option<Place>) {
         let leader_epoch = fetched.batches.last().map(|batch| batch.leader_epoch).or(self.leader_epoch);
-        self.tail = fetched.tail;
+        self.place = place;
         self.go_to(fetched.next_offset, leader_epoch);
     }
 

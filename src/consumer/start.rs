@@ -9,8 +9,8 @@ use super::position::Position;
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
-use crate::partition::FetchLimits;
 use crate::partition::log::Log;
+use crate::partition::{FetchLimits, Place};
 use crate::record::Fetched;
 
 /// What it takes to choose a position.
@@ -24,7 +24,11 @@ pub(super) struct Start<'c> {
 
 impl Start<'_> {
     /// Reads from one partition, finding out first where to begin.
-    pub(super) fn fetch_from(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Fetched> {
+    pub(super) fn fetch_from(
+        &mut self,
+        position: &mut Position,
+        limits: FetchLimits,
+    ) -> Result<(Fetched, Option<Place>)> {
         loop {
             match self.fetch_once(position, limits) {
                 Err(Error::Corrupt(damage)) if self.skips_corrupt => {
@@ -35,18 +39,18 @@ impl Start<'_> {
         }
     }
 
-    fn fetch_once(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Fetched> {
+    fn fetch_once(&mut self, position: &mut Position, limits: FetchLimits) -> Result<(Fetched, Option<Place>)> {
         let offset = match position.next_offset() {
             Some(offset) => offset,
             None => self.begin(position)?,
         };
-        match position.log().fetch_on(offset, limits, position.tail) {
+        match position.log().fetch_on(offset, limits, position.place.as_ref()) {
             // Retention was faster than this consumer.
             Err(Error::OffsetOutOfRange { .. }) if self.config.offset_reset != OffsetReset::Error => {
                 self.counts.resets += 1;
                 let offset = self.start_without_offset(position.log())?;
                 position.go_to(offset, None);
-                position.log().fetch(offset, limits)
+                position.log().fetch_on(offset, limits, None)
             }
             fetched => fetched,
         }

@@ -19,7 +19,12 @@ pub struct Headers<'a> {
 impl<'a> Headers<'a> {
     /// Checks what is left of a record to be headers and nothing else.
     #[inline]
-    pub(super) fn check(mut reader: Reader<'a>) -> Result<Headers<'a>, Invalid> {
+    pub(super) fn check(rest: Reader<'a>) -> Result<Headers<'a>, Invalid> {
+        if rest.rest() == [0] { Ok(Headers { bytes: &[], count: 0 }) } else { Headers::check_some(rest) }
+    }
+
+    #[inline(never)]
+    fn check_some(mut reader: Reader<'a>) -> Result<Headers<'a>, Invalid> {
         let count = usize::try_from(reader.varint()?).map_err(|_| Invalid::Malformed("a negative count of headers"))?;
         let bytes = reader.rest();
         // Each step takes at least two bytes or fails, so a huge count ends with the bytes.

@@ -43,7 +43,7 @@ pub(crate) use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use headers::{Headers, HeadersIter};
 pub(crate) use reader::Reader;
-pub(crate) use record::{Record, RecordFields, skip};
+pub(crate) use record::{Record, RecordFields, skip, step_over};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::record::skip_any;
 use super::*;
 use crate::record::Header;
 
@@ -68,6 +69,23 @@ fn same(record: &Record<'_>, owned: &OwnedRecord) -> bool {
         && record.headers.iter().eq(owned.headers())
 }
 
+/// Compares both ways to read a record, and to step over it.
+fn check_ways(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let fields = |decoded: Result<(Record<'_>, usize), Invalid>| {
+        decoded.map(|(record, size)| {
+            let headers: Vec<_> = record.headers.iter().map(|header| header.key().to_owned()).collect();
+            let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+            (record.attributes, record.timestamp_delta, record.offset_delta, key, value, headers, size)
+        })
+    };
+    prop_assert_eq!(fields(Record::decode(bytes)), fields(Record::decode_any(bytes)));
+    prop_assert_eq!(skip(bytes), skip_any(bytes));
+    if let Ok((_, size)) = skip_any(bytes) {
+        prop_assert_eq!(step_over(bytes, 1, usize::MAX), Ok((1, size)));
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn records_come_back_from_their_bytes(records in records(), offset_delta in 0..i32::MAX) {
@@ -93,6 +111,30 @@ proptest! {
                 prop_assert!(skip(&bytes[..cut]).is_err());
             }
         }
+    }
+
+    /// Lengths and deltas of all sizes, and one byte that is wrong: what the fast way takes, the careful one takes, too.
+    #[test]
+    fn the_fast_way_to_read_a_record_has_the_answers_of_the_careful_one(
+        timestamp_delta in any::<i64>(),
+        delta_bits in (0..64_u32, 0..31_u32),
+        offset_delta in 0..i32::MAX,
+        lengths in (option::of(0..300_usize), option::of(0..20_000_usize)),
+        changed in (any::<prop::sample::Index>(), any::<u8>()),
+    ) {
+        let (key, value) = (lengths.0.map(|length| vec![b'k'; length]), lengths.1.map(|length| vec![b'v'; length]));
+        let (key, value) = (key.as_deref(), value.as_deref());
+        let (timestamp_delta, offset_delta) = (timestamp_delta >> delta_bits.0, offset_delta >> delta_bits.1);
+        let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: &[] };
+        let mut bytes = vec![0; fields.encoded_len() + 9];
+        let size = fields.encode(&mut bytes);
+        check_ways(&bytes[..size])?;
+        check_ways(&bytes)?;
+        prop_assert_eq!(step_over(&bytes[..size], 9, usize::MAX), Ok((1, size)));
+        prop_assert_eq!(step_over(&bytes[..size], 9, size - 1), Ok((0, 0)));
+        // Nearly always among the fields before the key and value.
+        bytes[changed.0.index(size.min(24))] = changed.1;
+        check_ways(&bytes)?;
     }
 
     #[test]
@@ -141,8 +183,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..300)) {
-        _ = Record::decode(&bytes);
-        _ = skip(&bytes);
+        check_ways(&bytes)?;
         _ = BatchHeader::decode(&bytes);
         _ = verify(&bytes);
         _ = ControlType::decode_key(&bytes);

@@ -244,8 +244,33 @@ impl<'a> Record<'a> {
     /// # Errors
     /// If a length is negative where it must not be or runs past the record, if bytes are left over in the record, or if the
     /// key of a header is not UTF-8.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "in the loop of the application: fields that it does not use cost nothing")]
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), Invalid> {
+        match Record::decode_plain(bytes) {
+            Some(decoded) => Ok(decoded),
+            None => Record::decode_any(bytes),
+        }
+    }
+
+    /// Reads nearly all records, those with lengths of one byte or two and small deltas, mostly out of registers: half the
+    /// time of [`decode_any`](Record::decode_any) for a record of 100 bytes. `None` for any other, and where something is wrong.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "as above")]
+    fn decode_plain(bytes: &'a [u8]) -> Option<(Record<'a>, usize)> {
+        let start = Start::of(bytes)?;
+        let body = bytes.get(..start.size)?;
+        let (key, at) = plain_bytes(body, start.key_at)?;
+        let (value, at) = plain_bytes(body, at)?;
+        let headers = Headers::check(Reader::new(body.get(at..)?)).ok()?;
+        let Start { attributes, timestamp_delta, offset_delta, size, .. } = start;
+        Some((Record { attributes, timestamp_delta, offset_delta, key, value, headers }, size))
+    }
+
+    /// Reads any record, and says what is wrong with one that is not valid.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn decode_any(bytes: &'a [u8]) -> Result<(Record<'a>, usize), Invalid> {
         let (size, mut reader) = body(bytes)?;
         let record = Record {
             attributes: reader.i8()?,
@@ -259,10 +284,109 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The fields before the key of a record in which they take at most eight bytes.
+struct Start {
+    /// The size of the record in bytes; not compared with the bytes that there are.
+    size: usize,
+    attributes: i8,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    /// Where the fields behind begin, below `size`.
+    key_at: usize,
+}
+
+impl Start {
+    /// No branch depends on the sizes of the deltas, and what nobody asks for is not computed.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "so that only what the caller needs is computed")]
+    #[allow(clippy::cast_possible_truncation, reason = "the lowest byte or 32 bits are meant")]
+    fn of(bytes: &[u8]) -> Option<Start> {
+        let (length, word, prefix) = varint::take_short(first_word(bytes)?)?;
+        let attributes = (word as u8).cast_signed();
+        let deltas = word >> 8;
+        let timestamp_ends = varint::ends(deltas);
+        let offset_ends = timestamp_ends & timestamp_ends.wrapping_sub(1);
+        let timestamp_delta = varint::unzigzag(varint::code_up_to(timestamp_ends, deltas));
+        let timestamp_bits = timestamp_ends.trailing_zeros() + 1;
+        let offset_code = varint::code_up_to(offset_ends >> timestamp_bits, deltas >> timestamp_bits);
+        let offset_delta = varint::unzigzag(offset_code & u64::from(u32::MAX)) as i32;
+        // Behind the bytes that were loaded are zeros, which look like ends.
+        let key_at = prefix + 1 + (offset_ends.trailing_zeros() / 8) as usize + 1;
+        let size = prefix + length / 2;
+        let is_plain = length % 2 == 0 && key_at < size && key_at <= WORD_BYTES;
+        is_plain.then_some(Start { size, attributes, timestamp_delta, offset_delta, key_at })
+    }
+}
+
+const WORD_BYTES: usize = size_of::<u64>();
+
+/// The first eight bytes, the first one lowest, as the groups of a variable-length integer lie.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "one instruction")]
+fn first_word(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|&bytes| u64::from_be_bytes(bytes).swap_bytes())
+}
+
+/// Nullable bytes in `body` from `at` on, behind a length of one byte or two, and where they end. `None` for any other.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a call takes as long")]
+fn plain_bytes(body: &[u8], at: usize) -> Option<(Option<&[u8]>, usize)> {
+    // At least a byte follows the length: the value's length, or the count of headers.
+    let &[first, second] = body.get(at..)?.first_chunk()?;
+    let (code, _, size) = varint::take_short(u64::from(first) | u64::from(second) << 8)?;
+    let start = at + size;
+    if code % 2 != 0 {
+        return Some((None, start));
+    }
+    let end = start + code / 2;
+    Some((Some(body.get(start..end)?), end))
+}
+
+/// Steps over records at the start of `bytes`: at most `count_max`, that take at most `bytes_max` bytes together. Returns how
+/// many they are and their bytes. Nothing but their lengths is looked at.
+///
+/// # Errors
+/// If a length is malformed, or a record runs past the end of `bytes`.
+pub(crate) fn step_over(bytes: &[u8], count_max: usize, bytes_max: usize) -> Result<(usize, usize), Invalid> {
+    let (mut count, mut at) = (0, 0);
+    while count < count_max
+        && let Some(rest) = bytes.get(at..)
+        && !rest.is_empty()
+    {
+        let prefix = match *rest {
+            [low, high, ..] => varint::take_short(u64::from(low) | u64::from(high) << 8),
+            _ => None,
+        };
+        let size = match prefix {
+            Some((length, _, prefix)) if length % 2 == 0 && prefix + length / 2 <= rest.len() => prefix + length / 2,
+            _ => body(rest)?.0,
+        };
+        if size > bytes_max - at {
+            break;
+        }
+        at += size;
+        count += 1;
+    }
+    Ok((count, at))
+}
+
 /// Steps over the record at the start of `bytes`: its offset delta and its size in bytes. Nothing behind the offset delta is
 /// looked at.
+///
+/// # Errors
+/// If a field up to there is malformed, or the record runs past the end of `bytes`.
 #[inline]
 pub(crate) fn skip(bytes: &[u8]) -> Result<(i32, usize), Invalid> {
+    match Start::of(bytes) {
+        Some(start) if start.size <= bytes.len() => Ok((start.offset_delta, start.size)),
+        _ => skip_any(bytes),
+    }
+}
+
+/// [`skip`] for any record.
+#[cold]
+#[inline(never)]
+pub(super) fn skip_any(bytes: &[u8]) -> Result<(i32, usize), Invalid> {
     let (size, mut reader) = body(bytes)?;
     reader.i8()?;
     reader.varlong()?;
@@ -270,7 +394,7 @@ pub(crate) fn skip(bytes: &[u8]) -> Result<(i32, usize), Invalid> {
 }
 
 /// The size of the record at the start of `bytes`, and its bytes behind the length.
-#[inline]
+#[cold]
 fn body(bytes: &[u8]) -> Result<(usize, Reader<'_>), Invalid> {
     let mut reader = Reader::new(bytes);
     let length = usize::try_from(reader.varint()?).map_err(|_| Invalid::Malformed("a record has a negative length"))?;

@@ -24,7 +24,7 @@ pub(crate) fn zigzag(value: i64) -> u64 {
 
 /// The value of a zig-zag code.
 #[inline]
-fn unzigzag(code: u64) -> i64 {
+pub(crate) fn unzigzag(code: u64) -> i64 {
     (code >> 1).cast_signed() ^ -(code & 1).cast_signed()
 }
 
@@ -121,7 +121,41 @@ pub(crate) fn decode_i64(bytes: &[u8]) -> Result<(i64, usize), Invalid> {
     Ok((unzigzag(code), size))
 }
 
-/// One byte is by far the most frequent case, and the scan of a log consists of little else.
+/// The code of an integer of one byte or two, as nearly all are, in the lowest bytes of `word`; what follows it in the word;
+/// and its size in bytes. `None` if it is longer.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "several per record, in registers")]
+pub(crate) fn take_short(word: u64) -> Option<(usize, u64, usize)> {
+    #[allow(clippy::cast_possible_truncation, reason = "14 bits")]
+    if word & 0x80 == 0 {
+        Some((word as usize & 0x7f, word >> 8, 1))
+    } else if word & 0x8000 == 0 {
+        Some((word as usize & 0x7f | (word >> 1) as usize & 0x3f80, word >> 16, 2))
+    } else {
+        None
+    }
+}
+
+/// The highest bit of each byte in `word` with which an integer ends.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "two instructions")]
+pub(crate) fn ends(word: u64) -> u64 {
+    !word & 0x8080_8080_8080_8080
+}
+
+/// The code of an integer of at most five bytes, the lowest ones of `word`, that ends where the lowest bit of `ends` is set.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a dozen instructions, none of them if nobody asks for the value")]
+pub(crate) fn code_up_to(ends: u64, word: u64) -> u64 {
+    let bytes = word & (ends ^ ends.wrapping_sub(1));
+    bytes & 0x7f
+        | bytes >> 1 & (0x7f << 7)
+        | bytes >> 2 & (0x7f << 14)
+        | bytes >> 3 & (0x7f << 21)
+        | bytes >> 4 & (0x7f << 28)
+}
+
+/// One byte is by far the most frequent case where a record is not decoded as a whole.
 #[inline]
 fn decode<const BYTES_MAX: usize>(bytes: &[u8]) -> Result<(u64, usize), Invalid> {
     match bytes.first() {

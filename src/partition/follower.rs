@@ -97,12 +97,12 @@ impl Follower {
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
         let seen = Arc::clone(&self.seen.lock());
         if from < seen.bounds.end
-            && let Ok(fetched) = self.read(&seen, |source| source.fetch(from, limits, None))
+            && let Ok((fetched, _)) = self.read(&seen, |source| source.fetch(from, limits, None))
             && self.is_still(&seen)?
         {
             return Ok(fetched);
         }
-        self.look_and_read(|source| source.fetch(from, limits, None))
+        Ok(self.look_and_read(|source| source.fetch(from, limits, None))?.0)
     }
 
     /// The first offset whose record has a timestamp of at least `timestamp_ms`.
@@ -145,8 +145,11 @@ impl Follower {
     }
 
     fn read<T>(&self, seen: &Seen, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
-        let tail: Vec<_> =
-            seen.tail.iter().map(|batch| TailRecords { identity: &batch.identity, records: &batch.records }).collect();
+        let tail: Vec<_> = seen
+            .tail
+            .iter()
+            .map(|batch| TailRecords { identity: &batch.identity, records: &batch.records, is_dense: false })
+            .collect();
         read(&Source {
             partition: &self.spec.partition,
             topic_id: self.spec.topic_id,

@@ -22,7 +22,7 @@ use super::durability::Durability;
 use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
 use super::offsets::LogOffsets;
-use super::reader::{FetchLimits, Source, TailRecords};
+use super::reader::{FetchLimits, Place, Source, TailRecords};
 use super::recovery::{Circumstances, Recovered, recover};
 use super::recovery_report::PartitionRecovery;
 use super::waiters::Waiters;
@@ -30,7 +30,7 @@ use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
-use crate::record::{Fetched, ProducerRecord, TailPosition};
+use crate::record::{Fetched, ProducerRecord};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{ArcSwap, Mutex};
@@ -253,12 +253,17 @@ impl Log {
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        self.fetch_on(from, limits, None)
+        Ok(self.fetch_on(from, limits, None)?.0)
     }
 
-    /// [`fetch`](Log::fetch) for a reader that goes on where it ended, at `tail` in the open batch.
-    pub(crate) fn fetch_on(&self, from: u64, limits: FetchLimits, tail: Option<TailPosition>) -> Result<Fetched> {
-        self.read(|source| source.fetch(from, limits, tail))
+    /// [`fetch`](Log::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
+    pub(crate) fn fetch_on(
+        &self,
+        from: u64,
+        limits: FetchLimits,
+        place: Option<&Place>,
+    ) -> Result<(Fetched, Option<Place>)> {
+        self.read(|source| source.fetch(from, limits, place))
     }
 
     /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
@@ -272,8 +277,11 @@ impl Log {
             // In this order: whatever the offsets admit is in a view loaded later.
             let bounds = self.log_start_offset()..self.visible_end();
             let view = self.view();
-            let open =
-                view.open.as_ref().map(|open| TailRecords { identity: open.identity(), records: open.records() });
+            let open = view.open.as_ref().map(|open| TailRecords {
+                identity: open.identity(),
+                records: open.records(),
+                is_dense: true,
+            });
             let result = read(&Source {
                 partition: &self.spec.partition,
                 topic_id: self.spec.topic_id,

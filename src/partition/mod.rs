@@ -33,7 +33,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use follower::Follower;
-pub(crate) use reader::FetchLimits;
+pub(crate) use reader::{FetchLimits, Place};
 pub(crate) use waiters::{Registration, Waiter, Watchers};
 
 use crate::error::{Error, Result};

@@ -2,14 +2,19 @@
 //!
 //! Takes no lock, and knows neither who writes the log nor whether anyone does.
 
+mod place;
+
 use std::ops::Range;
 use std::sync::Arc;
+
+pub(crate) use place::Place;
+use place::{Start, WhichBatch};
 
 use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, skip};
-use crate::record::{Fetched, FetchedBatch, TailPosition};
+use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, skip, step_over};
+use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Segment};
 use crate::tail::Identity;
 use crate::topic_partition::TopicPartition;
@@ -39,16 +44,23 @@ pub(super) struct Source<'l> {
 pub(super) struct TailRecords<'l> {
     pub(super) identity: &'l Identity,
     pub(super) records: &'l [u8],
+    /// Whether this process wrote them, one for each offset.
+    pub(super) is_dense: bool,
 }
 
 impl Source<'_> {
-    /// Reads records from offset `from` (included) on, as far as the bounds and limits allow; `tail` is where the last read
-    /// ended, if known.
+    /// Reads records from offset `from` (included) on, as far as the bounds and limits allow; `place` is where the last read
+    /// ended, if that was inside a batch. Returns where this one did, too.
     ///
     /// # Errors
     /// [`Error::OffsetOutOfRange`] below the log start or above the visible end, [`Error::Corrupt`] and
     /// [`Error::CodecUnavailable`] if the first batch cannot be read (what comes before a later one is returned).
-    pub(super) fn fetch(&self, from: u64, limits: FetchLimits, tail: Option<TailPosition>) -> Result<Fetched> {
+    pub(super) fn fetch(
+        &self,
+        from: u64,
+        limits: FetchLimits,
+        place: Option<&Place>,
+    ) -> Result<(Fetched, Option<Place>)> {
         let Range { start, end } = self.bounds;
         if from < start || from > end {
             let partition = self.partition.clone();
@@ -61,12 +73,13 @@ impl Source<'_> {
         }
         let partition = self.partition.clone();
         let (batches, topic_id) = (Vec::new(), self.topic_id);
-        let fetched = Fetched { partition, topic_id, batches, record_count: 0, next_offset: from, tail: None };
-        let mut fetch = Fetch { source: self, from, end, limits, tail, fetched, bytes: 0, full: false };
+        let fetched = Fetched { partition, topic_id, batches, record_count: 0, next_offset: from };
+        let begin = place.filter(|place| place.next_offset == from);
+        let mut fetch = Fetch { source: self, from, end, limits, begin, place: None, fetched, bytes: 0, full: false };
         match fetch.run() {
             Err(error) if fetch.fetched.next_offset == from => Err(error),
             // What was read is good; the next read meets the error at its start.
-            _ => Ok(fetch.fetched),
+            _ => Ok((fetch.fetched, fetch.place)),
         }
     }
 
@@ -104,7 +117,9 @@ struct Fetch<'l> {
     end: u64,
     limits: FetchLimits,
     /// Where the last read ended.
-    tail: Option<TailPosition>,
+    begin: Option<&'l Place>,
+    /// Where this one did.
+    place: Option<Place>,
     fetched: Fetched,
     bytes: usize,
     full: bool,
@@ -159,27 +174,42 @@ impl Fetch<'_> {
         }
     }
 
-    fn take(&mut self, segment: &Segment, batch: &Batch) -> Result<()> {
+    fn take(&mut self, segment: &Arc<Segment>, batch: &Batch) -> Result<()> {
         let header = &batch.header;
         if header.attributes.is_control() {
             self.fetched.next_offset = header.next_offset();
             return Ok(());
         }
-        let records = match header.attributes.codec() {
-            Codec::None => batch.bytes.slice(HEADER_BYTES..batch.bytes.len()).unwrap_or_default(),
-            codec => self.decompress(segment, batch, codec)?,
+        let begin = self.begin.filter(|place| place.is_in_sealed(segment, batch.file_position));
+        let known = begin.and_then(|place| place.plain.clone());
+        let records = match (known, header.attributes.codec()) {
+            (Some(plain), _) => plain,
+            (None, Codec::None) => batch.bytes.slice(HEADER_BYTES..batch.bytes.len()).unwrap_or_default(),
+            (None, codec) => self.decompress(segment, batch, codec)?,
         };
-        let whole = header.base_offset >= self.from
+        let begin = begin.filter(|place| place.is_right(&records, header.base_offset));
+        let is_dense = header.record_count - 1 == header.last_offset_delta;
+        let start = begin.map_or(Start::first(is_dense), |place| place.start(header.base_offset, is_dense));
+        let rest_count = (header.record_count.unsigned_abs() as usize).saturating_sub(start.count);
+        // All from there on is wanted, and it is known how many records they are.
+        let is_counted = header.base_offset >= self.from || begin.is_some() && is_dense;
+        let whole = is_counted
             && header.next_offset() <= self.end
-            && self.bytes + records.len() <= self.limits.bytes_max
-            && self.fetched.record_count + header.record_count.unsigned_abs() as usize <= self.limits.records_max;
+            && self.bytes + (records.len() - start.bytes) <= self.limits.bytes_max
+            && self.fetched.record_count + rest_count <= self.limits.records_max;
         if whole {
-            self.push(header, records, header.record_count.unsigned_abs() as usize, header.next_offset());
+            let rest = records.slice(start.bytes..records.len()).unwrap_or_default();
+            self.push(header, rest, rest_count, header.next_offset());
             return Ok(());
         }
-        let cut = self.cut(&records, 0, header.base_offset, header.next_offset());
+        let cut = self.cut(&records, start, header.base_offset, header.next_offset());
         let cut =
             cut.ok_or_else(|| unreadable(self.source, segment, batch, "records do not end where the batch does"))?;
+        if self.full {
+            let which = WhichBatch::Sealed { segment: Arc::downgrade(segment), file_position: batch.file_position };
+            let is_expanded = header.attributes.codec() != Codec::None;
+            self.place = Some(cut.place(which, is_expanded.then(|| records.clone())));
+        }
         self.push(header, records.slice(cut.bytes).unwrap_or_default(), cut.record_count, cut.next_offset);
         Ok(())
     }
@@ -200,14 +230,15 @@ impl Fetch<'_> {
     }
 
     /// Copies what is published and visible of the open batch, so that its slot can be used again.
-    fn read_tail(&mut self, TailRecords { identity, records }: TailRecords<'_>) -> Result<()> {
+    fn read_tail(&mut self, TailRecords { identity, records, is_dense }: TailRecords<'_>) -> Result<()> {
         self.check_damage()?;
-        let start = self.place_in_tail(identity.base_offset, records);
-        let Some(cut) = self.cut(records, start, identity.base_offset, self.end) else {
+        let begin = self.begin.filter(|place| place.is_in_open(identity.base_offset));
+        let begin = begin.filter(|place| place.is_right(records, identity.base_offset));
+        let start = begin.map_or(Start::first(is_dense), |place| place.start(identity.base_offset, is_dense));
+        let Some(cut) = self.cut(records, start, identity.base_offset, u64::MAX) else {
             return Err(Error::InvalidState { reason: "an open batch does not hold whole records" });
         };
-        let (base_offset, next_offset) = (identity.base_offset, cut.next_offset);
-        self.fetched.tail = Some(TailPosition { base_offset, next_offset, records_bytes: cut.bytes.end });
+        self.place = Some(cut.place(WhichBatch::Open { base_offset: identity.base_offset }, None));
         let copied = records.get(cut.bytes).unwrap_or_default();
         self.bytes += copied.len();
         self.fetched.record_count += cut.record_count;
@@ -224,49 +255,30 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    /// Where to begin in an open batch: where the last read ended, if that was in this batch, else at its start.
-    fn place_in_tail(&self, base_offset: u64, records: &[u8]) -> usize {
-        let seen = self.tail.filter(|tail| tail.base_offset == base_offset && tail.next_offset == self.from);
-        let place = seen.map_or(0, |tail| tail.records_bytes);
-        let next = records.get(place..).and_then(|rest| skip(rest).ok());
-        let continues =
-            next.is_some_and(|(delta, _)| base_offset.checked_add_signed(i64::from(delta)) == Some(self.from));
-        if continues { place } else { 0 }
-    }
-
-    /// The piece of `records`, from byte `start` on, that lies within the asked offsets and limits; `None` if they are not
-    /// whole records.
-    fn cut(&mut self, records: &[u8], start: usize, base_offset: u64, batch_end: u64) -> Option<Cut> {
-        let next_offset = batch_end.min(self.end).max(self.from);
-        let mut cut = Cut { bytes: start..start, record_count: 0, next_offset };
-        let mut at = start;
-        while at < records.len() {
-            let (delta, bytes) = skip(records.get(at..)?).ok()?;
-            let offset = base_offset.checked_add_signed(i64::from(delta))?;
-            if offset >= self.end {
-                break;
-            }
-            if offset >= self.from {
-                if self.is_over(cut.bytes.len() + bytes, cut.record_count + 1) {
-                    self.full = true;
-                    cut.next_offset = offset;
-                    break;
-                }
-                if cut.record_count == 0 {
-                    cut.bytes.start = at;
-                }
-                cut.bytes.end = at + bytes;
-                cut.record_count += 1;
-            }
-            at += bytes;
+    /// The piece of `records`, from `start` on, that lies within the asked offsets and limits, in a batch that ends before
+    /// offset `batch_end`; `None` if they are not whole records.
+    fn cut(&mut self, records: &[u8], start: Start, base_offset: u64, batch_end: u64) -> Option<Cut> {
+        let rest = records.get(start.bytes..)?;
+        let (passed, passed_bytes) = start.step_to(self.from, rest, base_offset)?;
+        let begin = Start { bytes: start.bytes + passed_bytes, count: start.count + passed, ..start };
+        let rest = records.get(begin.bytes..)?;
+        let visible = if batch_end <= self.end { usize::MAX } else { begin.step_to(self.end, rest, base_offset)?.0 };
+        let bytes_room = self.limits.bytes_max.saturating_sub(self.bytes);
+        let records_room = self.limits.records_max.saturating_sub(self.fetched.record_count);
+        let mut taken = step_over(rest, records_room.min(visible), bytes_room).ok()?;
+        // The first record of all is returned however large it is.
+        if taken.0 == 0 && self.fetched.record_count == 0 {
+            taken = step_over(rest, visible.min(1), usize::MAX).ok()?;
         }
-        Some(cut)
-    }
-
-    /// Whether so much more is beyond the limits; the first record never is.
-    fn is_over(&self, bytes: usize, record_count: usize) -> bool {
-        let records = self.fetched.record_count + record_count;
-        records > 1 && (records > self.limits.records_max || self.bytes + bytes > self.limits.bytes_max)
+        let (record_count, bytes) = taken;
+        let behind = rest.get(bytes..)?;
+        let next_offset = if record_count < visible && !behind.is_empty() {
+            self.full = true;
+            base_offset.checked_add_signed(i64::from(skip(behind).ok()?.0))?
+        } else {
+            batch_end.min(self.end).max(self.from)
+        };
+        Some(Cut { bytes: begin.bytes..begin.bytes + bytes, record_count, next_offset })
     }
 
     fn decompress(&self, segment: &Segment, batch: &Batch, codec: Codec) -> Result<SharedBytes> {
@@ -284,6 +296,13 @@ struct Cut {
     bytes: Range<usize>,
     record_count: usize,
     next_offset: u64,
+}
+
+impl Cut {
+    /// The place behind it.
+    fn place(&self, batch: WhichBatch, plain: Option<SharedBytes>) -> Place {
+        Place { batch, next_offset: self.next_offset, records_bytes: self.bytes.end, plain }
+    }
 }
 
 fn unreadable(source: &Source<'_>, segment: &Segment, batch: &Batch, reason: &'static str) -> Error {

@@ -2,7 +2,7 @@
 
 use std::str;
 
-use super::consumer_records::Fetched;
+use super::consumer_records::{Fetched, FetchedBatch};
 use super::header::Header;
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};
@@ -27,9 +27,10 @@ use crate::topic_partition::TopicPartition;
 pub struct ConsumerRecord<'r> {
     /// What it was read with.
     pub(super) fetched: &'r Fetched,
-    pub(super) offset: u64,
-    pub(super) timestamp: i64,
-    pub(super) leader_epoch: i32,
+    /// What its deltas count from.
+    pub(super) batch: &'r FetchedBatch,
+    pub(super) offset_delta: i32,
+    pub(super) timestamp_delta: i64,
     pub(super) key: Option<&'r [u8]>,
     pub(super) value: Option<&'r [u8]>,
     pub(super) headers: Headers<'r>,
@@ -61,20 +62,25 @@ impl<'r> ConsumerRecord<'r> {
 
     /// The record's place in its partition; no other record ever has it.
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.batch.base_offset.wrapping_add_signed(i64::from(self.offset_delta))
     }
 
     /// When the record was made, or whatever its sender said.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
-        Timestamp::from_millis(self.timestamp)
+        Timestamp::from_millis(self.timestamp_ms())
+    }
+
+    fn timestamp_ms(&self) -> i64 {
+        self.batch.append_time.unwrap_or_else(|| self.batch.base_timestamp.wrapping_add(self.timestamp_delta))
     }
 
     /// How often the log had lost an un-synced end to a power cut when this record was appended.
     #[must_use]
     pub fn leader_epoch(&self) -> i32 {
-        self.leader_epoch
+        self.batch.leader_epoch
     }
 
     /// The key, or `None` if it is null.
@@ -107,7 +113,7 @@ impl<'r> ConsumerRecord<'r> {
 
     fn text(&self, bytes: Option<&'r [u8]>) -> Result<&'r str> {
         str::from_utf8(bytes.unwrap_or_default())
-            .map_err(|_| Error::NotText { partition: self.fetched.partition.clone(), offset: self.offset })
+            .map_err(|_| Error::NotText { partition: self.fetched.partition.clone(), offset: self.offset() })
     }
 
     /// The headers in the order in which they were added; names may repeat.
@@ -121,8 +127,8 @@ impl<'r> ConsumerRecord<'r> {
     pub fn detach(&self) -> OwnedRecord {
         OwnedRecord {
             partition: self.fetched.partition.clone(),
-            offset: self.offset,
-            timestamp: self.timestamp,
+            offset: self.offset(),
+            timestamp: self.timestamp_ms(),
             key: self.key.map(Vec::from),
             value: self.value.map(Vec::from),
             headers: self.headers.iter().map(|h| (h.key().to_owned(), h.value().map(Vec::from))).collect(),

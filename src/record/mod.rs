@@ -13,7 +13,7 @@ mod timestamp;
 pub use batch_metadata::{BatchMetadata, BatchMetadataIter};
 pub use consumer_record::{ConsumerRecord, OwnedRecord};
 pub use consumer_records::{ConsumerRecords, Iter as ConsumerRecordsIter};
-pub(crate) use consumer_records::{Fetched, FetchedBatch, TailPosition};
+pub(crate) use consumer_records::{Fetched, FetchedBatch};
 pub use header::Header;
 pub use producer_record::ProducerRecord;
 pub use record_metadata::RecordMetadata;

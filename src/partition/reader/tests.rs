@@ -1,6 +1,14 @@
+use std::path::Path;
+use std::sync::Weak;
+
 use super::*;
-use crate::format::RecordFields;
+use crate::disk::Disk;
+use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
+use crate::disk::simulated::SimulatedDisk;
+use crate::format::{Attributes, BatchBuilder, RecordFields, SealFields};
+use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
+use crate::segment::{SegmentConfig, SegmentDir};
 
 const BASE_OFFSET: u64 = 100;
 const RECORDS: u8 = 5;
@@ -30,48 +38,165 @@ fn open_batch() -> (Identity, Vec<u8>) {
     (identity, records)
 }
 
-fn fetch(from: u64, records_max: usize, tail: Option<TailPosition>) -> (Vec<u8>, Fetched) {
+fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64, Option<Place>) {
     let (identity, records) = open_batch();
     let source = Source {
         topic_id: 1,
         partition: &TopicPartition::new("orders", 0),
         segments: &[],
-        tail: &[TailRecords { identity: &identity, records: &records }],
+        tail: &[TailRecords { identity: &identity, records: &records, is_dense: true }],
         damage: &[],
         bounds: BASE_OFFSET..BASE_OFFSET + u64::from(RECORDS),
         max_message_bytes: 1 << 20,
     };
-    let fetched = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, tail).unwrap();
+    let (fetched, place) = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
+    let next_offset = fetched.next_offset;
     let mut all = ConsumerRecords::default();
-    all.push(fetched.clone());
-    (all.iter().map(|record| record.value().unwrap()[0]).collect(), fetched)
+    all.push(fetched);
+    (all.iter().map(|record| record.value().unwrap()[0]).collect(), next_offset, place)
 }
 
 #[test]
 fn a_reader_goes_on_where_it_ended_in_the_open_batch() {
-    let (values, first) = fetch(BASE_OFFSET, 2, None);
-    assert_eq!(values, [0, 1]);
-    let tail = first.tail.unwrap();
-    assert_eq!((tail.base_offset, tail.next_offset, tail.records_bytes), (BASE_OFFSET, BASE_OFFSET + 2, 16));
-    let (values, second) = fetch(first.next_offset, 2, first.tail);
+    let (values, next_offset, place) = fetch(BASE_OFFSET, 2, None);
+    assert_eq!((values, next_offset), (vec![0, 1], BASE_OFFSET + 2));
+    let place = place.unwrap();
+    assert_eq!((place.is_in_open(BASE_OFFSET), place.next_offset, place.records_bytes), (true, BASE_OFFSET + 2, 16));
+    let (values, next_offset, place) = fetch(next_offset, 2, Some(&place));
     assert_eq!(values, [2, 3]);
-    assert_eq!(fetch(second.next_offset, 2, second.tail).0, [4]);
+    assert_eq!(fetch(next_offset, 2, place.as_ref()).0, [4]);
 }
 
 #[test]
 fn a_place_that_is_not_where_the_reader_wants_to_go_on_changes_no_answer() {
-    let right = fetch(BASE_OFFSET, 2, None).1.tail.unwrap();
+    let right = fetch(BASE_OFFSET, 2, None).2.unwrap();
     let wrong = [
-        TailPosition { base_offset: BASE_OFFSET - 1, ..right },
-        TailPosition { next_offset: BASE_OFFSET + 3, ..right },
-        TailPosition { records_bytes: 0, ..right },
-        TailPosition { records_bytes: right.records_bytes + 1, ..right },
-        TailPosition { records_bytes: 24, ..right },
-        TailPosition { records_bytes: 40, ..right },
-        TailPosition { records_bytes: usize::MAX, ..right },
+        Place { batch: WhichBatch::Open { base_offset: BASE_OFFSET - 1 }, ..right.clone() },
+        Place { batch: WhichBatch::Sealed { segment: Weak::new(), file_position: 0 }, ..right.clone() },
+        Place { next_offset: BASE_OFFSET + 3, ..right.clone() },
+        Place { records_bytes: 0, ..right.clone() },
+        Place { records_bytes: right.records_bytes + 1, ..right.clone() },
+        Place { records_bytes: 24, ..right.clone() },
+        Place { records_bytes: 40, ..right.clone() },
+        Place { records_bytes: usize::MAX, ..right },
     ];
-    for tail in wrong {
-        let (values, fetched) = fetch(BASE_OFFSET + 2, 9, Some(tail));
-        assert_eq!((values, fetched.next_offset), (vec![2, 3, 4], BASE_OFFSET + 5), "{tail:?}");
+    for place in wrong {
+        let (values, next_offset, _) = fetch(BASE_OFFSET + 2, 9, Some(&place));
+        assert_eq!((values, next_offset), (vec![2, 3, 4], BASE_OFFSET + 5), "{place:?}");
+    }
+}
+
+/// A segment of three batches: one with a record for each offset, one with gaps, and one that is compressed. Also returns the
+/// offsets that have a record; its value is the lowest byte of the offset.
+fn segment() -> (Arc<Segment>, Vec<u64>) {
+    let disk = SimulatedDisk::new(0);
+    disk.create_dir(Path::new("/orders-0")).unwrap();
+    let files = OpenFiles::new(Arc::new(disk), OpenFilesConfig::default());
+    let partition = TopicPartition::new("orders", 0);
+    let dir = Arc::new(SegmentDir { files, path: "/orders-0".into(), partition, is_read_only: false });
+    let segment = Segment::create(&dir, BASE_OFFSET, SegmentConfig::from(&TopicConfig::default())).unwrap();
+    let mut builder = BatchBuilder::new();
+    let mut offsets = Vec::new();
+    for (base_offset, deltas, last_offset_delta, codec) in [
+        (BASE_OFFSET, vec![0_u32, 1, 2, 3, 4, 5, 6], 6, Codec::None),
+        (BASE_OFFSET + 7, vec![1, 2, 5, 9], 11, Codec::None),
+        (BASE_OFFSET + 19, vec![0, 1, 2, 3, 4, 5, 6, 7], 7, Codec::Snappy),
+    ] {
+        builder.clear(base_offset, 0);
+        for delta in deltas {
+            let offset = base_offset + u64::from(delta);
+            builder.push_at(delta.cast_signed(), 0, None, Some(&[offset.to_be_bytes()[7]; 100]), &[]);
+            offsets.push(offset);
+        }
+        let attributes = Attributes::default().with_codec(codec);
+        let fields = SealFields { attributes, last_offset_delta, ..builder.fields() };
+        let batch = builder.finish(&fields).unwrap();
+        let header = crate::format::verify(batch).unwrap();
+        assert_eq!(header.attributes.codec(), codec);
+        segment.append(batch, &header).unwrap();
+    }
+    (Arc::new(segment), offsets)
+}
+
+fn source<'l>(partition: &'l TopicPartition, segments: &'l [Arc<Segment>]) -> Source<'l> {
+    let bounds = BASE_OFFSET..segments.last().unwrap().next_offset();
+    Source { topic_id: 1, partition, segments, tail: &[], damage: &[], bounds, max_message_bytes: 1 << 20 }
+}
+
+fn offsets_of(fetched: Fetched) -> Vec<u64> {
+    let mut records = ConsumerRecords::default();
+    records.push(fetched);
+    let offsets: Vec<_> = records.iter().map(|record| record.offset()).collect();
+    assert_eq!(records.len(), offsets.len());
+    assert!(records.iter().all(|record| record.value().unwrap()[0] == record.offset().to_be_bytes()[7]));
+    offsets
+}
+
+#[test]
+fn a_reader_that_goes_on_inside_batches_sees_each_record_once() {
+    let (segment, offsets) = segment();
+    let partition = TopicPartition::new("orders", 0);
+    let segments = [segment];
+    let source = source(&partition, &segments);
+    for (first, records_max) in (source.bounds.clone()).flat_map(|first| (1..9).map(move |max| (first, max))) {
+        for bytes_max in [1, 250, 700, usize::MAX] {
+            let limits = FetchLimits { bytes_max, records_max };
+            let (mut seen, mut from, mut place) = (Vec::new(), first, None);
+            while from < source.bounds.end {
+                let (fetched, next) = source.fetch(from, limits, place.as_ref()).unwrap();
+                let alone = source.fetch(from, limits, None).unwrap().0;
+                assert_eq!((fetched.next_offset, fetched.record_count), (alone.next_offset, alone.record_count));
+                assert!(fetched.record_count <= records_max);
+                (from, place) = (fetched.next_offset, next);
+                let offsets = offsets_of(fetched);
+                assert_eq!(offsets, offsets_of(alone));
+                seen.extend(offsets);
+            }
+            let expected: Vec<_> = offsets.iter().copied().filter(|offset| first <= *offset).collect();
+            assert_eq!(seen, expected, "{records_max} records at a time from {first} on");
+        }
+    }
+}
+
+#[test]
+fn a_compressed_batch_is_expanded_once_for_a_reader_that_goes_on_in_it() {
+    let (segment, _) = segment();
+    let partition = TopicPartition::new("orders", 0);
+    let segments = [segment];
+    let source = source(&partition, &segments);
+    let limits = FetchLimits { bytes_max: usize::MAX, records_max: 2 };
+    let (first, place) = source.fetch(BASE_OFFSET + 19, limits, None).unwrap();
+    let (second, _) = source.fetch(first.next_offset, limits, place.as_ref()).unwrap();
+    let [first, second] = [first, second].map(|fetched| fetched.batches[0].records.as_ptr_range());
+    assert_eq!(first.end, second.start);
+}
+
+#[test]
+fn a_place_in_a_segment_that_was_replaced_is_of_no_use() {
+    let (old, _) = segment();
+    let (new, _) = segment();
+    let place = Place {
+        batch: WhichBatch::Sealed { segment: Arc::downgrade(&old), file_position: 0 },
+        next_offset: BASE_OFFSET + 1,
+        records_bytes: 0,
+        plain: None,
+    };
+    assert!(place.is_in_sealed(&old, 0) && !place.is_in_sealed(&old, 1) && !place.is_in_sealed(&new, 0));
+}
+
+#[test]
+fn what_is_sealed_but_not_visible_is_not_returned() {
+    let (segment, offsets) = segment();
+    let partition = TopicPartition::new("orders", 0);
+    let segments = [segment];
+    for end in BASE_OFFSET..segments[0].next_offset() {
+        let source = Source { bounds: BASE_OFFSET..end, ..source(&partition, &segments) };
+        for from in BASE_OFFSET..=end {
+            let (fetched, _) =
+                source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max: 100 }, None).unwrap();
+            assert_eq!(fetched.next_offset, end);
+            let visible = offsets.iter().copied().filter(|offset| (from..end).contains(offset));
+            assert_eq!(offsets_of(fetched), visible.collect::<Vec<_>>());
+        }
     }
 }
