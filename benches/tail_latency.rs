@@ -2,8 +2,8 @@
 //! itself take to wake that thread?
 //!
 //! *Hand-over*: the consumer sleeps; one record is sent, and the time runs until the consumer has it. It is measured in turns
-//! with a bare mutex and condvar between the same two threads, so that all have the same machine. How long that takes depends
-//! on what the machine does: a core that is idle wakes up slowly, one that runs other threads has other things in its cache.
+//! with bare mutexes and condvars, so that all have the same machine. How long it takes depends on what that does: a core that
+//! is idle wakes up slowly, one that runs other threads has other things in its cache.
 //!
 //! *Open loop*: records are sent by a timetable, and the time runs from the moment in which a record was **due**. A producer
 //! that was held up sends late and still counts from then, so nothing hides in what was not sent (coordinated omission).
@@ -11,21 +11,20 @@
 //! `cargo bench --bench tail_latency`; `OTTLA_BENCH_SECONDS=30` makes each measurement that long instead of one second. Files are
 //! in the system's temporary directory, with `Durability::Os`. Two cores should have nothing else to do.
 
+mod common;
+
 use std::collections::VecDeque;
 use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::suite::latencies::Latencies;
+use common::suite::waiting::{END, HandOver};
 use ottla::{Broker, Consumer, Durability, Producer, ProducerRecord};
 
 /// Longer than any measurement: a consumer that was not woken ends the benchmark.
 const FOREVER: Duration = Duration::from_secs(60);
-/// Enough for a consumer to fall asleep.
-const A_MOMENT: Duration = Duration::from_micros(50);
-/// The message after the last one.
-const END: u64 = u64::MAX;
 
 /// Appends the messages that are there, waiting for the first, and returns when it had them.
 type Receive = Box<dyn FnMut(&mut Vec<u64>) -> Instant + Send>;
@@ -128,76 +127,63 @@ fn channels() -> [(&'static str, Box<dyn Channel>); 3] {
     ]
 }
 
-fn nanos_since(begin: Instant) -> u64 {
-    nanos(begin.elapsed())
-}
-
-/// Keeps the core, as a system call would add a delay of its own.
-fn spin_until(begin: Instant, nanos: u64) {
-    while nanos_since(begin) < nanos {
-        hint::spin_loop();
-    }
-}
-
-/// Latencies in nanoseconds from sending to a consumer that sleeps, by channel.
-fn hand_over(length: Duration) -> Vec<(&'static str, Vec<u64>)> {
+/// Latencies from sending to a consumer that sleeps, by channel, one message each in turns.
+fn hand_over(length: Duration) -> Vec<(&'static str, Latencies)> {
     let begin = Instant::now();
-    let channels = channels();
-    let mut latencies: Vec<_> = channels.iter().map(|(name, _)| (*name, Vec::new())).collect();
-    // When the consumer had the message; 0 while it has not.
-    let received = AtomicU64::new(0);
-    thread::scope(|scope| {
-        // The same thread for all channels, so that all find it on the same core.
-        let (mut receivers, received) = (channels.each_ref().map(|(_, channel)| channel.receiver()), &received);
-        scope.spawn(move || {
-            let mut messages = Vec::new();
-            while messages.last() != Some(&END) {
-                for receive in &mut receivers {
-                    messages.clear();
-                    let at = receive(&mut messages);
-                    received.store(nanos(at - begin), Ordering::Release);
-                }
-            }
-        });
-        while begin.elapsed() < length {
-            for ((_, channel), (_, latencies)) in channels.iter().zip(&mut latencies) {
-                spin_until(begin, nanos_since(begin) + nanos(A_MOMENT));
-                received.store(0, Ordering::Relaxed);
-                let sent = nanos_since(begin);
-                channel.send(sent);
-                let mut at = 0;
-                while at == 0 {
-                    hint::spin_loop();
-                    at = received.load(Ordering::Acquire);
-                }
-                latencies.push(at - sent);
-            }
+    let mut sides = [
+        ("std condvar", HandOver::through_condvar(), Latencies::new()),
+        ("parking_lot condvar", through_parking_lot(), Latencies::new()),
+        ("send and poll", HandOver::through_poll(), Latencies::new()),
+    ];
+    while begin.elapsed() < length {
+        for (_, side, latencies) in &mut sides {
+            side.run(1, latencies);
         }
-        for (_, channel) in &channels {
-            channel.send(END);
-        }
-    });
-    latencies
+    }
+    sides.into_iter().map(|(name, _, latencies)| (name, latencies)).collect()
 }
 
-/// Latencies in nanoseconds from when each message was due.
-fn open_loop(channel: &dyn Channel, per_second: u64, length: Duration) -> Vec<u64> {
+/// With what the crate itself uses.
+fn through_parking_lot() -> HandOver {
+    let shared = Arc::new((parking_lot::Mutex::new(None), parking_lot::Condvar::new()));
+    let other = Arc::clone(&shared);
+    let send = move |message| {
+        *shared.0.lock() = Some(message);
+        shared.1.notify_one();
+    };
+    let receive = move || {
+        let mut message = other.0.lock();
+        while message.is_none() {
+            other.1.wait(&mut message);
+        }
+        message.take().unwrap_or(END)
+    };
+    HandOver::new(send, receive)
+}
+
+/// Latencies from when each message was due.
+fn open_loop(channel: &dyn Channel, per_second: u64, length: Duration) -> Latencies {
     let begin = Instant::now();
     let mut receive = channel.receiver();
     thread::scope(|scope| {
         let receiving = scope.spawn(move || {
-            let (mut latencies, mut messages) = (Vec::new(), Vec::new());
+            let (mut latencies, mut messages) = (Latencies::new(), Vec::new());
             while messages.last() != Some(&END) {
                 messages.clear();
                 let now = nanos(receive(&mut messages) - begin);
-                latencies.extend(messages.iter().filter(|due| **due != END).map(|due| now - due));
+                for due in messages.iter().filter(|due| **due != END) {
+                    latencies.add(Duration::from_nanos(now - due));
+                }
             }
             latencies
         });
         let gap = 1_000_000_000 / per_second;
-        let mut due = nanos_since(begin);
+        let mut due = nanos(begin.elapsed());
         while due < nanos(length) {
-            spin_until(begin, due);
+            // Keeps the core, as a system call would add a delay of its own.
+            while nanos(begin.elapsed()) < due {
+                hint::spin_loop();
+            }
             channel.send(due);
             due += gap;
         }
@@ -210,16 +196,10 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("less than 500 years")
 }
 
-/// The latency that so many of a thousand do not exceed.
-fn percentile(sorted: &[u64], per_mille: usize) -> Duration {
-    Duration::from_nanos(sorted.get((sorted.len() * per_mille / 1000).min(sorted.len() - 1)).copied().unwrap_or(0))
-}
-
 /// Prints a line of the table and returns the median.
-fn print(what: &str, mut latencies: Vec<u64>) -> Duration {
-    latencies.sort_unstable();
-    let [median, p99, p999, most] = [500, 990, 999, 1000].map(|per_mille| percentile(&latencies, per_mille));
-    let count = latencies.len();
+fn print(what: &str, latencies: &Latencies) -> Duration {
+    let [median, p99, p999] = [0.5, 0.99, 0.999].map(|share| latencies.quantile(share));
+    let (count, most) = (latencies.count(), latencies.most());
     println!("{what:<34} {count:>8} {median:>11.2?} {p99:>11.2?} {p999:>11.2?} {most:>11.2?}");
     median
 }
@@ -228,16 +208,16 @@ fn main() {
     // Without `--bench` this is `cargo test`, which only wants to see it run.
     let seconds = std::env::var("OTTLA_BENCH_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let is_bench = std::env::args().any(|argument| argument == "--bench");
-    let length = if is_bench { Duration::from_secs(seconds.unwrap_or(1)) } else { A_MOMENT * 200 };
+    let length = if is_bench { Duration::from_secs(seconds.unwrap_or(1)) } else { Duration::from_millis(10) };
     println!("{:<34} {:>8} {:>11} {:>11} {:>11} {:>11}", "", "count", "p50", "p99", "p99.9", "most");
     let medians: Vec<_> = hand_over(length * 3)
         .into_iter()
-        .map(|(name, latencies)| print(&format!("hand-over/{name}"), latencies))
+        .map(|(name, latencies)| print(&format!("hand-over/{name}"), &latencies))
         .collect();
     for per_second in [1000, 10_000, 100_000] {
         for (name, channel) in channels() {
             let latencies = open_loop(&*channel, per_second, length);
-            print(&format!("{}k per second/{name}", per_second / 1000), latencies);
+            print(&format!("{}k per second/{name}", per_second / 1000), &latencies);
         }
     }
     if let [std, parking_lot, poll] = medians[..] {

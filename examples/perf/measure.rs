@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::outcome::{Bound, Goal, Of, Outcome};
 use crate::suite::latencies::Latencies;
-use crate::suite::row::{Figure, Row, Run, Target};
+use crate::suite::row::{Figure, Row, Run, Target, calls_that_take};
 
 /// How much time there is.
 #[derive(Clone, Copy, Debug)]
@@ -104,16 +104,8 @@ struct Side {
 }
 
 impl Side {
-    /// Finds out how many calls fill a round; what that takes warms up caches as well.
     fn new(mut run: Run, effort: Effort, calls_max: u64) -> Side {
-        let round = effort.round();
-        let (mut calls, mut took) = (1, run(1, &mut Latencies::new()));
-        while took < round / 8 && calls < calls_max {
-            calls *= 4;
-            took = run(calls, &mut Latencies::new());
-        }
-        let calls = (calls as f64 * round.as_secs_f64() / took.as_secs_f64()).ceil() as u64;
-        let calls = calls.clamp(1, calls_max);
+        let calls = calls_that_take(effort.round(), calls_max, &mut run);
         Side { run, calls, rates: Vec::new(), latencies: Latencies::new() }
     }
 

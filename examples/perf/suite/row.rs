@@ -101,6 +101,17 @@ impl Figure {
     }
 }
 
+/// Finds out how many calls fill a round of that length, at most `calls_max`; what it takes warms up caches as well.
+pub(crate) fn calls_that_take(round: Duration, calls_max: u64, run: &mut Run) -> u64 {
+    let (mut calls, mut took) = (1, run(1, &mut Latencies::new()));
+    while took < round / 8 && calls < calls_max {
+        calls *= 4;
+        took = run(calls, &mut Latencies::new());
+    }
+    let calls = (calls as f64 * round.as_secs_f64() / took.as_secs_f64()).ceil() as u64;
+    calls.clamp(1, calls_max)
+}
+
 /// Times `calls` of them, and a few each by itself.
 pub(crate) fn timed(calls: u64, latencies: &mut Latencies, call: impl FnMut()) -> Duration {
     timed_every(A_FEW, calls, latencies, call)

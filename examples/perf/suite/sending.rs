@@ -17,8 +17,8 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-fn send() -> Row {
-    Row::new("send/os/100B", 1, payload().len(), || {
+fn send(name: &str) -> Row {
+    Row::new(name, 1, payload().len(), || {
         let place = Place::new(Durability::Os);
         let producer = place.producer();
         move |calls, latencies| {
@@ -32,7 +32,7 @@ fn send() -> Row {
 
 /// What else is as safe: the operating system has each record.
 fn send_beside_writes() -> Row {
-    send().limit("one write each", || {
+    send("send/os/100B").limit("one write each", || {
         let payload = payload();
         move |calls, latencies| {
             let mut file = new_file();
@@ -43,7 +43,7 @@ fn send_beside_writes() -> Row {
 
 /// What no log can beat: the copy alone.
 fn send_beside_copies() -> Row {
-    send().limit("copy in memory", || {
+    send("send/os/100B/ceiling").limit("copy in memory", || {
         let payload = payload();
         let mut memory = vec![0; 64 << 10];
         let mut at = 0;

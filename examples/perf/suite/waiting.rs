@@ -17,7 +17,7 @@ const FOREVER: Duration = Duration::from_secs(60);
 /// Enough for a consumer to fall asleep.
 const A_MOMENT: Duration = Duration::from_micros(50);
 /// The message after the last one.
-const END: u64 = u64::MAX;
+pub(crate) const END: u64 = u64::MAX;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![hand_over().target(Target::LatencyTimes(1.2))]
@@ -35,7 +35,7 @@ fn hand_over() -> Row {
 }
 
 /// A thread that waits for numbers, and the way to send it one.
-struct HandOver {
+pub(crate) struct HandOver {
     send: Box<dyn FnMut(u64)>,
     /// When the last message was received, in nanoseconds since `begin`; 0 while it was not.
     received: Arc<AtomicU64>,
@@ -44,7 +44,7 @@ struct HandOver {
 }
 
 impl HandOver {
-    fn new(send: impl FnMut(u64) + 'static, mut receive: impl FnMut() -> u64 + Send + 'static) -> HandOver {
+    pub(crate) fn new(send: impl FnMut(u64) + 'static, mut receive: impl FnMut() -> u64 + Send + 'static) -> HandOver {
         let begin = Instant::now();
         let when = Arc::new(AtomicU64::new(0));
         let tell = Arc::clone(&when);
@@ -56,7 +56,7 @@ impl HandOver {
         HandOver { send: Box::new(send), received: when, begin, receiver: Some(receiver) }
     }
 
-    fn through_poll() -> HandOver {
+    pub(crate) fn through_poll() -> HandOver {
         let place = Place::with_topic(Durability::Os, TopicConfig::new());
         let producer = place.producer();
         let mut consumer = place.broker.consumer("billing", [TOPIC]).expect("a group without a member");
@@ -73,7 +73,7 @@ impl HandOver {
         HandOver::new(send, receive)
     }
 
-    fn through_condvar() -> HandOver {
+    pub(crate) fn through_condvar() -> HandOver {
         let shared = Arc::new((Mutex::new(None), Condvar::new()));
         let other = Arc::clone(&shared);
         let send = move |message| {
@@ -92,7 +92,7 @@ impl HandOver {
         HandOver::new(send, receive)
     }
 
-    fn run(&mut self, calls: u64, latencies: &mut Latencies) -> Duration {
+    pub(crate) fn run(&mut self, calls: u64, latencies: &mut Latencies) -> Duration {
         let mut total = Duration::ZERO;
         for _ in 0..calls {
             // Keeps the core, as a system call would add a delay of its own.

@@ -1,0 +1,17 @@
+//! What do many partitions cost, with 1,024 open files, and what does a log take of memory and disk?
+//!
+//! Making ten thousand partitions takes some twenty seconds before the measurement.
+
+mod common;
+
+use common::suite::partitions;
+
+const PARTITIONS: u32 = 10_000;
+const RECORDS: u64 = 1_000_000;
+
+fn main() {
+    let (send, figures) = partitions::many(PARTITIONS);
+    let figures =
+        figures.into_iter().chain([partitions::bytes_on_disk(RECORDS), partitions::memory_while_writing(RECORDS)]);
+    common::run(vec![send], figures.collect());
+}
