@@ -129,12 +129,12 @@ fn channels() -> [(&'static str, Box<dyn Channel>); 3] {
 
 /// Latencies from sending to a consumer that sleeps, by channel, one message each in turns.
 fn hand_over(length: Duration) -> Vec<(&'static str, Latencies)> {
-    let begin = Instant::now();
     let mut sides = [
         ("std condvar", HandOver::through_condvar(), Latencies::new()),
         ("parking_lot condvar", through_parking_lot(), Latencies::new()),
         ("send and poll", HandOver::through_poll(), Latencies::new()),
     ];
+    let begin = Instant::now();
     while begin.elapsed() < length {
         for (_, side, latencies) in &mut sides {
             side.run(1, latencies);
@@ -163,8 +163,8 @@ fn through_parking_lot() -> HandOver {
 
 /// Latencies from when each message was due.
 fn open_loop(channel: &dyn Channel, per_second: u64, length: Duration) -> Latencies {
-    let begin = Instant::now();
     let mut receive = channel.receiver();
+    let begin = Instant::now();
     thread::scope(|scope| {
         let receiving = scope.spawn(move || {
             let (mut latencies, mut messages) = (Latencies::new(), Vec::new());
