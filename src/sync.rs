@@ -12,6 +12,7 @@
 pub(crate) use {
     arc_swap::{ArcSwap, ArcSwapOption},
     parking_lot::{Condvar, Mutex, MutexGuard},
+    std::hint,
     std::sync::atomic,
     std::thread,
 };
@@ -19,4 +20,4 @@ pub(crate) use {
 #[cfg(any(shuttle, loom))]
 mod explored;
 #[cfg(any(shuttle, loom))]
-pub(crate) use explored::{ArcSwap, ArcSwapOption, Condvar, Mutex, MutexGuard, atomic, thread};
+pub(crate) use explored::{ArcSwap, ArcSwapOption, Condvar, Mutex, MutexGuard, atomic, hint, thread};

@@ -16,6 +16,7 @@ mod subscription;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
 use crate::record::{ConsumerRecords, OwnedRecord};
+use crate::sync::hint;
 use crate::topic_partition::TopicPartition;
 use config::ConsumerConfig;
 use handle::{ConsumerHandle, Ready, Shared};
@@ -197,7 +199,7 @@ impl Consumer {
     }
 
     fn poll_until(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
-        let mut deadline = None;
+        let (mut deadline, mut spin) = (None, self.config.spin);
         loop {
             // Before everything else that may have woken this consumer, so that none of it is missed.
             self.positions.take_delivered();
@@ -221,9 +223,21 @@ impl Consumer {
             // One that is active still has more than was looked at, or got records meanwhile.
             if self.positions.active_count() == 0 {
                 let until_due = self.next_due().map_or(left, |due| due.saturating_sub(now));
-                self.shared.waiter.park(left.min(until_due));
+                let left = left.min(until_due);
+                let passed = self.spin(mem::take(&mut spin).min(left), now);
+                self.shared.waiter.park(left.saturating_sub(passed));
             }
         }
+    }
+
+    /// Looks for a wake-up for so long; how long it was.
+    fn spin(&self, spin: Duration, begin: Duration) -> Duration {
+        let mut passed = Duration::ZERO;
+        while passed < spin && !self.shared.waiter.is_signalled() {
+            hint::spin_loop();
+            passed = self.store.monotonic().saturating_sub(begin);
+        }
+        passed
     }
 
     /// Reads from the partitions in turn until the limits are reached.

@@ -58,6 +58,11 @@ impl Waiter {
         }
     }
 
+    /// Whether there was a wake-up since [`take_tokens`](Waiter::take_tokens).
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.is_signalled.load(Ordering::Acquire)
+    }
+
     /// Sleeps until woken or `timeout` has passed; not at all if woken since [`take_tokens`](Waiter::take_tokens).
     pub(crate) fn park(&self, timeout: Duration) {
         let mut inbox = self.inbox.lock();

@@ -14,10 +14,10 @@ use loom::sync as model;
 use shuttle::sync as model;
 
 #[cfg(loom)]
-pub(crate) use loom::{sync::atomic, thread};
+pub(crate) use loom::{hint, sync::atomic, thread};
 
 #[cfg(all(shuttle, not(loom)))]
-pub(crate) use shuttle::thread;
+pub(crate) use shuttle::{hint, thread};
 
 #[cfg(all(shuttle, not(loom)))]
 pub(crate) mod atomic {

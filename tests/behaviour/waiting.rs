@@ -53,6 +53,31 @@ fn a_send_to_any_partition_wakes_a_poll() {
 }
 
 #[test]
+fn a_poll_that_spins_is_woken_and_keeps_to_its_timeout() {
+    let broker = Broker::temporary().unwrap();
+    let topic = broker.topic("orders").unwrap();
+    let spinning = || {
+        let config = ConsumerConfig::new("g").topics(["orders"]).spin(FOREVER);
+        let mut consumer = broker.consumer_with(config).unwrap();
+        assert!(consumer.poll(Duration::from_millis(1)).unwrap().is_empty());
+        consumer
+    };
+    assert_eq!(poll_while(spinning(), || drop(topic.produce("k", "v").unwrap())).unwrap().len(), 1);
+    let mut consumer = spinning_past(&broker, "g");
+    let handle = consumer.handle();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    assert!(matches!(poll_while(consumer, || handle.wakeup()), Err(Error::Wakeup)));
+}
+
+/// A consumer of a group that has not committed what there is, behind all of it.
+fn spinning_past(broker: &Broker, group: &str) -> Consumer {
+    let config = ConsumerConfig::new(group).topics(["orders"]).set("ottla.spin.us", "60000000").unwrap();
+    let mut consumer = broker.consumer_with(config).unwrap();
+    assert_eq!(consumer.poll(FOREVER).unwrap().len(), 1);
+    consumer
+}
+
+#[test]
 fn no_wake_up_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let broker = crate::open(dir.path());
