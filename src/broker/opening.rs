@@ -148,7 +148,7 @@ fn check_catalog(disk: &dyn Disk, dir: &Path, catalog: &Catalog, mode: RecoveryM
 fn unknown_directories(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<PathBuf>> {
     let given_up = catalog.being_deleted().flat_map(|(name, entry)| partitions_of_topic(name, entry));
     let known = partitions_of(catalog).chain(given_up).map(|partition| partition_dir::path_of(dir, &partition));
-    partition_dir::unknown(disk, dir, &known.collect::<Vec<_>>())
+    partition_dir::unknown(disk, dir, &known.collect())
 }
 
 /// Tails that should be there and are not. They are made with the directory, before the first topic, and replaced as a whole.
