@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, RecordFields, SealFields, compress, crc32c, seal_header,
 };
-use crate::record::{Header, ProducerRecord, Timestamp};
+use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
 
 /// What only the holder of the append lock may touch.
@@ -56,21 +56,28 @@ impl Appender {
         }
     }
 
-    /// Appends `records` in one piece and publishes them, so that they outlive the process when this returns.
+    /// Appends `records`, which have `payload_bytes` together, in one piece and publishes them, so that they outlive the process
+    /// when this returns.
     #[inline]
-    pub(super) fn append(&mut self, log: &Log, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    pub(super) fn append(
+        &mut self,
+        log: &Log,
+        records: &[ProducerRecord<'_>],
+        payload_bytes: usize,
+    ) -> Result<Appended> {
         let timestamp = timestamp_of_now(log, records);
         let base_offset = self.next_offset;
         let next_offset = base_offset + records.len() as u64;
         if next_offset > OFFSET_MAX {
             return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
         }
-        if log.spec.durability != Durability::Always && SlotClass::Medium.records_bytes_max() < payload_bytes(records) {
-            self.append_around_tail(log, records, timestamp)?;
+        if log.spec.durability != Durability::Always && SlotClass::Medium.records_bytes_max() < payload_bytes {
+            // Too large for the usual slots whatever else is to be written: nobody needs to be asked for its exact size.
+            self.append_around_tail(log, records, payload_bytes, timestamp)?;
         } else if !self.push(records, timestamp, next_offset) {
             self.begin_batch(log, records, timestamp)?;
             if !self.push(records, timestamp, next_offset) {
-                self.append_around_tail(log, records, timestamp)?;
+                self.append_around_tail(log, records, payload_bytes, timestamp)?;
             }
         }
         self.next_offset = next_offset;
@@ -135,10 +142,16 @@ impl Appender {
     }
 
     /// Writes `records` straight into the segment, as a batch of their own.
-    fn append_around_tail(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
+    fn append_around_tail(
+        &mut self,
+        log: &Log,
+        records: &[ProducerRecord<'_>],
+        payload_bytes: usize,
+        timestamp: i64,
+    ) -> Result<()> {
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
-        if log.spec.config.max_message_bytes as usize <= payload_bytes(records) {
-            // Not encoded, whatever the size.
+        if log.spec.config.max_message_bytes as usize <= payload_bytes {
+            // Before it takes memory.
             check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, timestamp))?;
         }
         self.builder.clear(self.next_offset, base_timestamp);
@@ -277,18 +290,6 @@ fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timesta
         .zip(deltas)
         .map(|(record, delta)| fields_of(record, delta, base_timestamp, timestamp_of(record, now_ms)).encoded_len())
         .sum()
-}
-
-/// The bytes of keys, values and headers alone: what `records` take at least, told without asking how each would be encoded.
-#[inline]
-fn payload_bytes(records: &[ProducerRecord<'_>]) -> usize {
-    let bytes_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let header_bytes = |header: &Header<'_>| header.key().len() + bytes_of(header.value());
-    let record_bytes = |record: &ProducerRecord<'_>| {
-        let headers: usize = record.get_headers().iter().map(header_bytes).sum();
-        bytes_of(record.get_key()) + bytes_of(record.get_value()) + headers
-    };
-    records.iter().map(record_bytes).sum()
 }
 
 /// Fails if a batch of `batch_bytes` is more than the topic allows.

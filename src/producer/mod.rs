@@ -134,15 +134,20 @@ impl Producer {
     pub fn send_batch(&self, topic: &str, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
         self.store.with_topic(topic, |topic| {
             let partition_count = topic.partition_count();
-            let choose = |record| self.partition_of(record, partition_count);
-            let chosen = records.iter().map(choose).collect::<Result<Vec<u32>>>()?;
-            match chosen.split_first() {
-                None => Ok(BatchMetadata::from(Vec::new())),
-                Some((&first, rest)) if rest.iter().all(|&partition| partition == first) => {
-                    self.send_piece(topic, first, records)
+            let mut chosen = records.iter().map(|record| self.partition_of(record, partition_count));
+            let Some(first) = chosen.next().transpose()? else { return Ok(BatchMetadata::from(Vec::new())) };
+            // No list is made while all go to one.
+            let mut alike = 1;
+            while let Some(partition) = chosen.next().transpose()? {
+                if partition != first {
+                    let mut list = vec![first; alike];
+                    list.push(partition);
+                    list.append(&mut chosen.collect::<Result<_>>()?);
+                    return self.send_pieces(topic, &list, records).map(BatchMetadata::from);
                 }
-                Some(_) => self.send_pieces(topic, &chosen, records).map(BatchMetadata::from),
+                alike += 1;
             }
+            self.send_piece(topic, first, records)
         })
     }
 
@@ -201,6 +206,7 @@ impl Producer {
         }
     }
 
+    #[inline]
     fn make_durable(&self, topic: &TopicEntry, partition: u32, next_offset: u64) -> Result<()> {
         if !self.is_durable {
             return Ok(());

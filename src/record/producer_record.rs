@@ -120,6 +120,14 @@ impl<'a> ProducerRecord<'a> {
         self.value
     }
 
+    /// The bytes of key, value and headers, without what says how long they are.
+    #[inline]
+    pub(crate) fn payload_bytes(&self) -> usize {
+        let bytes_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers = self.headers.iter().map(|header| header.key().len() + bytes_of(header.value()));
+        bytes_of(self.key) + bytes_of(self.value) + headers.sum::<usize>()
+    }
+
     /// The headers, in the order in which they were added.
     #[must_use]
     pub fn get_headers(&self) -> &[Header<'a>] {
