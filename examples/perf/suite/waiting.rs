@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{hint, mem};
 
-use ottla::{Durability, ProducerRecord, TopicConfig};
+use ottla::{ConsumerConfig, Durability, ProducerRecord, TopicConfig};
 
 use super::latencies::Latencies;
 use super::place::{KEY, Place, SPACE, TOPIC};
@@ -16,21 +16,35 @@ use super::row::{Row, Target};
 const FOREVER: Duration = Duration::from_secs(60);
 /// Enough for a consumer to fall asleep.
 const A_MOMENT: Duration = Duration::from_micros(50);
+/// Longer than the time between two messages. After that also spinning ends, so that the other side has the core.
+const SPIN: Duration = Duration::from_millis(1);
 /// The message after the last one.
 pub(crate) const END: u64 = u64::MAX;
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![hand_over().target(Target::LatencyTimes(1.2))]
+    let a_microsecond = Target::Latency(Duration::from_micros(1));
+    vec![hand_over().target(Target::LatencyTimes(1.2)), hand_over_to_spinning().target(a_microsecond)]
 }
 
 fn hand_over() -> Row {
     Row::new("hand_over/waiting_poll", 1, mem::size_of::<u64>(), || {
-        let mut through_poll = HandOver::through_poll();
+        let mut through_poll = HandOver::through_poll(Duration::ZERO);
         move |calls, latencies: &mut Latencies| through_poll.run(calls, latencies)
     })
     .limit("condvar", || {
         let mut through_condvar = HandOver::through_condvar();
         move |calls, latencies: &mut Latencies| through_condvar.run(calls, latencies)
+    })
+}
+
+fn hand_over_to_spinning() -> Row {
+    Row::new("hand_over/spinning_poll", 1, mem::size_of::<u64>(), || {
+        let mut through_poll = HandOver::through_poll(SPIN);
+        move |calls, latencies: &mut Latencies| through_poll.run(calls, latencies)
+    })
+    .limit("spinning on an atomic", || {
+        let mut through_atomic = HandOver::through_atomic();
+        move |calls, latencies: &mut Latencies| through_atomic.run(calls, latencies)
     })
 }
 
@@ -56,10 +70,11 @@ impl HandOver {
         HandOver { send: Box::new(send), received: when, begin, receiver: Some(receiver) }
     }
 
-    pub(crate) fn through_poll() -> HandOver {
+    pub(crate) fn through_poll(spin: Duration) -> HandOver {
         let place = Place::with_topic(Durability::Os, TopicConfig::new());
         let producer = place.producer();
-        let mut consumer = place.broker.consumer("billing", [TOPIC]).expect("a group without a member");
+        let config = ConsumerConfig::new("billing").topics([TOPIC]).spin(spin);
+        let mut consumer = place.broker.consumer_with(config).expect("a group without a member");
         let send = move |message: u64| {
             let _place = &place;
             let value = message.to_be_bytes();
@@ -86,6 +101,27 @@ impl HandOver {
                 match message.take() {
                     Some(message) => return message,
                     None => message = other.1.wait(message).expect("nobody panics"),
+                }
+            }
+        };
+        HandOver::new(send, receive)
+    }
+
+    fn through_atomic() -> HandOver {
+        const NONE: u64 = 0;
+        let message = Arc::new(AtomicU64::new(NONE));
+        let other = Arc::clone(&message);
+        let send = move |sent: u64| message.store(sent, Ordering::Release);
+        let receive = move || {
+            let begin = Instant::now();
+            loop {
+                match other.load(Ordering::Acquire) {
+                    NONE if begin.elapsed() < SPIN => hint::spin_loop(),
+                    NONE => thread::sleep(A_MOMENT),
+                    message => {
+                        other.store(NONE, Ordering::Relaxed);
+                        return message;
+                    }
                 }
             }
         };
