@@ -85,6 +85,10 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all of `bytes` at `position`, growing the file if needed. After an error any part may have been written.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Writes `bytes` zeros at `position`, where pages of the file are to be mapped with [`map_shared`](Self::map_shared).
+    fn write_zeros(&self, bytes: usize, position: u64) -> io::Result<()> {
+        self.write_at(&vec![0; bytes], position)
+    }
     /// Cuts or extends (with zeros) the file to `size` bytes.
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Makes the file's bytes and size survive a power cut. After an error nothing is known, and it is not to be retried.

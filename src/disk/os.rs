@@ -232,6 +232,17 @@ impl DiskFile for OsFile {
         write_all_at(&self.file, bytes, position)
     }
 
+    /// One page at a time: a system whose page cache has large folios makes them as large as the write is, and a store
+    /// through a map then has the whole folio written at the next sync, up to 1 MiB for one record. On ext4 of Linux 6.18
+    /// a sync after a store into two pages took 575 us with chunks written at once, and 79 us so.
+    fn write_zeros(&self, bytes: usize, position: u64) -> io::Result<()> {
+        const PAGE: &[u8] = &[0; 4096];
+        (0..bytes).step_by(PAGE.len()).try_for_each(|at| {
+            let page = PAGE.get(..bytes - at).unwrap_or(PAGE);
+            self.write_at(page, position.saturating_add(at as u64))
+        })
+    }
+
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.file.set_len(size)
     }
@@ -382,6 +393,19 @@ mod tests {
         drop(lock);
         drop(disk.lock(&path, b"4").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"4");
+    }
+
+    #[test]
+    fn zeros_replace_what_was_there_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsDisk::new().open(&dir.path().join("f"), Open::CreateNew).unwrap();
+        file.write_at(&vec![7; 20_000], 0).unwrap();
+        file.write_zeros(9000, 5000).unwrap();
+        file.write_zeros(5000, 19_000).unwrap();
+        let mut bytes = vec![1; 30_000];
+        assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 24_000);
+        let zeros = |at: usize| (5000..14_000).contains(&at) || at >= 19_000;
+        assert!((0..24_000).all(|at| bytes[at] == if zeros(at) { 0 } else { 7 }));
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl Tail {
 
     /// Writes every byte of a new chunk, so that later stores need neither space nor a journal commit.
     fn grow(&self, chunk: usize, class: SlotClass) -> std::io::Result<()> {
-        self.file.write_at(&vec![0; CHUNK_BYTES], chunk_position(chunk))?;
+        self.file.write_zeros(CHUNK_BYTES, chunk_position(chunk))?;
         // The bytes before the entry that vouches for them.
         self.sync_file()?;
         let entry = encode_chunk_entry(chunk, class);
