@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use super::durability::Durability;
 use super::log::{Appended, Log};
 use crate::error::{Error, Result};
 use crate::format::{
@@ -71,8 +70,8 @@ impl Appender {
         if next_offset > OFFSET_MAX {
             return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
         }
-        if log.spec.durability != Durability::Always && SlotClass::Medium.records_bytes_max() < payload_bytes {
-            // Too large for the usual slots whatever else is to be written: nobody needs to be asked for its exact size.
+        if SlotClass::Large.records_bytes_max() < payload_bytes {
+            // Too large for any slot whatever else is to be written: nobody needs to be asked for its exact size.
             self.append_around_tail(log, records, payload_bytes, timestamp)?;
         } else if !self.push(records, timestamp, next_offset) {
             self.begin_batch(log, records, timestamp)?;
@@ -98,12 +97,11 @@ impl Appender {
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
         let bytes = encoded_bytes(records, 0, base_timestamp, timestamp);
         check_size(log, HEADER_BYTES + bytes)?;
-        let was_full = self.open.is_some();
-        self.seal(log)?;
-        if was_full {
-            self.class = SlotClass::Medium;
+        if let Some(full) = &self.open {
+            self.class = class_after(&full.writer);
         }
-        let Some((wanted, least)) = self.classes_for(log, bytes) else { return Ok(()) };
+        self.seal(log)?;
+        let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
         let identity = Identity {
             topic_id: log.spec.topic_id,
             partition: log.spec.partition.partition(),
@@ -115,13 +113,14 @@ impl Appender {
             attributes: 0,
             base_sequence: -1,
         };
-        let Some(writer) = log.environment.group(log.spec.durability).tail().take(wanted, least, identity) else {
+        let Some(writer) =
+            log.environment.group(log.spec.durability).tail().take(least.max(self.class), least, identity)
+        else {
             log.environment.report_short_slots();
             return Ok(());
         };
         log.batch_opened(writer.batch());
-        // A large slot is never filled up, so that a reader need not walk a mebibyte to one record.
-        let slot_bytes = writer.class().min(SlotClass::Medium).records_bytes_max().max(bytes);
+        let slot_bytes = writer.class().records_bytes_max();
         self.open = Some(Open {
             writer,
             base_offset: self.next_offset,
@@ -131,14 +130,6 @@ impl Appender {
             records_bytes_max: slot_bytes.min(config.max_message_bytes as usize - HEADER_BYTES),
         });
         Ok(())
-    }
-
-    /// The class of slot that suits a batch that begins with `bytes` of records, and the smallest that will do. Large batches
-    /// go through the tail only where that saves a sync of the growing segment.
-    fn classes_for(&self, log: &Log, bytes: usize) -> Option<(SlotClass, SlotClass)> {
-        let least = SlotClass::that_fits(bytes)?;
-        let goes_through = least != SlotClass::Large || log.spec.durability == Durability::Always;
-        goes_through.then_some((least.max(self.class), least))
     }
 
     /// Writes `records` straight into the segment, as a batch of their own.
@@ -251,6 +242,17 @@ impl Open {
     }
 }
 
+/// How large a slot a log wants that has filled this one. If it was filled by many small commits, another small one: each
+/// sync then writes one page, where a larger slot has two, its first and that of the newest records.
+fn class_after(full: &BatchWriter) -> SlotClass {
+    /// Bytes of records a commit, below which slots stay small.
+    const SMALL_COMMIT_BYTES: u64 = 512;
+    match full.batch().synced_commits() {
+        commits if commits * SMALL_COMMIT_BYTES > full.records_bytes() as u64 => SlotClass::Small,
+        _ => SlotClass::Large,
+    }
+}
+
 /// One reading of the clock for all records that bring no timestamp of their own.
 #[inline]
 fn timestamp_of_now(log: &Log, records: &[ProducerRecord<'_>]) -> i64 {
@@ -309,4 +311,49 @@ fn own_header(batch: &[u8]) -> BatchHeader {
 fn codec_error(log: &Log, offsets: Range<u64>) -> Error {
     let codec = log.spec.config.compression.name();
     Error::CodecUnavailable { partition: log.spec.partition.clone(), offsets, codec }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::simulated::SimulatedDisk;
+    use crate::tail::Tail;
+
+    const IDENTITY: Identity = Identity {
+        topic_id: 7,
+        partition: 3,
+        leader_epoch: 0,
+        base_offset: 0,
+        base_timestamp: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        attributes: 0,
+        base_sequence: -1,
+    };
+
+    /// The class after a slot that was filled by records of `bytes`, of which every `commit_every`th was waited for.
+    fn class_after_records_of(bytes: usize, commit_every: usize) -> SlotClass {
+        let tail = Tail::open(&SimulatedDisk::new(1), Path::new("tail"), 1 << 20, false, 1).unwrap();
+        tail.supply_if_short();
+        let mut writer = tail.take(SlotClass::Small, SlotClass::Small, IDENTITY).unwrap();
+        for count in 1..=SlotClass::Small.records_bytes_max() / bytes {
+            writer.publish(bytes, count as u64);
+            if count.is_multiple_of(commit_every) {
+                let committed = writer.batch().commit().unwrap();
+                writer.batch().note_synced(committed);
+            }
+        }
+        class_after(&writer)
+    }
+
+    #[test]
+    fn logs_of_small_commits_keep_to_small_slots() {
+        assert_eq!(class_after_records_of(110, 1), SlotClass::Small);
+        assert_eq!(class_after_records_of(110, 4), SlotClass::Small);
+        assert_eq!(class_after_records_of(110, 8), SlotClass::Large);
+        assert_eq!(class_after_records_of(800, 1), SlotClass::Large);
+        assert_eq!(class_after_records_of(110, usize::MAX), SlotClass::Large, "nobody waits for a sync");
+    }
 }

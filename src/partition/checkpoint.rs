@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::compaction::replacement::CompactionState;
-use super::log::{Log, SLOTS_KEPT_MAX};
+use super::log::Log;
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::error::Result;
@@ -116,7 +116,7 @@ impl Log {
     /// Runs a checkpoint if enough is un-synced to make it worthwhile, or if that frees slots that others wait for.
     pub(crate) fn checkpoint_if_due(&self, slots_are_short: bool) -> Result<()> {
         let is_due = self.has_unnoted_segments()
-            || self.holds_slots(if slots_are_short { 2 } else { SLOTS_KEPT_MAX })
+            || self.holds_slots(slots_are_short)
             || self.unsynced_bytes() > UNSYNCED_BYTES_MAX;
         if !is_due || self.check_unharmed().is_err() || self.is_closed() {
             return Ok(());

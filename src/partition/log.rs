@@ -93,6 +93,13 @@ struct SyncState {
     segments_debt: u64,
 }
 
+impl SyncState {
+    /// The bytes of the tail that this log keeps.
+    fn slot_bytes(&self) -> usize {
+        self.slots.iter().map(|batch| batch.slot_bytes()).sum()
+    }
+}
+
 impl Log {
     /// A log without records, whose directory was just made.
     pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Result<Log> {
@@ -416,15 +423,15 @@ impl Log {
     pub(super) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
         let segments = self.segments();
         self.view.store(Arc::new(LogView { segments, open: None }));
-        let slots_kept = {
+        let bytes_kept = {
             let mut sync = self.sync.lock();
             if self.spec.durability != Durability::Always && !batch.is_committed() {
                 sync.slots.retain(|other| !Arc::ptr_eq(other, batch));
                 sync.segments_debt = batch.next_offset();
             }
-            sync.slots.len()
+            sync.slot_bytes()
         };
-        if slots_kept >= SLOTS_KEPT_MAX {
+        if bytes_kept >= SLOT_BYTES_KEPT_MAX {
             self.environment.bell.ring();
         }
     }
@@ -466,8 +473,8 @@ impl Log {
     }
 }
 
-/// So many sealed batches wait for the segment's sync before the maintenance is called to do it.
-pub(super) const SLOTS_KEPT_MAX: usize = 4;
+/// So many bytes in slots wait for the segment's sync before the maintenance is called to do it.
+const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
 
 /// A log that was recovered and waits for the environment to be ready.
 #[derive(Debug)]

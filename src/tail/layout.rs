@@ -1,7 +1,7 @@
 //! The bytes of the tail file.
 //!
 //! ```text
-//! tail file                                            one slot (4 KiB, 64 KiB or 1 MiB), three sectors and the batch
+//! tail file                                            one slot (4 KiB or 64 KiB), three sectors and the batch
 //! byte     size  field                                 byte  size  field
 //!    0        8  magic "OTTLTAIL"                         0     76  identity (below)
 //!    8        4  version                                  80     8  published: CRC-32C of the records so far (high half),
@@ -37,7 +37,7 @@ pub(super) const CHUNK_TABLE: usize = 512;
 pub(super) const CHUNK_ENTRY_BYTES: usize = 8;
 pub(super) const CHUNKS_MAX: usize = (FILE_HEADER_BYTES - CHUNK_TABLE) / CHUNK_ENTRY_BYTES;
 pub(super) const CHUNK_BYTES: usize = if IS_EXPLORED { 16 << 10 } else { 1 << 20 };
-const MEDIUM_SLOT_BYTES: usize = if IS_EXPLORED { 8 << 10 } else { 64 << 10 };
+const LARGE_SLOT_BYTES: usize = if IS_EXPLORED { 8 << 10 } else { 64 << 10 };
 /// A model checker makes and fills tails by the hundred thousand: small ones, of which the slots are soon used up.
 const IS_EXPLORED: bool = cfg!(any(shuttle, loom));
 
@@ -57,20 +57,17 @@ pub(crate) enum SlotClass {
     /// 4 KiB, for quiet partitions.
     Small,
     /// 64 KiB, for partitions that fill slots.
-    Medium,
-    /// 1 MiB, for batches that need it.
     Large,
 }
 
 impl SlotClass {
-    pub(super) const ALL: [SlotClass; 3] = [SlotClass::Small, SlotClass::Medium, SlotClass::Large];
+    pub(super) const ALL: [SlotClass; 2] = [SlotClass::Small, SlotClass::Large];
 
     /// The size of the slot in the file, in bytes.
     pub(super) fn slot_bytes(self) -> usize {
         match self {
             SlotClass::Small => 4 << 10,
-            SlotClass::Medium => MEDIUM_SLOT_BYTES,
-            SlotClass::Large => CHUNK_BYTES,
+            SlotClass::Large => LARGE_SLOT_BYTES,
         }
     }
 
@@ -210,7 +207,7 @@ pub(super) fn decode_file_header(bytes: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn encode_chunk_entry(chunk: usize, class: SlotClass) -> [u8; CHUNK_ENTRY_BYTES] {
-    #[allow(clippy::cast_possible_truncation, reason = "at most 1 MiB")]
+    #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
     let slot_bytes = class.slot_bytes() as u32;
     let mut out = [0; CHUNK_ENTRY_BYTES];
     out[..4].copy_from_slice(&slot_bytes.to_be_bytes());
@@ -298,7 +295,7 @@ mod tests {
     fn the_golden_bytes_of_the_file_header_hold() {
         assert_eq!(decode_file_header(&encode_file_header()), Some(1));
         assert_eq!(&encode_file_header()[..12], b"OTTLTAIL\0\0\0\x01");
-        assert_eq!(decode_chunk_entry(3, &encode_chunk_entry(3, SlotClass::Medium)), Some(SlotClass::Medium));
-        assert_eq!(decode_chunk_entry(4, &encode_chunk_entry(3, SlotClass::Medium)), None);
+        assert_eq!(decode_chunk_entry(3, &encode_chunk_entry(3, SlotClass::Large)), Some(SlotClass::Large));
+        assert_eq!(decode_chunk_entry(4, &encode_chunk_entry(3, SlotClass::Large)), None);
     }
 }

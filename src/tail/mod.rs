@@ -11,6 +11,7 @@ mod layout;
 mod salvage;
 mod slot;
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,12 +61,13 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct PoolState {
-    free: [Vec<FreeSlot>; 3],
+    /// By class and place: the first free one is taken, so that slots in use lie together and a sync writes them together.
+    free: [BTreeMap<usize, FreeSlot>; 2],
     /// Chunks of the file that are not mapped yet, by class.
-    unmapped: [Vec<usize>; 3],
+    unmapped: [Vec<usize>; 2],
     chunks: usize,
     /// Classes of which a slot was wanted and none is left.
-    short: [bool; 3],
+    short: [bool; 2],
     /// One thread is mapping or growing.
     busy: bool,
     /// The file is another one's, perhaps: it is not grown any more.
@@ -77,12 +79,12 @@ impl PoolState {
     fn pop(&mut self, wanted: SlotClass, least: SlotClass) -> Option<FreeSlot> {
         let larger = SlotClass::ALL.into_iter().filter(|class| *class >= wanted);
         let smaller = SlotClass::ALL.into_iter().rev().filter(|class| *class < wanted && *class >= least);
-        let slot = larger.chain(smaller).find_map(|class| self.free.get_mut(class as usize)?.pop());
-        let is_last = self.free.get(wanted as usize).is_none_or(Vec::is_empty);
+        let taken = larger.chain(smaller).find_map(|class| self.free.get_mut(class as usize)?.pop_first());
+        let is_last = self.free.get(wanted as usize).is_none_or(BTreeMap::is_empty);
         if let Some(short) = self.short.get_mut(wanted as usize) {
             *short |= is_last;
         }
-        slot
+        taken.map(|(_, slot)| slot)
     }
 }
 
@@ -90,7 +92,7 @@ impl Pool {
     fn give_back(&self, slot: FreeSlot) {
         let class = slot.class;
         if let Some(free) = self.state.lock().free.get_mut(class as usize) {
-            free.push(slot);
+            free.insert(slot.place(), slot);
         }
     }
 }
@@ -116,7 +118,7 @@ impl Tail {
             None => (create(disk, path)?, PoolState::default()),
         };
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
-        let state = PoolState { short: [true, false, false], ..state };
+        let state = PoolState { short: [true, false], ..state };
         Ok(Tail {
             path: path.to_owned(),
             file,
@@ -214,7 +216,7 @@ impl Tail {
         let Ok(mapping) = mapped else { return false };
         let PoolState { free, short, .. } = &mut *state;
         if let (Some(free), Some(short)) = (free.get_mut(class as usize), short.get_mut(class as usize)) {
-            free.extend(slot::carve(mapping, class));
+            free.extend(slot::carve(mapping, class).map(|slot| (slot.place(), slot)));
             *short = false;
         }
         self.is_short.store(short.contains(&true), Ordering::Relaxed);

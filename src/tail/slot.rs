@@ -34,14 +34,14 @@ pub(super) struct FreeSlot {
 }
 
 /// Cuts a whole chunk into slots of one class.
-pub(super) fn carve(mapping: SharedMapping, class: SlotClass) -> Vec<FreeSlot> {
+pub(super) fn carve(mapping: SharedMapping, class: SlotClass) -> impl Iterator<Item = FreeSlot> {
     let slot_bytes = class.slot_bytes();
     let count = mapping.len() / slot_bytes;
     let mapping = Arc::new(mapping);
     assert!(mapping.as_ptr().addr().is_multiple_of(align_of::<u64>()), "maps begin at a page or a word");
     let slot =
-        |number| FreeSlot { mapping: Arc::clone(&mapping), start: number * slot_bytes, bytes: slot_bytes, class };
-    (0..count).map(slot).collect()
+        move |number| FreeSlot { mapping: Arc::clone(&mapping), start: number * slot_bytes, bytes: slot_bytes, class };
+    (0..count).map(slot)
 }
 
 impl FreeSlot {
@@ -63,7 +63,7 @@ impl FreeSlot {
         // A kill between these stores leaves the old identity with nothing published, then an identity that fails its
         // checksum, then the new one with nothing published.
         batch.word(PUBLISHED).store(0, Ordering::Release);
-        #[allow(clippy::cast_possible_truncation, reason = "at most 1 MiB")]
+        #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
         let bytes = identity.encode(batch.slot().bytes as u32, generation);
         let (words, rest) = bytes.as_chunks::<8>();
         for (i, word) in words.iter().enumerate() {
@@ -73,6 +73,11 @@ impl FreeSlot {
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         batch.word(IDENTITY_BYTES / 8 * 8).store(u64::from_be_bytes(last).to_be(), Ordering::Release);
         BatchWriter { batch: Arc::new(batch), published: Published::default() }
+    }
+
+    /// Where the slot lies, to compare it with others.
+    pub(super) fn place(&self) -> usize {
+        self.pointer(0).addr()
     }
 
     #[inline]
@@ -131,7 +136,7 @@ impl BatchWriter {
         let crc = self.published.records_crc;
         let records_crc = crc32c_append(crc, self.unpublished().split_at(bytes).0);
         let records_bytes = self.records_bytes() + bytes;
-        #[allow(clippy::cast_possible_truncation, reason = "a slot has at most 1 MiB")]
+        #[allow(clippy::cast_possible_truncation, reason = "a slot has at most 64 KiB")]
         let published = Published { records_bytes: records_bytes as u32, records_crc };
         self.published = published;
         self.batch.word(PUBLISHED).store(published.to_word().to_be(), Ordering::Release);
@@ -186,6 +191,16 @@ impl OpenBatch {
         unsafe { slice::from_raw_parts(self.slot().pointer(RECORDS), bytes) }
     }
 
+    /// Whether something is published that no synced commit covers.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        self.synced.load(Ordering::Acquire) != self.next_offset()
+    }
+
+    /// The bytes of the tail that this batch keeps.
+    pub(crate) fn slot_bytes(&self) -> usize {
+        self.slot().bytes
+    }
+
     /// Copies `published` into the older commit entry, for the next sync to make it survive a power cut; returns the offset
     /// below which that sync covers this batch, or `None` if an earlier one did already. One caller at a time (the leader of
     /// the group commit); two would only spoil a checksummed entry.
@@ -210,6 +225,11 @@ impl OpenBatch {
     pub(crate) fn note_synced(&self, next_offset: u64) {
         self.synced.fetch_max(next_offset, Ordering::AcqRel);
         self.synced_commits.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How many commits of this batch were synced.
+    pub(crate) fn synced_commits(&self) -> u64 {
+        self.synced_commits.load(Ordering::Relaxed)
     }
 
     /// Whether a commit was ever begun: then the slot must stay as it is until the segment holds these records durably.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Log, Segments};
+use super::{Log, SLOT_BYTES_KEPT_MAX, Segments};
 use crate::error::Result;
 use crate::partition::checkpoint::SyncedTo;
 use crate::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ impl Log {
     /// Writes commit entries for everything published.
     pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
         let end = self.log_end_offset();
-        let slots = self.sync.lock().slots.clone();
+        let slots: Vec<_> = self.sync.lock().slots.iter().filter(|batch| batch.has_uncommitted()).cloned().collect();
         let commits = slots.into_iter().filter_map(|batch| Some((batch.commit()?, batch))).collect();
         PreparedCommit { end, commits }
     }
@@ -90,9 +90,11 @@ impl Log {
         segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
     }
 
-    /// Whether this log holds `count` slots or more: its open batch, and sealed ones that wait for the segment's sync.
-    pub(in crate::partition) fn holds_slots(&self, count: usize) -> bool {
-        self.sync.lock().slots.len() >= count
+    /// Whether a sync of the segments would free so much of the tail that it is worthwhile or, if slots are short, any.
+    pub(in crate::partition) fn holds_slots(&self, slots_are_short: bool) -> bool {
+        let sync = self.sync.lock();
+        // One slot is the open batch's.
+        if slots_are_short { sync.slots.len() > 1 } else { sync.slot_bytes() >= SLOT_BYTES_KEPT_MAX }
     }
 
     /// Whether there are sealed segments that the manifest does not have.
