@@ -16,7 +16,6 @@ mod subscription;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,7 +198,10 @@ impl Consumer {
     }
 
     fn poll_until(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
-        let (mut deadline, mut spin) = (None, self.config.spin);
+        let mut deadline = None;
+        if !self.config.spin.is_zero() {
+            self.spin(self.config.spin.min(timeout));
+        }
         loop {
             // Before everything else that may have woken this consumer, so that none of it is missed.
             self.positions.take_delivered();
@@ -223,21 +225,26 @@ impl Consumer {
             // One that is active still has more than was looked at, or got records meanwhile.
             if self.positions.active_count() == 0 {
                 let until_due = self.next_due().map_or(left, |due| due.saturating_sub(now));
-                let left = left.min(until_due);
-                let passed = self.spin(mem::take(&mut spin).min(left), now);
-                self.shared.waiter.park(left.saturating_sub(passed));
+                self.shared.waiter.park(left.min(until_due));
             }
         }
     }
 
-    /// Looks for a wake-up for so long; how long it was.
-    fn spin(&self, spin: Duration, begin: Duration) -> Duration {
-        let mut passed = Duration::ZERO;
-        while passed < spin && !self.shared.waiter.is_signalled() {
-            hint::spin_loop();
-            passed = self.store.monotonic().saturating_sub(begin);
+    /// Looks for something to do until something is due, for `spin` at most. A partition that the last poll left read to its
+    /// end is looked at itself: nobody is asked to tell of it, and its senders pay for no wake-up.
+    fn spin(&self, spin: Duration) {
+        /// Reading the clock takes longer than a look.
+        const LOOKS: usize = 8;
+        let begin = self.store.monotonic();
+        let end = self.next_due().map_or(spin, |due| due.saturating_sub(begin).min(spin));
+        while self.store.monotonic().saturating_sub(begin) < end {
+            for _ in 0..LOOKS {
+                if self.shared.waiter.is_signalled() || self.positions.may_be_ready() {
+                    return;
+                }
+                hint::spin_loop();
+            }
         }
-        passed
     }
 
     /// Reads from the partitions in turn until the limits are reached.
