@@ -32,13 +32,12 @@ impl SharedBytes {
         is_inside.then(|| SharedBytes { owner: Owner::Mapped(Arc::clone(mapping)), range })
     }
 
-    /// The bytes of `range`, counted from the start of these; `None` if it leaves them.
-    pub(crate) fn slice(&self, range: Range<usize>) -> Option<SharedBytes> {
-        if range.start > range.end || range.end > self.range.len() {
-            return None;
-        }
-        let range = self.range.start + range.start..self.range.start + range.end;
-        Some(SharedBytes { owner: self.owner.clone(), range })
+    /// These bytes without what is not in `range`, counted from their start; none of them if it leaves them.
+    pub(crate) fn into_slice(mut self, range: Range<usize>) -> SharedBytes {
+        let is_inside = range.start <= range.end && range.end <= self.range.len();
+        let start = self.range.start;
+        self.range = if is_inside { start + range.start..start + range.end } else { start..start };
+        self
     }
 }
 
@@ -90,13 +89,13 @@ mod tests {
     #[test]
     fn slices_count_from_their_own_start() {
         let whole = SharedBytes::from(b"0123456789".to_vec());
-        let part = whole.slice(2..8).unwrap();
+        let part = whole.into_slice(2..8);
         assert_eq!(*part, *b"234567");
-        assert_eq!(*part.slice(1..3).unwrap(), *b"34");
-        assert!(part.slice(0..7).is_none());
+        assert_eq!(*part.clone().into_slice(1..3), *b"34");
+        assert!(part.clone().into_slice(0..7).is_empty());
         let (start, end) = (3, 2);
-        assert!(part.slice(start..end).is_none());
-        assert!(part.slice(6..6).unwrap().is_empty());
+        assert!(part.clone().into_slice(start..end).is_empty());
+        assert!(part.into_slice(6..6).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
 use super::log::Log;
+use super::reader::Waypoints;
 use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
@@ -24,6 +25,8 @@ pub(crate) struct Environment {
     pub(crate) bell: Bell,
     /// Consumers, as far as they want to know of the topics or of the time.
     pub(crate) watchers: Arc<Watchers>,
+    /// What readers know of batches in any log.
+    pub(super) waypoints: Waypoints,
     /// A log found no free slot: idle ones are to be sealed.
     slots_are_short: AtomicBool,
 }
@@ -37,7 +40,8 @@ impl Environment {
         watchers: Arc<Watchers>,
     ) -> Environment {
         let bell = Bell::default();
-        Environment { disk, files, always, relaxed, bell, watchers, slots_are_short: AtomicBool::new(false) }
+        let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
+        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short }
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.

@@ -156,6 +156,7 @@ impl Follower {
             segments: &seen.segments,
             tail: &tail,
             damage: &seen.damage,
+            waypoints: None,
             bounds: seen.bounds.clone(),
             max_message_bytes: self.spec.config.max_message_bytes,
         })

@@ -300,6 +300,7 @@ impl Log {
                 segments: &view.segments,
                 tail: open.as_slice(),
                 damage: &self.damage,
+                waypoints: Some(&self.environment.waypoints),
                 bounds,
                 max_message_bytes: self.spec.config.max_message_bytes,
             });

@@ -3,19 +3,21 @@
 //! Takes no lock, and knows neither who writes the log nor whether anyone does.
 
 mod place;
+mod waypoints;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use place::Place;
 use place::{Start, WhichBatch};
+pub(crate) use waypoints::Waypoints;
 
 use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, skip, step_over};
+use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, step_over};
 use crate::record::{Fetched, FetchedBatch};
-use crate::segment::{Batch, Segment};
+use crate::segment::{Batch, Located, Segment};
 use crate::tail::Identity;
 use crate::topic_partition::TopicPartition;
 
@@ -34,6 +36,8 @@ pub(super) struct Source<'l> {
     /// Published records behind the segments, in offset order.
     pub(super) tail: &'l [TailRecords<'l>],
     pub(super) damage: &'l [Corruption],
+    /// What is known of batches in the segments, where they are mapped.
+    pub(super) waypoints: Option<&'l Waypoints>,
     /// The offsets that may be read.
     pub(super) bounds: Range<u64>,
     pub(super) max_message_bytes: u32,
@@ -150,19 +154,34 @@ impl Fetch<'_> {
 
     fn read_segment(&mut self, segment: &Arc<Segment>) -> Result<()> {
         self.check_damage()?;
-        let Some(located) = segment.locate(self.fetched.next_offset)? else { return Ok(()) };
-        let mut file_position = located.file_position;
+        let mut file_position = match self.take_known(segment)? {
+            Some(end) => end,
+            None => match segment.locate(self.fetched.next_offset)? {
+                Some(located) => located.file_position,
+                None => return Ok(()),
+            },
+        };
         while !self.is_done()
             && let Some(batch) = segment.batch_at(file_position, self.fetched.next_offset)?
         {
             if batch.header.base_offset >= self.end {
                 break;
             }
-            self.take(segment, &batch)?;
             file_position = batch.end();
+            self.take(segment, batch, None)?;
             self.check_damage()?;
         }
         Ok(())
+    }
+
+    /// Takes from the batch with the next offset, if that is known from inside, and returns where it ends.
+    fn take_known(&mut self, segment: &Arc<Segment>) -> Result<Option<u64>> {
+        let known = self.source.waypoints.and_then(|waypoints| waypoints.find(segment, self.fetched.next_offset));
+        let Some((located, start)) = known else { return Ok(None) };
+        let batch = segment.read_again(&located)?;
+        self.take(segment, batch, Some(start))?;
+        self.check_damage()?;
+        Ok(Some(located.end()))
     }
 
     /// Fails where opening found offsets that are not there.
@@ -174,22 +193,28 @@ impl Fetch<'_> {
         }
     }
 
-    fn take(&mut self, segment: &Arc<Segment>, batch: &Batch) -> Result<()> {
-        let header = &batch.header;
+    /// Takes what is wanted of a batch. `point` is a place on the way there, if one is known.
+    fn take(&mut self, segment: &Arc<Segment>, batch: Batch, point: Option<Start>) -> Result<()> {
+        let Batch { header, file_position, bytes } = batch;
         if header.attributes.is_control() {
             self.fetched.next_offset = header.next_offset();
             return Ok(());
         }
-        let begin = self.begin.filter(|place| place.is_in_sealed(segment, batch.file_position));
+        let located = Located { file_position, header };
+        let begin = self.begin.filter(|place| place.is_in_sealed(segment, file_position));
         let known = begin.and_then(|place| place.plain.clone());
-        let records = match (known, header.attributes.codec()) {
-            (Some(plain), _) => plain,
-            (None, Codec::None) => batch.bytes.slice(HEADER_BYTES..batch.bytes.len()).unwrap_or_default(),
-            (None, codec) => self.decompress(segment, batch, codec)?,
+        let codec = header.attributes.codec();
+        let records = match known {
+            Some(plain) => plain,
+            None if codec == Codec::None => bytes.into_slice(HEADER_BYTES..header.batch_bytes as usize),
+            None => self.decompress(segment, &located, bytes.get(HEADER_BYTES..).unwrap_or_default())?,
         };
         let begin = begin.filter(|place| place.is_right(&records, header.base_offset));
         let is_dense = header.record_count - 1 == header.last_offset_delta;
-        let start = begin.map_or(Start::first(is_dense), |place| place.start(header.base_offset, is_dense));
+        let start = match begin {
+            Some(place) => place.start(header.base_offset, is_dense),
+            None => point.unwrap_or(Start::first(is_dense)),
+        };
         let rest_count = (header.record_count.unsigned_abs() as usize).saturating_sub(start.count);
         // All from there on is wanted, and it is known how many records they are.
         let is_counted = header.base_offset >= self.from || begin.is_some() && is_dense;
@@ -198,19 +223,22 @@ impl Fetch<'_> {
             && self.bytes + (records.len() - start.bytes) <= self.limits.bytes_max
             && self.fetched.record_count + rest_count <= self.limits.records_max;
         if whole {
-            let rest = records.slice(start.bytes..records.len()).unwrap_or_default();
-            self.push(header, rest, rest_count, header.next_offset());
+            let rest = start.bytes..records.len();
+            self.push(&header, records.into_slice(rest), rest_count, header.next_offset());
             return Ok(());
+        }
+        let is_walked_into = header.base_offset < self.from && begin.is_none() && point.is_none();
+        if let Some(waypoints) = self.source.waypoints.filter(|_| is_walked_into && is_dense && codec == Codec::None) {
+            waypoints.remember(segment, located, &records);
         }
         let cut = self.cut(&records, start, header.base_offset, header.next_offset());
         let cut =
-            cut.ok_or_else(|| unreadable(self.source, segment, batch, "records do not end where the batch does"))?;
+            cut.ok_or_else(|| unreadable(self.source, segment, &located, "records do not end where the batch does"))?;
         if self.full {
-            let which = WhichBatch::Sealed { segment: Arc::downgrade(segment), file_position: batch.file_position };
-            let is_expanded = header.attributes.codec() != Codec::None;
-            self.place = Some(cut.place(which, is_expanded.then(|| records.clone())));
+            let which = WhichBatch::Sealed { segment: Arc::downgrade(segment), file_position };
+            self.place = Some(cut.place(which, (codec != Codec::None).then(|| records.clone())));
         }
-        self.push(header, records.slice(cut.bytes).unwrap_or_default(), cut.record_count, cut.next_offset);
+        self.push(&header, records.into_slice(cut.bytes), cut.record_count, cut.next_offset);
         Ok(())
     }
 
@@ -274,19 +302,18 @@ impl Fetch<'_> {
         let behind = rest.get(bytes..)?;
         let next_offset = if record_count < visible && !behind.is_empty() {
             self.full = true;
-            base_offset.checked_add_signed(i64::from(skip(behind).ok()?.0))?
+            begin.offset_behind(record_count, behind, base_offset)?
         } else {
             batch_end.min(self.end).max(self.from)
         };
         Some(Cut { bytes: begin.bytes..begin.bytes + bytes, record_count, next_offset })
     }
 
-    fn decompress(&self, segment: &Segment, batch: &Batch, codec: Codec) -> Result<SharedBytes> {
+    fn decompress(&self, segment: &Segment, located: &Located, compressed: &[u8]) -> Result<SharedBytes> {
         let bytes_max = expanded_bytes_max(self.source.max_message_bytes);
         let mut plain = Vec::new();
-        let compressed = batch.bytes.get(HEADER_BYTES..).unwrap_or_default();
-        decompress(codec, compressed, bytes_max, &mut plain)
-            .map_err(|_| unreadable(self.source, segment, batch, "the records cannot be decompressed"))?;
+        decompress(located.header.attributes.codec(), compressed, bytes_max, &mut plain)
+            .map_err(|_| unreadable(self.source, segment, located, "the records cannot be decompressed"))?;
         Ok(SharedBytes::from(plain))
     }
 }
@@ -305,12 +332,12 @@ impl Cut {
     }
 }
 
-fn unreadable(source: &Source<'_>, segment: &Segment, batch: &Batch, reason: &'static str) -> Error {
+fn unreadable(source: &Source<'_>, segment: &Segment, located: &Located, reason: &'static str) -> Error {
     Error::Corrupt(Box::new(Corruption {
         partition: Some(source.partition.clone()),
         path: segment.path(),
-        file_position: batch.file_position,
-        offsets: Some(batch.header.base_offset..batch.header.next_offset()),
+        file_position: located.file_position,
+        offsets: Some(located.header.base_offset..located.header.next_offset()),
         reason,
     }))
 }

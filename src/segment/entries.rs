@@ -63,16 +63,17 @@ impl<const WORDS: usize> Entries<WORDS> {
     /// The number of entries at the front for which `is_in_front` holds; entries must be ordered so that it holds for those
     /// first and for none after.
     pub(crate) fn partition_point(&self, mut is_in_front: impl FnMut([u64; WORDS]) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.get_published(middle).is_some_and(&mut is_in_front) {
-                low = middle + 1;
-            } else {
-                high = middle;
+        let len = self.len();
+        // The later half of the entries lies in the last chunk, the later half of the rest in the one before.
+        for chunk in (0..=place(len).0).rev() {
+            let first = if chunk == 0 { 0 } else { FIRST_CHUNK << (chunk - 1) };
+            let words = self.chunks.get(chunk).and_then(OnceLock::get).map_or(&[][..], |words| words.as_chunks().0);
+            let entries = words.get(..words.len().min(len - first)).unwrap_or_default();
+            if chunk == 0 || entries.first().is_some_and(|entry| is_in_front(load(entry))) {
+                return first + entries.partition_point(|entry| is_in_front(load(entry)));
             }
         }
-        low
+        0
     }
 
     /// All entries, in order.
@@ -83,13 +84,14 @@ impl<const WORDS: usize> Entries<WORDS> {
     /// Reads an entry below a length that was loaded before.
     fn get_published(&self, index: usize) -> Option<[u64; WORDS]> {
         let (chunk, at, _) = place(index);
-        let words = self.chunks.get(chunk)?.get()?.get(at * WORDS..(at + 1) * WORDS)?;
-        let mut entry = [0; WORDS];
-        for (value, word) in entry.iter_mut().zip(words) {
-            *value = word.load(Ordering::Relaxed);
-        }
-        Some(entry)
+        let (entries, _) = self.chunks.get(chunk)?.get()?.as_chunks();
+        entries.get(at).map(load)
     }
+}
+
+#[inline]
+fn load<const WORDS: usize>(entry: &[AtomicU64; WORDS]) -> [u64; WORDS] {
+    entry.each_ref().map(|word| word.load(Ordering::Relaxed))
 }
 
 impl<const WORDS: usize> std::fmt::Debug for Entries<WORDS> {

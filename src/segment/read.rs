@@ -122,6 +122,25 @@ impl Segment {
         Ok(Batch { header, file_position, bytes })
     }
 
+    /// The bytes of a batch that was read before.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn read_again(&self, located: &Located) -> Result<Batch> {
+        self.read_batch(self.loaded()?, located, true)
+    }
+
+    /// The region that the batch with `offset` lies in, or begins right behind. `None` before the first read.
+    pub(crate) fn region_of(&self, offset: u64) -> Option<usize> {
+        let loaded = self.loaded.get()?;
+        Some(loaded.indexes.region_of_offset(offset.saturating_sub(self.base_offset)))
+    }
+
+    /// The region that a batch at `file_position` lies in. `None` before the first read.
+    pub(crate) fn region_at(&self, file_position: u64) -> Option<usize> {
+        Some(self.loaded.get()?.indexes.region_of_position(file_position))
+    }
+
     /// [`locate_at`](Segment::locate_at) and [`read`](Segment::read) in one.
     ///
     /// # Errors

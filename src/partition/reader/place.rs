@@ -88,4 +88,12 @@ impl Start {
         }
         Some((count, at))
     }
+
+    /// The offset of the first record of `rest`, which begins `count` records behind here.
+    pub(super) fn offset_behind(self, count: usize, rest: &[u8], base_offset: u64) -> Option<u64> {
+        if self.is_dense {
+            return base_offset.checked_add((self.count + count) as u64);
+        }
+        base_offset.checked_add_signed(i64::from(skip(rest).ok()?.0))
+    }
 }

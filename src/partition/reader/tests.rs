@@ -46,6 +46,7 @@ fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64,
         segments: &[],
         tail: &[TailRecords { identity: &identity, records: &records, is_dense: true }],
         damage: &[],
+        waypoints: None,
         bounds: BASE_OFFSET..BASE_OFFSET + u64::from(RECORDS),
         max_message_bytes: 1 << 20,
     };
@@ -120,7 +121,16 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
 
 fn source<'l>(partition: &'l TopicPartition, segments: &'l [Arc<Segment>]) -> Source<'l> {
     let bounds = BASE_OFFSET..segments.last().unwrap().next_offset();
-    Source { topic_id: 1, partition, segments, tail: &[], damage: &[], bounds, max_message_bytes: 1 << 20 }
+    Source {
+        topic_id: 1,
+        partition,
+        segments,
+        tail: &[],
+        damage: &[],
+        waypoints: None,
+        bounds,
+        max_message_bytes: 1 << 20,
+    }
 }
 
 fn offsets_of(fetched: Fetched) -> Vec<u64> {
@@ -199,4 +209,68 @@ fn what_is_sealed_but_not_visible_is_not_returned() {
             assert_eq!(offsets_of(fetched), visible.collect::<Vec<_>>());
         }
     }
+}
+
+/// A batch of `count` records of 100 bytes, with what stands behind it.
+fn large(count: u32) -> Arc<Segment> {
+    let (segment, _) = segment();
+    let base_offset = segment.next_offset();
+    let mut builder = BatchBuilder::new();
+    for base_offset in [base_offset, base_offset + u64::from(count)] {
+        builder.clear(base_offset, 0);
+        for delta in 0..u64::from(count) {
+            builder.push(0, None, Some(&[(base_offset + delta).to_be_bytes()[7]; 100]), &[]);
+        }
+        let fields = builder.fields();
+        let batch = builder.finish(&fields).unwrap();
+        segment.append(batch, &crate::format::verify(batch).unwrap()).unwrap();
+    }
+    segment
+}
+
+#[test]
+fn records_are_the_same_whether_or_not_a_batch_is_known_from_inside() {
+    let partition = TopicPartition::new("orders", 0);
+    let (segments, others) = ([large(700)], [large(650)]);
+    let waypoints = Waypoints::default();
+    let source = Source { waypoints: Some(&waypoints), ..source(&partition, &segments) };
+    let other = Source { waypoints: Some(&waypoints), ..self::source(&partition, &others) };
+    let first = BASE_OFFSET + 27;
+    for (source, bytes_max) in [(&source, 1), (&source, 3000), (&other, 1), (&source, usize::MAX), (&other, 1)] {
+        for from in (first..source.bounds.end).step_by(7).chain([first + 699, first + 700, source.bounds.end - 1]) {
+            let limits = FetchLimits { bytes_max, records_max: 1000 };
+            let known = offsets_of(source.fetch(from, limits, None).unwrap().0);
+            let unknown = Source { waypoints: None, bounds: source.bounds.clone(), ..*source };
+            assert_eq!(known, offsets_of(unknown.fetch(from, limits, None).unwrap().0));
+            assert_eq!(known[0], from);
+        }
+    }
+    assert_eq!(waypoints.find(&segments[0], first + 10).unwrap().0.header.base_offset, first);
+}
+
+#[test]
+fn what_is_known_of_a_batch_leads_near_every_record_of_it() {
+    let partition = TopicPartition::new("orders", 0);
+    let segments = [large(700)];
+    let waypoints = Waypoints::default();
+    let source = Source { waypoints: Some(&waypoints), ..source(&partition, &segments) };
+    let base_offset = BASE_OFFSET + 27;
+    source.fetch(base_offset + 300, FetchLimits { bytes_max: 1, records_max: 1 }, None).unwrap();
+    for delta in 0..700 {
+        let (located, start) = waypoints.find(&segments[0], base_offset + delta).unwrap();
+        assert_eq!((located.header.base_offset, start.is_dense), (base_offset, true));
+        let behind = usize::try_from(delta).unwrap() - start.count;
+        assert!(behind < 8, "{behind} records to walk to offset {delta}");
+        assert_eq!(start.bytes, start_of(&segments[0], &located, start.count));
+    }
+    assert!(
+        waypoints
+            .find(&segments[0], base_offset + 700)
+            .is_none_or(|(located, _)| located.header.base_offset != base_offset)
+    );
+}
+
+/// Where the record after `count` others begins.
+fn start_of(segment: &Segment, located: &Located, count: usize) -> usize {
+    step_over(segment.read(located).unwrap().records(), count, usize::MAX).unwrap().1
 }
