@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(crate) use place::Place;
 use place::{Start, WhichBatch};
 pub(crate) use waypoints::Waypoints;
+use waypoints::{Known, is_large};
 
 use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
@@ -177,11 +178,11 @@ impl Fetch<'_> {
     /// Takes from the batch with the next offset, if that is known from inside, and returns where it ends.
     fn take_known(&mut self, segment: &Arc<Segment>) -> Result<Option<u64>> {
         let known = self.source.waypoints.and_then(|waypoints| waypoints.find(segment, self.fetched.next_offset));
-        let Some((located, start)) = known else { return Ok(None) };
-        let batch = segment.read_again(&located)?;
-        self.take(segment, batch, Some(start))?;
+        let Some(known) = known.as_ref().and_then(|known| known.as_deref()) else { return Ok(None) };
+        let batch = segment.read_again(&known.located)?;
+        self.take(segment, batch, Some(known))?;
         self.check_damage()?;
-        Ok(Some(located.end()))
+        Ok(Some(known.located.end()))
     }
 
     /// Fails where opening found offsets that are not there.
@@ -193,8 +194,8 @@ impl Fetch<'_> {
         }
     }
 
-    /// Takes what is wanted of a batch. `point` is a place on the way there, if one is known.
-    fn take(&mut self, segment: &Arc<Segment>, batch: Batch, point: Option<Start>) -> Result<()> {
+    /// Takes what is wanted of a batch, of which something may be `known` from inside.
+    fn take(&mut self, segment: &Arc<Segment>, batch: Batch, known: Option<&Known>) -> Result<()> {
         let Batch { header, file_position, bytes } = batch;
         if header.attributes.is_control() {
             self.fetched.next_offset = header.next_offset();
@@ -202,18 +203,20 @@ impl Fetch<'_> {
         }
         let located = Located { file_position, header };
         let begin = self.begin.filter(|place| place.is_in_sealed(segment, file_position));
-        let known = begin.and_then(|place| place.plain.clone());
         let codec = header.attributes.codec();
-        let records = match known {
+        let plain = begin.and_then(|place| place.plain.clone());
+        let records = match plain {
             Some(plain) => plain,
             None if codec == Codec::None => bytes.into_slice(HEADER_BYTES..header.batch_bytes as usize),
             None => self.decompress(segment, &located, bytes.get(HEADER_BYTES..).unwrap_or_default())?,
         };
         let begin = begin.filter(|place| place.is_right(&records, header.base_offset));
         let is_dense = header.record_count - 1 == header.last_offset_delta;
-        let start = match begin {
-            Some(place) => place.start(header.base_offset, is_dense),
-            None => point.unwrap_or(Start::first(is_dense)),
+        let is_walked_into = header.base_offset < self.from && is_dense && codec == Codec::None && is_large(&records);
+        let start = match (begin, self.source.waypoints.filter(|_| is_walked_into)) {
+            (Some(place), _) => place.start(header.base_offset, is_dense),
+            (None, Some(waypoints)) => waypoints.lead_to(self.from, known, segment, &located, &records),
+            (None, None) => Start::first(is_dense),
         };
         let rest_count = (header.record_count.unsigned_abs() as usize).saturating_sub(start.count);
         // All from there on is wanted, and it is known how many records they are.
@@ -226,10 +229,6 @@ impl Fetch<'_> {
             let rest = start.bytes..records.len();
             self.push(&header, records.into_slice(rest), rest_count, header.next_offset());
             return Ok(());
-        }
-        let is_walked_into = header.base_offset < self.from && begin.is_none() && point.is_none();
-        if let Some(waypoints) = self.source.waypoints.filter(|_| is_walked_into && is_dense && codec == Codec::None) {
-            waypoints.remember(segment, located, &records);
         }
         let cut = self.cut(&records, start, header.base_offset, header.next_offset());
         let cut =

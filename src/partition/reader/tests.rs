@@ -245,7 +245,7 @@ fn records_are_the_same_whether_or_not_a_batch_is_known_from_inside() {
             assert_eq!(known[0], from);
         }
     }
-    assert_eq!(waypoints.find(&segments[0], first + 10).unwrap().0.header.base_offset, first);
+    assert_eq!(known_base_offset(&waypoints, &segments[0], first + 10), Some(first));
 }
 
 #[test]
@@ -255,22 +255,37 @@ fn what_is_known_of_a_batch_leads_near_every_record_of_it() {
     let waypoints = Waypoints::default();
     let source = Source { waypoints: Some(&waypoints), ..source(&partition, &segments) };
     let base_offset = BASE_OFFSET + 27;
-    source.fetch(base_offset + 300, FetchLimits { bytes_max: 1, records_max: 1 }, None).unwrap();
-    for delta in 0..700 {
-        let (located, start) = waypoints.find(&segments[0], base_offset + delta).unwrap();
-        assert_eq!((located.header.base_offset, start.is_dense), (base_offset, true));
+    // In an order in which some have to walk on behind what is known, and others need not.
+    for delta in (0..700).map(|n| n * 37 % 700).filter(|delta| *delta > 0) {
+        let offset = base_offset + delta;
+        source.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }, None).unwrap();
+        let guard = waypoints.find(&segments[0], offset).unwrap();
+        let known = guard.as_deref().unwrap();
+        assert_eq!(known.located.header.base_offset, base_offset);
+        let batch = segments[0].read(&known.located).unwrap();
+        let start = waypoints.lead_to(offset, Some(known), &segments[0], &known.located, batch.records());
         let behind = usize::try_from(delta).unwrap() - start.count;
-        assert!(behind < 8, "{behind} records to walk to offset {delta}");
-        assert_eq!(start.bytes, start_of(&segments[0], &located, start.count));
+        assert!(behind < 8, "{behind} records to walk to offset {offset}");
+        assert_eq!(start.bytes, step_over(batch.records(), start.count, usize::MAX).unwrap().1);
     }
-    assert!(
-        waypoints
-            .find(&segments[0], base_offset + 700)
-            .is_none_or(|(located, _)| located.header.base_offset != base_offset)
-    );
+    assert_ne!(known_base_offset(&waypoints, &segments[0], base_offset + 700), Some(base_offset));
 }
 
-/// Where the record after `count` others begins.
-fn start_of(segment: &Segment, located: &Located, count: usize) -> usize {
-    step_over(segment.read(located).unwrap().records(), count, usize::MAX).unwrap().1
+#[test]
+fn records_that_do_not_end_leave_nothing_behind_them() {
+    let segment = large(700);
+    let waypoints = Waypoints::default();
+    let located = segment.locate(BASE_OFFSET + 27).unwrap().unwrap();
+    let batch = segment.read(&located).unwrap();
+    for bytes in [0, 1, 300, batch.records().len() / 2] {
+        let records = &batch.records()[..bytes];
+        for offset in [0, BASE_OFFSET + 30, BASE_OFFSET + 600, u64::MAX] {
+            let start = waypoints.lead_to(offset, None, &segment, &located, records);
+            assert!(start.bytes <= bytes);
+        }
+    }
+}
+
+fn known_base_offset(waypoints: &Waypoints, segment: &Arc<Segment>, offset: u64) -> Option<u64> {
+    waypoints.find(segment, offset)?.as_ref().map(|known| known.located.header.base_offset)
 }

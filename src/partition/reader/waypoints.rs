@@ -1,10 +1,13 @@
 //! [`Waypoints`]: where some records begin inside large batches, for readers of single records.
 //!
 //! An index points at batches, and inside a batch only a walk from its first record on finds another one. A batch of 64 KiB has
-//! hundreds of records: that walk was nearly all of the time of a random read (8.2 us, 1.2 with what is known here). So a batch
-//! that was walked into is walked through once, and the place of a record in every 512 bytes or so is remembered. A fixed number
-//! of batches is known per broker, whatever they are; others that come take their places. What is known of a batch never becomes
-//! wrong: it belongs to the segment that it was found in, and batches of a segment never change.
+//! hundreds of records: that walk was nearly all of the time of a random read (8.2 us, 1.2 with what is known here). So whoever
+//! walks into a batch leaves behind where a record begins in every 512 bytes or so, as far as the walk went, and the next one
+//! begins at the last of these in front of its own offset. Nobody walks further than without them.
+//!
+//! What is known of a batch never becomes wrong: it belongs to the segment that it was found in, of which a [`Weak`] keeps the
+//! address from being used again, and a batch that was once published never changes or moves within its segment. It says where to
+//! begin and nothing about what is there; records are looked at as on any other way. Lost updates among readers cost a walk.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,7 +17,9 @@ use crate::format::step_over;
 use crate::segment::{Located, Segment};
 use crate::sync::ArcSwapOption;
 
-/// Batches that are known at most: half a GiB where they have 64 KiB. They take at most 5.5 MiB, and nothing before the first.
+/// Batches that are known at most, of all logs of a broker: half a GiB where they have 64 KiB. Others that come take their
+/// places. A batch takes at most 700 bytes and 400 more if its segment is gone but for what is known of it: 9 MiB in all, and
+/// nothing before the first walk.
 const BATCHES_MAX: usize = 8192;
 
 /// Smaller batches are walked as fast as they are looked up.
@@ -31,61 +36,88 @@ pub(crate) struct Waypoints {
     slots: OnceLock<Box<[ArcSwapOption<Known>]>>,
 }
 
-/// One batch, dense and not compressed.
+/// Keeps what is known of a batch while it is looked at, without counting who does.
+type KnownGuard = arc_swap::Guard<Option<Arc<Known>>>;
+
+/// One batch, not compressed, with a record for each of its offsets.
 #[derive(Debug)]
-struct Known {
+pub(super) struct Known {
     segment: Weak<Segment>,
-    located: Located,
-    /// Records from one point to the next.
-    stride: usize,
-    /// Where each of them begins, in bytes from the first record.
+    pub(super) located: Located,
+    /// Where every [`stride`]th record begins, in bytes from the first one, as far as someone has walked; never empty.
     points: Box<[u32]>,
 }
 
 impl Waypoints {
-    /// The batch with `offset`, if it is known, and the last point at or before that.
-    pub(super) fn find(&self, segment: &Arc<Segment>, offset: u64) -> Option<(Located, Start)> {
+    /// What is known of the batch with `offset`.
+    pub(super) fn find(&self, segment: &Arc<Segment>, offset: u64) -> Option<KnownGuard> {
         let slots = self.slots.get()?;
         let region = segment.region_of(offset)?;
         // The index finds the region in front of the one that a large batch begins, but for a batch's last offset, and for the
         // first batch of a segment.
         [region + 1, region].into_iter().find_map(|region| {
             let known = slots.get(slot_of(segment, region))?.load();
-            known.as_ref()?.point_before(segment, offset)
+            known.as_ref()?.has(segment, offset).then_some(known)
         })
     }
 
-    /// Gets to know a batch by a walk through `records`, its own. It has one for each of its offsets.
-    pub(super) fn remember(&self, segment: &Arc<Segment>, located: Located, records: &[u8]) {
+    /// The last point at or before `offset` of a batch, and remembers those on the way there. `known` is what is known of it.
+    pub(super) fn lead_to(
+        &self,
+        offset: u64,
+        known: Option<&Known>,
+        segment: &Arc<Segment>,
+        located: &Located,
+        records: &[u8],
+    ) -> Start {
+        let stride = stride(located, records);
+        let count = usize::try_from(offset.saturating_sub(located.header.base_offset)).unwrap_or(usize::MAX);
+        let wanted = (count / stride).min(POINTS_MAX - 1);
+        let start = |point: usize, bytes: u32| Start { bytes: bytes as usize, count: point * stride, is_dense: true };
+        let points = known.map_or(&[0][..], |known| &known.points);
+        if let Some(&bytes) = points.get(wanted) {
+            return start(wanted, bytes);
+        }
+        let mut walked = points.to_vec();
+        while let Some(&last) = walked.last().filter(|_| walked.len() <= wanted) {
+            let rest = records.get(last as usize..).unwrap_or_default();
+            match step_over(rest, stride, usize::MAX) {
+                Ok((steps, bytes)) if steps == stride => walked.extend(u32::try_from(last as usize + bytes)),
+                // Whoever goes on from here finds out what is wrong.
+                _ => break,
+            }
+        }
+        let (last, bytes) = (walked.len() - 1, walked.last().copied().unwrap_or(0));
+        self.remember(segment, located, walked.into());
+        start(last, bytes)
+    }
+
+    fn remember(&self, segment: &Arc<Segment>, located: &Located, points: Box<[u32]>) {
         let Some(region) = segment.region_at(located.file_position) else { return };
-        let record_count = located.header.record_count.unsigned_abs() as usize;
-        if records.len() < RECORDS_BYTES_MIN || record_count == 0 {
-            return;
-        }
-        let stride = record_count.div_ceil((records.len() / STEP_BYTES).min(POINTS_MAX));
-        let mut points = Vec::with_capacity(record_count.div_ceil(stride));
-        let mut at = 0;
-        while let Some(rest) = records.get(at..).filter(|rest| !rest.is_empty()) {
-            let (Ok(point), Ok((_, bytes))) = (u32::try_from(at), step_over(rest, stride, usize::MAX)) else { return };
-            points.push(point);
-            at += bytes;
-        }
-        let known = Known { segment: Arc::downgrade(segment), located, stride, points: points.into() };
-        let slots = self.slots.get_or_init(|| (0..BATCHES_MAX).map(|_| ArcSwapOption::empty()).collect());
+        let slots = self.slots.get_or_init(|| (0..BATCHES_MAX).map(|_| ArcSwapOption::default()).collect());
         if let Some(slot) = slots.get(slot_of(segment, region)) {
-            slot.store(Some(Arc::new(known)));
+            slot.store(Some(Arc::new(Known { segment: Arc::downgrade(segment), located: *located, points })));
         }
     }
 }
 
+/// Whether a batch of so many bytes of records is worth it.
+pub(super) fn is_large(records: &[u8]) -> bool {
+    RECORDS_BYTES_MIN <= records.len()
+}
+
+/// Records from one point of a batch to the next.
+fn stride(located: &Located, records: &[u8]) -> usize {
+    let points = (records.len() / STEP_BYTES).clamp(1, POINTS_MAX);
+    (located.header.record_count.unsigned_abs() as usize).div_ceil(points).max(1)
+}
+
 impl Known {
-    fn point_before(&self, segment: &Arc<Segment>, offset: u64) -> Option<(Located, Start)> {
-        let is_here = std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment));
-        let count = offset.checked_sub(self.located.header.base_offset).filter(|_| is_here)?;
-        let point = usize::try_from(count).ok()? / self.stride;
-        let bytes = *self.points.get(point)? as usize;
-        let is_inside = offset <= self.located.header.last_offset();
-        is_inside.then_some((self.located, Start { bytes, count: point * self.stride, is_dense: true }))
+    fn has(&self, segment: &Arc<Segment>, offset: u64) -> bool {
+        let header = &self.located.header;
+        std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
+            && header.base_offset <= offset
+            && offset <= header.last_offset()
     }
 }
 
