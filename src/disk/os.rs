@@ -87,8 +87,9 @@ impl Disk for OsDisk {
             TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
             TryLockError::Error(error) => error,
         })?;
-        file.set_len(0)?;
+        // In this order: a file that is emptied first gives its block back, which takes 1.4 ms where blocks are discarded.
         write_all_at(&file, content, 0)?;
+        file.set_len(content.len() as u64)?;
         Ok(Box::new(OsLock { file }))
     }
 

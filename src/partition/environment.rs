@@ -64,11 +64,15 @@ impl Environment {
         self.relaxed.commit(&relaxed);
     }
 
-    /// Keeps free slots ahead of need in both tails.
+    /// Keeps free slots ahead of need in both tails, and then frees what was there before them.
     pub(crate) fn supply_slots(&self) {
-        for group in [&self.always, &self.relaxed] {
-            group.tail().retry_supply();
-            group.tail().supply_if_short();
+        let tails = [&self.always, &self.relaxed].map(GroupCommit::tail);
+        for tail in tails {
+            tail.retry_supply();
+            tail.supply_if_short();
+        }
+        for tail in tails {
+            tail.release_replaced();
         }
     }
 
