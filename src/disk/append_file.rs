@@ -231,13 +231,12 @@ impl AppendFile {
     }
 
     /// Reads the bytes of `range` and writes the same again, for recovery: after a failed sync the system may show bytes that
-    /// the medium lacks and that it believes to be clean. Only before the file is mapped.
+    /// the medium lacks and that it believes to be clean. Who reads a map meanwhile sees no byte change, and who appends
+    /// waits for one piece at most.
     ///
     /// # Errors
-    /// `InvalidInput` if the file was mapped or the range is not published; the disk's.
+    /// `InvalidInput` if the range is not published; the disk's.
     pub(crate) fn rewrite(&self, range: Range<u64>) -> io::Result<()> {
-        let _changing = self.torn.lock();
-        let _mapping = self.lock_unmapped()?;
         self.check_writable()?;
         if range.end > self.len() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the range is not published"));
@@ -248,6 +247,7 @@ impl AppendFile {
         while position < range.end {
             let wanted = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(REWRITE_CHUNK_BYTES);
             let chunk = buffer.get_mut(..wanted).unwrap_or_default();
+            let _changing = self.torn.lock();
             if handle.read_at(chunk, position)? != wanted {
                 return Err(ErrorKind::UnexpectedEof.into());
             }

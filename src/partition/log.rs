@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::appender::Appender;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, UNNOTED_BYTES_MAX};
 use super::compaction::CompactionConfig;
 use super::config::TopicConfig;
 use super::durability::Durability;
@@ -32,7 +32,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
 use crate::record::{Fetched, ProducerRecord};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
@@ -58,11 +58,15 @@ pub(crate) struct Log {
     pub(super) checkpoint: Mutex<Checkpoint>,
     pub(super) appender: Mutex<Appender>,
     segment_sync: Mutex<()>,
+    /// Segments hold what an earlier process wrote and did not sync, and which is to be written once more before it is.
+    owes_rewrite: AtomicBool,
     sync: Mutex<SyncState>,
     view: ArcSwap<LogView>,
     offsets: LogOffsets,
     /// How many sealed segments the manifest has.
     noted_segments: AtomicUsize,
+    /// Up to which byte of the active segment the recovery point is. Too high just after a roll, which is noted anyway.
+    noted_bytes: AtomicU64,
     poison: OnceLock<String>,
     closed: AtomicBool,
     /// Its files are being removed. Raised under the locks below which they are written and synced.
@@ -108,16 +112,20 @@ impl Log {
     }
 
     fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered) -> Log {
-        let end = recovered.next_offset;
+        let (synced, end) = (recovered.synced_offset, recovered.next_offset);
+        let segments_debt = if synced < end { end } else { 0 };
+        let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let noted = recovered.segments.iter().filter(|segment| segment.is_sealed()).count();
         Log {
             checkpoint: Mutex::new(recovered.checkpoint),
             appender: Mutex::new(Appender::new(end, recovered.epochs.latest())),
             segment_sync: Mutex::default(),
-            sync: Mutex::default(),
+            owes_rewrite: AtomicBool::new(synced < end),
+            sync: Mutex::new(SyncState { slots: Vec::new(), segments_debt }),
             view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
-            offsets: LogOffsets::new(recovered.log_start_offset, end),
+            offsets: LogOffsets::new(recovered.log_start_offset, synced, end),
             noted_segments: AtomicUsize::new(noted),
+            noted_bytes: AtomicU64::new(noted_bytes),
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -192,6 +200,8 @@ impl Log {
         while self.durable_offset() < offset {
             self.check_unharmed()?;
             self.check_present()?;
+            // A disk that is full for that tells the caller so; a round of the group commit has nobody to tell.
+            self.rewrite_if_owed()?;
             self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
         }
         // Whoever led the round may not have come to that yet, and a consumer that polls after this is to see the records.
@@ -455,7 +465,11 @@ impl Log {
                 self.poison(&failure.error.to_string());
             }
             failure.error
-        })
+        })?;
+        if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
+            self.environment.bell.ring();
+        }
+        Ok(())
     }
 
     /// Records that went into the segment without a slot are durable only with it.

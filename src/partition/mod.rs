@@ -188,7 +188,8 @@ impl Partition {
         self.source.bounds().end
     }
 
-    /// The offset below which everything survives a power cut.
+    /// The offset below which everything is known to survive a power cut. With [`Durability::Os`](crate::Durability::Os), what a
+    /// process that was killed had written counts again once the maintenance or a flush has synced it.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
         match &self.source {

@@ -17,10 +17,11 @@ pub(super) struct LogOffsets {
 }
 
 impl LogOffsets {
-    /// The bounds of a log that was recovered, so that all of it is synced.
-    pub(super) fn new(start: u64, end: u64) -> LogOffsets {
-        assert!(start <= end, "a log ends where it begins or later");
-        LogOffsets { start, end: AtomicU64::new(end), durable: AtomicU64::new(end), synced: AtomicU64::new(end) }
+    /// The bounds of a log that was recovered, of which what is below `synced` is in segments durably.
+    pub(super) fn new(start: u64, synced: u64, end: u64) -> LogOffsets {
+        assert!(start <= synced, "a log is synced from where it begins");
+        assert!(synced <= end, "nothing is synced that is not there");
+        LogOffsets { start, end: AtomicU64::new(end), durable: AtomicU64::new(synced), synced: AtomicU64::new(synced) }
     }
 
     /// The first offset that can be read.
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn marks_never_go_back() {
-        let offsets = LogOffsets::new(3, 5);
+        let offsets = LogOffsets::new(3, 5, 5);
         offsets.set_end(10);
         assert!(offsets.raise_durable(9));
         assert!(!offsets.raise_durable(7));

@@ -239,6 +239,13 @@ fn verify_segment(segment: &Segment, manifest: &Manifest) -> Result<SegmentVerif
 }
 
 impl Follower {
+    /// Whether the index files of the active segment may be others by now than those whose checksums were read: who extends them
+    /// says so first.
+    fn indexes_were_extended(&self, segment: &Segment) -> Result<bool> {
+        let point = RecoveryPointFile::load(&**self.dir.files.disk(), &self.spec.dir)?.point;
+        Ok(point.and_then(|point| point.synced.index_crcs) != segment.describe().index_crcs)
+    }
+
     /// Reads everything that is on the disk, as far as another process does not swap it meanwhile.
     ///
     /// # Errors
@@ -247,7 +254,11 @@ impl Follower {
         let looked = self.look_and(|seen| {
             let mut found = PartitionVerification::begin(&self.spec, &seen.segments, &seen.layout.manifest);
             for segment in &seen.segments {
-                found.add_segment(verify_segment(segment, &seen.layout.manifest)?);
+                let mut in_segment = verify_segment(segment, &seen.layout.manifest)?;
+                if !in_segment.stale.is_empty() && !segment.is_sealed() && self.indexes_were_extended(segment)? {
+                    in_segment.stale.clear();
+                }
+                found.add_segment(in_segment);
             }
             found.add_known(&seen.damage);
             found.add_small_files(&**self.dir.files.disk(), &self.spec)?;

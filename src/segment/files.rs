@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind};
 
 use super::file_name::{self, FileKind, FileName, Stage};
 use super::{Loaded, Segment};
+use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
+use crate::sync::atomic::Ordering;
 
 /// Read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -18,16 +20,25 @@ impl Segment {
         self.on_log("cut", |loaded| loaded.log.truncate_to(loaded.log.len()))
     }
 
-    /// Writes what the log file has from `file_position` on once more, the same bytes: after a failed sync the system may show
-    /// what the medium lacks. A [`sync`](Segment::sync) is to follow. Only before anything was read or appended.
+    /// Takes what the log file has from `file_position` on for something that the medium may lack, whatever it looks like, since
+    /// an earlier process wrote it: the next [`sync`](Segment::sync) writes it once more, the same bytes.
+    pub(crate) fn distrust_from(&self, file_position: u64) {
+        let log_bytes = self.log_bytes();
+        self.synced_bytes.store(file_position.min(log_bytes), Ordering::Release);
+        self.distrusted_bytes.store(log_bytes, Ordering::Release);
+    }
+
+    /// Writes once more what [`distrust_from`](Segment::distrust_from) spoke of, for the next sync to carry it.
     ///
     /// # Errors
-    /// The disk's, or if the file was mapped already.
-    pub(crate) fn rewrite_from(&self, file_position: u64) -> Result<()> {
-        self.on_log("rewrite", |loaded| {
-            let end = loaded.log.len();
-            loaded.log.rewrite(file_position.min(end)..end)
-        })
+    /// The disk's. Nothing is lost by that, and it can be tried again.
+    pub(crate) fn rewrite_distrusted(&self) -> Result<()> {
+        let distrusted = self.synced_bytes()..self.distrusted_bytes.load(Ordering::Acquire);
+        if !distrusted.is_empty() && !planted(Canary::SkipRewrite) {
+            self.on_log("rewrite", |loaded| loaded.log.rewrite(distrusted))?;
+        }
+        self.distrusted_bytes.store(0, Ordering::Release);
+        Ok(())
     }
 
     /// The CRC-32 of the whole log file, read with plain reads.

@@ -1,4 +1,5 @@
-//! The index files: written whole when a segment is sealed or closed, believed only with the right checksum.
+//! The index files: written whole when a segment is sealed or closed, extended while it grows, believed only with the right
+//! checksum.
 
 use std::path::Path;
 
@@ -29,22 +30,62 @@ impl Segment {
         let max = loaded.indexes.times().max;
         let offset_index = loaded.indexes.offset.encode();
         let time_index = loaded.indexes.time.encode(max);
-        self.write_index(stage, FileKind::OffsetIndex, &offset_index)?;
-        self.write_index(stage, FileKind::TimeIndex, &time_index)?;
+        self.write_index(stage, FileKind::OffsetIndex, &offset_index, 0)?;
+        self.write_index(stage, FileKind::TimeIndex, &time_index, 0)?;
         let crcs = IndexCrcs { offset_index: crc32fast::hash(&offset_index), time_index: crc32fast::hash(&time_index) };
         *self.index_crcs.lock() = Some(crcs);
         Ok(crcs)
     }
 
-    fn write_index(&self, stage: Stage, kind: FileKind, bytes: &[u8]) -> Result<()> {
+    /// Brings the index files of a growing segment up to the byte `log_bytes` of the log, writing only what is not `written`
+    /// yet, so that whoever opens the segment after a kill needs not make them from the whole log. There is no final entry of
+    /// the time index. A kill before the checksums are kept leaves files that do not have those that were.
+    ///
+    /// # Errors
+    /// The disk's. Harmless: the next call writes all of it.
+    pub(crate) fn extend_indexes(&self, log_bytes: u64, written: &mut WrittenIndexes) -> Result<IndexCrcs> {
+        let (from, indexes) = (std::mem::take(written), &self.loaded()?.indexes);
+        *self.index_crcs.lock() = None;
+        // In this order: an entry of the time index comes before that of the offset index that it was made with.
+        let offset_entries = indexes.offset.count_to_position(log_bytes.saturating_sub(1));
+        let last = offset_entries.checked_sub(1).and_then(|last| indexes.offset.get(last));
+        let time_entries = last.map_or(0, |last| indexes.time.count_to_offset(last.relative_offset));
+        let extend = |kind, bytes: &[u8], from: usize, crc| {
+            self.write_index(Stage::Live, kind, bytes, from as u64)?;
+            let mut crc = crc32fast::Hasher::new_with_initial(crc);
+            crc.update(bytes);
+            Ok::<_, Error>(crc.finalize())
+        };
+        let bytes = indexes.offset.encode_range(from.offset_entries..offset_entries);
+        let position = from.offset_entries * super::offset_index::ENTRY_BYTES;
+        let offset_index = extend(FileKind::OffsetIndex, &bytes, position, from.crcs.offset_index)?;
+        let bytes = indexes.time.encode_range(from.time_entries..time_entries);
+        let position = from.time_entries * super::time_index::ENTRY_BYTES;
+        let time_index = extend(FileKind::TimeIndex, &bytes, position, from.crcs.time_index)?;
+        let crcs = IndexCrcs { offset_index, time_index };
+        *self.index_crcs.lock() = Some(crcs);
+        *written = WrittenIndexes { offset_entries, time_entries, crcs };
+        Ok(crcs)
+    }
+
+    /// Writes `bytes` from `position` on, and ends the file behind them.
+    fn write_index(&self, stage: Stage, kind: FileKind, bytes: &[u8], position: u64) -> Result<()> {
         let path = FileName::live(self.base_offset(), kind).in_stage(stage).path(&self.dir.path);
         let write = || {
             let file = self.dir.files.open(&path, Open::CreateOrWrite)?;
-            file.write_at(bytes, 0)?;
-            file.set_size(bytes.len() as u64)
+            file.write_at(bytes, position)?;
+            file.set_size(position + bytes.len() as u64)
         };
         write().map_err(|source| Error::io("write", &path, source))
     }
+}
+
+/// How far the index files of a growing segment are written, by [`Segment::extend_indexes`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WrittenIndexes {
+    offset_entries: usize,
+    time_entries: usize,
+    crcs: IndexCrcs,
 }
 
 /// What the log file is for which index files are wanted.

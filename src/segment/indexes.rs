@@ -33,7 +33,7 @@ pub(super) struct Times {
 
 /// CRC-32 of the index files that belong to a log file. Kept where it is checksummed itself, it is what makes index files,
 /// which have no checksum, believable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct IndexCrcs {
     /// Of the `.index` file.
     pub(crate) offset_index: u32,

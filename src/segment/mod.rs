@@ -45,6 +45,7 @@ mod tests;
 mod time_index;
 mod verify;
 
+pub(crate) use index_files::WrittenIndexes;
 pub(crate) use indexes::IndexCrcs;
 pub(crate) use read::{Batch, plain_records};
 pub(crate) use recover::{Scan, ScanStart};
@@ -129,6 +130,9 @@ pub(crate) struct Segment {
     max_timestamp: AtomicI64,
     has_gaps: AtomicBool,
     synced_bytes: AtomicU64,
+    /// What lies below this byte and is not synced was written by an earlier process, and is to be written once more before it
+    /// is: after a failed sync the system may show what the medium lacks.
+    distrusted_bytes: AtomicU64,
     /// Whether the log file's name survives a power cut.
     is_name_synced: AtomicBool,
     index_crcs: Mutex<Option<IndexCrcs>>,
@@ -264,6 +268,7 @@ impl Segment {
             self.synced_bytes.fetch_max(bytes, Ordering::AcqRel);
             return Ok(());
         }
+        self.rewrite_distrusted()?;
         loaded.log.sync().map_err(|source| Error::io("sync", &self.path(), source))?;
         // After the file: a name without its bytes is worse than no name.
         if !self.is_name_synced.load(Ordering::Acquire) && !planted(Canary::SkipDirectorySync) {

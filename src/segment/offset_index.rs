@@ -9,6 +9,8 @@
 //! brings a checksum from elsewhere, and without one it is rebuilt from the log.
 //! One writer appends; readers see only whole entries and take no lock.
 
+use std::ops::Range;
+
 use super::entries::Entries;
 
 const RELATIVE_OFFSET: usize = 0;
@@ -74,7 +76,12 @@ impl OffsetIndex {
 
     /// The bytes of the index file.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        self.entries.iter().flat_map(|[word]| word.to_be_bytes()).collect()
+        self.encode_range(0..self.len())
+    }
+
+    /// The bytes of some entries.
+    pub(crate) fn encode_range(&self, entries: Range<usize>) -> Vec<u8> {
+        entries.filter_map(|index| self.entries.get(index)).flat_map(|[word]| word.to_be_bytes()).collect()
     }
 
     /// Appends an entry, which must be above the last one.

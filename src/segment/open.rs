@@ -81,6 +81,7 @@ impl Segment {
             max_timestamp: AtomicI64::new(sealed.max_timestamp.unwrap_or(-1)),
             has_gaps: AtomicBool::new(sealed.has_gaps),
             synced_bytes: AtomicU64::new(sealed.log_bytes),
+            distrusted_bytes: AtomicU64::new(0),
             is_name_synced: AtomicBool::new(true),
             index_crcs: Mutex::new(sealed.index_crcs),
         }

@@ -9,6 +9,8 @@
 //! rebuilt from the log. A segment without timestamps has an empty file.
 //! One writer appends; readers see only whole entries and take no lock.
 
+use std::ops::Range;
+
 use super::entries::Entries;
 
 const TIMESTAMP: usize = 0;
@@ -82,13 +84,12 @@ impl TimeIndex {
     /// The bytes of the index file, ending with `last` if that is above the last entry.
     pub(crate) fn encode(&self, last: Option<TimeEntry>) -> Vec<u8> {
         let last = last.filter(|&entry| self.takes(entry));
-        let entries = self.entries.iter().map(TimeEntry::unpack).chain(last);
-        let mut bytes = Vec::with_capacity((self.len() + 1) * ENTRY_BYTES);
-        for entry in entries {
-            bytes.extend_from_slice(&entry.timestamp.to_be_bytes());
-            bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
-        }
-        bytes
+        encode(self.entries.iter().map(TimeEntry::unpack).chain(last))
+    }
+
+    /// The bytes of some entries.
+    pub(crate) fn encode_range(&self, entries: Range<usize>) -> Vec<u8> {
+        encode(entries.filter_map(|index| self.entries.get(index)).map(TimeEntry::unpack))
     }
 
     /// Appends an entry if its timestamp is above the last one's, as Kafka's `maybeAppend`.
@@ -122,11 +123,25 @@ impl TimeIndex {
         index
     }
 
+    /// The number of entries at or below a relative offset.
+    pub(crate) fn count_to_offset(&self, relative_offset: u32) -> usize {
+        self.entries.partition_point(|entry| TimeEntry::unpack(entry).relative_offset <= relative_offset)
+    }
+
     /// The greatest entry with a timestamp at or below `timestamp`: every record before its batch is older than `timestamp`.
     pub(crate) fn floor(&self, timestamp: i64) -> Option<TimeEntry> {
         let count = self.entries.partition_point(|entry| TimeEntry::unpack(entry).timestamp <= timestamp);
         self.entries.get(count.checked_sub(1)?).map(TimeEntry::unpack)
     }
+}
+
+fn encode(entries: impl Iterator<Item = TimeEntry>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries.size_hint().0 * ENTRY_BYTES);
+    for entry in entries {
+        bytes.extend_from_slice(&entry.timestamp.to_be_bytes());
+        bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -71,6 +71,9 @@ fn what_a_failed_sync_left_in_the_cache_is_written_and_synced_again_before_it_co
 
     let calls = disk.calls();
     let broker = open(&disk, Durability::Os);
+    assert_eq!(partition(&broker, "t").durable_offset(), 0, "it may be in the cache alone");
+    broker.flush().unwrap();
+    assert_eq!(partition(&broker, "t").durable_offset(), 3);
     let made = syncs(&disk, calls);
     let synced = made.iter().rposition(|operation| *operation == Operation::Sync);
     let written = made.iter().rposition(|operation| *operation == Operation::Write);
@@ -81,6 +84,56 @@ fn what_a_failed_sync_left_in_the_cache_is_written_and_synced_again_before_it_co
         let after = open(&disk.crash(seed, model), Durability::Os);
         assert_eq!(all_from(&partition(&after, "t"), 0).len(), shown, "seed {seed}, {model:?}");
     }
+}
+
+/// A flush may have made durable what is only in the tail, which opening clears.
+#[test]
+fn what_a_flush_left_in_the_tail_is_synced_in_the_segment_before_the_tail_is_cleared() {
+    for is_flushed in [false, true] {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let log = partition(&broker, "t");
+        let append = |log: &Partition| log.append(&ProducerRecord::to("t").value("v")).unwrap();
+        append(&log);
+        if is_flushed {
+            broker.flush().unwrap();
+        }
+        // The batch is in the segment, too, and nobody has synced it there.
+        append_to_segment(&log, 1);
+        let killed = disk.kill(1);
+        let broker = open(&killed, Durability::Os);
+        let log = partition(&broker, "t");
+        assert_eq!(log.durable_offset(), if is_flushed { 2 } else { 0 });
+        assert_eq!(all_from(&log, 0).len(), 2);
+        for (seed, model) in (0..20).flat_map(|seed| CrashModel::ALL.map(|model| (seed, model))) {
+            let after = open(&killed.crash(seed, model), Durability::Os);
+            assert!(log.durable_offset() <= partition(&after, "t").log_end_offset(), "seed {seed}, {model:?}");
+        }
+        log.wait_durable(2).unwrap();
+        assert_eq!(log.durable_offset(), 2);
+        let after = open(&killed.crash(1, CrashModel::Subset), Durability::Os);
+        assert_eq!(all_from(&partition(&after, "t"), 0).len(), 2);
+    }
+}
+
+/// What a process that was killed had written is written once more, which may need space.
+#[test]
+fn a_disk_that_is_full_for_what_a_killed_process_left_harms_nothing() {
+    let disk = SimulatedDisk::new(1);
+    let killed = open(&disk, Durability::Os);
+    append_to_segment(&partition(&killed, "t"), 2);
+    let disk = disk.kill(1);
+    let broker = open(&disk, Durability::Os);
+    let log = partition(&broker, "t");
+    disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing("t-0/").forever());
+    for refused in [broker.flush(), broker.run_maintenance(), log.wait_durable(2)] {
+        assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+    }
+    assert_eq!((log.durable_offset(), all_from(&log, 0).len()), (0, 2));
+    disk.clear_faults();
+    broker.flush().unwrap();
+    append_to_segment(&log, 1);
+    assert_eq!((log.durable_offset(), log.log_end_offset()), (2, 3));
 }
 
 /// One sync covers all partitions of one durability, and so does its failure; it does not reach those of another.

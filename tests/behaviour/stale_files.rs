@@ -1,9 +1,9 @@
 //! Files as file systems leave them after a crash: too long, with zeros, old blocks or nothing in them, or as they were before.
 //! The log ends where its last whole batch ends, goes on from there, and never shows what was not its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ottla::testing::{CrashModel, SimulatedDisk};
+use ottla::testing::{CrashModel, Operation, SimulatedDisk};
 use ottla::{Broker, Durability, Partition, ProducerRecord, Result, Timestamp, TopicConfig};
 
 fn try_open(disk: &SimulatedDisk) -> Result<Broker> {
@@ -217,4 +217,49 @@ fn an_index_of_an_earlier_day_or_of_another_segment_changes_no_answer() {
         }
     }
     assert!(changed > 10, "{changed}");
+}
+
+/// How often opening `image` reads in logs, after which all `count` records are there.
+fn log_reads_to_open(image: &SimulatedDisk, count: usize) -> usize {
+    let calls = image.calls();
+    let broker = open(image);
+    let is_log = |path: &Path| path.extension().is_some_and(|e| e == "log");
+    let reads = image.log().into_iter().filter(|call| call.number > calls && call.operation == Operation::Read);
+    let reads = reads.filter(|call| is_log(&call.path)).count();
+    assert_eq!(generations(&broker), vec![1; count]);
+    assert!(broker.recovery_report().damage().next().is_none());
+    reads
+}
+
+/// What was synced and noted by the maintenance is not read again, since its index is there: however long the log is.
+#[test]
+fn after_a_kill_only_what_is_above_the_recovery_point_is_read() {
+    let disk = SimulatedDisk::new(1);
+    let config = TopicConfig::new().segment_bytes(1 << 30);
+    let builder = Broker::builder("/data").disk(&disk).durability(Durability::Os).background(false);
+    let broker = builder.topic_defaults(config).open().unwrap();
+    for _ in 0..2 {
+        append(&partition(&broker), 1, 140);
+        broker.run_maintenance().unwrap();
+    }
+    append(&partition(&broker), 1, 3);
+    let image = disk.kill(1);
+    let reads = log_reads_to_open(&image.kill(2), 283);
+    assert!(reads < 8, "{reads}");
+    // Whoever dies before anything is synced leaves the next one no more to do.
+    let again = image.kill(3);
+    let killed = open(&again);
+    let third = again.kill(4);
+    drop(killed);
+    assert_eq!(log_reads_to_open(&third, 283), reads);
+
+    for path in named(&image, "index").into_iter().chain(named(&image, "timeindex")) {
+        let bytes = image.read(&path).unwrap();
+        for other in [vec![], vec![0; bytes.len()], bytes[..bytes.len() - 1].to_vec(), noise(bytes.len())] {
+            let image = image.kill(2);
+            image.put(&path, &other);
+            let reads = log_reads_to_open(&image, 283);
+            assert!(70 < reads, "all of it, since {} says nothing: {reads}", path.display());
+        }
+    }
 }

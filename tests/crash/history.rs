@@ -106,8 +106,9 @@ impl LogHistory {
         self.open.iter().find(is_it)
     }
 
-    /// Takes what was found after a crash, from offset 0 on, for the whole truth, once it was compared.
-    pub(crate) fn settle(&mut self, found: &[OwnedRecord]) -> Checked {
+    /// Takes what was found after a crash, from offset 0 on, for the whole truth, once it was compared. What was durable before
+    /// stays so, whether or not the broker still knows.
+    pub(crate) fn settle(&mut self, found: &[OwnedRecord], durable_offset: u64) -> Checked {
         if self.records.get(found.len()).is_some_and(|next| next.continues) {
             return Err(format!("a piece was cut in two: the log ends at {}", found.len()));
         }
@@ -115,7 +116,8 @@ impl LogHistory {
         self.records.truncate(found.len());
         self.records.extend(piece);
         self.open.clear();
-        (self.durable, self.seen) = (found.len(), found.len());
+        self.durable = self.durable.max(usize::try_from(durable_offset).unwrap_or(usize::MAX)).min(found.len());
+        self.seen = found.len();
         Ok(())
     }
 }

@@ -68,6 +68,7 @@ impl Log {
         let _one_at_a_time = self.segment_sync.lock();
         self.check_unharmed()?;
         self.check_present()?;
+        self.rewrite_segments()?;
         let (segments, synced) = {
             let _nobody_appends = self.appender.lock();
             let segments = self.segments();
@@ -84,10 +85,44 @@ impl Log {
         Ok((segments, synced))
     }
 
-    /// How many bytes of segments are not synced yet.
-    pub(in crate::partition) fn unsynced_bytes(&self) -> u64 {
-        let segments = self.segments();
-        segments.iter().rev().map(|s| s.log_bytes() - s.synced_bytes()).take_while(|bytes| *bytes > 0).sum()
+    /// Whether [`rewrite_if_owed`](Log::rewrite_if_owed) has something to do.
+    pub(in crate::partition) fn owes_rewrite(&self) -> bool {
+        self.owes_rewrite.load(Ordering::Acquire)
+    }
+
+    /// Writes once more what an earlier process wrote and perhaps failed to sync, so that the next sync carries it.
+    pub(in crate::partition) fn rewrite_if_owed(&self) -> Result<()> {
+        if !self.owes_rewrite() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.segment_sync.lock();
+        self.rewrite_segments()
+    }
+
+    fn rewrite_segments(&self) -> Result<()> {
+        if !self.owes_rewrite() {
+            return Ok(());
+        }
+        let rewritten = self.segments().iter().filter(|s| !s.is_synced()).try_for_each(|s| s.rewrite_distrusted());
+        // On a full disk nothing was harmed: the same bytes are there, and are written later.
+        rewritten.inspect_err(|error| {
+            if !error.is_retriable() {
+                self.poison(&error.to_string());
+            }
+        })?;
+        self.owes_rewrite.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// How many bytes of the active segment are above the recovery point.
+    pub(in crate::partition) fn unnoted_bytes(&self) -> u64 {
+        let active_bytes = self.view().segments.last().map_or(0, |active| active.log_bytes());
+        active_bytes.saturating_sub(self.noted_bytes.load(Ordering::Relaxed))
+    }
+
+    /// The recovery point is at this byte of the active segment.
+    pub(in crate::partition) fn point_is_at(&self, file_position: u64) {
+        self.noted_bytes.store(file_position, Ordering::Relaxed);
     }
 
     /// Whether a sync of the segments would free so much of the tail that it is worthwhile or, if slots are short, any.

@@ -9,13 +9,15 @@ use crate::partition::leader_epoch::{self, LeaderEpochs};
 use crate::segment::Segment;
 
 impl Recovery<'_> {
-    /// Raises the leader epoch if records may have been seen that are gone now.
-    pub(super) fn settle_epochs(&mut self) -> Result<LeaderEpochs> {
+    /// Raises the leader epoch if records may have been seen that are gone now. Returns also whether there are epochs in the
+    /// file.
+    pub(super) fn settle_epochs(&mut self) -> Result<(LeaderEpochs, bool)> {
         let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
         // It is written before the first segment is noted.
         if loaded.is_none() && !self.manifest.segments.is_empty() {
             self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
         }
+        let has_epochs = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
         // Whatever the durability is now: another one may have held when what is gone was seen.
         let may_have_lost =
@@ -27,7 +29,7 @@ impl Recovery<'_> {
         } else if epochs.entries().is_empty() {
             epochs.assign(0, self.next_offset);
         }
-        Ok(epochs)
+        Ok((epochs, has_epochs))
     }
 }
 

@@ -73,6 +73,7 @@ impl Recovery<'_> {
         };
         let (segment, scan) = Segment::recover(&self.dir, base_offset, self.config, start, proven)?;
         if scan.indexes_rebuilt {
+            self.point.point.iter_mut().for_each(|point| point.synced.index_crcs = None);
             self.report.rebuilt.push(FileName::live(base_offset, FileKind::OffsetIndex).path(&self.spec.dir));
         }
         for damage in &scan.damaged {
@@ -84,9 +85,7 @@ impl Recovery<'_> {
         if self.shutdown != Shutdown::Clean {
             self.report.scanned_batches += scan.batches;
             // After a failed sync the page cache may show what the medium lacks, and believe it clean.
-            if !planted(Canary::SkipRewrite) {
-                segment.rewrite_from(start.file_position)?;
-            }
+            segment.distrust_from(start.file_position);
         }
         self.next_offset = scan.next_offset;
         if planted(Canary::ReuseOffsetAfterEmptyRoll) && scan.next_offset == base_offset {

@@ -26,7 +26,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_a_prefix() {
         let left = usize::try_from(segment.next_offset() - 10).unwrap() / 2;
         assert!(synced <= left, "{seed} {model:?}");
         segment.cut_tail().unwrap();
-        segment.rewrite_from(0).unwrap();
+        segment.distrust_from(0);
         segment.sync().unwrap();
         let next = batch(segment.next_offset(), &[9], 50);
         append(&segment, &next);

@@ -1,6 +1,7 @@
 //! Log files that end in anything.
 
 use super::*;
+use crate::segment::WrittenIndexes;
 use crate::segment::recover::Bad;
 
 /// Writes `bytes` as the log file of a segment from offset 100 on and recovers it, trusting nothing.
@@ -139,17 +140,30 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
     let (_temporary, dir) = temporary();
     let (segment, batches) = sample(&dir);
     let more: Vec<Vec<u8>> = (0..8).map(|n| batch(136 + n, &[1050 + 30 * n.cast_signed()], 60)).collect();
-    for trusted in 0..12 {
-        // Closed after some batches, reopened, and stopped without closing after some more.
+    for (trusted, is_extended) in (0..12).flat_map(|trusted| [(trusted, false), (trusted, true)]) {
+        // Closed or noted after some batches, and stopped without closing after some more.
         let dir = {
             segment.remove().unwrap();
             reopened(&dir)
         };
         let first = Segment::create(&dir, 100, CONFIG).unwrap();
-        append_all(&first, &batches[..trusted]);
-        let index_crcs = Some(first.write_indexes().unwrap());
+        let mut written = WrittenIndexes::default();
+        for batch in &batches[..trusted] {
+            append(&first, batch);
+            if is_extended && first.log_bytes().is_multiple_of(2) {
+                first.extend_indexes(first.log_bytes(), &mut written).unwrap();
+            }
+        }
         let closed = first.describe();
-        append_all(&first, &batches[trusted..]);
+        let index_crcs = if is_extended {
+            // Others append meanwhile.
+            append_all(&first, &batches[trusted..=trusted]);
+            first.extend_indexes(closed.log_bytes, &mut written)
+        } else {
+            first.write_indexes()
+        };
+        let index_crcs = Some(index_crcs.unwrap());
+        append_all(&first, &batches[trusted + usize::from(is_extended)..]);
         let from = ScanStart {
             file_position: closed.log_bytes,
             next_offset: closed.next_offset,
@@ -189,7 +203,8 @@ fn garbage_full_of_headers_ends_the_search_soon() {
 fn rewriting_changes_no_byte() {
     let (disk, batches) = samples();
     let (segment, _) = recover(&disk, &batches.concat(), 100);
-    segment.rewrite_from(batches[0].len() as u64).unwrap();
+    segment.distrust_from(batches[0].len() as u64);
+    assert_eq!(segment.synced_bytes(), batches[0].len() as u64);
     segment.sync().unwrap();
     assert_eq!(segment.synced_bytes(), segment.log_bytes());
     assert_eq!(read_from(&segment, 0).batches, batches);
