@@ -10,6 +10,7 @@ mod directory_lock;
 mod group_admin;
 mod name_hash;
 mod opening;
+mod parallel;
 mod partition_dir;
 mod recovery_report;
 mod shutdown;

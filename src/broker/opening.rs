@@ -4,7 +4,7 @@
 //! before anything is written; the mark of a clean shutdown goes first of all; the open batches of the tails are sealed and
 //! synced before the tails are cleared.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +15,7 @@ use super::recovery_report::RecoveryReport;
 use super::store::{Store, Topics, Writer, logs_of};
 use super::topic::{TopicEntry, TopicPartitionSource};
 use super::topic_partitions::TopicPartitions;
-use super::{partition_dir, shutdown};
+use super::{parallel, partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
@@ -121,10 +121,8 @@ fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<()> 
     for name in TAIL_NAMES {
         _ = tail::check_version(disk, &dir.join(name))?;
     }
-    for partition in partitions_of(catalog) {
-        recovery::check_versions(disk, &partition_dir::path_of(dir, &partition))?;
-    }
-    Ok(())
+    let dirs = partitions_of(catalog).map(|partition| partition_dir::path_of(dir, &partition)).collect();
+    parallel::for_all(dirs, |dir: PathBuf| recovery::check_versions(disk, &dir)).into_iter().collect()
 }
 
 /// Refuses a catalog whose newest state is damaged, if the one before it does not know of partitions that are there: to go on
@@ -235,16 +233,26 @@ impl Store {
     ) -> Result<Vec<RecoveredTopic>> {
         let entries: Vec<_> =
             self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
+        let mut wanted = Vec::new();
+        for (name, entry) in &entries {
+            for number in 0..entry.config.partitions {
+                let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
+                wanted.push((spec, salvaged.remove(&(entry.topic_id, number)).unwrap_or_default()));
+            }
+        }
+        let has_failed = AtomicBool::new(false);
+        let recovered = parallel::for_all(wanted, |(spec, batches)| {
+            let is_wanted = !has_failed.load(Ordering::Relaxed);
+            let recovered = is_wanted.then(|| RecoveredLog::recover(spec, &self.files, circumstances, batches));
+            has_failed.fetch_or(matches!(recovered, Some(Err(_))), Ordering::Relaxed);
+            recovered
+        });
+        let recovered = recovered.into_iter().flatten().collect::<Result<Vec<_>>>()?;
+        let (mut recovered, reports): (VecDeque<_>, Vec<_>) = recovered.into_iter().unzip();
+        self.report.partitions = reports.into_iter().flatten().collect();
         let mut topics = Vec::with_capacity(entries.len());
         for (name, entry) in entries {
-            let mut logs = Vec::new();
-            for number in 0..entry.config.partitions {
-                let spec = self.log_spec(&name, number, entry.topic_id, &entry.config);
-                let batches = salvaged.remove(&(entry.topic_id, number)).unwrap_or_default();
-                let (log, report) = RecoveredLog::recover(spec, &self.files, circumstances, batches)?;
-                self.report.partitions.extend(report);
-                logs.push(log);
-            }
+            let logs = recovered.drain(..entry.config.partitions as usize).collect();
             let (topic_id, config) = (entry.topic_id, entry.config);
             let entry = TopicEntry { name, topic_id, config, partitions: TopicPartitions::default() };
             topics.push(RecoveredTopic { entry, logs });

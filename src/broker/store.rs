@@ -14,7 +14,7 @@ use super::name_hash::NameHash;
 use super::recovery_report::RecoveryReport;
 use super::topic::{TopicEntry, TopicPartitionSource};
 use super::topic_partitions::TopicPartitions;
-use super::{opening, partition_dir, shutdown};
+use super::{opening, parallel, partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
@@ -410,10 +410,9 @@ impl Store {
         if let Some(worker) = writer.worker.lock().take() {
             worker.stop();
         }
-        let mut result = Ok(());
-        for log in writer.logs.load().iter() {
-            result = result.and(log.close_cleanly());
-        }
+        let logs = writer.logs.load().iter().cloned().collect();
+        let closed = parallel::for_all(logs, |log: Arc<Log>| log.close_cleanly());
+        let mut result = closed.into_iter().collect::<Result<()>>();
         // The last rounds: no sender that still waits for one stores into a tail that another process may hold by then.
         writer.environment.commit(&writer.logs.load());
         writer.environment.close_tails();

@@ -1,0 +1,72 @@
+//! The same work for many partitions, by a few threads: opening and closing partitions is system calls and waiting for the
+//! disk, and syncs of several threads share what the file system writes for them.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+use crate::sync::Mutex;
+
+/// Partitions for which a thread is worth its while. Where there are few, all is done by the caller, in their order.
+const ITEMS_EACH: usize = 64;
+
+/// More than many machines have cores, as most of the time goes by with waiting. 10,000 partitions on 2 cores: opened in 0.9 s
+/// and not in 1.4, closed in 13 s and not in 33.
+const THREADS_MAX: usize = 8;
+
+/// Does `work` for all of `items`, and returns what came of it in their order. Where the system has no thread to give, fewer
+/// do it.
+///
+/// # Panics
+/// If `work` does.
+pub(super) fn for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = (items.len() / ITEMS_EACH).clamp(1, THREADS_MAX);
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let take = || queue.lock().next();
+    let run = || {
+        let mut done = Vec::new();
+        while let Some((number, item)) = take() {
+            done.push((number, work(item)));
+        }
+        done
+    };
+    let mut done = thread::scope(|scope| {
+        let spawn = |_| thread::Builder::new().name("ottla-partitions".to_owned()).spawn_scoped(scope, run).ok();
+        let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+        let mut done = run();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn everything_is_done_once_and_returned_in_order() {
+        for count in [0, 1, 63, 64, 130, 5000] {
+            let done = AtomicUsize::new(0);
+            let results = for_all((0..count).collect(), |number| {
+                done.fetch_add(1, Ordering::Relaxed);
+                number * 2
+            });
+            assert_eq!(done.into_inner(), count);
+            assert!(results.into_iter().eq((0..count).map(|number| number * 2)));
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller() {
+        for count in [1, 1000] {
+            let work = |number| assert_ne!(number, count - 1, "the last one");
+            assert!(catch_unwind(AssertUnwindSafe(|| for_all((0..count).collect(), work))).is_err());
+        }
+    }
+}
