@@ -50,13 +50,8 @@ impl ConsumerRecords {
     /// The records, partition by partition, by offset within each.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
-        Iter {
-            fetches: self.fetches.iter(),
-            batches: [].iter(),
-            current: None,
-            bytes: &[],
-            remaining: self.record_count,
-        }
+        let batches = Batches { fetches: self.fetches.iter(), of_fetch: [].iter(), current: None };
+        Iter { batches, bytes: &[], remaining: self.record_count }
     }
 
     /// The partitions that have records here, each once.
@@ -107,31 +102,44 @@ impl<'r> IntoIterator for &'r ConsumerRecords {
 /// Iterates over the records of a [`ConsumerRecords`].
 #[derive(Debug, Clone)]
 pub struct Iter<'r> {
-    fetches: slice::Iter<'r, Fetched>,
-    batches: slice::Iter<'r, FetchedBatch>,
-    /// The batch under way, and what it was read with.
-    current: Option<(&'r Fetched, &'r FetchedBatch)>,
-    /// What is left of that batch.
+    batches: Batches<'r>,
+    /// What is left of the batch under way.
     bytes: &'r [u8],
     remaining: usize,
 }
 
-impl Iter<'_> {
-    /// Steps to the next batch that has records.
+/// The batches of a [`ConsumerRecords`] that are under way or ahead.
+#[derive(Debug, Clone)]
+struct Batches<'r> {
+    fetches: slice::Iter<'r, Fetched>,
+    of_fetch: slice::Iter<'r, FetchedBatch>,
+    /// The batch under way, and what it was read with.
+    current: Option<(&'r Fetched, &'r FetchedBatch)>,
+}
+
+impl<'r> Batches<'r> {
+    /// Steps to the next batch that has records, and returns these.
+    ///
+    /// By value: if there were a reference to it, the iterator would have to lie in memory for the whole of the loop of the
+    /// application, and each record would wait for where the one before was stored to end (0.45 of summing the bytes alone, 0.51
+    /// like this).
     #[cold]
-    fn next_batch(&mut self) -> Option<()> {
+    #[inline(never)]
+    fn next(mut self) -> Option<(Batches<'r>, &'r [u8])> {
         let mut fetched = self.current.map(|(fetched, _)| fetched);
-        while self.bytes.is_empty() {
-            if let Some((fetched, batch)) = fetched.zip(self.batches.next()) {
-                self.current = Some((fetched, batch));
-                self.bytes = &batch.records;
+        loop {
+            if let Some((fetched, batch)) = fetched.zip(self.of_fetch.next()) {
+                let bytes: &[u8] = &batch.records;
+                if !bytes.is_empty() {
+                    self.current = Some((fetched, batch));
+                    return Some((self, bytes));
+                }
             } else {
                 let next = self.fetches.next()?;
-                self.batches = next.batches.iter();
+                self.of_fetch = next.batches.iter();
                 fetched = Some(next);
             }
         }
-        Some(())
     }
 }
 
@@ -142,9 +150,9 @@ impl<'r> Iterator for Iter<'r> {
     #[allow(clippy::inline_always, reason = "20 ns a record as a call, 12 as a part of the loop")]
     fn next(&mut self) -> Option<ConsumerRecord<'r>> {
         if self.bytes.is_empty() {
-            self.next_batch()?;
+            (self.batches, self.bytes) = self.batches.clone().next()?;
         }
-        let (fetched, batch) = self.current?;
+        let (fetched, batch) = self.batches.current?;
         // The bytes were checked when they were fetched, so this ends the iteration only if memory itself is damaged.
         let (record, consumed) = Record::decode(self.bytes).ok()?;
         self.bytes = self.bytes.get(consumed..)?;
