@@ -14,13 +14,18 @@ use crate::segment::file_name::{self, FileKind, FileName, Stage};
 
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Finishes or undoes what was under way. Without a manifest that can be relied on nothing is touched.
-pub(in crate::partition) fn settle(disk: &dyn Disk, dir: &Path, loaded: Option<&LoadedManifest>) -> Result<()> {
+/// Finishes or undoes what was under way, and returns the names that are there then. Without a manifest that can be relied on
+/// nothing is touched.
+pub(in crate::partition) fn settle(
+    disk: &dyn Disk,
+    dir: &Path,
+    loaded: Option<&LoadedManifest>,
+) -> Result<Vec<FileName>> {
+    let names = file_name::list(disk, dir)?;
     if loaded.is_some_and(|loaded| loaded.fell_back) {
-        return Ok(());
+        return Ok(names);
     }
     let segments = loaded.map_or(&[][..], |loaded| &loaded.manifest.segments);
-    let names = file_name::list(disk, dir)?;
     let mut has_changed = false;
     for name in names.iter().filter(|name| matches!(name.stage, Stage::Cleaned | Stage::Swap)) {
         let noted = segments.iter().find(|noted| noted.sealed.base_offset == name.base_offset);
@@ -40,7 +45,11 @@ pub(in crate::partition) fn settle(disk: &dyn Disk, dir: &Path, loaded: Option<&
             has_changed = true;
         }
     }
-    if has_changed { disk.sync_dir(dir).map_err(|source| Error::io("sync", dir, source)) } else { Ok(()) }
+    if !has_changed {
+        return Ok(names);
+    }
+    disk.sync_dir(dir).map_err(|source| Error::io("sync", dir, source))?;
+    file_name::list(disk, dir)
 }
 
 /// Whether a `.swap` file is, byte by byte, one that the manifest speaks of.

@@ -34,14 +34,17 @@ pub(crate) fn check_versions(disk: &dyn Disk, dir: &Path) -> Result<()> {
 pub(super) fn check_identity(disk: &dyn Disk, spec: &LogSpec, mode: RecoveryMode) -> Result<Option<PathBuf>> {
     let dir = &spec.dir;
     let corrupt = |reason| Err(Error::corrupt_file(dir, 0, reason));
-    match disk.list(dir) {
-        Ok(_) => {}
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return corrupt("the partition's directory is missing; restore it from a backup");
+    let loaded = partition_metadata::load(disk, dir);
+    if let Ok(None) = loaded {
+        match disk.list(dir) {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return corrupt("the partition's directory is missing; restore it from a backup");
+            }
+            Err(e) => return Err(Error::io("list", dir, e)),
         }
-        Err(e) => return Err(Error::io("list", dir, e)),
     }
-    match partition_metadata::load(disk, dir) {
+    match loaded {
         Ok(Some(id)) if id == spec.topic_id => Ok(None),
         Ok(Some(_)) if mode != RecoveryMode::SkipCorrupt => {
             corrupt("the partition's directory belongs to another topic; restore its own from a backup")

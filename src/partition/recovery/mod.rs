@@ -144,21 +144,20 @@ impl<'s> Recovery<'s> {
         let Circumstances { shutdown, mode } = circumstances;
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
-        let (manifest, is_start_known) = match Manifest::load(&*disk, &spec.dir) {
+        let (manifest, is_start_known, names) = match Manifest::load(&*disk, &spec.dir) {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
-                compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
-                (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true)
+                let names = compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
+                (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true, names)
             }
             Err(Error::Corrupt(corruption)) => {
                 let damage = Corruption { partition: Some(spec.partition.clone()), ..*corruption };
                 refuse_if_strict(mode, &damage)?;
                 report.damage.push(damage);
-                (Manifest::default(), false)
+                (Manifest::default(), false, file_name::list(&*disk, &spec.dir)?)
             }
             Err(error) => return Err(error),
         };
-        let names = file_name::list(&*disk, &spec.dir)?;
         let is_live_log = |name: &&FileName| name.kind == FileKind::Log && name.stage == Stage::Live;
         let bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
         let first_sealed = manifest.segments.first().map(|segment| segment.sealed.base_offset);
