@@ -2,6 +2,7 @@
 //! disk, and syncs of several threads share what the file system writes for them.
 
 use std::panic::resume_unwind;
+// Not the facade's: no model checker explores as many partitions as there must be for a thread.
 use std::thread;
 
 use crate::sync::Mutex;
