@@ -111,6 +111,8 @@ pub(crate) struct Cut {
 pub(crate) struct Found {
     /// All records, by partition and offset.
     pub(crate) logs: Vec<Vec<Id>>,
+    /// How many of them survive a power cut, by partition.
+    pub(crate) durable: Vec<u64>,
     /// By group and partition.
     pub(crate) committed: Vec<Vec<Option<u64>>>,
 }

@@ -149,19 +149,21 @@ impl Round<'_> {
 
     fn find(&self, broker: &Broker) -> Checked<Found> {
         let mut logs = vec![Vec::new(); LOGS];
+        let mut durable = vec![0; LOGS];
         let mut committed = vec![vec![None; LOGS]; self.plan.group_count()];
         for (number, name) in TOPICS.iter().enumerate() {
             let topic = broker.topic(name).map_err(|e| format!("topic {name}: {e}"))?;
             for (partition, log) in (0..).zip(topic.partitions()) {
                 let place = log_of(number, partition);
                 logs[place] = read_all(&log)?;
+                durable[place] = log.durable_offset();
                 for (group, committed) in GROUPS.iter().zip(&mut committed) {
                     let found = broker.committed(group, &TopicPartition::new(*name, partition));
                     committed[place] = found.map_err(|e| e.to_string())?.map(|committed| committed.offset());
                 }
             }
         }
-        Ok(Found { logs, committed })
+        Ok(Found { logs, durable, committed })
     }
 
     fn live_once(&mut self, number: u64) -> Checked {

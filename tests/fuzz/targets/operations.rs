@@ -29,8 +29,9 @@ struct Log {
 }
 
 impl Log {
-    /// Takes what was found after a crash for what there is, if it may be.
-    fn accept(&mut self, found: Vec<u64>, least: usize) {
+    /// Takes what was found after a crash for what there is, if it may be. `durable` of it is said to survive everything now:
+    /// after a kill, that may be less than there is.
+    fn accept(&mut self, found: Vec<u64>, least: usize, durable: usize) {
         let mut most = self.sent.clone();
         let mut ends = self.ends.clone();
         for batch in self.in_doubt.drain(..) {
@@ -41,7 +42,8 @@ impl Log {
         assert!(least <= found.len(), "of {:?} only {found:?} is left", self.sent);
         assert!(found.is_empty() || ends.contains(&found.len()), "half a batch is left: {found:?}, not {most:?}");
         ends.retain(|end| *end <= found.len());
-        *self = Log { durable: found.len(), ends, sent: found, in_doubt: Vec::new() };
+        assert!(durable <= found.len(), "more is durable than there is");
+        *self = Log { durable: durable.max(self.durable), ends, sent: found, in_doubt: Vec::new() };
     }
 }
 
@@ -222,7 +224,8 @@ impl Run {
         for log in 0..TOPICS.len() {
             let found = self.found(log);
             let least = least(&self.logs[log]);
-            self.logs[log].accept(found, least);
+            let durable = usize::try_from(self.partition(log).durable_offset()).unwrap();
+            self.logs[log].accept(found, least, durable);
         }
     }
 

@@ -13,13 +13,15 @@ pub(super) struct LogState {
     ids: Vec<Id>,
     /// All below was found when this life began.
     settled: usize,
+    /// All below was said to survive a power cut then.
+    durable: usize,
     /// By producer: its newest record below `settled`.
     newest: BTreeMap<usize, Id>,
 }
 
 impl LogState {
     pub(super) fn new(is_always: bool) -> LogState {
-        LogState { is_always, ids: Vec::new(), settled: 0, newest: BTreeMap::new() }
+        LogState { is_always, ids: Vec::new(), settled: 0, durable: 0, newest: BTreeMap::new() }
     }
 
     /// One above the last offset that is known to have a record.
@@ -117,13 +119,14 @@ impl LogState {
         life: &Life,
         cut: Cut,
         found: &[Id],
+        durable: u64,
     ) -> Checked {
         let required = self.required(number, life, cut);
         if found.len() < required {
             let (found, end) = (found.len(), cut.end);
             return Err(format!("{end:?}: {found} records are left of the {required} that had to stay"));
         }
-        let known = self.ids.get(..required).unwrap_or_default();
+        let known = self.ids.get(..required.max(self.settled.min(found.len()))).unwrap_or_default();
         let differs = |(known, found): (&Id, &Id)| *known != *found && *known != 0;
         if let Some(offset) = known.iter().zip(found).position(differs) {
             let (known, found) = (name(known[offset]), name(found[offset]));
@@ -151,6 +154,10 @@ impl LogState {
         self.ids.clear();
         self.ids.extend_from_slice(found);
         self.settled = found.len();
+        self.durable = usize::try_from(durable).map_err(|e| e.to_string())?;
+        if self.settled < self.durable || self.is_always && self.durable < self.settled {
+            return Err(format!("{durable} of {} records are said to be durable", self.settled));
+        }
         Ok(())
     }
 
@@ -171,8 +178,8 @@ impl LogState {
             _ => None,
         });
         let kept = if is_all_kept { acked.chain(read).max().unwrap_or(0) } else { 0 };
-        // What an opening has found is durable before it is served.
-        usize::try_from(durable.max(kept)).unwrap_or(usize::MAX).max(self.settled)
+        let found = if is_all_kept { self.settled } else { self.durable };
+        usize::try_from(durable.max(kept)).unwrap_or(usize::MAX).max(found)
     }
 }
 

@@ -78,7 +78,8 @@ impl Checker {
         let pieces = Pieces::new(&life.pieces);
         for (number, log) in self.logs.iter_mut().enumerate() {
             let ids = found.logs.get(number).map(Vec::as_slice).unwrap_or_default();
-            log.settle(number, &pieces, life, cut, ids).map_err(in_partition(number))?;
+            let durable = found.durable.get(number).copied().unwrap_or(0);
+            log.settle(number, &pieces, life, cut, ids, durable).map_err(in_partition(number))?;
         }
         for (group, states) in self.groups.iter_mut().enumerate() {
             for (number, state) in states.iter_mut().enumerate() {

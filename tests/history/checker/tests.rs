@@ -71,7 +71,8 @@ fn ids(numbers: std::ops::Range<u64>) -> Vec<Id> {
 }
 
 fn found(first: &[Id], committed: Option<u64>) -> Found {
-    Found { logs: vec![first.to_vec(), Vec::new()], committed: vec![vec![committed, None]] }
+    let durable = vec![first.len() as u64, 0];
+    Found { logs: vec![first.to_vec(), Vec::new()], durable, committed: vec![vec![committed, None]] }
 }
 
 fn check(life: &Life) -> Checked {
@@ -206,11 +207,27 @@ fn a_record_that_was_read_and_is_gone() {
 #[test]
 fn a_power_cut_takes_only_what_was_not_durable() {
     let pieces = three().map(|piece| Piece { partition: 1, ..piece });
-    let left = |count| Found { logs: vec![Vec::new(), ids(0..count)], committed: vec![vec![None, None]] };
+    let left =
+        |count| Found { logs: vec![Vec::new(), ids(0..count)], durable: vec![0, 0], committed: vec![vec![None, None]] };
     let life = Life { durable: vec![(1, 2, 50), (1, 3, 200)], ..life(&pieces, vec![]) };
     check_over(&life, POWER_CUT, &left(2)).unwrap();
     finds(check_over(&life, POWER_CUT, &left(1)), "1 records are left of the 2");
     finds(check_over(&life, KILLED, &left(2)), "2 records are left of the 3");
+}
+
+#[test]
+fn what_an_opening_found_and_did_not_call_durable_may_go_with_a_power_cut() {
+    let pieces = three().map(|piece| Piece { partition: 1, ..piece });
+    let left =
+        |count, durable| Found { logs: vec![Vec::new(), ids(0..count)], durable: vec![0, durable], ..found(&[], None) };
+    let nothing = life(&[], vec![]);
+    let killed = || check_over(&life(&pieces, vec![]), KILLED, &left(3, 1)).unwrap();
+    killed().check_opening(&nothing, POWER_CUT, &left(1, 1)).unwrap();
+    finds(killed().check_opening(&nothing, POWER_CUT, &left(0, 0)), "0 records are left of the 1");
+    finds(killed().check_opening(&nothing, KILLED, &left(2, 2)), "2 records are left of the 3");
+    let other = Found { logs: vec![Vec::new(), vec![id(0, 0), id(0, 7)]], ..left(2, 2) };
+    finds(killed().check_opening(&nothing, POWER_CUT, &other), "offset 1 had");
+    finds(check_over(&life(&pieces, vec![]), KILLED, &left(3, 4)), "are said to be durable");
 }
 
 #[test]
@@ -278,7 +295,7 @@ fn a_group_goes_on_at_the_cut_where_a_power_cut_took_what_it_had_passed() {
     let second = |member: Member| Member { steps: member.steps.into_iter().map(in_second).collect(), ..member };
     let pieces = three().map(|piece| Piece { partition: 1, ..piece });
     let before = life(&pieces, vec![second(member(10).gets(0, &ids(0..3)).commits(3, true).leaves())]);
-    let found = Found { logs: vec![Vec::new(), ids(0..1)], committed: vec![vec![None, Some(3)]] };
+    let found = Found { logs: vec![Vec::new(), ids(0..1)], durable: vec![0, 1], committed: vec![vec![None, Some(3)]] };
     let anew: Vec<Id> = (10..15).map(|n| id(0, n)).collect();
     let sent = Piece { partition: 1, ..piece(anew[0], 5, 200, Outcome::At(1)) };
     for (from, is_right) in [(1, true), (3, false)] {
