@@ -121,7 +121,7 @@ fn every_battery_has_its_row_and_its_files_are_there() {
 #[test]
 fn every_variable_that_is_named_is_asked_for() {
     let mut sources = String::new();
-    for dir in ["src", "tests", ".ci"] {
+    for dir in ["src", "examples", "tests", ".ci"] {
         append_sources(&path(dir), &mut sources);
     }
     for text in ["tests/README.md", "README.md"] {
