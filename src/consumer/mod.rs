@@ -200,7 +200,9 @@ impl Consumer {
     fn poll_until(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
         let mut deadline = None;
         if !self.config.spin.is_zero() {
-            self.spin(self.config.spin.min(timeout));
+            let begin = self.store.monotonic();
+            deadline = Some(begin.saturating_add(timeout));
+            self.spin(begin, self.config.spin.min(timeout));
         }
         loop {
             // Before everything else that may have woken this consumer, so that none of it is missed.
@@ -232,10 +234,9 @@ impl Consumer {
 
     /// Looks for something to do until something is due, for `spin` at most. A partition that the last poll left read to its
     /// end is looked at itself: nobody is asked to tell of it, and its senders pay for no wake-up.
-    fn spin(&self, spin: Duration) {
+    fn spin(&self, begin: Duration, spin: Duration) {
         /// Reading the clock takes longer than a look.
         const LOOKS: usize = 8;
-        let begin = self.store.monotonic();
         let end = self.next_due().map_or(spin, |due| due.saturating_sub(begin).min(spin));
         while self.store.monotonic().saturating_sub(begin) < end {
             for _ in 0..LOOKS {
