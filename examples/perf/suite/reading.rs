@@ -25,7 +25,7 @@ fn filled(records: u64) -> Place {
 fn scan(records: u64) -> Row {
     Row::new("scan/poll/100B/warm", records, VALUE.len(), move || {
         let mut scan = Scan::new(filled(records), records);
-        move |calls, _| scan.run(calls)
+        move |calls, _| scan.run(calls, sum_of)
     })
     .limit("sum in memory", move || {
         let bytes = vec![7_u8; VALUE.len() * to_memory(records)];
@@ -53,7 +53,8 @@ impl Scan {
         Scan { consumer, records, _place: place }
     }
 
-    pub(crate) fn run(&mut self, calls: u64) -> Duration {
+    /// Reads everything so many times, and has `look` look at each value.
+    pub(crate) fn run<T>(&mut self, calls: u64, look: impl Fn(&[u8]) -> T) -> Duration {
         let partition = TopicPartition::new(TOPIC, 0);
         let begin = Instant::now();
         for _ in 0..calls {
@@ -61,7 +62,7 @@ impl Scan {
             while count < self.records {
                 let polled = self.consumer.poll(Duration::ZERO).expect("a sound log");
                 for record in &polled {
-                    record.value().map(sum_of);
+                    record.value().map(&look);
                 }
                 count += polled.len() as u64;
             }

@@ -1,5 +1,6 @@
 //! Threads that work on one partition at once.
 
+use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -73,27 +74,30 @@ fn send_all(place: &Place, threads: u32, calls: u64, latencies: &mut Latencies) 
     })
 }
 
-/// A sender beside readers that scan its partition, and beside as many threads that only use the processor.
+/// A sender beside readers that scan its partition, and alone, by the time that a processor was at it: what the readers use
+/// of the processors is theirs, and what they cost the sender beyond that shows.
 fn send_beside_readers() -> Row {
-    Row::new("send/os/100B/8_readers_scan", 1, payload().len(), || {
+    Row::new("send/os/100B/8_readers_scan/cpu_time", 1, payload().len(), || {
         let place = Place::new(Durability::Os);
         move |calls, latencies| {
             place.fresh_topic(TopicConfig::new());
-            let send = || send_to(&place, calls, latencies);
-            beside(|reader, is_over| scan(&place, reader, is_over), send)
+            let is_over = AtomicBool::new(false);
+            thread::scope(|scope| {
+                for reader in 0..READERS {
+                    let (place, is_over) = (&place, &is_over);
+                    scope.spawn(move || scan(place, reader, is_over));
+                }
+                let took = cpu_time_of(|| send_to(&place, calls, latencies));
+                is_over.store(true, Ordering::Relaxed);
+                took
+            })
         }
     })
-    .limit("8 threads sum memory", || {
+    .limit("no reader", || {
         let place = Place::new(Durability::Os);
-        let bytes = vec![7; 1 << 20];
         move |calls, latencies| {
             place.fresh_topic(TopicConfig::new());
-            let sum = |_, is_over: &AtomicBool| {
-                while !is_over.load(Ordering::Relaxed) {
-                    sum_of(&bytes);
-                }
-            };
-            beside(sum, || send_to(&place, calls, latencies))
+            cpu_time_of(|| send_to(&place, calls, latencies))
         }
     })
 }
@@ -105,17 +109,15 @@ fn send_to(place: &Place, calls: u64, latencies: &mut Latencies) -> Duration {
     })
 }
 
-fn beside(reader: impl Fn(u32, &AtomicBool) + Sync, writer: impl FnOnce() -> Duration) -> Duration {
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for number in 0..READERS {
-            let (reader, is_over) = (&reader, &is_over);
-            scope.spawn(move || reader(number, is_over));
-        }
-        let took = writer();
-        is_over.store(true, Ordering::Relaxed);
-        took
-    })
+/// How long a processor was at it, where the system tells (Linux); else what `work` says that it took.
+fn cpu_time_of(work: impl FnOnce() -> Duration) -> Duration {
+    let cpu_time = || {
+        let of_thread = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        of_thread.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    };
+    let begin = cpu_time();
+    let took = work();
+    cpu_time().zip(begin).map_or(took, |(end, begin)| end - begin)
 }
 
 /// Reads the partition from its beginning, again and again.
