@@ -27,19 +27,14 @@ const MALFORMED: Invalid = Invalid::Malformed("malformed snappy");
 /// Appends the stream for `plain`.
 pub(super) fn compress(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     let mut encoder = Encoder::new();
+    // Set to zero once, not for each chunk: 6 % of the time.
+    let mut place = vec![0; max_compress_len(plain.len().min(CHUNK_BYTES))];
     out.extend_from_slice(&STREAM_HEADER);
     for chunk in plain.chunks(CHUNK_BYTES) {
-        let length_at = out.len();
-        let block_at = length_at + size_of::<u32>();
-        out.resize(block_at + max_compress_len(chunk.len()), 0);
-        let block = out.get_mut(block_at..).unwrap_or_default();
-        let size = encoder.compress(chunk, block).map_err(|_| MALFORMED)?;
-        out.truncate(block_at + size);
-        if let Some(length) = out.get_mut(length_at..).and_then(<[u8]>::first_chunk_mut) {
-            #[allow(clippy::cast_possible_truncation, reason = "a chunk of 32 KiB compresses to less than 64 KiB")]
-            let size = size as u32;
-            *length = size.to_be_bytes();
-        }
+        let size = encoder.compress(chunk, &mut place).map_err(|_| MALFORMED)?;
+        #[allow(clippy::cast_possible_truncation, reason = "a chunk of 32 KiB compresses to less than 64 KiB")]
+        out.extend_from_slice(&(size as u32).to_be_bytes());
+        out.extend_from_slice(place.get(..size).unwrap_or_default());
     }
     Ok(())
 }
