@@ -67,27 +67,21 @@ impl AppendFile {
     /// The disk's; `AlreadyExists` if the name is taken.
     pub(crate) fn create(files: &Arc<OpenFiles>, path: &Path, capacity_bytes: u64) -> io::Result<AppendFile> {
         let handle = files.open(path, Open::CreateNew)?;
-        Ok(AppendFile::with_handle(files, path, Open::Write, Extent { published_bytes: 0, capacity_bytes }, handle))
+        AppendFile::opened(files, path, Open::Write, Extent { published_bytes: 0, capacity_bytes }, handle)
     }
 
-    /// Opens a file that is there, to append (`Open::Write`) or just to read (`Open::Read`).
+    /// The file that was just opened as `handle`, to append (`Open::Write`) or just to read (`Open::Read`).
     ///
     /// # Errors
-    /// The disk's; `UnexpectedEof` if the file is shorter than what is said to be published.
-    pub(crate) fn open(files: &Arc<OpenFiles>, path: &Path, access: Open, extent: Extent) -> io::Result<AppendFile> {
-        let access = if access == Open::Read { Open::Read } else { Open::Write };
-        let handle = files.open(path, access)?;
-        check_size(&*handle, extent.published_bytes)?;
-        Ok(AppendFile::with_handle(files, path, access, extent, handle))
-    }
-
-    fn with_handle(
+    /// `UnexpectedEof` if the file is shorter than what is said to be published.
+    pub(crate) fn opened(
         files: &Arc<OpenFiles>,
         path: &Path,
         access: Open,
         extent: Extent,
         handle: Arc<dyn DiskFile>,
-    ) -> AppendFile {
+    ) -> io::Result<AppendFile> {
+        check_size(handle.size_when_opened(), extent.published_bytes)?;
         let file = AppendFile {
             files: Arc::clone(files),
             access,
@@ -101,7 +95,7 @@ impl AppendFile {
         };
         file.handle.put(handle);
         files.admit_handle(&file.handle);
-        file
+        Ok(file)
     }
 
     /// Published bytes.
@@ -179,7 +173,7 @@ impl AppendFile {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the range was cut"));
         }
         let handle = self.handle()?;
-        check_size(&*handle, published_bytes)?;
+        check_size(handle.size()?, published_bytes)?;
         let grown = if published_bytes > self.capacity_bytes { published_bytes.next_power_of_two() } else { 0 };
         let bytes = self.capacity_bytes.max(grown).max(1).next_multiple_of(PAGE_BYTES);
         let Ok(bytes) = usize::try_from(bytes) else { return Ok(None) };
@@ -328,7 +322,7 @@ impl AppendFile {
             return Ok(handle);
         }
         let handle = self.files.open(path.as_ref().ok_or(ErrorKind::NotFound)?, self.access)?;
-        check_size(&*handle, self.len())?;
+        check_size(handle.size_when_opened(), self.len())?;
         self.handle.put(Arc::clone(&handle));
         drop(path);
         self.files.admit_handle(&self.handle);
@@ -349,8 +343,8 @@ impl AppendFile {
 }
 
 /// Refuses a file that lost bytes behind our back; mapping it would end in a signal.
-fn check_size(handle: &dyn DiskFile, published_bytes: u64) -> io::Result<()> {
-    if handle.size()? < published_bytes {
+fn check_size(size: u64, published_bytes: u64) -> io::Result<()> {
+    if size < published_bytes {
         return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file is shorter than what was written to it"));
     }
     Ok(())

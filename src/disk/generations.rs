@@ -199,7 +199,7 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>>
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| Error::io("open", path, error))?,
     };
-    let size = file.size().map_err(|error| Error::io("read", path, error))?;
+    let size = file.size_when_opened();
     if size > FILE_BYTES_MAX {
         return Err(Error::corrupt_file(path, FILE_BYTES_MAX, "the file is larger than two generations can be"));
     }

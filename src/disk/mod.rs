@@ -81,6 +81,8 @@ pub(crate) struct DirEntry {
 pub(crate) trait DiskFile: Debug + Send + Sync {
     /// The file's size in bytes.
     fn size(&self) -> io::Result<u64>;
+    /// The size that it had when it was opened. Asks nobody: what was opened was looked at anyway.
+    fn size_when_opened(&self) -> u64;
     /// Fills `buffer` from `position` on; fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all of `bytes` at `position`, growing the file if needed. After an error any part may have been written.

@@ -32,7 +32,8 @@ impl OsDisk {
 
 impl Disk for OsDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OsFile { file: open_regular(path, how)? }))
+        let (file, size_when_opened) = open_regular(path, how)?;
+        Ok(Arc::new(OsFile { file, size_when_opened }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -80,7 +81,7 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>> {
-        let file = open_regular(path, Open::CreateOrWrite)?;
+        let (file, _) = open_regular(path, Open::CreateOrWrite)?;
         // The lock belongs to this opening of the file, so that a second one in this process is refused like any other.
         let locked = if planted(Canary::ShareLock) { Ok(()) } else { file.try_lock() };
         locked.map_err(|error| match error {
@@ -148,7 +149,8 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
 
-fn open_regular(path: &Path, how: Open) -> io::Result<File> {
+/// Opens a regular file and returns it with its size.
+fn open_regular(path: &Path, how: Open) -> io::Result<(File, u64)> {
     let mut options = OpenOptions::new();
     options.read(true);
     match how {
@@ -167,7 +169,7 @@ fn open_regular(path: &Path, how: Open) -> io::Result<File> {
     loop {
         let file = options.open(path)?;
         match check_regular(&file, path) {
-            Ok(()) => return Ok(file),
+            Ok(size) => return Ok((file, size)),
             // It was removed between being opened and being looked at; another may have its name by now.
             Err(gone) if gone.kind() == ErrorKind::NotFound && attempts < OPEN_ATTEMPTS_MAX => attempts += 1,
             Err(error) => return Err(error),
@@ -184,21 +186,22 @@ fn no_follow() -> libc::c_int {
 const OPEN_ATTEMPTS_MAX: usize = 1000;
 
 #[cfg(unix)]
-fn check_regular(file: &File, _path: &Path) -> io::Result<()> {
+fn check_regular(file: &File, _path: &Path) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let metadata = file.metadata()?;
     match metadata.nlink() {
         _ if !metadata.is_file() => Err(refusal("not a regular file")),
-        1 => Ok(()),
+        1 => Ok(metadata.len()),
         0 => Err(ErrorKind::NotFound.into()),
         _ => Err(refusal("the file has a second name (hard link)")),
     }
 }
 
 #[cfg(not(unix))]
-fn check_regular(file: &File, path: &Path) -> io::Result<()> {
-    let is_regular = file.metadata()?.is_file() && fs::symlink_metadata(path)?.is_file();
-    if is_regular { Ok(()) } else { Err(refusal("not a regular file")) }
+fn check_regular(file: &File, path: &Path) -> io::Result<u64> {
+    let metadata = file.metadata()?;
+    let is_regular = metadata.is_file() && fs::symlink_metadata(path)?.is_file();
+    if is_regular { Ok(metadata.len()) } else { Err(refusal("not a regular file")) }
 }
 
 fn refusal(reason: &'static str) -> io::Error {
@@ -209,11 +212,16 @@ fn refusal(reason: &'static str) -> io::Error {
 #[derive(Debug)]
 struct OsFile {
     file: File,
+    size_when_opened: u64,
 }
 
 impl DiskFile for OsFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn size_when_opened(&self) -> u64 {
+        self.size_when_opened
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

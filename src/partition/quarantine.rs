@@ -27,7 +27,7 @@ pub(super) fn keep_cut_off(
     let to = from.in_stage(Stage::CutOff(file_position)).path(dir);
     let copy = || -> std::io::Result<bool> {
         let source = disk.open(&from.path(dir), Open::Read)?;
-        let end = source.size()?.min(file_position.saturating_add(BYTES_MAX));
+        let end = source.size_when_opened().min(file_position.saturating_add(BYTES_MAX));
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut target = None;
         let mut position = file_position;
@@ -71,7 +71,7 @@ pub(super) fn trim(disk: &dyn Disk, dir: &Path) -> Result<()> {
     for name in file_name::list(disk, dir)? {
         if matches!(name.stage, Stage::Quarantined | Stage::CutOff(_)) {
             let path = name.path(dir);
-            let size = disk.open(&path, Open::Read).and_then(|file| file.size());
+            let size = disk.open(&path, Open::Read).map(|file| file.size_when_opened());
             kept.push((path.clone(), size.map_err(|e| Error::io("size", &path, e))?));
         }
     }

@@ -104,7 +104,10 @@ pub(super) fn load(disk: &dyn Disk, dir: &Path, covered: Covered, crcs: IndexCrc
     let entries_max = covered.log_bytes / crate::format::HEADER_BYTES as u64 + 1;
     let read = |kind, entry_bytes: usize, crc| {
         let file = disk.open(&FileName::live(covered.base_offset, kind).path(dir), Open::Read).ok()?;
-        let bytes = file.size().ok().filter(|&bytes| bytes <= entries_max.saturating_mul(entry_bytes as u64))?;
+        let bytes = file.size_when_opened();
+        if bytes > entries_max.saturating_mul(entry_bytes as u64) {
+            return None;
+        }
         let mut buffer = vec![0; usize::try_from(bytes).ok()?];
         let is_whole = file.read_at(&mut buffer, 0).ok()? == buffer.len();
         let is_ours = crc32fast::hash(&buffer) == crc || planted(Canary::TrustIndex);

@@ -132,11 +132,11 @@ impl Segment {
             _ => Error::io("open", &path, source),
         };
         let file = self.dir.files.open(&path, Open::Read).map_err(missing)?;
-        let file_bytes = file.size().map_err(|source| Error::io("open", &path, source))?;
         // Of a file that became shorter the rest is still readable.
-        let published_bytes = self.log_bytes().min(file_bytes);
+        let published_bytes = self.log_bytes().min(file.size_when_opened());
         let extent = Extent { published_bytes, capacity_bytes: published_bytes };
-        AppendFile::open(&self.dir.files, &path, Open::Read, extent).map_err(|source| Error::io("open", &path, source))
+        AppendFile::opened(&self.dir.files, &path, Open::Read, extent, file)
+            .map_err(|source| Error::io("open", &path, source))
     }
 
     /// Makes the indexes of a sealed segment from its log file, leaving out what is damaged.

@@ -5,7 +5,6 @@
 //! the file holds behind is the caller's to set aside and cut. Zeros and garbage are nothing special.
 
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::index_files::{self, Covered};
@@ -15,8 +14,8 @@ use super::scan::{Damage, LogWalk, Piece, ReadAt, Rules};
 use super::time_index::TimeIndex;
 use super::{FileKind, FileName, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::canary::{Canary, planted};
-use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
+use crate::disk::{DiskFile, Open};
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES};
 use crate::sync::atomic::{AtomicBool, AtomicU64};
@@ -93,14 +92,15 @@ impl Segment {
         proven_durable: u64,
     ) -> Result<(Segment, Scan)> {
         let path = FileName::live(base_offset, FileKind::Log).path(&dir.path);
-        let recovery = Recovery { path: &path, base_offset, config, from, proven_durable };
-        let (scan, indexes) = scan_file(dir, &recovery).map_err(|source| Error::io("read", &path, source))?;
-
+        let recovery = Recovery { base_offset, config, from, proven_durable };
         let access = if dir.is_read_only { Open::Read } else { Open::Write };
+        let file = dir.files.open(&path, access).map_err(|source| Error::io("open", &path, source))?;
+        let (scan, indexes) = scan_file(dir, &*file, &recovery).map_err(|source| Error::io("read", &path, source))?;
+
         let capacity_bytes = u64::from(config.segment_bytes);
         let extent = Extent { published_bytes: scan.valid_bytes, capacity_bytes };
-        let log =
-            AppendFile::open(&dir.files, &path, access, extent).map_err(|source| Error::io("open", &path, source))?;
+        let log = AppendFile::opened(&dir.files, &path, access, extent, file)
+            .map_err(|source| Error::io("open", &path, source))?;
         let found = SealedSegment {
             base_offset,
             next_offset: scan.next_offset,
@@ -120,17 +120,15 @@ impl Segment {
 
 /// What is to be recovered.
 #[derive(Debug, Clone, Copy)]
-struct Recovery<'a> {
-    path: &'a Path,
+struct Recovery {
     base_offset: u64,
     config: SegmentConfig,
     from: ScanStart,
     proven_durable: u64,
 }
 
-fn scan_file(dir: &SegmentDir, wanted: &Recovery<'_>) -> io::Result<(Scan, Indexes)> {
-    let file = dir.files.open(wanted.path, Open::Read)?;
-    let file_bytes = file.size()?;
+fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Result<(Scan, Indexes)> {
+    let file_bytes = file.size_when_opened();
     let read_at = |buffer: &mut [u8], file_position| file.read_at(buffer, file_position);
     let from = wanted.from;
 
@@ -201,7 +199,7 @@ struct Start {
 /// Begins at the last entry of the index files, if they are those of what is trusted and the log file has that batch there.
 fn trusted_start(
     index_files: Option<(OffsetIndex, TimeIndex)>,
-    wanted: &Recovery<'_>,
+    wanted: &Recovery,
     read_at: &ReadAt<'_>,
 ) -> Option<Start> {
     let base_offset = wanted.base_offset;

@@ -274,7 +274,7 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("open", path, e)),
     };
-    let size = file.size().map_err(|e| Error::io("size", path, e))?;
+    let size = file.size_when_opened();
     let mut header = vec![0; FILE_HEADER_BYTES];
     let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
     if read < FILE_HEADER_BYTES || decode_file_header(&header).is_none() {

@@ -42,7 +42,7 @@ pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
         Err(e) => return Err(Error::io("open", path, e)),
     };
     let header = read_header(&*file, path)?;
-    let size = file.size().map_err(|e| Error::io("size", path, e))?;
+    let size = file.size_when_opened();
     let mut chunk_bytes = vec![0; CHUNK_BYTES];
     let mut salvaged = Vec::new();
     for chunk in 0.. {

@@ -12,6 +12,10 @@ fn simulated_files(disk: &SimulatedDisk) -> Arc<OpenFiles> {
     OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default())
 }
 
+fn open(files: &Arc<OpenFiles>, path: &Path, access: Open, extent: Extent) -> io::Result<AppendFile> {
+    AppendFile::opened(files, path, access, extent, files.open(path, access)?)
+}
+
 fn extent(published_bytes: u64, capacity_bytes: u64) -> Extent {
     Extent { published_bytes, capacity_bytes }
 }
@@ -66,10 +70,10 @@ fn opening_needs_the_bytes_that_were_published() {
     let dir = tempfile::tempdir().unwrap();
     let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
     AppendFile::create(&files, &path, 100).unwrap().append(b"hello").unwrap();
-    let refused = AppendFile::open(&files, &path, Open::Write, extent(6, 6)).unwrap_err();
+    let refused = open(&files, &path, Open::Write, extent(6, 6)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::UnexpectedEof);
 
-    let reader = AppendFile::open(&files, &path, Open::Read, extent(4, 4)).unwrap();
+    let reader = open(&files, &path, Open::Read, extent(4, 4)).unwrap();
     assert_eq!(*reader.view(0..4).unwrap(), *b"hell");
     let Err(AppendError::Clean(refused)) = reader.append(b"x") else { panic!("appended to a file opened for reading") };
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
@@ -80,7 +84,7 @@ fn cutting_is_for_files_that_were_never_mapped_and_rewriting_changes_no_byte() {
     let dir = tempfile::tempdir().unwrap();
     let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
     AppendFile::create(&files, &path, 100).unwrap().append(&vec![7; 100_000]).unwrap();
-    let file = AppendFile::open(&files, &path, Open::Write, extent(90_000, 0)).unwrap();
+    let file = open(&files, &path, Open::Write, extent(90_000, 0)).unwrap();
     file.rewrite(10..90_000).unwrap();
     assert_eq!(file.rewrite(0..90_001).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(file.truncate_to(100_001).unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -212,7 +216,7 @@ fn rewriting_brings_back_what_a_failed_sync_lost() {
         file.append(&[1; 2000]).unwrap();
         disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
         file.sync().unwrap_err();
-        let file = AppendFile::open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(2000, 0)).unwrap();
+        let file = open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(2000, 0)).unwrap();
         file.rewrite(0..2000).unwrap();
         file.sync().unwrap();
         assert_eq!(disk.crash(seed, CrashModel::Subset).read("/log").unwrap(), [1; 2000]);
@@ -236,7 +240,7 @@ fn where_mapping_fails_bytes_are_copied() {
 fn a_copied_map_does_not_stand_for_bytes_that_were_published_after_it() {
     let disk = SimulatedDisk::new(1);
     disk.put("/log", b"keptleft");
-    let file = AppendFile::open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(4, 4096)).unwrap();
+    let file = open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(4, 4096)).unwrap();
     assert_eq!(*file.view(0..4).unwrap(), *b"kept");
     file.append(b"more").unwrap();
     assert_eq!(*file.view(0..8).unwrap(), *b"keptmore");

@@ -291,9 +291,9 @@ impl SimulatedDisk {
         file.flip_bit(byte, bit)
     }
 
-    fn open_node(&self, node: NodeId, path: &Path, is_writable: bool) -> SimulatedFile {
+    fn open_node(&self, node: NodeId, path: &Path, is_writable: bool, size_when_opened: u64) -> SimulatedFile {
         let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
-        SimulatedFile { machine, released, node, path: path.to_owned(), is_writable }
+        SimulatedFile { machine, released, node, path: path.to_owned(), is_writable, size_when_opened }
     }
 }
 
@@ -313,8 +313,12 @@ impl fmt::Debug for SimulatedDisk {
 
 impl Disk for SimulatedDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        let node = self.machine().open(path, how)?;
-        Ok(Arc::new(self.open_node(node, path, how != Open::Read)))
+        let (node, size) = {
+            let mut machine = self.machine();
+            let node = machine.open(path, how)?;
+            (node, machine.file(node)?.content().len() as u64)
+        };
+        Ok(Arc::new(self.open_node(node, path, how != Open::Read, size)))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -370,6 +374,7 @@ struct SimulatedFile {
     /// How it was opened.
     path: PathBuf,
     is_writable: bool,
+    size_when_opened: u64,
 }
 
 impl SimulatedFile {
@@ -382,6 +387,10 @@ impl DiskFile for SimulatedFile {
     fn size(&self) -> io::Result<u64> {
         let mut machine = self.machine.lock();
         Ok(machine.read(self.node, Operation::Size, &self.path)?.content().len() as u64)
+    }
+
+    fn size_when_opened(&self) -> u64 {
+        self.size_when_opened
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

@@ -64,7 +64,7 @@ fn is_meant(disk: &dyn Disk, dir: &Path, name: &FileName, noted: Option<&Manifes
     };
     let path = name.path(dir);
     let is_log_of_other_size = || -> std::io::Result<bool> {
-        Ok(name.kind == FileKind::Log && disk.open(&path, Open::Read)?.size()? != noted.sealed.log_bytes)
+        Ok(name.kind == FileKind::Log && disk.open(&path, Open::Read)?.size_when_opened() != noted.sealed.log_bytes)
     };
     let is_meant = || Ok(!is_log_of_other_size()? && Some(file_crc32(disk, &path)?) == expected);
     is_meant().map_err(|source: std::io::Error| Error::io("read", &path, source))
@@ -102,7 +102,7 @@ fn is_replaced(disk: &dyn Disk, dir: &Path, base_offset: u64, segments: &[Manife
         return Ok(false);
     }
     let path = FileName::live(before.sealed.base_offset, FileKind::Log).path(dir);
-    match disk.open(&path, Open::Read).and_then(|file| file.size()) {
+    match disk.open(&path, Open::Read).map(|file| file.size_when_opened()) {
         Ok(size) => Ok(size == before.sealed.log_bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::io("open", &path, source)),

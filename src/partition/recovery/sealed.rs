@@ -24,7 +24,7 @@ impl Recovery<'_> {
                 let damage = self.damage(path, 0, Some(hole), "a segment is missing");
                 note(self.mode, &mut self.report, damage)?;
             }
-            match self.disk.open(&path, Open::Read).and_then(|file| file.size()) {
+            match self.disk.open(&path, Open::Read).map(|file| file.size_when_opened()) {
                 Ok(size) if size == sealed.log_bytes => {}
                 // Of a file that became longer what was sealed is still there, or it is another file.
                 Ok(size) if sealed.log_bytes < size && self.crc32_of(sealed)? != *log_crc32 => {
