@@ -24,7 +24,7 @@ use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
-use crate::partition::recovery::{self, Circumstances, Shutdown};
+use crate::partition::recovery::{Circumstances, Noted, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
@@ -40,7 +40,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
     partition_dir::check_no_links(&*disk, &dir, partitions_of(&catalog))?;
-    check_versions(&*disk, &dir, &catalog)?;
+    let noted = check_versions(&*disk, &dir, &catalog)?;
     let mode = builder.recovery_mode;
     check_catalog(&*disk, &dir, &catalog, mode)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
@@ -59,7 +59,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let mut store = Store::closed(builder, catalog);
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
     store.report.lost_tails = lost_tails;
-    let recovered = store.recover_logs(Circumstances { shutdown, mode }, &mut salvaged).inspect_err(|_| {
+    let recovered = store.recover_logs(Circumstances { shutdown, mode }, noted, &mut salvaged).inspect_err(|_| {
         if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
             // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
             _ = shutdown::mark_clean(&*disk, &dir);
@@ -116,13 +116,14 @@ fn parent_or_here(parent: &Path) -> &Path {
     if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
 }
 
-/// Refuses what a newer version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay.
-fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<()> {
+/// Refuses what a newer version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
+/// is noted of each partition, in the order of [`partitions_of`].
+fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Noted>> {
     for name in TAIL_NAMES {
         _ = tail::check_version(disk, &dir.join(name))?;
     }
     let dirs = partitions_of(catalog).map(|partition| partition_dir::path_of(dir, &partition)).collect();
-    parallel::for_all(dirs, |dir: PathBuf| recovery::check_versions(disk, &dir)).into_iter().collect()
+    parallel::for_all(dirs, |dir: PathBuf| Noted::load(disk, &dir)).into_iter().collect()
 }
 
 /// Refuses a catalog whose newest state is damaged, if the one before it does not know of partitions that are there: to go on
@@ -225,10 +226,11 @@ impl Store {
         }
     }
 
-    /// Recovers every log of every live topic.
+    /// Recovers every log of every live topic, of which something is `noted`, in the same order.
     fn recover_logs(
         &mut self,
         circumstances: Circumstances,
+        noted: Vec<Noted>,
         salvaged: &mut HashMap<(u128, u32), Vec<Salvaged>>,
     ) -> Result<Vec<RecoveredTopic>> {
         let entries: Vec<_> =
@@ -241,9 +243,10 @@ impl Store {
             }
         }
         let has_failed = AtomicBool::new(false);
-        let recovered = parallel::for_all(wanted, |(spec, batches)| {
+        let wanted = wanted.into_iter().zip(noted).collect();
+        let recovered = parallel::for_all(wanted, |((spec, batches), noted)| {
             let is_wanted = !has_failed.load(Ordering::Relaxed);
-            let recovered = is_wanted.then(|| RecoveredLog::recover(spec, &self.files, circumstances, batches));
+            let recovered = is_wanted.then(|| RecoveredLog::recover(spec, &self.files, circumstances, noted, batches));
             has_failed.fetch_or(matches!(recovered, Some(Err(_))), Ordering::Relaxed);
             recovered
         });

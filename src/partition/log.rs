@@ -23,7 +23,7 @@ use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Place, Source, TailRecords};
-use super::recovery::{Circumstances, Recovered, recover};
+use super::recovery::{Circumstances, Noted, Recovered, recover};
 use super::recovery_report::PartitionRecovery;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
@@ -499,15 +499,16 @@ pub(crate) struct RecoveredLog {
 }
 
 impl RecoveredLog {
-    /// Recovers the log of an existing partition; `salvaged` are the batches that the tails held for it. Returns a report if
-    /// there was anything to tell.
+    /// Recovers the log of an existing partition, of which something is `noted`; `salvaged` are the batches that the tails held
+    /// for it. Returns a report if there was anything to tell.
     pub(crate) fn recover(
         spec: LogSpec,
         files: &Arc<OpenFiles>,
         circumstances: Circumstances,
+        noted: Noted,
         salvaged: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
-        let (recovered, report) = recover(&spec, files, circumstances, salvaged)?;
+        let (recovered, report) = recover(&spec, files, circumstances, noted, salvaged)?;
         Ok((RecoveredLog { spec, recovered }, report))
     }
 

@@ -6,24 +6,32 @@ use std::path::{Path, PathBuf};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::partition::log::LogSpec;
-use crate::partition::manifest::Manifest;
+use crate::partition::manifest::{LoadedManifest, Manifest};
 use crate::partition::partition_metadata;
 use crate::partition::recovery_mode::RecoveryMode;
-use crate::partition::recovery_point::RecoveryPointFile;
+use crate::partition::recovery_point::{LoadedPoint, RecoveryPointFile};
 
-/// Checks that no newer version wrote the files of a partition. Changes nothing, so that it can be asked before anything is.
-///
-/// # Errors
-/// [`Error::UnsupportedVersion`]. What else there is to say of these files is said when they are used.
-pub(crate) fn check_versions(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    let manifest = Manifest::load(disk, dir).map(drop);
-    let point = RecoveryPointFile::load(disk, dir).map(drop);
-    for loaded in [manifest, point] {
-        if let Err(newer @ Error::UnsupportedVersion { .. }) = loaded {
-            return Err(newer);
+/// What manifest and recovery point of a partition say, or what is wrong with them.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(super) manifest: Result<Option<LoadedManifest>>,
+    pub(super) point: Result<LoadedPoint>,
+}
+
+impl Noted {
+    /// Reads what is noted of a partition. Changes nothing, so that it can be asked before anything is.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedVersion`] if a newer version wrote it. What else is wrong ends the recovery, or does not.
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Noted> {
+        let (manifest, point) = (Manifest::load(disk, dir), RecoveryPointFile::load(disk, dir));
+        match (manifest, point) {
+            (Err(newer @ Error::UnsupportedVersion { .. }), _) | (_, Err(newer @ Error::UnsupportedVersion { .. })) => {
+                Err(newer)
+            }
+            (manifest, point) => Ok(Noted { manifest, point }),
         }
     }
-    Ok(())
 }
 
 /// Checks that the directory of a partition is there, and is of this topic and not one of the same name; returns the file that

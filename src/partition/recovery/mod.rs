@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) use identity::check_versions;
+pub(crate) use identity::Noted;
 
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
@@ -94,16 +94,17 @@ pub(super) fn segment_dir(spec: &LogSpec, files: &Arc<OpenFiles>, is_read_only: 
     Arc::new(SegmentDir { files: Arc::clone(files), path, partition, is_read_only })
 }
 
-/// Opens the log of an existing partition. `salvaged` are the batches that the tail held for it, in any order. Returns a
-/// report if there was anything to tell.
+/// Opens the log of an existing partition, of which something is `noted`. `salvaged` are the batches that the tail held for it,
+/// in any order. Returns a report if there was anything to tell.
 pub(super) fn recover(
     spec: &LogSpec,
     files: &Arc<OpenFiles>,
     circumstances: Circumstances,
+    noted: Noted,
     salvaged: Vec<Salvaged>,
 ) -> Result<(Recovered, Option<PartitionRecovery>)> {
     let metadata_rebuilt = check_identity(&**files.disk(), spec, circumstances.mode)?;
-    let mut recovery = Recovery::begin(spec, files, circumstances)?;
+    let mut recovery = Recovery::begin(spec, files, circumstances, noted)?;
     recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
     recovery.recover_unsealed_segments()?;
@@ -140,11 +141,16 @@ struct Recovery<'s> {
 }
 
 impl<'s> Recovery<'s> {
-    fn begin(spec: &'s LogSpec, files: &Arc<OpenFiles>, circumstances: Circumstances) -> Result<Recovery<'s>> {
+    fn begin(
+        spec: &'s LogSpec,
+        files: &Arc<OpenFiles>,
+        circumstances: Circumstances,
+        noted: Noted,
+    ) -> Result<Recovery<'s>> {
         let Circumstances { shutdown, mode } = circumstances;
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
-        let (manifest, is_start_known, names) = match Manifest::load(&*disk, &spec.dir) {
+        let (manifest, is_start_known, names) = match noted.manifest {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
                 let names = compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
@@ -170,7 +176,7 @@ impl<'s> Recovery<'s> {
             config: SegmentConfig::from(&spec.config),
             shutdown,
             mode,
-            point: RecoveryPointFile::load(&*disk, &spec.dir)?,
+            point: noted.point?,
             syncs_first: true,
             disk,
             manifest,
