@@ -17,14 +17,18 @@ const CHUNKS: usize = 27;
 ///
 /// [`push`](Entries::push) is for one writer at a time. Two at once would mix their entries, but nothing worse.
 pub(crate) struct Entries<const WORDS: usize> {
-    chunks: [OnceLock<Box<[AtomicU64]>>; CHUNKS],
+    first: Chunk,
+    /// Apart, and made when they are needed: most segments of many partitions never have them, and they take 624 bytes.
+    later: OnceLock<Box<[Chunk; CHUNKS - 1]>>,
     len: AtomicUsize,
 }
+
+type Chunk = OnceLock<Box<[AtomicU64]>>;
 
 impl<const WORDS: usize> Entries<WORDS> {
     /// An empty list, which takes no memory beyond itself.
     pub(crate) fn new() -> Entries<WORDS> {
-        Entries { chunks: [const { OnceLock::new() }; CHUNKS], len: AtomicUsize::new(0) }
+        Entries { first: OnceLock::new(), later: OnceLock::new(), len: AtomicUsize::new(0) }
     }
 
     /// The number of entries that readers may see.
@@ -39,9 +43,11 @@ impl<const WORDS: usize> Entries<WORDS> {
     pub(crate) fn push(&self, entry: [u64; WORDS]) {
         let len = self.len.load(Ordering::Relaxed);
         let (chunk, at, chunk_entries) = place(len);
-        let words = self
-            .chunks
-            .get(chunk)
+        let chunk = match chunk.checked_sub(1) {
+            None => Some(&self.first),
+            Some(later) => self.later.get_or_init(|| Box::new([const { OnceLock::new() }; CHUNKS - 1])).get(later),
+        };
+        let words = chunk
             .expect("a segment has fewer bytes than this list entries")
             .get_or_init(|| (0..chunk_entries * WORDS).map(|_| AtomicU64::new(0)).collect());
         for (word, value) in words.iter().skip(at * WORDS).zip(entry) {
@@ -67,8 +73,8 @@ impl<const WORDS: usize> Entries<WORDS> {
         // The later half of the entries lies in the last chunk, the later half of the rest in the one before.
         for chunk in (0..=place(len).0).rev() {
             let first = if chunk == 0 { 0 } else { FIRST_CHUNK << (chunk - 1) };
-            let words = self.chunks.get(chunk).and_then(OnceLock::get).map_or(&[][..], |words| words.as_chunks().0);
-            let entries = words.get(..words.len().min(len - first)).unwrap_or_default();
+            let entries = self.chunk(chunk).unwrap_or_default();
+            let entries = entries.get(..entries.len().min(len - first)).unwrap_or_default();
             if chunk == 0 || entries.first().is_some_and(|entry| is_in_front(load(entry))) {
                 return first + entries.partition_point(|entry| is_in_front(load(entry)));
             }
@@ -84,8 +90,15 @@ impl<const WORDS: usize> Entries<WORDS> {
     /// Reads an entry below a length that was loaded before.
     fn get_published(&self, index: usize) -> Option<[u64; WORDS]> {
         let (chunk, at, _) = place(index);
-        let (entries, _) = self.chunks.get(chunk)?.get()?.as_chunks();
-        entries.get(at).map(load)
+        self.chunk(chunk)?.get(at).map(load)
+    }
+
+    fn chunk(&self, chunk: usize) -> Option<&[[AtomicU64; WORDS]]> {
+        let chunk = match chunk.checked_sub(1) {
+            None => &self.first,
+            Some(later) => self.later.get()?.get(later)?,
+        };
+        Some(chunk.get()?.as_chunks().0)
     }
 }
 

@@ -18,8 +18,8 @@ use crate::segment::{Located, Segment};
 use crate::sync::ArcSwapOption;
 
 /// Batches that are known at most, of all logs of a broker: half a GiB where they have 64 KiB. Others that come take their
-/// places. A batch takes at most 700 bytes, and 2 KiB more if its segment is gone but for what is known of it: 6 MiB in all, 22
-/// at the very worst, and nothing before the first walk.
+/// places. A batch takes at most 700 bytes, and half a KiB more if its segment is gone but for what is known of it: 6 MiB in all,
+/// 10 at the very worst, and nothing before the first walk.
 const BATCHES_MAX: usize = 8192;
 
 /// Smaller batches are walked as fast as they are looked up.
@@ -28,7 +28,7 @@ const RECORDS_BYTES_MIN: usize = 8 * 1024;
 const STEP_BYTES: usize = 512;
 
 #[cfg(not(any(shuttle, loom)))]
-const _: () = assert!(size_of::<Segment>() < 2048);
+const _: () = assert!(size_of::<Segment>() < 480);
 
 /// Points in one batch at most; larger ones have wider steps.
 const POINTS_MAX: usize = 128;
