@@ -342,6 +342,12 @@ impl AppendFile {
     }
 }
 
+impl Drop for AppendFile {
+    fn drop(&mut self) {
+        self.files.note_drop();
+    }
+}
+
 /// Refuses a file that lost bytes behind our back; mapping it would end in a signal.
 fn check_size(size: u64, published_bytes: u64) -> io::Result<()> {
     if size < published_bytes {

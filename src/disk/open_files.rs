@@ -105,6 +105,12 @@ impl OpenFiles {
         self.maps.admit(Arc::downgrade(slot) as Weak<dyn Slot>);
     }
 
+    /// To be called when a file is dropped, whose slots then take no room any more.
+    pub(in crate::disk) fn note_drop(&self) {
+        self.handles.note_drop();
+        self.maps.note_drop();
+    }
+
     #[cfg(test)]
     pub(in crate::disk) fn open_counts(&self) -> (usize, usize) {
         (self.handles.live_count(), self.maps.live_count())
@@ -121,6 +127,9 @@ fn is_out_of_handles(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
+/// Where many files are written to in turn, all of them have un-synced writes. To look at each of 128 took 15 us.
+const LOOKS_MAX: usize = 16;
+
 /// Something open that can be closed for a while.
 trait Slot: Send + Sync {
     /// Whether it was used since this was last asked.
@@ -135,17 +144,19 @@ trait Slot: Send + Sync {
 struct Queue {
     limit: usize,
     slots: Mutex<VecDeque<Weak<dyn Slot>>>,
+    /// Whether some slots may be nobody's any more.
+    has_dropped: AtomicBool,
 }
 
 impl Queue {
     fn new(limit: usize) -> Queue {
-        Queue { limit: limit.max(1), slots: Mutex::default() }
+        Queue { limit: limit.max(1), slots: Mutex::default(), has_dropped: AtomicBool::new(false) }
     }
 
     fn admit(&self, slot: Weak<dyn Slot>) {
         let surplus = {
             let mut slots = self.slots.lock();
-            if slots.len() >= self.limit {
+            if slots.len() >= self.limit && self.has_dropped.swap(false, Ordering::Relaxed) {
                 slots.retain(|slot| slot.strong_count() > 0);
             }
             // Closed before the newcomer joins, so that it is never its own victim.
@@ -155,6 +166,10 @@ impl Queue {
             victims
         };
         self.close_all(surplus);
+    }
+
+    fn note_drop(&self) {
+        self.has_dropped.store(true, Ordering::Relaxed);
     }
 
     /// Closes an eighth of what is open, and at least one, after the machine said that there is too much of it.
@@ -181,24 +196,25 @@ impl Queue {
     }
 }
 
-/// Takes up to `count` slots out of the queue: unused clean ones, and only if there are none, dirty ones.
-fn take_victims(slots: &mut VecDeque<Weak<dyn Slot>>, count: usize) -> Vec<Arc<dyn Slot>> {
-    let mut victims = Vec::new();
+/// Takes `count` slots out of the queue, and returns those that are still somebody's: unused clean ones, or whatever comes first
+/// if there are none among the first few.
+fn take_victims(slots: &mut VecDeque<Weak<dyn Slot>>, mut count: usize) -> Vec<Arc<dyn Slot>> {
     // Twice around: the first look takes the mark of use away.
-    let mut looks_left = slots.len() * 2;
-    while victims.len() < count && looks_left > 0 {
-        looks_left -= 1;
-        let Some(slot) = slots.pop_front() else { break };
-        let Some(candidate) = slot.upgrade() else { continue };
-        if candidate.take_used() || candidate.is_dirty() {
-            slots.push_back(slot);
-        } else {
-            victims.push(candidate);
+    let mut looks_left = LOOKS_MAX.min(2 * slots.len());
+    let mut victims = Vec::new();
+    while count > 0
+        && let Some(slot) = slots.pop_front()
+    {
+        match slot.upgrade() {
+            Some(candidate) if looks_left > 0 && (candidate.take_used() || candidate.is_dirty()) => {
+                looks_left -= 1;
+                slots.push_back(slot);
+            }
+            candidate => {
+                victims.extend(candidate);
+                count -= 1;
+            }
         }
-    }
-    while victims.len() < count {
-        let Some(slot) = slots.pop_front() else { break };
-        victims.extend(slot.upgrade());
     }
     victims
 }
