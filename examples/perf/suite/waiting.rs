@@ -18,12 +18,15 @@ const FOREVER: Duration = Duration::from_secs(60);
 const A_MOMENT: Duration = Duration::from_micros(50);
 /// Longer than the time between two messages. After that also spinning ends, so that the other side has the core.
 const SPIN: Duration = Duration::from_millis(1);
+/// So many messages at a time: they are timed without the moments between them, which take a multiple.
+const CALLS_MAX: u64 = 3000;
 /// The message after the last one.
 pub(crate) const END: u64 = u64::MAX;
 
 pub(crate) fn rows() -> Vec<Row> {
     let a_microsecond = Target::Latency(Duration::from_micros(1));
-    vec![hand_over().target(Target::LatencyTimes(1.2)), hand_over_to_spinning().target(a_microsecond)]
+    let rows = [hand_over().target(Target::LatencyTimes(1.2)), hand_over_to_spinning().target(a_microsecond)];
+    rows.map(|row| row.calls_max(CALLS_MAX)).into()
 }
 
 fn hand_over() -> Row {
