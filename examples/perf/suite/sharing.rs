@@ -117,7 +117,7 @@ fn cpu_time_of(work: impl FnOnce() -> Duration) -> Duration {
     };
     let begin = cpu_time();
     let took = work();
-    cpu_time().zip(begin).map_or(took, |(end, begin)| end - begin)
+    cpu_time().zip(begin).map_or(took, |(end, begin)| end.saturating_sub(begin))
 }
 
 /// Reads the partition from its beginning, again and again.
