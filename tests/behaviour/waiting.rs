@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use ottla::testing::SimulatedDisk;
 use ottla::{Broker, Consumer, ConsumerConfig, ConsumerRecords, Error, ProducerRecord, TopicConfig, TopicPartition};
 
 const FOREVER: Duration = Duration::from_secs(60);
@@ -70,25 +69,6 @@ fn a_poll_that_spins_is_woken_and_keeps_to_its_timeout() {
     let handle = consumer.handle();
     assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
     assert!(matches!(poll_while(consumer, || handle.wakeup()), Err(Error::Wakeup)));
-}
-
-#[test]
-fn the_time_a_poll_spins_is_part_of_its_timeout() {
-    const HOUR: Duration = Duration::from_secs(60 * 60);
-    let disk = SimulatedDisk::new(1);
-    let broker = Broker::builder("/data").background(false).disk(&disk).open().unwrap();
-    broker.topic("orders").unwrap();
-    let config = ConsumerConfig::new("g").topics(["orders"]).spin(HOUR);
-    let mut consumer = broker.consumer_with(config).unwrap();
-    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
-    let polling = thread::spawn(move || consumer.poll(HOUR));
-    let begin = Instant::now();
-    while !polling.is_finished() {
-        assert!(begin.elapsed() < FOREVER, "it waits on behind its timeout");
-        disk.advance(HOUR / 60);
-        thread::yield_now();
-    }
-    assert!(polling.join().unwrap().unwrap().is_empty());
 }
 
 /// A consumer of a group that has not committed what there is, behind all of it.
@@ -313,4 +293,24 @@ fn a_task_is_woken_when_members_come_and_go() {
     let mut other = None;
     assert_eq!(wait_while(&mut || other = broker.consumer("g", ["orders"]).ok()), 1);
     assert_eq!(wait_while(&mut || drop(other.take())), 2);
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn the_time_a_poll_spins_is_part_of_its_timeout() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let disk = ottla::testing::SimulatedDisk::new(1);
+    let broker = Broker::builder("/data").background(false).disk(&disk).open().unwrap();
+    broker.topic("orders").unwrap();
+    let config = ConsumerConfig::new("g").topics(["orders"]).spin(HOUR);
+    let mut consumer = broker.consumer_with(config).unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    let polling = thread::spawn(move || consumer.poll(HOUR));
+    let begin = Instant::now();
+    while !polling.is_finished() {
+        assert!(begin.elapsed() < FOREVER, "it waits on behind its timeout");
+        disk.advance(HOUR / 60);
+        thread::yield_now();
+    }
+    assert!(polling.join().unwrap().unwrap().is_empty());
 }
