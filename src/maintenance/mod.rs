@@ -92,7 +92,10 @@ impl Worker {
                     let logs = logs.load_full();
                     // A failed pass is repeated; a failed sync has poisoned its log, which says so at the next send.
                     let _ = run_pass(&logs, &environment, &|| stop.load(Ordering::Acquire));
-                    environment.bell.wait(pass_interval(&logs));
+                    let interval = pass_interval(&logs);
+                    // Not held asleep: the files of a topic that is deleted meanwhile are gone when that call returns.
+                    drop(logs);
+                    environment.bell.wait(interval);
                 }
             }
         })?;
