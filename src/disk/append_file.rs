@@ -307,6 +307,16 @@ impl AppendFile {
         self.handle.forget_dirty();
     }
 
+    /// [`forget_name`](AppendFile::forget_name), and closes what is open: as soon as no call and no view is in the file, nothing
+    /// holds its room on the disk.
+    pub(crate) fn close_for_good(&self) {
+        self.forget_name();
+        self.handle.clear();
+        // Whoever is about to put a map there has done so, or finds no handle.
+        let _nobody_maps = self.was_mapped.lock();
+        self.map.clear();
+    }
+
     /// The file's name, for messages; `None` once it was removed.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         self.path.lock().clone()

@@ -250,6 +250,11 @@ impl HandleSlot {
         *self.handle.lock() = Some(handle);
     }
 
+    /// Lets go of the handle, also where calls still use it. The place among the others is free when the slot is dropped.
+    pub(in crate::disk) fn clear(&self) {
+        *self.handle.lock() = None;
+    }
+
     /// Notes that something was written. To be called *after* writing, with the handle still held: then either the slot is
     /// seen to be in use, or the mark is seen.
     pub(in crate::disk) fn mark_dirty(&self) {
@@ -331,6 +336,11 @@ impl MapSlot {
             self.used.store(true, Ordering::Relaxed);
         }
         Some(Arc::clone(&map.mapping))
+    }
+
+    /// Lets go of the map, also where views still show it. The place among the others is free when the slot is dropped.
+    pub(in crate::disk) fn clear(&self) {
+        self.map.store(None);
     }
 
     /// Puts a map in the place of the one before. Returns whether the slot was empty and is to be admitted.

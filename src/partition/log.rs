@@ -314,8 +314,13 @@ impl Log {
                 bounds,
                 max_message_bytes: self.spec.config.max_message_bytes,
             });
+            if result.is_ok() {
+                return result;
+            }
+            // Its files may have been closed meanwhile.
+            self.check_open()?;
             // Segments that were replaced meanwhile may no longer be opened by their names.
-            if result.is_ok() || Arc::ptr_eq(&view.segments, &self.view().segments) {
+            if Arc::ptr_eq(&view.segments, &self.view().segments) {
                 return result;
             }
         }
@@ -334,7 +339,7 @@ impl Log {
         self.noted_segments.fetch_sub(old.len(), Ordering::Relaxed);
     }
 
-    /// Refuses every later append and read, and touches no file any more when this returns: the topic was deleted, and
+    /// Refuses every later append and read, and has no file open any more when this returns: the topic was deleted, and
     /// another one of its name may soon have files of the same names.
     pub(crate) fn retire(&self) {
         self.close_with(|_| ());
@@ -342,7 +347,7 @@ impl Log {
         let _no_sync_is_under_way = self.segment_sync.lock();
         self.retired.store(true, Ordering::Release);
         for segment in self.segments().iter() {
-            segment.forget_name();
+            segment.close_for_good();
         }
     }
 

@@ -109,6 +109,14 @@ impl Segment {
         }
     }
 
+    /// Closes the files and never opens them again. Records that were read stay good.
+    pub(crate) fn close_for_good(&self) {
+        self.forget_name();
+        if let Some(loaded) = self.loaded.get() {
+            loaded.log.close_for_good();
+        }
+    }
+
     fn on_log<T>(&self, action: &'static str, work: impl FnOnce(&Loaded) -> io::Result<T>) -> Result<T> {
         work(self.loaded()?).map_err(|source| Error::io(action, &self.path(), source))
     }

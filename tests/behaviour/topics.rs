@@ -132,6 +132,28 @@ fn a_deleted_topic_is_gone_with_its_files_and_its_handles_say_so() {
 }
 
 #[test]
+#[cfg(feature = "testing")]
+fn a_deleted_topic_is_closed_whoever_still_holds_on_to_it() {
+    use ottla::testing::SimulatedDisk;
+
+    let disk = SimulatedDisk::new(1);
+    let broker = Broker::builder("/data").background(false).disk(&disk).open().unwrap();
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    let handles_before = disk.open_handles();
+    let topic = broker.topic("orders").unwrap();
+    let partition = topic.partition(0).unwrap();
+    // Larger than any slot, so that there is a segment.
+    partition.append(&ProducerRecord::to("orders").value(&[7; 100_000])).unwrap();
+    assert_eq!(consumer.poll(Duration::from_secs(1)).unwrap().len(), 1);
+    assert_eq!(disk.open_handles(), handles_before + 1);
+    // Else the room that it took on the disk would stay taken until the last of them is dropped.
+    broker.admin().delete_topic("orders").unwrap();
+    assert_eq!(disk.open_handles(), handles_before);
+    assert!(matches!(partition.read(0, 1), Err(Error::Closed { .. })));
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+}
+
+#[test]
 fn a_topic_of_the_same_name_is_another_one() {
     let dir = tempfile::tempdir().unwrap();
     let first_id = {

@@ -134,6 +134,22 @@ fn a_name_that_was_forgotten_is_not_opened_again() {
 }
 
 #[test]
+fn a_file_that_was_closed_for_good_is_not_open_and_its_views_stay() {
+    let disk = SimulatedDisk::new(1);
+    let files = OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default());
+    let file = AppendFile::create(&files, Path::new("/a"), 4096).unwrap();
+    file.append(b"old").unwrap();
+    let view = file.view(0..3).unwrap();
+    file.close_for_good();
+    assert_eq!(disk.open_handles(), 0);
+    disk.put("/a", b"new");
+    assert_eq!(*view, *b"old");
+    assert_eq!(file.view(0..3).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(matches!(file.append(b"x"), Err(AppendError::Clean(error)) if error.kind() == ErrorKind::NotFound));
+}
+
+#[test]
 fn a_file_that_was_cut_behind_our_back_is_an_error_and_no_signal() {
     let dir = tempfile::tempdir().unwrap();
     let (files, path) = (os_files(ReadMode::Map), dir.path().join("log"));
