@@ -221,7 +221,9 @@ impl AppendFile {
     /// The disk's, from then on for every sync and append: a failed sync is never tried again.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let handle = self.handle()?;
-        self.handle.sync(&*handle)
+        let result = self.handle.sync(&*handle);
+        self.files.note_sync();
+        result
     }
 
     /// Reads the bytes of `range` and writes the same again, for recovery: after a failed sync the system may show bytes that

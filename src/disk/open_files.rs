@@ -7,11 +7,14 @@
 //! Locks: the queue's lock is never held while a slot is closed or a file opened, and no slot's lock while the queue's is
 //! taken, so that no order between them is needed.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::fmt::{self, Debug};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
+
+use queue::{Closing, Queue, Slot};
 
 use super::{Disk, DiskFile, Mapping, Open};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +114,11 @@ impl OpenFiles {
         self.maps.note_drop();
     }
 
+    /// To be called when a file was synced, whose handle may be closed again before those of others.
+    pub(in crate::disk) fn note_sync(&self) {
+        self.handles.note_sync();
+    }
+
     #[cfg(test)]
     pub(in crate::disk) fn open_counts(&self) -> (usize, usize) {
         (self.handles.live_count(), self.maps.live_count())
@@ -125,98 +133,6 @@ impl Debug for OpenFiles {
 
 fn is_out_of_handles(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}
-
-/// Where many files are written to in turn, all of them have un-synced writes. To look at each of 128 took 15 us.
-const LOOKS_MAX: usize = 16;
-
-/// Something open that can be closed for a while.
-trait Slot: Send + Sync {
-    /// Whether it was used since this was last asked.
-    fn take_used(&self) -> bool;
-    /// Whether it has un-synced writes; closed only where nothing else is left to close.
-    fn is_dirty(&self) -> bool;
-    /// Closes it, unless it is in use. Returns whether it is closed.
-    fn close(&self) -> bool;
-}
-
-/// The filled slots of one kind, in the order in which they are looked at for closing.
-struct Queue {
-    limit: usize,
-    slots: Mutex<VecDeque<Weak<dyn Slot>>>,
-    /// Whether some slots may be nobody's any more.
-    has_dropped: AtomicBool,
-}
-
-impl Queue {
-    fn new(limit: usize) -> Queue {
-        Queue { limit: limit.max(1), slots: Mutex::default(), has_dropped: AtomicBool::new(false) }
-    }
-
-    fn admit(&self, slot: Weak<dyn Slot>) {
-        let surplus = {
-            let mut slots = self.slots.lock();
-            if slots.len() >= self.limit && self.has_dropped.swap(false, Ordering::Relaxed) {
-                slots.retain(|slot| slot.strong_count() > 0);
-            }
-            // Closed before the newcomer joins, so that it is never its own victim.
-            let surplus = (slots.len() + 1).saturating_sub(self.limit);
-            let victims = take_victims(&mut slots, surplus);
-            slots.push_back(slot);
-            victims
-        };
-        self.close_all(surplus);
-    }
-
-    fn note_drop(&self) {
-        self.has_dropped.store(true, Ordering::Relaxed);
-    }
-
-    /// Closes an eighth of what is open, and at least one, after the machine said that there is too much of it.
-    fn close_some(&self) {
-        let victims = {
-            let mut slots = self.slots.lock();
-            let count = slots.len().div_ceil(8);
-            take_victims(&mut slots, count)
-        };
-        self.close_all(victims);
-    }
-
-    fn close_all(&self, victims: Vec<Arc<dyn Slot>>) {
-        for victim in victims {
-            if !victim.close() {
-                self.slots.lock().push_back(Arc::downgrade(&victim));
-            }
-        }
-    }
-
-    #[cfg(test)]
-    fn live_count(&self) -> usize {
-        self.slots.lock().iter().filter(|slot| slot.strong_count() > 0).count()
-    }
-}
-
-/// Takes `count` slots out of the queue, and returns those that are still somebody's: unused clean ones, or whatever comes first
-/// if there are none among the first few.
-fn take_victims(slots: &mut VecDeque<Weak<dyn Slot>>, mut count: usize) -> Vec<Arc<dyn Slot>> {
-    // Twice around: the first look takes the mark of use away.
-    let mut looks_left = LOOKS_MAX.min(2 * slots.len());
-    let mut victims = Vec::new();
-    while count > 0
-        && let Some(slot) = slots.pop_front()
-    {
-        match slot.upgrade() {
-            Some(candidate) if looks_left > 0 && (candidate.take_used() || candidate.is_dirty()) => {
-                looks_left -= 1;
-                slots.push_back(slot);
-            }
-            candidate => {
-                victims.extend(candidate);
-                count -= 1;
-            }
-        }
-    }
-    victims
 }
 
 /// Holds a file's handle while it is open, and knows whether it may be closed.
@@ -298,14 +214,17 @@ impl Slot for HandleSlot {
         self.dirty.load(Ordering::Acquire)
     }
 
-    fn close(&self) -> bool {
+    fn close(&self) -> Closing {
         let mut handle = self.handle.lock();
-        // Handles are only cloned under this lock.
-        let is_busy = handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1);
-        if !is_busy {
-            *handle = None;
+        match handle.as_ref().map(Arc::strong_count) {
+            None => Closing::WasClosed,
+            // Handles are only cloned under this lock.
+            Some(1) => {
+                *handle = None;
+                Closing::Closed
+            }
+            Some(_) => Closing::InUse,
         }
-        !is_busy
     }
 }
 
@@ -358,9 +277,8 @@ impl Slot for MapSlot {
         false
     }
 
-    fn close(&self) -> bool {
-        self.map.store(None);
-        true
+    fn close(&self) -> Closing {
+        if self.map.swap(None).is_some() { Closing::Closed } else { Closing::WasClosed }
     }
 }
 

@@ -132,9 +132,91 @@ fn a_handle_in_use_is_not_closed() {
     let slot = HandleSlot::default();
     slot.put(disk.open(Path::new("/a"), Open::CreateNew).unwrap());
     let in_use = slot.get().unwrap();
-    assert!(!slot.close());
+    assert_eq!(slot.close(), Closing::InUse);
     in_use.write_at(b"x", 0).unwrap();
     drop(in_use);
-    assert!(slot.close());
+    assert_eq!(slot.close(), Closing::Closed);
+    assert_eq!(slot.close(), Closing::WasClosed);
     assert!(slot.get().is_none());
+}
+
+/// Admits slots with handles to as many new files.
+fn admit(queue: &Queue, disk: &SimulatedDisk, names: impl IntoIterator<Item = u32>) -> Vec<Arc<HandleSlot>> {
+    let admit = |name: u32| {
+        let slot = Arc::new(HandleSlot::default());
+        slot.put(disk.open(Path::new(&format!("/{name}")), Open::CreateNew).unwrap());
+        queue.admit(Arc::downgrade(&slot) as Weak<dyn Slot>);
+        slot
+    };
+    names.into_iter().map(admit).collect()
+}
+
+fn mark_dirty(slots: &[Arc<HandleSlot>]) {
+    for slot in slots {
+        slot.mark_dirty();
+    }
+}
+
+fn closed(slots: &[Arc<HandleSlot>]) -> Vec<usize> {
+    (0..).zip(slots).filter(|(_, slot)| slot.handle.lock().is_none()).map(|(n, _)| n).collect()
+}
+
+#[test]
+fn a_handle_with_unsynced_writes_is_closed_last() {
+    let (disk, queue) = (SimulatedDisk::new(1), Queue::new(40));
+    let slots = admit(&queue, &disk, 0..40);
+    mark_dirty(&slots[..30]);
+    let more = admit(&queue, &disk, 40..50);
+    let clean: Vec<_> = (30..40).collect();
+    assert_eq!(closed(&slots), clean);
+    // Where no others are left, the first of them that was not used.
+    mark_dirty(&more);
+    for slot in &slots[..3] {
+        drop(slot.get());
+    }
+    let _newcomer = admit(&queue, &disk, [50]);
+    assert_eq!(closed(&slots), [&[3], &clean[..]].concat());
+}
+
+#[test]
+fn a_handle_that_was_synced_is_closed_before_dirty_ones() {
+    let (disk, queue) = (SimulatedDisk::new(1), Queue::new(4));
+    let slots = admit(&queue, &disk, 0..4);
+    mark_dirty(&slots);
+    let newcomer = admit(&queue, &disk, [4]);
+    assert_eq!(closed(&slots), [0]);
+    slots[2].sync(&*slots[2].get().unwrap()).unwrap();
+    queue.note_sync();
+    mark_dirty(&newcomer);
+    let _more = admit(&queue, &disk, [5]);
+    assert_eq!((closed(&slots), closed(&newcomer)), (vec![0, 2], vec![]));
+}
+
+#[test]
+fn dropped_files_do_not_stand_for_closed_ones_where_the_machine_has_no_handle_left() {
+    let disk = SimulatedDisk::new(1);
+    let files = OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default());
+    let create = |name: String| AppendFile::create(&files, Path::new(&name), 4096).unwrap();
+    let dropped: Vec<_> = (0..4).map(|n| create(format!("/dropped-{n}"))).collect();
+    let closed = create("/closed".to_owned());
+    closed.close_for_good();
+    let _kept: Vec<_> = (0..3).map(|n| create(format!("/kept-{n}"))).collect();
+    drop(dropped);
+    disk.limit_handles(Some(3));
+    files.open(Path::new("/other"), Open::CreateOrWrite).unwrap();
+}
+
+#[test]
+fn a_handle_in_use_does_not_stand_for_a_closed_one_where_the_machine_has_no_handle_left() {
+    let (disk, queue) = (SimulatedDisk::new(1), Queue::new(40));
+    let slots = admit(&queue, &disk, 0..8);
+    let in_use = slots[0].get().unwrap();
+    queue.close_some();
+    assert_eq!(closed(&slots), [1]);
+    drop(in_use);
+    // Nor is it forgotten.
+    for _ in 1..8 {
+        queue.close_some();
+    }
+    assert_eq!(closed(&slots).len(), 8);
 }
