@@ -125,6 +125,8 @@ pub(crate) struct Segment {
     sealed_bytes: Option<u64>,
     /// What lies from this byte on was written by this process, and needs no verification.
     known_good_from: u64,
+    /// The offset that no batch below that byte reaches beyond.
+    old_end_offset: u64,
     next_offset: AtomicU64,
     /// −1 for none.
     max_timestamp: AtomicI64,

@@ -77,6 +77,7 @@ impl Segment {
             removed: Mutex::new(false),
             sealed_bytes: None,
             known_good_from: 0,
+            old_end_offset: sealed.next_offset,
             next_offset: AtomicU64::new(sealed.next_offset),
             max_timestamp: AtomicI64::new(sealed.max_timestamp.unwrap_or(-1)),
             has_gaps: AtomicBool::new(sealed.has_gaps),
@@ -155,12 +156,12 @@ impl Segment {
 
     /// What the segment's batches must be.
     pub(super) fn rules(&self) -> Rules {
-        let (base_offset, may_skip) = (self.base_offset, self.has_gaps());
-        Rules { base_offset, end_offset: self.end_offset(), may_skip, leader_epoch: None }
-    }
-
-    /// The offset that no batch reaches beyond, if the segment is sealed; else the highest number.
-    pub(super) fn end_offset(&self) -> u64 {
-        if self.is_sealed() { self.next_offset() } else { u64::MAX }
+        Rules {
+            base_offset: self.base_offset,
+            end_offset: self.old_end_offset,
+            end_position: self.known_good_from,
+            may_skip: self.has_gaps(),
+            leader_epoch: None,
+        }
     }
 }

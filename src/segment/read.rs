@@ -234,7 +234,7 @@ impl Segment {
                 Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),
                 None => header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps(),
             };
-            let is_within = header.next_offset() <= self.end_offset();
+            let is_within = header.next_offset() <= self.old_end_offset;
             if !is_next || !is_within || !scan::fits_segment(self.base_offset, &header) {
                 return false;
             }

@@ -155,7 +155,7 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
     let durable = wanted.proven_durable.max(from.next_offset);
     let durable = if planted(Canary::CutAtDamage) { 0 } else { durable };
     let (base_offset, may_skip) = (wanted.base_offset, from.has_gaps);
-    let rules = Rules { base_offset, end_offset: u64::MAX, may_skip, leader_epoch: None };
+    let rules = Rules { base_offset, end_offset: u64::MAX, end_position: 0, may_skip, leader_epoch: None };
     let mut walk = LogWalk::new(&read_at, file_bytes, rules, file_position, next_offset);
     let mut is_above = false;
     loop {

@@ -73,12 +73,21 @@ pub(crate) type ReadAt<'a> = dyn Fn(&mut [u8], u64) -> io::Result<usize> + 'a;
 pub(crate) struct Rules {
     /// The segment's base offset: none lies below, and none further above than an index can say.
     pub(crate) base_offset: u64,
-    /// No offset lies at or above this one, where the segment is sealed and the next one begins there; else the highest number.
+    /// No offset lies at or above this one, in batches that begin below `end_position`.
     pub(crate) end_offset: u64,
+    /// The byte of the file from which on there may be higher ones, since it has grown.
+    pub(crate) end_position: u64,
     /// Whether offsets may be missing between batches, as compaction leaves it.
     pub(crate) may_skip: bool,
     /// The least leader epoch, which then rises with the batches. `None`: epochs are not looked at.
     pub(crate) leader_epoch: Option<i32>,
+}
+
+impl Rules {
+    /// Whether a batch has offsets that were not there yet when its place in the file was written.
+    pub(super) fn is_beyond_end(&self, batch: &Located) -> bool {
+        batch.file_position < self.end_position && self.end_offset < batch.header.next_offset()
+    }
 }
 
 /// A walk through the batches of one log file.
@@ -133,7 +142,7 @@ impl<'a> LogWalk<'a> {
             });
         }
         let reason = match self.check(self.file_position)? {
-            Ok(batch) => match self.refusal(&batch.header) {
+            Ok(batch) => match self.refusal(&batch) {
                 None => return Ok(self.take(batch)),
                 Some(_) if self.is_behind_hole(&batch, durable)? => {
                     let reason = "batches are missing from the log file";
@@ -174,7 +183,8 @@ impl<'a> LogWalk<'a> {
     }
 
     /// Why a batch that is right in itself cannot be the next one, if so.
-    fn refusal(&self, header: &BatchHeader) -> Option<&'static str> {
+    fn refusal(&self, batch: &Located) -> Option<&'static str> {
+        let header = &batch.header;
         if header.base_offset < self.next_offset {
             return Some("the offset of a batch goes back");
         }
@@ -184,7 +194,7 @@ impl<'a> LogWalk<'a> {
         if !fits_segment(self.rules.base_offset, header) {
             return Some("the offset of a batch is too far above its segment's");
         }
-        if self.rules.end_offset < header.next_offset() {
+        if self.rules.is_beyond_end(batch) {
             return Some("a batch reaches beyond the end of its segment");
         }
         if self.rules.leader_epoch.is_some_and(|least| header.leader_epoch < least) {
@@ -216,7 +226,7 @@ impl<'a> LogWalk<'a> {
         if let Some(end) = claimed_end(self.file_position, header)
             && end < self.window.end
             && let Ok(batch) = self.check(end)?
-            && self.is_between(&batch.header, durable)
+            && self.is_between(&batch, durable)
         {
             return Ok(Some(batch));
         }
@@ -259,17 +269,17 @@ impl<'a> LogWalk<'a> {
         }
     }
 
-    fn is_between(&self, header: &BatchHeader, durable: u64) -> bool {
-        (self.next_offset..=durable).contains(&header.base_offset)
-            && fits_segment(self.rules.base_offset, header)
-            && header.next_offset() <= self.rules.end_offset
+    fn is_between(&self, batch: &Located, durable: u64) -> bool {
+        (self.next_offset..=durable).contains(&batch.header.base_offset)
+            && fits_segment(self.rules.base_offset, &batch.header)
+            && !self.rules.is_beyond_end(batch)
     }
 
     /// Whether a batch with a higher offset than expected is in its place and those before it are gone, rather than its own
     /// offset, which no checksum covers, being wrong: then the batch behind it would tell.
     fn is_behind_hole(&mut self, batch: &Located, durable: u64) -> io::Result<bool> {
         let is_hole = self.next_offset < batch.header.base_offset && batch.header.next_offset() <= durable;
-        Ok(is_hole && self.is_between(&batch.header, durable) && self.is_followed(batch)?)
+        Ok(is_hole && self.is_between(batch, durable) && self.is_followed(batch)?)
     }
 
     /// Whether behind a batch there is the end, or what could be the header of a later one.

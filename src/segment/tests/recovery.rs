@@ -97,6 +97,25 @@ fn damage_is_followed_by_a_torn_tail() {
 }
 
 #[test]
+fn a_hostile_batch_takes_no_offsets_that_were_not_there() {
+    let (disk, mut batches) = samples();
+    // Behind a high leader epoch, which no checksum covers, nothing is taken by recovery.
+    batches[3][12] = 1;
+    let hostile = &mut batches[4];
+    // The delta of the last offset, and the checksum that covers it.
+    hostile[23..27].copy_from_slice(&(1_i32 << 24).to_be_bytes());
+    let crc = crate::format::crc32c(&hostile[21..]);
+    hostile[17..21].copy_from_slice(&crc.to_be_bytes());
+    let (segment, scan) = recover(&disk, &batches.concat(), 136);
+    assert_eq!((scan.next_offset, scan.damaged.len()), (136, 8));
+    let next = batch(136, &[7], 9);
+    append(&segment, &next);
+    batches[4] = next;
+    batches[4..].rotate_left(1);
+    assert_eq!(read_from(&segment, 0), Readout { batches, lost: vec![112..115] });
+}
+
+#[test]
 fn a_log_that_lost_proven_offsets_at_its_end_goes_on_behind_them() {
     let (disk, batches) = samples();
     let bytes = batches[..4].concat();
