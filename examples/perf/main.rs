@@ -68,7 +68,7 @@ enum Entry {
 fn entries(effort: Effort) -> Vec<Entry> {
     let records = effort.size(1_000_000, 20_000..=10_000_000);
     let bytes = effort.size(256 << 20, 8 << 20..=2 << 30);
-    let partitions = u32::try_from(effort.size(2000, 50..=10_000)).unwrap_or(u32::MAX);
+    let partitions = u32::try_from(effort.size(1250, 50..=10_000)).unwrap_or(u32::MAX);
     let (send_to_many, figures_of_many) = partitions::many(partitions);
     let rows = [
         sending::rows(),

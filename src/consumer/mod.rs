@@ -294,7 +294,7 @@ impl Consumer {
     fn is_ready(&mut self) -> bool {
         let is_asked = self.shared.is_woken() || self.shared.is_closing() || self.membership.is_called();
         is_asked
-            || !self.untold.is_empty()
+            || self.has_untold()
             || self.subscribes() && !self.membership.is_member()
             || self.store.check_open().is_err()
             || self.seen_topics_version != Some(self.store.topics_version())

@@ -35,8 +35,7 @@ impl Consumer {
             self.join()?;
         }
         if !self.untold.is_empty() {
-            let untold = std::mem::take(&mut self.untold);
-            self.tell(Rebalance::Assigned(&untold))?;
+            self.tell_untold()?;
         }
         if self.membership.is_called() || self.is_group_due() {
             self.take_steps()?;
@@ -131,6 +130,19 @@ impl Consumer {
         self.untold.retain(|partition| !partitions.contains(partition));
         let revoked: Vec<_> = partitions.iter().filter(|partition| self.told.contains(partition)).cloned().collect();
         if revoked.is_empty() { Ok(()) } else { self.tell(Rebalance::Revoked(&revoked)) }
+    }
+
+    /// Tells the listener what came outside of polls and is read. Of a topic that is gone it hears when that is back, if ever.
+    fn tell_untold(&mut self) -> Result<()> {
+        let untold = std::mem::take(&mut self.untold);
+        let (read, unread): (Vec<_>, Vec<_>) = untold.into_iter().partition(|p| self.positions.get(p).is_some());
+        self.untold = unread;
+        if read.is_empty() { Ok(()) } else { self.tell(Rebalance::Assigned(&read)) }
+    }
+
+    /// Whether the next poll begins with telling the listener something.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold.iter().any(|partition| self.positions.get(partition).is_some())
     }
 
     fn take_up(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {

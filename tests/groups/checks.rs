@@ -95,10 +95,10 @@ impl Run {
             let Some(known) = known else { continue };
             assert!(!member.is_replaced, "{member:?} has come back: {description:?}");
             here -= 1;
-            // Of a topic that is gone, or was until the member's last poll, there may be a rest on one side.
+            // Of a partition that is gone, or was not there at the member's last poll, there may be a rest on one side.
             let present = |partitions: &[TopicPartition]| -> BTreeSet<TopicPartition> {
                 let is_present = |partition: &&TopicPartition| {
-                    self.end(partition).is_some() && !member.absent_topics.contains(partition.topic())
+                    self.end(partition).is_some() && member.seen_partitions.contains(*partition)
                 };
                 partitions.iter().filter(is_present).cloned().collect()
             };

@@ -36,8 +36,8 @@ pub(crate) struct Member {
     pub(crate) is_replaced: bool,
     /// Deleted since its last poll.
     pub(crate) stale_topics: BTreeSet<String>,
-    /// Not there at its last poll.
-    pub(crate) absent_topics: BTreeSet<String>,
+    /// What there was at its last poll, or when it joined.
+    pub(crate) seen_partitions: BTreeSet<TopicPartition>,
     /// What it has, by what its listener was told.
     pub(crate) told: BTreeSet<TopicPartition>,
     events: Arc<Mutex<Vec<Event>>>,
@@ -88,7 +88,7 @@ impl Member {
             is_fenced: false,
             is_replaced: false,
             stale_topics: BTreeSet::new(),
-            absent_topics: BTreeSet::new(),
+            seen_partitions: BTreeSet::new(),
             told: BTreeSet::new(),
             events,
         })

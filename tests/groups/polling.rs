@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla::{ConsumerRecords, Error, TopicPartition};
 use std::time::Duration;
 
-use crate::calls::{SLOTS, TOPICS};
+use crate::calls::SLOTS;
 use crate::checks::{check_listener_error, check_refusal};
 use crate::member::{Event, Member};
 use crate::run::{Run, value_of};
@@ -33,8 +33,7 @@ impl Run {
             positions: std::mem::take(&mut member.positions),
             stale_topics: std::mem::take(&mut member.stale_topics),
         };
-        let absent = TOPICS.iter().filter(|topic| !self.topics.contains_key(**topic));
-        member.absent_topics = absent.map(ToString::to_string).collect();
+        member.seen_partitions = self.partitions().into_iter().collect();
         let polled = member.consumer.poll(Duration::ZERO);
         let events = member.take_events();
         self.check_commits_of_poll(&member, &before, &events);

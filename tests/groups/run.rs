@@ -106,7 +106,9 @@ impl Run {
             return;
         }
         self.note_replaced(joins, group);
-        self.members[joins.slot] = Some(Member::join(self.broker(), joins, group, assignor).unwrap());
+        let mut member = Member::join(self.broker(), joins, group, assignor).unwrap();
+        member.seen_partitions = self.partitions().into_iter().collect();
+        self.members[joins.slot] = Some(member);
     }
 
     /// The newer of two consumers of one name has the place.
