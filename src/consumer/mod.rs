@@ -64,6 +64,8 @@ pub struct Consumer {
     counts: Counts,
     is_polling: bool,
     is_in_listener: bool,
+    /// It was put out of its group, and did not join again since.
+    was_put_out: bool,
     life: Life,
 }
 
@@ -127,6 +129,7 @@ impl Broker {
             counts: Counts::default(),
             is_polling: false,
             is_in_listener: false,
+            was_put_out: false,
             life: Life::Open,
         };
         consumer.store.watchers().register(&consumer.shared.waiter);

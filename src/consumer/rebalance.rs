@@ -60,12 +60,19 @@ impl Consumer {
             member_id: format!("{}-{:032x}", instance.unwrap_or(&client_id), self.store.random()),
             client_id,
             instance_id: self.config.instance_id.clone(),
+            is_return: self.was_put_out,
             subscription: self.config.subscription.resolve(&*self.store.topics()?),
             session_timeout: self.config.session_timeout,
             max_poll_interval: self.config.max_poll_interval,
             late_poll_hook: self.config.late_poll_hook.clone(),
         };
-        self.membership.join(&joining, &*self.config.assignor, &self.shared.waiter, self.store.monotonic())?;
+        let joined =
+            self.membership.join(&joining, &*self.config.assignor, &self.shared.waiter, self.store.monotonic());
+        if matches!(joined, Err(Error::Fenced { .. })) {
+            self.life = Life::Fenced;
+        }
+        joined?;
+        self.was_put_out = false;
         if self.is_polling {
             self.membership.note_poll_begin();
         }
@@ -168,6 +175,7 @@ impl Consumer {
     }
 
     fn lose_all(&mut self, removal: Removal) -> Result<()> {
+        self.was_put_out = true;
         // Partitions of a topic that was deleted are among these, and not among the positions.
         let lost: Vec<_> = self.told.iter().cloned().collect();
         let told = if lost.is_empty() { Ok(()) } else { self.tell(Rebalance::Lost(&lost)) };

@@ -83,6 +83,7 @@ impl Consumer {
         self.store.check_open()?;
         subscription.validate()?;
         self.check_not_replaced()?;
+        self.was_put_out |= self.membership.removal().is_some();
         let given_up = self.give_up_everything();
         self.config.subscription = subscription;
         self.begin_subscription()?;

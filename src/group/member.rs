@@ -22,6 +22,8 @@ pub(crate) struct Joining {
     pub(crate) client_id: String,
     /// The name of a static member.
     pub(crate) instance_id: Option<String>,
+    /// It was a member and was put out, and comes back by itself: not to put out a consumer that has its place by now.
+    pub(crate) is_return: bool,
     pub(crate) subscription: Subscription,
     /// How long the place of a static member is kept once its consumer is gone.
     pub(crate) session_timeout: Duration,

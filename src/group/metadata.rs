@@ -122,6 +122,7 @@ fn away_member(record: &MemberMetadata<'_>, counts: &HashMap<String, u32>, now: 
         member_id: record.member_id.to_owned(),
         client_id: record.client_id.to_owned(),
         instance_id: record.group_instance_id.map(str::to_owned),
+        is_return: false,
         subscription: topics.collect(),
         session_timeout: Duration::from_millis(u64::try_from(record.session_timeout_ms).unwrap_or_default()),
         max_poll_interval: None,

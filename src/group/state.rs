@@ -141,10 +141,15 @@ impl Group {
     }
 
     /// Takes a member in. A static one that comes back has its old place, without a round; if its place is taken by a live
-    /// consumer, that one is put out.
+    /// consumer, the newer of the two has it, and the other is put out or refused.
     pub(super) fn join(&mut self, joining: &Joining, assignor: ChosenAssignor, seat: &Arc<Seat>) -> Result<()> {
         let is_same = |member: &Member| joining.instance_id.is_some() && member.instance_id == joining.instance_id;
         let former = self.members.iter().find(|(_, member)| is_same(member)).map(|(id, _)| id.clone());
+        let is_taken = former.as_ref().and_then(|id| self.members.get(id)).is_some_and(|former| !former.is_away());
+        if is_taken && joining.is_return {
+            let instance = joining.instance_id.as_deref().unwrap_or_default();
+            return Err(Error::Fenced { what: format!("the member {instance:?} of group {:?}", self.name) });
+        }
         self.check_assignor(former.as_deref(), &assignor)?;
         let former = former.and_then(|id| self.take_member(&id));
         let mut member = Member::new(joining, Presence::Here(Arc::clone(seat)));

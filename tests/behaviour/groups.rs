@@ -118,6 +118,35 @@ fn a_former_owner_cannot_commit() {
 }
 
 #[test]
+fn a_static_member_that_was_put_out_does_not_take_its_place_from_a_newer_one() {
+    let broker = broker(1);
+    let put_out = || {
+        let mut older = broker.consumer_with(config().group_instance_id("a")).unwrap();
+        older.poll(Duration::ZERO).unwrap();
+        broker.admin().reset_offsets("g").topic("orders").to(ResetTo::Earliest).execute().unwrap();
+        (older, broker.consumer_with(config().group_instance_id("a")).unwrap())
+    };
+    let (mut older, mut newer) = put_out();
+    assert!(matches!(older.poll(Duration::ZERO), Err(Error::Fenced { .. })));
+    assert!(matches!(older.poll(Duration::ZERO), Err(Error::Fenced { .. })));
+    newer.poll(Duration::ZERO).unwrap();
+    assert_eq!((newer.assignment().len(), older.assignment().len()), (1, 0));
+    drop((older, newer));
+
+    let (mut older, mut newer) = put_out();
+    assert!(matches!(older.subscribe(["orders"]), Err(Error::Fenced { .. })));
+    newer.poll(Duration::ZERO).unwrap();
+    assert_eq!(newer.assignment().len(), 1);
+    drop((older, newer));
+
+    // Where that one is gone, it is as welcome as any.
+    let (mut older, newer) = put_out();
+    drop(newer);
+    older.poll(Duration::ZERO).unwrap();
+    assert_eq!(older.assignment().len(), 1);
+}
+
+#[test]
 fn a_static_member_that_comes_back_has_its_partitions_without_a_round() {
     let dir = tempfile::tempdir().unwrap();
     let member = |broker: &Broker, name: &str| broker.consumer_with(config().group_instance_id(name)).unwrap();

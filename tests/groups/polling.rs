@@ -34,6 +34,7 @@ impl Run {
             stale_topics: std::mem::take(&mut member.stale_topics),
         };
         member.seen_partitions = self.partitions().into_iter().collect();
+        let may_be_fenced = member.is_fenced || member.is_replaced || self.is_overtaken(&member);
         let polled = member.consumer.poll(Duration::ZERO);
         let events = member.take_events();
         self.check_commits_of_poll(&member, &before, &events);
@@ -43,6 +44,7 @@ impl Run {
                 (records, is_complete)
             }
             Err(error) => {
+                assert!(may_be_fenced || !matches!(error, Error::Fenced { .. }), "nobody has its place: {member:?}");
                 check_poll_error(&error, &mut member);
                 (ConsumerRecords::default(), false)
             }

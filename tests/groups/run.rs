@@ -122,6 +122,17 @@ impl Run {
         }
     }
 
+    /// Whether a member was put out, and another consumer of its name is there since.
+    pub(crate) fn is_overtaken(&self, member: &Member) -> bool {
+        let Some(description) = self.describe(&member.group).filter(|_| member.joins.instance.is_some()) else {
+            return false;
+        };
+        let name = member.joins.instance.map(|name| format!("instance-{name}"));
+        let has_its_name = |other: &ottla::MemberDescription| other.group_instance_id() == name.as_deref();
+        let is_itself = |other: &ottla::MemberDescription| Some(other.member_id()) == member.consumer.member_id();
+        description.members().iter().any(|other| has_its_name(other) && !is_itself(other) && !other.is_away())
+    }
+
     /// Refused where others are members; where nobody is, it becomes the group's assignor and leaves again.
     fn join_in_disagreement(&mut self, joins: &Joins, group: usize, assignor: usize) {
         let name = group_name(group);
@@ -345,11 +356,12 @@ impl Run {
         let Some(mut member) = self.members[slot].take() else { return };
         let owned = self.owned(&member);
         let held = member.consumer.assignment();
+        let is_overtaken = self.is_overtaken(&member);
         let subscribed = match topics {
             Topics::Names(_) => member.consumer.subscribe(topics.names()),
             Topics::Pattern => member.consumer.subscribe_pattern("orders*"),
         };
-        if member.is_fenced || member.is_replaced {
+        if member.is_fenced || member.is_replaced || is_overtaken {
             assert!(matches!(subscribed, Err(Error::Fenced { .. })), "{subscribed:?}");
             member.is_fenced = true;
             member.positions.clear();
