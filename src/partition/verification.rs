@@ -16,7 +16,7 @@ use super::partition_metadata;
 use super::recovery_point::{self, RecoveryPointFile};
 use crate::disk::{Disk, generations};
 use crate::error::{Corruption, Error, Result};
-use crate::segment::file_name::{FileKind, FileName};
+use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Segment, SegmentVerification};
 use crate::topic_partition::TopicPartition;
 
@@ -239,11 +239,16 @@ fn verify_segment(segment: &Segment, manifest: &Manifest) -> Result<SegmentVerif
 }
 
 impl Follower {
-    /// Whether the index files of the active segment may be others by now than those whose checksums were read: who extends them
-    /// says so first.
-    fn indexes_were_extended(&self, segment: &Segment) -> Result<bool> {
-        let point = RecoveryPointFile::load(&**self.dir.files.disk(), &self.spec.dir)?.point;
-        Ok(point.and_then(|point| point.synced.index_crcs) != segment.describe().index_crcs)
+    /// Whether the index files of a segment that was not sealed may be others by now than those whose checksums were read: who
+    /// extends them says so first, and who seals it has begun another segment before.
+    fn indexes_were_written(&self, segment: &Segment) -> Result<bool> {
+        let disk = &**self.dir.files.disk();
+        let point = RecoveryPointFile::load(disk, &self.spec.dir)?.point;
+        let is_later = |name: &FileName| {
+            name.kind == FileKind::Log && name.stage == Stage::Live && segment.base_offset() < name.base_offset
+        };
+        Ok(point.and_then(|point| point.synced.index_crcs) != segment.describe().index_crcs
+            || file_name::list(disk, &self.spec.dir)?.iter().any(is_later))
     }
 
     /// Reads everything that is on the disk, as far as another process does not swap it meanwhile.
@@ -255,7 +260,7 @@ impl Follower {
             let mut found = PartitionVerification::begin(&self.spec, &seen.segments, &seen.layout.manifest);
             for segment in &seen.segments {
                 let mut in_segment = verify_segment(segment, &seen.layout.manifest)?;
-                if !in_segment.stale.is_empty() && !segment.is_sealed() && self.indexes_were_extended(segment)? {
+                if !in_segment.stale.is_empty() && !segment.is_sealed() && self.indexes_were_written(segment)? {
                     in_segment.stale.clear();
                 }
                 found.add_segment(in_segment);
