@@ -28,7 +28,7 @@ use crate::partition::log::{Log, LogSpec};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::{Follower, PartitionSource, Watchers};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex};
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::topic_partition::TopicPartition;
 
 /// The topics by name.
@@ -206,10 +206,17 @@ impl Store {
         Ok(entry)
     }
 
+    /// The catalog, to change it and the directories that it speaks of. Closing the broker takes this lock: once that is over,
+    /// the names may be another process's.
+    fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
+        let catalog = self.catalog.lock();
+        self.check_open()?;
+        Ok(catalog)
+    }
+
     fn add_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
         let writer = self.writer("create a topic")?;
-        let mut catalog = self.catalog.lock();
-        self.check_open()?;
+        let mut catalog = self.catalog_to_change()?;
         catalog.check_new(name, &config)?;
         let topic_id = catalog.new_topic_id();
         self.create_dirs(name, topic_id, 0..config.partitions)?;
@@ -287,7 +294,7 @@ impl Store {
             let reason = "internal topics get no more partitions";
             return Err(Error::InvalidTopic { name: name.to_owned(), reason });
         }
-        let mut catalog = self.catalog.lock();
+        let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
         let (before, config) = (topic.partition_count(), topic.config.clone().partitions(partition_count));
         if partition_count > before {
@@ -312,7 +319,7 @@ impl Store {
         }
         // Whatever else is wrong with the groups shows before anything is deleted.
         self.readable_coordinator()?;
-        let mut catalog = self.catalog.lock();
+        let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
         catalog.begin_delete(name)?;
         self.publish_topics(writer, |topics| {
@@ -324,12 +331,14 @@ impl Store {
         }
         self.watchers.wake();
         // The files first: on a full disk, to forget the offsets may take the room that they leave.
+        let catalog = self.catalog_to_change()?;
         self.remove_partitions(name, topic.partition_count())?;
+        drop(catalog);
         // They may be used only since then.
         if let Some(coordinator) = self.readable_coordinator()? {
             coordinator.forget_topic(name)?;
         }
-        self.catalog.lock().finish_delete(name)
+        self.catalog_to_change()?.finish_delete(name)
     }
 
     /// Removes the files of a topic that the catalog has given up.

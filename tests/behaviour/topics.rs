@@ -1,5 +1,8 @@
 //! Topics: created, found, described, given more partitions, deleted.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use ottla::{Broker, Error, ProducerRecord, TopicConfig, TopicPartition};
@@ -151,6 +154,37 @@ fn a_deleted_topic_is_closed_whoever_still_holds_on_to_it() {
     assert_eq!(disk.open_handles(), handles_before);
     assert!(matches!(partition.read(0, 1), Err(Error::Closed { .. })));
     assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+}
+
+#[test]
+fn a_deletion_that_a_close_overtakes_removes_no_files_of_the_next_process() {
+    struct HandOver(Mutex<(Option<Broker>, PathBuf, Option<Broker>)>);
+    impl Wake for HandOver {
+        fn wake(self: Arc<Self>) {
+            let mut state = self.0.lock().unwrap();
+            if let Some(old) = state.0.take() {
+                old.close().unwrap();
+                // Stands for another process that waited for the directory.
+                let new = open(&state.1);
+                let topic = new.topic("orders").unwrap();
+                topic.produce("k", "acknowledged").unwrap();
+                state.2 = Some(new);
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    broker.topic("orders").unwrap().produce("k", "old").unwrap();
+    assert_eq!(consumer.poll(Duration::from_secs(1)).unwrap().len(), 1);
+    let hand_over = Arc::new(HandOver(Mutex::new((Some(broker.clone()), dir.path().to_owned(), None))));
+    let mut ready = std::pin::pin!(consumer.ready());
+    assert!(ready.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&hand_over)))).is_pending());
+
+    assert!(matches!(broker.admin().delete_topic("orders"), Err(Error::Closed { .. })));
+    let new = hand_over.0.lock().unwrap().2.take().expect("the waker was called");
+    new.close().unwrap();
+    assert_eq!(values(&open(dir.path()).topic("orders").unwrap().partition(0).unwrap()), ["acknowledged"]);
 }
 
 #[test]
