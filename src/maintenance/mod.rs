@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -37,7 +37,7 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
     for log in logs {
         let sealed = if slots_are_short { log.seal_if_idle() } else { Ok(()) };
         let maintained = sealed.and_then(|()| log.checkpoint_if_due(slots_are_short));
-        result = result.and(maintained);
+        result = result.and(unless_deleted(maintained));
     }
     let interval = pass_interval(logs);
     let last_commit = Cell::new(environment.disk.monotonic());
@@ -50,9 +50,17 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
         !is_stopping()
     };
     for log in logs {
-        result = result.and(log.compact_if_due(&go_on));
+        result = result.and(unless_deleted(log.compact_if_due(&go_on)));
     }
     result
+}
+
+/// The topic was deleted while its log had its turn: nothing is left to do.
+fn unless_deleted(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Error::Closed { .. }) => Ok(()),
+        result => result,
+    }
 }
 
 /// Makes durable what is so by interval, and what was appended for nobody who waits, such as who is in a group.

@@ -339,7 +339,7 @@ impl Log {
         self.noted_segments.fetch_sub(old.len(), Ordering::Relaxed);
     }
 
-    /// Refuses every later append and read, and has no file open any more when this returns: the topic was deleted, and
+    /// Refuses every later append and read, and keeps no file open nor opens one any more: the topic was deleted, and
     /// another one of its name may soon have files of the same names.
     pub(crate) fn retire(&self) {
         self.close_with(|_| ());

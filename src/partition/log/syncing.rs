@@ -96,6 +96,7 @@ impl Log {
             return Ok(());
         }
         let _one_at_a_time = self.segment_sync.lock();
+        self.check_present()?;
         self.rewrite_segments()
     }
 
@@ -139,5 +140,33 @@ impl Log {
 
     pub(in crate::partition) fn sealed_are_noted(&self, segment_count: usize) {
         self.noted_segments.store(segment_count, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::disk::simulated::SimulatedDisk;
+    use crate::{Broker, Durability, Error, ProducerRecord, TopicConfig};
+
+    #[test]
+    fn to_rewrite_what_was_deleted_meanwhile_says_so_and_poisons_nothing() {
+        let disk = SimulatedDisk::new(1);
+        let open = |disk: &SimulatedDisk| Broker::builder("/data").background(false).disk(disk).open().unwrap();
+        let config = TopicConfig::new().durability(Durability::Os);
+        let topic = open(&disk).create_topic("orders", config).unwrap();
+        topic
+            .partition(0)
+            .unwrap()
+            .append(&ProducerRecord::to("orders").value(&"larger than any slot".repeat(5000)))
+            .unwrap();
+        let broker = open(&disk.kill(1));
+        let partition = broker.topic("orders").unwrap().partition(0).unwrap();
+        let log = partition.writable().unwrap();
+        assert!(log.owes_rewrite());
+        // Between the steps of `wait_durable`.
+        log.check_present().unwrap();
+        broker.admin().delete_topic("orders").unwrap();
+        assert!(matches!(log.rewrite_if_owed(), Err(Error::Closed { .. })));
+        assert!(matches!(log.wait_durable(1), Err(Error::Closed { .. })));
     }
 }
