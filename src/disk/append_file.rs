@@ -299,6 +299,7 @@ impl AppendFile {
         self.files.disk().remove_file(path.as_ref().ok_or(ErrorKind::NotFound)?)?;
         *path = None;
         self.handle.forget_dirty();
+        self.files.note_sync();
         Ok(())
     }
 
@@ -317,6 +318,7 @@ impl AppendFile {
         // Whoever is about to put a map there has done so, or finds no handle.
         let _nobody_maps = self.was_mapped.lock();
         self.map.clear();
+        self.files.note_drop();
     }
 
     /// The file's name, for messages; `None` once it was removed.

@@ -108,7 +108,7 @@ impl OpenFiles {
         self.maps.admit(Arc::downgrade(slot) as Weak<dyn Slot>);
     }
 
-    /// To be called when a file is dropped, whose slots then take no room any more.
+    /// To be called when a file is dropped or closed for good, whose slots then take no room any more.
     pub(in crate::disk) fn note_drop(&self) {
         self.handles.note_drop();
         self.maps.note_drop();
@@ -144,6 +144,7 @@ pub(in crate::disk) struct HandleSlot {
     handle: Mutex<Option<Arc<dyn DiskFile>>>,
     used: AtomicBool,
     dirty: AtomicBool,
+    gone: AtomicBool,
     /// Set by the first sync that failed; from then on nothing is written or synced.
     failure: OnceLock<Failure>,
 }
@@ -166,8 +167,9 @@ impl HandleSlot {
         *self.handle.lock() = Some(handle);
     }
 
-    /// Lets go of the handle, also where calls still use it. The place among the others is free when the slot is dropped.
+    /// Lets go of the handle for good, also where calls still use it.
     pub(in crate::disk) fn clear(&self) {
+        self.gone.store(true, Ordering::Release);
         *self.handle.lock() = None;
     }
 
@@ -214,6 +216,10 @@ impl Slot for HandleSlot {
         self.dirty.load(Ordering::Acquire)
     }
 
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
     fn close(&self) -> Closing {
         let mut handle = self.handle.lock();
         match handle.as_ref().map(Arc::strong_count) {
@@ -233,6 +239,7 @@ impl Slot for HandleSlot {
 pub(in crate::disk) struct MapSlot {
     map: ArcSwapOption<ReadableMap>,
     used: AtomicBool,
+    gone: AtomicBool,
 }
 
 /// A map, and how far it can be trusted.
@@ -257,8 +264,9 @@ impl MapSlot {
         Some(Arc::clone(&map.mapping))
     }
 
-    /// Lets go of the map, also where views still show it. The place among the others is free when the slot is dropped.
+    /// Lets go of the map for good, also where views still show it.
     pub(in crate::disk) fn clear(&self) {
+        self.gone.store(true, Ordering::Release);
         self.map.store(None);
     }
 
@@ -275,6 +283,10 @@ impl Slot for MapSlot {
 
     fn is_dirty(&self) -> bool {
         false
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     fn close(&self) -> Closing {

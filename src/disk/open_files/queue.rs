@@ -10,8 +10,10 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 pub(super) trait Slot: Send + Sync {
     /// Whether it was used since this was last asked.
     fn take_used(&self) -> bool;
-    /// Whether it has un-synced writes; closed only where nothing else is left to close.
+    /// Whether it has un-synced writes; closed only where few others are left to close.
     fn is_dirty(&self) -> bool;
+    /// Whether it is never opened again.
+    fn is_gone(&self) -> bool;
     /// Closes it, unless it is in use.
     fn close(&self) -> Closing;
 }
@@ -26,6 +28,9 @@ pub(super) enum Closing {
     /// It stays open.
     InUse,
 }
+
+/// One place in so many is for those that have no un-synced writes.
+const CLEAN_SHARE: usize = 8;
 
 /// The filled slots of one kind.
 pub(super) struct Queue {
@@ -71,7 +76,10 @@ impl Queue {
         if self.has_synced.swap(false, Ordering::Acquire) {
             slots.find_synced();
         }
-        slots.take_next()
+        // Those that were written to once and are idle would else have all places, and who reads would share the last.
+        let few_are_clean = slots.clean.len() < self.limit / CLEAN_SHARE;
+        let victim = if few_are_clean { slots.take_dirty() } else { None };
+        victim.or_else(|| slots.take_clean()).or_else(|| slots.take_dirty())
     }
 
     /// Some slot is nobody's any more.
@@ -133,7 +141,7 @@ impl Slots {
 
     fn forget_dropped(&mut self) {
         for slots in [&mut self.clean, &mut self.dirty] {
-            slots.retain(|slot| slot.strong_count() > 0);
+            slots.retain(|slot| slot.upgrade().is_some_and(|slot| !slot.is_gone()));
         }
     }
 
@@ -145,9 +153,8 @@ impl Slots {
         self.clean.extend(clean);
     }
 
-    /// Takes out what is to be closed next, unless it is nobody's any more: a clean one that was not used lately, or else any
-    /// clean one, or else a dirty one in the same way.
-    fn take_next(&mut self) -> Option<Weak<dyn Slot>> {
+    /// Takes out a clean one that was not used lately, or else any clean one; perhaps one that is nobody's any more.
+    fn take_clean(&mut self) -> Option<Weak<dyn Slot>> {
         // Once around: the first look takes the mark of use away.
         let mut second_chances = self.clean.len();
         while let Some(slot) = self.clean.pop_front() {
@@ -160,6 +167,11 @@ impl Slots {
                 _ => return Some(slot),
             }
         }
+        None
+    }
+
+    /// The same of dirty ones.
+    fn take_dirty(&mut self) -> Option<Weak<dyn Slot>> {
         let mut second_chances = self.dirty.len();
         while let Some(slot) = self.dirty.pop_front() {
             match slot.upgrade() {

@@ -211,6 +211,7 @@ fn a_handle_in_use_does_not_stand_for_a_closed_one_where_the_machine_has_no_hand
     let (disk, queue) = (SimulatedDisk::new(1), Queue::new(40));
     let slots = admit(&queue, &disk, 0..8);
     let in_use = slots[0].get().unwrap();
+    assert!(slots[0].take_used(), "else it would not be the first to be looked at");
     queue.close_some();
     assert_eq!(closed(&slots), [1]);
     drop(in_use);
@@ -219,4 +220,41 @@ fn a_handle_in_use_does_not_stand_for_a_closed_one_where_the_machine_has_no_hand
         queue.close_some();
     }
     assert_eq!(closed(&slots).len(), 8);
+}
+
+#[test]
+fn idle_handles_with_unsynced_writes_leave_room_for_readers() {
+    let disk = SimulatedDisk::new(1);
+    let config = OpenFilesConfig { handles_max: 128, read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
+    let files = OpenFiles::new(Arc::new(disk.clone()), config);
+    let create = |name: String| {
+        let file = AppendFile::create(&files, Path::new(&name), 4096).unwrap();
+        file.append(b"x").unwrap();
+        file
+    };
+    let read: Vec<_> = (0..2).map(|n| create(format!("/read-{n}"))).collect();
+    read.iter().try_for_each(AppendFile::sync).unwrap();
+    let _idle: Vec<_> = (0..200).map(|n| create(format!("/idle-{n}"))).collect();
+    let calls_before = disk.log().iter().filter(|call| call.operation == Operation::Open).count();
+    for file in std::iter::repeat_n(&read, 100).flatten() {
+        drop(file.view(0..1).unwrap());
+    }
+    let calls = disk.log().iter().filter(|call| call.operation == Operation::Open).count();
+    assert!(calls - calls_before <= 4, "{} of 200 reads opened their file", calls - calls_before);
+}
+
+#[test]
+fn a_file_that_was_closed_for_good_takes_no_place_of_open_ones() {
+    let disk = SimulatedDisk::new(1);
+    let config = OpenFilesConfig { handles_max: 8, ..OpenFilesConfig::default() };
+    let files = OpenFiles::new(Arc::new(disk.clone()), config);
+    let create = |name: String| AppendFile::create(&files, Path::new(&name), 4096).unwrap();
+    let deleted: Vec<_> = (0..6).map(|n| create(format!("/deleted-{n}"))).collect();
+    for file in &deleted {
+        file.append(b"x").unwrap();
+    }
+    let _others: Vec<_> = (0..2).map(|n| create(format!("/other-{n}"))).collect();
+    deleted.iter().for_each(AppendFile::close_for_good);
+    let _new: Vec<_> = (0..6).map(|n| create(format!("/new-{n}"))).collect();
+    assert_eq!(disk.open_handles(), 8, "2 others and 6 new");
 }
