@@ -80,10 +80,12 @@ fn a_listener_hears_of_the_loss_of_partitions_of_a_topic_made_anew() {
 #[test]
 fn a_topic_that_is_back_before_the_round_is_read() {
     let broker = broker(1);
+    broker.create_topic("payments", TopicConfig::new()).unwrap();
     let fails = |_: &mut Consumer, _: Rebalance<'_>| Err(Error::InvalidState { reason: "not now" });
-    let mut consumer = broker.consumer_with(config().rebalance_listener(fails)).unwrap();
+    let config = config().topics(["orders", "payments"]).rebalance_listener(fails);
+    let mut consumer = broker.consumer_with(config).unwrap();
     broker.admin().delete_topic("orders").unwrap();
-    // This one sees that the topic is gone, and ends with the listener's error before it comes to the round.
+    // This one sees that the topic is gone, and ends with the listener's error about the other before it comes to the round.
     assert!(consumer.poll(Duration::ZERO).is_err());
     broker.topic("orders").unwrap().produce("customer-1", "2 coffees").unwrap();
     let read: usize = (0..5).map(|_| consumer.poll(Duration::ZERO).map_or(0, |records| records.len())).sum();
