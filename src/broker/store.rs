@@ -392,11 +392,7 @@ impl Store {
         let logs = writer.logs.load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
         writer.environment.commit(&logs);
-        logs.iter().zip(ends).try_for_each(|(log, end)| match log.wait_durable(end) {
-            // Its topic was deleted meanwhile, and nobody asks for the records any more.
-            Err(Error::Closed { .. }) => Ok(()),
-            waited => waited,
-        })
+        logs.iter().zip(ends).try_for_each(|(log, end)| maintenance::unless_deleted(log.wait_durable(end)))
     }
 
     pub(super) fn run_maintenance(&self) -> Result<()> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::listener::{Rebalance, RebalanceListener};
 use super::{Consumer, Life};
 use crate::error::{Error, Result};
-use crate::group::member::{Joining, Removal};
+use crate::group::member::{Joining, Removal, fenced};
 use crate::group::membership::panic_message;
 use crate::group::state::Step;
 use crate::partition::log::Log;
@@ -227,8 +227,7 @@ impl Consumer {
     }
 
     pub(super) fn fenced(&self) -> Error {
-        let instance = self.config.instance_id.as_deref().unwrap_or_default();
-        Error::Fenced { what: format!("the member {instance:?} of group {:?}", self.group()) }
+        fenced(self.config.instance_id.as_deref(), self.group())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::late_poll::LatePollHook;
+use crate::error::Error;
 use crate::partition::Waiter;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +30,11 @@ pub(crate) struct Joining {
     pub(crate) session_timeout: Duration,
     pub(crate) max_poll_interval: Option<Duration>,
     pub(crate) late_poll_hook: Option<LatePollHook>,
+}
+
+/// The error of a static member whose place another consumer has.
+pub(crate) fn fenced(instance_id: Option<&str>, group: &str) -> Error {
+    Error::Fenced { what: format!("the member {:?} of group {group:?}", instance_id.unwrap_or_default()) }
 }
 
 /// What a consumer and the coordinator share of a membership.

@@ -33,7 +33,8 @@ impl Membership {
     /// Becomes a member; `waiter` is woken whenever there is something to do.
     ///
     /// # Errors
-    /// [`Error::InconsistentAssignor`](crate::Error::InconsistentAssignor).
+    /// [`Error::InconsistentAssignor`](crate::Error::InconsistentAssignor); [`Error::Fenced`](crate::Error::Fenced) for one that
+    /// returns and whose place a newer one has.
     pub(crate) fn join(
         &mut self,
         joining: &Joining,

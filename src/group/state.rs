@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::assignor::{Assignor, RebalanceProtocol};
 use super::committed_offset::CommittedOffset;
 use super::late_poll::{LatePoll, LatePollHook};
-use super::member::{Joining, Member, Presence, Removal, Seat, Subscription};
+use super::member::{Joining, Member, Presence, Removal, Seat, Subscription, fenced};
 use super::round::Round;
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
@@ -147,8 +147,7 @@ impl Group {
         let former = self.members.iter().find(|(_, member)| is_same(member)).map(|(id, _)| id.clone());
         let is_taken = former.as_ref().and_then(|id| self.members.get(id)).is_some_and(|former| !former.is_away());
         if is_taken && joining.is_return {
-            let instance = joining.instance_id.as_deref().unwrap_or_default();
-            return Err(Error::Fenced { what: format!("the member {instance:?} of group {:?}", self.name) });
+            return Err(fenced(joining.instance_id.as_deref(), &self.name));
         }
         self.check_assignor(former.as_deref(), &assignor)?;
         let former = former.and_then(|id| self.take_member(&id));

@@ -55,8 +55,9 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
     result
 }
 
-/// The topic was deleted while its log had its turn: nothing is left to do.
-fn unless_deleted(result: Result<()>) -> Result<()> {
+/// What was done to a log, for whoever goes through many of them: that its topic was deleted meanwhile is no failure, as nobody
+/// asks for its records any more.
+pub(crate) fn unless_deleted(result: Result<()>) -> Result<()> {
     match result {
         Err(Error::Closed { .. }) => Ok(()),
         result => result,
