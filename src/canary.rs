@@ -50,6 +50,8 @@ pub(crate) enum Canary {
     CommitUnfenced,
     /// A commit covers one record more than was delivered.
     CommitAhead,
+    /// A position goes behind all that was read when the first record of it is handed out.
+    CommitReadAhead,
     /// Offsets of a deleted topic count for the next one of its name.
     KeepOffsetsOfDeleted,
     /// A send wakes nobody.

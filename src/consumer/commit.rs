@@ -11,7 +11,8 @@ use crate::record::ConsumerRecord;
 use crate::topic_partition::TopicPartition;
 
 impl Consumer {
-    /// Commits the position in every partition: everything that poll has returned. Returns when that is as durable as the
+    /// Commits the position in every partition: everything that [`poll`](Consumer::poll) has returned, and each record that
+    /// [`next_record`](Consumer::next_record) or [`iter`](Consumer::iter) has, but none that they have only read. Returns when that is as durable as the
     /// broker's default demands.
     ///
     /// # Errors

@@ -187,6 +187,7 @@ impl ConsumerConfig {
     /// [`Admin::describe_group`](crate::Admin::describe_group). Its next poll returns
     /// [`Error::PollTooLate`](crate::Error::PollTooLate), and the one after that joins again.
     ///
+    /// A record that [`next_record`](crate::Consumer::next_record) or [`iter`](crate::Consumer::iter) returns counts as a poll.
     /// The time is watched by the polls of the other members, and by `describe_group`. Default: never (Kafka's: 5 minutes);
     /// at least one millisecond, in whole ones.
     #[doc(alias = "max.poll.interval.ms")]
@@ -230,7 +231,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// Commits by itself everything that earlier polls have returned: in a poll once the interval has passed, whether or not
+    /// Commits by itself everything that earlier calls have returned: in a poll once the interval has passed, whether or not
     /// there are new records, before partitions are given up, and on [`close`](crate::Consumer::close). A consumer that is
     /// dropped without commits nothing more, since its last records may not have been dealt with. Default: off (Kafka's: every
     /// 5 seconds); at least one millisecond, in whole ones.
@@ -242,7 +243,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// How many records one poll returns at most. Default: 500; from 1.
+    /// How many records one poll returns at most, and are read ahead at most where they are returned one by one. Default: 500; from 1.
     #[doc(alias = "max.poll.records")]
     pub fn max_poll_records(mut self, records: u32) -> Self {
         self.max_poll_records = records;

@@ -1,8 +1,9 @@
 //! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
 //!
 //! `subscription` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `start`
-//! and `seek` where to go on in one, and `commit` remembers what was dealt with.
+//! and `seek` where to go on in one, `ahead` hands records out one at a time, and `commit` remembers what was dealt with.
 
+mod ahead;
 mod commit;
 pub(crate) mod config;
 pub(crate) mod handle;
@@ -25,13 +26,15 @@ use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
-use crate::record::{ConsumerRecords, OwnedRecord};
+use crate::record::ConsumerRecords;
 use crate::sync::hint;
 use crate::topic_partition::TopicPartition;
+use ahead::Ahead;
 use config::ConsumerConfig;
 use handle::{ConsumerHandle, Ready, Shared};
+use position::Position;
 use positions::Positions;
-use start::Start;
+use start::{Read, Start};
 
 /// A member of a group that reads records. Made by [`Broker::consumer`]; leaves its group when dropped. It may move between
 /// threads, and is used by one at a time; [`handle`](Consumer::handle) is for the others.
@@ -53,6 +56,8 @@ pub struct Consumer {
     config: ConsumerConfig,
     seen_topics_version: Option<u64>,
     positions: Positions,
+    /// What was read and not handed out.
+    ahead: Option<Ahead>,
     shared: Arc<Shared>,
     /// Partitions that the listener is to be told of in the next poll.
     untold: Vec<TopicPartition>,
@@ -121,6 +126,7 @@ impl Broker {
             config,
             seen_topics_version: None,
             positions: Positions::new(Arc::clone(&shared.waiter)),
+            ahead: None,
             shared,
             untold: Vec::new(),
             told: BTreeSet::new(),
@@ -171,7 +177,9 @@ impl Consumer {
     }
 
     /// Returns new records, waiting up to `timeout` for the first. Empty if there was none, and then nothing was skipped.
-    /// What is returned counts as read: the next poll goes on behind it.
+    /// What is returned counts as read, all of it: the next poll goes on behind it. Where a loop may be left in between, or
+    /// each record is committed by itself, [`next_record`](Consumer::next_record) and [`iter`](Consumer::iter) count them one by
+    /// one.
     ///
     /// This is also where everything happens that the group asks for: partitions are given up and taken up (a
     /// [`RebalanceListener`](crate::RebalanceListener) is told), and auto-commits are made. Nobody waits for others in here for
@@ -185,6 +193,15 @@ impl Consumer {
     /// its place; [`Error::AssignorFailed`], [`Error::ListenerPanicked`], and what the listener or an auto-commit returned;
     /// [`Error::CodecUnavailable`], [`Error::Closed`]. No records were skipped.
     pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
+        Ok(self.wait_for(timeout, Consumer::fetch)?.unwrap_or_default())
+    }
+
+    /// Does what a poll does beside returning records, until `take` finds something to return or `timeout` has passed.
+    fn wait_for<T>(
+        &mut self,
+        timeout: Duration,
+        take: impl Fn(&mut Consumer) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         self.check_outside_listener()?;
         self.check_usable()?;
         self.is_polling = true;
@@ -192,7 +209,7 @@ impl Consumer {
         if watched {
             self.membership.note_poll_begin();
         }
-        let result = self.poll_until(timeout);
+        let result = self.wait_until(timeout, take);
         if watched {
             self.membership.note_poll_end(self.store.monotonic());
         }
@@ -200,7 +217,11 @@ impl Consumer {
         result
     }
 
-    fn poll_until(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
+    fn wait_until<T>(
+        &mut self,
+        timeout: Duration,
+        take: impl Fn(&mut Consumer) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         let mut deadline = None;
         if !self.config.spin.is_zero() {
             let begin = self.store.monotonic();
@@ -220,13 +241,13 @@ impl Consumer {
                 return Err(self.closed());
             }
             kept_up?;
-            let records = self.fetch()?;
-            if !records.is_empty() || timeout.is_zero() {
-                return Ok(records);
+            let found = take(self)?;
+            if found.is_some() || timeout.is_zero() {
+                return Ok(found);
             }
             let now = self.store.monotonic();
             let end = *deadline.get_or_insert(now.saturating_add(timeout));
-            let Some(left) = end.checked_sub(now).filter(|left| !left.is_zero()) else { return Ok(records) };
+            let Some(left) = end.checked_sub(now).filter(|left| !left.is_zero()) else { return Ok(None) };
             // One that is active still has more than was looked at, or got records meanwhile.
             if self.positions.active_count() == 0 {
                 let until_due = self.next_due().map_or(left, |due| due.saturating_sub(now));
@@ -252,31 +273,23 @@ impl Consumer {
     }
 
     /// Reads from the partitions in turn until the limits are reached.
-    fn fetch(&mut self) -> Result<ConsumerRecords> {
+    fn fetch(&mut self) -> Result<Option<ConsumerRecords>> {
+        // What is left of it is read again, from the positions.
+        self.ahead = None;
         let mut records = ConsumerRecords::default();
-        let mut left = FetchLimits {
-            bytes_max: self.config.fetch_max_bytes as usize,
-            records_max: self.config.max_poll_records as usize,
-        };
+        let (mut left, subscribes) = (self.fetch_limits(), self.subscribes());
         let mut turns = self.positions.active_count();
-        while let Some(position) = self.positions.next_ready(&mut turns) {
-            let mut start = Start {
-                membership: &self.membership,
-                config: &self.config,
-                counts: &mut self.counts,
-                skips_corrupt: self.store.skips_corrupt(),
-            };
-            let (fetched, place) = match start.fetch_from(position, left) {
+        while let Some((position, read)) = self.take_turn(&mut turns, left) {
+            let (fetched, place) = match read {
                 // What was read from other partitions is returned first; the error comes again.
                 Err(_) if !records.is_empty() => {
                     self.positions.put_back();
                     break;
                 }
                 // Its topic was deleted, or the broker closed, since the last look at those.
-                Err(Error::Closed { .. }) if !self.config.subscription.is_empty() => continue,
+                Err(Error::Closed { .. }) if subscribes => continue,
                 // The others first next time, or they would never be read before somebody seeks.
-                Err(error) => return Err(error),
-                Ok(fetched) => fetched,
+                read => read?,
             };
             position.advance(&fetched, place);
             if fetched.record_count == 0 {
@@ -290,7 +303,27 @@ impl Consumer {
                 break;
             }
         }
-        Ok(records)
+        Ok(Some(records).filter(|records| !records.is_empty()))
+    }
+
+    fn fetch_limits(&self) -> FetchLimits {
+        FetchLimits {
+            bytes_max: self.config.fetch_max_bytes as usize,
+            records_max: self.config.max_poll_records as usize,
+        }
+    }
+
+    /// Reads from the partition whose turn it is, if one has something to read. Its position stays: that is the caller's.
+    fn take_turn(&mut self, turns: &mut usize, limits: FetchLimits) -> Option<(&mut Position, Result<Read>)> {
+        let position = self.positions.next_ready(turns)?;
+        let mut start = Start {
+            membership: &self.membership,
+            config: &self.config,
+            counts: &mut self.counts,
+            skips_corrupt: self.store.skips_corrupt(),
+        };
+        let read = start.fetch_from(position, limits);
+        Some((position, read))
     }
 
     /// Whether a poll has something to do at once.
@@ -337,7 +370,7 @@ impl Consumer {
         self.positions.in_order().into_iter().map(|position| position.partition().clone()).collect()
     }
 
-    /// The offset of the next record that poll returns from a partition; `None` if it was not polled yet, or is not read.
+    /// The offset of the next record that is returned from a partition; `None` if it was not polled yet, or is not read.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<u64> {
         self.positions.get(partition)?.next_offset()
@@ -377,31 +410,6 @@ impl Consumer {
         self.counts.skipped
     }
 
-    /// Iterates over copies of the records that poll returns, until none came for `timeout`. An error is returned and ends the
-    /// iteration only if it is [fatal](Error::is_fatal).
-    pub fn iter(&mut self, timeout: Duration) -> impl Iterator<Item = Result<OwnedRecord>> + use<'_> {
-        let mut buffered = Vec::new().into_iter();
-        let mut has_ended = false;
-        std::iter::from_fn(move || {
-            if has_ended {
-                return None;
-            }
-            if let Some(record) = buffered.next() {
-                return Some(Ok(record));
-            }
-            match self.poll(timeout) {
-                Ok(records) => {
-                    buffered = records.iter().map(|record| record.detach()).collect::<Vec<_>>().into_iter();
-                    buffered.next().map(Ok)
-                }
-                Err(error) => {
-                    has_ended = error.is_fatal();
-                    Some(Err(error))
-                }
-            }
-        })
-    }
-
     /// A handle for other threads.
     #[must_use]
     pub fn handle(&self) -> ConsumerHandle {
@@ -431,8 +439,8 @@ impl Consumer {
         Ready { consumer: self }
     }
 
-    /// Gives up all partitions (with auto-commit, after committing everything that poll has returned; a listener is told) and
-    /// leaves the group.
+    /// Gives up all partitions (with auto-commit, after committing everything that was returned; a listener is told) and leaves
+    /// the group.
     ///
     /// # Errors
     /// What committing or the listener returned; the group was left all the same.
@@ -447,7 +455,7 @@ impl Consumer {
     }
 }
 
-/// Leaves the group, so that others have the partitions. Nothing is committed: what poll returned last may not have been dealt
+/// Leaves the group, so that others have the partitions. Nothing is committed: what was returned last may not have been dealt
 /// with, and the thread may be panicking.
 impl Drop for Consumer {
     fn drop(&mut self) {

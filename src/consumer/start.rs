@@ -13,6 +13,9 @@ use crate::partition::log::Log;
 use crate::partition::{FetchLimits, Place};
 use crate::record::Fetched;
 
+/// What was read from a partition, and where in a batch that ended.
+pub(super) type Read = (Fetched, Option<Place>);
+
 /// What it takes to choose a position.
 pub(super) struct Start<'c> {
     pub(super) membership: &'c Membership,
@@ -24,11 +27,7 @@ pub(super) struct Start<'c> {
 
 impl Start<'_> {
     /// Reads from one partition, finding out first where to begin.
-    pub(super) fn fetch_from(
-        &mut self,
-        position: &mut Position,
-        limits: FetchLimits,
-    ) -> Result<(Fetched, Option<Place>)> {
+    pub(super) fn fetch_from(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Read> {
         loop {
             match self.fetch_once(position, limits) {
                 Err(Error::Corrupt(damage)) if self.skips_corrupt => {
@@ -39,7 +38,7 @@ impl Start<'_> {
         }
     }
 
-    fn fetch_once(&mut self, position: &mut Position, limits: FetchLimits) -> Result<(Fetched, Option<Place>)> {
+    fn fetch_once(&mut self, position: &mut Position, limits: FetchLimits) -> Result<Read> {
         let offset = match position.next_offset() {
             Some(offset) => offset,
             None => self.begin(position)?,

@@ -129,6 +129,7 @@ impl<'r> ConsumerRecord<'r> {
             partition: self.fetched.partition.clone(),
             offset: self.offset(),
             timestamp: self.timestamp_ms(),
+            leader_epoch: self.leader_epoch(),
             key: self.key.map(Vec::from),
             value: self.value.map(Vec::from),
             headers: self.headers.iter().map(|h| (h.key().to_owned(), h.value().map(Vec::from))).collect(),
@@ -152,6 +153,7 @@ pub struct OwnedRecord {
     partition: TopicPartition,
     offset: u64,
     timestamp: i64,
+    leader_epoch: i32,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<(String, Option<Vec<u8>>)>,
@@ -174,6 +176,12 @@ impl OwnedRecord {
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         Timestamp::from_millis(self.timestamp)
+    }
+
+    /// How often the log had lost an un-synced end to a power cut when this record was appended.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
     }
 
     /// The key, or `None` if it is null.

@@ -85,6 +85,38 @@ fn a_member_that_does_not_poll_is_reported_and_then_put_out() {
 }
 
 #[test]
+fn a_record_that_is_handed_out_counts_as_a_poll() {
+    let disk = SimulatedDisk::new(1);
+    let broker = broker(&disk);
+    let mut slow = broker.consumer_with(config().max_poll_interval(2 * MINUTE)).unwrap();
+    let mut other = broker.consumer_with(config()).unwrap();
+    let next = |consumer: &mut Consumer| consumer.next_record(Duration::ZERO).map(|record| record.unwrap().offset());
+    for expected in 0..5 {
+        assert_eq!(next(&mut slow).unwrap(), expected);
+        disk.advance(MINUTE);
+        other.poll(Duration::ZERO).unwrap();
+        assert_eq!(other.assignment().len(), 1);
+    }
+    slow.commit().unwrap();
+    disk.advance(MINUTE);
+    assert_eq!(poll_count(&mut other), 5, "what was read ahead is the other's now");
+    assert!(matches!(next(&mut slow), Err(Error::PollTooLate { .. })));
+}
+
+#[test]
+fn an_auto_commit_covers_what_was_handed_out() {
+    let disk = SimulatedDisk::new(1);
+    let broker = broker(&disk);
+    let mut consumer = broker.consumer_with(config().auto_commit_interval(MINUTE)).unwrap();
+    assert_eq!(consumer.iter(Duration::ZERO).take(3).count(), 3);
+    disk.advance(MINUTE);
+    assert_eq!(broker.committed("g", &orders(0)).unwrap(), None);
+    consumer.next_record(Duration::ZERO).unwrap().unwrap();
+    assert_eq!(broker.committed("g", &orders(0)).unwrap().unwrap().offset(), 3);
+    assert_eq!(broker.committed("g", &orders(1)).unwrap(), None);
+}
+
+#[test]
 fn a_member_without_an_interval_is_never_put_out() {
     let disk = SimulatedDisk::new(1);
     let broker = broker(&disk);

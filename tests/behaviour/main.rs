@@ -24,6 +24,7 @@ mod files;
 #[cfg(feature = "testing")]
 mod group_time;
 mod groups;
+mod handed_out;
 mod hostile_names;
 mod locking;
 mod offsets_topic;
