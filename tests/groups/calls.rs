@@ -108,6 +108,11 @@ pub(crate) enum Call {
     Poll {
         slot: usize,
     },
+    /// Takes so many records one by one, or as many as there are.
+    TakeEach {
+        slot: usize,
+        count: usize,
+    },
     PollAll,
     Commit {
         slot: usize,
@@ -227,7 +232,8 @@ fn call(mood: Mood) -> impl Strategy<Value = Call> {
         12 => joins(mood).prop_map(Call::Join),
         4 => (slot.clone(), select(how.clone())).prop_map(|(slot, how)| Call::Leave { slot, how }),
         3 => (slot.clone(), select(how)).prop_map(|(slot, how)| Call::Restart { slot, how }),
-        14 => slot.clone().prop_map(|slot| Call::Poll { slot }),
+        8 => slot.clone().prop_map(|slot| Call::Poll { slot }),
+        8 => (slot.clone(), 1..8_usize).prop_map(|(slot, count)| Call::TakeEach { slot, count }),
         6 => Just(Call::PollAll),
         4 => slot.clone().prop_map(|slot| Call::Commit { slot }),
         3 => (slot.clone(), topics()).prop_map(|(slot, topics)| Call::Subscribe { slot, topics }),

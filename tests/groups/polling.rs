@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla::{ConsumerRecords, Error, TopicPartition};
+use ottla::{Error, OwnedRecord, Result, TopicPartition};
 use std::time::Duration;
 
 use crate::calls::SLOTS;
@@ -26,6 +26,37 @@ impl Run {
 
     /// Polls without waiting; how many records there were.
     pub(crate) fn poll(&mut self, slot: usize) -> usize {
+        self.hand_out(slot, |member| {
+            let polled = member.consumer.poll(Duration::ZERO)?;
+            let records: Vec<_> = polled.iter().map(|record| record.detach()).collect();
+            let is_complete = records.len() < member.joins.max_poll_records as usize;
+            if !records.is_empty() {
+                member.last_poll = polled;
+            }
+            Ok((records, is_complete))
+        })
+    }
+
+    /// Takes records one by one, until there is none or there were `count`.
+    pub(crate) fn take_each(&mut self, slot: usize, count: usize) {
+        for n in 0..count {
+            let found = self.hand_out(slot, |member| {
+                let consumer = &mut member.consumer;
+                let next = match n % 2 {
+                    0 => consumer.next_record(Duration::ZERO)?,
+                    _ => consumer.iter(Duration::ZERO).next().transpose()?,
+                };
+                let is_complete = next.is_none();
+                Ok((next.into_iter().collect(), is_complete))
+            });
+            if found == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Has a consumer hand out records by `take`, which says with them whether these were all; how many there were.
+    fn hand_out(&mut self, slot: usize, take: impl FnOnce(&mut Member) -> Result<(Vec<OwnedRecord>, bool)>) -> usize {
         let Some(mut member) = self.members[slot].take() else { return 0 };
         let before = Before {
             owned: self.owned(&member),
@@ -35,18 +66,15 @@ impl Run {
         };
         member.seen_partitions = self.partitions().into_iter().collect();
         let may_be_fenced = member.is_fenced || member.is_replaced || self.is_overtaken(&member);
-        let polled = member.consumer.poll(Duration::ZERO);
+        let taken = take(&mut member);
         let events = member.take_events();
         self.check_commits_of_poll(&member, &before, &events);
-        let (records, is_complete) = match polled {
-            Ok(records) => {
-                let is_complete = records.len() < member.joins.max_poll_records as usize;
-                (records, is_complete)
-            }
+        let (records, is_complete) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
                 assert!(may_be_fenced || !matches!(error, Error::Fenced { .. }), "nobody has its place: {member:?}");
                 check_poll_error(&error, &mut member);
-                (ConsumerRecords::default(), false)
+                (Vec::new(), false)
             }
         };
         if !member.is_fenced {
@@ -57,12 +85,8 @@ impl Run {
             let (position, end) = (member.consumer.position(&partition), self.end(&partition));
             assert!(!is_complete || position == end, "{partition}: the poll stopped at {position:?} before {end:?}");
         }
-        let count = records.len();
-        if count > 0 {
-            member.last_poll = records;
-        }
         self.members[slot] = Some(member);
-        count
+        records.len()
     }
 
     /// A poll commits nothing but what was read before, and that if it was given up by one who commits.
@@ -111,7 +135,7 @@ impl Run {
     }
 
     /// Records begin where the member was, or where the group is, and none is left out.
-    fn take_records(&mut self, member: &mut Member, before: &Before, events: &[Event], records: &ConsumerRecords) {
+    fn take_records(&mut self, member: &mut Member, before: &Before, events: &[Event], records: &[OwnedRecord]) {
         let gone = |partition: &TopicPartition| {
             let is_in = |event: &Event| match event {
                 Event::Revoked(all) | Event::Lost(all) => all.contains(partition),

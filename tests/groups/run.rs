@@ -69,6 +69,7 @@ impl Run {
             Call::Leave { slot, how } => self.leave(*slot, *how),
             Call::Restart { slot, how } => self.restart(*slot, *how),
             Call::Poll { slot } => _ = self.poll(*slot),
+            Call::TakeEach { slot, count } => self.take_each(*slot, *count),
             Call::PollAll => _ = self.poll_all(),
             Call::Commit { slot } => self.commit(*slot),
             Call::CommitThrough { slot, at } => self.commit_through(*slot, *at),

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ottla::{
-    Consumer, ConsumerConfig, ConsumerRecords, CooperativeStickyAssignor, Error, RangeAssignor, Rebalance,
+    Consumer, ConsumerConfig, ConsumerRecords, CooperativeStickyAssignor, Error, OwnedRecord, RangeAssignor, Rebalance,
     RoundRobinAssignor, StickyAssignor, TopicPartition, TruncationReset,
 };
 
@@ -72,7 +72,12 @@ fn live(world: &World, group: usize, random: &mut Random, polls: u64) -> Member 
     let mut reader = Reader::new(world, group);
     let Some(mut consumer) = reader.join(random) else { return reader.member };
     for _ in 0..polls {
-        if !reader.poll(&mut consumer) {
+        let goes_on = if random.chance(20) {
+            reader.take_each(&mut consumer, 1 + random.below(20))
+        } else {
+            reader.poll(&mut consumer)
+        };
+        if !goes_on {
             break;
         }
         let commits = match reader.commits {
@@ -156,6 +161,24 @@ impl<'w> Reader<'w> {
         }
     }
 
+    /// Takes at most `count` records one by one, and leaves what was read beyond them; whether it makes sense to go on.
+    fn take_each(&mut self, consumer: &mut Consumer, count: u64) -> bool {
+        for _ in 0..count {
+            self.note_auto_commit(consumer);
+            let next = consumer.next_record(self.world.poll_timeout());
+            self.take_told();
+            match next {
+                Ok(Some(record)) => self.take_one(&record),
+                Ok(None) => break,
+                Err(error) => {
+                    self.world.failed("take a record", &error);
+                    return !error.is_fatal();
+                }
+            }
+        }
+        true
+    }
+
     /// A poll, and a close, may commit what was delivered before.
     fn note_auto_commit(&mut self, consumer: &Consumer) {
         if self.commits == Commits::Auto {
@@ -220,6 +243,16 @@ impl<'w> Reader<'w> {
             self.member.steps.push(delivered(partition, next, from..self.member.ids.len(), at));
         }
         self.world.note_delivered(self.member.group, records.len() as u64);
+    }
+
+    fn take_one(&mut self, record: &OwnedRecord) {
+        let Some(id) = id_in(record.value()) else {
+            return self.world.problem(format!("a record that nobody sent: {record:?}"));
+        };
+        let (log, place) = (log_of_partition(record.topic_partition()), self.member.ids.len());
+        self.member.ids.push(id);
+        self.member.steps.push(delivered(log, record.offset() + 1, place..place + 1, self.world.now()));
+        self.world.note_delivered(self.member.group, 1);
     }
 
     /// Before whatever makes others have the partitions: all, as one whose log was closed meanwhile is not among those that the

@@ -49,6 +49,10 @@ pub(crate) enum Call {
         value_bytes: usize,
     },
     Poll,
+    /// Takes so many records one by one, or as many as there are.
+    TakeEach {
+        count: usize,
+    },
     Commit,
     /// Commits the first record that the last poll returned.
     CommitThrough,
@@ -122,7 +126,8 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(partition, has_key, value_bytes)| Call::Send { partition, has_key, value_bytes }),
         6 => (partition.clone(), 0..40_usize, 0..200_usize)
             .prop_map(|(partition, count, value_bytes)| Call::SendBatch { partition, count, value_bytes }),
-        8 => Just(Call::Poll),
+        6 => Just(Call::Poll),
+        4 => (1..20_usize).prop_map(|count| Call::TakeEach { count }),
         3 => Just(Call::Commit),
         2 => Just(Call::CommitThrough),
         3 => (partition.clone(), place).prop_map(|(partition, place)| Call::Seek { partition, place }),

@@ -2,9 +2,14 @@
 //! builds the map, from every offset on; and nothing is there that was not sent, or at another offset.
 
 use std::collections::HashMap;
+use std::slice;
+use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Compression, Durability, OwnedRecord, Partition, ProducerRecord, Timestamp, TopicConfig};
+use ottla::{
+    Broker, Compression, ConsumerConfig, Durability, OwnedRecord, Partition, ProducerRecord, Timestamp, TopicConfig,
+    TopicPartition,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -211,6 +216,7 @@ impl Run {
             };
             assert_eq!(*sent, found, "offset {}", record.offset());
         }
+        self.take_each(&all);
         let mut expected: HashMap<u8, (usize, Option<&Vec<u8>>)> = HashMap::new();
         for (offset, sent) in self.sent.iter().enumerate() {
             expected.insert(sent.key, (offset, sent.value.as_ref()));
@@ -222,6 +228,21 @@ impl Run {
             let may_be_gone = value.is_none() && is_over;
             assert!(last == Some(*offset as u64) || last.is_none() && may_be_gone, "key {key}: {last:?}, not {offset}");
         }
+    }
+
+    /// One by one a consumer gets the same, and comes to the end, also where that holds no record any more.
+    fn take_each(&self, all: &[OwnedRecord]) {
+        let states = TopicPartition::new("states", 0);
+        let config = ConsumerConfig::new("g").max_poll_records(7);
+        let mut consumer = self.broker.as_ref().unwrap().consumer_with(config).unwrap();
+        consumer.assign(slice::from_ref(&states)).unwrap();
+        for expected in all {
+            assert!(consumer.position(&states) <= Some(expected.offset()));
+            assert_eq!(consumer.next_record(Duration::ZERO).unwrap().as_ref(), Some(expected));
+            assert!(consumer.position(&states) > Some(expected.offset()));
+        }
+        assert_eq!(consumer.next_record(Duration::ZERO).unwrap(), None);
+        assert_eq!(consumer.position(&states), Some(self.sent.len() as u64));
     }
 
     fn read(&self, from: u64, max_bytes: usize) {

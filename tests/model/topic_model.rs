@@ -124,6 +124,7 @@ impl Run {
             Call::Send { partition, has_key, value_bytes } => self.send(partition, has_key, value_bytes),
             Call::SendBatch { partition, count, value_bytes } => self.send_batch(partition, count, value_bytes),
             Call::Poll => self.poll(),
+            Call::TakeEach { count } => self.take_each(count),
             Call::Commit => self.commit(),
             Call::CommitThrough => self.commit_through(),
             Call::Seek { partition, place } => self.seek(partition, place),
@@ -197,13 +198,37 @@ impl Run {
             check(&record, model);
             model.position = Some(record.offset() + 1);
         }
+        self.note_positions();
+        self.last_poll = polled;
+    }
+
+    fn take_each(&mut self, count: usize) {
+        for _ in 0..count {
+            let is_read = self.partitions.iter().all(|model| model.next() == model.end());
+            let next = self.consumer().next_record(Duration::ZERO).unwrap();
+            assert_eq!(next.is_none(), is_read, "{:?}", self.positions());
+            if let Some(record) = &next {
+                let model = self.model(record.topic_partition().partition());
+                assert_eq!(record.offset(), model.next());
+                let found = Expected {
+                    timestamp: record.timestamp().as_millis(),
+                    key: record.key().map(<[u8]>::to_vec),
+                    value: record.value().unwrap().to_vec(),
+                };
+                assert_eq!(found, model.records[usize::try_from(record.offset()).unwrap()]);
+                model.position = Some(record.offset() + 1);
+            }
+            self.note_positions();
+        }
+    }
+
+    /// After what looked for records, whether or not there were new ones.
+    fn note_positions(&mut self) {
         for (number, model) in (0..).zip(&mut self.partitions) {
-            // Also where nothing was new: it was looked.
             let position = self.opened.as_ref().unwrap().consumer.position(&TopicPartition::new("orders", number));
             assert!(position.is_none() || position == Some(model.next()));
             model.position = position;
         }
-        self.last_poll = polled;
     }
 
     fn positions(&self) -> Vec<(u64, u64)> {
