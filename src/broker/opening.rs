@@ -28,7 +28,7 @@ use crate::partition::recovery::{Circumstances, Noted, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
-use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, salvage};
+use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, TailContents, examine};
 use crate::topic_partition::TopicPartition;
 
 /// Opens a directory for writing.
@@ -46,7 +46,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let (mut salvaged, lost_tails) = match shutdown {
         Shutdown::Clean => (HashMap::new(), Vec::new()),
-        Shutdown::Killed | Shutdown::PowerCut => (salvage_tails(&*disk, &dir)?, lost_tails(&*disk, &dir, &catalog)?),
+        Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir, &catalog)?,
     };
     if let (RecoveryMode::Strict, Some(lost)) = (mode, lost_tails.first()) {
         return Err(Error::Corrupt(Box::new(lost.clone())));
@@ -171,15 +171,25 @@ fn partitions_of_topic(name: &Arc<str>, entry: &CatalogEntry) -> impl Iterator<I
     (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number))
 }
 
-/// The batches that the tails hold, by topic id and partition.
-fn salvage_tails(disk: &dyn Disk, dir: &Path) -> Result<HashMap<(u128, u32), Vec<Salvaged>>> {
-    let mut by_partition: HashMap<_, Vec<_>> = HashMap::new();
-    for name in TAIL_NAMES {
-        for batch in salvage(disk, &dir.join(name))? {
+/// Batches by topic id and partition.
+type Batches = HashMap<(u128, u32), Vec<Salvaged>>;
+
+/// The batches that the tails hold, and what is damaged of the tails.
+fn salvage_tails(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<(Batches, Vec<Corruption>)> {
+    let mut by_partition = Batches::new();
+    let mut lost = lost_tails(disk, dir, catalog)?;
+    for path in TAIL_NAMES.map(|name| dir.join(name)) {
+        let TailContents { batches, damage } = examine(disk, &path)?;
+        for batch in batches {
             by_partition.entry((batch.identity.topic_id, batch.identity.partition)).or_default().push(batch);
         }
+        let corruption = |(file_position, reason)| {
+            let path = path.clone();
+            Corruption { partition: None, path, file_position, offsets: None, reason }
+        };
+        lost.extend(damage.into_iter().map(corruption));
     }
-    Ok(by_partition)
+    Ok((by_partition, lost))
 }
 
 /// A topic whose logs are recovered and not served yet.
@@ -231,7 +241,7 @@ impl Store {
         &mut self,
         circumstances: Circumstances,
         noted: Vec<Noted>,
-        salvaged: &mut HashMap<(u128, u32), Vec<Salvaged>>,
+        salvaged: &mut Batches,
     ) -> Result<Vec<RecoveredTopic>> {
         let entries: Vec<_> =
             self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();

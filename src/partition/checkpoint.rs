@@ -62,6 +62,13 @@ impl Checkpoint {
         self.store(dir, SyncedTo::of(active), leader_epoch, index_crcs)
     }
 
+    /// Makes the newest point survive a power cut.
+    pub(super) fn sync_point(&mut self, dir: &SegmentDir) -> Result<()> {
+        self.file.sync(&dir.files)?;
+        self.is_unsynced = false;
+        Ok(())
+    }
+
     /// Writes what the index of `active` has gained below `log_bytes`. Indexes are caches: without them the next one to open
     /// rebuilds them.
     fn extend_indexes(&mut self, dir: &SegmentDir, active: &Segment, log_bytes: u64) -> Result<Option<IndexCrcs>> {
@@ -209,8 +216,7 @@ impl Log {
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
             checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
-            checkpoint.file.sync(&self.dir.files)?;
-            checkpoint.is_unsynced = false;
+            checkpoint.sync_point(&self.dir)?;
         }
         checkpoint.settle_replacement(&self.dir)
     }

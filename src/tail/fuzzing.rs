@@ -48,6 +48,7 @@ fn check(slot: &[u8]) {
     assert_eq!(slot.get(..IDENTITY_BYTES), Some(&encoded[..]), "an identity comes back from its bytes");
     assert_eq!(slot.get(RECORDS..RECORDS + salvaged.records.len()), Some(&salvaged.records[..]));
     assert!(salvaged.durable_bytes <= salvaged.records.len());
+    assert!(salvaged.torn || !salvaged.lost_synced && salvaged.lost_records_max == 0);
     assert!(salvaged.torn || !salvaged.records.is_empty());
     let published = Published::from_word(word(slot, PUBLISHED));
     let whole = |published: Published| {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use layout::{Identity, SlotClass};
-pub(crate) use salvage::{Salvaged, check_version, salvage};
+pub(crate) use salvage::{Contents as TailContents, Salvaged, check_version, examine, salvage};
 pub(crate) use slot::{BatchWriter, OpenBatch};
 
 use crate::canary::{Canary, planted};

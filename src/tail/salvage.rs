@@ -2,14 +2,21 @@
 //!
 //! After a kill the page cache is whole: bytes and running CRC of every slot agree up to `published`, and all of it is taken.
 //! After a power cut the kernel may have written any of the file's sectors: then a slot holds what its newest commit entry that
-//! agrees with the bytes covers. Nothing here is written; [`Tail::open`](super::Tail::open) clears the file afterwards.
+//! agrees with the bytes covers.
+//!
+//! What else a slot held cannot be told. Its identity and its size bound which offsets that were, so that they are not given out
+//! again. Where not even an identity is left, in a chunk that the table names and the file does not have, say, the file is
+//! damaged, and that is all that is known: any log whose batches belong into it may have had one there. To leave out as many
+//! offsets in each of them as a slot has room for would make most of them unreadable at their ends for nothing, the committed
+//! offsets of all groups among them. The leader epoch, which rises after every unclean end, tells a position that is beyond an
+//! end from one that is not. Nothing here is written; [`Tail::open`](super::Tail::open) clears the file afterwards.
 
 use std::path::Path;
 
 use super::layout::{
-    BATCH, CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, COMMIT, COMMIT_BYTES, FILE_HEADER_BYTES, FILE_VERSION,
-    Identity, PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry, decode_commit,
-    decode_file_header,
+    BATCH, CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, COMMIT, COMMIT_BYTES, FILE_HEADER_BYTES,
+    FILE_VERSION, Identity, PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry,
+    decode_commit, decode_file_header,
 };
 use crate::canary::{Canary, planted};
 use crate::disk::{Disk, DiskFile, Open};
@@ -26,36 +33,75 @@ pub(crate) struct Salvaged {
     pub(crate) durable_bytes: usize,
     /// More had been published, but the bytes are not the ones that were.
     pub(crate) torn: bool,
+    /// More had been synced, but the bytes are not the ones that were.
+    pub(crate) lost_synced: bool,
+    /// Behind these records there were at most so many more.
+    pub(crate) lost_records_max: u64,
 }
 
-/// Everything that the tail file at `path` holds, in no order; nothing if there is no such file.
+/// What a tail file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// The slots of which something can be told, in no order.
+    pub(crate) batches: Vec<Salvaged>,
+    /// Places in the file where there was something of which nothing can be told, and why.
+    pub(crate) damage: Vec<(u64, &'static str)>,
+}
+
+/// No record is encoded in fewer bytes.
+const RECORD_BYTES_MIN: usize = 7;
+
+/// The slots of the tail file at `path` of which something can be told; see [`examine`].
+///
+/// # Errors
+/// As [`examine`].
+pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
+    examine(disk, path).map(|contents| contents.batches)
+}
+
+/// Everything that the tail file at `path` holds; nothing if there is no such file.
 ///
 /// # Errors
 /// [`Error::UnsupportedVersion`] for a newer file, [`Error::Io`].
-pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
+pub(crate) fn examine(disk: &dyn Disk, path: &Path) -> Result<Contents> {
+    let mut contents = Contents::default();
     if planted(Canary::DropOpenBatch) {
-        return Ok(Vec::new());
+        return Ok(contents);
     }
     let file = match disk.open(path, Open::Read) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(contents),
         Err(e) => return Err(Error::io("open", path, e)),
     };
     let header = read_header(&*file, path)?;
+    if header.len() < FILE_HEADER_BYTES && decode_file_header(&header).is_some() {
+        contents.damage.push((header.len() as u64, "the tail ends within its table of chunks"));
+    }
     let size = file.size_when_opened();
     let mut chunk_bytes = vec![0; CHUNK_BYTES];
-    let mut salvaged = Vec::new();
-    for chunk in 0.. {
-        if chunk_position(chunk + 1) > size {
-            break;
-        }
-        let read = file.read_at(&mut chunk_bytes, chunk_position(chunk)).map_err(|e| Error::io("read", path, e))?;
-        let Some(bytes) = chunk_bytes.get(..read) else { break };
+    for chunk in 0..CHUNKS_MAX {
+        let position = chunk_position(chunk);
         let entry_at = CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES;
-        let entry = header.get(entry_at..).and_then(|rest| decode_chunk_entry(chunk, rest));
-        salvage_chunk(entry, bytes, &mut salvaged);
+        let entry = header.get(entry_at..entry_at + CHUNK_ENTRY_BYTES).unwrap_or_default();
+        let is_unused = entry.iter().all(|byte| *byte == 0);
+        if is_unused && size <= position {
+            continue;
+        }
+        let class = decode_chunk_entry(chunk, entry);
+        let read = file.read_at(&mut chunk_bytes, position).map_err(|e| Error::io("read", path, e))?;
+        let found = contents.batches.len();
+        if let Some(bytes) = chunk_bytes.get(..read) {
+            salvage_chunk(class, position, bytes, &mut contents);
+        }
+        // An entry is written after its chunk, and both are synced: what it speaks of was there.
+        if class.is_some() && read < CHUNK_BYTES {
+            contents.damage.push((position + read as u64, "a chunk of the tail is cut short"));
+        }
+        if class.is_none() && (!is_unused || contents.batches.len() > found) {
+            contents.damage.push((entry_at as u64, "an entry of the tail's table of chunks is damaged"));
+        }
     }
-    Ok(salvaged)
+    Ok(contents)
 }
 
 /// Checks that no newer version wrote the tail file at `path`; whether there is one that says that it is a tail. Changes
@@ -82,20 +128,38 @@ fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// The slots of one chunk. A chunk whose table entry is damaged has the class whose slots say so themselves, the largest
-/// first, since a record may look like a small slot but never stands where a larger one begins.
-fn salvage_chunk(entry: Option<SlotClass>, bytes: &[u8], salvaged: &mut Vec<Salvaged>) {
+/// The slots of one chunk at a file position, of which the last one may be cut short. A chunk whose table entry is damaged has
+/// the class whose slots say so themselves, the largest first, since a record may look like a small slot but never stands where
+/// a larger one begins.
+fn salvage_chunk(entry: Option<SlotClass>, position: u64, bytes: &[u8], contents: &mut Contents) {
     let classes = match entry {
         Some(class) => vec![class],
         None => SlotClass::ALL.into_iter().rev().collect(),
     };
     for class in classes {
-        let before = salvaged.len();
-        salvaged.extend(bytes.chunks_exact(class.slot_bytes()).filter_map(|slot| salvage_slot(class, slot)));
-        if salvaged.len() > before {
+        let before = contents.batches.len();
+        for (slot, at) in bytes.chunks(class.slot_bytes()).zip((position..).step_by(class.slot_bytes())) {
+            contents.batches.extend(salvage_slot(class, slot));
+            if entry.is_some() && has_lost_identity(class, slot) {
+                contents.damage.push((at, "of an open batch in the tail nothing can be told but that there was one"));
+            }
+        }
+        if contents.batches.len() > before {
             return;
         }
     }
+}
+
+/// Whether a slot was used, and does not say for what any more. Identity and `published` share a sector, and nothing is published
+/// while an identity is being written.
+fn has_lost_identity(class: SlotClass, slot: &[u8]) -> bool {
+    if Identity::decode(slot).is_some_and(|(_, stated, _)| stated == class) {
+        return false;
+    }
+    let (identity, rest) = slot.split_at(slot.len().min(PUBLISHED));
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let published = rest.get(..size_of::<u64>()).unwrap_or_default();
+    if is_zero(identity) { !is_zero(rest) } else { !is_zero(published) }
 }
 
 pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
@@ -103,19 +167,30 @@ pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
     if stated != class {
         return None;
     }
-    let records = slot.get(RECORDS..)?;
-    let published = Published::from_word(u64::from_be_bytes(*slot.get(PUBLISHED..)?.first_chunk()?));
-    let mut commits: Vec<(u64, Published)> = COMMIT
-        .iter()
-        .filter_map(|&at| decode_commit(slot.get(at..at + COMMIT_BYTES)?, generation))
-        .filter(|(_, commit)| holds(records, *commit) || planted(Canary::TakeTornCommit))
-        .collect();
+    let records = slot.get(RECORDS..).unwrap_or_default();
+    let published = slot.get(PUBLISHED..).and_then(<[u8]>::first_chunk).copied();
+    let published = published.map(|word| Published::from_word(u64::from_be_bytes(word)));
+    let mut commits: Vec<(u64, Published)> =
+        COMMIT.iter().filter_map(|&at| decode_commit(slot.get(at..at + COMMIT_BYTES)?, generation)).collect();
     commits.sort_by_key(|(sequence, _)| *sequence);
-    let durable_bytes = commits.last().map_or(0, |(_, commit)| commit.records_bytes as usize);
-    let whole = holds(records, published);
-    let taken = if whole { durable_bytes.max(published.records_bytes as usize) } else { durable_bytes };
+    let newest = commits.last().map_or(0, |(sequence, _)| *sequence);
+    commits.retain(|(_, commit)| holds(records, *commit) || planted(Canary::TakeTornCommit));
+    let (held, durable_bytes) =
+        commits.last().map_or((0, 0), |(sequence, commit)| (*sequence, commit.records_bytes as usize));
+    let published = published.filter(|published| holds(records, *published));
+    let taken = published.map_or(durable_bytes, |published| durable_bytes.max(published.records_bytes as usize));
     let records = records.get(..taken)?.to_vec();
-    (taken > 0 || !whole).then_some(Salvaged { identity, records, durable_bytes, torn: !whole })
+    let torn = published.is_none();
+    let lost_bytes = if torn { class.records_bytes_max().saturating_sub(taken) } else { 0 };
+    (taken > 0 || torn).then_some(Salvaged {
+        identity,
+        records,
+        durable_bytes,
+        torn,
+        // The sync that the newest entry was for may never have ended; the one before had, or it would not have been written.
+        lost_synced: torn && held + 1 < newest,
+        lost_records_max: (lost_bytes / RECORD_BYTES_MIN) as u64,
+    })
 }
 
 fn holds(records: &[u8], published: Published) -> bool {

@@ -150,6 +150,72 @@ fn a_damaged_chunk_table_hides_no_batch() {
 }
 
 #[test]
+fn every_cut_is_told_and_bounds_what_was_in_the_slot() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
+    append(&mut writer, b"one");
+    append(&mut writer, b"two");
+    let whole = disk.kill(1).read(path()).unwrap();
+    let records = FILE_HEADER_BYTES + layout::RECORDS;
+    for cut in [16, 512, 4095, 4096, 4100, 4500, 5600, records, records + 1, records + 6, 8192, 9000, whole.len() - 1] {
+        let disk = disk.kill(1);
+        disk.put(path(), &whole[..cut]);
+        let TailContents { batches, damage } = examine(&disk, &path()).unwrap();
+        assert!(!damage.is_empty(), "{cut}");
+        if cut < FILE_HEADER_BYTES + layout::PUBLISHED {
+            assert_eq!(batches, [], "{cut}");
+            continue;
+        }
+        let batch = &batches[0];
+        assert_eq!((batch.identity, batch.torn), (IDENTITY, cut < records + 6), "{cut}");
+        let room = SlotClass::Small.records_bytes_max() as u64 / 7;
+        assert_eq!(batch.lost_records_max, if batch.torn { room } else { 0 }, "{cut}");
+    }
+    assert_eq!(examine(&disk.kill(1), &path()).unwrap().damage, []);
+}
+
+#[test]
+fn a_slot_that_does_not_say_any_more_whose_it_was_is_told() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    append(&mut take(&tail, SlotClass::Large, IDENTITY).unwrap(), b"one");
+    let disk = disk.kill(1);
+    let whole = disk.read(path()).unwrap();
+    let start = whole.windows(4).position(|bytes| bytes == b"OTSL").unwrap();
+    for damaged in [start..start + 1, start + 20..start + 21, start..start + 512] {
+        let mut bytes = whole.clone();
+        bytes[damaged].iter_mut().for_each(|byte| *byte = if *byte == 0 { 1 } else { 0 });
+        let is_zero = bytes[start..start + 512].iter().all(|byte| *byte == 0);
+        disk.put(path(), &bytes);
+        let found = examine(&disk, &path()).unwrap();
+        assert_eq!((found.batches, found.damage.len()), (vec![], 1), "{is_zero}");
+        assert_eq!(found.damage[0].0, start as u64);
+    }
+}
+
+#[test]
+fn what_a_later_commit_says_was_synced_is_missed() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
+    for _ in 0..3 {
+        append(&mut writer, b"record");
+        let next_offset = writer.batch().commit().unwrap();
+        tail.sync().unwrap();
+        writer.batch().note_synced(next_offset);
+    }
+    let disk = disk.kill(1);
+    let at = FILE_HEADER_BYTES + layout::RECORDS;
+    for (damaged, lost_synced) in [(at, true), (at + 7, true), (at + 13, false)] {
+        let disk = disk.kill(1);
+        disk.flip_bit(path(), damaged as u64, 0);
+        let found = salvage(&disk, &path()).unwrap();
+        assert_eq!((found[0].torn, found[0].lost_synced), (true, lost_synced), "{damaged}");
+    }
+}
+
+#[test]
 fn reading_while_another_thread_appends_sees_whole_records() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);

@@ -492,6 +492,65 @@ mod tails {
         assert_eq!(told, ["the end of an open batch in the tail is not what was published"]);
     }
 
+    /// However it is cut: what is left of it is read, something is told, and no offset is given out again that can be told.
+    #[test]
+    fn one_that_is_cut_short_is_told_and_gives_no_offset_twice() {
+        let disk = killed();
+        let path = std::path::Path::new("/data/tail-always");
+        let whole = disk.read(path).unwrap();
+        let records: Vec<usize> =
+            (0..whole.len()).filter(|at| whole[*at..].starts_with(b"2 coffees")).map(|at| at + 9).collect();
+        let (first, last) = (records[0], records[2]);
+        let cuts = [100, 600, 4096, 4100, first - 30, first + 3, last - 1, last + 5, 9000, whole.len() - 1];
+        for cut in cuts {
+            let disk = disk.kill(0);
+            disk.put(path, &whole[..cut]);
+            assert!(matches!(open(&disk.kill(0), RecoveryMode::Strict), Err(Error::Corrupt(_))), "{cut}");
+            let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+            assert!(broker.recovery_report().damage().count() > 0, "{cut}");
+            let topic = broker.topic("orders").unwrap();
+            let sent = topic.produce("customer-1", "3 coffees").unwrap();
+            let has_identity = cut >= 4096 + 88;
+            assert_eq!(has_identity, sent.offset() >= 3, "{cut}: {}", sent.offset());
+            let partition = topic.partition(0).unwrap();
+            assert_eq!(partition.read(sent.offset(), 1).unwrap().len(), 1, "{cut}");
+            if last < cut {
+                assert_eq!((sent.offset(), partition.iter_from(0).count()), (3, 4), "{cut}");
+            } else if has_identity {
+                let found = partition.iter_from(0).take_while(Result::is_ok).count() as u64;
+                let lost = super::corruption(partition.read(found, 1)).offsets.unwrap();
+                assert_eq!(lost, found..sent.offset(), "{cut}");
+            }
+            // And so it is the next time, however the process ends.
+            for disk in [disk.kill(1), disk.crash(1, ottla::testing::CrashModel::Subset)] {
+                let again = open(&disk, RecoveryMode::TolerateTail).unwrap().topic("orders").unwrap();
+                let partition = again.partition(0).unwrap();
+                assert_eq!(partition.log_end_offset(), sent.offset() + 1, "{cut}");
+                assert_eq!(partition.read(sent.offset(), 1).unwrap().len(), 1, "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_bit_of_a_published_slot_is_told_and_gives_no_offset_twice() {
+        let disk = killed();
+        let path = std::path::Path::new("/data/tail-always");
+        let whole = disk.read(path).unwrap();
+        let end = whole.len() - whole.iter().rev().position(|byte| *byte != 0).unwrap();
+        for at in (4096..end).filter(|at| whole[*at] != 0) {
+            let disk = disk.kill(0);
+            disk.flip_bit(path, at as u64, 3);
+            let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+            let topic = broker.topic("orders").unwrap();
+            let sent = topic.produce("customer-1", "3 coffees").unwrap().offset();
+            let is_told = broker.recovery_report().damage().count() > 0;
+            let found = topic.partition(0).unwrap().iter_from(0).take_while(Result::is_ok).count();
+            assert!(is_told || (sent, found) == (3, 4), "byte {at}: {sent}, {found}");
+            let is_of_identity = at < 4096 + 80;
+            assert!(sent >= 3 || is_of_identity, "byte {at}: {sent}");
+        }
+    }
+
     #[test]
     fn a_tail_that_nothing_depends_on_is_made_anew_if_it_is_damaged() {
         let disk = SimulatedDisk::new(1);

@@ -137,6 +137,8 @@ struct Recovery<'s> {
     manifest_is_damaged: bool,
     /// Whether the last bytes of the last segment are damaged.
     ends_in_damage: bool,
+    /// Whether only the recovery point will say that the log goes on behind offsets that are nowhere.
+    leaves_hole: bool,
     report: PartitionRecovery,
 }
 
@@ -187,6 +189,7 @@ impl<'s> Recovery<'s> {
             next_offset,
             manifest_is_damaged: !is_start_known,
             ends_in_damage: false,
+            leaves_hole: false,
             report,
         })
     }
@@ -247,6 +250,9 @@ impl<'s> Recovery<'s> {
         checkpoint.begin_from(self.point.point, has_epochs, self.shutdown == Shutdown::Clean);
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             checkpoint.store_point(&self.dir, self.segments.last(), epochs.latest())?;
+        }
+        if self.leaves_hole {
+            checkpoint.sync_point(&self.dir)?;
         }
         let recovered = Recovered {
             dir: self.dir,

@@ -18,40 +18,58 @@ impl Recovery<'_> {
     pub(super) fn seal_salvaged(&mut self, mut salvaged: Vec<Salvaged>) -> Result<()> {
         salvaged.sort_by_key(|batch| batch.identity.base_offset);
         for batch in salvaged {
-            self.check_torn(&batch)?;
-            let Some(contents) = Contents::of(&batch) else {
-                // Below the end it was given back long ago, and a power cut mixed it with what came before.
-                if batch.identity.base_offset >= self.next_offset {
-                    self.drop_batch(&batch)?;
-                }
-                continue;
-            };
-            if batch.identity.base_offset + contents.record_count > self.next_offset || planted(Canary::SealTwice) {
-                if batch.identity.base_offset == self.next_offset || planted(Canary::SealTwice) {
-                    self.seal_one(&batch, &contents)?;
-                } else {
-                    self.drop_batch(&batch)?;
-                }
+            let is_below = batch.identity.base_offset < self.next_offset;
+            self.take(&batch)?;
+            if batch.torn && !is_below {
+                self.leave_out_torn(&batch)?;
             }
         }
         Ok(())
     }
 
-    /// After a kill the page cache is whole, and whatever was published is there: bytes that are not what was published were
-    /// damaged since. After a power cut they may just not have been synced.
-    fn check_torn(&mut self, batch: &Salvaged) -> Result<()> {
-        if !batch.torn || batch.identity.base_offset < self.next_offset {
-            return Ok(());
+    fn take(&mut self, batch: &Salvaged) -> Result<()> {
+        if let Some(contents) = Contents::of(batch) {
+            if batch.identity.base_offset + contents.record_count > self.next_offset || planted(Canary::SealTwice) {
+                if batch.identity.base_offset == self.next_offset || planted(Canary::SealTwice) {
+                    self.seal_one(batch, &contents)?;
+                } else {
+                    self.drop_batch(batch)?;
+                }
+            }
+        } else if batch.identity.base_offset > self.next_offset
+            || batch.identity.base_offset == self.next_offset && !batch.torn
+        {
+            // Below the end it was given back long ago, and a power cut mixed it with what came before.
+            self.drop_batch(batch)?;
         }
+        Ok(())
+    }
+
+    /// Leaves out what a batch had behind the records that were taken. After a kill the page cache is whole, and whatever was
+    /// published is there: bytes that are not what was published were damaged since. After a power cut they may just not have
+    /// been synced, unless a later commit says that they were. How many records there were is not known: the offsets of as many
+    /// as the slot could hold are never given out again.
+    fn leave_out_torn(&mut self, batch: &Salvaged) -> Result<()> {
         self.report.torn_batches += 1;
-        if self.shutdown != Shutdown::Killed {
+        let is_damage = self.shutdown == Shutdown::Killed || batch.lost_synced;
+        let continues = batch.identity.base_offset <= self.next_offset;
+        if !is_damage || !continues {
             return Ok(());
         }
         let [always, relaxed] = TAIL_NAMES;
         let name = if self.spec.durability == Durability::Always { always } else { relaxed };
         let path = self.spec.dir.with_file_name(name);
-        let damage = self.damage(path, 0, None, "the end of an open batch in the tail is not what was published");
-        note(self.mode, &mut self.report, damage)
+        let hole = self.next_offset..(self.next_offset + batch.lost_records_max).min(i64::MAX.cast_unsigned());
+        let reason = "the end of an open batch in the tail is not what was published";
+        let damage = self.damage(path, 0, Some(hole.clone()).filter(|hole| !hole.is_empty()), reason);
+        note(self.mode, &mut self.report, damage)?;
+        if !hole.is_empty() {
+            self.next_offset = hole.end;
+            (self.leaves_hole, self.syncs_first) = (true, true);
+            // Of its own, or the segment before would be taken for one with gaps.
+            self.add_unsealed(Arc::new(Segment::create(&self.dir, hole.end, self.config)?));
+        }
+        Ok(())
     }
 
     fn drop_batch(&mut self, batch: &Salvaged) -> Result<()> {
