@@ -61,14 +61,15 @@ pub enum Error {
         pid: Option<u32>,
     },
 
-    /// The file was written by a newer version of this crate, and nothing was changed. Update the crate.
-    #[error("{} has format version {found}; this version reads up to {supported}", path.display())]
+    /// The file is of a format that this version of the crate does not read, and nothing was changed. If it is a newer one,
+    /// update the crate; format 1 was never released, and nothing reads it.
+    #[error("{} has format version {found}; this version of the crate reads {supported}", path.display())]
     UnsupportedVersion {
         /// The file.
         path: PathBuf,
         /// The version it states.
         found: u32,
-        /// The newest version that is understood here.
+        /// The version that is understood here.
         supported: u32,
     },
 

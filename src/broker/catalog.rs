@@ -1,5 +1,5 @@
-//! Which topics there are: their ids, their configuration, and whether they are being deleted. One file, `catalog`, in the
-//! data directory, with two checksummed generations of which the newer valid one counts.
+//! Which directory it is, and which topics there are: their ids, their configuration, and whether they are being deleted. One
+//! file, `catalog`, in the data directory, with two checksummed generations of which the newer valid one counts.
 //!
 //! The catalog decides what exists: a topic begins with its entry, before any of its directories is made, and ends with the
 //! removal of its entry, after all of them are gone. A crash in between leaves an entry by which the rest can be made or
@@ -19,7 +19,7 @@ use crate::disk::generations::{self, Kind};
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
-use crate::partition::config::{PARTITIONS, TopicConfig};
+use crate::partition::config::{PARTITIONS, Refusal, TopicConfig};
 
 mod format;
 #[cfg(feature = "testing")]
@@ -28,7 +28,7 @@ pub(crate) mod fuzzing;
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "catalog";
 
-const KIND: Kind = Kind { magic: *b"OTTLACAT", version: 1 };
+const KIND: Kind = Kind { magic: *b"OTTLACAT", oldest: 2, version: 2 };
 
 /// The ids below mean "none" and Kafka's own metadata topic.
 const FIRST_TOPIC_ID: u128 = 2;
@@ -45,6 +45,47 @@ pub(crate) struct CatalogEntry {
     pub(crate) state: TopicState,
     /// What the topic has set, the number of its partitions among it.
     pub(crate) config: TopicConfig,
+    /// Settings of a later version that may be ignored, as they are in the file.
+    pub(crate) ignored: Vec<u8>,
+}
+
+/// What tells a data directory from any other, and from what it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DirectoryIdentity {
+    /// Made with the directory, at random. Not 0.
+    pub(crate) id: u128,
+    /// Where its content came from.
+    pub(crate) origin: Origin,
+    /// How often it went back in time, its sources included.
+    pub(crate) epoch_step: u32,
+}
+
+/// Where the content of a data directory came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was written here.
+    MadeHere,
+    /// From a copy of the directory with this id.
+    Restored(u128),
+    /// It was a replica of the directory with this id.
+    Promoted(u128),
+}
+
+/// Leader epochs between two steps of [`DirectoryIdentity::epoch_step`]: nobody knows how many of them a source that is lost
+/// gave out after it was copied.
+const EPOCHS_A_STEP: u32 = 1 << 16;
+
+impl DirectoryIdentity {
+    /// That of a directory that is made now.
+    fn new(disk: &dyn Disk) -> DirectoryIdentity {
+        DirectoryIdentity { id: disk.random().max(1), origin: Origin::MadeHere, epoch_step: 0 }
+    }
+
+    /// The least leader epoch that a record may get.
+    pub(crate) fn least_leader_epoch(&self) -> i32 {
+        // Bounded when it is read.
+        self.epoch_step.checked_mul(EPOCHS_A_STEP).and_then(|epoch| i32::try_from(epoch).ok()).unwrap_or(i32::MAX)
+    }
 }
 
 /// Whether a topic can be used.
@@ -63,6 +104,7 @@ pub(crate) struct Catalog {
     path: PathBuf,
     is_new: bool,
     fell_back: bool,
+    identity: DirectoryIdentity,
     topics: Topics,
 }
 
@@ -71,7 +113,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if neither generation is valid, or if there is no catalog and yet a topic;
-    /// [`Error::UnsupportedVersion`] for a newer one. Nothing was changed then.
+    /// [`Error::UnsupportedVersion`] for one of another version. Nothing was changed then.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Catalog> {
         let mut catalog = Catalog::open_read_only(disk, dir)?;
         if catalog.is_new {
@@ -88,10 +130,11 @@ impl Catalog {
             if holds_a_partition(&*disk, dir)? {
                 return Err(Error::corrupt_file(&path, 0, "the catalog is missing, and there are partitions"));
             }
-            return Ok(Catalog { disk, path, is_new: true, fell_back: false, topics: Topics::new() });
+            let identity = DirectoryIdentity::new(&*disk);
+            return Ok(Catalog { disk, path, is_new: true, fell_back: false, identity, topics: Topics::new() });
         };
-        let topics = format::decode(&loaded.payload).map_err(|invalid| corrupt(&path, invalid))?;
-        Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, topics })
+        let (identity, topics) = format::decode(&loaded.payload).map_err(|refusal| refused(&path, refusal))?;
+        Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, identity, topics })
     }
 
     /// Whether both generations of the catalog in a data directory are intact.
@@ -122,6 +165,11 @@ impl Catalog {
         self.topics.iter().filter(|(_, entry)| entry.state == TopicState::BeingDeleted)
     }
 
+    /// Which directory it is.
+    pub(crate) fn identity(&self) -> DirectoryIdentity {
+        self.identity
+    }
+
     /// Whether there was no catalog.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
@@ -143,7 +191,7 @@ impl Catalog {
     /// As [`check_new`](Catalog::check_new), and the disk's.
     pub(crate) fn add(&mut self, name: &str, topic_id: u128, config: TopicConfig) -> Result<&CatalogEntry> {
         self.check_new(name, &config)?;
-        let entry = CatalogEntry { topic_id, state: TopicState::Live, config };
+        let entry = CatalogEntry { topic_id, state: TopicState::Live, config, ignored: Vec::new() };
         let mut topics = self.topics.clone();
         topics.insert(name.into(), entry);
         self.commit(topics)?;
@@ -200,7 +248,7 @@ impl Catalog {
     /// Puts `topics` in place of what there is: first on the disk, then here. After an error the disk may have the one or
     /// the other, whole; the next change that succeeds settles it.
     fn commit(&mut self, topics: Topics) -> Result<()> {
-        generations::store(&*self.disk, &self.path, KIND, &format::encode(&topics))?;
+        generations::store(&*self.disk, &self.path, KIND, &format::encode(&self.identity, &topics))?;
         self.topics = topics;
         Ok(())
     }
@@ -244,12 +292,16 @@ pub(super) fn names_a_partition(name: &OsStr) -> bool {
     parts.is_some_and(|(topic, partition)| topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok())
 }
 
-fn corrupt(path: &Path, invalid: Invalid) -> Error {
-    let reason = match invalid {
-        Invalid::Malformed(reason) => reason,
-        Invalid::Codec(_) => "the catalog is compressed",
-    };
-    Error::corrupt_file(path, 0, reason)
+/// The error for content that is not taken.
+fn refused(path: &Path, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Newer => {
+            let (found, supported) = (KIND.version + 1, KIND.version);
+            Error::UnsupportedVersion { path: path.to_owned(), found, supported }
+        }
+        Refusal::Invalid(Invalid::Malformed(reason)) => Error::corrupt_file(path, 0, reason),
+        Refusal::Invalid(Invalid::Codec(_)) => Error::corrupt_file(path, 0, "the catalog is compressed"),
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::RecoveredLog;
+use crate::partition::log_id::LogId;
 use crate::partition::recovery::{Circumstances, Noted, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,14 +117,20 @@ fn parent_or_here(parent: &Path) -> &Path {
     if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
 }
 
-/// Refuses what a newer version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
+/// Refuses what another version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
 /// is noted of each partition, in the order of [`partitions_of`].
 fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Noted>> {
     for name in TAIL_NAMES {
         _ = tail::check_version(disk, &dir.join(name))?;
     }
-    let dirs = partitions_of(catalog).map(|partition| partition_dir::path_of(dir, &partition)).collect();
-    parallel::for_all(dirs, |dir: PathBuf| Noted::load(disk, &dir)).into_iter().collect()
+    let partitions = catalog.live_topics().flat_map(|(name, entry)| {
+        partitions_of_topic(name, entry).map(|partition| (entry.topic_id, partition))
+    });
+    let load = |(topic_id, partition): (u128, TopicPartition)| {
+        let log = LogId { topic_id, partition: partition.partition() };
+        Noted::load(disk, &partition_dir::path_of(dir, &partition), log)
+    };
+    parallel::for_all(partitions.collect(), load).into_iter().collect()
 }
 
 /// Refuses a catalog whose newest state is damaged, if the one before it does not know of partitions that are there: to go on
@@ -224,6 +231,7 @@ impl Store {
             background: builder.background,
             tail_bytes: builder.tail_bytes,
             recovery_mode: builder.recovery_mode,
+            least_leader_epoch: catalog.identity().least_leader_epoch(),
             catalog: Mutex::new(catalog),
             topics: ArcSwap::default(),
             topics_version: AtomicU64::new(0),

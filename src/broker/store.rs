@@ -48,6 +48,8 @@ pub(crate) struct Store {
     pub(super) background: bool,
     pub(super) tail_bytes: u64,
     pub(super) recovery_mode: RecoveryMode,
+    /// No record gets a lower leader epoch.
+    pub(super) least_leader_epoch: i32,
     pub(super) catalog: Mutex<Catalog>,
     pub(super) topics: ArcSwap<Topics>,
     /// Rises whenever topics or partitions come or go.
@@ -269,6 +271,7 @@ impl Store {
             durability: config.durability.unwrap_or(self.durability),
             config: config.clone(),
             compaction: self.compaction_of(name),
+            least_leader_epoch: self.least_leader_epoch,
         }
     }
 

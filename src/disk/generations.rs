@@ -37,11 +37,13 @@ const FILE_BYTES_MAX: u64 = 2 * (PAYLOAD + PAYLOAD_BYTES_MAX + CRC_BYTES) as u64
 /// Damaged frames that are looked at before giving up: a hostile file could otherwise have us sum up its bytes for ever.
 const DAMAGED_FRAMES_MAX: usize = 16;
 
-/// What marks a file as of one kind, and the newest format of it that is understood.
+/// What marks a file as of one kind, and the formats of it that are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// The first eight bytes of each frame.
     pub(crate) magic: [u8; 8],
+    /// The oldest version that is read.
+    pub(crate) oldest: u32,
     /// The version that is written, and the newest that is read.
     pub(crate) version: u32,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Kind {
 pub(crate) struct Loaded {
     /// What was stored.
     pub(crate) payload: Vec<u8>,
-    /// The version that it was stored with, at most the kind's.
+    /// The version that it was stored with.
     pub(crate) version: u32,
     /// From 1, one more with each store.
     pub(crate) generation: u64,
@@ -62,12 +64,15 @@ pub(crate) struct Loaded {
 /// Reads the newest intact generation, or `None` if there is no file.
 ///
 /// # Errors
-/// [`Error::UnsupportedVersion`] if a newer version wrote it, [`Error::Corrupt`] if no generation is intact, or the disk's.
+/// [`Error::UnsupportedVersion`] if a version wrote it that is not read, [`Error::Corrupt`] if no generation is intact, or the disk's.
 pub(crate) fn load(disk: &dyn Disk, path: &Path, kind: Kind) -> Result<Option<Loaded>> {
     let Some(bytes) = read_file(disk, path)? else { return Ok(None) };
     let Some((frame, fell_back)) = newest(&bytes, kind) else {
         // The frame may be of a layout that is not ours to understand, with a checksum elsewhere.
-        check_version(path, kind, version_at_start(&bytes, kind).unwrap_or_default())?;
+        match version_at_start(&bytes, kind) {
+            Some(found) if found > kind.version => check_version(path, kind, found)?,
+            _ => {}
+        }
         return Err(Error::corrupt_file(path, 0, "neither generation is intact"));
     };
     check_version(path, kind, frame.version)?;
@@ -88,7 +93,7 @@ pub(crate) fn is_whole(disk: &dyn Disk, path: &Path, kind: Kind) -> Result<bool>
 /// Replaces the file by one that holds the generation that counted so far and `payload`, and returns the new generation.
 ///
 /// # Errors
-/// As [`load`], as damage and newer formats are not overwritten: whoever wants to begin anew moves the file away first.
+/// As [`load`], as damage and other formats are not overwritten: whoever wants to begin anew moves the file away first.
 /// Otherwise the disk's: then the old file or the new one is there, whole. A payload above 16 MiB is an [`Error::Io`].
 pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<u64> {
     if payload.len() > PAYLOAD_BYTES_MAX {
@@ -184,7 +189,7 @@ fn version_at_start(bytes: &[u8], kind: Kind) -> Option<u32> {
 }
 
 fn check_version(path: &Path, kind: Kind, found: u32) -> Result<()> {
-    if found > kind.version {
+    if !(kind.oldest..=kind.version).contains(&found) {
         return Err(Error::UnsupportedVersion { path: path.to_owned(), found, supported: kind.version });
     }
     Ok(())

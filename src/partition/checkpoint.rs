@@ -44,8 +44,12 @@ impl Checkpoint {
 
     /// Up to which byte of `active` the recovery point is.
     pub(super) fn noted_bytes(&self, active: &Segment) -> u64 {
-        let point = self.stored.filter(|point| point.base_offset == active.base_offset());
-        point.map_or(0, |point| point.synced.file_position)
+        self.point_of(active).map_or(0, |point| point.synced.file_position)
+    }
+
+    /// The newest point, if it is of this segment.
+    fn point_of(&self, active: &Segment) -> Option<&RecoveryPoint> {
+        self.stored.as_ref().filter(|point| point.base_offset == active.base_offset())
     }
 
     /// Notes that everything in `active` and before it is synced, as it is now. Of the index files it is still true what the
@@ -57,9 +61,8 @@ impl Checkpoint {
         leader_epoch: i32,
     ) -> Result<()> {
         let Some(active) = active else { return Ok(()) };
-        let before = self.stored.filter(|point| point.base_offset == active.base_offset());
-        let index_crcs = before.and_then(|point| point.synced.index_crcs);
-        self.store(dir, SyncedTo::of(active), leader_epoch, index_crcs)
+        let index_crcs = self.point_of(active).and_then(|point| point.synced.index_crcs);
+        self.store(dir, active, SyncedTo::of(active), leader_epoch, index_crcs)
     }
 
     /// Makes the newest point survive a power cut.
@@ -82,36 +85,40 @@ impl Checkpoint {
     /// To be called before the index files of what is or was the active segment are changed, so that whoever reads along can
     /// tell that they are not what they were.
     fn forget_indexes(&mut self, dir: &SegmentDir) -> Result<()> {
-        let Some(point) = self.stored else { return Ok(()) };
-        let synced = ScanStart { index_crcs: None, ..point.synced };
-        self.store_if_new(dir, RecoveryPoint { synced, ..point })
+        let Some(mut point) = self.stored.clone() else { return Ok(()) };
+        point.synced.index_crcs = None;
+        self.store_if_new(dir, point)
     }
 
     /// Whether `active` is as it was when the log was closed.
     fn is_as_closed(&self, active: &Segment) -> bool {
         let end = SyncedTo::of(active);
-        let is_at_end = |point: RecoveryPoint| {
+        let is_at_end = |point: &RecoveryPoint| {
             (point.base_offset, point.synced.file_position) == (end.base_offset, end.file_position)
                 && point.synced.index_crcs.is_some()
         };
-        !self.is_unsynced && self.epochs_are_stored && self.stored.is_some_and(is_at_end)
+        !self.is_unsynced && self.epochs_are_stored && self.stored.as_ref().is_some_and(is_at_end)
     }
 
-    /// Notes that everything is synced up to there.
+    /// Notes that everything is synced up to there, in `active`.
     fn store(
         &mut self,
         dir: &SegmentDir,
+        active: &Segment,
         synced: SyncedTo,
         leader_epoch: i32,
         index_crcs: Option<IndexCrcs>,
     ) -> Result<()> {
-        let SyncedTo { base_offset, file_position, next_offset, has_gaps } = synced;
-        let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, index_crcs };
-        self.store_if_new(dir, RecoveryPoint { base_offset, synced })
+        let SyncedTo { base_offset, file_position, next_offset, has_gaps, last_batch_position, max_timestamp } = synced;
+        let headers = active.header_sums(last_batch_position);
+        let created_ms = active.created_ms();
+        let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, created_ms, headers, index_crcs };
+        let other_files = self.point_of(active).map(|point| point.other_files.clone()).unwrap_or_default();
+        self.store_if_new(dir, RecoveryPoint { base_offset, synced, max_timestamp, other_files })
     }
 
     fn store_if_new(&mut self, dir: &SegmentDir, point: RecoveryPoint) -> Result<()> {
-        if self.stored != Some(point) {
+        if self.stored.as_ref() != Some(&point) {
             self.is_unsynced = true;
             self.file.store(&dir.files, &point)?;
             self.stored = Some(point);
@@ -134,7 +141,7 @@ impl Checkpoint {
             // Indexes are caches: without them the next one to open rebuilds them.
             _ = segment.write_indexes();
             let log_crc32 = segment.log_crc32()?;
-            manifest.segments.push(ManifestSegment { sealed: segment.describe(), log_crc32 });
+            manifest.segments.push(ManifestSegment::new(segment.describe(), Some(log_crc32)));
         }
         manifest.store(&**dir.files.disk(), &dir.path)?;
         self.manifest = manifest;
@@ -149,6 +156,8 @@ pub(super) struct SyncedTo {
     file_position: u64,
     pub(super) next_offset: u64,
     has_gaps: bool,
+    last_batch_position: Option<u64>,
+    max_timestamp: Option<i64>,
 }
 
 impl SyncedTo {
@@ -159,6 +168,8 @@ impl SyncedTo {
             file_position: active.log_bytes(),
             next_offset: active.next_offset(),
             has_gaps: active.has_gaps(),
+            last_batch_position: active.last_batch_position(),
+            max_timestamp: active.max_timestamp(),
         }
     }
 }
@@ -185,7 +196,7 @@ impl Log {
     fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         let Some((active, synced)) = self.seal_segments(checkpoint)? else { return Ok(()) };
         let index_crcs = checkpoint.extend_indexes(&self.dir, &active, synced.file_position)?;
-        checkpoint.store(&self.dir, synced, self.epochs.latest(), index_crcs)?;
+        checkpoint.store(&self.dir, &active, synced, self.epochs.latest(), index_crcs)?;
         self.point_is_at(synced.file_position);
         Ok(())
     }
@@ -215,7 +226,7 @@ impl Log {
             self.seal_segments(&mut checkpoint)?;
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
-            checkpoint.store(&self.dir, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
+            checkpoint.store(&self.dir, active, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
             checkpoint.sync_point(&self.dir)?;
         }
         checkpoint.settle_replacement(&self.dir)

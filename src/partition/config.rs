@@ -5,12 +5,14 @@
 //!
 //! ```text
 //! byte  size  field           one setting; settings follow one another to the end of the bytes; integers big-endian
-//!    0     2  key_bytes
-//!    2     -  key             UTF-8
+//!    0     1  flags           1: who does not know it may ignore it
+//!    1     2  key_bytes
+//!    3     -  key             UTF-8
 //!    -     2  value_bytes
 //!    -     -  value           UTF-8
 //! ```
-//! Not checksummed here: the file that they are a part of is.
+//! Not checksummed here: the file that they are a part of is. A setting that is not known and may be ignored is kept, byte for
+//! byte, when the settings are written again; one that may not be ignored is refused.
 
 use std::time::Duration;
 
@@ -38,6 +40,24 @@ const KEYS: [&str; 8] = [
     COMPRESSION,
     DURABILITY,
 ];
+
+/// Flag of a setting: a version that does not know it may go on without.
+const MAY_BE_IGNORED: u8 = 1;
+
+/// Why settings, or what they are a part of, are not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// They make no sense.
+    Invalid(Invalid),
+    /// A later version has written what must not be ignored.
+    Newer,
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Refusal {
+        Refusal::Invalid(invalid)
+    }
+}
 
 /// The largest number of partitions that one topic may have.
 pub(crate) const PARTITIONS_MAX: u32 = 100_000;
@@ -243,6 +263,8 @@ impl TopicConfig {
     /// Appends the settings to `out`, in the form at the head of this file.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         for (key, value) in self.properties() {
+            // Every version so far knows all of them.
+            out.push(0);
             for text in [key, &value] {
                 let bytes = u16::try_from(text.len()).expect("a setting is a few dozen bytes of text");
                 out.extend_from_slice(&bytes.to_be_bytes());
@@ -251,24 +273,35 @@ impl TopicConfig {
         }
     }
 
-    /// Reads what [`encode`](TopicConfig::encode) wrote, perhaps in an older version. The bytes may be anything.
+    /// Reads what [`encode`](TopicConfig::encode) wrote, perhaps in another version; returns also the settings that are not
+    /// known and may be ignored, as they are there. The bytes may be anything.
     ///
     /// # Errors
-    /// What does not hold. A setting that is not known is one of these: a version that adds one also raises the version of
-    /// the file, and what an older one cannot obey it must not ignore.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<TopicConfig, Invalid> {
+    /// What does not hold, or a setting of a later version that must not be ignored.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(TopicConfig, Vec<u8>), Refusal> {
         let mut reader = Reader::new(bytes);
-        let mut config = TopicConfig::new();
+        let (mut config, mut ignored) = (TopicConfig::new(), Vec::new());
         while !reader.is_empty() {
-            let key = text(&mut reader)?;
-            let value = text(&mut reader)?;
+            let before = reader.rest();
+            let flags = reader.u8()?;
+            let (key, value) = (text(&mut reader)?, text(&mut reader)?);
+            if flags & !MAY_BE_IGNORED != 0 {
+                return Err(Refusal::Newer);
+            }
+            if !KEYS.contains(&key) {
+                if flags & MAY_BE_IGNORED == 0 {
+                    return Err(Refusal::Newer);
+                }
+                let setting_bytes = before.len() - reader.rest().len();
+                ignored.extend_from_slice(before.get(..setting_bytes).unwrap_or_default());
+                continue;
+            }
             let set = config.set(key, value);
-            config =
-                set.map_err(|_| Invalid::Malformed("a topic's setting has an unknown name or a malformed value"))?;
+            config = set.map_err(|_| Invalid::Malformed("a topic's setting has a malformed value"))?;
         }
         // Not `validate`: a topic that compresses with a codec that is not compiled in here is no damage.
         config.check_bounds().map_err(|_| Invalid::Malformed("a topic's setting is out of bounds"))?;
-        Ok(config)
+        Ok((config, ignored))
     }
 }
 

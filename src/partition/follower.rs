@@ -134,7 +134,8 @@ impl Follower {
 
     fn layout(&self) -> Result<Layout> {
         let disk = &**self.dir.files.disk();
-        let manifest = Manifest::load(disk, &self.spec.dir)?.map(|loaded| loaded.manifest).unwrap_or_default();
+        let manifest =
+            Manifest::load(disk, &self.spec.dir, self.spec.id())?.map(|loaded| loaded.manifest).unwrap_or_default();
         let mut layout = Layout { manifest, set_aside: Vec::new() };
         if self.spec.compaction.is_some() {
             let names = file_name::list(disk, &self.spec.dir)?.into_iter();
@@ -209,8 +210,8 @@ impl Follower {
 
     fn look_at_segments(&self, disk: &dyn Disk) -> Result<(Layout, Found)> {
         // Before the segments: what it says of them was true before it was said.
-        let point = RecoveryPointFile::load(disk, &self.spec.dir)?.point;
-        let proven = point.map_or(0, |point| point.synced.next_offset);
+        let point = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?.point;
+        let proven = point.as_ref().map_or(0, |point| point.synced.next_offset);
         let layout = self.layout()?;
         let config = SegmentConfig::from(&self.spec.config);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
@@ -240,7 +241,7 @@ impl Follower {
             // What a later segment proves says nothing of this one's end.
             let proven = bases.get(index + 1).map_or(proven, |next| proven.min(*next));
             self.add_missing(&mut found, base_offset);
-            let start = match point {
+            let start = match &point {
                 Some(point) if point.base_offset == base_offset => point.synced,
                 _ => ScanStart::nothing(base_offset),
             };

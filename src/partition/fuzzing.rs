@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::leader_epoch::LeaderEpochs;
-use super::manifest::Manifest;
+use super::log_id::LogId;
+use super::manifest::{self, Manifest};
 use super::partition_metadata;
-use super::recovery_point::RecoveryPointFile;
+use super::recovery_point::{RECORD_BYTES, RecoveryPointFile, SECTOR_BYTES};
 use crate::disk::generations::fuzzing::framed;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
 use crate::disk::simulated::SimulatedDisk;
 
 const DIR: &str = "/orders-0";
-/// Where a record of a recovery point ends, and its sector.
-const RECORD_BYTES: usize = 64;
-const SECTOR_BYTES: usize = 512;
+/// Whose the files are, if they do not say something else.
+const LOG: LogId = LogId { topic_id: 7, partition: 0 };
 
 fn disk_with(name: &str, bytes: &[u8]) -> SimulatedDisk {
     let disk = SimulatedDisk::new(0);
@@ -23,13 +23,21 @@ fn disk_with(name: &str, bytes: &[u8]) -> SimulatedDisk {
     disk
 }
 
+/// The log that `bytes` name from `at` on.
+fn log_at(bytes: &[u8], at: usize) -> Option<LogId> {
+    let (topic_id, rest) = bytes.get(at..)?.split_first_chunk()?;
+    Some(LogId { topic_id: u128::from_be_bytes(*topic_id), partition: u32::from_be_bytes(*rest.first_chunk()?) })
+}
+
 /// Reads a manifest, which is framed first if `is_payload`, and writes it again.
 pub fn manifest(bytes: &[u8], is_payload: bool) {
-    let file = if is_payload { framed(*b"OTTLAMAN", bytes) } else { bytes.to_vec() };
+    const PAYLOAD: usize = 24;
+    let log = log_at(bytes, if is_payload { 0 } else { PAYLOAD }).unwrap_or(LOG);
+    let file = if is_payload { framed(manifest::KIND, bytes) } else { bytes.to_vec() };
     let (disk, dir) = (disk_with("manifest", &file), Path::new(DIR));
-    let loaded = Manifest::load(&disk, dir);
+    let loaded = Manifest::load(&disk, dir, log);
     let Ok(Some(loaded)) = loaded else {
-        assert!(Manifest::load(&disk, dir).is_err(), "the same answer twice");
+        assert!(Manifest::load(&disk, dir, log).is_err(), "the same answer twice");
         assert_eq!(disk.read(dir.join("manifest")), Some(file), "what cannot be read is left alone");
         return;
     };
@@ -39,7 +47,7 @@ pub fn manifest(bytes: &[u8], is_payload: bool) {
         least = segment.sealed.next_offset;
     }
     loaded.manifest.store(&disk, dir).unwrap();
-    let again = Manifest::load(&disk, dir).unwrap().unwrap();
+    let again = Manifest::load(&disk, dir, log).unwrap().unwrap();
     assert_eq!(again.manifest, loaded.manifest);
     let bases = loaded.manifest.segments.iter().map(|segment| segment.sealed.base_offset);
     if let Some(replaced) = loaded.manifest.with_replaced(bases, Vec::new()) {
@@ -49,6 +57,7 @@ pub fn manifest(bytes: &[u8], is_payload: bool) {
 
 /// Reads a recovery point, with its checksums put right if `fix`, and writes it again.
 pub fn recovery_point(bytes: &[u8], fix: bool) {
+    const LOG_AT: usize = 24;
     let mut file = bytes.to_vec();
     for record in file.chunks_mut(SECTOR_BYTES).filter(|_| fix) {
         if let Some((checked, crc)) = record.get_mut(..RECORD_BYTES).and_then(<[u8]>::split_last_chunk_mut) {
@@ -56,14 +65,15 @@ pub fn recovery_point(bytes: &[u8], fix: bool) {
         }
     }
     let (disk, dir) = (disk_with("recovery-point", &file), Path::new(DIR));
-    let Ok(loaded) = RecoveryPointFile::load(&disk, dir) else { return };
+    let log = log_at(bytes, LOG_AT).unwrap_or(LOG);
+    let Ok(loaded) = RecoveryPointFile::load(&disk, dir, log) else { return };
     let mut writer = loaded.file;
     let Some(point) = loaded.point else { return };
     assert!(point.base_offset <= point.synced.next_offset && i64::try_from(point.synced.next_offset).is_ok());
     let files = OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default());
     for _ in 0..2 {
         writer.store(&files, &point).unwrap();
-        assert_eq!(RecoveryPointFile::load(&disk, dir).unwrap().point, Some(point));
+        assert_eq!(RecoveryPointFile::load(&disk, dir, log).unwrap().point.as_ref(), Some(&point));
     }
 }
 

@@ -21,6 +21,7 @@ use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
+use super::log_id::LogId;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Place, Source, TailRecords};
 use super::recovery::{Circumstances, Noted, Recovered, recover};
@@ -47,6 +48,15 @@ pub(crate) struct LogSpec {
     pub(crate) durability: Durability,
     /// Whether old records of a key are removed, and how. Follows from the topic's name; not in the catalog.
     pub(crate) compaction: Option<CompactionConfig>,
+    /// No record gets a lower leader epoch.
+    pub(crate) least_leader_epoch: i32,
+}
+
+impl LogSpec {
+    /// Which log it is.
+    pub(crate) fn id(&self) -> LogId {
+        LogId { topic_id: self.topic_id, partition: self.partition.partition() }
+    }
 }
 
 /// The log of one partition, open for writing.
@@ -486,6 +496,9 @@ impl Log {
         let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&self.spec.config))?;
         let segment = Arc::new(segment);
         let view = self.view();
+        if let Some(rolled) = view.segments.last() {
+            rolled.note_rolled(self.environment.now_ms());
+        }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
         self.view.store(Arc::new(LogView { segments, open: view.open.clone() }));
         self.environment.bell.ring();

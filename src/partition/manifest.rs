@@ -1,47 +1,59 @@
 //! What sealed segments there must be: what Kafka lacks, so that a missing, shortened or swapped segment is noticed.
 //!
 //! ```text
-//! byte  size  field                  payload of the file's generations (disk/generations.rs), big-endian
-//!    0     8  log_start_offset
-//!    8     4  segment_count
-//!   12   48n  segments, ascending    byte  size  field of one segment
-//!                                       0     8  base_offset
-//!                                       8     8  next_offset           above base_offset
-//!                                      16     8  log_bytes             size of the log file
-//!                                      24     8  max_timestamp         −1 for none
-//!                                      32     4  log_crc32             of the whole log file
-//!                                      36     4  flags                 1: has gaps, 2: has index checksums
-//!                                      40     4  offset_index_crc32    of the index files, as they were written at the roll
-//!                                      44     4  time_index_crc32
+//! byte  size  field                 payload of the file's generations (disk/generations.rs), big-endian
+//!    0    16  topic_id              whose log it is
+//!   16     4  partition
+//!   20     8  log_start_offset      the truth about it
+//!   28     8  clean_offset          what ends below was compacted
+//!   36     -  files                 of the log, as in segment/derived_files.rs
+//!    -     4  segment_count
+//!    -     -  segments, ascending   byte  size  field of one segment
+//!                                      0     8  base_offset
+//!                                      8     8  next_offset           above base_offset
+//!                                     16     8  log_bytes             size of the log file
+//!                                     24     8  max_timestamp         −1 for none
+//!                                     32     8  created_ms            by the wall clock, −1 where it is not known
+//!                                     40     8  rolled_ms             the same
+//!                                     48     8  last_position         where the last batch begins
+//!                                     56     4  log_crc32             of the whole log file
+//!                                     60     4  first_header_crc32    of the header of the first batch
+//!                                     64     4  last_header_crc32     of the header of the last batch
+//!                                     68     4  flags                 1: has gaps, 2: has header checksums, 4: has log_crc32
+//!                                     72     -  files                 as in segment/derived_files.rs
 //! ```
-//! A crash leaves the old manifest or the new one.
+//! Files of kinds that are not known here are kept when a manifest is written again; a flag that is not known makes it one of a
+//! newer version. A crash leaves the old manifest or the new one.
 
 use std::path::{Path, PathBuf};
 
+use super::log_id::LogId;
 use crate::disk::Disk;
 use crate::disk::generations::{self, Kind};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
-use crate::segment::{IndexCrcs, SealedSegment};
+use crate::segment::derived_files;
+use crate::segment::{DerivedFile, HeaderSums, SealedSegment, SegmentFiles};
 
-const KIND: Kind = Kind { magic: *b"OTTLAMAN", version: 1 };
+pub(super) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
 const FILE_NAME: &str = "manifest";
 const DAMAGED_NAME: &str = "manifest.damaged";
 
-const COUNT_BYTES: usize = size_of::<u64>() + size_of::<u32>();
-const SEGMENT_BYTES: usize = 48;
-const FLAGS: usize = 36;
-
 const HAS_GAPS: u32 = 1;
-const HAS_INDEX_CRCS: u32 = 1 << 1;
+const HAS_HEADERS: u32 = 1 << 1;
+const HAS_LOG_CRC: u32 = 1 << 2;
 
 /// The sealed segments of one log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Manifest {
+    /// Whose log it is.
+    pub(crate) log: LogId,
     /// The first offset that may be read. It may lie within a segment, and what ends below it is to be removed.
     pub(crate) log_start_offset: u64,
     /// The segments, ascending.
     pub(crate) segments: Vec<ManifestSegment>,
+    /// Files that are made from the log as a whole.
+    files: Vec<DerivedFile>,
 }
 
 /// A sealed segment, with what proves it intact.
@@ -49,8 +61,17 @@ pub(crate) struct Manifest {
 pub(crate) struct ManifestSegment {
     /// What it is.
     pub(crate) sealed: SealedSegment,
-    /// CRC-32 of the whole log file.
-    pub(crate) log_crc32: u32,
+    /// CRC-32 of the whole log file; none where that was not there any more when the segment was noted.
+    pub(crate) log_crc32: Option<u32>,
+    /// Files that are made from it, of kinds that are not known here.
+    other_files: Vec<DerivedFile>,
+}
+
+impl ManifestSegment {
+    /// A segment that is noted for the first time.
+    pub(crate) fn new(sealed: SealedSegment, log_crc32: Option<u32>) -> ManifestSegment {
+        ManifestSegment { sealed, log_crc32, other_files: Vec::new() }
+    }
 }
 
 /// A manifest as it was read.
@@ -62,22 +83,43 @@ pub(crate) struct LoadedManifest {
     pub(crate) fell_back: bool,
 }
 
+/// Why a manifest is not taken.
+enum Refusal {
+    /// It makes no sense.
+    Malformed(&'static str),
+    /// A later version has set what is not known here.
+    Newer,
+}
+
+impl From<Invalid> for Refusal {
+    fn from(_: Invalid) -> Refusal {
+        Refusal::Malformed("the manifest ends within a segment")
+    }
+}
+
 impl Manifest {
-    /// Reads the manifest of a partition's directory; `None` if there is none.
+    /// That of a log without segments.
+    pub(crate) fn new(log: LogId) -> Manifest {
+        Manifest { log, ..Manifest::default() }
+    }
+
+    /// Reads the manifest of a partition's directory, which is to be that of `log`; `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if neither generation is intact or the newest makes no sense, [`Error::UnsupportedVersion`] if a
-    /// newer version wrote it, or the disk's.
-    pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<LoadedManifest>> {
+    /// [`Error::Corrupt`] if neither generation is intact, or if the newest makes no sense or is of another log;
+    /// [`Error::UnsupportedVersion`] if another version wrote it; or the disk's.
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<Option<LoadedManifest>> {
         let path = path(dir);
         let Some(loaded) = generations::load(disk, &path, KIND)? else { return Ok(None) };
-        if has_unknown_flags(&loaded.payload) {
-            // It may change what all the rest means: only a later version can have set it.
-            let (found, supported) = (KIND.version + 1, KIND.version);
-            return Err(Error::UnsupportedVersion { path, found, supported });
+        match Manifest::decode(&loaded.payload) {
+            Ok(manifest) if manifest.log == log => Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back })),
+            Ok(_) => Err(Error::corrupt_file(&path, 0, "the manifest is that of another log")),
+            Err(Refusal::Malformed(reason)) => Err(Error::corrupt_file(&path, 0, reason)),
+            // It may change what all the rest means.
+            Err(Refusal::Newer) => {
+                Err(Error::UnsupportedVersion { path, found: KIND.version + 1, supported: KIND.version })
+            }
         }
-        let manifest = Manifest::decode(&loaded.payload).map_err(|reason| Error::corrupt_file(&path, 0, reason))?;
-        Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back }))
     }
 
     /// Whether both generations in a partition's directory are intact.
@@ -123,42 +165,41 @@ impl Manifest {
         }
         let mut segments = self.segments.clone();
         segments.splice(start..end, new);
-        Some(Manifest { segments, ..*self })
+        Some(Manifest { segments, files: self.files.clone(), ..*self })
+    }
+
+    /// What ends at or below this offset was compacted.
+    fn clean_offset(&self) -> u64 {
+        let compacted = self.segments.iter().take_while(|noted| noted.sealed.has_gaps);
+        compacted.last().map_or(self.log_start_offset, |noted| noted.sealed.next_offset)
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(COUNT_BYTES + self.segments.len() * SEGMENT_BYTES);
+        let mut bytes = Vec::new();
+        bytes.extend(self.log.topic_id.to_be_bytes());
+        bytes.extend(self.log.partition.to_be_bytes());
         bytes.extend(self.log_start_offset.to_be_bytes());
+        bytes.extend(self.clean_offset().to_be_bytes());
+        derived_files::encode(&self.files, &mut bytes);
         bytes.extend(u32::try_from(self.segments.len()).unwrap_or(u32::MAX).to_be_bytes());
-        for ManifestSegment { sealed, log_crc32 } in &self.segments {
-            let crcs = sealed.index_crcs;
-            let flags = if sealed.has_gaps { HAS_GAPS } else { 0 } | if crcs.is_some() { HAS_INDEX_CRCS } else { 0 };
-            bytes.extend(sealed.base_offset.to_be_bytes());
-            bytes.extend(sealed.next_offset.to_be_bytes());
-            bytes.extend(sealed.log_bytes.to_be_bytes());
-            bytes.extend(sealed.max_timestamp.unwrap_or(-1).to_be_bytes());
-            bytes.extend(log_crc32.to_be_bytes());
-            bytes.extend(flags.to_be_bytes());
-            bytes.extend(crcs.map_or(0, |crcs| crcs.offset_index).to_be_bytes());
-            bytes.extend(crcs.map_or(0, |crcs| crcs.time_index).to_be_bytes());
-        }
+        self.segments.iter().for_each(|segment| segment.encode(&mut bytes));
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Result<Manifest, &'static str> {
-        const CUT_SHORT: &str = "the manifest has another size than its count of segments says";
-        let decoded = || -> Result<Option<Manifest>, Invalid> {
-            let mut reader = Reader::new(bytes);
-            let log_start_offset = reader.i64()?.cast_unsigned();
-            let segment_count = reader.u32()? as usize;
-            if segment_count.checked_mul(SEGMENT_BYTES) != bytes.len().checked_sub(COUNT_BYTES) {
-                return Ok(None);
-            }
-            let segments = (0..segment_count).map(|_| decode_segment(&mut reader)).collect::<Result<_, _>>()?;
-            Ok(Some(Manifest { log_start_offset, segments }))
-        };
-        let manifest = decoded().ok().flatten().ok_or(CUT_SHORT)?;
-        manifest.check()?;
+    fn decode(bytes: &[u8]) -> Result<Manifest, Refusal> {
+        let mut reader = Reader::new(bytes);
+        let log = LogId { topic_id: u128::from_be_bytes(reader.array()?), partition: reader.u32()? };
+        let log_start_offset = reader.i64()?.cast_unsigned();
+        // Follows from the segments, here.
+        let _clean_offset = reader.i64()?;
+        let files = derived_files::decode(&mut reader)?;
+        let segment_count = reader.u32()?;
+        let segments = (0..segment_count).map(|_| ManifestSegment::decode(&mut reader)).collect::<Result<_, _>>()?;
+        if !reader.is_empty() {
+            return Err(Refusal::Malformed("the manifest has more than its segments"));
+        }
+        let manifest = Manifest { log, log_start_offset, segments, files };
+        manifest.check().map_err(Refusal::Malformed)?;
         Ok(manifest)
     }
 
@@ -183,25 +224,53 @@ impl Manifest {
     }
 }
 
-fn decode_segment(reader: &mut Reader<'_>) -> Result<ManifestSegment, Invalid> {
-    let base_offset = reader.i64()?.cast_unsigned();
-    let next_offset = reader.i64()?.cast_unsigned();
-    let log_bytes = reader.i64()?.cast_unsigned();
-    let max_timestamp = Some(reader.i64()?).filter(|&timestamp| 0 <= timestamp);
-    let log_crc32 = reader.u32()?;
-    let flags = reader.u32()?;
-    let crcs = IndexCrcs { offset_index: reader.u32()?, time_index: reader.u32()? };
-    let has_gaps = flags & HAS_GAPS != 0;
-    let index_crcs = (flags & HAS_INDEX_CRCS != 0).then_some(crcs);
-    let sealed = SealedSegment { base_offset, next_offset, log_bytes, max_timestamp, has_gaps, index_crcs };
-    Ok(ManifestSegment { sealed, log_crc32 })
-}
+impl ManifestSegment {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let SealedSegment { base_offset, next_offset, log_bytes, max_timestamp, has_gaps, .. } = self.sealed;
+        let SealedSegment { created_ms, rolled_ms, headers, index_crcs, .. } = self.sealed;
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags = flag(has_gaps, HAS_GAPS)
+            | flag(headers.is_some(), HAS_HEADERS)
+            | flag(self.log_crc32.is_some(), HAS_LOG_CRC);
+        let headers = headers.unwrap_or(HeaderSums { first: 0, last: 0, last_position: 0 });
+        for number in [base_offset, next_offset, log_bytes] {
+            out.extend(number.to_be_bytes());
+        }
+        for time in [max_timestamp, created_ms, rolled_ms] {
+            out.extend(time.unwrap_or(-1).to_be_bytes());
+        }
+        out.extend(headers.last_position.to_be_bytes());
+        for number in [self.log_crc32.unwrap_or(0), headers.first, headers.last, flags] {
+            out.extend(number.to_be_bytes());
+        }
+        derived_files::encode(&SegmentFiles { index_crcs, others: self.other_files.clone() }.list(), out);
+    }
 
-/// Whether a segment has a flag that this version does not know.
-fn has_unknown_flags(payload: &[u8]) -> bool {
-    let segments = payload.get(COUNT_BYTES..).unwrap_or_default().chunks_exact(SEGMENT_BYTES);
-    let flags = segments.filter_map(|segment| Some(u32::from_be_bytes(*segment.get(FLAGS..)?.first_chunk()?)));
-    flags.into_iter().any(|flags| flags & !(HAS_GAPS | HAS_INDEX_CRCS) != 0)
+    fn decode(reader: &mut Reader<'_>) -> Result<ManifestSegment, Refusal> {
+        let (base_offset, next_offset) = (reader.i64()?.cast_unsigned(), reader.i64()?.cast_unsigned());
+        let log_bytes = reader.i64()?.cast_unsigned();
+        let mut time = || Ok::<_, Invalid>(Some(reader.i64()?).filter(|&time| 0 <= time));
+        let (max_timestamp, created_ms, rolled_ms) = (time()?, time()?, time()?);
+        let last_position = reader.i64()?.cast_unsigned();
+        let (log_crc32, first, last, flags) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
+        if flags & !(HAS_GAPS | HAS_HEADERS | HAS_LOG_CRC) != 0 {
+            return Err(Refusal::Newer);
+        }
+        let SegmentFiles { index_crcs, others } = SegmentFiles::of(derived_files::decode(reader)?);
+        let sealed = SealedSegment {
+            base_offset,
+            next_offset,
+            log_bytes,
+            max_timestamp,
+            has_gaps: flags & HAS_GAPS != 0,
+            created_ms,
+            rolled_ms,
+            headers: (flags & HAS_HEADERS != 0).then_some(HeaderSums { first, last, last_position }),
+            index_crcs,
+        };
+        let log_crc32 = (flags & HAS_LOG_CRC != 0).then_some(log_crc32);
+        Ok(ManifestSegment { sealed, log_crc32, other_files: others })
+    }
 }
 
 /// The file in a partition's directory.
@@ -215,43 +284,84 @@ mod tests {
 
     use super::*;
     use crate::disk::os::OsDisk;
+    use crate::segment::{FileSum, IndexCrcs};
+
+    const LOG: LogId = LogId { topic_id: 7, partition: 3 };
 
     fn segment(base_offset: u64, next_offset: u64) -> ManifestSegment {
-        let index_crcs = base_offset.is_multiple_of(2).then_some(IndexCrcs { offset_index: 5, time_index: 6 });
-        let has_gaps = base_offset.is_multiple_of(3);
-        let max_timestamp = (base_offset != 0).then_some(1_700_000_000_000);
-        let sealed = SealedSegment { base_offset, next_offset, log_bytes: 77, max_timestamp, has_gaps, index_crcs };
-        ManifestSegment { sealed, log_crc32: 9 }
+        let sum = |crc32| FileSum { bytes: 8, crc32 };
+        let index_crcs =
+            base_offset.is_multiple_of(2).then_some(IndexCrcs { offset_index: sum(5), time_index: sum(6) });
+        let sealed = SealedSegment {
+            base_offset,
+            next_offset,
+            log_bytes: 77,
+            max_timestamp: (base_offset != 0).then_some(1_700_000_000_000),
+            has_gaps: base_offset.is_multiple_of(3),
+            created_ms: (base_offset != 15).then_some(1),
+            rolled_ms: Some(2),
+            headers: (base_offset != 15).then_some(HeaderSums { first: 10, last: 11, last_position: 12 }),
+            index_crcs,
+        };
+        ManifestSegment::new(sealed, (base_offset != 15).then_some(9))
     }
 
     fn manifest() -> Manifest {
-        Manifest { log_start_offset: 4, segments: vec![segment(0, 10), segment(10, 11), segment(15, 100)] }
+        let segments = vec![segment(0, 10), segment(10, 11), segment(15, 100)];
+        Manifest { log_start_offset: 4, segments, ..Manifest::new(LOG) }
     }
 
     #[test]
     fn what_was_stored_is_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let disk = OsDisk::new();
-        assert_eq!(Manifest::load(&disk, dir.path()).unwrap(), None);
-        Manifest::default().store(&disk, dir.path()).unwrap();
+        assert_eq!(Manifest::load(&disk, dir.path(), LOG).unwrap(), None);
+        Manifest::new(LOG).store(&disk, dir.path()).unwrap();
         manifest().store(&disk, dir.path()).unwrap();
-        let loaded = Manifest::load(&disk, dir.path()).unwrap().unwrap();
+        let loaded = Manifest::load(&disk, dir.path(), LOG).unwrap().unwrap();
         assert_eq!(loaded, LoadedManifest { manifest: manifest(), fell_back: false });
+        for other in [LogId { topic_id: 8, ..LOG }, LogId { partition: 4, ..LOG }] {
+            assert!(matches!(Manifest::load(&disk, dir.path(), other), Err(Error::Corrupt(_))), "of another log");
+        }
     }
 
     #[test]
-    fn the_bytes_of_version_1_stay() {
-        let bytes = Manifest { log_start_offset: 4, segments: vec![segment(10, 11)] }.encode();
-        let expected: [&[u8]; 10] = [
+    fn what_a_later_version_notes_of_other_files_is_kept() {
+        let other = DerivedFile { kind: 77, sum: FileSum { bytes: 1, crc32: 2 } };
+        let mut manifest = manifest();
+        manifest.files.push(other);
+        manifest.segments[1].other_files.push(other);
+        let Ok(decoded) = Manifest::decode(&manifest.encode()) else { panic!("refused") };
+        assert_eq!(decoded, manifest);
+        let replaced = decoded.with_replaced([0].into_iter(), vec![segment(0, 10)]).unwrap();
+        assert_eq!((replaced.files, &replaced.segments[1]), (vec![other], &manifest.segments[1]));
+    }
+
+    #[test]
+    fn the_bytes_of_version_2_stay() {
+        let bytes = Manifest { log_start_offset: 4, segments: vec![segment(10, 11)], ..Manifest::new(LOG) }.encode();
+        let expected: [&[u8]; 22] = [
+            &7_u128.to_be_bytes(),
+            &[0, 0, 0, 3],
             &[0, 0, 0, 0, 0, 0, 0, 4],
+            &[0, 0, 0, 0, 0, 0, 0, 4],
+            &[0, 0],
             &[0, 0, 0, 1],
             &[0, 0, 0, 0, 0, 0, 0, 10],
             &[0, 0, 0, 0, 0, 0, 0, 11],
             &[0, 0, 0, 0, 0, 0, 0, 77],
             &[0, 0, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0],
+            &[0, 0, 0, 0, 0, 0, 0, 1],
+            &[0, 0, 0, 0, 0, 0, 0, 2],
+            &[0, 0, 0, 0, 0, 0, 0, 12],
             &[0, 0, 0, 9],
-            &[0, 0, 0, 2],
+            &[0, 0, 0, 10],
+            &[0, 0, 0, 11],
+            &[0, 0, 0, 6],
+            &[0, 2],
+            &[0, 1, 0, 0, 0, 0, 0, 0, 0, 8],
             &[0, 0, 0, 5],
+            &[0, 2, 0, 0, 0, 0, 0, 0, 0, 8],
             &[0, 0, 0, 6],
         ];
         assert_eq!(bytes, expected.concat());
@@ -260,7 +370,7 @@ mod tests {
     #[test]
     fn a_manifest_that_makes_no_sense_is_refused() {
         let refused = |segments: Vec<ManifestSegment>| {
-            Manifest::decode(&Manifest { log_start_offset: 0, segments }.encode()).is_err()
+            Manifest::decode(&Manifest { segments, ..Manifest::new(LOG) }.encode()).is_err()
         };
         assert!(!refused(vec![]));
         assert!(refused(vec![segment(5, 5)]), "no offsets");
@@ -269,13 +379,16 @@ mod tests {
         assert!(refused(vec![segment(10, 20), segment(0, 5)]), "not ascending");
         assert!(refused(vec![segment(0, 1 << 40)]), "more offsets than a segment holds");
         assert!(refused(vec![segment(1 << 63, (1 << 63) + 1)]), "offsets above the largest");
-        let huge = Manifest { log_start_offset: 1 << 63, segments: vec![] };
+        let huge = Manifest { log_start_offset: 1 << 63, ..Manifest::new(LOG) };
         assert!(Manifest::decode(&huge.encode()).is_err());
+        let mut longer = manifest().encode();
+        longer.push(0);
+        assert!(Manifest::decode(&longer).is_err());
     }
 
     proptest! {
         #[test]
-        fn decoding_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = Manifest::decode(&bytes);
         }
     }

@@ -15,6 +15,7 @@ pub(crate) mod fuzzing;
 pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;
+pub(crate) mod log_id;
 mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;

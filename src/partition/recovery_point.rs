@@ -1,18 +1,25 @@
 //! Up to where a partition's log is synced: below, a bad batch is damage; above, it is where the log ends.
 //!
 //! ```text
-//! byte  size  field             one record of 64 bytes, big-endian; the file has two, at the start of 512-byte sectors
-//!    0     8  magic             "OTTLARPT"
-//!    8     4  version           1
-//!   12     4  flags             1: has gaps, 2: has index checksums
-//!   16     8  generation        the higher of two intact records counts
-//!   24     8  base_offset       of the active segment
-//!   32     8  file_position     up to which its log file is synced
-//!   40     8  next_offset       of the batch that begins there
-//!   48     4  leader_epoch      at that offset
-//!   52     4  offset_index_crc32    of the active segment's index files, if they were written
-//!   56     4  time_index_crc32
-//!   60     4  crc32             CRC-32 of all before
+//! byte  size  field                 one record of 256 bytes, big-endian; the file has two, at the start of 512-byte sectors
+//!    0     8  magic                 "OTTLARPT"
+//!    8     4  version               2
+//!   12     4  flags                 1: has gaps, 2: has header checksums
+//!   16     8  generation            the higher of two intact records counts
+//!   24    16  topic_id              whose log it is
+//!   40     4  partition
+//!   44     4  leader_epoch          at next_offset
+//!   48     8  base_offset           of the active segment
+//!   56     8  file_position         up to which its log file is synced
+//!   64     8  next_offset           of the batch that begins there
+//!   72     8  max_timestamp         of the active segment below, −1 for none
+//!   80     8  created_ms            when that was made, by the wall clock, −1 where it is not known
+//!   88     8  last_position         where the last batch below begins
+//!   96     4  first_header_crc32    of the header of the segment's first batch
+//!  100     4  last_header_crc32     of the header of the last batch below
+//!  104     -  files                 of the active segment, if they were written; at most 10, as in segment/derived_files.rs
+//!    -     -  zeros
+//!  252     4  crc32                 CRC-32 of all before
 //! ```
 //! A store overwrites the older record in place, without a sync: if a power cut takes it, the other record is there, and what
 //! it says is lower and still true. The caller stores a point only after what it promises was synced. The point of a log that
@@ -20,35 +27,45 @@
 
 use std::path::{Path, PathBuf};
 
+use super::log_id::LogId;
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open, generations};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
-use crate::segment::{IndexCrcs, ScanStart};
+use crate::segment::derived_files;
+use crate::segment::{DerivedFile, HeaderSums, ScanStart, SegmentFiles};
 
 const FILE_NAME: &str = "recovery-point";
 const MAGIC: [u8; 8] = *b"OTTLARPT";
-const VERSION: u32 = 1;
-const RECORD_BYTES: usize = 64;
+const VERSION: u32 = 2;
+pub(super) const RECORD_BYTES: usize = 256;
 const CRC: usize = RECORD_BYTES - size_of::<u32>();
-const SECTOR_BYTES: usize = 512;
+pub(super) const SECTOR_BYTES: usize = 512;
+const FILES: usize = 104;
+const FILES_MAX: usize = (CRC - FILES - size_of::<u16>()) / derived_files::FILE_BYTES;
+const _: () = assert!(FILES_MAX == 10);
 
 const HAS_GAPS: u32 = 1;
-const HAS_INDEX_CRCS: u32 = 1 << 1;
+const HAS_HEADERS: u32 = 1 << 1;
 
 /// Up to where a log is synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RecoveryPoint {
     /// The base offset of the segment that was active. All earlier ones are synced as a whole.
     pub(crate) base_offset: u64,
     /// Up to where that segment is synced, and what is known of it there.
     pub(crate) synced: ScanStart,
+    /// The largest timestamp of that segment there.
+    pub(crate) max_timestamp: Option<i64>,
+    /// Files that are made from that segment, of kinds that are not known here.
+    pub(crate) other_files: Vec<DerivedFile>,
 }
 
 /// The file that keeps a recovery point.
 #[derive(Debug)]
 pub(crate) struct RecoveryPointFile {
     path: PathBuf,
+    log: LogId,
     /// Of the newest record; the next one goes to the other sector.
     generation: u64,
     /// Whether it may be that a power cut leaves no such file.
@@ -68,11 +85,16 @@ pub(crate) struct LoadedPoint {
 }
 
 impl RecoveryPointFile {
-    /// Reads the recovery point of a partition's directory.
+    /// The file of a log that has none yet.
+    pub(crate) fn new(dir: &Path, log: LogId) -> RecoveryPointFile {
+        RecoveryPointFile { path: path(dir), log, generation: 0, is_new: true }
+    }
+
+    /// Reads the recovery point of a partition's directory, which is to be that of `log`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedVersion`] if a newer version wrote it, or the disk's. Damage is no error.
-    pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<LoadedPoint> {
+    /// [`Error::UnsupportedVersion`] if another version wrote it, or the disk's. Damage is no error, nor is another log's.
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<LoadedPoint> {
         let path = path(dir);
         let mut newest: Option<(u64, RecoveryPoint)> = None;
         let (bytes, mut is_damaged) = match generations::read_file(disk, &path) {
@@ -82,21 +104,25 @@ impl RecoveryPointFile {
         };
         for record in bytes.chunks(SECTOR_BYTES).take(2) {
             match decode(record) {
-                Ok(Record::Point { generation, point }) => {
-                    if newest.is_none_or(|(other, _)| other < generation) {
+                Ok(Record::Point { log: found, generation, point }) if found == log => {
+                    if newest.as_ref().is_none_or(|(other, _)| *other < generation) {
                         newest = Some((generation, point));
                     }
                 }
-                Ok(Record::Newer(found)) => {
+                Ok(Record::OtherVersion(found)) => {
                     return Err(Error::UnsupportedVersion { path, found, supported: VERSION });
                 }
                 Ok(Record::Unwritten) => {}
-                Err(_) => is_damaged = true,
+                Ok(Record::Point { .. }) | Err(_) => is_damaged = true,
             }
         }
-        let generation = newest.map_or(0, |(generation, _)| generation);
+        let generation = newest.as_ref().map_or(0, |(generation, _)| *generation);
         let point = newest.map(|(_, point)| point);
-        Ok(LoadedPoint { file: RecoveryPointFile { path, generation, is_new: true }, point, is_damaged })
+        Ok(LoadedPoint {
+            file: RecoveryPointFile { generation, ..RecoveryPointFile::new(dir, log) },
+            point,
+            is_damaged,
+        })
     }
 
     /// Overwrites the older record. When this returns it survives a crash of the process, and perhaps a power cut.
@@ -106,7 +132,8 @@ impl RecoveryPointFile {
     pub(crate) fn store(&mut self, files: &OpenFiles, point: &RecoveryPoint) -> Result<()> {
         let generation = self.generation.saturating_add(1);
         let sector = if generation.is_multiple_of(2) { 0 } else { SECTOR_BYTES as u64 };
-        let write = || files.open(&self.path, Open::CreateOrWrite)?.write_at(&encode(generation, point), sector);
+        let write =
+            || files.open(&self.path, Open::CreateOrWrite)?.write_at(&encode(self.log, generation, point), sector);
         write().map_err(|source| Error::io("write", &self.path, source))?;
         // Only now: after an error the same record is tried again, and the good one stays untouched.
         self.generation = generation;
@@ -128,35 +155,49 @@ impl RecoveryPointFile {
     }
 }
 
-fn encode(generation: u64, point: &RecoveryPoint) -> Vec<u8> {
-    let RecoveryPoint { base_offset, synced } = point;
-    let crcs = synced.index_crcs;
-    let flags = if synced.has_gaps { HAS_GAPS } else { 0 } | if crcs.is_some() { HAS_INDEX_CRCS } else { 0 };
+fn encode(log: LogId, generation: u64, point: &RecoveryPoint) -> Vec<u8> {
+    let RecoveryPoint { base_offset, synced, max_timestamp, other_files } = point;
+    let ScanStart { file_position, next_offset, leader_epoch, has_gaps, created_ms, headers, index_crcs } = *synced;
+    let flags = if has_gaps { HAS_GAPS } else { 0 } | if headers.is_some() { HAS_HEADERS } else { 0 };
+    let headers = headers.unwrap_or(HeaderSums { first: 0, last: 0, last_position: 0 });
     let mut bytes = Vec::with_capacity(RECORD_BYTES);
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_be_bytes());
     bytes.extend(flags.to_be_bytes());
     bytes.extend(generation.to_be_bytes());
+    bytes.extend(log.topic_id.to_be_bytes());
+    bytes.extend(log.partition.to_be_bytes());
+    bytes.extend(leader_epoch.to_be_bytes());
     bytes.extend(base_offset.to_be_bytes());
-    bytes.extend(synced.file_position.to_be_bytes());
-    bytes.extend(synced.next_offset.to_be_bytes());
-    bytes.extend(synced.leader_epoch.to_be_bytes());
-    bytes.extend(crcs.map_or(0, |crcs| crcs.offset_index).to_be_bytes());
-    bytes.extend(crcs.map_or(0, |crcs| crcs.time_index).to_be_bytes());
+    bytes.extend(file_position.to_be_bytes());
+    bytes.extend(next_offset.to_be_bytes());
+    bytes.extend(max_timestamp.unwrap_or(-1).to_be_bytes());
+    bytes.extend(created_ms.unwrap_or(-1).to_be_bytes());
+    bytes.extend(headers.last_position.to_be_bytes());
+    bytes.extend(headers.first.to_be_bytes());
+    bytes.extend(headers.last.to_be_bytes());
+    let mut files = SegmentFiles { index_crcs, others: other_files.clone() }.list();
+    files.truncate(FILES_MAX);
+    derived_files::encode(&files, &mut bytes);
+    bytes.resize(CRC, 0);
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
     bytes
 }
 
 enum Record {
     Point {
+        log: LogId,
         generation: u64,
         point: RecoveryPoint,
     },
     /// The sector was never written.
     Unwritten,
     /// Of this version, which is not understood here.
-    Newer(u32),
+    OtherVersion(u32),
 }
+
+/// Where the checksum of a record was in version 1, which was never released.
+const CRC_OF_VERSION_1: usize = 60;
 
 fn decode(sector: &[u8]) -> Result<Record, Invalid> {
     const DAMAGED: Invalid = Invalid::Malformed("a record of the recovery point is damaged");
@@ -164,33 +205,51 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
     if record.iter().all(|&byte| byte == 0) {
         return Ok(Record::Unwritten);
     }
-    let (checked, crc) = record.split_at_checked(CRC).ok_or(DAMAGED)?;
-    let mut reader = Reader::new(checked);
-    if reader.i64()?.to_be_bytes() != MAGIC || Reader::new(crc).u32()? != crc32fast::hash(checked) {
+    let is_whole = |crc_at: usize| {
+        let (checked, crc) = record.split_at_checked(crc_at)?;
+        Some(Reader::new(crc).u32().ok()? == crc32fast::hash(checked))
+    };
+    let mut reader = Reader::new(record);
+    if reader.i64()?.to_be_bytes() != MAGIC {
         return Err(DAMAGED);
     }
     let version = reader.u32()?;
+    if is_whole(CRC) != Some(true) {
+        let is_of_version_1 = version == 1 && is_whole(CRC_OF_VERSION_1) == Some(true);
+        return if is_of_version_1 { Ok(Record::OtherVersion(1)) } else { Err(DAMAGED) };
+    }
     if version != VERSION {
-        return Ok(Record::Newer(version));
+        return Ok(Record::OtherVersion(version));
     }
     let flags = reader.u32()?;
-    if flags & !(HAS_GAPS | HAS_INDEX_CRCS) != 0 {
+    if flags & !(HAS_GAPS | HAS_HEADERS) != 0 {
         // It may change what all the rest means: only a later version can have set it.
-        return Ok(Record::Newer(VERSION + 1));
+        return Ok(Record::OtherVersion(VERSION + 1));
     }
     let generation = reader.i64()?.cast_unsigned();
-    let base_offset = reader.i64()?.cast_unsigned();
-    let file_position = reader.i64()?.cast_unsigned();
-    let next_offset = reader.i64()?.cast_unsigned();
+    let log = LogId { topic_id: u128::from_be_bytes(reader.array()?), partition: reader.u32()? };
     let leader_epoch = reader.i32()?;
-    let crcs = IndexCrcs { offset_index: reader.u32()?, time_index: reader.u32()? };
-    let index_crcs = (flags & HAS_INDEX_CRCS != 0).then_some(crcs);
-    let has_gaps = flags & HAS_GAPS != 0;
+    let (base_offset, file_position) = (reader.i64()?.cast_unsigned(), reader.i64()?.cast_unsigned());
+    let next_offset = reader.i64()?.cast_unsigned();
+    let mut time = || Ok::<_, Invalid>(Some(reader.i64()?).filter(|&time| 0 <= time));
+    let (max_timestamp, created_ms) = (time()?, time()?);
+    let last_position = reader.i64()?.cast_unsigned();
+    let headers = HeaderSums { last_position, first: reader.u32()?, last: reader.u32()? };
+    let SegmentFiles { index_crcs, others } = SegmentFiles::of(derived_files::decode(&mut reader)?);
     if next_offset < base_offset || i64::try_from(next_offset).is_err() || i64::try_from(file_position).is_err() {
         return Err(DAMAGED);
     }
-    let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, index_crcs };
-    Ok(Record::Point { generation, point: RecoveryPoint { base_offset, synced } })
+    let synced = ScanStart {
+        file_position,
+        next_offset,
+        leader_epoch,
+        has_gaps: flags & HAS_GAPS != 0,
+        created_ms,
+        headers: (flags & HAS_HEADERS != 0).then_some(headers),
+        index_crcs,
+    };
+    let point = RecoveryPoint { base_offset, synced, max_timestamp, other_files: others };
+    Ok(Record::Point { log, generation, point })
 }
 
 /// The file in a partition's directory.
@@ -205,11 +264,53 @@ mod tests {
     use super::*;
     use crate::disk::open_files::OpenFilesConfig;
     use crate::disk::os::OsDisk;
+    use crate::segment::{FileSum, IndexCrcs};
+
+    const LOG: LogId = LogId { topic_id: 7, partition: 3 };
 
     fn point(next_offset: u64) -> RecoveryPoint {
-        let index_crcs = Some(IndexCrcs { offset_index: 1, time_index: 2 });
-        let synced = ScanStart { file_position: 4096, next_offset, leader_epoch: 3, has_gaps: true, index_crcs };
-        RecoveryPoint { base_offset: 10, synced }
+        let sum = |crc32| FileSum { bytes: 0x0102, crc32 };
+        let synced = ScanStart {
+            file_position: 4096,
+            next_offset,
+            leader_epoch: 3,
+            has_gaps: true,
+            created_ms: Some(5),
+            headers: Some(HeaderSums { first: 6, last: 7, last_position: 8 }),
+            index_crcs: Some(IndexCrcs { offset_index: sum(1), time_index: sum(2) }),
+        };
+        let other_files = vec![DerivedFile { kind: 9, sum: sum(9) }];
+        RecoveryPoint { base_offset: 10, synced, max_timestamp: Some(4), other_files }
+    }
+
+    #[test]
+    fn the_bytes_of_version_2_stay() {
+        let bytes = encode(LOG, 11, &point(20));
+        let expected: [&[u8]; 9] = [
+            b"OTTLARPT\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x0b",
+            &7_u128.to_be_bytes(),
+            &[0, 0, 0, 3, 0, 0, 0, 3],
+            &[0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 20],
+            &[0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 6, 0, 0, 0, 7],
+            &[0, 3],
+            &[0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1],
+            &[0, 2, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 2],
+            &[0, 9, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 9],
+        ];
+        let (expected, zeros) = (expected.concat(), &bytes[148..CRC]);
+        assert_eq!(bytes[..148], expected);
+        assert!(bytes.len() == RECORD_BYTES && zeros.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn the_point_of_another_log_is_none() {
+        let (dir, files) = (tempfile::tempdir().unwrap(), files());
+        let mut loaded = RecoveryPointFile::load(&**files.disk(), dir.path(), LOG).unwrap();
+        loaded.file.store(&files, &point(20)).unwrap();
+        for other in [LogId { topic_id: 8, ..LOG }, LogId { partition: 4, ..LOG }] {
+            let loaded = RecoveryPointFile::load(&**files.disk(), dir.path(), other).unwrap();
+            assert_eq!((loaded.point, loaded.is_damaged), (None, true));
+        }
     }
 
     fn files() -> Arc<OpenFiles> {
@@ -220,11 +321,11 @@ mod tests {
     fn the_newest_point_counts() {
         let (dir, files) = (tempfile::tempdir().unwrap(), files());
         let disk = &**files.disk();
-        let mut loaded = RecoveryPointFile::load(disk, dir.path()).unwrap();
+        let mut loaded = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
         assert_eq!((loaded.point, loaded.is_damaged), (None, false));
         for next_offset in 20..25 {
             loaded.file.store(&files, &point(next_offset)).unwrap();
-            let again = RecoveryPointFile::load(disk, dir.path()).unwrap();
+            let again = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
             assert_eq!((again.point, again.is_damaged), (Some(point(next_offset)), false));
         }
     }
@@ -233,33 +334,41 @@ mod tests {
     fn a_damaged_record_leaves_the_one_before() {
         let (dir, files) = (tempfile::tempdir().unwrap(), files());
         let disk = &**files.disk();
-        let mut loaded = RecoveryPointFile::load(disk, dir.path()).unwrap();
+        let mut loaded = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
         (20..22).for_each(|next_offset| loaded.file.store(&files, &point(next_offset)).unwrap());
         let whole = generations::read_file(disk, &dir.path().join(FILE_NAME)).unwrap().unwrap();
         for at in (0..RECORD_BYTES).chain(SECTOR_BYTES..SECTOR_BYTES + RECORD_BYTES) {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             generations::replace_file(disk, &dir.path().join(FILE_NAME), &bytes).unwrap();
-            let again = RecoveryPointFile::load(disk, dir.path()).unwrap();
+            let again = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
             let left = if at < SECTOR_BYTES { 20 } else { 21 };
             assert_eq!((again.point, again.is_damaged), (Some(point(left)), true));
         }
         for bytes in 0..whole.len() {
             generations::replace_file(disk, &dir.path().join(FILE_NAME), &whole[..bytes]).unwrap();
-            let again = RecoveryPointFile::load(disk, dir.path()).unwrap();
+            let again = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
             assert_eq!(again.point, (bytes >= RECORD_BYTES).then(|| point(21)));
         }
     }
 
     #[test]
-    fn a_newer_version_is_refused() {
+    fn another_version_is_refused() {
         let (dir, files) = (tempfile::tempdir().unwrap(), files());
-        let mut bytes = encode(1, &point(20));
-        bytes[11] = 2;
+        let mut bytes = encode(LOG, 1, &point(20));
+        bytes[11] = 3;
         let crc = crc32fast::hash(&bytes[..CRC]);
         bytes[CRC..].copy_from_slice(&crc.to_be_bytes());
         generations::replace_file(&**files.disk(), &dir.path().join(FILE_NAME), &bytes).unwrap();
-        let refused = RecoveryPointFile::load(&**files.disk(), dir.path()).unwrap_err();
-        assert!(matches!(refused, Error::UnsupportedVersion { found: 2, supported: 1, .. }));
+        let refused = RecoveryPointFile::load(&**files.disk(), dir.path(), LOG).unwrap_err();
+        assert!(matches!(refused, Error::UnsupportedVersion { found: 3, supported: 2, .. }));
+        // Version 1 had its checksum elsewhere.
+        let mut bytes = bytes[..64].to_vec();
+        bytes[11] = 1;
+        let crc = crc32fast::hash(&bytes[..60]);
+        bytes[60..].copy_from_slice(&crc.to_be_bytes());
+        generations::replace_file(&**files.disk(), &dir.path().join(FILE_NAME), &bytes).unwrap();
+        let refused = RecoveryPointFile::load(&**files.disk(), dir.path(), LOG).unwrap_err();
+        assert!(matches!(refused, Error::UnsupportedVersion { found: 1, supported: 2, .. }));
     }
 }

@@ -139,7 +139,7 @@ impl PartitionVerification {
     /// Reads the small files beside the segments. Each of them is a cache, or has its content twice.
     fn add_small_files(&mut self, disk: &dyn Disk, spec: &LogSpec) -> Result<()> {
         let dir = &spec.dir;
-        match Manifest::load(disk, dir) {
+        match Manifest::load(disk, dir, spec.id()) {
             Ok(_) if !Manifest::is_whole(disk, dir)? => {
                 self.add_repairable(manifest::path(dir), "a generation of the manifest is damaged or missing");
             }
@@ -149,7 +149,9 @@ impl PartitionVerification {
             loaded => drop(loaded?),
         }
         // Twice, since a record that is just being overwritten looks like that.
-        if RecoveryPointFile::load(disk, dir)?.is_damaged && RecoveryPointFile::load(disk, dir)?.is_damaged {
+        if RecoveryPointFile::load(disk, dir, spec.id())?.is_damaged
+            && RecoveryPointFile::load(disk, dir, spec.id())?.is_damaged
+        {
             self.add_repairable(recovery_point::path(dir), "a record of the recovery point is damaged");
         }
         let epochs = leader_epoch::path(dir);
@@ -235,7 +237,7 @@ impl Log {
 /// Reads a segment, against the manifest if that knows it.
 fn verify_segment(segment: &Segment, manifest: &Manifest) -> Result<SegmentVerification> {
     let noted = manifest.segments.iter().find(|noted| noted.sealed.base_offset == segment.base_offset());
-    segment.verify(noted.map(|noted| noted.log_crc32))
+    segment.verify(noted.is_some(), noted.and_then(|noted| noted.log_crc32))
 }
 
 impl Follower {
@@ -243,7 +245,7 @@ impl Follower {
     /// extends them says so first, and who seals it has begun another segment before.
     fn indexes_were_written(&self, segment: &Segment) -> Result<bool> {
         let disk = &**self.dir.files.disk();
-        let point = RecoveryPointFile::load(disk, &self.spec.dir)?.point;
+        let point = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?.point;
         let is_later = |name: &FileName| {
             name.kind == FileKind::Log && name.stage == Stage::Live && segment.base_offset() < name.base_offset
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::offset_index::OffsetIndex;
 use super::scan::{LogWalk, Piece, Rules};
 use super::time_index::TimeIndex;
-use super::{FileKind, FileName, IndexCrcs, OpenFiles, Scan, ScanStart, Segment, SegmentConfig, SegmentDir};
+use super::{FileKind, FileName, FileSum, IndexCrcs, OpenFiles, Scan, ScanStart, Segment, SegmentConfig, SegmentDir};
 use crate::disk::open_files::{OpenFilesConfig, ReadMode};
 use crate::disk::simulated::SimulatedDisk;
 use crate::error::Error;
@@ -104,7 +104,7 @@ pub fn segment(log: &[u8], offset_index: &[u8], time_index: &[u8], durable: u64)
     let rebuilt = Segment::open_sealed(&dir(&disk), &sealed, CONFIG);
     assert_eq!(read_all(&rebuilt), found, "a sealed segment is what it was");
     // Index files with the right checksum: what they say may be wrong all the same.
-    let crcs = IndexCrcs { offset_index: crc32fast::hash(offset_index), time_index: crc32fast::hash(time_index) };
+    let crcs = IndexCrcs { offset_index: FileSum::of(offset_index), time_index: FileSum::of(time_index) };
     sealed.index_crcs = Some(crcs);
     let believing = Segment::open_sealed(&dir(&disk), &sealed, CONFIG);
     _ = read_all(&believing);

@@ -1,8 +1,10 @@
 //! The index files: written whole when a segment is sealed or closed, extended while it grows, believed only with the right
 //! checksum.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
+use super::derived_files::FileSum;
 use super::file_name::Stage;
 use super::indexes::IndexCrcs;
 use super::offset_index::OffsetIndex;
@@ -32,7 +34,7 @@ impl Segment {
         let time_index = loaded.indexes.time.encode(max);
         self.write_index(stage, FileKind::OffsetIndex, &offset_index, 0)?;
         self.write_index(stage, FileKind::TimeIndex, &time_index, 0)?;
-        let crcs = IndexCrcs { offset_index: crc32fast::hash(&offset_index), time_index: crc32fast::hash(&time_index) };
+        let crcs = IndexCrcs { offset_index: FileSum::of(&offset_index), time_index: FileSum::of(&time_index) };
         *self.index_crcs.lock() = Some(crcs);
         Ok(crcs)
     }
@@ -50,31 +52,34 @@ impl Segment {
         let offset_entries = indexes.offset.count_to_position(log_bytes.saturating_sub(1));
         let last = offset_entries.checked_sub(1).and_then(|last| indexes.offset.get(last));
         let time_entries = last.map_or(0, |last| indexes.time.count_to_offset(last.relative_offset));
-        let extend = |kind, bytes: &[u8], from: usize, crc| {
-            self.write_index(Stage::Live, kind, bytes, from as u64)?;
-            let mut crc = crc32fast::Hasher::new_with_initial(crc);
+        let extend = |kind, bytes: &[u8], from: FileSum| {
+            self.write_index(Stage::Live, kind, bytes, from.bytes)?;
+            let mut crc = crc32fast::Hasher::new_with_initial(from.crc32);
             crc.update(bytes);
-            Ok::<_, Error>(crc.finalize())
+            Ok::<_, Error>(FileSum { bytes: from.bytes + bytes.len() as u64, crc32: crc.finalize() })
         };
         let bytes = indexes.offset.encode_range(from.offset_entries..offset_entries);
-        let position = from.offset_entries * super::offset_index::ENTRY_BYTES;
-        let offset_index = extend(FileKind::OffsetIndex, &bytes, position, from.crcs.offset_index)?;
+        let offset_index = extend(FileKind::OffsetIndex, &bytes, from.crcs.offset_index)?;
         let bytes = indexes.time.encode_range(from.time_entries..time_entries);
-        let position = from.time_entries * super::time_index::ENTRY_BYTES;
-        let time_index = extend(FileKind::TimeIndex, &bytes, position, from.crcs.time_index)?;
+        let time_index = extend(FileKind::TimeIndex, &bytes, from.crcs.time_index)?;
         let crcs = IndexCrcs { offset_index, time_index };
         *self.index_crcs.lock() = Some(crcs);
         *written = WrittenIndexes { offset_entries, time_entries, crcs };
         Ok(crcs)
     }
 
-    /// Writes `bytes` from `position` on, and ends the file behind them.
+    /// Writes `bytes` from `position` on, and ends the file behind them. For an index without entries none is made.
     fn write_index(&self, stage: Stage, kind: FileKind, bytes: &[u8], position: u64) -> Result<()> {
         let path = FileName::live(self.base_offset(), kind).in_stage(stage).path(&self.dir.path);
-        let write = || {
-            let file = self.dir.files.open(&path, Open::CreateOrWrite)?;
-            file.write_at(bytes, position)?;
-            file.set_size(position + bytes.len() as u64)
+        let size = position + bytes.len() as u64;
+        let how = if size == 0 { Open::Write } else { Open::CreateOrWrite };
+        let write = || match self.dir.files.open(&path, how) {
+            Err(error) if size == 0 && error.kind() == ErrorKind::NotFound => Ok(()),
+            opened => {
+                let file = opened?;
+                file.write_at(bytes, position)?;
+                file.set_size(size)
+            }
         };
         write().map_err(|source| Error::io("write", &path, source))
     }
@@ -97,12 +102,15 @@ pub(super) struct Covered {
 }
 
 /// Reads the index files of a segment; `None` if they are not those that belong to it. An error of reading is no more than
-/// that either.
+/// that either. An index without entries needs no file.
 pub(super) fn load(disk: &dyn Disk, dir: &Path, covered: Covered, crcs: IndexCrcs) -> Option<(OffsetIndex, TimeIndex)> {
     let offsets = covered.next_offset.checked_sub(covered.base_offset)?;
     // No two entries can be closer than two batches are.
     let entries_max = covered.log_bytes / crate::format::HEADER_BYTES as u64 + 1;
-    let read = |kind, entry_bytes: usize, crc| {
+    let read = |kind, entry_bytes: usize, sum: FileSum| {
+        if sum == FileSum::default() {
+            return Some(Vec::new());
+        }
         let file = disk.open(&FileName::live(covered.base_offset, kind).path(dir), Open::Read).ok()?;
         let bytes = file.size_when_opened();
         if bytes > entries_max.saturating_mul(entry_bytes as u64) {
@@ -110,7 +118,7 @@ pub(super) fn load(disk: &dyn Disk, dir: &Path, covered: Covered, crcs: IndexCrc
         }
         let mut buffer = vec![0; usize::try_from(bytes).ok()?];
         let is_whole = file.read_at(&mut buffer, 0).ok()? == buffer.len();
-        let is_ours = crc32fast::hash(&buffer) == crc || planted(Canary::TrustIndex);
+        let is_ours = FileSum::of(&buffer) == sum || planted(Canary::TrustIndex);
         (is_whole && is_ours).then_some(buffer)
     };
     let offset_index = read(FileKind::OffsetIndex, super::offset_index::ENTRY_BYTES, crcs.offset_index)?;

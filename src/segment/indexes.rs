@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::derived_files::FileSum;
 use super::offset_index::{self, OffsetEntry, OffsetIndex};
 use super::scan::Located;
 use super::time_index::{self, TimeEntry, TimeIndex};
@@ -22,23 +23,25 @@ pub(super) struct Indexes {
     times: Mutex<Times>,
 }
 
-/// Timestamps that decide about rolling and about the last entry of the time index.
+/// What decides about rolling and about the last entry of the time index, and where the log ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
     /// The first batch's largest, if that batch was counted.
     pub(super) first: Option<i64>,
     /// The largest, and the first batch that has it.
     pub(super) max: Option<TimeEntry>,
+    /// Where the last batch begins that was counted.
+    pub(super) last_position: Option<u64>,
 }
 
-/// CRC-32 of the index files that belong to a log file. Kept where it is checksummed itself, it is what makes index files,
+/// Size and CRC-32 of the index files that belong to a log file. Kept where it is checksummed itself, it is what makes index files,
 /// which have no checksum, believable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct IndexCrcs {
     /// Of the `.index` file.
-    pub(crate) offset_index: u32,
+    pub(crate) offset_index: FileSum,
     /// Of the `.timeindex` file.
-    pub(crate) time_index: u32,
+    pub(crate) time_index: FileSum,
 }
 
 impl Indexes {
@@ -50,20 +53,21 @@ impl Indexes {
     /// Indexes that were loaded from files. The segment's first batch is only needed if more is to be appended.
     pub(super) fn loaded(offset: OffsetIndex, time: TimeIndex, first: Option<&BatchHeader>) -> Indexes {
         let first = first.map(|header| header.max_timestamp).filter(|&timestamp| 0 <= timestamp);
-        let times = Times { first, max: time.last() };
+        let times = Times { first, max: time.last(), last_position: None };
         Indexes { offset, time, times: Mutex::new(times) }
     }
 
     /// Counts the next batch of the log. Offsets and positions beyond what an index can say are not indexed; a lookup then
     /// walks further.
     pub(super) fn append(&self, batch: &Located, base_offset: u64, interval_bytes: u32) {
+        let mut times = self.times.lock();
+        times.last_position = Some(batch.file_position);
         let timestamp = Some(batch.header.max_timestamp).filter(|&timestamp| 0 <= timestamp);
         let relative_offset = batch.header.last_offset().checked_sub(base_offset).map(u32::try_from);
         let (Some(Ok(relative_offset)), Ok(file_position)) = (relative_offset, u32::try_from(batch.file_position))
         else {
             return;
         };
-        let mut times = self.times.lock();
         if file_position == 0 {
             times.first = timestamp;
         }

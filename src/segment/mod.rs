@@ -27,11 +27,13 @@ use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
 
 mod damage;
+pub(crate) mod derived_files;
 pub(crate) mod entries;
 pub(crate) mod file_name;
 mod files;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
+mod header_sums;
 mod index_files;
 mod indexes;
 mod offset_index;
@@ -45,6 +47,8 @@ mod tests;
 mod time_index;
 mod verify;
 
+pub(crate) use derived_files::{DerivedFile, FileSum, SegmentFiles};
+pub(crate) use header_sums::{FOREIGN, HeaderSums};
 pub(crate) use index_files::WrittenIndexes;
 pub(crate) use indexes::IndexCrcs;
 pub(crate) use read::{Batch, plain_records};
@@ -96,8 +100,31 @@ pub(crate) struct SealedSegment {
     pub(crate) max_timestamp: Option<i64>,
     /// Whether offsets are missing between its batches, as compaction leaves it.
     pub(crate) has_gaps: bool,
+    /// When it was made, by the wall clock in ms, if that is known.
+    pub(crate) created_ms: Option<i64>,
+    /// When the next one was made, by the wall clock in ms, if that is known.
+    pub(crate) rolled_ms: Option<i64>,
+    /// What tells its log file from any other, if that is known.
+    pub(crate) headers: Option<HeaderSums>,
     /// What makes its index files believable; without it they are rebuilt.
     pub(crate) index_crcs: Option<IndexCrcs>,
+}
+
+impl SealedSegment {
+    /// A segment without batches, of which nothing is known.
+    pub(crate) fn empty(base_offset: u64) -> SealedSegment {
+        SealedSegment {
+            base_offset,
+            next_offset: base_offset,
+            log_bytes: 0,
+            max_timestamp: None,
+            has_gaps: false,
+            created_ms: None,
+            rolled_ms: None,
+            headers: None,
+            index_crcs: None,
+        }
+    }
 }
 
 /// An append that failed. Nothing of it is visible.
@@ -138,6 +165,12 @@ pub(crate) struct Segment {
     /// Whether the log file's name survives a power cut.
     is_name_synced: AtomicBool,
     index_crcs: Mutex<Option<IndexCrcs>>,
+    /// −1 if it is not known.
+    created_ms: i64,
+    /// −1 until it is rolled, or if that is not known.
+    rolled_ms: AtomicI64,
+    /// What its log file must begin and end with, if it was opened as sealed.
+    headers: Option<Box<HeaderSums>>,
 }
 
 /// What reading takes.
@@ -202,8 +235,21 @@ impl Segment {
             log_bytes: self.log_bytes(),
             max_timestamp: self.max_timestamp(),
             has_gaps: self.has_gaps(),
+            created_ms: self.created_ms(),
+            rolled_ms: Some(self.rolled_ms.load(Ordering::Relaxed)).filter(|&ms| 0 <= ms),
+            headers: self.header_sums(self.last_batch_position()),
             index_crcs: *self.index_crcs.lock(),
         }
+    }
+
+    /// When the segment was made, by the wall clock in ms, if that is known.
+    pub(crate) fn created_ms(&self) -> Option<i64> {
+        Some(self.created_ms).filter(|&ms| 0 <= ms)
+    }
+
+    /// Notes that another segment follows this one from `now_ms` on.
+    pub(crate) fn note_rolled(&self, now_ms: i64) {
+        self.rolled_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// Whether offsets are missing between batches, as compaction leaves it.

@@ -36,13 +36,10 @@ impl Segment {
         let log = AppendFile::create(&dir.files, &path, capacity_bytes)
             .map_err(|source| Error::io("create", &path, source))?;
         let empty = SealedSegment {
-            base_offset,
-            next_offset: base_offset,
-            log_bytes: 0,
-            max_timestamp: None,
             // Whether or not any are missing in the end: this also says that it was compacted.
             has_gaps: stage != Stage::Live,
-            index_crcs: None,
+            created_ms: Some(dir.files.disk().now_ms().max(0)),
+            ..SealedSegment::empty(base_offset)
         };
         let mut segment = Segment::new(dir, &empty, config);
         segment.loaded = OnceLock::from(Loaded::new(log, Indexes::empty()));
@@ -56,6 +53,7 @@ impl Segment {
         let mut segment = Segment::new(dir, sealed, config);
         segment.sealed_bytes = Some(sealed.log_bytes);
         segment.known_good_from = u64::MAX;
+        segment.headers = sealed.headers.map(Box::new);
         segment
     }
 
@@ -85,6 +83,9 @@ impl Segment {
             distrusted_bytes: AtomicU64::new(0),
             is_name_synced: AtomicBool::new(true),
             index_crcs: Mutex::new(sealed.index_crcs),
+            created_ms: sealed.created_ms.unwrap_or(-1),
+            rolled_ms: AtomicI64::new(sealed.rolled_ms.unwrap_or(-1)),
+            headers: None,
         }
     }
 
@@ -133,6 +134,7 @@ impl Segment {
             _ => Error::io("open", &path, source),
         };
         let file = self.dir.files.open(&path, Open::Read).map_err(missing)?;
+        self.check_headers(&*file)?;
         // Of a file that became shorter the rest is still readable.
         let published_bytes = self.log_bytes().min(file.size_when_opened());
         let extent = Extent { published_bytes, capacity_bytes: published_bytes };

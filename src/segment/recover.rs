@@ -7,12 +7,15 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use super::header_sums::WrittenLog;
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
 use super::offset_index::OffsetIndex;
 use super::scan::{Damage, LogWalk, Piece, ReadAt, Rules};
 use super::time_index::TimeIndex;
-use super::{FileKind, FileName, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
+use super::{
+    FOREIGN, FileKind, FileName, HeaderSums, IndexCrcs, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir,
+};
 use crate::canary::{Canary, planted};
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::disk::{DiskFile, Open};
@@ -31,6 +34,10 @@ pub(crate) struct ScanStart {
     pub(crate) leader_epoch: i32,
     /// Whether offsets are missing between the batches below.
     pub(crate) has_gaps: bool,
+    /// When the segment was made, by the wall clock in ms, if that is known.
+    pub(crate) created_ms: Option<i64>,
+    /// What tells the log file from any other, if that is known: the last header is that of the last batch below.
+    pub(crate) headers: Option<HeaderSums>,
     /// What makes the index files believable, so that the scan can begin at their last entry. They may end before this point.
     pub(crate) index_crcs: Option<IndexCrcs>,
 }
@@ -38,7 +45,15 @@ pub(crate) struct ScanStart {
 impl ScanStart {
     /// Trusts nothing of a segment.
     pub(crate) fn nothing(base_offset: u64) -> ScanStart {
-        ScanStart { file_position: 0, next_offset: base_offset, leader_epoch: -1, has_gaps: false, index_crcs: None }
+        ScanStart {
+            file_position: 0,
+            next_offset: base_offset,
+            leader_epoch: -1,
+            has_gaps: false,
+            created_ms: None,
+            headers: None,
+            index_crcs: None,
+        }
     }
 }
 
@@ -63,6 +78,26 @@ pub(crate) struct Scan {
     pub(crate) bad: Option<Bad>,
     /// What was synced and cannot be read any more, in ascending order.
     pub(crate) damaged: Vec<Damage>,
+    /// Whether the file is not the one that was written: nothing of it is this log's, and it is to be left alone.
+    pub(crate) is_another: bool,
+}
+
+impl Scan {
+    /// Nothing was scanned yet.
+    fn begin(file_bytes: u64, scanned_from: u64, next_offset: u64) -> Scan {
+        Scan {
+            scanned_from,
+            valid_bytes: 0,
+            file_bytes,
+            next_offset,
+            batches: 0,
+            indexes_rebuilt: false,
+            max_timestamp: None,
+            bad: None,
+            damaged: Vec::new(),
+            is_another: false,
+        }
+    }
 }
 
 /// The first bad batch above what is known to be synced.
@@ -95,6 +130,13 @@ impl Segment {
         let recovery = Recovery { base_offset, config, from, proven_durable };
         let access = if dir.is_read_only { Open::Read } else { Open::Write };
         let file = dir.files.open(&path, access).map_err(|source| Error::io("open", &path, source))?;
+        let read_at = |buffer: &mut [u8], file_position| file.read_at(buffer, file_position);
+        let file_bytes = file.size_when_opened();
+        let written = WrittenLog { base_offset, written_bytes: from.file_position, file_bytes };
+        let another = from.headers.map_or(Ok(false), |headers| headers.are_of_another(&read_at, written));
+        if another.map_err(|source| Error::io("read", &path, source))? {
+            return Ok(another_file(dir, &recovery, file_bytes));
+        }
         let (scan, indexes) = scan_file(dir, &*file, &recovery).map_err(|source| Error::io("read", &path, source))?;
 
         let capacity_bytes = u64::from(config.segment_bytes);
@@ -107,6 +149,9 @@ impl Segment {
             log_bytes: scan.valid_bytes,
             max_timestamp: scan.max_timestamp,
             has_gaps: from.has_gaps,
+            created_ms: from.created_ms,
+            rolled_ms: None,
+            headers: None,
             index_crcs: from.index_crcs,
         };
         let mut segment = Segment::new(dir, &found, config);
@@ -127,6 +172,24 @@ struct Recovery {
     proven_durable: u64,
 }
 
+/// A segment in whose place there is another file: sealed as it was last known, so that every read of it fails.
+fn another_file(dir: &Arc<SegmentDir>, wanted: &Recovery, file_bytes: u64) -> (Segment, Scan) {
+    let Recovery { base_offset, config, from, .. } = *wanted;
+    let lost = SealedSegment {
+        next_offset: from.next_offset,
+        log_bytes: from.file_position,
+        has_gaps: from.has_gaps,
+        created_ms: from.created_ms,
+        headers: from.headers,
+        ..SealedSegment::empty(base_offset)
+    };
+    let mut scan = Scan::begin(file_bytes, 0, from.next_offset);
+    let offsets = base_offset..from.next_offset;
+    scan.damaged.push(Damage { file_position: 0, bytes: from.file_position, offsets, reason: FOREIGN });
+    scan.is_another = true;
+    (Segment::open_sealed(dir, &lost, config), scan)
+}
+
 fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Result<(Scan, Indexes)> {
     let file_bytes = file.size_when_opened();
     let read_at = |buffer: &mut [u8], file_position| file.read_at(buffer, file_position);
@@ -140,17 +203,7 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
     let start = trusted_start(index_files.flatten(), wanted, &read_at);
     let Start { indexes, file_position, next_offset } =
         start.unwrap_or_else(|| Start { indexes: Indexes::empty(), file_position: 0, next_offset: wanted.base_offset });
-    let mut scan = Scan {
-        scanned_from: file_position,
-        valid_bytes: 0,
-        file_bytes,
-        next_offset,
-        batches: 0,
-        indexes_rebuilt,
-        max_timestamp: None,
-        bad: None,
-        damaged: Vec::new(),
-    };
+    let mut scan = Scan { indexes_rebuilt, ..Scan::begin(file_bytes, file_position, next_offset) };
 
     let durable = wanted.proven_durable.max(from.next_offset);
     let durable = if planted(Canary::CutAtDamage) { 0 } else { durable };

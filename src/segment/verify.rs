@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::derived_files::FileSum;
 use super::file_name::FileKind;
 use super::indexes::{IndexCrcs, Indexes};
 use super::read::check;
@@ -38,12 +39,12 @@ impl SegmentVerification {
 }
 
 impl Segment {
-    /// Reads everything again; `log_crc32` is that of the whole log file if the manifest has it. Without, the log may have grown
-    /// since its index files were written.
+    /// Reads everything again; `log_crc32` is that of the whole log file if the manifest has it. Where the segment is not
+    /// noted there, the log may have grown since its index files were written.
     ///
     /// # Errors
     /// Those of the disk that other work may release, such as a lack of handles. Any other is a finding.
-    pub(crate) fn verify(&self, log_crc32: Option<u32>) -> Result<SegmentVerification> {
+    pub(crate) fn verify(&self, is_noted: bool, log_crc32: Option<u32>) -> Result<SegmentVerification> {
         let mut found = SegmentVerification::default();
         let loaded = match self.loaded() {
             Err(Error::Corrupt(missing)) => {
@@ -55,7 +56,7 @@ impl Segment {
         let indexes = self.verify_batches(loaded, &mut found)?;
         if found.damage.is_empty() {
             self.verify_crc(log_crc32, &mut found)?;
-            self.verify_indexes(&indexes, log_crc32.is_none(), &mut found)?;
+            self.verify_indexes(&indexes, !is_noted, &mut found)?;
         }
         Ok(found)
     }
@@ -153,17 +154,20 @@ impl Segment {
         let times = indexes.time.encode(indexes.times().max);
         // The file's last entry was made at its writing, and goes when the log grows.
         let times = (FileKind::TimeIndex, time_index, times, time_index::ENTRY_BYTES, usize::from(may_have_grown));
-        for (kind, crc, expected, entry_bytes, passing_entries) in [offsets, times] {
+        for (kind, sum, expected, entry_bytes, passing_entries) in [offsets, times] {
             let path = FileName::live(self.base_offset(), kind).in_stage(self.stage).path(&self.dir.path);
             let reason = match self.read_index(&path, expected.len()) {
-                Ok(bytes) if crc32fast::hash(&bytes) != crc => Some("not the index file that was written"),
+                Ok(bytes) if FileSum::of(&bytes) != sum => Some("not the index file that was written"),
                 Ok(bytes) => {
                     let kept = bytes.len().saturating_sub(passing_entries * entry_bytes);
                     found.index_entries += (bytes.len() / entry_bytes) as u64;
                     let same = expected.get(..kept) == bytes.get(..kept) && (may_have_grown || expected.len() == kept);
                     (!same).then_some("the entries of the index are not those that the log makes")
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Some("the index file is missing"),
+                // Without entries there need not be one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    (sum != FileSum::default()).then_some("the index file is missing")
+                }
                 Err(error) => self.passing_or(error).map(|()| Some(UNREADABLE))?,
             };
             found.stale.extend(reason.map(|reason| Corruption {

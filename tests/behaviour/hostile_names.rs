@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ottla::{Broker, Error, Result, TopicConfig};
 
-use crate::{open, small_segments};
+use crate::open;
 
 const PRECIOUS: &[u8] = b"not yours to write";
 
@@ -36,8 +36,11 @@ impl Place {
     /// Some segments, and a group.
     fn fill(&self) {
         let broker = open(self.data());
-        let topic = broker.create_topic("orders", small_segments()).unwrap();
+        let config = TopicConfig::new().segment_bytes(240_000).index_interval_bytes(0);
+        let topic = broker.create_topic("orders", config).unwrap();
         (0..1000).for_each(|n| drop(topic.produce("some key", n.to_string()).unwrap()));
+        // Each too large for a slot, and so a batch of its own, for which the indexes have entries.
+        (0..8).for_each(|_| drop(topic.produce("some key", "value".repeat(14_000)).unwrap()));
         drop(broker.consumer("g", ["orders"]).unwrap());
         broker.close().unwrap();
     }

@@ -124,8 +124,14 @@ pub(crate) fn all(truth: &Truth) -> Vec<Mutation> {
                 add(Change::Byte(at, new));
             }
         }
-        let step = if is_tail(path) { 64 << 10 } else { 1 };
-        (0..bytes.len()).step_by(step).for_each(|length| add(Change::Cut(length)));
+        // Of a tail, what is in it and some of the rest.
+        let is_worth_cutting = |length: &usize| {
+            let row = length / 16 * 16;
+            !is_tail(path)
+                || length.is_multiple_of(64 << 10)
+                || bytes[row..bytes.len().min(row + 16)].iter().any(|byte| *byte != 0)
+        };
+        (0..bytes.len()).filter(is_worth_cutting).for_each(|length| add(Change::Cut(length)));
         for (sector, content) in bytes.chunks(SECTOR).enumerate() {
             if content.iter().any(|byte| *byte != 0) {
                 add(Change::ZeroSector(sector));

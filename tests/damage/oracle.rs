@@ -2,7 +2,8 @@
 //!
 //! Every record that is read is the one that was written there; every offset that cannot be read is named by an error or by the
 //! report; what the damage did not touch is readable; the log ends nowhere below its recovery point; a committed offset is
-//! right or an error; what was damaged is still there; the log can be written; and whoever opens it again finds the same.
+//! right or an error; what was damaged is still there; the log can be written; and whoever opens it again finds the same. Who
+//! only reads sees what was written, or an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,12 +11,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Error, OwnedRecord, Partition, ProducerRecord, TopicPartition};
+use ottla::{Broker, Error, OwnedRecord, Partition, ProducerRecord, RecoveryMode, TopicPartition};
 
 use crate::allocator;
 use crate::image::{self, DATA, Image};
 use crate::mutation::{Change, Changed, Kind, Losses, Mutation};
-use crate::truth::{Log, OFFSETS_TOPIC, Truth, is_log, open};
+use crate::truth::{Log, OFFSETS_TOPIC, Truth, is_log, open, partition_of};
 
 pub(crate) type Checked<T = ()> = Result<T, String>;
 
@@ -50,6 +51,8 @@ struct SeenLog {
     /// Of another partition, of those found.
     foreign: BTreeSet<u64>,
     damaged: Vec<Range<u64>>,
+    /// Nothing of it is known, and every call says so.
+    is_broken: bool,
 }
 
 /// Damages a copy of the directory on `machine` and looks at it.
@@ -94,6 +97,7 @@ struct Case<'c> {
 
 impl Case<'_> {
     fn check(&self) -> Checked<Outcome> {
+        self.look_read_only().map_err(|problem| format!("read-only: {problem}"))?;
         let broker = match open(self.disk) {
             Ok(broker) => broker,
             Err(error) => return self.check_refusal(&error),
@@ -115,10 +119,48 @@ impl Case<'_> {
         changed.map_or(Ok(outcome), |path| Err(format!("opening again changes {}", path.display())))
     }
 
+    /// Who only reads is shown no record that was not written there.
+    fn look_read_only(&self) -> Checked {
+        let opened = Broker::builder(DATA).disk(self.disk).recovery_mode(RecoveryMode::ReadOnly).open();
+        let broker = match opened {
+            Err(Error::Corrupt(_) | Error::UnsupportedVersion { .. }) => return Ok(()),
+            opened => opened.map_err(|e| format!("is not opened: {e}"))?,
+        };
+        for log in &self.truth.logs {
+            let topic = broker.topic(log.partition.topic());
+            let Ok(partition) = topic.and_then(|topic| topic.partition(log.partition.partition())) else { continue };
+            self.read_what_can_be_read(&partition, log).map_err(|problem| format!("{}: {problem}", log.partition))?;
+        }
+        Ok(())
+    }
+
+    fn read_what_can_be_read(&self, partition: &Partition, truth: &Log) -> Checked {
+        let mut offset = partition.log_start_offset();
+        loop {
+            match partition.read(offset, 1 << 20) {
+                Ok(records) if records.is_empty() => return Ok(()),
+                Ok(records) => {
+                    for record in &records {
+                        let record = record.detach();
+                        if !self.is_foreign(&record, truth) {
+                            check_record(&record, offset, truth)?;
+                        }
+                        offset = record.offset() + 1;
+                    }
+                }
+                Err(Error::Corrupt(damage)) => match &damage.offsets {
+                    Some(lost) if lost.contains(&offset) => offset = lost.end,
+                    _ => return Ok(()),
+                },
+                Err(error) => return Err(format!("at {offset}: {error}")),
+            }
+        }
+    }
+
     /// Only files that say what there is may keep all from being opened.
     fn check_refusal(&self, error: &Error) -> Checked<Outcome> {
         let is_typed = matches!(error, Error::Corrupt(_) | Error::UnsupportedVersion { .. });
-        let may_refuse = matches!(Kind::of(&self.mutation.path), Kind::Catalog | Kind::Metadata);
+        let may_refuse = Kind::of(&self.mutation.path) == Kind::Catalog;
         if !is_typed || !may_refuse {
             return Err(format!("is not opened: {error}"));
         }
@@ -159,6 +201,11 @@ impl Case<'_> {
     ) -> Checked<String> {
         let offsets = TopicPartition::new(OFFSETS_TOPIC, 0);
         let Some(kept) = logs.get(&offsets) else { return Ok("none".to_owned()) };
+        if kept.is_broken {
+            let mut groups = self.truth.groups.iter();
+            let is_told = |group: &String| matches!(broker.admin().describe_group(group), Err(Error::Corrupt(_)));
+            return if groups.all(is_told) { Ok("broken".to_owned()) } else { Err("groups are gone".to_owned()) };
+        }
         let groups = match broker.admin().list_groups() {
             Ok(groups) => groups,
             Err(Error::Corrupt(_)) if !kept.damaged.is_empty() => return Ok("damaged".to_owned()),
@@ -175,7 +222,7 @@ impl Case<'_> {
         }
         let mut text = format!("{groups:?}");
         for ((group, partition), (offset, metadata)) in &self.truth.commits {
-            if !logs.contains_key(partition) {
+            if logs.get(partition).is_none_or(|log| log.is_broken) {
                 continue;
             }
             let committed = broker.committed(group, partition).map_err(|e| format!("committed: {e}"))?;
@@ -229,11 +276,20 @@ impl Case<'_> {
             // Where the batches of another log are taken for this one's, nothing else can be right.
             return Ok(true);
         }
+        if seen.is_broken {
+            let is_of_it = self.mutation.apply(&self.truth.image).iter().any(|(path, _)| {
+                Kind::of(path) == Kind::Metadata && partition_of(path).as_ref() == Some(&log.partition)
+            });
+            let is_told = told.is_some_and(|found| found.damage().next().is_some());
+            return if is_of_it && is_told { Ok(true) } else { Err(format!("is closed; {told:?}")) };
+        }
         if seen.end < log.proven {
             return Err(format!("the log ends at {}, and was synced up to {}", seen.end, log.proven));
         }
         // The recovery point of another log may say that there was more.
         let is_odd = matches!(self.mutation.change, Change::Swap(_) | Change::Duplicate(_));
+        // So many offsets as a slot has room for are never given out again.
+        let is_odd = is_odd || Kind::of(&self.mutation.path) == Kind::Tail;
         let may_be_longer = is_odd && told.is_some_and(|found| !found.is_clean());
         if log.end < seen.end && !may_be_longer {
             return Err(format!("the log ends at {} and not at {}", seen.end, log.end));
@@ -246,8 +302,10 @@ impl Case<'_> {
         let mut lost = false;
         for offset in log.records.keys().filter(|offset| !seen.found.contains(offset)) {
             let is_told = within(&seen.damaged, *offset) || within(&named, *offset);
-            // A slot whose first sector is damaged, or that is gone, looks like one that was never used.
-            let is_in_tail = Kind::of(&self.mutation.path) == Kind::Tail && log.tail_start <= *offset;
+            // Of a slot that does not say whose it was only the place is told.
+            let is_in_tail = Kind::of(&self.mutation.path) == Kind::Tail
+                && log.tail_start <= *offset
+                && report.damage().any(|damage| image::is_tail(damage.path.strip_prefix(DATA).unwrap_or(&damage.path)));
             let is_behind_told_end = seen.end <= *offset && is_end_told;
             if !(is_told || is_in_tail || is_behind_told_end) {
                 return Err(format!("offset {offset} is gone without a word; {told:?}"));
@@ -266,7 +324,11 @@ impl Case<'_> {
         if offset != 0 {
             return Err(format!("the log begins at {offset}"));
         }
-        let mut seen = SeenLog { end, found: BTreeSet::new(), foreign: BTreeSet::new(), damaged: Vec::new() };
+        let mut seen =
+            SeenLog { end, found: BTreeSet::new(), foreign: BTreeSet::new(), damaged: Vec::new(), is_broken: false };
+        if let (0, Err(Error::Corrupt(_))) = (end, partition.read(0, 1)) {
+            seen.is_broken = true;
+        }
         while offset < end {
             match partition.read(offset, 1 << 20) {
                 Ok(records) if records.is_empty() => {
@@ -317,7 +379,7 @@ impl Case<'_> {
     /// Every log goes on, whatever happened to what is in it.
     fn append(broker: &Broker, seen: &mut Seen) -> Checked {
         for (address, log) in &mut seen.logs {
-            if address.topic() == OFFSETS_TOPIC {
+            if address.topic() == OFFSETS_TOPIC || log.is_broken {
                 continue;
             }
             let topic = broker.topic(address.topic()).map_err(|e| e.to_string())?;

@@ -77,7 +77,7 @@ pub(crate) struct Truth {
 
 impl Truth {
     pub(crate) fn of(state: State) -> Truth {
-        let name = if matches!(state, State::Closed | State::Unmarked) { "v1/clean" } else { "v1/killed" };
+        let name = if matches!(state, State::Closed | State::Unmarked) { "v2/clean" } else { "v2/killed" };
         let mut image = image::load(&golden_dir(name));
         if state == State::Unmarked {
             image.remove(Path::new("clean-shutdown"));
@@ -160,7 +160,7 @@ fn log_of(partition: &ottla::Partition, image: &Image, batches: &BTreeMap<PathBu
 fn recovery_point(bytes: &[u8]) -> u64 {
     let u64_at = |record: &[u8], at: usize| u64::from_be_bytes(record[at..at + 8].try_into().unwrap());
     let records = bytes.chunks(512).filter(|record| record.starts_with(b"OTTLARPT"));
-    records.map(|record| (u64_at(record, 16), u64_at(record, 40))).max().unwrap().1
+    records.map(|record| (u64_at(record, 16), u64_at(record, 64))).max().unwrap().1
 }
 
 /// Walks a log file as Kafka's format says.

@@ -19,6 +19,8 @@ struct Versioned {
     magic: &'static [u8],
     /// From the magic to the end of what the checksum is over; `None` where the record says so itself.
     checked_bytes: Option<usize>,
+    /// The version of the format.
+    version: u32,
 }
 
 const VERSION: usize = 8;
@@ -27,11 +29,11 @@ const PAYLOAD_BYTES: usize = 20;
 const PAYLOAD: usize = 24;
 
 const FILES: [Versioned; 5] = [
-    Versioned { name: "catalog", magic: b"OTTLACAT", checked_bytes: None },
-    Versioned { name: "manifest", magic: b"OTTLAMAN", checked_bytes: None },
-    Versioned { name: "recovery-point", magic: b"OTTLARPT", checked_bytes: Some(60) },
-    Versioned { name: "tail", magic: b"OTTLTAIL", checked_bytes: Some(12) },
-    Versioned { name: "tail-always", magic: b"OTTLTAIL", checked_bytes: Some(12) },
+    Versioned { name: "catalog", magic: b"OTTLACAT", checked_bytes: None, version: 2 },
+    Versioned { name: "manifest", magic: b"OTTLAMAN", checked_bytes: None, version: 2 },
+    Versioned { name: "recovery-point", magic: b"OTTLARPT", checked_bytes: Some(252), version: 2 },
+    Versioned { name: "tail", magic: b"OTTLTAIL", checked_bytes: Some(12), version: 1 },
+    Versioned { name: "tail-always", magic: b"OTTLTAIL", checked_bytes: Some(12), version: 1 },
 ];
 
 impl Versioned {
@@ -79,7 +81,7 @@ fn with_files_named(name: &str, mut check: impl FnMut(&str, Image, PathBuf)) {
             check(golden, image.clone(), path.clone());
             let mut stopped = image.clone();
             if stopped.remove(Path::new("clean-shutdown")).is_some() {
-                check("v1/clean without its mark", stopped, path);
+                check("v2/clean without its mark", stopped, path);
             }
         }
     }
@@ -107,7 +109,8 @@ fn a_newer_version_of_any_file_is_refused_and_nothing_is_changed() {
             let newer = versioned.changed(&image[&path], next);
             image.insert(path.clone(), newer);
             match refusal(golden, &image, &path) {
-                Error::UnsupportedVersion { path: named, found: 2, supported: 1 } => {
+                Error::UnsupportedVersion { path: named, found, supported } => {
+                    assert_eq!((found, supported), (versioned.version + 1, versioned.version));
                     assert_eq!(named, Path::new(DATA).join(&path), "{golden}");
                 }
                 other => panic!("{golden}, {}: {other}", path.display()),
@@ -116,11 +119,24 @@ fn a_newer_version_of_any_file_is_refused_and_nothing_is_changed() {
     }
 }
 
+/// Version 1 was never released.
+#[test]
+fn a_version_that_was_never_released_is_refused_and_nothing_is_changed() {
+    for versioned in FILES.iter().filter(|versioned| versioned.version > 1) {
+        with_files_named(versioned.name, |golden, mut image, path| {
+            let older = versioned.changed(&image[&path], |record: &mut [u8]| record[VERSION + 3] = 1);
+            image.insert(path.clone(), older);
+            let refused = refusal(golden, &image, &path);
+            assert!(matches!(refused, Error::UnsupportedVersion { found: 1, supported: 2, .. }), "{golden}: {refused}");
+        });
+    }
+}
+
 /// A flag that this version does not know may change what all else means.
 #[test]
 fn an_unknown_flag_is_refused_and_nothing_is_changed() {
-    // Of the recovery point, behind its version; of the last segment in the manifest.
-    for (versioned, flags_from_end, flags_at) in [(&FILES[2], None, Some(12)), (&FILES[1], Some(12), None)] {
+    // Of the recovery point, behind its version; of the last segment in the manifest, before its two files.
+    for (versioned, flags_from_end, flags_at) in [(&FILES[2], None, Some(12)), (&FILES[1], Some(34), None)] {
         with_files_named(versioned.name, |golden, mut image, path| {
             let flag = |record: &mut [u8]| {
                 let at = flags_at.or(flags_from_end.map(|from_end| record.len() - from_end)).unwrap();
@@ -138,7 +154,7 @@ fn an_unknown_flag_is_refused_and_nothing_is_changed() {
 #[test]
 fn the_checksum_here_is_the_one_in_the_files() {
     assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-    let image = image::load(&golden_dir("v1/clean"));
+    let image = image::load(&golden_dir("v2/clean"));
     for versioned in FILES {
         let bytes = &image.iter().find(|(path, _)| path.ends_with(versioned.name)).unwrap().1[..];
         assert_eq!(versioned.changed(bytes, |_| {}), bytes, "{}", versioned.name);

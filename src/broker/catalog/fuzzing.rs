@@ -11,11 +11,12 @@ use crate::disk::simulated::SimulatedDisk;
 /// Reads a catalog, which is framed first if `is_payload`, and writes it again.
 pub fn catalog(bytes: &[u8], is_payload: bool) {
     let decoded = format::decode(bytes);
-    if let Ok(topics) = &decoded {
+    if let Ok((identity, topics)) = &decoded {
         check(topics);
-        assert_eq!(format::decode(&format::encode(topics)).as_ref(), Ok(topics), "topics come back from their bytes");
+        let encoded = format::encode(identity, topics);
+        assert_eq!(format::decode(&encoded), decoded, "topics come back from their bytes");
     }
-    let file = if is_payload { framed(KIND.magic, bytes) } else { bytes.to_vec() };
+    let file = if is_payload { framed(KIND, bytes) } else { bytes.to_vec() };
     let disk = SimulatedDisk::new(0);
     let dir = Path::new("/data");
     disk.put(dir.join(FILE_NAME), &file);
@@ -25,7 +26,7 @@ pub fn catalog(bytes: &[u8], is_payload: bool) {
         Err(_) => assert_eq!(disk.read(dir.join(FILE_NAME)), Some(file), "what cannot be read is left alone"),
     }
     if is_payload {
-        assert_eq!(opened.ok().map(|catalog| catalog.topics), decoded.ok());
+        assert_eq!(opened.ok().map(|catalog| (catalog.identity, catalog.topics)), decoded.ok());
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::disk::os::OsDisk;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, SimulatedDisk};
 
-const KIND: Kind = Kind { magic: *b"ottla\0te", version: 3 };
+const KIND: Kind = Kind { magic: *b"ottla\0te", oldest: 2, version: 3 };
 
 struct Fixture {
     disk: OsDisk,
@@ -151,7 +151,7 @@ fn a_newer_version_is_refused_untouched_and_an_older_one_read() {
 fn another_kind_of_file_is_corrupt() {
     let fixture = Fixture::new();
     fixture.store(b"payload");
-    let other = Kind { magic: *b"ottla\0xx", version: 3 };
+    let other = Kind { magic: *b"ottla\0xx", ..KIND };
     assert!(matches!(load(&fixture.disk, &fixture.path, other), Err(Error::Corrupt(_))));
 }
 

@@ -188,5 +188,5 @@ fn walk(sealed: &SealedLog, go_on: GoOn<'_>, visit: &mut dyn FnMut(&BatchHeader,
         file_position += u64::from(header.batch_bytes);
         next_offset = header.next_offset();
     }
-    if crc.finalize() == sealed.log_crc32 { Ok(true) } else { Err(sealed.not_what_was_sealed()) }
+    if Some(crc.finalize()) == sealed.log_crc32 { Ok(true) } else { Err(sealed.not_what_was_sealed()) }
 }

@@ -57,9 +57,9 @@ fn is_meant(disk: &dyn Disk, dir: &Path, name: &FileName, noted: Option<&Manifes
     let Some(noted) = noted else { return Ok(false) };
     let crcs = noted.sealed.index_crcs;
     let expected = match name.kind {
-        FileKind::Log => Some(noted.log_crc32),
-        FileKind::OffsetIndex => crcs.map(|crcs| crcs.offset_index),
-        FileKind::TimeIndex => crcs.map(|crcs| crcs.time_index),
+        FileKind::Log => noted.log_crc32,
+        FileKind::OffsetIndex => crcs.map(|crcs| crcs.offset_index.crc32),
+        FileKind::TimeIndex => crcs.map(|crcs| crcs.time_index.crc32),
         FileKind::TransactionIndex | FileKind::ProducerSnapshot => None,
     };
     let path = name.path(dir);

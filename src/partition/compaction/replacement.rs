@@ -26,7 +26,7 @@ use crate::segment::{Segment, SegmentConfig, SegmentDir};
 #[derive(Debug)]
 pub(super) struct SealedLog {
     pub(super) segment: Arc<Segment>,
-    pub(super) log_crc32: u32,
+    pub(super) log_crc32: Option<u32>,
 }
 
 impl SealedLog {
@@ -105,7 +105,7 @@ impl Output {
     fn describe(&self) -> Result<Vec<ManifestSegment>> {
         let describe = |segment: &Arc<Segment>| {
             let log_crc32 = segment.log_crc32()?;
-            Ok(ManifestSegment { sealed: segment.describe(), log_crc32 })
+            Ok(ManifestSegment::new(segment.describe(), Some(log_crc32)))
         };
         self.segments.iter().map(describe).collect()
     }

@@ -43,9 +43,9 @@ fn properties_set_the_same_configuration() {
 #[test]
 fn bytes_go_there_and_back() {
     for config in [TopicConfig::new(), unusual()] {
-        assert_eq!(TopicConfig::decode(&encoded(&config)), Ok(config));
+        assert_eq!(TopicConfig::decode(&encoded(&config)), Ok((config, Vec::new())));
     }
-    assert_eq!(TopicConfig::decode(&[]), Ok(TopicConfig::new()));
+    assert_eq!(TopicConfig::decode(&[]), Ok((TopicConfig::new(), Vec::new())));
 }
 
 #[test]

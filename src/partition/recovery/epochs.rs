@@ -22,12 +22,15 @@ impl Recovery<'_> {
         // Whatever the durability is now: another one may have held when what is gone was seen.
         let may_have_lost =
             self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty();
+        let least = self.spec.least_leader_epoch;
         if may_have_lost && !planted(Canary::KeepLeaderEpoch) {
-            epochs.assign(epochs.latest() + 1, self.next_offset);
+            epochs.assign(least.max(epochs.latest() + 1), self.next_offset);
             epochs.store(&*self.disk, &self.spec.dir)?;
             self.report.leader_epoch_raised = true;
         } else if epochs.entries().is_empty() {
-            epochs.assign(0, self.next_offset);
+            epochs.assign(least, self.next_offset);
+        } else if epochs.assign(least, self.next_offset) {
+            epochs.store(&*self.disk, &self.spec.dir)?;
         }
         Ok((epochs, has_epochs))
     }

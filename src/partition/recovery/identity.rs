@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::partition::log::LogSpec;
+use crate::partition::log_id::LogId;
 use crate::partition::manifest::{LoadedManifest, Manifest};
 use crate::partition::partition_metadata;
 use crate::partition::recovery_mode::RecoveryMode;
@@ -22,9 +23,9 @@ impl Noted {
     /// Reads what is noted of a partition. Changes nothing, so that it can be asked before anything is.
     ///
     /// # Errors
-    /// [`Error::UnsupportedVersion`] if a newer version wrote it. What else is wrong ends the recovery, or does not.
-    pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Noted> {
-        let (manifest, point) = (Manifest::load(disk, dir), RecoveryPointFile::load(disk, dir));
+    /// [`Error::UnsupportedVersion`] if another version wrote it. What else is wrong ends the recovery, or does not.
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<Noted> {
+        let (manifest, point) = (Manifest::load(disk, dir, log), RecoveryPointFile::load(disk, dir, log));
         match (manifest, point) {
             (Err(newer @ Error::UnsupportedVersion { .. }), _) | (_, Err(newer @ Error::UnsupportedVersion { .. })) => {
                 Err(newer)

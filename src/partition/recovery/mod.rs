@@ -73,9 +73,9 @@ pub(super) struct Recovered {
 impl Recovered {
     /// A log without records, whose directory was just made.
     pub(super) fn empty(spec: &LogSpec, files: &Arc<OpenFiles>) -> Result<Recovered> {
-        let LoadedPoint { file, .. } = RecoveryPointFile::load(&**files.disk(), &spec.dir)?;
+        let LoadedPoint { file, .. } = RecoveryPointFile::load(&**files.disk(), &spec.dir, spec.id())?;
         let mut epochs = LeaderEpochs::default();
-        epochs.assign(0, 0);
+        epochs.assign(spec.least_leader_epoch, 0);
         Ok(Recovered {
             dir: segment_dir(spec, files, false),
             segments: Vec::new(),
@@ -84,7 +84,7 @@ impl Recovered {
             next_offset: 0,
             epochs,
             damage: Vec::new(),
-            checkpoint: Checkpoint::new(Manifest::default(), file),
+            checkpoint: Checkpoint::new(Manifest::new(spec.id()), file),
         })
     }
 }
@@ -135,6 +135,8 @@ struct Recovery<'s> {
     log_start_offset: u64,
     next_offset: u64,
     manifest_is_damaged: bool,
+    /// Whether something was noted in the manifest that is not on the disk yet.
+    manifest_has_grown: bool,
     /// Whether the last bytes of the last segment are damaged.
     ends_in_damage: bool,
     /// Whether only the recovery point will say that the log goes on behind offsets that are nowhere.
@@ -156,13 +158,13 @@ impl<'s> Recovery<'s> {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
                 let names = compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
-                (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), true, names)
+                (loaded.map_or_else(|| Manifest::new(spec.id()), |loaded| loaded.manifest), true, names)
             }
             Err(Error::Corrupt(corruption)) => {
                 let damage = Corruption { partition: Some(spec.partition.clone()), ..*corruption };
                 refuse_if_strict(mode, &damage)?;
                 report.damage.push(damage);
-                (Manifest::default(), false, file_name::list(&*disk, &spec.dir)?)
+                (Manifest::new(spec.id()), false, file_name::list(&*disk, &spec.dir)?)
             }
             Err(error) => return Err(error),
         };
@@ -188,6 +190,7 @@ impl<'s> Recovery<'s> {
             log_start_offset,
             next_offset,
             manifest_is_damaged: !is_start_known,
+            manifest_has_grown: false,
             ends_in_damage: false,
             leaves_hole: false,
             report,
@@ -221,7 +224,7 @@ impl<'s> Recovery<'s> {
     /// What is below was synced, as manifest and recovery point say.
     fn synced_offset(&self) -> u64 {
         let sealed = self.manifest.segments.last().map_or(0, |segment| segment.sealed.next_offset);
-        let point = self.point.point.map_or(0, |point| point.synced.next_offset);
+        let point = self.point.point.as_ref().map_or(0, |point| point.synced.next_offset);
         sealed.max(point).max(self.log_start_offset).min(self.next_offset)
     }
 
@@ -233,6 +236,9 @@ impl<'s> Recovery<'s> {
         if self.manifest_is_damaged {
             // Out of the way of the next one, which is stored only over one that makes sense.
             self.report.quarantined.push(Manifest::set_aside(&*self.disk, &self.spec.dir)?);
+        }
+        if self.manifest_has_grown {
+            self.manifest.store(&*self.disk, &self.spec.dir)?;
         }
         if !self.report.quarantined.is_empty() {
             quarantine::trim(&*self.disk, &self.spec.dir)?;

@@ -9,12 +9,12 @@ use crate::disk::Open;
 use crate::error::{Error, Result};
 use crate::partition::manifest::ManifestSegment;
 use crate::segment::file_name::{FileKind, FileName};
-use crate::segment::{SealedSegment, Segment};
+use crate::segment::{FOREIGN, SealedSegment, Segment};
 
 impl Recovery<'_> {
     /// Takes the sealed segments for what the manifest says they are, once they are there and have their size.
     pub(super) fn open_sealed_segments(&mut self) -> Result<()> {
-        for ManifestSegment { sealed, log_crc32 } in &self.manifest.segments {
+        for ManifestSegment { sealed, log_crc32, .. } in &self.manifest.segments {
             let path = FileName::live(sealed.base_offset, FileKind::Log).path(&self.spec.dir);
             let offsets = sealed.base_offset..sealed.next_offset;
             let hole = self.next_offset..sealed.base_offset;
@@ -25,14 +25,16 @@ impl Recovery<'_> {
                 note(self.mode, &mut self.report, damage)?;
             }
             match self.disk.open(&path, Open::Read).map(|file| file.size_when_opened()) {
-                Ok(size) if size == sealed.log_bytes => {}
-                // Of a file that became longer what was sealed is still there, or it is another file.
-                Ok(size) if sealed.log_bytes < size && self.crc32_of(sealed)? != *log_crc32 => {
-                    let damage = self.damage(path, 0, Some(offsets), "not the file that was sealed");
+                // Without a checksum it is one in whose place another file was found.
+                Ok(size) if size == sealed.log_bytes && log_crc32.is_some() => {}
+                // Of a file that became longer or shorter what was sealed is still there, or it is another file.
+                Ok(_) if self.is_another(sealed)? => {
+                    let damage = self.damage(path, 0, Some(offsets), FOREIGN);
                     note(self.mode, &mut self.report, damage)?;
                     self.next_offset = sealed.next_offset;
                     continue;
                 }
+                Ok(size) if size == sealed.log_bytes => {}
                 Ok(size) => {
                     let damage = self.damage(path, size.min(sealed.log_bytes), None, "not the size it had when sealed");
                     note(self.mode, &mut self.report, damage)?;
@@ -54,8 +56,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// The checksum of a sealed segment's bytes, without what is behind them.
-    fn crc32_of(&self, sealed: &SealedSegment) -> Result<u32> {
-        Segment::open_sealed(&self.dir, sealed, self.config).log_crc32()
+    /// Whether the log file of a sealed segment is not the one that was sealed.
+    fn is_another(&self, sealed: &SealedSegment) -> Result<bool> {
+        Segment::open_sealed(&self.dir, sealed, self.config).is_another()
     }
 }

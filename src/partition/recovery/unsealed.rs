@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Recovery, Shutdown, note, refuse_if_strict};
 use crate::canary::{Canary, planted};
 use crate::error::Result;
+use crate::partition::manifest::ManifestSegment;
 use crate::partition::quarantine;
 use crate::segment::file_name::{FileKind, FileName};
 use crate::segment::{Scan, ScanStart, Segment};
@@ -12,7 +13,7 @@ use crate::segment::{Scan, ScanStart, Segment};
 impl Recovery<'_> {
     /// Scans what was not yet sealed and noted, and ends the log before the first batch that is bad and not proven.
     pub(super) fn recover_unsealed_segments(&mut self) -> Result<()> {
-        let proven = self.point.point.map_or(0, |point| point.synced.next_offset);
+        let proven = self.point.point.as_ref().map_or(0, |point| point.synced.next_offset);
         let bases = std::mem::take(&mut self.bases);
         for (base_offset, next_base) in bases.iter().zip(bases.iter().skip(1).map(Some).chain([None])) {
             let base_offset = *base_offset;
@@ -63,7 +64,7 @@ impl Recovery<'_> {
     }
 
     fn recover_segment(&mut self, base_offset: u64, proven: u64, was_sealed: bool) -> Result<()> {
-        let start = match self.point.point {
+        let start = match &self.point.point {
             Some(point) if point.base_offset == base_offset => point.synced,
             // Which ones were compacted is not known without the manifest.
             _ if self.manifest_is_damaged && self.spec.compaction.is_some() && was_sealed => {
@@ -79,6 +80,9 @@ impl Recovery<'_> {
         for damage in &scan.damaged {
             note(self.mode, &mut self.report, segment.corruption(damage))?;
         }
+        if scan.is_another {
+            return self.leave_another_file_alone(segment);
+        }
         let end_of_damage = scan.damaged.last().map(|damage| damage.file_position + damage.bytes);
         self.ends_in_damage = end_of_damage == Some(scan.valid_bytes);
         self.cut(&segment, &scan)?;
@@ -92,6 +96,21 @@ impl Recovery<'_> {
             self.next_offset = base_offset.saturating_sub(1);
         }
         self.add_unsealed(Arc::new(segment));
+        Ok(())
+    }
+
+    /// Goes on behind a segment in whose place there is another file. What it was is noted in the manifest, so that it is known
+    /// for damage from now on, and read again if the right file comes back.
+    fn leave_another_file_alone(&mut self, segment: Segment) -> Result<()> {
+        self.next_offset = segment.next_offset();
+        // The manifest speaks of all segments before one that it speaks of. Without a damaged one there are none here.
+        for before in self.unsealed.iter().filter(|before| before.base_offset() < before.next_offset()) {
+            self.manifest.segments.push(ManifestSegment::new(before.describe(), before.log_crc32().ok()));
+        }
+        self.manifest.segments.push(ManifestSegment::new(segment.describe(), None));
+        self.manifest_has_grown = true;
+        self.segments.push(Arc::new(segment));
+        self.ends_in_damage = true;
         Ok(())
     }
 

@@ -77,6 +77,8 @@ fn check_log(specs: &[Spec], interval_bytes: u32) {
         next_offset: sealed.next_offset,
         leader_epoch: 0,
         has_gaps: sealed.has_gaps,
+        created_ms: sealed.created_ms,
+        headers: sealed.headers,
         index_crcs: sealed.index_crcs,
     };
     let (recovered, scan) = Segment::recover(&reopened(&dir), 1000, config, from, 1000).unwrap();

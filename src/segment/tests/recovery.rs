@@ -187,8 +187,8 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
             file_position: closed.log_bytes,
             next_offset: closed.next_offset,
             leader_epoch: 0,
-            has_gaps: false,
             index_crcs,
+            ..ScanStart::nothing(100)
         };
         let (second, scan) = Segment::recover(&reopened(&dir), 100, CONFIG, from, 100).unwrap();
         assert!(scan.scanned_from <= closed.log_bytes);

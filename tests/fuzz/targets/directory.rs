@@ -203,7 +203,7 @@ fn put_checksums_right(path: &std::path::Path, bytes: &mut [u8]) {
     match name {
         "catalog" | "manifest" => frames(bytes),
         "recovery-point" => bytes.chunks_mut(512).for_each(|sector| {
-            if let Some((checked, crc)) = sector.get_mut(..64).and_then(<[u8]>::split_last_chunk_mut) {
+            if let Some((checked, crc)) = sector.get_mut(..256).and_then(<[u8]>::split_last_chunk_mut) {
                 *crc = crc32fast::hash(checked).to_be_bytes();
             }
         }),

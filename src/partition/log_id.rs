@@ -1,0 +1,10 @@
+//! Which log it is, wherever its directory lies and whatever it is called.
+
+/// A partition of one topic, which no other topic of the same name has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LogId {
+    /// Tells the topic from an earlier or later one of the same name.
+    pub(crate) topic_id: u128,
+    /// The number of the partition.
+    pub(crate) partition: u32,
+}
