@@ -1,5 +1,5 @@
-//! Leader epoch → its first offset. The epoch rises when a power cut took an un-synced tail, so that a position from before
-//! can be told from one after.
+//! Leader epoch → its first offset. The epoch rises after every unclean end, which may have taken what was not synced, so that a
+//! position from before can be told from one after.
 //!
 //! Kafka's file `leader-epoch-checkpoint`: the lines `0` (version), the count, then `<epoch> <first offset>` for each; both
 //! rise strictly. A cache of the batches, which carry their epoch: a damaged file is rebuilt from them. A crash leaves the

@@ -23,6 +23,8 @@ pub struct PartitionRecovery {
     pub(super) torn_batches: u64,
     pub(super) cut_bytes: u64,
     pub(super) leader_epoch_raised: bool,
+    /// Whether something speaks for it that un-synced records were lost.
+    pub(super) may_have_lost: bool,
     pub(super) rebuilt: Vec<PathBuf>,
     pub(super) quarantined: Vec<PathBuf>,
     pub(super) damage: Vec<Corruption>,
@@ -38,6 +40,7 @@ impl PartitionRecovery {
             torn_batches: 0,
             cut_bytes: 0,
             leader_epoch_raised: false,
+            may_have_lost: false,
             rebuilt: Vec::new(),
             quarantined: Vec::new(),
             damage: Vec::new(),
@@ -81,7 +84,8 @@ impl PartitionRecovery {
         self.cut_bytes
     }
 
-    /// Whether un-synced records may have been lost, so that positions behind the log's end now mean other records.
+    /// Whether the leader epoch was raised, as it is after every unclean end: if un-synced records were lost, positions behind
+    /// the log's end now mean other records. Alone it is nothing to tell of.
     #[must_use]
     pub fn leader_epoch_raised(&self) -> bool {
         self.leader_epoch_raised
@@ -110,7 +114,7 @@ impl PartitionRecovery {
         self.cut_bytes == 0
             && self.dropped_batches == 0
             && self.torn_batches == 0
-            && !self.leader_epoch_raised
+            && !self.may_have_lost
             && self.quarantined.is_empty()
             && self.damage.is_empty()
     }

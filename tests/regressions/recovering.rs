@@ -222,3 +222,53 @@ fn a_sync_that_failed_while_the_tail_grew_is_not_forgotten() {
     }
     assert!(refused > 0);
 }
+
+/// A disk can come back without what was not synced while the machine goes on: a volume that is attached again, say.
+#[test]
+fn what_a_disk_lost_while_the_machine_went_on_is_told_to_groups() {
+    let disk = SimulatedDisk::new(1);
+    let open = |disk: &SimulatedDisk| Broker::builder("/data").disk(disk).background(false).open().unwrap();
+    let broker = open(&disk);
+    let topic = broker.create_topic("orders", TopicConfig::new().durability(Durability::Os)).unwrap();
+    let send = |topic: &ottla::Topic, count: usize| (0..count).for_each(|_| drop(topic.produce("a", "b").unwrap()));
+    send(&topic, 10);
+    broker.flush().unwrap();
+    let synced = disk.kill(1);
+    send(&topic, 10);
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 20);
+    consumer.commit().unwrap();
+    broker.flush().unwrap();
+
+    let back = disk.kill(1);
+    let is_of_orders =
+        |path: &std::path::Path| path.starts_with("/data/orders-0") || path == std::path::Path::new("/data/tail");
+    for (path, _) in back.files().into_iter().filter(|(path, _)| is_of_orders(path)) {
+        assert!(back.delete(&path));
+    }
+    for (path, _) in synced.files().into_iter().filter(|(path, _)| is_of_orders(path)) {
+        back.put(&path, &synced.read(&path).unwrap());
+    }
+    let broker = open(&back);
+    let topic = broker.topic("orders").unwrap();
+    assert_eq!(topic.partition(0).unwrap().log_end_offset(), 10);
+    send(&topic, 20);
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    let polled = consumer.poll(Duration::ZERO);
+    assert!(matches!(polled, Err(Error::LogTruncated { requested: 20, truncated_to: 10, .. })), "{polled:?}");
+}
+
+#[test]
+fn a_log_that_is_idle_over_many_kills_keeps_few_leader_epochs() {
+    let mut disk = SimulatedDisk::new(1);
+    let open = |disk: &SimulatedDisk| Broker::builder("/data").disk(disk).background(false).open().unwrap();
+    open(&disk).topic("orders").unwrap().produce("a", "b").unwrap();
+    for _ in 0..50 {
+        disk = disk.kill(1);
+        drop(open(&disk).recovery_report().clone());
+        disk = disk.kill(1);
+        let epochs = disk.read("/data/orders-0/leader-epoch-checkpoint").unwrap();
+        let lines = String::from_utf8(epochs).unwrap().lines().count();
+        assert!(lines <= 4, "{lines} lines");
+    }
+}

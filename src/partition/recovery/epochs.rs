@@ -9,8 +9,9 @@ use crate::partition::leader_epoch::{self, LeaderEpochs};
 use crate::segment::Segment;
 
 impl Recovery<'_> {
-    /// Raises the leader epoch if records may have been seen that are gone now. Returns also whether there are epochs in the
-    /// file.
+    /// Raises the leader epoch after every unclean end, since records may have been seen that are gone now: also a machine that
+    /// went on says nothing of its disk, which may have come back without what was not synced. An epoch in which nothing was
+    /// written gives way to the next one. Returns also whether there are epochs in the file.
     pub(super) fn settle_epochs(&mut self) -> Result<(LeaderEpochs, bool)> {
         let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
         // It is written before the first segment is noted.
@@ -20,16 +21,18 @@ impl Recovery<'_> {
         let has_epochs = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
         // Whatever the durability is now: another one may have held when what is gone was seen.
-        let may_have_lost =
+        self.report.may_have_lost =
             self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty();
         let least = self.spec.least_leader_epoch;
-        if may_have_lost && !planted(Canary::KeepLeaderEpoch) {
-            epochs.assign(least.max(epochs.latest() + 1), self.next_offset);
-            epochs.store(&*self.disk, &self.spec.dir)?;
+        let is_raised =
+            (self.shutdown != Shutdown::Clean || self.report.may_have_lost) && !planted(Canary::KeepLeaderEpoch);
+        if is_raised {
+            epochs.assign(least.max(epochs.latest().saturating_add(1)), self.next_offset);
             self.report.leader_epoch_raised = true;
-        } else if epochs.entries().is_empty() {
-            epochs.assign(least, self.next_offset);
-        } else if epochs.assign(least, self.next_offset) {
+        }
+        // Of a log that has none yet, the first one need not be stored.
+        let is_first = epochs.entries().is_empty();
+        if epochs.assign(least, self.next_offset) && !is_first || is_raised {
             epochs.store(&*self.disk, &self.spec.dir)?;
         }
         Ok((epochs, has_epochs))
