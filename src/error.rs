@@ -48,7 +48,8 @@ pub enum Error {
     },
 
     /// Bytes on the disk are not what was written. The offsets before and after the damage stay readable: to go on behind
-    /// it, [`skip_corrupt`](crate::Consumer::skip_corrupt), or read from the end of [`Corruption::offsets`].
+    /// it, [`skip_corrupt`](crate::Consumer::skip_corrupt), or read from the end of [`Corruption::offsets`]. Without offsets it is
+    /// a whole file or directory: bring it back from a backup, or delete the topic.
     #[error(transparent)]
     Corrupt(Box<Corruption>),
 

@@ -170,9 +170,8 @@ impl BrokerBuilder {
     /// Opens the broker, creating the directory if it is absent, and recovers what a crash left.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog or a
-    /// partition's directory is lost (or, [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`],
-    /// [`Error::DiskFull`].
+    /// [`Error::AlreadyOpen`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog is
+    /// lost (or, [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`], [`Error::DiskFull`].
     pub fn open(self) -> Result<Broker> {
         check_range(MAX_OPEN_FILES, self.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
         check_range(TAIL_BYTES, self.tail_bytes, TAIL_BYTES_BOUNDS)?;

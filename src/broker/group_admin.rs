@@ -245,6 +245,7 @@ impl ResetOffsets {
     }
 
     fn offset_in(&self, log: &Log, before: Option<u64>) -> Result<u64> {
+        log.check_whole()?;
         let (start, end) = (log.log_start_offset(), log.visible_end());
         let wanted = match self.to {
             ResetTo::Earliest => start,

@@ -23,10 +23,11 @@ use crate::maintenance::Worker;
 use crate::partition::PartitionSource;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
-use crate::partition::log::RecoveredLog;
+use crate::partition::log::{LogSpec, RecoveredLog};
 use crate::partition::log_id::LogId;
 use crate::partition::recovery::{Circumstances, Noted, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
+use crate::partition::recovery_report::PartitionRecovery;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, TailContents, examine};
@@ -40,7 +41,6 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
     let lock = DirectoryLock::take(&*disk, &dir)?;
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
-    partition_dir::check_no_links(&*disk, &dir, partitions_of(&catalog))?;
     let noted = check_versions(&*disk, &dir, &catalog)?;
     let mode = builder.recovery_mode;
     check_catalog(&*disk, &dir, &catalog, mode)?;
@@ -89,7 +89,9 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
         let not_there = std::io::ErrorKind::NotFound.into();
         return Err(Error::io("find a catalog in", &builder.dir, not_there));
     }
-    partition_dir::check_no_links(&*builder.disk, &builder.dir, partitions_of(&catalog))?;
+    let others = partition_dir::other_names(&*builder.disk, &builder.dir)?;
+    partitions_of(&catalog)
+        .try_for_each(|partition| partition_dir::check_no_link(&builder.dir, &partition, &others))?;
     let store = Store::closed(builder, catalog);
     store.closed.store(false, Ordering::Release);
     store.topics()?;
@@ -118,19 +120,25 @@ fn parent_or_here(parent: &Path) -> &Path {
 }
 
 /// Refuses what another version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
-/// is noted of each partition, in the order of [`partitions_of`].
-fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Noted>> {
+/// is noted of each partition, in the order of the topics, or why its directory is not to be looked into.
+fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Result<Noted>>> {
     for name in TAIL_NAMES {
         _ = tail::check_version(disk, &dir.join(name))?;
     }
-    let partitions = catalog.live_topics().flat_map(|(name, entry)| {
-        partitions_of_topic(name, entry).map(|partition| (entry.topic_id, partition))
-    });
+    let others = partition_dir::other_names(disk, dir)?;
+    let partitions = catalog
+        .live_topics()
+        .flat_map(|(name, entry)| partitions_of_topic(name, entry).map(|partition| (entry.topic_id, partition)));
     let load = |(topic_id, partition): (u128, TopicPartition)| {
+        partition_dir::check_no_link(dir, &partition, &others)?;
         let log = LogId { topic_id, partition: partition.partition() };
         Noted::load(disk, &partition_dir::path_of(dir, &partition), log)
     };
-    parallel::for_all(partitions.collect(), load).into_iter().collect()
+    let only_damage = |noted| match noted {
+        noted @ (Ok(_) | Err(Error::Corrupt(_))) => Ok(noted),
+        Err(error) => Err(error),
+    };
+    parallel::for_all(partitions.collect(), load).into_iter().map(only_damage).collect()
 }
 
 /// Refuses a catalog whose newest state is damaged, if the one before it does not know of partitions that are there: to go on
@@ -244,11 +252,12 @@ impl Store {
         }
     }
 
-    /// Recovers every log of every live topic, of which something is `noted`, in the same order.
+    /// Recovers every log of every live topic, of which something is `noted`, in the same order. One whose directory is not what
+    /// it should be keeps no other from being served.
     fn recover_logs(
         &mut self,
         circumstances: Circumstances,
-        noted: Vec<Noted>,
+        noted: Vec<Result<Noted>>,
         salvaged: &mut Batches,
     ) -> Result<Vec<RecoveredTopic>> {
         let entries: Vec<_> =
@@ -264,7 +273,7 @@ impl Store {
         let wanted = wanted.into_iter().zip(noted).collect();
         let recovered = parallel::for_all(wanted, |((spec, batches), noted)| {
             let is_wanted = !has_failed.load(Ordering::Relaxed);
-            let recovered = is_wanted.then(|| RecoveredLog::recover(spec, &self.files, circumstances, noted, batches));
+            let recovered = is_wanted.then(|| self.recover_log(spec, circumstances, noted, batches));
             has_failed.fetch_or(matches!(recovered, Some(Err(_))), Ordering::Relaxed);
             recovered
         });
@@ -280,6 +289,23 @@ impl Store {
         }
         self.report.unknown_directories = unknown_directories(&*self.disk, &self.dir, &self.catalog.lock())?;
         Ok(topics)
+    }
+
+    fn recover_log(
+        &self,
+        spec: LogSpec,
+        circumstances: Circumstances,
+        noted: Result<Noted>,
+        batches: Vec<Salvaged>,
+    ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
+        let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, circumstances, noted, batches);
+        match noted.and_then(recover) {
+            Err(Error::Corrupt(damage)) if circumstances.mode != RecoveryMode::Strict => {
+                let (log, report) = RecoveredLog::broken(spec, &self.files, *damage);
+                Ok((log, Some(report)))
+            }
+            recovered => recovered,
+        }
     }
 
     /// Opens the tails, which forgets what they held.
@@ -331,13 +357,13 @@ impl Store {
         let given_up: Vec<_> = {
             let catalog = self.catalog.lock();
             let dead = catalog.being_deleted();
-            dead.map(|(name, entry)| (Arc::clone(name), entry.config.partitions)).collect()
+            dead.map(|(name, entry)| (Arc::clone(name), entry.topic_id, entry.config.partitions)).collect()
         };
-        for (name, partition_count) in given_up {
+        for (name, topic_id, partition_count) in given_up {
             if let Some(coordinator) = self.readable_coordinator()? {
                 coordinator.forget_topic(&name)?;
             }
-            self.remove_partitions(&name, partition_count)?;
+            self.remove_partitions(&name, topic_id, partition_count)?;
             self.catalog.lock().finish_delete(&name)?;
         }
         Ok(())

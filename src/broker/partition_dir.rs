@@ -5,7 +5,7 @@
 //! that name that is created later sets it aside, under Kafka's name for strays.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -28,21 +28,23 @@ pub(super) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartitio
     partition_metadata::store(disk, &dir, topic_id)
 }
 
-/// Checks that what has the name of a partition's directory is one, and not a link: whoever planted that would choose where
-/// the data goes.
+/// The names within the data directory that are no directories: where one of them is a partition's, whoever planted it would
+/// choose where the data goes.
+pub(super) fn other_names(disk: &dyn Disk, data_dir: &Path) -> Result<HashSet<OsString>> {
+    let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
+    Ok(entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect())
+}
+
+/// Checks that what has the name of a partition's directory is none of `others`, links and files.
 ///
 /// # Errors
 /// [`Error::Corrupt`]. A directory that is not there is another one's concern.
-pub(super) fn check_no_links(
-    disk: &dyn Disk,
-    data_dir: &Path,
-    mut partitions: impl Iterator<Item = TopicPartition>,
-) -> Result<()> {
-    let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
-    let others: HashSet<_> = entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect();
-    let planted = partitions.find(|partition| others.contains(OsStr::new(&partition.to_string())));
+pub(super) fn check_no_link(data_dir: &Path, partition: &TopicPartition, others: &HashSet<OsString>) -> Result<()> {
+    if !others.contains(OsStr::new(&partition.to_string())) {
+        return Ok(());
+    }
     let reason = "a link or a file stands where the partition's directory should";
-    planted.map_or(Ok(()), |partition| Err(Error::corrupt_file(&path_of(data_dir, &partition), 0, reason)))
+    Err(Error::corrupt_file(&path_of(data_dir, partition), 0, reason))
 }
 
 /// Renames what a crash left under the name that is wanted now.
@@ -56,10 +58,24 @@ fn set_aside_leftover(disk: &dyn Disk, dir: &Path) -> Result<()> {
     disk.rename(dir, &aside).map_err(|e| Error::io("rename", dir, e))
 }
 
-/// Removes the directory of a partition whose topic the catalog has given up. Not being there is fine.
-pub(super) fn remove(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartition) -> Result<()> {
+/// Removes the directory of a partition whose topic the catalog has given up. Not being there is fine. Of a directory that says
+/// that it is another topic's nothing is removed: it is set aside. Of `others`, links and files, only the name goes.
+pub(super) fn remove(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    partition: &TopicPartition,
+    topic_id: u128,
+    others: &HashSet<OsString>,
+) -> Result<()> {
     let dir = path_of(data_dir, partition);
-    match remove_all(disk, &dir) {
+    let removed = if others.contains(OsStr::new(&partition.to_string())) {
+        disk.remove_file(&dir)
+    } else if matches!(partition_metadata::load(disk, &dir), Ok(Some(id)) if id != topic_id) {
+        return set_aside_leftover(disk, &dir);
+    } else {
+        remove_all(disk, &dir)
+    };
+    match removed {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", &dir, e)),
         _ => Ok(()),
     }

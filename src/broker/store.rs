@@ -223,7 +223,7 @@ impl Store {
         let topic_id = catalog.new_topic_id();
         self.create_dirs(name, topic_id, 0..config.partitions)?;
         // Before the catalog speaks of it: a topic that is there and cannot be used would be in everybody's way.
-        let entry = self.open_topic(writer, name, topic_id, &config)?;
+        let entry = self.open_topic(writer, name, topic_id, &config);
         catalog.add(name, topic_id, config)?;
         self.publish_topics(writer, |topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
@@ -233,19 +233,19 @@ impl Store {
 
     /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
     fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
-        for partition in partitions {
-            partition_dir::create(&*self.disk, &self.dir, &TopicPartition::new(name, partition), topic_id)?;
-        }
+        let create =
+            |partition| partition_dir::create(&*self.disk, &self.dir, &TopicPartition::new(name, partition), topic_id);
+        parallel::for_all(partitions.collect(), create).into_iter().collect::<Result<()>>()?;
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
     }
 
     /// Opens the logs of a topic that has no records yet.
-    fn open_topic(&self, writer: &Writer, name: &str, topic_id: u128, config: &TopicConfig) -> Result<Arc<TopicEntry>> {
+    fn open_topic(&self, writer: &Writer, name: &str, topic_id: u128, config: &TopicConfig) -> Arc<TopicEntry> {
         let name: Arc<str> = name.into();
         let open = |number| self.open_new_partition(writer, &name, number, topic_id, config);
-        let partitions = (0..config.partitions).map(open).collect::<Result<Vec<_>>>()?.into();
+        let partitions = (0..config.partitions).map(open).collect::<Vec<_>>().into();
         let config = config.clone();
-        Ok(Arc::new(TopicEntry { name, topic_id, config, partitions }))
+        Arc::new(TopicEntry { name, topic_id, config, partitions })
     }
 
     fn open_new_partition(
@@ -255,11 +255,11 @@ impl Store {
         number: u32,
         topic_id: u128,
         config: &TopicConfig,
-    ) -> Result<TopicPartitionSource> {
+    ) -> TopicPartitionSource {
         let spec = self.log_spec(name, number, topic_id, config);
         let address = spec.partition.clone();
-        let log = Log::create(spec, Arc::clone(&writer.environment))?;
-        Ok(TopicPartitionSource { address, source: PartitionSource::Log(Arc::new(log)) })
+        let log = Log::create(spec, Arc::clone(&writer.environment));
+        TopicPartitionSource { address, source: PartitionSource::Log(Arc::new(log)) }
     }
 
     pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, topic_id: u128, config: &TopicConfig) -> LogSpec {
@@ -305,7 +305,7 @@ impl Store {
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
         }
         let open = |number| self.open_new_partition(writer, &topic.name, number, topic.topic_id, &config);
-        let partitions = (before..partition_count).map(open).collect::<Result<Vec<_>>>()?;
+        let partitions = (before..partition_count).map(open).collect();
         catalog.alter(name, config)?;
         topic.partitions.add(partitions);
         self.publish_topics(writer, |_| {});
@@ -335,7 +335,7 @@ impl Store {
         self.watchers.wake();
         // The files first: on a full disk, to forget the offsets may take the room that they leave.
         let catalog = self.catalog_to_change()?;
-        self.remove_partitions(name, topic.partition_count())?;
+        self.remove_partitions(name, topic.topic_id, topic.partition_count())?;
         drop(catalog);
         // They may be used only since then.
         if let Some(coordinator) = self.readable_coordinator()? {
@@ -345,9 +345,11 @@ impl Store {
     }
 
     /// Removes the files of a topic that the catalog has given up.
-    pub(super) fn remove_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
+    pub(super) fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
+        let others = partition_dir::other_names(&*self.disk, &self.dir)?;
         for number in 0..partition_count {
-            partition_dir::remove(&*self.disk, &self.dir, &TopicPartition::new(name, number))?;
+            let partition = TopicPartition::new(name, number);
+            partition_dir::remove(&*self.disk, &self.dir, &partition, topic_id, &others)?;
         }
         self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
     }

@@ -146,11 +146,13 @@ impl Broker {
     /// What `group` has committed in a partition, if anything.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Closed`].
+    /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if what the group has committed cannot be known.
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
         let Some(coordinator) = self.store.coordinator_if_used()? else { return Ok(None) };
         match self.store.topic(partition.topic()) {
-            Ok(topic) => Ok(coordinator.committed(group, partition, topic.topic_id)),
+            Ok(topic) => {
+                coordinator.check_group(group).map(|()| coordinator.committed(group, partition, topic.topic_id))
+            }
             Err(Error::UnknownTopic { .. }) => Ok(None),
             Err(error) => Err(error),
         }

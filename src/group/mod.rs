@@ -103,7 +103,10 @@ impl Coordinator {
     /// The partition that keeps what belongs to `group`.
     fn log(&self, group: &str) -> Result<&Arc<Log>> {
         let index = coordinator_partition(group, u32::try_from(self.logs.len()).unwrap_or(u32::MAX));
-        self.logs.get(index as usize).ok_or(Error::InvalidState { reason: "no partition keeps offsets" })
+        let log = self.logs.get(index as usize).ok_or(Error::InvalidState { reason: "no partition keeps offsets" })?;
+        // Of a group whose partition is damaged nobody knows where it stands.
+        log.check_whole()?;
+        Ok(log)
     }
 
     /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
@@ -132,8 +135,14 @@ impl Coordinator {
         }
     }
 
+    /// Fails if nothing can be known of a group, since the partition that keeps what belongs to it is damaged.
+    pub(crate) fn check_group(&self, group: &str) -> Result<()> {
+        self.log(group).map(drop)
+    }
+
     /// [`with_group`](Coordinator::with_group) for what asks for a group that is there.
     fn with_known_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &Log) -> Result<T>) -> Result<T> {
+        self.check_group(name)?;
         self.find(name).ok_or_else(|| unknown(name))?;
         self.with_group(name, change)
     }

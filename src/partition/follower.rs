@@ -15,7 +15,7 @@ use super::compaction;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Source, TailRecords};
-use super::recovery::segment_dir;
+use super::recovery::{check_owner, segment_dir};
 use super::recovery_point::RecoveryPointFile;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
@@ -182,6 +182,10 @@ impl Follower {
 
     fn look_once(&self) -> Result<Arc<Seen>> {
         let disk = &**self.dir.files.disk();
+        if self.seen.lock().segments.is_empty() {
+            // Files of another log would be taken for this one's.
+            check_owner(disk, &self.spec)?;
+        }
         let [always, relaxed] = &self.tails;
         let mut batches = salvage(disk, always)?;
         batches.iter_mut().for_each(leave_out_unsynced);

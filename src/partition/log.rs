@@ -85,6 +85,8 @@ pub(crate) struct Log {
     pub(super) waiters: Waiters,
     /// Ranges of offsets that opening found missing or damaged.
     pub(super) damage: Vec<Corruption>,
+    /// Why nothing can be known of the log, if so. It is closed then, from the beginning.
+    broken: Option<Corruption>,
     pub(super) epochs: LeaderEpochs,
 }
 
@@ -116,12 +118,12 @@ impl SyncState {
 
 impl Log {
     /// A log without records, whose directory was just made.
-    pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Result<Log> {
-        let recovered = Recovered::empty(&spec, &environment.files)?;
-        Ok(Log::new(spec, environment, recovered))
+    pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Log {
+        let recovered = Recovered::empty(&spec, &environment.files);
+        Log::new(spec, environment, recovered, None)
     }
 
-    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered) -> Log {
+    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Corruption>) -> Log {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         let segments_debt = if synced < end { end } else { 0 };
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
@@ -137,12 +139,13 @@ impl Log {
             noted_segments: AtomicUsize::new(noted),
             noted_bytes: AtomicU64::new(noted_bytes),
             poison: OnceLock::new(),
-            closed: AtomicBool::new(false),
+            closed: AtomicBool::new(broken.is_some()),
             retired: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
             waiters: Waiters::default(),
             dir: recovered.dir,
             damage: recovered.damage,
+            broken,
             epochs: recovered.epochs,
             spec,
             environment,
@@ -251,6 +254,9 @@ impl Log {
     /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
     /// of those.
     pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {
+        if self.broken.is_some() {
+            return None;
+        }
         let end = self.log_end_offset();
         let first = self.epochs.entries().first().map_or(0, |&(_, offset)| offset);
         let epoch_end = self.epochs.end_offset_for(leader_epoch, end).unwrap_or(first);
@@ -388,8 +394,26 @@ impl Log {
         if self.is_closed() { Err(self.closed_error()) } else { Ok(()) }
     }
 
+    /// Fails if nothing can be known of the log, since its directory is not what it should be. Whatever is not known is then
+    /// said to be 0.
+    #[inline]
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        match &self.broken {
+            None => Ok(()),
+            Some(damage) => Err(Error::Corrupt(Box::new(damage.clone()))),
+        }
+    }
+
+    /// Why nothing can be known of the log, if so.
+    pub(super) fn broken(&self) -> Option<&Corruption> {
+        self.broken.as_ref()
+    }
+
     #[cold]
     fn closed_error(&self) -> Error {
+        if let Err(broken) = self.check_whole() {
+            return broken;
+        }
         Error::Closed { what: self.spec.partition.to_string() }
     }
 
@@ -514,6 +538,7 @@ const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
 pub(crate) struct RecoveredLog {
     spec: LogSpec,
     recovered: Recovered,
+    broken: Option<Corruption>,
 }
 
 impl RecoveredLog {
@@ -527,11 +552,23 @@ impl RecoveredLog {
         salvaged: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
         let (recovered, report) = recover(&spec, files, circumstances, noted, salvaged)?;
-        Ok((RecoveredLog { spec, recovered }, report))
+        Ok((RecoveredLog { spec, recovered, broken: None }, report))
+    }
+
+    /// A log of which nothing can be known: every call fails with this damage, and its files are left alone.
+    pub(crate) fn broken(
+        spec: LogSpec,
+        files: &Arc<OpenFiles>,
+        damage: Corruption,
+    ) -> (RecoveredLog, PartitionRecovery) {
+        let damage = Corruption { partition: Some(spec.partition.clone()), ..damage };
+        let report = PartitionRecovery::broken(spec.partition.clone(), damage.clone());
+        let recovered = Recovered::empty(&spec, files);
+        (RecoveredLog { spec, recovered, broken: Some(damage) }, report)
     }
 
     /// Begins to serve the log.
     pub(crate) fn serve(self, environment: Arc<Environment>) -> Log {
-        Log::new(self.spec, environment, self.recovered)
+        Log::new(self.spec, environment, self.recovered, self.broken)
     }
 }

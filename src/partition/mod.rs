@@ -167,13 +167,13 @@ impl Partition {
         RecordIter { partition: self.clone(), next_offset: Some(from), buffered: Vec::new().into_iter() }
     }
 
-    /// The first offset that can be read.
+    /// The first offset that can be read; 0 if the partition is so damaged that it is not known, and every read fails.
     #[must_use]
     pub fn log_start_offset(&self) -> u64 {
         self.source.bounds().start
     }
 
-    /// One above the last offset that was appended.
+    /// One above the last offset that was appended; 0 if the partition is so damaged that it is not known, and every read fails.
     #[must_use]
     pub fn log_end_offset(&self) -> u64 {
         match &self.source {
@@ -239,7 +239,7 @@ impl Partition {
     /// The log for writing.
     pub(crate) fn writable(&self) -> Result<&Arc<Log>> {
         match &self.source {
-            PartitionSource::Log(log) => Ok(log),
+            PartitionSource::Log(log) => log.check_whole().map(|()| log),
             PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "write" }),
         }
     }

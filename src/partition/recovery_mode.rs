@@ -22,7 +22,9 @@ pub(crate) const RECOVERY_MODE: &str = "ottla.recovery.mode";
 #[non_exhaustive]
 pub enum RecoveryMode {
     /// Ends each log before the first batch that a crash may have left half written, keeps what is cut in quarantine, reports
-    /// damage and leaves it alone: reads of it fail with [`Error::Corrupt`](crate::Error::Corrupt). The default.
+    /// damage and leaves it alone: reads of it fail with [`Error::Corrupt`](crate::Error::Corrupt). Where nothing can be known of
+    /// a partition, since its directory is missing or another topic's, every call on it fails so, and all others are served. The
+    /// default.
     #[default]
     TolerateTail,
     /// Refuses to open where anything would have to be cut, or is damaged, with [`Error::Corrupt`](crate::Error::Corrupt):

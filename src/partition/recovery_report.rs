@@ -47,6 +47,11 @@ impl PartitionRecovery {
         }
     }
 
+    /// That of a partition of which nothing can be known.
+    pub(super) fn broken(partition: TopicPartition, damage: Corruption) -> PartitionRecovery {
+        PartitionRecovery { damage: vec![damage], ..PartitionRecovery::new(partition) }
+    }
+
     /// Which partition.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {

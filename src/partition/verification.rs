@@ -186,6 +186,11 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`]; a lack of handles or memory. What is wrong with the files is no error.
     pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+        if let Some(damage) = self.broken() {
+            let mut found = PartitionVerification::begin(&self.spec, &[], &Manifest::default());
+            found.damage.push(damage.clone());
+            return Ok(found);
+        }
         let found = self.verify_segments();
         // Then what became of the files says nothing.
         self.check_open()?;

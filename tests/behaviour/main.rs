@@ -28,6 +28,7 @@ mod handed_out;
 mod hostile_names;
 mod locking;
 mod offsets_topic;
+mod one_partition;
 mod partitioning;
 mod produce_consume;
 mod read_only;

@@ -35,34 +35,44 @@ impl Noted {
     }
 }
 
-/// Checks that the directory of a partition is there, and is of this topic and not one of the same name; returns the file that
-/// says so if it had to be made anew.
+/// Checks that the directory of a partition is there, and is of this topic and not one of the same name. Changes nothing.
+/// Returns whether the file that says so is whole: it is there for Kafka, and without it a directory is taken for what its name
+/// says.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if not. Which topic it is of is not asked where damage is to be passed over.
-pub(super) fn check_identity(disk: &dyn Disk, spec: &LogSpec, mode: RecoveryMode) -> Result<Option<PathBuf>> {
+/// [`Error::Corrupt`] if not, or the disk's.
+pub(in crate::partition) fn check_owner(disk: &dyn Disk, spec: &LogSpec) -> Result<bool> {
     let dir = &spec.dir;
     let corrupt = |reason| Err(Error::corrupt_file(dir, 0, reason));
-    let loaded = partition_metadata::load(disk, dir);
-    if let Ok(None) = loaded {
-        match disk.list(dir) {
-            Ok(_) => {}
+    match partition_metadata::load(disk, dir) {
+        Ok(Some(id)) if id == spec.topic_id => Ok(true),
+        Ok(Some(_)) => Err(Error::corrupt_file(&partition_metadata::path(dir), 0, OF_ANOTHER_TOPIC)),
+        Ok(None) => match disk.list(dir) {
+            Ok(_) => Ok(false),
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return corrupt("the partition's directory is missing; restore it from a backup");
+                corrupt("the partition's directory is missing; restore it from a backup")
             }
-            Err(e) => return Err(Error::io("list", dir, e)),
-        }
-    }
-    match loaded {
-        Ok(Some(id)) if id == spec.topic_id => Ok(None),
-        Ok(Some(_)) if mode != RecoveryMode::SkipCorrupt => {
-            corrupt("the partition's directory belongs to another topic; restore its own from a backup")
-        }
-        // The file is there for Kafka; without it the directory is taken for what its name says.
-        Ok(_) | Err(Error::Corrupt(_)) => {
-            partition_metadata::store(disk, dir, spec.topic_id)?;
-            Ok(Some(partition_metadata::path(dir)))
-        }
+            Err(e) => Err(Error::io("list", dir, e)),
+        },
+        Err(Error::Corrupt(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+const OF_ANOTHER_TOPIC: &str = "the partition's directory belongs to another topic; restore its own from a backup";
+
+/// [`check_owner`], after which the file that says so is whole; returns that file if it had to be made anew.
+///
+/// # Errors
+/// As [`check_owner`]. Which topic it is of is not asked where damage is to be passed over.
+pub(super) fn check_identity(disk: &dyn Disk, spec: &LogSpec, mode: RecoveryMode) -> Result<Option<PathBuf>> {
+    let is_whole = match check_owner(disk, spec) {
+        Err(Error::Corrupt(damage)) if mode == RecoveryMode::SkipCorrupt && damage.reason == OF_ANOTHER_TOPIC => false,
+        checked => checked?,
+    };
+    if is_whole {
+        return Ok(None);
+    }
+    partition_metadata::store(disk, &spec.dir, spec.topic_id)?;
+    Ok(Some(partition_metadata::path(&spec.dir)))
 }

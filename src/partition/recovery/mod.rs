@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use identity::Noted;
+pub(super) use identity::check_owner;
 
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
@@ -72,11 +73,11 @@ pub(super) struct Recovered {
 
 impl Recovered {
     /// A log without records, whose directory was just made.
-    pub(super) fn empty(spec: &LogSpec, files: &Arc<OpenFiles>) -> Result<Recovered> {
-        let LoadedPoint { file, .. } = RecoveryPointFile::load(&**files.disk(), &spec.dir, spec.id())?;
+    pub(super) fn empty(spec: &LogSpec, files: &Arc<OpenFiles>) -> Recovered {
+        let file = RecoveryPointFile::new(&spec.dir, spec.id());
         let mut epochs = LeaderEpochs::default();
         epochs.assign(spec.least_leader_epoch, 0);
-        Ok(Recovered {
+        Recovered {
             dir: segment_dir(spec, files, false),
             segments: Vec::new(),
             log_start_offset: 0,
@@ -85,7 +86,7 @@ impl Recovered {
             epochs,
             damage: Vec::new(),
             checkpoint: Checkpoint::new(Manifest::new(spec.id()), file),
-        })
+        }
     }
 }
 

@@ -1,0 +1,276 @@
+//! What is wrong with one partition is wrong with that one alone: it says so, and everything else is served.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ottla::{
+    Broker, ConsumerConfig, Corruption, Durability, Error, ProducerRecord, RecoveryMode, Result, TopicConfig,
+    TopicPartition,
+};
+
+use crate::{all_from, open, values};
+
+const SEGMENT: &str = "00000000000000000000.log";
+
+fn corruption<T: std::fmt::Debug>(result: Result<T>) -> Corruption {
+    match result {
+        Err(Error::Corrupt(damage)) => *damage,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn strict(dir: &Path) -> Result<Broker> {
+    Broker::builder(dir).recovery_mode(RecoveryMode::Strict).open()
+}
+
+fn partition(broker: &Broker, topic: &str, number: u32) -> ottla::Partition {
+    broker.topic(topic).unwrap().partition(number).unwrap()
+}
+
+/// Records `{topic} {number}`, each a batch of its own.
+fn append(broker: &Broker, topic: &str, number: u32, numbers: std::ops::Range<u64>) {
+    let partition = partition(broker, topic, number);
+    for n in numbers {
+        partition.append_batch(&[ProducerRecord::to(topic).value(&format!("{topic} {n}"))]).unwrap();
+    }
+}
+
+/// Topics a, b and c of two partitions, 12 records in each partition, closed.
+fn three_topics(dir: &Path) {
+    let broker = open(dir);
+    for topic in ["a", "b", "c"] {
+        broker.create_topic(topic, TopicConfig::new().partitions(2)).unwrap();
+        (0..2).for_each(|number| append(&broker, topic, number, 0..12));
+    }
+    broker.close().unwrap();
+}
+
+/// Flips a bit of the topic id, so that it reads as another one.
+fn flip_topic_id(dir: &Path) {
+    let path = dir.join("partition.metadata");
+    let mut text = fs::read(&path).unwrap();
+    let at = text.len() - 10;
+    text[at] = if text[at] == b'A' { b'C' } else { b'A' };
+    fs::write(path, text).unwrap();
+}
+
+/// That a-1 says of every call that it is damaged, and all others are as they were.
+fn only_one_is_damaged(dir: &Path, group: &str) {
+    let damaged = TopicPartition::new("a", 1);
+    let broker = open(dir);
+    let report = broker.recovery_report();
+    assert_eq!(report.partitions().iter().map(|found| found.topic_partition()).collect::<Vec<_>>(), [&damaged]);
+    assert_eq!(report.damage().map(|damage| damage.partition.clone()).collect::<Vec<_>>(), [Some(damaged.clone())]);
+    let broken = partition(&broker, "a", 1);
+    assert_eq!((broken.log_start_offset(), broken.log_end_offset(), broken.durable_offset()), (0, 0, 0));
+    let record = ProducerRecord::to("a").value("more");
+    corruption(broken.read(0, 100));
+    corruption(broken.append(&record));
+    corruption(broken.append_batch(&[]));
+    corruption(broken.wait_durable(0));
+    corruption(broken.offset_for_time(ottla::Timestamp::from_millis(0)));
+    corruption(broken.iter_from(0).next().unwrap());
+    corruption(broker.producer().send(record.clone().partition(1)));
+    assert_eq!(broker.admin().describe("a").unwrap().partitions()[1].offsets(), 0..0);
+    assert_eq!(broker.admin().verify().unwrap().damage().count(), 1);
+    for (topic, number) in [("a", 0), ("b", 0), ("b", 1), ("c", 0), ("c", 1)] {
+        assert_eq!(values(&partition(&broker, topic, number)).len(), 12);
+    }
+    let mut consumer = broker.consumer_with(ConsumerConfig::new(group).topics(["a", "b"])).unwrap();
+    let (mut read, mut errors) = (0, 0);
+    for _ in 0..20 {
+        match consumer.poll(Duration::ZERO) {
+            Ok(records) => read += records.len(),
+            Err(Error::Corrupt(damage)) => {
+                assert_eq!(damage.partition.as_ref(), Some(&damaged));
+                errors += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(read == 36 && errors > 0, "{read} records, {errors} errors");
+    consumer.commit().unwrap();
+    consumer.close().unwrap();
+    broker.flush().unwrap();
+    broker.run_maintenance().unwrap();
+    broker.close().unwrap();
+    corruption(strict(dir));
+}
+
+#[test]
+fn a_flipped_bit_in_a_topic_id_closes_one_partition() {
+    let dir = tempfile::tempdir().unwrap();
+    three_topics(dir.path());
+    flip_topic_id(&dir.path().join("a-1"));
+    only_one_is_damaged(dir.path(), "billing");
+    // Also the next time, and until the topic is deleted.
+    only_one_is_damaged(dir.path(), "shipping");
+    let broker = open(dir.path());
+    broker.admin().delete_topic("a").unwrap();
+    assert_eq!(broker.admin().list_topics().unwrap(), ["b", "c"]);
+    broker.create_topic("a", TopicConfig::new().partitions(2)).unwrap();
+    append(&broker, "a", 1, 0..3);
+    broker.close().unwrap();
+    assert_eq!(values(&partition(&open(dir.path()), "a", 1)).len(), 3);
+}
+
+#[test]
+fn a_directory_that_is_missing_closes_one_partition() {
+    let dir = tempfile::tempdir().unwrap();
+    three_topics(dir.path());
+    let (lost, elsewhere) = (dir.path().join("a-1"), tempfile::tempdir().unwrap());
+    fs::rename(&lost, elsewhere.path().join("a-1")).unwrap();
+    only_one_is_damaged(dir.path(), "billing");
+    assert!(!lost.exists());
+    // Once it is back, all is well.
+    fs::rename(elsewhere.path().join("a-1"), &lost).unwrap();
+    let broker = open(dir.path());
+    assert!(broker.recovery_report().is_clean());
+    assert_eq!(values(&partition(&broker, "a", 1)).len(), 12);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_directory_closes_one_partition() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_topics(dir.path());
+    let (planted, target) = (dir.path().join("a-1"), elsewhere.path().join("a-1"));
+    fs::rename(&planted, &target).unwrap();
+    std::os::unix::fs::symlink(&target, &planted).unwrap();
+    only_one_is_damaged(dir.path(), "billing");
+    open(dir.path()).admin().delete_topic("a").unwrap();
+    assert!(!planted.exists() && target.join(SEGMENT).exists());
+}
+
+#[test]
+fn exchanged_directories_are_noticed_for_writing_and_read_only_and_nothing_of_them_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    three_topics(dir.path());
+    let path = |name: &str| dir.path().join(name);
+    for (from, to) in [("a-0", "x"), ("b-0", "a-0"), ("x", "b-0")] {
+        fs::rename(path(from), path(to)).unwrap();
+    }
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let broker = open(dir.path());
+    for topic in ["a", "b"] {
+        corruption(partition(&broker, topic, 0).read(0, 100));
+        corruption(partition(&reader, topic, 0).read(0, 100));
+        assert_eq!(values(&partition(&broker, topic, 1)).len(), 12);
+    }
+    assert_eq!(broker.recovery_report().partitions().len(), 2);
+    broker.admin().delete_topic("a").unwrap();
+    let kept = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<PathBuf> = kept.filter(|path| path.join("partition.metadata").exists()).collect();
+    assert_eq!(kept.iter().filter(|path| path.to_string_lossy().contains("a-0.")).count(), 1, "{kept:?}");
+}
+
+/// A log of 12 records and one of 13, closed, the file of the second put into the place of the first.
+fn swapped_segment(dir: &Path) -> (PathBuf, Vec<u8>) {
+    let broker = open(dir);
+    for (topic, count) in [("a", 12), ("b", 13)] {
+        broker.topic(topic).unwrap();
+        append(&broker, topic, 0, 0..count);
+    }
+    broker.close().unwrap();
+    let path = dir.join("a-0").join(SEGMENT);
+    let own = fs::read(&path).unwrap();
+    fs::copy(dir.join("b-0").join(SEGMENT), &path).unwrap();
+    (path, own)
+}
+
+#[test]
+fn the_newest_segment_of_another_log_is_not_read_and_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, own) = swapped_segment(dir.path());
+    let foreign = fs::read(&path).unwrap();
+    corruption(strict(dir.path()));
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    for opening in 0..3 {
+        let broker = open(dir.path());
+        for broker in [&broker, &reader] {
+            let a = partition(broker, "a", 0);
+            assert_eq!(a.log_end_offset(), 12 + opening);
+            for offset in [0, 5, 11] {
+                let damage = corruption(a.read(offset, 100));
+                assert_eq!((damage.offsets, damage.reason), (Some(0..12), "not the file that was written"));
+            }
+            assert_eq!(values(&partition(broker, "b", 0)).len(), 13);
+        }
+        assert_eq!(broker.recovery_report().damage().count(), 1, "{}", broker.recovery_report());
+        append(&broker, "a", 0, opening..opening + 1);
+        assert_eq!(all_from(&partition(&broker, "a", 0), 12).len() as u64, opening + 1);
+        assert!(broker.admin().verify().unwrap().damage().next().is_some());
+        broker.run_maintenance().unwrap();
+        broker.close().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), foreign);
+    }
+    // The right one comes back.
+    fs::write(&path, own).unwrap();
+    let broker = open(dir.path());
+    assert_eq!(values(&partition(&broker, "a", 0)).len(), 15);
+    assert!(broker.admin().verify().unwrap().damage().next().is_none());
+}
+
+#[test]
+fn a_sealed_segment_of_another_log_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    for topic in ["a", "b"] {
+        broker.create_topic(topic, TopicConfig::new().segment_bytes(1024)).unwrap();
+        append(&broker, topic, 0, 0..40);
+    }
+    broker.close().unwrap();
+    let path = dir.path().join("a-0").join(SEGMENT);
+    let size = fs::metadata(&path).unwrap().len();
+    // All records have one size, so that nothing but its content tells them apart.
+    assert_eq!(fs::copy(dir.path().join("b-0").join(SEGMENT), &path).unwrap(), size);
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    for broker in [&open(dir.path()), &reader] {
+        let a = partition(broker, "a", 0);
+        let damage = corruption(a.read(0, 100));
+        let lost = damage.offsets.unwrap();
+        assert_eq!(damage.reason, "not the file that was written");
+        assert_eq!(all_from(&a, lost.end).len() as u64, 40 - lost.end);
+    }
+}
+
+#[test]
+fn groups_whose_offsets_are_in_a_damaged_partition_fail_and_others_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    broker.topic("orders").unwrap().produce("a", "b").unwrap();
+    let groups: Vec<String> = (0..8).map(|n| format!("group-{n}")).collect();
+    for group in &groups {
+        let mut consumer = broker.consumer(group, ["orders"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+        consumer.commit().unwrap();
+    }
+    broker.close().unwrap();
+    let holds_records = |dir: &PathBuf| fs::metadata(dir.join(SEGMENT)).is_ok_and(|file| file.len() > 0);
+    let dirs = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut of_offsets: Vec<_> =
+        dirs.filter(|path| path.to_string_lossy().contains("__consumer_offsets-")).filter(holds_records).collect();
+    of_offsets.sort();
+    assert!(!of_offsets.is_empty());
+    flip_topic_id(&of_offsets[0]);
+    let broker = Broker::builder(dir.path()).durability(Durability::Os).open().unwrap();
+    let orders = TopicPartition::new("orders", 0);
+    let (mut damaged, mut well) = (0, 0);
+    for group in &groups {
+        match broker.committed(group, &orders) {
+            Ok(committed) => {
+                assert_eq!(committed.unwrap().offset(), 1);
+                broker.consumer(group, ["orders"]).unwrap();
+                well += 1;
+            }
+            Err(Error::Corrupt(_)) => {
+                corruption(broker.consumer(group, ["orders"]));
+                corruption(broker.admin().describe_group(group));
+                damaged += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(damaged > 0 && (well > 0 || of_offsets.len() == 1), "{damaged} damaged, {well} well");
+}
