@@ -423,8 +423,9 @@ impl Store {
         let logs = writer.logs.load().iter().cloned().collect();
         let closed = parallel::for_all(logs, |log: Arc<Log>| log.close_cleanly());
         let mut result = closed.into_iter().collect::<Result<()>>();
-        // The last rounds: no sender that still waits for one stores into a tail that another process may hold by then.
+        // The last rounds, for senders that still wait for one.
         writer.environment.commit(&writer.logs.load());
+        writer.logs.load().iter().for_each(|log| log.retire());
         writer.environment.close_tails();
         if self.is_temporary {
             writer.lock.lock().take();

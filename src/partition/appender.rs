@@ -179,7 +179,7 @@ impl Appender {
             codec => {
                 self.compressed.clear();
                 self.compressed.resize(HEADER_BYTES, 0);
-                compress(codec, open.writer.batch().records(), &mut self.compressed)
+                compress(codec, open.writer.records(), &mut self.compressed)
                     .map_err(|_| codec_error(log, open.base_offset..self.next_offset))?;
                 let (space, records) = self.compressed.split_at_mut(HEADER_BYTES);
                 space.copy_from_slice(&seal_header(&fields, records.len(), crc32c(records)));
@@ -190,6 +190,11 @@ impl Appender {
         log.batch_sealed(open.writer.batch());
         self.open = None;
         Ok(())
+    }
+
+    /// Gives up the open batch, if there is one, as it is.
+    pub(super) fn abandon(&mut self) {
+        self.open = None;
     }
 
     /// Seals the open batch if nothing was appended since the last call.
@@ -341,7 +346,7 @@ mod tests {
         for count in 1..=SlotClass::Small.records_bytes_max() / bytes {
             writer.publish(bytes, count as u64);
             if count.is_multiple_of(commit_every) {
-                let committed = writer.batch().commit().unwrap();
+                let committed = writer.batch().commit().unwrap().unwrap();
                 writer.batch().note_synced(committed);
             }
         }

@@ -76,7 +76,7 @@ impl Environment {
         }
     }
 
-    /// Has the tails grow no more, whoever still asks for slots.
+    /// Closes the tails, whoever still asks for slots. All logs are [closed](Log::retire).
     pub(crate) fn close_tails(&self) {
         for group in [&self.always, &self.relaxed] {
             group.tail().close();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::compaction;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
-use super::reader::{FetchLimits, Source, TailRecords};
+use super::reader::{FetchLimits, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, segment_dir};
 use super::recovery_point::RecoveryPointFile;
 use crate::disk::Disk;
@@ -149,7 +149,11 @@ impl Follower {
         let tail: Vec<_> = seen
             .tail
             .iter()
-            .map(|batch| TailRecords { identity: &batch.identity, records: &batch.records, is_dense: false })
+            .map(|batch| TailRecords {
+                identity: &batch.identity,
+                bytes: TailBytes::Copied(&batch.records),
+                is_dense: false,
+            })
             .collect();
         read(&Source {
             partition: &self.spec.partition,

@@ -23,7 +23,7 @@ use super::environment::Environment;
 use super::leader_epoch::LeaderEpochs;
 use super::log_id::LogId;
 use super::offsets::LogOffsets;
-use super::reader::{FetchLimits, Place, Source, TailRecords};
+use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{Circumstances, Noted, Recovered, recover};
 use super::recovery_report::PartitionRecovery;
 use super::waiters::Waiters;
@@ -79,7 +79,7 @@ pub(crate) struct Log {
     noted_bytes: AtomicU64,
     poison: OnceLock<String>,
     closed: AtomicBool,
-    /// Its files are being removed. Raised under the locks below which they are written and synced.
+    /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
     retired: AtomicBool,
     enlisted: AtomicBool,
     pub(super) waiters: Waiters,
@@ -317,7 +317,7 @@ impl Log {
             let view = self.view();
             let open = view.open.as_ref().map(|open| TailRecords {
                 identity: open.identity(),
-                records: open.records(),
+                bytes: TailBytes::InSlot(open),
                 is_dense: true,
             });
             let result = read(&Source {
@@ -355,8 +355,8 @@ impl Log {
         self.noted_segments.fetch_sub(old.len(), Ordering::Relaxed);
     }
 
-    /// Refuses every later append and read, and keeps no file open nor opens one any more: the topic was deleted, and
-    /// another one of its name may soon have files of the same names.
+    /// Refuses every later append, read and sync, keeps no file open nor opens one any more, and gives its slots back: the topic
+    /// was deleted or the broker closed, and another one may soon have files of the same names.
     pub(crate) fn retire(&self) {
         self.close_with(|_| ());
         let _no_checkpoint_is_under_way = self.checkpoint.lock();
@@ -365,6 +365,9 @@ impl Log {
         for segment in self.segments().iter() {
             segment.close_for_good();
         }
+        let _nobody_changes_the_view = self.appender.lock();
+        self.view.store(Arc::new(LogView { segments: self.segments(), open: None }));
+        self.sync.lock().slots.clear();
     }
 
     /// Whether appends and reads are refused: the topic was deleted or the broker closed.
@@ -373,16 +376,18 @@ impl Log {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Fails once the topic was deleted.
+    /// Fails once the log was [retired](Log::retire).
     pub(super) fn check_present(&self) -> Result<()> {
         if self.retired.load(Ordering::Acquire) { Err(self.closed_error()) } else { Ok(()) }
     }
 
-    /// Runs `last` and closes the log, with no append in between: nothing would look after what that left in a slot.
+    /// Runs `last` and closes the log, with no append in between: nothing would look after what that left in a slot. Nor does
+    /// anybody append to a batch that is still open then.
     pub(super) fn close_with<T>(&self, last: impl FnOnce(&mut Appender) -> T) -> T {
         let mut appender = self.appender.lock();
         let result = last(&mut appender);
         self.closed.store(true, Ordering::Release);
+        appender.abandon();
         drop(appender);
         self.waiters.wake_unlocked();
         result

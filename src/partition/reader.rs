@@ -19,7 +19,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
-use crate::tail::Identity;
+use crate::tail::{Identity, OpenBatch};
 use crate::topic_partition::TopicPartition;
 
 /// How much to read at most. One record is returned even if it is larger.
@@ -48,9 +48,28 @@ pub(super) struct Source<'l> {
 #[derive(Clone, Copy)]
 pub(super) struct TailRecords<'l> {
     pub(super) identity: &'l Identity,
-    pub(super) records: &'l [u8],
+    pub(super) bytes: TailBytes<'l>,
     /// Whether this process wrote them, one for each offset.
     pub(super) is_dense: bool,
+}
+
+/// Where the records of an open batch are.
+#[derive(Clone, Copy)]
+pub(super) enum TailBytes<'l> {
+    /// In the slot that this process appends to.
+    InSlot(&'l OpenBatch),
+    /// Copied out of a slot.
+    Copied(&'l [u8]),
+}
+
+impl TailBytes<'_> {
+    /// Shows the records to `look`, which is not to take long: a slot is lent meanwhile. `None` if the tail was closed.
+    fn show<T>(self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        match self {
+            TailBytes::InSlot(batch) => batch.records().map(|records| look(&records)),
+            TailBytes::Copied(records) => Some(look(records)),
+        }
+    }
 }
 
 impl Source<'_> {
@@ -97,14 +116,23 @@ impl Source<'_> {
                 return Ok(Some(offset).filter(|offset| self.bounds.contains(offset)));
             }
         }
-        let found = self.tail.iter().find_map(|tail| tail.first_at_or_after(timestamp_ms));
-        Ok(found.filter(|offset| self.bounds.contains(offset)))
+        for tail in self.tail {
+            let found = tail.bytes.show(|records| tail.first_at_or_after(timestamp_ms, records));
+            if let Some(offset) = found.ok_or_else(|| self.closed_error())? {
+                return Ok(Some(offset).filter(|offset| self.bounds.contains(offset)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn closed_error(&self) -> Error {
+        Error::Closed { what: self.partition.to_string() }
     }
 }
 
 impl TailRecords<'_> {
-    fn first_at_or_after(&self, timestamp_ms: i64) -> Option<u64> {
-        let mut rest = self.records;
+    fn first_at_or_after(&self, timestamp_ms: i64, records: &[u8]) -> Option<u64> {
+        let mut rest = records;
         while let Ok((record, bytes)) = Record::decode(rest) {
             if self.identity.base_timestamp.wrapping_add(record.timestamp_delta) >= timestamp_ms {
                 return self.identity.base_offset.checked_add_signed(i64::from(record.offset_delta));
@@ -256,9 +284,15 @@ impl Fetch<'_> {
         }
     }
 
-    /// Copies what is published and visible of the open batch, so that its slot can be used again.
-    fn read_tail(&mut self, TailRecords { identity, records, is_dense }: TailRecords<'_>) -> Result<()> {
+    fn read_tail(&mut self, tail: TailRecords<'_>) -> Result<()> {
         self.check_damage()?;
+        let copied = tail.bytes.show(|records| self.copy_tail(tail, records));
+        copied.unwrap_or_else(|| Err(self.source.closed_error()))
+    }
+
+    /// Copies what is published and visible of the open batch, so that its slot can be used again.
+    fn copy_tail(&mut self, tail: TailRecords<'_>, records: &[u8]) -> Result<()> {
+        let TailRecords { identity, is_dense, .. } = tail;
         let begin = self.begin.filter(|place| place.is_in_open(identity.base_offset));
         let begin = begin.filter(|place| place.is_right(records, identity.base_offset));
         let start = begin.map_or(Start::first(is_dense), |place| place.start(identity.base_offset, is_dense));

@@ -8,6 +8,7 @@
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 mod layout;
+mod lease;
 mod salvage;
 mod slot;
 
@@ -29,6 +30,7 @@ use layout::{
     CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, chunk_position, decode_chunk_entry,
     decode_file_header, encode_chunk_entry, encode_file_header,
 };
+use lease::{Lease, Leases};
 use slot::FreeSlot;
 
 /// The names of the two tail files in a data directory: of `Always` topics, whose syncs are to write nobody else's bytes, and
@@ -54,10 +56,12 @@ pub(crate) struct Tail {
     is_exhausted: AtomicBool,
 }
 
-/// The slots that nobody uses. Apart from [`Tail`], so that an open batch can give its slot back without keeping the file open.
+/// The slots that nobody uses, and how many are in the others. Apart from [`Tail`], so that an open batch can give its slot back
+/// without keeping the file open.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     state: Mutex<PoolState>,
+    leases: Leases,
     /// Told when a thread has ended mapping or growing.
     supplied: Condvar,
 }
@@ -100,6 +104,12 @@ impl Pool {
     }
 }
 
+impl AsRef<Leases> for Pool {
+    fn as_ref(&self) -> &Leases {
+        &self.leases
+    }
+}
+
 /// What to do where the last free slot of a class was taken.
 enum Supply {
     /// Nothing: another thread has seen to it.
@@ -129,7 +139,7 @@ impl Tail {
             file,
             replaced: Mutex::new(replaced),
             sync_failed: Mutex::new(false),
-            pool: Arc::new(Pool { state: Mutex::new(state), supplied: Condvar::new() }),
+            pool: Arc::new(Pool { state: Mutex::new(state), ..Pool::default() }),
             generation: AtomicU64::new(seed),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
             is_short: AtomicBool::new(true),
@@ -140,6 +150,7 @@ impl Tail {
     /// Begins a batch in a slot of class `wanted`, or of another one from `least` on. `None` if none is free: appending does
     /// not depend on a slot, it is only slower without. Never touches the disk.
     pub(crate) fn take(&self, wanted: SlotClass, least: SlotClass, identity: Identity) -> Option<BatchWriter> {
+        let lease = Lease::new(Arc::clone(&self.pool))?;
         let slot = {
             let mut state = self.pool.state.lock();
             let slot = state.pop(wanted, least);
@@ -147,7 +158,7 @@ impl Tail {
             slot
         }?;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        Some(slot.open(identity, generation, Arc::downgrade(&self.pool)))
+        Some(slot.open(identity, generation, lease))
     }
 
     /// Maps or grows the file where the last free slot of a class was taken. For callers that hold no lock, as this may
@@ -170,13 +181,16 @@ impl Tail {
         self.is_exhausted.store(false, Ordering::Relaxed);
     }
 
-    /// Grows and maps nothing any more when this returns: another process may soon have the file.
+    /// When this returns nobody is in a slot, and nothing is mapped or grown any more: another process may soon have the file. The
+    /// caller has dropped all [`BatchWriter`]s.
     pub(crate) fn close(&self) {
         let mut state = self.pool.state.lock();
         state.closed = true;
         while state.busy {
             self.pool.supplied.wait(&mut state);
         }
+        drop(state);
+        self.pool.leases.close();
     }
 
     #[cold]

@@ -10,6 +10,10 @@ use super::*;
 use crate::disk::simulated::SimulatedDisk;
 
 fn writer() -> BatchWriter {
+    tail_and_writer().1
+}
+
+fn tail_and_writer() -> (Tail, BatchWriter) {
     let identity = Identity {
         topic_id: 7,
         partition: 3,
@@ -23,7 +27,8 @@ fn writer() -> BatchWriter {
     };
     let tail = Tail::open(&SimulatedDisk::new(1), Path::new("tail"), 1 << 20, false, 1).expect("opens");
     tail.supply_if_short();
-    tail.take(SlotClass::Small, SlotClass::Small, identity).expect("has a slot")
+    let writer = tail.take(SlotClass::Small, SlotClass::Small, identity).expect("has a slot");
+    (tail, writer)
 }
 
 fn check(model: fn()) {
@@ -50,10 +55,10 @@ pub fn published_records_are_whole() {
             }
         });
         let next_offset = batch.next_offset();
-        let records = batch.records();
+        let records = batch.records().expect("the tail is open");
         assert!(next_offset - 100 <= records.len() as u64);
         assert!(records.len() as u64 <= written.load(Ordering::Relaxed));
-        assert!((1..).zip(records).all(|(i, byte)| i == *byte));
+        assert!((1..).zip(&*records).all(|(i, byte)| i == *byte));
         sender.join().unwrap();
     });
 }
@@ -65,11 +70,35 @@ pub fn a_commit_covers_what_it_says() {
         writer.publish(1, 101);
         let batch = Arc::clone(writer.batch());
         let sender = thread::spawn(move || writer.publish(1, 102));
-        let covered = batch.commit().expect("something is not committed yet");
+        let covered = batch.commit().unwrap().expect("something is not committed yet");
         assert!(batch.is_committed());
-        assert!(covered - 100 <= batch.records().len() as u64);
+        assert!(covered - 100 <= batch.records().expect("the tail is open").len() as u64);
         batch.note_synced(covered);
         sender.join().unwrap();
-        assert_eq!(batch.commit().is_none(), covered == 102);
+        assert_eq!(batch.commit().unwrap().is_none(), covered == 102);
+    });
+}
+
+/// When closing returns, whoever was in a slot has left it, and nobody comes in any more.
+pub fn nobody_is_in_a_slot_of_a_closed_tail() {
+    check(|| {
+        let (tail, mut writer) = tail_and_writer();
+        writer.publish(1, 101);
+        let (batch, others) = (Arc::clone(writer.batch()), Arc::new(AtomicU64::new(0)));
+        let reader = thread::spawn({
+            let others = Arc::clone(&others);
+            move || {
+                if let Some(records) = batch.records() {
+                    // What another broker may store from the moment on at which closing has returned.
+                    assert_eq!(others.load(Ordering::Relaxed), 0);
+                    assert_eq!(records.len(), 1);
+                }
+            }
+        });
+        let sender = thread::spawn(move || writer.publish(1, 102));
+        tail.close();
+        others.store(1, Ordering::Relaxed);
+        reader.join().unwrap();
+        sender.join().unwrap();
     });
 }

@@ -1,6 +1,6 @@
 //! One slot of the tail in memory: a free one, the one writer of an open batch, and its many readers.
 //!
-//! This file and `disk/mapping.rs` hold all `unsafe` code of the crate. Three rules make it sound, and types keep them:
+//! This file and `disk/mapping.rs` hold all `unsafe` code of the crate. Four rules make it sound, and types keep them:
 //!
 //! 1. **Slots do not overlap.** [`carve`] takes a map by value and cuts it into disjoint slots; a [`FreeSlot`] is not `Clone`.
 //! 2. **One writer.** Opening a slot consumes it and returns one [`BatchWriter`], which is not `Clone` and writes through
@@ -8,16 +8,22 @@
 //! 3. **Published bytes never change.** The writer writes behind `published_bytes` (and the batch header, which no reader
 //!    sees), readers read before it. The slot is free again only when the writer and every reader have dropped their
 //!    [`OpenBatch`].
+//! 4. **Nobody is in a slot of a closed tail**, whose file may be mapped once more by then and its slots used for other batches.
+//!    Whoever looks at the memory or stores into it holds a [`Lease`]: a [`BatchWriter`] as long as it lives, a reader in its
+//!    [`LentRecords`], the group commit while it stores. [`Tail::close`](super::Tail::close) waits for all of them.
 //!
 //! How much is published is kept in ordinary memory too; what the map says is for recovery and is never believed here.
 #![allow(unsafe_code, reason = "stores into the mapped tail; the rules above say why it is sound")]
 
+use std::io;
+use std::ops::Deref;
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Word;
-use std::sync::{Arc, Weak};
 
 use super::Pool;
 use super::layout::{BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, SlotClass, encode_commit};
+use super::lease::Lease;
 use crate::disk::SharedMapping;
 use crate::format::HEADER_BYTES;
 use crate::format::crc32c_append;
@@ -45,9 +51,10 @@ pub(super) fn carve(mapping: SharedMapping, class: SlotClass) -> impl Iterator<I
 }
 
 impl FreeSlot {
-    /// Begins a batch. `pool` gets the slot back when the last of writer and readers is gone.
-    pub(super) fn open(self, identity: Identity, generation: u64, pool: Weak<Pool>) -> BatchWriter {
+    /// Begins a batch. The pool of the `lease` gets the slot back when the last of writer and readers is gone.
+    pub(super) fn open(self, identity: Identity, generation: u64, lease: Lease<Arc<Pool>>) -> BatchWriter {
         let base_offset = identity.base_offset;
+        let pool = Arc::clone(lease.of());
         self.mapping.touch(self.start, self.bytes);
         let batch = OpenBatch {
             slot: Some(self),
@@ -72,7 +79,7 @@ impl FreeSlot {
         let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         batch.word(IDENTITY_BYTES / 8 * 8).store(u64::from_be_bytes(last).to_be(), Ordering::Release);
-        BatchWriter { batch: Arc::new(batch), published: Published::default() }
+        BatchWriter { batch: Arc::new(batch), published: Published::default(), _lease: lease }
     }
 
     /// Where the slot lies, to compare it with others.
@@ -94,6 +101,8 @@ impl FreeSlot {
 pub(crate) struct BatchWriter {
     batch: Arc<OpenBatch>,
     published: Published,
+    /// Rule 4.
+    _lease: Lease<Arc<Pool>>,
 }
 
 impl BatchWriter {
@@ -106,6 +115,12 @@ impl BatchWriter {
     #[inline]
     pub(crate) fn records_bytes(&self) -> usize {
         self.published.records_bytes as usize
+    }
+
+    /// The published records.
+    pub(crate) fn records(&self) -> &[u8] {
+        // SAFETY: this is the one writer, and holds a lease.
+        unsafe { self.batch.published() }
     }
 
     /// The running CRC-32C of the published records.
@@ -124,8 +139,9 @@ impl BatchWriter {
         let at = RECORDS + self.records_bytes();
         let slot = self.batch.slot();
         let bytes = slot.bytes - at;
-        // SAFETY: the range lies within the slot. Nobody else writes it (rule 2: this is the one writer, borrowed mutably) and
-        // nobody reads it (rule 3: it begins where the published bytes end). The bytes are initialised, being a file's.
+        // SAFETY: the range lies within the slot. Nobody else writes it (rule 2: this is the one writer, borrowed mutably; rule
+        // 4: nor does another broker) and nobody reads it (rule 3: it begins where the published bytes end). The bytes are
+        // initialised, being a file's.
         unsafe { slice::from_raw_parts_mut(slot.pointer(at), bytes) }
     }
 
@@ -147,7 +163,7 @@ impl BatchWriter {
     /// Writes the batch's header before its records and returns both, as they go into the segment.
     pub(crate) fn sealed(&mut self, header: &[u8; HEADER_BYTES]) -> &[u8] {
         let slot = self.batch.slot();
-        // SAFETY: the header's bytes lie within the slot, are written by this one writer (rule 2) and never handed to readers.
+        // SAFETY: the header's bytes lie within the slot, are written by this one writer (rules 2 and 4) and never handed to readers.
         unsafe { slot.pointer(BATCH).copy_from_nonoverlapping(header.as_ptr(), HEADER_BYTES) };
         let bytes = HEADER_BYTES + self.records_bytes();
         // SAFETY: header and published records, contiguous and within the slot; the records never change (rule 3), and the
@@ -161,7 +177,7 @@ impl BatchWriter {
 pub(crate) struct OpenBatch {
     /// `None` only while being dropped.
     slot: Option<FreeSlot>,
-    pool: Weak<Pool>,
+    pool: Arc<Pool>,
     identity: Identity,
     generation: u64,
     published_bytes: AtomicUsize,
@@ -183,11 +199,25 @@ impl OpenBatch {
         self.next_offset.load(Ordering::Acquire)
     }
 
-    /// The published records: more may be there at the next call, and these never change.
-    pub(crate) fn records(&self) -> &[u8] {
+    /// The published records, lent: more may be there at the next call, and these never change. To be given back soon, since
+    /// who closes the tail waits for that. `None` once it is closed.
+    #[inline]
+    pub(crate) fn records(&self) -> Option<LentRecords<'_>> {
+        let lease = Lease::new(&*self.pool)?;
+        // SAFETY: they are shown for as long as the lease that was just taken is held.
+        Some(LentRecords { records: unsafe { self.published() }, _lease: lease })
+    }
+
+    /// The published records.
+    ///
+    /// # Safety
+    /// While they are looked at, a lease is held that was taken before (rule 4).
+    #[inline]
+    unsafe fn published(&self) -> &[u8] {
         let bytes = self.published_bytes.load(Ordering::Acquire);
         // SAFETY: `publish` keeps `published_bytes` within the slot and stores it after the bytes themselves (Release, read
-        // with Acquire); they do not change while `self`, and with it the slot, is held (rule 3).
+        // with Acquire); they do not change while `self`, and with it the slot, is held (rule 3), nor by another broker (the
+        // caller's lease).
         unsafe { slice::from_raw_parts(self.slot().pointer(RECORDS), bytes) }
     }
 
@@ -204,12 +234,16 @@ impl OpenBatch {
     /// Copies `published` into the older commit entry, for the next sync to make it survive a power cut; returns the offset
     /// below which that sync covers this batch, or `None` if an earlier one did already. One caller at a time (the leader of
     /// the group commit); two would only spoil a checksummed entry.
-    pub(crate) fn commit(&self) -> Option<u64> {
+    ///
+    /// # Errors
+    /// If the tail is closed: then no sync covers what was published since the last one.
+    pub(crate) fn commit(&self) -> io::Result<Option<u64>> {
         // In this order: `published` then covers at least what is below `next_offset`.
         let next_offset = self.next_offset();
         if self.synced.load(Ordering::Acquire) == next_offset {
-            return None;
+            return Ok(None);
         }
+        let _lease = Lease::new(&*self.pool).ok_or_else(|| io::Error::other("the tail is closed"))?;
         self.committed.store(true, Ordering::SeqCst);
         let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
         // Counted by syncs that succeeded: whatever becomes of this one, the entry that the last such sync carried stays.
@@ -218,7 +252,7 @@ impl OpenBatch {
         for (i, word) in encode_commit(self.generation, sequence, published).iter().enumerate() {
             self.word(entry + i * 8).store(word.to_be(), Ordering::Release);
         }
-        Some(next_offset)
+        Ok(Some(next_offset))
     }
 
     /// Notes that the sync that [`commit`](OpenBatch::commit) spoke of has succeeded.
@@ -242,7 +276,7 @@ impl OpenBatch {
         self.slot.as_ref().expect("a batch has its slot until it is dropped")
     }
 
-    /// One of the aligned words of the slot's first three sectors.
+    /// One of the aligned words of the slot's first three sectors, for whoever holds a lease.
     #[inline]
     fn word(&self, at: usize) -> &Word {
         assert!(at.is_multiple_of(8) && at + 8 <= BATCH, "an aligned word before the batch");
@@ -254,8 +288,24 @@ impl OpenBatch {
 
 impl Drop for OpenBatch {
     fn drop(&mut self) {
-        if let (Some(slot), Some(pool)) = (self.slot.take(), self.pool.upgrade()) {
-            pool.give_back(slot);
+        if let Some(slot) = self.slot.take() {
+            self.pool.give_back(slot);
         }
+    }
+}
+
+/// Published records, as long as they are lent.
+#[derive(Debug)]
+pub(crate) struct LentRecords<'b> {
+    records: &'b [u8],
+    _lease: Lease<&'b Pool>,
+}
+
+impl Deref for LentRecords<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.records
     }
 }

@@ -63,14 +63,14 @@ fn what_was_committed_before_a_sync_survives_every_power_cut() {
             let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
             for round in 0..4_u8 {
                 append(&mut writer, &[round; 300]);
-                let next_offset = writer.batch().commit().unwrap();
+                let next_offset = writer.batch().commit().unwrap().unwrap();
                 tail.sync().unwrap();
                 writer.batch().note_synced(next_offset);
                 // However often a commit is begun and its sync fails, the entry that was synced stays.
                 append(&mut writer, &[100 + round; 100]);
-                writer.batch().commit();
+                writer.batch().commit().unwrap();
                 append(&mut writer, &[100 + round; 100]);
-                writer.batch().commit();
+                writer.batch().commit().unwrap();
             }
             let found = salvage(&disk.crash(seed, model), &path()).unwrap();
             assert_eq!(found.len(), 1, "{model:?} {seed}");
@@ -96,7 +96,7 @@ fn a_slot_is_reused_only_when_the_last_reader_has_gone() {
     for other in &mut others {
         append(other, b"lost");
     }
-    assert_eq!(reader.records(), b"kept");
+    assert_eq!(*reader.records().unwrap(), b"kept"[..]);
     drop(reader);
     assert!(take(&tail, SlotClass::Large, IDENTITY).is_some());
 }
@@ -106,7 +106,7 @@ fn slots_in_use_lie_together() {
     let disk = SimulatedDisk::new(1);
     let tail = open(&disk);
     let mut writers: Vec<_> = (0..4).map(|_| take(&tail, SlotClass::Small, IDENTITY).unwrap()).collect();
-    let place = |writer: &BatchWriter| writer.batch().records().as_ptr().addr();
+    let place = |writer: &BatchWriter| writer.records().as_ptr().addr();
     let places: Vec<_> = writers.iter().map(place).collect();
     assert!(places.is_sorted());
     drop(writers.remove(1));
@@ -133,7 +133,7 @@ fn a_slot_taken_again_does_not_show_its_former_batch() {
     let tail = open(&disk);
     let mut writer = take(&tail, SlotClass::Large, IDENTITY).unwrap();
     append(&mut writer, b"former");
-    writer.batch().commit();
+    writer.batch().commit().unwrap();
     drop(writer);
     let _again = take(&tail, SlotClass::Large, Identity { base_offset: 101, ..IDENTITY }).unwrap();
     assert_eq!(salvage(&disk.kill(1), &path()).unwrap(), []);
@@ -226,7 +226,7 @@ fn reading_while_another_thread_appends_sees_whole_records() {
         scope.spawn(move || {
             let mut seen = 0;
             while seen < 1600 {
-                let records = batch.records();
+                let records = batch.records().unwrap();
                 assert!(
                     records.chunks_exact(8).enumerate().all(|(i, record)| record.iter().all(|&b| usize::from(b) == i))
                 );
@@ -247,9 +247,9 @@ fn whoever_still_looks_at_a_tail_that_is_made_anew_sees_what_was_there() {
     let anew = Tail::open(&disk, &path, 4 << 20, false, 2).unwrap();
     append(&mut take(&anew, SlotClass::Small, IDENTITY).unwrap(), b"two");
     // With the old file cut, this would be a signal.
-    assert_eq!(writer.batch().records(), b"one");
+    assert_eq!(writer.records(), b"one");
     append(&mut writer, b"more");
-    assert_eq!(writer.batch().records(), b"onemore");
+    assert_eq!(writer.records(), b"onemore");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_sync_that_failed_while_growing_is_told_to_the_next_who_syncs() {
     assert!(take(&tail, SlotClass::Large, IDENTITY).is_none());
     assert_eq!(disk.faults_injected(), 1);
     // The record's sector may have been given up and be taken for clean.
-    writer.batch().commit();
+    writer.batch().commit().unwrap();
     assert!(tail.sync().is_err());
 }
 
@@ -272,9 +272,36 @@ fn a_closed_tail_is_never_grown_again() {
     let tail = open(&disk);
     let held: Vec<_> = std::iter::from_fn(|| tail.take(SlotClass::Small, SlotClass::Small, IDENTITY)).collect();
     let before = disk.read(path()).unwrap();
+    drop(held);
     tail.close();
     tail.retry_supply();
     assert!(take(&tail, SlotClass::Small, IDENTITY).is_none());
     assert_eq!(disk.read(path()).unwrap().len(), before.len());
-    drop(held);
+}
+
+#[test]
+fn closing_waits_for_who_is_in_a_slot_and_lets_nobody_in_after() {
+    let disk = SimulatedDisk::new(1);
+    let tail = open(&disk);
+    let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
+    append(&mut writer, b"kept");
+    let batch = Arc::clone(writer.batch());
+    let lent = batch.records().unwrap();
+    std::thread::scope(|threads| {
+        let closing = threads.spawn(|| tail.close());
+        // Nobody is lent anything from the moment on at which closing begins.
+        while batch.records().is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(*lent, b"kept"[..]);
+        drop(lent);
+        assert_eq!(writer.records(), b"kept");
+        assert!(!closing.is_finished(), "a writer has its batch");
+        drop(writer);
+        closing.join().unwrap();
+    });
+    assert!(batch.records().is_none());
+    assert!(batch.commit().is_err(), "what is not covered is not taken for covered");
+    assert!(take(&tail, SlotClass::Small, IDENTITY).is_none());
+    assert_eq!(salvage(&disk.kill(1), &path()).unwrap()[0].records, b"kept");
 }

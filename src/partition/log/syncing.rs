@@ -16,6 +16,8 @@ pub(in crate::partition) struct PreparedCommit {
     /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
     /// being reused before the round ends.
     commits: Vec<(u64, Arc<OpenBatch>)>,
+    /// Whether an entry could not be written, without which what was published is not durable.
+    is_short: bool,
 }
 
 impl PreparedCommit {
@@ -39,8 +41,15 @@ impl Log {
     pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
         let end = self.log_end_offset();
         let slots: Vec<_> = self.sync.lock().slots.iter().filter(|batch| batch.has_uncommitted()).cloned().collect();
-        let commits = slots.into_iter().filter_map(|batch| Some((batch.commit()?, batch))).collect();
-        PreparedCommit { end, commits }
+        let (mut commits, mut is_short) = (Vec::new(), false);
+        for batch in slots {
+            match batch.commit() {
+                Ok(Some(next_offset)) => commits.push((next_offset, batch)),
+                Ok(None) => {}
+                Err(_) => is_short = true,
+            }
+        }
+        PreparedCommit { end, commits, is_short }
     }
 
     /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.
@@ -53,7 +62,9 @@ impl Log {
         if debt > self.offsets.synced() && self.sync_segments().is_err() {
             return false;
         }
-        self.check_unharmed().is_ok() && self.offsets.raise_durable(prepared.end)
+        // A log that was retired has given up the slots that were not covered.
+        let is_covered = !prepared.is_short && self.check_present().is_ok() && self.check_unharmed().is_ok();
+        is_covered && self.offsets.raise_durable(prepared.end)
     }
 
     /// Wakes whoever waits for what a commit round made visible.

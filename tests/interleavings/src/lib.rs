@@ -18,6 +18,8 @@
 #[cfg(all(test, shuttle))]
 mod appending;
 #[cfg(all(test, shuttle))]
+mod closing;
+#[cfg(all(test, shuttle))]
 mod explore;
 #[cfg(all(test, shuttle))]
 mod groups;

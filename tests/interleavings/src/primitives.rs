@@ -21,4 +21,5 @@ check! {
     entries_are_seen_whole
     published_records_are_whole
     a_commit_covers_what_it_says
+    nobody_is_in_a_slot_of_a_closed_tail
 }
