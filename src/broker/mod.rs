@@ -180,7 +180,8 @@ impl Broker {
     }
 
     /// Closes the broker: seals and syncs everything and marks the shutdown as clean, so that opening is quick. Other handles
-    /// get [`Error::Closed`](crate::Error::Closed) from here on; records that were read stay.
+    /// get [`Error::Closed`](crate::Error::Closed) from here on and keep no file open; records that were read stay, and keep the
+    /// map that they lie in.
     ///
     /// # Errors
     /// The first one met; nothing is lost by it, but the next opening has to recover.

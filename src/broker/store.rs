@@ -411,7 +411,10 @@ impl Store {
             return Ok(());
         }
         self.watchers.wake();
-        let Some(writer) = &self.writer else { return Ok(()) };
+        let Some(writer) = &self.writer else {
+            self.files.close();
+            return Ok(());
+        };
         if !writer.is_owner() {
             return Ok(());
         }
@@ -427,6 +430,7 @@ impl Store {
         writer.environment.commit(&writer.logs.load());
         writer.logs.load().iter().for_each(|log| log.retire());
         writer.environment.close_tails();
+        self.files.close();
         if self.is_temporary {
             writer.lock.lock().take();
             return partition_dir::remove_all(&*self.disk, &self.dir).map_err(|e| Error::io("remove", &self.dir, e));

@@ -54,13 +54,27 @@ pub(crate) struct OpenFiles {
     config: OpenFilesConfig,
     handles: Queue,
     maps: Queue,
+    closed: AtomicBool,
 }
 
 impl OpenFiles {
     /// Keeps files of `disk` open within the limits of `config`.
     pub(crate) fn new(disk: Arc<dyn Disk>, config: OpenFilesConfig) -> Arc<OpenFiles> {
         let (handles, maps) = (Queue::new(config.handles_max), Queue::new(config.maps_max));
-        Arc::new(OpenFiles { disk, config, handles, maps })
+        Arc::new(OpenFiles { disk, config, handles, maps, closed: AtomicBool::new(false) })
+    }
+
+    /// Closes all files and maps, and opens none any more: they may soon be another's. What calls and views still use stays
+    /// until they are over.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.handles.close_all();
+        self.maps.close_all();
+    }
+
+    /// Whether all was [closed](OpenFiles::close).
+    pub(crate) fn are_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// The disk that the files are on.
@@ -76,8 +90,11 @@ impl OpenFiles {
     /// Opens a file that is not kept in a slot. Where the machine has no handle left, some of ours are closed first.
     ///
     /// # Errors
-    /// The disk's, see [`Disk::open`].
+    /// The disk's, see [`Disk::open`]; or if all was [closed](OpenFiles::close).
     pub(crate) fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        if self.are_closed() {
+            return Err(io::Error::other("the broker is closed"));
+        }
         match self.disk.open(path, how) {
             Err(error) if is_out_of_handles(&error) => {
                 self.handles.close_some();
@@ -232,6 +249,10 @@ impl Slot for HandleSlot {
             Some(_) => Closing::InUse,
         }
     }
+
+    fn close_for_good(&self) {
+        self.clear();
+    }
 }
 
 /// Holds a file's map while it is mapped.
@@ -291,6 +312,10 @@ impl Slot for MapSlot {
 
     fn close(&self) -> Closing {
         if self.map.swap(None).is_some() { Closing::Closed } else { Closing::WasClosed }
+    }
+
+    fn close_for_good(&self) {
+        self.clear();
     }
 }
 

@@ -19,7 +19,7 @@ use super::recovery::{check_owner, segment_dir};
 use super::recovery_point::RecoveryPointFile;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
-use crate::error::{Corruption, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::format::{Record, skip};
 use crate::record::Fetched;
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
@@ -95,6 +95,10 @@ impl Follower {
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        self.unless_closed(|| self.fetch_open(from, limits))
+    }
+
+    fn fetch_open(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
         let seen = Arc::clone(&self.seen.lock());
         if from < seen.bounds.end
             && let Ok((fetched, _)) = self.read(&seen, |source| source.fetch(from, limits, None))
@@ -107,7 +111,18 @@ impl Follower {
 
     /// The first offset whose record has a timestamp of at least `timestamp_ms`.
     pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
-        self.look_and_read(|source| source.offset_for_time(timestamp_ms))
+        self.unless_closed(|| self.look_and_read(|source| source.offset_for_time(timestamp_ms)))
+    }
+
+    /// What `read` returns; also if its files were closed meanwhile, an error that says so.
+    fn unless_closed<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.check_open()?;
+        read().or_else(|error| self.check_open().and(Err(error)))
+    }
+
+    fn check_open(&self) -> Result<()> {
+        let what = || Error::Closed { what: self.spec.partition.to_string() };
+        if self.dir.files.are_closed() { Err(what()) } else { Ok(()) }
     }
 
     fn look_and_read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
@@ -169,6 +184,7 @@ impl Follower {
 
     /// Looks at the files again, until nothing was swapped meanwhile.
     fn look(&self) -> Result<Arc<Seen>> {
+        self.check_open()?;
         let mut looks = 1;
         loop {
             let seen = self.look_once();

@@ -41,7 +41,8 @@ pub(crate) const TAIL_NAMES: [&str; 2] = ["tail-always", "tail"];
 #[derive(Debug)]
 pub(crate) struct Tail {
     path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    /// `None` once the tail is closed.
+    file: Mutex<Option<Arc<dyn DiskFile>>>,
     /// What this file took the place of. It is kept open until there is time, since its blocks are freed with the last handle:
     /// 16 ms for 8 MiB where blocks are discarded.
     replaced: Mutex<Option<Arc<dyn DiskFile>>>,
@@ -98,7 +99,11 @@ impl PoolState {
 impl Pool {
     fn give_back(&self, slot: FreeSlot) {
         let class = slot.class;
-        if let Some(free) = self.state.lock().free.get_mut(class as usize) {
+        let mut state = self.state.lock();
+        // Of a closed tail nothing stays mapped.
+        if !state.closed
+            && let Some(free) = state.free.get_mut(class as usize)
+        {
             free.insert(slot.place(), slot);
         }
     }
@@ -136,7 +141,7 @@ impl Tail {
         let state = PoolState { short: [true, false], ..state };
         Ok(Tail {
             path: path.to_owned(),
-            file,
+            file: Mutex::new(Some(file)),
             replaced: Mutex::new(replaced),
             sync_failed: Mutex::new(false),
             pool: Arc::new(Pool { state: Mutex::new(state), ..Pool::default() }),
@@ -181,8 +186,8 @@ impl Tail {
         self.is_exhausted.store(false, Ordering::Relaxed);
     }
 
-    /// When this returns nobody is in a slot, and nothing is mapped or grown any more: another process may soon have the file. The
-    /// caller has dropped all [`BatchWriter`]s.
+    /// When this returns nobody is in a slot, nothing is mapped or grown any more, and the file is closed: another process may
+    /// soon have it. The caller has dropped all [`BatchWriter`]s.
     pub(crate) fn close(&self) {
         let mut state = self.pool.state.lock();
         state.closed = true;
@@ -191,6 +196,9 @@ impl Tail {
         }
         drop(state);
         self.pool.leases.close();
+        let unused = std::mem::take(&mut self.pool.state.lock().free);
+        drop((unused, self.file.lock().take()));
+        self.release_replaced();
     }
 
     #[cold]
@@ -216,7 +224,11 @@ impl Tail {
         if *failed {
             return Err(std::io::Error::other("an earlier sync of the tail failed"));
         }
-        self.file.sync().inspect_err(|_| *failed = true)
+        self.file()?.sync().inspect_err(|_| *failed = true)
+    }
+
+    fn file(&self) -> std::io::Result<Arc<dyn DiskFile>> {
+        self.file.lock().clone().ok_or_else(|| std::io::Error::other("the tail is closed"))
     }
 
     /// Maps or creates another chunk of `class`, or waits for a thread that is at it; whether there are free slots now.
@@ -227,7 +239,7 @@ impl Tail {
             Supply::Map(chunk) => (chunk, Ok(())),
             Supply::Grow(chunk) => (chunk, self.grow(chunk, class)),
         };
-        let mapped = grown.and_then(|()| self.file.map_shared(chunk_position(chunk), CHUNK_BYTES));
+        let mapped = grown.and_then(|()| self.file()?.map_shared(chunk_position(chunk), CHUNK_BYTES));
         let mut state = self.pool.state.lock();
         state.busy = false;
         self.pool.supplied.notify_all();
@@ -272,11 +284,12 @@ impl Tail {
 
     /// Writes every byte of a new chunk, so that later stores need neither space nor a journal commit.
     fn grow(&self, chunk: usize, class: SlotClass) -> std::io::Result<()> {
-        self.file.write_zeros(CHUNK_BYTES, chunk_position(chunk))?;
+        let file = self.file()?;
+        file.write_zeros(CHUNK_BYTES, chunk_position(chunk))?;
         // The bytes before the entry that vouches for them.
         self.sync_file()?;
         let entry = encode_chunk_entry(chunk, class);
-        self.file.write_at(&entry, (CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES) as u64)?;
+        file.write_at(&entry, (CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES) as u64)?;
         self.sync_file()
     }
 }

@@ -1,11 +1,17 @@
 //! Closing: what handles that are still about get, and that nothing that was acknowledged is lost by it.
 
+#[cfg(target_os = "linux")]
+use std::fs;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use ottla::{Broker, Durability, Error, ProducerRecord};
+#[cfg(target_os = "linux")]
+use ottla::{Timestamp, TopicConfig};
 
 use crate::{all_from, open, values};
 
@@ -70,6 +76,84 @@ fn a_consumer_keeps_the_broker_open() {
     assert!(matches!(Broker::open(dir.path()), Err(Error::AlreadyOpen { .. })));
     consumer.close().unwrap();
     Broker::open(dir.path()).unwrap();
+}
+
+/// The files below `dir` that this process has open or mapped; other tests have theirs elsewhere.
+#[cfg(target_os = "linux")]
+fn open_below(dir: &Path) -> Vec<String> {
+    let dir = dir.canonicalize().unwrap().to_str().unwrap().to_owned();
+    let handles = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let handles: Vec<_> = handles.map(|path| path.display().to_string()).collect();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = maps.lines().filter_map(|line| Some(format!("map of {}", line.get(line.find('/')?..)?)));
+    handles.into_iter().chain(maps).filter(|path| path.contains(&dir)).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn after_closing_nothing_is_open_but_what_records_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let small_segments = TopicConfig::new().partitions(3).segment_bytes(100_000);
+    let topic = broker.create_topic("orders", small_segments).unwrap();
+    let gone = broker.topic("gone").unwrap();
+    let gone_partition = gone.partition(0).unwrap();
+    gone.produce("k", "v").unwrap();
+    for partition in topic.partitions() {
+        let number = partition.topic_partition().partition();
+        for value in [&[7; 80_000][..], &[8; 80_000], b"in the tail"] {
+            partition.append(&ProducerRecord::to("orders").partition(number).value(value)).unwrap();
+        }
+        assert_eq!(all_from(&partition, 0).len(), 3);
+    }
+    broker.admin().delete_topic("gone").unwrap();
+    let (other, producer, partition) = (broker.clone(), broker.producer(), topic.partition(0).unwrap());
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    assert!(!consumer.poll(Duration::from_secs(1)).unwrap().is_empty());
+    let records = partition.read(0, 1).unwrap();
+    assert!(open_below(dir.path()).len() > 8, "{:?}", open_below(dir.path()));
+    broker.close().unwrap();
+
+    let left = open_below(dir.path());
+    let is_first_segment =
+        |path: &String| path.starts_with("map of ") && path.contains("orders-0/00000000000000000000.log");
+    assert!(left.len() == 1 && left.iter().all(is_first_segment), "{left:?}");
+    assert!(
+        is_closed(partition.read(0, 1)) && is_closed(gone_partition.read(0, 1)) && is_closed(gone.produce("k", "v"))
+    );
+    assert!(is_closed(consumer.poll(Duration::ZERO)) && is_closed(producer.flush()) && is_closed(other.flush()));
+    assert_eq!(records.iter().next().unwrap().value().unwrap()[0], 7);
+    drop(records);
+    assert_eq!(open_below(dir.path()), [""; 0]);
+    drop((topic, partition, consumer, producer, other, gone));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn after_closing_a_read_only_broker_nothing_is_open_but_what_records_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let (large, partition) = ([7; 80_000], writer.topic("orders").unwrap().partition(0).unwrap());
+    partition.append(&ProducerRecord::to("orders").value(&large)).unwrap();
+    partition.append(&ProducerRecord::to("orders").value("in the tail")).unwrap();
+    drop(partition);
+    writer.close().unwrap();
+
+    let broker = Broker::open_read_only(dir.path()).unwrap();
+    let (other, topic) = (broker.clone(), broker.topic("orders").unwrap());
+    let partition = topic.partition(0).unwrap();
+    assert_eq!(all_from(&partition, 0).len(), 2);
+    let records = partition.read(0, 1).unwrap();
+    assert!(!open_below(dir.path()).is_empty());
+    broker.close().unwrap();
+
+    let left = open_below(dir.path());
+    assert!(left.iter().all(|path| path.starts_with("map of ")), "{left:?}");
+    assert!(is_closed(partition.read(0, 1)) && is_closed(partition.read(1, 1)));
+    assert!(is_closed(partition.offset_for_time(Timestamp::from_millis(0))) && is_closed(other.topic("orders")));
+    assert_eq!(records.iter().next().unwrap().value(), Some(&large[..]));
+    drop(records);
+    assert_eq!(open_below(dir.path()), [""; 0]);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(super) trait Slot: Send + Sync {
     fn is_gone(&self) -> bool;
     /// Closes it, unless it is in use.
     fn close(&self) -> Closing;
+    /// Closes it for good: what is in use is closed when that ends.
+    fn close_for_good(&self);
 }
 
 /// What became of something that was to be closed.
@@ -54,6 +56,10 @@ impl Queue {
         let mut victims = Vec::new();
         {
             let mut slots = self.slots.lock();
+            if slots.are_closed {
+                drop(slots);
+                return close_for_good([slot]);
+            }
             if slots.len() >= self.limit && self.has_dropped.swap(false, Ordering::Relaxed) {
                 slots.forget_dropped();
             }
@@ -113,11 +119,23 @@ impl Queue {
         }
     }
 
+    /// Closes all of them for good, and whatever comes later.
+    pub(super) fn close_all(&self) {
+        let mut slots = self.slots.lock();
+        let open = std::mem::replace(&mut *slots, Slots { are_closed: true, ..Slots::default() });
+        drop(slots);
+        close_for_good(open.clean.into_iter().chain(open.dirty));
+    }
+
     #[cfg(test)]
     pub(super) fn live_count(&self) -> usize {
         let slots = self.slots.lock();
         slots.clean.iter().chain(&slots.dirty).filter(|slot| slot.strong_count() > 0).count()
     }
+}
+
+fn close_for_good(slots: impl IntoIterator<Item = Weak<dyn Slot>>) {
+    slots.into_iter().filter_map(|slot| slot.upgrade()).for_each(|slot| slot.close_for_good());
 }
 
 /// Slots in the order in which they are looked at for closing.
@@ -128,6 +146,8 @@ struct Slots {
     /// Those that had. Kept apart, since where many files are written to in turn nearly all have: to look through 128 for one
     /// without took 15 us each time.
     dirty: VecDeque<Weak<dyn Slot>>,
+    /// Nothing is kept open any more.
+    are_closed: bool,
 }
 
 impl Slots {

@@ -258,3 +258,21 @@ fn a_file_that_was_closed_for_good_takes_no_place_of_open_ones() {
     let _new: Vec<_> = (0..6).map(|n| create(format!("/new-{n}"))).collect();
     assert_eq!(disk.open_handles(), 8, "2 others and 6 new");
 }
+
+#[test]
+fn once_all_is_closed_nothing_is_open_or_opened_again_and_views_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = os_files(8, 8);
+    let log = AppendFile::create(&files, &dir.path().join("log"), 4096).unwrap();
+    log.append(b"kept").unwrap();
+    let view = log.view(0..4).unwrap();
+    files.close();
+    assert_eq!((files.open_counts(), files.are_closed()), ((0, 0), true));
+    assert_eq!(*view, b"kept"[..]);
+    assert!(log.view(0..4).is_err() && log.append(b"x").is_err() && log.sync().is_err());
+    // Whoever was about to keep a handle when that happened finds it closed.
+    let late: Arc<HandleSlot> = Arc::default();
+    late.put(files.disk().open(&dir.path().join("log"), Open::Read).unwrap());
+    files.admit_handle(&late);
+    assert!(late.get().is_none());
+}
