@@ -67,6 +67,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
         }
     })?;
     let environment = Arc::new(store.environment(shutdown)?);
+    store.report.writes_tail_by_calls = environment.writes_tails_by_calls();
     if shutdown == Shutdown::PowerCut {
         lock.note_recovered(&*disk, &dir)?;
     }

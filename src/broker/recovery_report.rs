@@ -18,6 +18,7 @@ use crate::partition::recovery_report::PartitionRecovery;
 pub struct RecoveryReport {
     pub(super) was_clean_shutdown: bool,
     pub(super) catalog_fell_back: bool,
+    pub(super) writes_tail_by_calls: bool,
     pub(super) lost_tails: Vec<Corruption>,
     pub(super) partitions: Vec<PartitionRecovery>,
     pub(super) unknown_directories: Vec<PathBuf>,
@@ -50,6 +51,15 @@ impl RecoveryReport {
         self.catalog_fell_back
     }
 
+    /// Whether this broker writes its tail by system calls, two for each send, because the file system is not known to overwrite
+    /// in place: only ext2, ext3, ext4 and tmpfs on Linux are. Elsewhere (btrfs, XFS, ZFS, overlay and whatever is not known) a
+    /// store through a map could meet a full disk, which would end the process with a signal. The promises are the same, and a
+    /// send takes some microseconds more.
+    #[must_use]
+    pub fn writes_tail_by_calls(&self) -> bool {
+        self.writes_tail_by_calls
+    }
+
     /// What was found in each partition that was not simply as expected.
     #[must_use]
     pub fn partitions(&self) -> &[PartitionRecovery] {
@@ -79,6 +89,11 @@ impl RecoveryReport {
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.was_clean_shutdown { "after a clean shutdown" } else { "after an unclean stop" })?;
+        if self.writes_tail_by_calls {
+            f.write_str(
+                "\nthe tail is written by system calls, since the file system may write overwritten blocks elsewhere",
+            )?;
+        }
         if self.catalog_fell_back {
             f.write_str("\nthe newest state of the catalog was damaged, and the one before was taken")?;
         }

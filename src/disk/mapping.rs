@@ -13,12 +13,13 @@
 #[cfg(any(test, feature = "testing"))]
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(any(test, feature = "testing"))]
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use memmap2::MmapRaw;
+use memmap2::{MmapOptions, MmapRaw};
 
 /// A read-only view of a file from its start. It keeps the memory alive, not the file's handle.
 pub(crate) struct Mapping {
@@ -81,7 +82,8 @@ impl fmt::Debug for Mapping {
     }
 }
 
-/// A piece of a file mapped for reading and writing: what is stored there is in the file, and survives the process.
+/// A piece of a file mapped for reading and writing: what is stored there is in the file, and survives the process. Or
+/// [memory](SharedMapping::apart) in the place of one.
 pub(crate) struct SharedMapping {
     memory: SharedMemory,
 }
@@ -97,6 +99,14 @@ impl SharedMapping {
     /// Wraps a writable map of the operating system.
     pub(in crate::disk) fn mapped(map: MmapRaw) -> SharedMapping {
         SharedMapping { memory: SharedMemory::Mapped(map) }
+    }
+
+    /// Memory of its own, all zeros, which no file shows: for files that are written by calls.
+    ///
+    /// # Errors
+    /// If there is no memory left.
+    pub(crate) fn apart(bytes: usize) -> io::Result<SharedMapping> {
+        Ok(SharedMapping::mapped(MmapOptions::new().len(bytes).map_anon()?.into()))
     }
 
     /// Wraps the first `bytes` bytes of memory that the simulated disk looks at, too.

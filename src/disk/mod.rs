@@ -18,6 +18,7 @@ pub(crate) mod generations;
 pub(crate) mod mapping;
 pub(crate) mod open_files;
 pub(crate) mod os;
+mod overwriting;
 pub(crate) mod shared_bytes;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
@@ -98,6 +99,9 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Maps `bytes` bytes from the start for reading. The map may reach beyond the end of the file; it is the reader's duty
     /// to stay below what has been written. The bytes may be seen as they are now or as they become later.
     fn map(&self, bytes: usize) -> io::Result<Mapping>;
+    /// Whether it is known that to overwrite what the file has takes no room on the disk, now and later. Only then is there
+    /// [`map_shared`](Self::map_shared): a store that finds no room is a signal.
+    fn overwrites_in_place(&self) -> bool;
     /// Maps `bytes` bytes from `position` (a multiple of 4096) for reading and writing, shared with the file, pages present.
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping>;
 }

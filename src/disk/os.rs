@@ -270,6 +270,17 @@ impl DiskFile for OsFile {
         Ok(Mapping::mapped(MmapOptions::new().len(bytes).map_raw_read_only(&self.file)?))
     }
 
+    #[cfg(target_os = "linux")]
+    fn overwrites_in_place(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        self.file.metadata().is_ok_and(|metadata| super::overwriting::is_in_place(metadata.dev()))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn overwrites_in_place(&self) -> bool {
+        false
+    }
+
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {
         Ok(SharedMapping::mapped(MmapOptions::new().offset(position).len(bytes).populate().map_raw(&self.file)?))
     }

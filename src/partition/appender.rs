@@ -3,6 +3,7 @@
 //! Lives under the log's append lock, which is held for a few dozen instructions per record and for one `pwrite` per batch,
 //! and never across a sync.
 
+use std::io;
 use std::ops::Range;
 
 use super::log::{Appended, Log};
@@ -73,9 +74,9 @@ impl Appender {
         if SlotClass::Large.records_bytes_max() < payload_bytes {
             // Too large for any slot whatever else is to be written: nobody needs to be asked for its exact size.
             self.append_around_tail(log, records, payload_bytes, timestamp)?;
-        } else if !self.push(records, timestamp, next_offset) {
+        } else if !self.push(log, records, timestamp, next_offset)? {
             self.begin_batch(log, records, timestamp)?;
-            if !self.push(records, timestamp, next_offset) {
+            if !self.push(log, records, timestamp, next_offset)? {
                 self.append_around_tail(log, records, payload_bytes, timestamp)?;
             }
         }
@@ -86,8 +87,9 @@ impl Appender {
 
     /// Appends to the open batch; whether there is one and it has room.
     #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> bool {
-        self.open.as_mut().is_some_and(|open| open.push(records, timestamp, next_offset))
+    fn push(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<bool> {
+        let Some(open) = &mut self.open else { return Ok(false) };
+        open.push(records, timestamp, next_offset).map_err(|source| log.slot_error(source))
     }
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
@@ -170,6 +172,12 @@ impl Appender {
     /// After [`Error::DiskFull`] the batch is still open, and sealing it can be tried again.
     pub(super) fn seal(&mut self, log: &Log) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
+        if open.record_count == 0 {
+            // The write of its first record failed, and nobody came with another one.
+            log.batch_given_up(open.writer.batch());
+            self.open = None;
+            return Ok(());
+        }
         let fields = open.seal_fields(self.leader_epoch, log.spec.config.compression);
         let batch = match log.spec.config.compression {
             Codec::None => {
@@ -213,22 +221,22 @@ impl Appender {
 impl Open {
     /// Encodes `records` behind the published ones and publishes them in one step; whether there was room.
     #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> bool {
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> io::Result<bool> {
         let room = self.records_bytes_max - self.writer.records_bytes();
-        let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return false };
+        let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return Ok(false) };
         let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
             let fields = fields_of(record, count, self.base_timestamp, timestamp);
-            let Some(encoded) = fields.try_encode(space) else { return false };
+            let Some(encoded) = fields.try_encode(space) else { return Ok(false) };
             space = space.split_at_mut(encoded).1;
             count += 1;
             max_timestamp = max_timestamp.max(timestamp);
         }
         let bytes = room - space.len();
+        self.writer.publish(bytes, next_offset)?;
         (self.record_count, self.max_timestamp) = (count, max_timestamp);
-        self.writer.publish(bytes, next_offset);
-        true
+        Ok(true)
     }
 
     fn seal_fields(&self, leader_epoch: i32, codec: Codec) -> SealFields {
@@ -344,7 +352,7 @@ mod tests {
         tail.supply_if_short();
         let mut writer = tail.take(SlotClass::Small, SlotClass::Small, IDENTITY).unwrap();
         for count in 1..=SlotClass::Small.records_bytes_max() / bytes {
-            writer.publish(bytes, count as u64);
+            writer.publish(bytes, count as u64).unwrap();
             if count.is_multiple_of(commit_every) {
                 let committed = writer.batch().commit().unwrap().unwrap();
                 writer.batch().note_synced(committed);

@@ -76,6 +76,11 @@ impl Environment {
         }
     }
 
+    /// Whether the tails are written by system calls, where a store through a map could meet a full disk.
+    pub(crate) fn writes_tails_by_calls(&self) -> bool {
+        [&self.always, &self.relaxed].iter().any(|group| group.tail().is_written_by_calls())
+    }
+
     /// Closes the tails, whoever still asks for slots. All logs are [closed](Log::retire).
     pub(crate) fn close_tails(&self) {
         for group in [&self.always, &self.relaxed] {

@@ -11,6 +11,7 @@
 
 mod syncing;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -107,6 +108,8 @@ struct SyncState {
     slots: Vec<Arc<OpenBatch>>,
     /// Durability below this offset needs the segments to be synced, since no slot covers what they hold.
     segments_debt: u64,
+    /// Why the last commit round covers less than was published, until somebody who waits for it is told.
+    commit_error: Option<Error>,
 }
 
 impl SyncState {
@@ -133,7 +136,7 @@ impl Log {
             appender: Mutex::new(Appender::new(end, recovered.epochs.latest())),
             segment_sync: Mutex::default(),
             owes_rewrite: AtomicBool::new(synced < end),
-            sync: Mutex::new(SyncState { slots: Vec::new(), segments_debt }),
+            sync: Mutex::new(SyncState { segments_debt, ..SyncState::default() }),
             view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
             offsets: LogOffsets::new(recovered.log_start_offset, synced, end),
             noted_segments: AtomicUsize::new(noted),
@@ -216,6 +219,11 @@ impl Log {
             // A disk that is full for that tells the caller so; a round of the group commit has nobody to tell.
             self.rewrite_if_owed()?;
             self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
+            if self.durable_offset() < offset
+                && let Some(error) = self.take_commit_error()
+            {
+                return Err(error);
+            }
         }
         // Whoever led the round may not have come to that yet, and a consumer that polls after this is to see the records.
         self.waiters.wake();
@@ -474,6 +482,12 @@ impl Log {
         self.view.store(Arc::new(LogView { segments, open: Some(Arc::clone(batch)) }));
     }
 
+    /// The batch has no records, and gets none.
+    pub(super) fn batch_given_up(&self, batch: &Arc<OpenBatch>) {
+        self.view.store(Arc::new(LogView { segments: self.segments(), open: None }));
+        self.sync.lock().slots.retain(|other| !Arc::ptr_eq(other, batch));
+    }
+
     /// The batch is in the segment now.
     pub(super) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
         let segments = self.segments();
@@ -489,6 +503,19 @@ impl Log {
         if bytes_kept >= SLOT_BYTES_KEPT_MAX {
             self.environment.bell.ring();
         }
+    }
+
+    /// What came of a write of a slot, which only is a call where the tail is not mapped. As [`append_to_segment`], it harms
+    /// nothing if the disk is full or the error is a passing one.
+    ///
+    /// [`append_to_segment`]: Log::append_to_segment
+    #[cold]
+    pub(super) fn slot_error(&self, source: io::Error) -> Error {
+        let error = self.environment.group(self.spec.durability).tail().write_error(source);
+        if !error.is_retriable() {
+            self.poison(&error.to_string());
+        }
+        error
     }
 
     /// Appends a whole batch to the active segment, beginning a new one if it must, with one write.

@@ -49,7 +49,7 @@ impl<P: Deref<Target: AsRef<Leases>>> Lease<P> {
     /// A lease; `None` once they are [closed](Leases::close).
     #[inline]
     pub(super) fn new(of: P) -> Option<Lease<P>> {
-        let before = of.deref().as_ref().held.fetch_add(1, Ordering::Acquire);
+        let before = (*of).as_ref().held.fetch_add(1, Ordering::Acquire);
         // Taken back by dropping it, if it came too late.
         Some(Lease(of)).filter(|_| before & CLOSED == 0)
     }
@@ -63,7 +63,7 @@ impl<P: Deref<Target: AsRef<Leases>>> Lease<P> {
 impl<P: Deref<Target: AsRef<Leases>>> Drop for Lease<P> {
     #[inline]
     fn drop(&mut self) {
-        let leases = self.0.deref().as_ref();
+        let leases = (*self.0).as_ref();
         if leases.held.fetch_sub(1, Ordering::Release) & CLOSED != 0 {
             leases.tell_closer();
         }

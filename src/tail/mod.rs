@@ -1,7 +1,8 @@
 //! The tail: what has been sent and is not yet sealed into a segment.
 //!
 //! One file, fully written when it is created or grown and from then on only overwritten through a map, so that a store into
-//! it needs no system call, cannot meet a full disk, and outlives the process. It holds slots; a partition that is being
+//! it needs no system call, cannot meet a full disk, and outlives the process. On file systems that write elsewhere what is
+//! overwritten, a full disk would end the process with a signal: there it is overwritten by system calls. It holds slots; a partition that is being
 //! written to has one at a time, with its open batch. `layout` has the bytes, `slot` the writer and its readers, `salvage`
 //! what a new process takes over from one that died.
 
@@ -31,7 +32,7 @@ use layout::{
     decode_file_header, encode_chunk_entry, encode_file_header,
 };
 use lease::{Lease, Leases};
-use slot::FreeSlot;
+use slot::{Chunk, FreeSlot};
 
 /// The names of the two tail files in a data directory: of `Always` topics, whose syncs are to write nobody else's bytes, and
 /// of all others.
@@ -46,15 +47,26 @@ pub(crate) struct Tail {
     /// What this file took the place of. It is kept open until there is time, since its blocks are freed with the last handle:
     /// 16 ms for 8 MiB where blocks are discarded.
     replaced: Mutex<Option<Arc<dyn DiskFile>>>,
-    /// Held during a sync of the file; says whether one failed. The system tells of a failure once, and the next sync
-    /// succeeds without what the failed one lost: whoever heard of it tells all others.
-    sync_failed: Mutex<bool>,
+    /// Held during a sync of the file, for which nobody is to wait who maps or grows it.
+    syncing: Mutex<Syncing>,
     pool: Arc<Pool>,
     generation: AtomicU64,
     chunks_max: usize,
+    /// Whether the file is not mapped.
+    is_written_by_calls: bool,
     is_short: AtomicBool,
     /// More slots were not to be had when they were last wanted.
     is_exhausted: AtomicBool,
+}
+
+/// What syncing the file takes.
+#[derive(Debug)]
+struct Syncing {
+    /// `None` once the tail is closed.
+    file: Option<Arc<dyn DiskFile>>,
+    /// The system tells of a failure once, and the next sync succeeds without what the failed one lost: whoever heard of it
+    /// tells all others.
+    has_failed: bool,
 }
 
 /// The slots that nobody uses, and how many are in the others. Apart from [`Tail`], so that an open batch can give its slot back
@@ -139,11 +151,13 @@ impl Tail {
         };
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
         let state = PoolState { short: [true, false], ..state };
+        let syncing = Mutex::new(Syncing { file: Some(Arc::clone(&file)), has_failed: false });
         Ok(Tail {
             path: path.to_owned(),
+            is_written_by_calls: !file.overwrites_in_place(),
             file: Mutex::new(Some(file)),
             replaced: Mutex::new(replaced),
-            sync_failed: Mutex::new(false),
+            syncing,
             pool: Arc::new(Pool { state: Mutex::new(state), ..Pool::default() }),
             generation: AtomicU64::new(seed),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
@@ -153,9 +167,9 @@ impl Tail {
     }
 
     /// Begins a batch in a slot of class `wanted`, or of another one from `least` on. `None` if none is free: appending does
-    /// not depend on a slot, it is only slower without. Never touches the disk.
+    /// not depend on a slot, it is only slower without. Never touches the disk where the file is mapped.
     pub(crate) fn take(&self, wanted: SlotClass, least: SlotClass, identity: Identity) -> Option<BatchWriter> {
-        let lease = Lease::new(Arc::clone(&self.pool))?;
+        let admission = Lease::new(Arc::clone(&self.pool))?;
         let slot = {
             let mut state = self.pool.state.lock();
             let slot = state.pop(wanted, least);
@@ -163,7 +177,18 @@ impl Tail {
             slot
         }?;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        Some(slot.open(identity, generation, lease))
+        slot.open(identity, generation, admission).ok()
+    }
+
+    /// Whether the file is written by system calls, since it is not known that a store through a map needs no room on the disk.
+    pub(crate) fn is_written_by_calls(&self) -> bool {
+        self.is_written_by_calls
+    }
+
+    /// What a write of a slot returned, in the words of this crate.
+    #[cold]
+    pub(crate) fn write_error(&self, source: std::io::Error) -> Error {
+        Error::io("write", &self.path, source)
     }
 
     /// Maps or grows the file where the last free slot of a class was taken. For callers that hold no lock, as this may
@@ -197,7 +222,7 @@ impl Tail {
         drop(state);
         self.pool.leases.close();
         let unused = std::mem::take(&mut self.pool.state.lock().free);
-        drop((unused, self.file.lock().take()));
+        drop((unused, self.file.lock().take(), self.syncing.lock().file.take()));
         self.release_replaced();
     }
 
@@ -220,15 +245,15 @@ impl Tail {
     }
 
     fn sync_file(&self) -> std::io::Result<()> {
-        let mut failed = self.sync_failed.lock();
-        if *failed {
+        let Syncing { file, has_failed } = &mut *self.syncing.lock();
+        if *has_failed {
             return Err(std::io::Error::other("an earlier sync of the tail failed"));
         }
-        self.file()?.sync().inspect_err(|_| *failed = true)
+        file.as_ref().ok_or_else(closed_error)?.sync().inspect_err(|_| *has_failed = true)
     }
 
     fn file(&self) -> std::io::Result<Arc<dyn DiskFile>> {
-        self.file.lock().clone().ok_or_else(|| std::io::Error::other("the tail is closed"))
+        self.file.lock().clone().ok_or_else(closed_error)
     }
 
     /// Maps or creates another chunk of `class`, or waits for a thread that is at it; whether there are free slots now.
@@ -239,7 +264,7 @@ impl Tail {
             Supply::Map(chunk) => (chunk, Ok(())),
             Supply::Grow(chunk) => (chunk, self.grow(chunk, class)),
         };
-        let mapped = grown.and_then(|()| self.file()?.map_shared(chunk_position(chunk), CHUNK_BYTES));
+        let mapped = grown.and_then(|()| self.map(chunk));
         let mut state = self.pool.state.lock();
         state.busy = false;
         self.pool.supplied.notify_all();
@@ -251,10 +276,10 @@ impl Tail {
         {
             unmapped.push(chunk);
         }
-        let Ok(mapping) = mapped else { return false };
+        let Ok(mapped) = mapped else { return false };
         let PoolState { free, short, .. } = &mut *state;
         if let (Some(free), Some(short)) = (free.get_mut(class as usize), short.get_mut(class as usize)) {
-            free.extend(slot::carve(mapping, class).map(|slot| (slot.place(), slot)));
+            free.extend(slot::carve(mapped, class).map(|slot| (slot.place(), slot)));
             *short = false;
         }
         self.is_short.store(short.contains(&true), Ordering::Relaxed);
@@ -282,6 +307,15 @@ impl Tail {
         Some(supply)
     }
 
+    fn map(&self, chunk: usize) -> std::io::Result<Chunk> {
+        let (file, position) = (self.file()?, chunk_position(chunk));
+        if self.is_written_by_calls {
+            Chunk::written(&file, position, CHUNK_BYTES)
+        } else {
+            Chunk::mapped(&*file, position, CHUNK_BYTES)
+        }
+    }
+
     /// Writes every byte of a new chunk, so that later stores need neither space nor a journal commit.
     fn grow(&self, chunk: usize, class: SlotClass) -> std::io::Result<()> {
         let file = self.file()?;
@@ -292,6 +326,10 @@ impl Tail {
         file.write_at(&entry, (CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES) as u64)?;
         self.sync_file()
     }
+}
+
+fn closed_error() -> std::io::Error {
+    std::io::Error::other("the tail is closed")
 }
 
 /// A file whose batches are all in segments, and its chunks; `None` if it is not there or not whole.

@@ -50,7 +50,7 @@ pub fn published_records_are_whole() {
                         *byte = i;
                     }
                     written.store(u64::from(i), Ordering::Relaxed);
-                    writer.publish(1, 100 + u64::from(i));
+                    writer.publish(1, 100 + u64::from(i)).expect("is mapped");
                 }
             }
         });
@@ -67,9 +67,9 @@ pub fn published_records_are_whole() {
 pub fn a_commit_covers_what_it_says() {
     check(|| {
         let mut writer = writer();
-        writer.publish(1, 101);
+        writer.publish(1, 101).expect("is mapped");
         let batch = Arc::clone(writer.batch());
-        let sender = thread::spawn(move || writer.publish(1, 102));
+        let sender = thread::spawn(move || writer.publish(1, 102).expect("is mapped"));
         let covered = batch.commit().unwrap().expect("something is not committed yet");
         assert!(batch.is_committed());
         assert!(covered - 100 <= batch.records().expect("the tail is open").len() as u64);
@@ -83,7 +83,7 @@ pub fn a_commit_covers_what_it_says() {
 pub fn nobody_is_in_a_slot_of_a_closed_tail() {
     check(|| {
         let (tail, mut writer) = tail_and_writer();
-        writer.publish(1, 101);
+        writer.publish(1, 101).expect("is mapped");
         let (batch, others) = (Arc::clone(writer.batch()), Arc::new(AtomicU64::new(0)));
         let reader = thread::spawn({
             let others = Arc::clone(&others);
@@ -95,7 +95,7 @@ pub fn nobody_is_in_a_slot_of_a_closed_tail() {
                 }
             }
         });
-        let sender = thread::spawn(move || writer.publish(1, 102));
+        let sender = thread::spawn(move || writer.publish(1, 102).expect("is mapped"));
         tail.close();
         others.store(1, Ordering::Relaxed);
         reader.join().unwrap();

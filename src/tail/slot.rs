@@ -12,6 +12,9 @@
 //!    Whoever looks at the memory or stores into it holds a [`Lease`]: a [`BatchWriter`] as long as it lives, a reader in its
 //!    [`LentRecords`], the group commit while it stores. [`Tail::close`](super::Tail::close) waits for all of them.
 //!
+//! The memory is a map of the file where stores into one need no room on the disk. Elsewhere it is memory of its own, of which
+//! every store that is to outlive the process is also [written](OpenBatch::write) to the file, in the same order.
+//!
 //! How much is published is kept in ordinary memory too; what the map says is for recovery and is never believed here.
 #![allow(unsafe_code, reason = "stores into the mapped tail; the rules above say why it is sound")]
 
@@ -24,15 +27,35 @@ use std::sync::atomic::AtomicU64 as Word;
 use super::Pool;
 use super::layout::{BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, SlotClass, encode_commit};
 use super::lease::Lease;
-use crate::disk::SharedMapping;
+use crate::disk::{DiskFile, SharedMapping};
 use crate::format::HEADER_BYTES;
 use crate::format::crc32c_append;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// A slot that nobody uses: the right to bytes `start..start + bytes` of the map.
+/// What the slots of a chunk lie in.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    memory: SharedMapping,
+    /// The file, and where the chunk begins in it, if the memory is no map of that.
+    written: Option<(Arc<dyn DiskFile>, u64)>,
+}
+
+impl Chunk {
+    /// The `bytes` bytes of `file` from `position` on, mapped.
+    pub(super) fn mapped(file: &dyn DiskFile, position: u64, bytes: usize) -> io::Result<Chunk> {
+        Ok(Chunk { memory: file.map_shared(position, bytes)?, written: None })
+    }
+
+    /// The same, written by calls. What the file holds is not read.
+    pub(super) fn written(file: &Arc<dyn DiskFile>, position: u64, bytes: usize) -> io::Result<Chunk> {
+        Ok(Chunk { memory: SharedMapping::apart(bytes)?, written: Some((Arc::clone(file), position)) })
+    }
+}
+
+/// A slot that nobody uses: the right to bytes `start..start + bytes` of the chunk.
 #[derive(Debug)]
 pub(super) struct FreeSlot {
-    mapping: Arc<SharedMapping>,
+    chunk: Arc<Chunk>,
     start: usize,
     /// `class.slot_bytes()`, which every record asks for.
     bytes: usize,
@@ -40,22 +63,25 @@ pub(super) struct FreeSlot {
 }
 
 /// Cuts a whole chunk into slots of one class.
-pub(super) fn carve(mapping: SharedMapping, class: SlotClass) -> impl Iterator<Item = FreeSlot> {
+pub(super) fn carve(chunk: Chunk, class: SlotClass) -> impl Iterator<Item = FreeSlot> {
     let slot_bytes = class.slot_bytes();
-    let count = mapping.len() / slot_bytes;
-    let mapping = Arc::new(mapping);
-    assert!(mapping.as_ptr().addr().is_multiple_of(align_of::<u64>()), "maps begin at a page or a word");
+    let count = chunk.memory.len() / slot_bytes;
+    let chunk = Arc::new(chunk);
+    assert!(chunk.memory.as_ptr().addr().is_multiple_of(align_of::<u64>()), "maps begin at a page or a word");
     let slot =
-        move |number| FreeSlot { mapping: Arc::clone(&mapping), start: number * slot_bytes, bytes: slot_bytes, class };
+        move |number| FreeSlot { chunk: Arc::clone(&chunk), start: number * slot_bytes, bytes: slot_bytes, class };
     (0..count).map(slot)
 }
 
 impl FreeSlot {
     /// Begins a batch. The pool of the `lease` gets the slot back when the last of writer and readers is gone.
-    pub(super) fn open(self, identity: Identity, generation: u64, lease: Lease<Arc<Pool>>) -> BatchWriter {
+    ///
+    /// # Errors
+    /// The disk's, where the file is written by calls; the slot is free again.
+    pub(super) fn open(self, identity: Identity, generation: u64, lease: Lease<Arc<Pool>>) -> io::Result<BatchWriter> {
         let base_offset = identity.base_offset;
         let pool = Arc::clone(lease.of());
-        self.mapping.touch(self.start, self.bytes);
+        self.chunk.memory.touch(self.start, self.bytes);
         let batch = OpenBatch {
             slot: Some(self),
             pool,
@@ -69,9 +95,11 @@ impl FreeSlot {
         };
         // A kill between these stores leaves the old identity with nothing published, then an identity that fails its
         // checksum, then the new one with nothing published.
+        batch.write(PUBLISHED, &[0; 8])?;
         batch.word(PUBLISHED).store(0, Ordering::Release);
         #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
         let bytes = identity.encode(batch.slot().bytes as u32, generation);
+        batch.write(0, &bytes)?;
         let (words, rest) = bytes.as_chunks::<8>();
         for (i, word) in words.iter().enumerate() {
             batch.word(i * 8).store(u64::from_be_bytes(*word).to_be(), Ordering::Relaxed);
@@ -79,7 +107,7 @@ impl FreeSlot {
         let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         batch.word(IDENTITY_BYTES / 8 * 8).store(u64::from_be_bytes(last).to_be(), Ordering::Release);
-        BatchWriter { batch: Arc::new(batch), published: Published::default(), _lease: lease }
+        Ok(BatchWriter { batch: Arc::new(batch), published: Published::default(), _lease: lease })
     }
 
     /// Where the slot lies, to compare it with others.
@@ -90,9 +118,9 @@ impl FreeSlot {
     #[inline]
     fn pointer(&self, at: usize) -> *mut u8 {
         assert!(at <= self.bytes, "within the slot");
-        // SAFETY: `carve` made `start + bytes` lie within the map, which lives as long as `self.mapping`, and the line
+        // SAFETY: `carve` made `start + bytes` lie within the memory, which lives as long as `self.chunk`, and the line
         // above keeps `at` within the slot.
-        unsafe { self.mapping.as_ptr().add(self.start + at) }
+        unsafe { self.chunk.memory.as_ptr().add(self.start + at) }
     }
 }
 
@@ -147,17 +175,32 @@ impl BatchWriter {
 
     /// Makes the first `bytes` of [`unpublished`](BatchWriter::unpublished) part of the batch, all of them or, if the process
     /// is killed meanwhile, none. `next_offset` is one above their last offset.
+    ///
+    /// # Errors
+    /// The disk's, where the file is written by calls; nothing was published.
     #[inline]
-    pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) {
+    pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) -> io::Result<()> {
         let crc = self.published.records_crc;
         let records_crc = crc32c_append(crc, self.unpublished().split_at(bytes).0);
         let records_bytes = self.records_bytes() + bytes;
         #[allow(clippy::cast_possible_truncation, reason = "a slot has at most 64 KiB")]
         let published = Published { records_bytes: records_bytes as u32, records_crc };
+        if self.batch.slot().chunk.written.is_some() {
+            self.write_published(bytes, published)?;
+        }
         self.published = published;
         self.batch.word(PUBLISHED).store(published.to_word().to_be(), Ordering::Release);
         self.batch.published_bytes.store(records_bytes, Ordering::Release);
         self.batch.next_offset.store(next_offset, Ordering::Release);
+        Ok(())
+    }
+
+    #[cold]
+    fn write_published(&mut self, bytes: usize, published: Published) -> io::Result<()> {
+        let (batch, at) = (Arc::clone(&self.batch), RECORDS + self.records_bytes());
+        batch.write(at, self.unpublished().split_at(bytes).0)?;
+        // A word, of which never a part is written.
+        batch.write(PUBLISHED, &published.to_word().to_be_bytes())
     }
 
     /// Writes the batch's header before its records and returns both, as they go into the segment.
@@ -236,20 +279,23 @@ impl OpenBatch {
     /// the group commit); two would only spoil a checksummed entry.
     ///
     /// # Errors
-    /// If the tail is closed: then no sync covers what was published since the last one.
+    /// If the tail is closed, or the disk's, where the file is written by calls: then no sync covers what was published since the
+    /// last one that did.
     pub(crate) fn commit(&self) -> io::Result<Option<u64>> {
         // In this order: `published` then covers at least what is below `next_offset`.
         let next_offset = self.next_offset();
         if self.synced.load(Ordering::Acquire) == next_offset {
             return Ok(None);
         }
-        let _lease = Lease::new(&*self.pool).ok_or_else(|| io::Error::other("the tail is closed"))?;
+        let _lease = Lease::new(&*self.pool).ok_or_else(super::closed_error)?;
         self.committed.store(true, Ordering::SeqCst);
         let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
         // Counted by syncs that succeeded: whatever becomes of this one, the entry that the last such sync carried stays.
         let sequence = self.synced_commits.load(Ordering::Acquire) + 1;
         let entry = if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] };
-        for (i, word) in encode_commit(self.generation, sequence, published).iter().enumerate() {
+        let words = encode_commit(self.generation, sequence, published);
+        self.write(entry, words.map(u64::to_be_bytes).as_flattened())?;
+        for (i, word) in words.iter().enumerate() {
             self.word(entry + i * 8).store(word.to_be(), Ordering::Release);
         }
         Ok(Some(next_offset))
@@ -274,6 +320,16 @@ impl OpenBatch {
     #[inline]
     fn slot(&self) -> &FreeSlot {
         self.slot.as_ref().expect("a batch has its slot until it is dropped")
+    }
+
+    /// Writes what is or will be stored at byte `at` of the slot to the file, if that does not show the memory; for whoever holds
+    /// a lease.
+    fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let slot = self.slot();
+        match &slot.chunk.written {
+            None => Ok(()),
+            Some((file, position)) => file.write_at(bytes, position + (slot.start + at) as u64),
+        }
     }
 
     /// One of the aligned words of the slot's first three sectors, for whoever holds a lease.

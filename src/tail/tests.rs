@@ -21,6 +21,13 @@ fn path() -> PathBuf {
     PathBuf::from("tail")
 }
 
+/// A disk on which the tail is mapped, and one on which it is written by calls.
+fn disks() -> [SimulatedDisk; 2] {
+    let disks = [1, 1].map(SimulatedDisk::new);
+    disks[1].copy_on_write();
+    disks
+}
+
 fn open(disk: &SimulatedDisk) -> Tail {
     Tail::open(disk, &path(), 4 << 20, false, 1).unwrap()
 }
@@ -35,30 +42,68 @@ fn take(tail: &Tail, class: SlotClass, identity: Identity) -> Option<BatchWriter
 fn append(writer: &mut BatchWriter, bytes: &[u8]) {
     writer.unpublished()[..bytes.len()].copy_from_slice(bytes);
     let next = writer.batch().next_offset() + 1;
-    writer.publish(bytes.len(), next);
+    writer.publish(bytes.len(), next).unwrap();
 }
 
 #[test]
 fn what_is_published_survives_a_kill_and_what_is_not_does_not() {
-    let disk = SimulatedDisk::new(1);
+    for disk in disks() {
+        let tail = open(&disk);
+        let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
+        append(&mut writer, b"one");
+        append(&mut writer, b"two");
+        writer.unpublished()[..5].copy_from_slice(b"three");
+        let found = salvage(&disk.kill(1), &path()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].identity, IDENTITY);
+        assert_eq!(found[0].records, b"onetwo");
+        assert!(!found[0].torn);
+    }
+}
+
+#[test]
+fn where_the_tail_is_written_by_calls_nothing_is_mapped() {
+    for (disk, is_mapped) in disks().into_iter().zip([true, false]) {
+        let tail = open(&disk);
+        append(&mut take(&tail, SlotClass::Small, IDENTITY).unwrap(), b"one");
+        assert_eq!(disk.log().iter().any(|call| call.operation == Operation::MapShared), is_mapped);
+        assert_eq!(tail.is_written_by_calls(), !is_mapped);
+    }
+}
+
+#[test]
+fn a_full_disk_below_a_tail_that_is_written_by_calls_publishes_nothing_and_is_over_with_room() {
+    let [_, disk] = disks();
     let tail = open(&disk);
     let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
     append(&mut writer, b"one");
-    append(&mut writer, b"two");
-    writer.unpublished()[..5].copy_from_slice(b"three");
-    let found = salvage(&disk.kill(1), &path()).unwrap();
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].identity, IDENTITY);
-    assert_eq!(found[0].records, b"onetwo");
-    assert!(!found[0].torn);
+    let committed = writer.batch().commit().unwrap().unwrap();
+    tail.sync().unwrap();
+    writer.batch().note_synced(committed);
+    disk.limit_capacity(Some(disk.used_bytes()));
+    writer.unpublished()[..3].copy_from_slice(b"two");
+    assert_eq!(writer.publish(3, 102).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!((writer.records(), writer.batch().next_offset()), (&b"one"[..], 101));
+    assert_eq!(salvage(&disk.kill(1), &path()).unwrap()[0].records, b"one");
+    assert!(
+        take(&tail, SlotClass::Small, Identity { base_offset: 200, ..IDENTITY }).is_none(),
+        "it goes around the tail"
+    );
+    disk.limit_capacity(None);
+    append(&mut writer, b"three");
+    disk.limit_capacity(Some(disk.used_bytes()));
+    assert_eq!(writer.batch().commit().unwrap_err().kind(), ErrorKind::StorageFull);
+    disk.limit_capacity(None);
+    assert_eq!(writer.batch().commit().unwrap(), Some(102), "what was refused is still to be committed");
+    assert_eq!(salvage(&disk.kill(1), &path()).unwrap()[0].records, b"onethree");
 }
 
 #[test]
 fn what_was_committed_before_a_sync_survives_every_power_cut() {
     for model in CrashModel::ALL {
-        for seed in 0..8 {
-            let disk = SimulatedDisk::new(1);
-            let tail = open(&disk);
+        for seed in 0..16 {
+            let disk = disks().into_iter().nth(seed % 2).unwrap();
+            let (tail, seed) = (open(&disk), seed as u64);
             disk.sync_dir(std::path::Path::new("")).unwrap();
             let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
             for round in 0..4_u8 {

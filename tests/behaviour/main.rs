@@ -14,6 +14,7 @@ mod closing;
 mod committed_offsets;
 mod compression;
 mod consumers;
+mod copy_on_write;
 mod damage;
 #[cfg(feature = "testing")]
 mod disk_trouble;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::file::{FileData, SECTOR_BYTES};
-use super::machine::{Machine, Node, NodeId};
+use super::machine::{Machine, Node, NodeId, beginning};
 use super::names::{Dir, ROOT, apply_names};
 use super::pages::{PAGE_BYTES, Pages};
 use super::random::Random;
@@ -84,7 +84,7 @@ pub(super) fn kill(machine: &mut Machine, seed: u64) -> Machine {
     if let Some((node, bytes, position)) = write {
         let written = image.random.below(bytes.len() + 1);
         // A full disk ends the write earlier; nobody is left to be told.
-        _ = image.write_within_capacity(node, bytes.get(..written).unwrap_or_default(), position);
+        _ = image.write_within_capacity(node, beginning(&bytes, written), position);
     }
     image
 }
@@ -98,6 +98,7 @@ pub(super) fn crash(machine: &mut Machine, seed: u64, survivors: Survivors<'_>) 
     image.boot_id = Random::new(random_of(&before, 1).next()).next_u128();
     image.capacity_bytes = before.capacity_bytes;
     image.handles_max = before.handles_max;
+    image.is_copy_on_write = before.is_copy_on_write;
     image.now_ms = before.now_ms;
     image.elapsed = Duration::ZERO;
     image.stale.clone_from(&before.stale);

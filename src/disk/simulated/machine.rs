@@ -22,6 +22,16 @@ const START_MS: i64 = 1_700_000_000_000;
 const STALE_FILES_MAX: usize = 16;
 pub(super) const STALE_BYTES_MAX: usize = 64 * 1024;
 
+/// Blocks of the file system, of which a whole one is written where a part is overwritten elsewhere.
+const BLOCK_BYTES: u64 = 4096;
+
+/// The first `count` bytes of a write that ends early. A word is in the page cache as a whole or not at all: neither a signal nor
+/// a lack of room comes in between.
+pub(super) fn beginning(bytes: &[u8], count: usize) -> &[u8] {
+    let count = if bytes.len() <= size_of::<u64>() && count < bytes.len() { 0 } else { count };
+    bytes.get(..count).unwrap_or_default()
+}
+
 /// All that there is, and what was done to it.
 #[derive(Clone)]
 pub(super) struct Machine {
@@ -42,6 +52,7 @@ pub(super) struct Machine {
     locked: BTreeSet<NodeId>,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) handles_max: Option<usize>,
+    pub(super) is_copy_on_write: bool,
     pub(super) now_ms: i64,
     pub(super) elapsed: Duration,
     pub(super) boot_id: u128,
@@ -78,6 +89,7 @@ impl Machine {
             locked: BTreeSet::new(),
             capacity_bytes: None,
             handles_max: None,
+            is_copy_on_write: false,
             now_ms: START_MS,
             elapsed: Duration::ZERO,
             boot_id: random.next_u128(),
@@ -209,7 +221,7 @@ impl Machine {
                 stopped.write = Some((node, bytes.into(), position));
             }
             (Err(Fault::Injected(FaultKind::ShortWrite)), _) => {
-                let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+                let half = beginning(bytes, bytes.len() / 2);
                 self.write_within_capacity(node, half, position)?;
             }
             _ => {}
@@ -222,7 +234,9 @@ impl Machine {
     pub(super) fn write_within_capacity(&mut self, node: NodeId, bytes: &[u8], position: u64) -> io::Result<()> {
         let size = self.file(node)?.content().len() as u64;
         let end = position.saturating_add(bytes.len() as u64);
-        let missing = end.saturating_sub(size).saturating_sub(self.free_bytes());
+        let (growth, overwritten) = (end.saturating_sub(size), end.min(size).saturating_sub(position));
+        let copied = if self.is_copy_on_write { overwritten.next_multiple_of(BLOCK_BYTES) } else { 0 };
+        let missing = growth.saturating_add(copied).saturating_sub(self.free_bytes());
         let fitting = bytes.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
         let (file, number) = self.file_and_number(node)?;
         if fitting > 0 {
@@ -272,6 +286,9 @@ impl Machine {
         bytes: usize,
     ) -> io::Result<SharedMapping> {
         self.enter(Operation::MapShared, path)?;
+        if self.is_copy_on_write {
+            return Err(io::Error::new(ErrorKind::Unsupported, "a store into the map could find no room"));
+        }
         let (file, number) = self.file_and_number(node)?;
         file.map_shared(position, bytes, number)
     }

@@ -202,6 +202,12 @@ impl SimulatedDisk {
         self.machine().capacity_bytes = bytes;
     }
 
+    /// Makes the file system one that writes what is overwritten elsewhere, as btrfs does: on a full disk that fails, too, and no
+    /// file can be mapped for writing.
+    pub fn copy_on_write(&self) {
+        self.machine().is_copy_on_write = true;
+    }
+
     /// Limits the files that may be open at a time, `None` for no limit. Beyond it, opening ends with `EMFILE`.
     pub fn limit_handles(&self, handles: Option<usize>) {
         self.machine().handles_max = handles;
@@ -425,6 +431,10 @@ impl DiskFile for SimulatedFile {
         let mut copy = vec![0; bytes.min(content.len())];
         content.read(&mut copy, 0);
         Ok(Mapping::copied(copy.into()))
+    }
+
+    fn overwrites_in_place(&self) -> bool {
+        !self.machine.lock().is_copy_on_write
     }
 
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {

@@ -370,6 +370,38 @@ fn rules_choose_calls_by_number_operation_and_path() {
 }
 
 #[test]
+fn where_blocks_are_written_elsewhere_overwriting_needs_room_and_nothing_is_mapped_for_writing() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/a", &[1; 10_000]);
+    let file = disk.open(Path::new("/a"), Open::Write).unwrap();
+    assert!(file.overwrites_in_place());
+    disk.limit_capacity(Some(10_000));
+    file.write_at(b"in place", 0).unwrap();
+    disk.copy_on_write();
+    assert!(!file.overwrites_in_place());
+    assert_eq!(file.write_at(b"elsewhere", 5000).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(disk.read("/a").unwrap()[5000..5009], [1; 9]);
+    assert!(file.map_shared(0, 4096).is_err());
+    disk.limit_capacity(Some(20_000));
+    file.write_at(b"elsewhere", 5000).unwrap();
+    assert_eq!(disk.used_bytes(), 10_000, "the block that it took the place of is free again");
+    let after = [disk.kill(1), disk.crash(1, CrashModel::Ordered)];
+    assert!(after.iter().all(|disk| !disk.open(Path::new("/a"), Open::Read).unwrap().overwrites_in_place()));
+}
+
+#[test]
+fn a_word_is_written_as_a_whole_or_not_at_all() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/a", &[1; 16]);
+    let file = disk.open(Path::new("/a"), Open::Write).unwrap();
+    disk.fail(FaultRule::new(FaultKind::ShortWrite).on(Operation::Write).forever());
+    assert!(file.write_at(&[2; 8], 8).is_err());
+    assert_eq!(disk.read("/a").unwrap(), [1; 16]);
+    assert!(file.write_at(&[2; 10], 0).is_err());
+    assert_eq!(disk.read("/a").unwrap()[..10], [2, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
+}
+
+#[test]
 fn a_stopped_machine_changes_no_more_and_is_seen_as_it_was() {
     let disk = SimulatedDisk::new(1);
     let file = open(&disk, "/a");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Log, SLOT_BYTES_KEPT_MAX, Segments};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::partition::checkpoint::SyncedTo;
 use crate::sync::atomic::Ordering;
 use crate::tail::OpenBatch;
@@ -40,16 +40,28 @@ impl Log {
     /// Writes commit entries for everything published.
     pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
         let end = self.log_end_offset();
-        let slots: Vec<_> = self.sync.lock().slots.iter().filter(|batch| batch.has_uncommitted()).cloned().collect();
-        let (mut commits, mut is_short) = (Vec::new(), false);
+        let slots: Vec<_> = {
+            let mut sync = self.sync.lock();
+            sync.commit_error = None;
+            sync.slots.iter().filter(|batch| batch.has_uncommitted()).cloned().collect()
+        };
+        let (mut commits, mut is_short) = (Vec::with_capacity(slots.len()), false);
         for batch in slots {
             match batch.commit() {
                 Ok(Some(next_offset)) => commits.push((next_offset, batch)),
                 Ok(None) => {}
-                Err(_) => is_short = true,
+                Err(source) => {
+                    is_short = true;
+                    self.sync.lock().commit_error = Some(self.slot_error(source));
+                }
             }
         }
         PreparedCommit { end, commits, is_short }
+    }
+
+    /// Why the last commit round did not cover all that was published, for one of those who waited for it.
+    pub(super) fn take_commit_error(&self) -> Option<Error> {
+        self.check_present().err().or_else(|| self.sync.lock().commit_error.take())
     }
 
     /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.

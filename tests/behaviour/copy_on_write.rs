@@ -1,0 +1,120 @@
+//! File systems that write overwritten blocks elsewhere: the tail is written by calls there, with the same promises, and a full
+//! disk is an error as anywhere.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use ottla::{Broker, Durability, Error, Partition, ProducerRecord};
+
+use crate::all_from;
+
+fn open(dir: &Path, durability: Durability) -> (Broker, Partition) {
+    let broker = Broker::builder(dir).durability(durability).background(false).tail_bytes(2 << 20).open().unwrap();
+    let partition = broker.topic("orders").unwrap().partition(0).unwrap();
+    (broker, partition)
+}
+
+fn record(value: &[u8]) -> ProducerRecord<'_> {
+    ProducerRecord::to("orders").value(value)
+}
+
+/// Sends records until the disk is full; returns how many were sent.
+fn fill(partition: &Partition, bytes: usize) -> u64 {
+    let value = vec![7; bytes];
+    loop {
+        match partition.append(&record(&value)) {
+            Ok(_) => {}
+            Err(Error::DiskFull { .. }) => return partition.log_end_offset(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// What is asked of each of them, on a disk that [`fill`] fills; `make_room` makes some.
+fn holds_on_a_full_disk(dir: &Path, durability: Durability, make_room: impl FnOnce()) {
+    let (broker, partition) = open(dir, durability);
+    assert!(broker.recovery_report().writes_tail_by_calls());
+    let sent = fill(&partition, 3000);
+    assert_eq!(all_from(&partition, 0).len() as u64, sent, "what was refused is not there, what was sent is");
+    make_room();
+    assert_eq!(partition.append(&record(b"after")).unwrap(), sent, "without reopening");
+    partition.wait_durable(sent + 1).unwrap();
+    drop((broker, partition));
+    let (broker, partition) = open(dir, durability);
+    assert!(broker.recovery_report().is_clean(), "{}", broker.recovery_report());
+    let values = all_from(&partition, 0);
+    assert_eq!((values.len() as u64, values.last().unwrap().value()), (sent + 1, Some(&b"after"[..])));
+}
+
+#[cfg(feature = "testing")]
+mod simulated {
+    use ottla::TopicConfig;
+    use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_whose_first_record_found_no_room_is_not_sealed() {
+        for durability in [Durability::Os, Durability::Always] {
+            let disk = SimulatedDisk::new(1);
+            disk.copy_on_write();
+            let open = || Broker::builder("/data").durability(durability).background(false).disk(&disk).open().unwrap();
+            let broker = open();
+            let topic = broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+            topic.partition(0).unwrap().append(&record(b"there are slots now")).unwrap();
+            // Two writes say whose the slot is.
+            disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing("tail").nth(3));
+            let partition = topic.partition(1).unwrap();
+            assert!(matches!(partition.append(&record(b"refused")), Err(Error::DiskFull { .. })));
+            assert_eq!(disk.faults_injected(), 1);
+            broker.close().unwrap();
+            let broker = open();
+            assert!(broker.recovery_report().is_clean(), "{}", broker.recovery_report());
+            let partition = broker.topic("orders").unwrap().partition(1).unwrap();
+            assert_eq!((all_from(&partition, 0).len(), partition.append(&record(b"first")).unwrap()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_of_the_send_and_over_when_there_is_room() {
+        let disk = SimulatedDisk::new(1);
+        disk.copy_on_write();
+        let broker = Broker::builder("/data").durability(Durability::Os).background(false).disk(&disk).open().unwrap();
+        assert!(broker.recovery_report().writes_tail_by_calls());
+        assert!(broker.recovery_report().to_string().contains("the tail is written by system calls"));
+        let partition = broker.topic("orders").unwrap().partition(0).unwrap();
+        partition.append(&record(b"first")).unwrap();
+        disk.limit_capacity(Some(disk.used_bytes()));
+        assert!(matches!(partition.append(&record(b"refused")), Err(Error::DiskFull { .. })));
+        assert_eq!(partition.log_end_offset(), 1);
+        disk.limit_capacity(None);
+        assert_eq!(partition.append(&record(b"second")).unwrap(), 1);
+        let after = Broker::builder("/data").disk(&disk.kill(1)).open().unwrap();
+        let values: Vec<_> = all_from(&after.topic("orders").unwrap().partition(0).unwrap(), 0);
+        assert_eq!(values.iter().map(|record| record.value().unwrap()).collect::<Vec<_>>(), [&b"first"[..], b"second"]);
+    }
+}
+
+/// On a small file system of that kind that is mounted at `OTTLA_COW_DIR` (btrfs or XFS on a loop device, say), which this fills.
+#[test]
+fn a_full_disk_is_no_signal_on_a_real_one() {
+    let Some(mounted) = env::var_os("OTTLA_COW_DIR").map(PathBuf::from) else {
+        println!(
+            "not run: OTTLA_COW_DIR names no directory on a small file system that writes overwritten blocks elsewhere"
+        );
+        return;
+    };
+    for durability in [Durability::Os, Durability::Always] {
+        let (dir, ballast) = (mounted.join("data"), mounted.join("ballast"));
+        fs::create_dir(&ballast).unwrap();
+        let pieces = |count: usize| (0..count).map(|number| ballast.join(number.to_string()));
+        let is_written = |piece: &PathBuf| fs::write(piece, vec![1; 1 << 20]).is_ok();
+        let count = pieces(1 << 20).take_while(is_written).count();
+        // So that not much is left to be filled record by record.
+        _ = fs::remove_file(ballast.join(count.to_string()));
+        pieces(count).rev().take(6).for_each(|piece| fs::remove_file(piece).unwrap());
+        fs::create_dir(&dir).unwrap();
+        holds_on_a_full_disk(&dir, durability, || fs::remove_dir_all(&ballast).unwrap());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
