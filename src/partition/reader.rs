@@ -102,9 +102,27 @@ impl Source<'_> {
         let mut fetch = Fetch { source: self, from, end, limits, begin, place: None, fetched, bytes: 0, full: false };
         match fetch.run() {
             Err(error) if fetch.fetched.next_offset == from => Err(error),
+            // Below the end something is always found, whoever keeps the log, or else it is damaged.
+            _ if fetch.fetched.next_offset == from && from < end => Err(self.nothing_at(from)),
             // What was read is good; the next read meets the error at its start.
             _ => Ok((fetch.fetched, fetch.place)),
         }
+    }
+
+    /// The error where nothing is to be found below the visible end: up to where the log goes on.
+    #[cold]
+    fn nothing_at(&self, from: u64) -> Error {
+        let bases = self.segments.iter().map(|segment| segment.base_offset());
+        let bases = bases.chain(self.tail.iter().map(|tail| tail.identity.base_offset));
+        let next = bases.filter(|&base| from < base).min().unwrap_or(u64::MAX).min(self.bounds.end);
+        let last = self.segments.iter().rfind(|segment| segment.base_offset() <= from);
+        Error::Corrupt(Box::new(Corruption {
+            partition: Some(self.partition.clone()),
+            path: last.or(self.segments.first()).map(|segment| segment.path()).unwrap_or_default(),
+            file_position: 0,
+            offsets: Some(from..next),
+            reason: "nothing is there, and the log goes on behind it",
+        }))
     }
 
     /// The first offset within bounds whose record has a timestamp of at least `timestamp_ms`.
@@ -168,9 +186,12 @@ impl Fetch<'_> {
             }
             self.read_segment(segment)?;
         }
-        for tail in self.source.tail {
-            if !self.is_done() {
-                self.read_tail(*tail)?;
+        let tails = self.source.tail;
+        // Each but the last ends where the next one begins.
+        let ends = tails.iter().skip(1).map(|next| next.identity.base_offset).chain([u64::MAX]);
+        for (tail, end) in tails.iter().zip(ends) {
+            if !self.is_done() && self.fetched.next_offset < end {
+                self.read_tail(*tail, end)?;
             }
         }
         // At the end there may be a hole with nothing behind it.
@@ -183,12 +204,13 @@ impl Fetch<'_> {
 
     fn read_segment(&mut self, segment: &Arc<Segment>) -> Result<()> {
         self.check_damage()?;
-        let mut file_position = match self.take_known(segment)? {
-            Some(end) => end,
-            None => match segment.locate(self.fetched.next_offset)? {
-                Some(located) => located.file_position,
-                None => return Ok(()),
-            },
+        let begin = match self.take_known(segment)? {
+            Some(end) => Some(end),
+            None => segment.locate(self.fetched.next_offset)?.map(|located| located.file_position),
+        };
+        let Some(mut file_position) = begin else {
+            self.pass_over_gap(segment);
+            return Ok(());
         };
         while !self.is_done()
             && let Some(batch) = segment.batch_at(file_position, self.fetched.next_offset)?
@@ -200,7 +222,16 @@ impl Fetch<'_> {
             self.take(segment, batch, None)?;
             self.check_damage()?;
         }
+        self.pass_over_gap(segment);
         Ok(())
+    }
+
+    /// Goes to the end of a segment that was read to its end and grows no more, if compaction removed its last offsets.
+    fn pass_over_gap(&mut self, segment: &Segment) {
+        if !self.is_done() && segment.has_gaps() && segment.is_sealed() {
+            let end = segment.next_offset().min(self.end);
+            self.fetched.next_offset = self.fetched.next_offset.max(end);
+        }
     }
 
     /// Takes from the batch with the next offset, if that is known from inside, and returns where it ends.
@@ -284,19 +315,20 @@ impl Fetch<'_> {
         }
     }
 
-    fn read_tail(&mut self, tail: TailRecords<'_>) -> Result<()> {
+    fn read_tail(&mut self, tail: TailRecords<'_>, batch_end: u64) -> Result<()> {
         self.check_damage()?;
-        let copied = tail.bytes.show(|records| self.copy_tail(tail, records));
+        let copied = tail.bytes.show(|records| self.copy_tail(tail, records, batch_end));
         copied.unwrap_or_else(|| Err(self.source.closed_error()))
     }
 
-    /// Copies what is published and visible of the open batch, so that its slot can be used again.
-    fn copy_tail(&mut self, tail: TailRecords<'_>, records: &[u8]) -> Result<()> {
+    /// Copies what is published and visible of an open batch, so that its slot can be used again. The batch ends before offset
+    /// `batch_end`; the last one may still grow.
+    fn copy_tail(&mut self, tail: TailRecords<'_>, records: &[u8], batch_end: u64) -> Result<()> {
         let TailRecords { identity, is_dense, .. } = tail;
         let begin = self.begin.filter(|place| place.is_in_open(identity.base_offset));
         let begin = begin.filter(|place| place.is_right(records, identity.base_offset));
         let start = begin.map_or(Start::first(is_dense), |place| place.start(identity.base_offset, is_dense));
-        let Some(cut) = self.cut(records, start, identity.base_offset, u64::MAX) else {
+        let Some(cut) = self.cut(records, start, identity.base_offset, batch_end) else {
             return Err(Error::InvalidState { reason: "an open batch does not hold whole records" });
         };
         self.place = Some(cut.place(WhichBatch::Open { base_offset: identity.base_offset }, None));
