@@ -139,9 +139,9 @@ impl PartitionDescription {
                 }
             }
             PartitionSource::Follower(follower) => {
-                let (log_bytes, segment_count) = follower.size();
                 let offsets = follower.bounds();
-                let durable_offset = offsets.start;
+                let (log_bytes, segment_count) = follower.size();
+                let durable_offset = follower.durable_offset();
                 let partition = follower.partition().clone();
                 PartitionDescription { partition, offsets, durable_offset, log_bytes, segment_count }
             }
@@ -160,7 +160,7 @@ impl PartitionDescription {
         self.offsets.clone()
     }
 
-    /// The offset below which everything survives a power cut. Read-only, where it is not known: the log start.
+    /// The offset below which everything survives a power cut; read-only, is known to.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
         self.durable_offset

@@ -137,6 +137,15 @@ impl Catalog {
         Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, identity, topics })
     }
 
+    /// Whether the catalog in `dir` has a topic with this id that is not being deleted.
+    ///
+    /// # Errors
+    /// Those of [`open_read_only`](Catalog::open_read_only).
+    pub(crate) fn has_topic(disk: &Arc<dyn Disk>, dir: &Path, topic_id: u128) -> Result<bool> {
+        let catalog = Catalog::open_read_only(Arc::clone(disk), dir)?;
+        Ok(catalog.live_topics().any(|(_, entry)| entry.topic_id == topic_id))
+    }
+
     /// Whether both generations of the catalog in a data directory are intact.
     ///
     /// # Errors

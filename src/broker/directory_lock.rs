@@ -35,7 +35,7 @@ impl DirectoryLock {
     pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
         let path = dir.join(FILE_NAME);
         let process = std::process::id();
-        let last_boot = read_boot(disk, &path);
+        let last_boot = last_boot(disk, dir);
         let same_boot = disk.boot_id().filter(|boot| last_boot == Some(*boot));
         match disk.lock(&path, content(process, same_boot).as_bytes()) {
             Ok(lock) => Ok(DirectoryLock { lock, process, last_boot }),
@@ -71,8 +71,9 @@ fn content(process: u32, boot: Option<u128>) -> String {
     format!("{process}\n{boot}\n")
 }
 
-fn read_boot(disk: &dyn Disk, path: &Path) -> Option<u128> {
-    u128::from_str_radix(read_content(disk, path)?.lines().nth(1)?, 16).ok()
+/// The boot during which the last holder of the lock of `dir` had recovered the directory, if that is known.
+pub(super) fn last_boot(disk: &dyn Disk, dir: &Path) -> Option<u128> {
+    u128::from_str_radix(read_content(disk, &dir.join(FILE_NAME))?.lines().nth(1)?, 16).ok()
 }
 
 /// The holder's process id, if it can be read; it may just be taking the lock or giving it back.

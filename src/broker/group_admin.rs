@@ -121,9 +121,35 @@ impl Admin<'_> {
     }
 }
 
+impl Store {
+    /// Everything that `group` has committed, as another process has written it down.
+    pub(crate) fn committed_of(&self, group: &str) -> Result<Vec<(TopicPartition, CommittedOffset)>> {
+        let description = read_only_descriptions(self)?.and_then(|mut descriptions| descriptions.remove(group));
+        Ok(description.map(|description| description.offsets).unwrap_or_default())
+    }
+
+    /// What `group` has committed in a partition, if anything.
+    pub(crate) fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
+        let topic_id = match self.topic(partition.topic()) {
+            Ok(topic) => topic.topic_id,
+            Err(Error::UnknownTopic { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !self.is_read_only() {
+            let coordinator = self.coordinator_if_used()?;
+            return Ok(coordinator.and_then(|coordinator| coordinator.committed(group, partition, topic_id)));
+        }
+        let is_wanted = |(found_in, committed): &(TopicPartition, CommittedOffset)| {
+            found_in == partition && committed.is_of(topic_id)
+        };
+        Ok(self.committed_of(group)?.into_iter().find(is_wanted).map(|(_, committed)| committed))
+    }
+}
+
 /// What another process has written down of all groups; `None` if it is this one that writes.
 fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, GroupDescription>>> {
-    if store.writer.is_some() {
+    store.check_open()?;
+    if !store.is_read_only() {
         return Ok(None);
     }
     let sources = match store.topic(OFFSETS_TOPIC) {

@@ -156,7 +156,7 @@ impl Broker {
         Admin::new(self)
     }
 
-    /// What opening found, and what it did about it.
+    /// What opening found, and what it did about it. Read-only, nothing was done; the first call looks at all logs.
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {
         self.store.recovery_report()

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::builder::BrokerBuilder;
 use super::catalog::{self, Catalog, CatalogEntry};
-use super::directory_lock::DirectoryLock;
+use super::directory_lock::{self, DirectoryLock};
 use super::recovery_report::RecoveryReport;
 use super::store::{Store, Topics, Writer, logs_of};
 use super::topic::{TopicEntry, TopicPartitionSource};
@@ -21,6 +21,7 @@ use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::maintenance::Worker;
 use crate::partition::PartitionSource;
+use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::{LogSpec, RecoveredLog};
@@ -28,6 +29,7 @@ use crate::partition::log_id::LogId;
 use crate::partition::recovery::{Circumstances, Noted, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::recovery_report::PartitionRecovery;
+use crate::partition::{Questions, Surroundings};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, TailContents, examine};
@@ -90,10 +92,18 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
         let not_there = std::io::ErrorKind::NotFound.into();
         return Err(Error::io("find a catalog in", &builder.dir, not_there));
     }
-    let others = partition_dir::other_names(&*builder.disk, &builder.dir)?;
-    partitions_of(&catalog)
-        .try_for_each(|partition| partition_dir::check_no_link(&builder.dir, &partition, &others))?;
-    let store = Store::closed(builder, catalog);
+    let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
+    let others = partition_dir::other_names(&*disk, &dir)?;
+    partitions_of(&catalog).try_for_each(|partition| partition_dir::check_no_link(&dir, &partition, &others))?;
+    let was_clean_shutdown = shutdown::detect(&*disk, &dir, None)? == Shutdown::Clean;
+    let lost_tails = lost_tails(&*disk, &dir, &catalog)?;
+    let unknown_directories = unknown_directories(&*disk, &dir, &catalog)?;
+    let mut store = Store::closed(builder, catalog);
+    store.report.was_clean_shutdown = was_clean_shutdown;
+    store.report.unknown_directories = unknown_directories;
+    if !was_clean_shutdown {
+        store.report.lost_tails = lost_tails;
+    }
     store.closed.store(false, Ordering::Release);
     store.topics()?;
     Ok(store)
@@ -231,6 +241,8 @@ impl Store {
     fn closed(builder: BrokerBuilder, catalog: Catalog) -> Store {
         let files = OpenFiles::new(Arc::clone(&builder.disk), builder.open_files());
         let report = RecoveryReport { catalog_fell_back: catalog.fell_back(), ..RecoveryReport::default() };
+        let questions = Questions { has_topic: Catalog::has_topic, last_boot: directory_lock::last_boot };
+        let surroundings = Arc::new(Surroundings::new(&builder.dir, questions));
         Store {
             dir: builder.dir,
             disk: builder.disk,
@@ -246,6 +258,8 @@ impl Store {
             topics_version: AtomicU64::new(0),
             watchers: Arc::default(),
             report,
+            read_only_report: OnceLock::new(),
+            surroundings,
             writer: None,
             closed: AtomicBool::new(true),
             is_temporary: builder.temporary,
@@ -313,12 +327,13 @@ impl Store {
     fn environment(&self, shutdown: Shutdown) -> Result<Environment> {
         #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
         let seed = self.disk.random() as u64;
+        let [always, relaxed] = TAIL_NAMES;
         let open = |name| {
             let path = self.dir.join(name);
             let tail = Tail::open(&*self.disk, &path, self.tail_bytes, shutdown == Shutdown::Clean, seed)?;
+            tail.say_default((self.durability == Durability::Always) == (name == always))?;
             Ok(GroupCommit::new(tail))
         };
-        let [always, relaxed] = TAIL_NAMES;
         let environment = Environment::new(
             Arc::clone(&self.files),
             Arc::clone(&self.disk),

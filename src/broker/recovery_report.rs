@@ -38,7 +38,7 @@ impl RecoveryReport {
             && self.partitions.iter().all(PartitionRecovery::is_clean)
     }
 
-    /// Whether the last writer had closed the broker, or there was none.
+    /// Whether the last writer had closed the broker, or there was none. Read-only, not while another process writes.
     #[must_use]
     pub fn was_clean_shutdown(&self) -> bool {
         self.was_clean_shutdown

@@ -26,7 +26,8 @@ use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
 use crate::partition::recovery_mode::RecoveryMode;
-use crate::partition::{Follower, PartitionSource, Watchers};
+use crate::partition::recovery_report::PartitionRecovery;
+use crate::partition::{Follower, PartitionSource, Surroundings, Watchers};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::topic_partition::TopicPartition;
@@ -57,6 +58,10 @@ pub(crate) struct Store {
     /// Who wants to know when that happens, or when the broker is closed.
     pub(super) watchers: Arc<Watchers>,
     pub(super) report: RecoveryReport,
+    /// The report of a broker that is open read-only, which looks at the logs only once somebody asks.
+    pub(super) read_only_report: OnceLock<RecoveryReport>,
+    /// What the followers share, where the directory is open read-only.
+    pub(super) surroundings: Arc<Surroundings>,
     /// `None` if the directory is open read-only.
     pub(super) writer: Option<Writer>,
     pub(super) closed: AtomicBool,
@@ -91,7 +96,28 @@ impl Store {
     }
 
     pub(super) fn recovery_report(&self) -> &RecoveryReport {
-        &self.report
+        if self.writer.is_some() { &self.report } else { self.read_only_report.get_or_init(|| self.look_for_damage()) }
+    }
+
+    /// The report with what is wrong with the logs, as far as it can be seen without repairing anything.
+    fn look_for_damage(&self) -> RecoveryReport {
+        let mut report = self.report.clone();
+        let topics = self.topics.load();
+        let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
+        partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
+        for TopicPartitionSource { address, source } in partitions {
+            let PartitionSource::Follower(follower) = source else { continue };
+            let damage = match follower.damage() {
+                Ok(damage) => damage,
+                Err(Error::Corrupt(damage)) => vec![*damage],
+                // Deleted meanwhile, or not to be looked at now: whoever reads it hears of that.
+                Err(_) => continue,
+            };
+            if !damage.is_empty() {
+                report.partitions.push(PartitionRecovery::of_damage(address.clone(), damage));
+            }
+        }
+        report
     }
 
     /// The clock, in milliseconds since 1970 UTC.
@@ -170,12 +196,25 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::ReadOnly`] if another process keeps it.
     pub(crate) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
-        let topic = self.topic(partition.topic())?;
-        match topic.partitions.get(partition.partition()).map(|found| &found.source) {
-            Some(PartitionSource::Log(log)) => Ok(Arc::clone(log)),
-            Some(PartitionSource::Follower(_)) => Err(Error::ReadOnly { action: "read in a group" }),
-            None => Err(topic.unknown_partition(partition.partition())),
+        match self.source(partition)? {
+            PartitionSource::Log(log) => Ok(log),
+            PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "change what a group has committed" }),
         }
+    }
+
+    /// The log of this partition, whoever keeps it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`].
+    pub(crate) fn source(&self, partition: &TopicPartition) -> Result<PartitionSource> {
+        let topic = self.topic(partition.topic())?;
+        let found = topic.partitions.get(partition.partition()).map(|found| found.source.clone());
+        found.ok_or_else(|| topic.unknown_partition(partition.partition()))
+    }
+
+    /// Whether the directory is open read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.writer.is_none()
     }
 
     /// Runs `use_topic` on the topic of this name, without sharing it: the way of a send.
@@ -461,7 +500,7 @@ impl Store {
             let follow = |number| {
                 let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
                 let address = spec.partition.clone();
-                let follower = Follower::new(spec, &self.files, &self.dir);
+                let follower = Follower::new(spec, &self.files, &self.surroundings);
                 TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) }
             };
             topic.partitions.add((topic.partition_count()..entry.config.partitions).map(follow).collect());

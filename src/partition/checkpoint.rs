@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::compaction::replacement::CompactionState;
-use super::log::Log;
+use super::log::{Log, Segments};
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::error::Result;
@@ -61,8 +61,19 @@ impl Checkpoint {
         leader_epoch: i32,
     ) -> Result<()> {
         let Some(active) = active else { return Ok(()) };
+        self.store_synced(dir, active, SyncedTo::of(active), leader_epoch)
+    }
+
+    /// The same of everything in `active` up to where a sync went.
+    pub(super) fn store_synced(
+        &mut self,
+        dir: &SegmentDir,
+        active: &Segment,
+        synced: SyncedTo,
+        leader_epoch: i32,
+    ) -> Result<()> {
         let index_crcs = self.point_of(active).and_then(|point| point.synced.index_crcs);
-        self.store(dir, active, SyncedTo::of(active), leader_epoch, index_crcs)
+        self.store(dir, active, synced, leader_epoch, index_crcs)
     }
 
     /// Makes the newest point survive a power cut.
@@ -153,7 +164,7 @@ impl Checkpoint {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SyncedTo {
     base_offset: u64,
-    file_position: u64,
+    pub(super) file_position: u64,
     pub(super) next_offset: u64,
     has_gaps: bool,
     last_batch_position: Option<u64>,
@@ -181,7 +192,8 @@ impl Log {
         let is_due = self.has_unnoted_segments()
             || self.holds_slots(slots_are_short)
             || self.unnoted_bytes() > UNNOTED_BYTES_MAX
-            || self.owes_rewrite();
+            || self.owes_rewrite()
+            || self.owes_point();
         if !is_due || self.check_unharmed().is_err() || self.is_closed() {
             return Ok(());
         }
@@ -194,25 +206,33 @@ impl Log {
 
     /// Syncs the segments, notes the sealed ones and the index of the active one, and lets the recovery point rise.
     fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        let Some((active, synced)) = self.seal_segments(checkpoint)? else { return Ok(()) };
-        let index_crcs = checkpoint.extend_indexes(&self.dir, &active, synced.file_position)?;
-        checkpoint.store(&self.dir, &active, synced, self.epochs.latest(), index_crcs)?;
+        self.pays_point();
+        let (segments, synced) = self.sync_segments()?;
+        let noted = self.note_synced(checkpoint, &segments, synced);
+        self.free_slots(synced);
+        noted
+    }
+
+    /// Notes the sealed segments, the index of the active one, and that everything is synced up to there.
+    fn note_synced(&self, checkpoint: &mut Checkpoint, segments: &Segments, synced: Option<SyncedTo>) -> Result<()> {
+        self.note_sealed(checkpoint, segments)?;
+        let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
+        let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
+        checkpoint.store(&self.dir, active, synced, self.epochs.latest(), index_crcs)?;
         self.point_is_at(synced.file_position);
         Ok(())
     }
 
-    /// Syncs the segments and notes the sealed ones; returns the active one and up to where everything is synced, if there is
-    /// a segment.
-    fn seal_segments(&self, checkpoint: &mut Checkpoint) -> Result<Option<(Arc<Segment>, SyncedTo)>> {
-        let (segments, synced) = self.sync_segments()?;
-        if !checkpoint.epochs_are_stored && synced.is_some() {
+    /// Notes the sealed ones of segments that are synced.
+    fn note_sealed(&self, checkpoint: &mut Checkpoint, segments: &Segments) -> Result<()> {
+        let Some((_, sealed)) = segments.split_last() else { return Ok(()) };
+        if !checkpoint.epochs_are_stored {
             self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
             checkpoint.epochs_are_stored = true;
         }
-        let Some((active, sealed)) = segments.split_last() else { return Ok(None) };
         checkpoint.seal_segments(&self.dir, sealed)?;
         self.sealed_are_noted(sealed.len());
-        Ok(synced.map(|synced| (Arc::clone(active), synced)))
+        Ok(())
     }
 
     /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed, also
@@ -223,7 +243,8 @@ impl Log {
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
         if self.has_unnoted_segments() || !checkpoint.is_as_closed(active) {
-            self.seal_segments(&mut checkpoint)?;
+            let (segments, _) = self.sync_segments()?;
+            self.note_sealed(&mut checkpoint, &segments)?;
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
             checkpoint.store(&self.dir, active, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;

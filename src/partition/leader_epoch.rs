@@ -71,6 +71,14 @@ impl LeaderEpochs {
         (0 < later).then(|| self.entries.get(later).map_or(log_end_offset, |&(_, first_offset)| first_offset))
     }
 
+    /// Where a log that ends at `log_end_offset` went on after the records that a position with this leader epoch has passed,
+    /// if a power cut took some of those.
+    pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32, log_end_offset: u64) -> Option<u64> {
+        let first = self.entries.first().map_or(0, |&(_, offset)| offset);
+        let epoch_end = self.end_offset_for(leader_epoch, log_end_offset).unwrap_or(first);
+        (position > epoch_end).then_some(epoch_end)
+    }
+
     /// The epoch that `offset` is of, if its records are of any.
     pub(crate) fn epoch_of(&self, offset: u64) -> Option<i32> {
         let later = self.entries.partition_point(|&(_, first_offset)| first_offset <= offset);

@@ -71,6 +71,8 @@ pub(crate) struct Log {
     segment_sync: Mutex<()>,
     /// Segments hold what an earlier process wrote and did not sync, and which is to be written once more before it is.
     owes_rewrite: AtomicBool,
+    /// A commit round synced segments and could not note it in the recovery point.
+    owes_point: AtomicBool,
     sync: Mutex<SyncState>,
     view: ArcSwap<LogView>,
     offsets: LogOffsets,
@@ -136,6 +138,7 @@ impl Log {
             appender: Mutex::new(Appender::new(end, recovered.epochs.latest())),
             segment_sync: Mutex::default(),
             owes_rewrite: AtomicBool::new(synced < end),
+            owes_point: AtomicBool::new(false),
             sync: Mutex::new(SyncState { segments_debt, ..SyncState::default() }),
             view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
             offsets: LogOffsets::new(recovered.log_start_offset, synced, end),
@@ -265,10 +268,7 @@ impl Log {
         if self.broken.is_some() {
             return None;
         }
-        let end = self.log_end_offset();
-        let first = self.epochs.entries().first().map_or(0, |&(_, offset)| offset);
-        let epoch_end = self.epochs.end_offset_for(leader_epoch, end).unwrap_or(first);
-        (position > epoch_end).then_some(epoch_end)
+        self.epochs.truncated_to(position, leader_epoch, self.log_end_offset())
     }
 
     pub(crate) fn log_start_offset(&self) -> u64 {
@@ -594,7 +594,7 @@ impl RecoveredLog {
         damage: Corruption,
     ) -> (RecoveredLog, PartitionRecovery) {
         let damage = Corruption { partition: Some(spec.partition.clone()), ..damage };
-        let report = PartitionRecovery::broken(spec.partition.clone(), damage.clone());
+        let report = PartitionRecovery::of_damage(spec.partition.clone(), vec![damage.clone()]);
         let recovered = Recovered::empty(&spec, files);
         (RecoveredLog { spec, recovered, broken: Some(damage) }, report)
     }

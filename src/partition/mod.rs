@@ -33,7 +33,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use follower::Follower;
+pub(crate) use follower::{Follower, Questions, Surroundings};
 pub(crate) use reader::{FetchLimits, Place};
 pub(crate) use waiters::{Registration, Waiter, Watchers};
 
@@ -79,6 +79,105 @@ impl PartitionSource {
         }
     }
 
+    /// The address of the partition.
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        match self {
+            PartitionSource::Log(log) => log.partition(),
+            PartitionSource::Follower(follower) => follower.partition(),
+        }
+    }
+
+    /// The id that tells the topic from an earlier or later one of the same name.
+    pub(crate) fn topic_id(&self) -> u128 {
+        match self {
+            PartitionSource::Log(log) => log.topic_id(),
+            PartitionSource::Follower(follower) => follower.topic_id(),
+        }
+    }
+
+    /// Whether both are the same log, and not only of the same name.
+    pub(crate) fn is_same(&self, other: &PartitionSource) -> bool {
+        match (self, other) {
+            (PartitionSource::Log(one), PartitionSource::Log(other)) => Arc::ptr_eq(one, other),
+            (PartitionSource::Follower(one), PartitionSource::Follower(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// The first offset that can be read.
+    pub(crate) fn log_start_offset(&self) -> u64 {
+        match self {
+            PartitionSource::Log(log) => log.log_start_offset(),
+            PartitionSource::Follower(follower) => follower.bounds().start,
+        }
+    }
+
+    /// One above the last offset that readers may see now.
+    #[inline]
+    pub(crate) fn visible_end(&self) -> u64 {
+        match self {
+            PartitionSource::Log(log) => log.visible_end(),
+            PartitionSource::Follower(follower) => follower.bounds().end,
+        }
+    }
+
+    /// Whether reads are refused: the topic was deleted or the broker closed. Read-only also where nothing can be read at all.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            PartitionSource::Log(log) => log.is_closed(),
+            PartitionSource::Follower(follower) => follower.check_present().is_err(),
+        }
+    }
+
+    /// Fails once the topic was deleted or the broker closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        match self {
+            PartitionSource::Log(log) => log.check_open(),
+            PartitionSource::Follower(follower) => follower.check_open(),
+        }
+    }
+
+    /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+        match self {
+            PartitionSource::Log(log) => log.offset_for_time(timestamp_ms),
+            PartitionSource::Follower(follower) => follower.offset_for_time(timestamp_ms),
+        }
+    }
+
+    /// The leader epoch of the record before `offset`, if known.
+    pub(crate) fn leader_epoch_before(&self, offset: u64) -> Option<i32> {
+        match self {
+            PartitionSource::Log(log) => log.leader_epoch_before(offset),
+            PartitionSource::Follower(follower) => follower.epochs().epoch_of(offset.checked_sub(1)?),
+        }
+    }
+
+    /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
+    /// of those.
+    pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {
+        match self {
+            PartitionSource::Log(log) => log.truncated_to(position, leader_epoch),
+            PartitionSource::Follower(follower) => {
+                follower.epochs().truncated_to(position, leader_epoch, follower.bounds().end)
+            }
+        }
+    }
+
+    /// Reads for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
+    pub(crate) fn fetch_on(
+        &self,
+        from: u64,
+        limits: FetchLimits,
+        place: Option<&Place>,
+    ) -> Result<(Fetched, Option<Place>)> {
+        match self {
+            PartitionSource::Log(log) => log.fetch_on(from, limits, place),
+            PartitionSource::Follower(follower) => follower.fetch_on(from, limits, place),
+        }
+    }
+
     /// Reads records from offset `from` (included) on.
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
         match self {
@@ -96,10 +195,7 @@ impl Partition {
     /// The topic and number of this partition.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {
-        match &self.source {
-            PartitionSource::Log(log) => &log.spec.partition,
-            PartitionSource::Follower(follower) => follower.partition(),
-        }
+        self.source.partition()
     }
 
     /// Appends one record and returns its offset. A topic or partition that it names must be this one.
@@ -170,7 +266,7 @@ impl Partition {
     /// The first offset that can be read; 0 if the partition is so damaged that it is not known, and every read fails.
     #[must_use]
     pub fn log_start_offset(&self) -> u64 {
-        self.source.bounds().start
+        self.source.log_start_offset()
     }
 
     /// One above the last offset that was appended; 0 if the partition is so damaged that it is not known, and every read fails.
@@ -186,7 +282,7 @@ impl Partition {
     /// (`Durability::Always`).
     #[must_use]
     pub fn last_stable_offset(&self) -> u64 {
-        self.source.bounds().end
+        self.source.visible_end()
     }
 
     /// The offset below which everything is known to survive a power cut. With [`Durability::Os`](crate::Durability::Os), what a
@@ -195,7 +291,7 @@ impl Partition {
     pub fn durable_offset(&self) -> u64 {
         match &self.source {
             PartitionSource::Log(log) => log.durable_offset(),
-            PartitionSource::Follower(follower) => follower.bounds().start,
+            PartitionSource::Follower(follower) => follower.durable_offset(),
         }
     }
 
@@ -230,10 +326,7 @@ impl Partition {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn offset_for_time(&self, t: Timestamp) -> Result<Option<u64>> {
-        match &self.source {
-            PartitionSource::Log(log) => log.offset_for_time(t.as_millis()),
-            PartitionSource::Follower(follower) => follower.offset_for_time(t.as_millis()),
-        }
+        self.source.offset_for_time(t.as_millis())
     }
 
     /// The log for writing.

@@ -47,9 +47,9 @@ impl PartitionRecovery {
         }
     }
 
-    /// That of a partition of which nothing can be known.
-    pub(super) fn broken(partition: TopicPartition, damage: Corruption) -> PartitionRecovery {
-        PartitionRecovery { damage: vec![damage], ..PartitionRecovery::new(partition) }
+    /// What was found where nothing is repaired.
+    pub(crate) fn of_damage(partition: TopicPartition, damage: Vec<Corruption>) -> PartitionRecovery {
+        PartitionRecovery { damage, ..PartitionRecovery::new(partition) }
     }
 
     /// Which partition.

@@ -6,10 +6,13 @@
 //!    0        8  magic "OTTLTAIL"                         0     76  identity (below)
 //!    8        4  version                                  80     8  published: CRC-32C of the records so far (high half),
 //!   12        4  CRC-32 of bytes 0 to 12                            their bytes (low half)          what survives a kill
-//!  512  448 * 8  chunk table: slot bytes, CRC-32         512    24  commit A (below)                what survives a power cut
-//!                of chunk number and slot bytes         1024    24  commit B
-//! 4096    1 MiB  chunk 0: slots of one size             1536    61  header of the batch, filled in when it is sealed
-//!  ...           chunk 1 ...                            1597   ...  records
+//!   16        8  openings (below)                         88     8  durable: a copy of `published`  how far others may read
+//!   24        8  1 if topics without a durability        512    24  commit A (below)                what survives a power cut
+//!                of their own are in this file          1024    24  commit B
+//!  512  448 * 8  chunk table: slot bytes, CRC-32        1536    61  header of the batch, filled in when it is sealed
+//!                of chunk number and slot bytes         1597   ...  records
+//! 4096    1 MiB  chunk 0: slots of one size
+//!  ...           chunk 1 ...
 //!
 //! identity                                             commit
 //! byte  size  field                                    byte  size  field
@@ -29,10 +32,21 @@
 //! ```
 //! All integers are big-endian. A sector (512 bytes) is what a disk writes as a whole: identity and `published` share one,
 //! so that they cannot disagree; each commit has its own, so that writing one never harms the other.
+//!
+//! `durable` and what stands behind the header's checksum are for processes that read along, and never evidence for recovery:
+//!
+//! - `durable` is the copy of `published` in the newest commit that was synced, stored after that sync and after whatever else
+//!   the sync's round had to make durable: where it is not zero, all records of the log below its end are durable. It is zero
+//!   before the identity of the slot's next batch is written. A reader takes the identity, then the words, then the records,
+//!   and then the identity again: only with the same generation do they belong together.
+//! - `openings` begins with a random number and changes whenever a slot was opened, after its identity is whole and before
+//!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file.
 
 pub(super) const FILE_MAGIC: [u8; 8] = *b"OTTLTAIL";
-pub(super) const FILE_VERSION: u32 = 1;
+pub(super) const FILE_VERSION: u32 = 2;
 pub(super) const FILE_HEADER_BYTES: usize = 4096;
+pub(super) const OPENINGS: usize = 16;
+pub(super) const IS_DEFAULT: usize = 24;
 pub(super) const CHUNK_TABLE: usize = 512;
 pub(super) const CHUNK_ENTRY_BYTES: usize = 8;
 pub(super) const CHUNKS_MAX: usize = (FILE_HEADER_BYTES - CHUNK_TABLE) / CHUNK_ENTRY_BYTES;
@@ -44,11 +58,13 @@ const IS_EXPLORED: bool = cfg!(any(shuttle, loom));
 pub(super) const SLOT_MAGIC: u32 = u32::from_be_bytes(*b"OTSL");
 pub(super) const IDENTITY_BYTES: usize = 76;
 pub(super) const PUBLISHED: usize = 80;
+pub(super) const DURABLE: usize = 88;
 pub(super) const COMMIT: [usize; 2] = [512, 1024];
 pub(super) const COMMIT_BYTES: usize = 24;
 pub(super) const BATCH: usize = 1536;
 pub(super) const RECORDS: usize = BATCH + crate::format::HEADER_BYTES;
-const _: () = assert!(IDENTITY_BYTES <= PUBLISHED && PUBLISHED.is_multiple_of(8) && PUBLISHED + 8 <= COMMIT[0]);
+const _: () = assert!(IDENTITY_BYTES <= PUBLISHED && PUBLISHED.is_multiple_of(8) && PUBLISHED + 8 == DURABLE);
+const _: () = assert!(DURABLE + 8 <= COMMIT[0] && IS_DEFAULT + 8 <= CHUNK_TABLE);
 const _: () = assert!(CHUNKS_MAX == 448);
 
 /// How large a slot is.
@@ -206,6 +222,11 @@ pub(super) fn decode_file_header(bytes: &[u8]) -> Option<u32> {
     (check == crc32fast::hash(body)).then_some(version)
 }
 
+/// The word of a file's header at byte `at`.
+pub(super) fn header_word(header: &[u8], at: usize) -> Option<u64> {
+    Fields(header.get(at..)?).u64()
+}
+
 pub(super) fn encode_chunk_entry(chunk: usize, class: SlotClass) -> [u8; CHUNK_ENTRY_BYTES] {
     #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
     let slot_bytes = class.slot_bytes() as u32;
@@ -293,8 +314,8 @@ mod tests {
 
     #[test]
     fn the_golden_bytes_of_the_file_header_hold() {
-        assert_eq!(decode_file_header(&encode_file_header()), Some(1));
-        assert_eq!(&encode_file_header()[..12], b"OTTLTAIL\0\0\0\x01");
+        assert_eq!(decode_file_header(&encode_file_header()), Some(2));
+        assert_eq!(&encode_file_header()[..12], b"OTTLTAIL\0\0\0\x02");
         assert_eq!(decode_chunk_entry(3, &encode_chunk_entry(3, SlotClass::Large)), Some(SlotClass::Large));
         assert_eq!(decode_chunk_entry(4, &encode_chunk_entry(3, SlotClass::Large)), None);
     }

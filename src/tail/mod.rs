@@ -6,6 +6,7 @@
 //! written to has one at a time, with its open batch. `layout` has the bytes, `slot` the writer and its readers, `salvage`
 //! what a new process takes over from one that died.
 
+mod following;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 mod layout;
@@ -18,8 +19,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use following::{FollowedBatch, FollowedPartition, FollowedTails};
 pub(crate) use layout::{Identity, SlotClass};
-pub(crate) use salvage::{Contents as TailContents, Salvaged, check_version, examine, salvage};
+pub(crate) use salvage::{Contents as TailContents, Salvaged, check_version, examine};
 pub(crate) use slot::{BatchWriter, OpenBatch};
 
 use crate::canary::{Canary, planted};
@@ -28,11 +30,11 @@ use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use layout::{
-    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, chunk_position, decode_chunk_entry,
-    decode_file_header, encode_chunk_entry, encode_file_header,
+    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, FILE_VERSION, IS_DEFAULT, OPENINGS,
+    chunk_position, decode_chunk_entry, decode_file_header, encode_chunk_entry, encode_file_header, header_word,
 };
 use lease::{Lease, Leases};
-use slot::{Chunk, FreeSlot};
+use slot::{Chunk, FreeSlot, Openings};
 
 /// The names of the two tail files in a data directory: of `Always` topics, whose syncs are to write nobody else's bytes, and
 /// of all others.
@@ -51,6 +53,8 @@ pub(crate) struct Tail {
     syncing: Mutex<Syncing>,
     pool: Arc<Pool>,
     generation: AtomicU64,
+    /// `None` once the tail is closed.
+    openings: Mutex<Option<Openings>>,
     chunks_max: usize,
     /// Whether the file is not mapped.
     is_written_by_calls: bool,
@@ -149,17 +153,20 @@ impl Tail {
             let replaced = disk.open(path, Open::Read).ok().filter(|_| cfg!(unix));
             ((create(disk, path)?, PoolState::default()), replaced)
         };
+        let is_written_by_calls = !file.overwrites_in_place();
+        let openings = open_openings(&file, is_written_by_calls).map_err(|e| Error::io("map", path, e))?;
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
         let state = PoolState { short: [true, false], ..state };
         let syncing = Mutex::new(Syncing { file: Some(Arc::clone(&file)), has_failed: false });
         Ok(Tail {
             path: path.to_owned(),
-            is_written_by_calls: !file.overwrites_in_place(),
+            is_written_by_calls,
             file: Mutex::new(Some(file)),
             replaced: Mutex::new(replaced),
             syncing,
             pool: Arc::new(Pool { state: Mutex::new(state), ..Pool::default() }),
             generation: AtomicU64::new(seed),
+            openings: Mutex::new(Some(openings)),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
             is_short: AtomicBool::new(true),
             is_exhausted: AtomicBool::new(false),
@@ -177,7 +184,17 @@ impl Tail {
             slot
         }?;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        slot.open(identity, generation, admission).ok()
+        let writer = slot.open(identity, generation, admission).ok()?;
+        // Not before: whoever sees it looks for the identity.
+        self.openings.lock().as_ref()?.rise().ok()?;
+        Some(writer)
+    }
+
+    /// Says, for processes that read along, whether topics without a durability of their own are in this file.
+    pub(crate) fn say_default(&self, is_default: bool) -> Result<()> {
+        let Some(file) = self.file.lock().clone() else { return Ok(()) };
+        let written = file.write_at(&u64::from(is_default).to_be_bytes(), IS_DEFAULT as u64);
+        written.map_err(|e| Error::io("write", &self.path, e))
     }
 
     /// Whether the file is written by system calls, since it is not known that a store through a map needs no room on the disk.
@@ -222,7 +239,7 @@ impl Tail {
         drop(state);
         self.pool.leases.close();
         let unused = std::mem::take(&mut self.pool.state.lock().free);
-        drop((unused, self.file.lock().take(), self.syncing.lock().file.take()));
+        drop((unused, self.openings.lock().take(), self.file.lock().take(), self.syncing.lock().file.take()));
         self.release_replaced();
     }
 
@@ -308,12 +325,7 @@ impl Tail {
     }
 
     fn map(&self, chunk: usize) -> std::io::Result<Chunk> {
-        let (file, position) = (self.file()?, chunk_position(chunk));
-        if self.is_written_by_calls {
-            Chunk::written(&file, position, CHUNK_BYTES)
-        } else {
-            Chunk::mapped(&*file, position, CHUNK_BYTES)
-        }
+        Chunk::of(&self.file()?, chunk_position(chunk), CHUNK_BYTES, self.is_written_by_calls)
     }
 
     /// Writes every byte of a new chunk, so that later stores need neither space nor a journal commit.
@@ -342,7 +354,7 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile
     let size = file.size_when_opened();
     let mut header = vec![0; FILE_HEADER_BYTES];
     let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
-    if read < FILE_HEADER_BYTES || decode_file_header(&header).is_none() {
+    if read < FILE_HEADER_BYTES || decode_file_header(&header) != Some(FILE_VERSION) {
         return Ok(None);
     }
     let mut state = PoolState::default();
@@ -373,12 +385,23 @@ fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
         let file = disk.open(&new, Open::CreateNew)?;
         let mut header = vec![0; FILE_HEADER_BYTES];
         header.iter_mut().zip(encode_file_header()).for_each(|(to, from)| *to = from);
+        #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
+        let openings = (disk.random() as u64).to_be_bytes();
+        header.iter_mut().skip(OPENINGS).zip(openings).for_each(|(to, from)| *to = from);
         file.write_at(&header, 0)?;
         file.sync()?;
         disk.rename(&new, path)?;
         Ok(file)
     };
     create().map_err(|e| Error::io("create", path, e))
+}
+
+/// Takes the header of the file, to count openings on.
+fn open_openings(file: &Arc<dyn DiskFile>, is_written_by_calls: bool) -> std::io::Result<Openings> {
+    let mut header = [0; OPENINGS + 8];
+    let read = file.read_at(&mut header, 0)?;
+    let count = header.get(..read).and_then(|header| header_word(header, OPENINGS)).unwrap_or_default();
+    Ok(Openings::new(Chunk::of(file, 0, FILE_HEADER_BYTES, is_written_by_calls)?, count))
 }
 
 #[cfg(loom)]

@@ -51,18 +51,10 @@ pub(crate) struct Contents {
 /// No record is encoded in fewer bytes.
 const RECORD_BYTES_MIN: usize = 7;
 
-/// The slots of the tail file at `path` of which something can be told; see [`examine`].
-///
-/// # Errors
-/// As [`examine`].
-pub(crate) fn salvage(disk: &dyn Disk, path: &Path) -> Result<Vec<Salvaged>> {
-    examine(disk, path).map(|contents| contents.batches)
-}
-
 /// Everything that the tail file at `path` holds; nothing if there is no such file.
 ///
 /// # Errors
-/// [`Error::UnsupportedVersion`] for a newer file, [`Error::Io`].
+/// [`Error::UnsupportedVersion`] for a file of another version, [`Error::Io`].
 pub(crate) fn examine(disk: &dyn Disk, path: &Path) -> Result<Contents> {
     let mut contents = Contents::default();
     if planted(Canary::DropOpenBatch) {
@@ -104,7 +96,7 @@ pub(crate) fn examine(disk: &dyn Disk, path: &Path) -> Result<Contents> {
     Ok(contents)
 }
 
-/// Checks that no newer version wrote the tail file at `path`; whether there is one that says that it is a tail. Changes
+/// Checks that no other version wrote the tail file at `path`; whether there is one that says that it is a tail. Changes
 /// nothing.
 ///
 /// # Errors
@@ -118,11 +110,11 @@ pub(crate) fn check_version(disk: &dyn Disk, path: &Path) -> Result<bool> {
 }
 
 /// The bytes before the first chunk, or what there is of them.
-fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>> {
     let mut header = vec![0; FILE_HEADER_BYTES];
     let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
     header.truncate(read);
-    match decode_file_header(&header).filter(|&version| version > FILE_VERSION) {
+    match decode_file_header(&header).filter(|&version| version != FILE_VERSION) {
         Some(found) => Err(Error::UnsupportedVersion { path: path.to_owned(), found, supported: FILE_VERSION }),
         None => Ok(header),
     }
@@ -193,7 +185,7 @@ pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
     })
 }
 
-fn holds(records: &[u8], published: Published) -> bool {
+pub(super) fn holds(records: &[u8], published: Published) -> bool {
     records.get(..published.records_bytes as usize).is_some_and(|bytes| crc32c(bytes) == published.records_crc)
 }
 

@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Word;
 
 use super::Pool;
-use super::layout::{BATCH, COMMIT, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, SlotClass, encode_commit};
+use super::layout::{
+    BATCH, COMMIT, DURABLE, IDENTITY_BYTES, Identity, OPENINGS, PUBLISHED, Published, RECORDS, SlotClass, encode_commit,
+};
 use super::lease::Lease;
 use crate::disk::{DiskFile, SharedMapping};
 use crate::format::HEADER_BYTES;
@@ -41,14 +43,18 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// The `bytes` bytes of `file` from `position` on, mapped.
-    pub(super) fn mapped(file: &dyn DiskFile, position: u64, bytes: usize) -> io::Result<Chunk> {
-        Ok(Chunk { memory: file.map_shared(position, bytes)?, written: None })
-    }
-
-    /// The same, written by calls. What the file holds is not read.
-    pub(super) fn written(file: &Arc<dyn DiskFile>, position: u64, bytes: usize) -> io::Result<Chunk> {
-        Ok(Chunk { memory: SharedMapping::apart(bytes)?, written: Some((Arc::clone(file), position)) })
+    /// The `bytes` bytes of `file` from `position` on: mapped, or written by calls. What the file holds is not read then.
+    pub(super) fn of(
+        file: &Arc<dyn DiskFile>,
+        position: u64,
+        bytes: usize,
+        is_written_by_calls: bool,
+    ) -> io::Result<Chunk> {
+        if is_written_by_calls {
+            Ok(Chunk { memory: SharedMapping::apart(bytes)?, written: Some((Arc::clone(file), position)) })
+        } else {
+            Ok(Chunk { memory: file.map_shared(position, bytes)?, written: None })
+        }
     }
 }
 
@@ -97,6 +103,8 @@ impl FreeSlot {
         // checksum, then the new one with nothing published.
         batch.write(PUBLISHED, &[0; 8])?;
         batch.word(PUBLISHED).store(0, Ordering::Release);
+        batch.write(DURABLE, &[0; 8])?;
+        batch.word(DURABLE).store(0, Ordering::Release);
         #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
         let bytes = identity.encode(batch.slot().bytes as u32, generation);
         batch.write(0, &bytes)?;
@@ -292,7 +300,7 @@ impl OpenBatch {
         let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
         // Counted by syncs that succeeded: whatever becomes of this one, the entry that the last such sync carried stays.
         let sequence = self.synced_commits.load(Ordering::Acquire) + 1;
-        let entry = if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] };
+        let entry = commit_entry(sequence);
         let words = encode_commit(self.generation, sequence, published);
         self.write(entry, words.map(u64::to_be_bytes).as_flattened())?;
         for (i, word) in words.iter().enumerate() {
@@ -301,10 +309,23 @@ impl OpenBatch {
         Ok(Some(next_offset))
     }
 
-    /// Notes that the sync that [`commit`](OpenBatch::commit) spoke of has succeeded.
+    /// Notes that the sync that [`commit`](OpenBatch::commit) spoke of has succeeded, also for other processes: whatever comes
+    /// before this batch is durable by then.
     pub(crate) fn note_synced(&self, next_offset: u64) {
+        self.tell_synced();
         self.synced.fetch_max(next_offset, Ordering::AcqRel);
         self.synced_commits.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Tells other processes what the commit covers that was just synced. Where that fails, or the tail is closed, they hear of it
+    /// by the recovery point.
+    fn tell_synced(&self) {
+        let Some(_lease) = Lease::new(&*self.pool) else { return };
+        let entry = commit_entry(self.synced_commits.load(Ordering::Acquire) + 1);
+        let covered = self.word(entry + 8).load(Ordering::Relaxed);
+        if self.write(DURABLE, &u64::from_be(covered).to_be_bytes()).is_ok() {
+            self.word(DURABLE).store(covered, Ordering::Release);
+        }
     }
 
     /// How many commits of this batch were synced.
@@ -339,6 +360,43 @@ impl OpenBatch {
         // SAFETY: within the slot and aligned (`carve` checked the map, slots begin at multiples of 4096). These words are
         // only ever reached as atomics: slices begin at `BATCH` and behind.
         unsafe { Word::from_ptr(self.slot().pointer(at).cast()) }
+    }
+}
+
+/// Where the commit of this sequence stands.
+fn commit_entry(sequence: u64) -> usize {
+    if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] }
+}
+
+/// The word in the file's header that tells other processes that slots were opened.
+#[derive(Debug)]
+pub(super) struct Openings {
+    header: Chunk,
+    count: AtomicU64,
+}
+
+impl Openings {
+    /// Takes the file's header, in which the word is `count` now.
+    pub(super) fn new(header: Chunk, count: u64) -> Openings {
+        let memory = &header.memory;
+        assert!(OPENINGS + 8 <= memory.len() && memory.as_ptr().addr().is_multiple_of(align_of::<u64>()), "a header");
+        memory.touch(OPENINGS, 8);
+        Openings { header, count: AtomicU64::new(count) }
+    }
+
+    /// Says that a slot was opened, for one caller at a time who holds a lease.
+    ///
+    /// # Errors
+    /// The disk's, where the file is written by calls.
+    pub(super) fn rise(&self) -> io::Result<()> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if let Some((file, position)) = &self.header.written {
+            file.write_at(&count.to_be_bytes(), position + OPENINGS as u64)?;
+        }
+        // SAFETY: within the memory and aligned (both checked above), and in this process reached only here, as an atomic.
+        let word = unsafe { Word::from_ptr(self.header.memory.as_ptr().add(OPENINGS).cast()) };
+        word.store(count.to_be(), Ordering::Release);
+        Ok(())
     }
 }
 

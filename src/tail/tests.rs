@@ -32,6 +32,11 @@ fn open(disk: &SimulatedDisk) -> Tail {
     Tail::open(disk, &path(), 4 << 20, false, 1).unwrap()
 }
 
+/// The batches of which something can be told.
+fn salvaged(disk: &SimulatedDisk, path: &std::path::Path) -> Result<Vec<Salvaged>> {
+    examine(disk, path).map(|contents| contents.batches)
+}
+
 fn take(tail: &Tail, class: SlotClass, identity: Identity) -> Option<BatchWriter> {
     tail.take(class, class, identity).or_else(|| {
         tail.supply_if_short();
@@ -53,7 +58,7 @@ fn what_is_published_survives_a_kill_and_what_is_not_does_not() {
         append(&mut writer, b"one");
         append(&mut writer, b"two");
         writer.unpublished()[..5].copy_from_slice(b"three");
-        let found = salvage(&disk.kill(1), &path()).unwrap();
+        let found = salvaged(&disk.kill(1), &path()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].identity, IDENTITY);
         assert_eq!(found[0].records, b"onetwo");
@@ -84,7 +89,7 @@ fn a_full_disk_below_a_tail_that_is_written_by_calls_publishes_nothing_and_is_ov
     writer.unpublished()[..3].copy_from_slice(b"two");
     assert_eq!(writer.publish(3, 102).unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!((writer.records(), writer.batch().next_offset()), (&b"one"[..], 101));
-    assert_eq!(salvage(&disk.kill(1), &path()).unwrap()[0].records, b"one");
+    assert_eq!(salvaged(&disk.kill(1), &path()).unwrap()[0].records, b"one");
     assert!(
         take(&tail, SlotClass::Small, Identity { base_offset: 200, ..IDENTITY }).is_none(),
         "it goes around the tail"
@@ -95,7 +100,7 @@ fn a_full_disk_below_a_tail_that_is_written_by_calls_publishes_nothing_and_is_ov
     assert_eq!(writer.batch().commit().unwrap_err().kind(), ErrorKind::StorageFull);
     disk.limit_capacity(None);
     assert_eq!(writer.batch().commit().unwrap(), Some(102), "what was refused is still to be committed");
-    assert_eq!(salvage(&disk.kill(1), &path()).unwrap()[0].records, b"onethree");
+    assert_eq!(salvaged(&disk.kill(1), &path()).unwrap()[0].records, b"onethree");
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn what_was_committed_before_a_sync_survives_every_power_cut() {
                 append(&mut writer, &[100 + round; 100]);
                 writer.batch().commit().unwrap();
             }
-            let found = salvage(&disk.crash(seed, model), &path()).unwrap();
+            let found = salvaged(&disk.crash(seed, model), &path()).unwrap();
             assert_eq!(found.len(), 1, "{model:?} {seed}");
             assert!(found[0].durable_bytes >= 3 * 500 + 300, "{model:?} {seed}");
             let expected: Vec<u8> =
@@ -165,11 +170,11 @@ fn opening_clears_the_file_for_good() {
     let tail = open(&disk);
     append(&mut take(&tail, SlotClass::Small, IDENTITY).unwrap(), b"one");
     let disk = disk.kill(1);
-    assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
+    assert_eq!(salvaged(&disk, &path()).unwrap().len(), 1);
     drop(open(&disk));
     disk.sync_dir(std::path::Path::new("")).unwrap();
-    assert_eq!(salvage(&disk, &path()).unwrap(), []);
-    assert_eq!(salvage(&disk.crash(1, CrashModel::Subset), &path()).unwrap(), []);
+    assert_eq!(salvaged(&disk, &path()).unwrap(), []);
+    assert_eq!(salvaged(&disk.crash(1, CrashModel::Subset), &path()).unwrap(), []);
 }
 
 #[test]
@@ -181,7 +186,7 @@ fn a_slot_taken_again_does_not_show_its_former_batch() {
     writer.batch().commit().unwrap();
     drop(writer);
     let _again = take(&tail, SlotClass::Large, Identity { base_offset: 101, ..IDENTITY }).unwrap();
-    assert_eq!(salvage(&disk.kill(1), &path()).unwrap(), []);
+    assert_eq!(salvaged(&disk.kill(1), &path()).unwrap(), []);
 }
 
 #[test]
@@ -191,7 +196,7 @@ fn a_damaged_chunk_table_hides_no_batch() {
     append(&mut take(&tail, SlotClass::Large, IDENTITY).unwrap(), b"one");
     let disk = disk.kill(1);
     disk.open(&path(), Open::Write).unwrap().write_at(&[0xff; 8], 512).unwrap();
-    assert_eq!(salvage(&disk, &path()).unwrap().len(), 1);
+    assert_eq!(salvaged(&disk, &path()).unwrap().len(), 1);
 }
 
 #[test]
@@ -255,7 +260,7 @@ fn what_a_later_commit_says_was_synced_is_missed() {
     for (damaged, lost_synced) in [(at, true), (at + 7, true), (at + 13, false)] {
         let disk = disk.kill(1);
         disk.flip_bit(path(), damaged as u64, 0);
-        let found = salvage(&disk, &path()).unwrap();
+        let found = salvaged(&disk, &path()).unwrap();
         assert_eq!((found[0].torn, found[0].lost_synced), (true, lost_synced), "{damaged}");
     }
 }
@@ -348,5 +353,5 @@ fn closing_waits_for_who_is_in_a_slot_and_lets_nobody_in_after() {
     assert!(batch.records().is_none());
     assert!(batch.commit().is_err(), "what is not covered is not taken for covered");
     assert!(take(&tail, SlotClass::Small, IDENTITY).is_none());
-    assert_eq!(salvage(&disk.kill(1), &path()).unwrap()[0].records, b"kept");
+    assert_eq!(salvaged(&disk.kill(1), &path()).unwrap()[0].records, b"kept");
 }

@@ -33,6 +33,8 @@ mod one_partition;
 mod partitioning;
 mod produce_consume;
 mod read_only;
+#[cfg(feature = "testing")]
+mod read_only_damage;
 mod reading;
 mod reopen;
 #[cfg(feature = "testing")]

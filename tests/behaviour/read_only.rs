@@ -205,3 +205,55 @@ fn groups_are_described_as_the_writer_has_written_them_down() {
     writer.run_maintenance().unwrap();
     assert!(reader.admin().describe_group("billing").unwrap().members().is_empty());
 }
+
+#[test]
+fn the_first_description_says_how_large_a_partition_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let topic = writer.create_topic("orders", small_segments()).unwrap();
+    for n in 0..1000 {
+        topic.produce(n.to_string(), "x".repeat(200)).unwrap();
+    }
+    let sizes = |broker: &Broker| {
+        let described = broker.admin().describe("orders").unwrap();
+        (described.partitions()[0].log_bytes(), described.partitions()[0].segment_count())
+    };
+    let (bytes, segments) = sizes(&writer);
+    assert!(bytes > 16 << 10 && segments > 1);
+    assert_eq!(sizes(&Broker::open_read_only(dir.path()).unwrap()), (bytes, segments));
+}
+
+#[test]
+fn the_report_says_whether_the_directory_was_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = || Broker::open_read_only(dir.path()).unwrap().recovery_report().clone();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap().produce("k", "v").unwrap();
+    assert!(!report().was_clean_shutdown());
+    writer.close().unwrap();
+    assert!(report().was_clean_shutdown());
+    assert!(report().is_clean(), "{}", report());
+}
+
+#[test]
+fn committed_offsets_are_those_that_the_writer_has_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let tp = ottla::TopicPartition::new("orders", 0);
+    for n in 0..3 {
+        writer.topic("orders").unwrap().produce("k", n.to_string()).unwrap();
+    }
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.committed("billing", &tp).unwrap(), None);
+    let mut consumer = writer.consumer("billing", ["orders"]).unwrap();
+    consumer.poll(Duration::from_secs(5)).unwrap();
+    consumer.commit().unwrap();
+    assert_eq!(reader.committed("billing", &tp).unwrap().unwrap().offset(), 3);
+    assert_eq!(reader.committed("billing", &tp).unwrap(), writer.committed("billing", &tp).unwrap());
+    assert_eq!(reader.committed("shipping", &tp).unwrap(), None);
+    assert_eq!(reader.committed("billing", &ottla::TopicPartition::new("none", 0)).unwrap(), None);
+    drop(consumer);
+    writer.admin().delete_topic("orders").unwrap();
+    writer.topic("orders").unwrap();
+    assert_eq!(reader.committed("billing", &tp).unwrap(), None, "of the topic that was deleted");
+}

@@ -66,17 +66,38 @@ impl Log {
 
     /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.
     pub(in crate::partition) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
-        for (next_offset, batch) in &prepared.commits {
-            batch.note_synced(*next_offset);
-        }
         // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
         let debt = self.sync.lock().segments_debt;
-        if debt > self.offsets.synced() && self.sync_segments().is_err() {
+        if debt > self.offsets.synced() && self.settle_debt().is_err() {
             return false;
+        }
+        // After the debt: it tells other processes that everything before is durable, too.
+        for (next_offset, batch) in &prepared.commits {
+            batch.note_synced(*next_offset);
         }
         // A log that was retired has given up the slots that were not covered.
         let is_covered = !prepared.is_short && self.check_present().is_ok() && self.check_unharmed().is_ok();
         is_covered && self.offsets.raise_durable(prepared.end)
+    }
+
+    /// Syncs what no slot covers, and lets the recovery point say so: nothing else tells other processes.
+    fn settle_debt(&self) -> Result<()> {
+        // Whoever has it now may have begun before; the maintenance makes up for it.
+        let checkpoint = self.checkpoint.try_lock();
+        let (segments, synced) = self.sync_segments()?;
+        let is_noted = match (checkpoint, segments.last(), synced) {
+            (Some(mut checkpoint), Some(active), Some(synced)) => {
+                let noted = checkpoint.store_synced(&self.dir, active, synced, self.epochs.latest());
+                noted.map(|()| self.point_is_at(synced.file_position)).is_ok()
+            }
+            _ => false,
+        };
+        if !is_noted {
+            self.owes_point.store(true, Ordering::Release);
+            self.environment.bell.ring();
+        }
+        self.free_slots(synced);
+        Ok(())
     }
 
     /// Wakes whoever waits for what a commit round made visible.
@@ -84,8 +105,8 @@ impl Log {
         self.waiters.wake_unlocked();
     }
 
-    /// Syncs everything in segments and frees the slots that are no longer needed; returns the segments, and up to where they
-    /// are synced if there is one.
+    /// Syncs everything in segments; returns them, and up to where they are synced if there is one. Slots that are not needed
+    /// any more are still to be [freed](Log::free_slots).
     pub(in crate::partition) fn sync_segments(&self) -> Result<(Segments, Option<SyncedTo>)> {
         // The system reports a failed sync once: no two threads may sync, and one take the other's error for its own success.
         let _one_at_a_time = self.segment_sync.lock();
@@ -103,9 +124,26 @@ impl Log {
         result.inspect_err(|error| self.poison(&error.to_string()))?;
         if let Some(SyncedTo { next_offset, .. }) = synced {
             self.offsets.raise_synced(next_offset);
-            self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
         }
         Ok((segments, synced))
+    }
+
+    /// Frees the slots of batches that the segments hold durably. After the recovery point was stored, whether or not that
+    /// went well: until it says how far another process may read, the slots do.
+    pub(in crate::partition) fn free_slots(&self, synced: Option<SyncedTo>) {
+        if let Some(SyncedTo { next_offset, .. }) = synced {
+            self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
+        }
+    }
+
+    /// Whether the recovery point is behind what a commit round synced.
+    pub(in crate::partition) fn owes_point(&self) -> bool {
+        self.owes_point.load(Ordering::Acquire)
+    }
+
+    /// The recovery point is about to be stored.
+    pub(in crate::partition) fn pays_point(&self) {
+        self.owes_point.store(false, Ordering::Release);
     }
 
     /// Whether [`rewrite_if_owed`](Log::rewrite_if_owed) has something to do.
