@@ -136,8 +136,8 @@ impl Store {
             Err(error) => return Err(error),
         };
         if !self.is_read_only() {
-            let coordinator = self.coordinator_if_used()?;
-            return Ok(coordinator.and_then(|coordinator| coordinator.committed(group, partition, topic_id)));
+            let Some(coordinator) = self.coordinator_if_used()? else { return Ok(None) };
+            return coordinator.check_group(group).map(|()| coordinator.committed(group, partition, topic_id));
         }
         let is_wanted = |(found_in, committed): &(TopicPartition, CommittedOffset)| {
             found_in == partition && committed.is_of(topic_id)

@@ -7,6 +7,7 @@ use super::position::Position;
 use super::start::check_offset;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
+use crate::partition::PartitionSource;
 use crate::record::ConsumerRecord;
 use crate::topic_partition::TopicPartition;
 
@@ -100,7 +101,7 @@ impl Consumer {
         }
         let log = |partition| self.positions.get(partition).map(Position::log);
         let check_present =
-            || offsets.iter().filter_map(|(partition, _)| log(partition)).try_for_each(|log| log.check_open());
+            || offsets.iter().filter_map(|(partition, _)| log(partition)).try_for_each(PartitionSource::check_open);
         self.membership.commit(&offsets, check_present, self.store.monotonic())?;
         for (partition, committed) in &offsets {
             if let Ok(position) = self.positions.get_mut(partition) {

@@ -89,7 +89,7 @@ impl Future for Ready<'_> {
         let consumer = &mut *self.get_mut().consumer;
         loop {
             consumer.positions.take_delivered();
-            if consumer.is_ready() {
+            if consumer.store.is_read_only() || consumer.is_ready() {
                 return Poll::Ready(());
             }
             if consumer.shared.waiter.register_waker(context.waker(), consumer.next_due()) {

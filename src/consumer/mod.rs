@@ -8,6 +8,7 @@ mod commit;
 pub(crate) mod config;
 pub(crate) mod handle;
 pub(crate) mod listener;
+mod pauses;
 mod position;
 mod positions;
 mod rebalance;
@@ -32,6 +33,7 @@ use crate::topic_partition::TopicPartition;
 use ahead::Ahead;
 use config::ConsumerConfig;
 use handle::{ConsumerHandle, Ready, Shared};
+use pauses::Pauses;
 use position::Position;
 use positions::Positions;
 use start::{Read, Start};
@@ -112,7 +114,8 @@ impl Broker {
         self.consumer_with(ConsumerConfig::new(group).topics(topics))
     }
 
-    /// A consumer with other settings.
+    /// A consumer with other settings. Read-only, one without topics that reads what it is
+    /// [assigned](Consumer::assign): it begins at what the group has committed by now, and commits nothing.
     ///
     /// # Errors
     /// [`Error::InconsistentAssignor`] if the group's members divide partitions in another way; [`Error::InvalidConfig`],
@@ -122,7 +125,7 @@ impl Broker {
         let shared = Arc::<Shared>::default();
         let mut consumer = Consumer {
             store: Arc::clone(&self.store),
-            membership: Membership::new(self.store.coordinator()?, &config.group),
+            membership: self.membership(&config)?,
             config,
             seen_topics_version: None,
             positions: Positions::new(Arc::clone(&shared.waiter)),
@@ -143,19 +146,24 @@ impl Broker {
         Ok(consumer)
     }
 
-    /// What `group` has committed in a partition, if anything.
+    /// Read-only there is no group to join, and nothing can be committed.
+    fn membership(&self, config: &ConsumerConfig) -> Result<Membership> {
+        if !self.store.is_read_only() {
+            return Ok(Membership::new(self.store.coordinator()?, &config.group));
+        }
+        let membership = Membership::without_coordinator(&config.group, self.store.committed_of(&config.group)?);
+        if !config.subscription.is_empty() {
+            membership.check_can_join()?;
+        }
+        if config.auto_commit { Err(Error::ReadOnly { action: "commit by itself" }) } else { Ok(membership) }
+    }
+
+    /// What `group` has committed in a partition, if anything. Read-only, as the process that writes has written it down.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if what the group has committed cannot be known.
+    /// [`Error::Closed`]; [`Error::Corrupt`] if what the group has committed cannot be known.
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
-        let Some(coordinator) = self.store.coordinator_if_used()? else { return Ok(None) };
-        match self.store.topic(partition.topic()) {
-            Ok(topic) => {
-                coordinator.check_group(group).map(|()| coordinator.committed(group, partition, topic.topic_id))
-            }
-            Err(Error::UnknownTopic { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.store.committed(group, partition)
     }
 }
 
@@ -225,6 +233,7 @@ impl Consumer {
         take: impl Fn(&mut Consumer) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let mut deadline = None;
+        let mut pauses = Pauses::begin(self.store.is_read_only());
         if !self.config.spin.is_zero() {
             let begin = self.store.monotonic();
             deadline = Some(begin.saturating_add(timeout));
@@ -233,6 +242,9 @@ impl Consumer {
         loop {
             // Before everything else that may have woken this consumer, so that none of it is missed.
             self.positions.take_delivered();
+            if self.store.is_read_only() {
+                self.positions.take_untold();
+            }
             if self.shared.take_wakeup() {
                 return Err(Error::Wakeup);
             }
@@ -253,7 +265,7 @@ impl Consumer {
             // One that is active still has more than was looked at, or got records meanwhile.
             if self.positions.active_count() == 0 {
                 let until_due = self.next_due().map_or(left, |due| due.saturating_sub(now));
-                self.shared.waiter.park(left.min(until_due));
+                self.shared.waiter.park(left.min(until_due).min(pauses.next()));
             }
         }
     }
@@ -424,6 +436,8 @@ impl Consumer {
     /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
     /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
     /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
+    ///
+    /// Read-only it completes at once, since another process can wake nobody here: poll with a timeout there.
     ///
     /// Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a thread
     /// that may.

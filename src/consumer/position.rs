@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::canary::{Canary, planted};
 use crate::group::committed_offset::CommittedOffset;
-use crate::partition::Place;
-use crate::partition::log::Log;
+use crate::partition::{PartitionSource, Place};
 use crate::record::Fetched;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
@@ -16,7 +15,7 @@ const UNKNOWN: u64 = u64::MAX;
 /// What a consumer and its handles share of one partition.
 #[derive(Debug)]
 pub(super) struct SharedPosition {
-    pub(super) log: Arc<Log>,
+    pub(super) log: PartitionSource,
     next_offset: AtomicU64,
 }
 
@@ -46,12 +45,12 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn new(log: Arc<Log>) -> Position {
+    pub(super) fn new(log: PartitionSource) -> Position {
         let shared = SharedPosition { log, next_offset: AtomicU64::new(UNKNOWN) };
         Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, place: None, committed: None }
     }
 
-    pub(super) fn log(&self) -> &Arc<Log> {
+    pub(super) fn log(&self) -> &PartitionSource {
         &self.shared.log
     }
 

@@ -15,8 +15,7 @@ use std::sync::Arc;
 
 use super::position::Position;
 use crate::error::{Error, Result};
-use crate::partition::log::Log;
-use crate::partition::{Registration, Waiter};
+use crate::partition::{PartitionSource, Registration, Waiter};
 use crate::topic_partition::TopicPartition;
 
 /// The positions of one consumer.
@@ -38,7 +37,8 @@ pub(super) struct Positions {
 #[derive(Debug)]
 struct Slot {
     position: Position,
-    registration: Registration,
+    /// `None` where another process sends, which can wake nobody here.
+    registration: Option<Registration>,
     activity: Activity,
     /// Ascending in the order in which the consumer was told of its partitions.
     rank: u64,
@@ -69,12 +69,12 @@ impl Positions {
     }
 
     /// Makes `logs` the partitions to read from, in this order; positions in those that stay are kept.
-    pub(super) fn set(&mut self, logs: impl IntoIterator<Item = Arc<Log>>) {
+    pub(super) fn set(&mut self, logs: impl IntoIterator<Item = PartitionSource>) {
         let first_rank = self.next_rank;
         for log in logs {
             let rank = self.next_rank;
             match self.find_slot(log.partition()) {
-                Some(slot) if Arc::ptr_eq(slot.position.log(), &log) => {
+                Some(slot) if slot.position.log().is_same(&log) => {
                     if slot.rank < first_rank {
                         slot.rank = rank;
                         self.next_rank += 1;
@@ -95,12 +95,15 @@ impl Positions {
     }
 
     /// Takes up a partition that is not here yet, without a position.
-    pub(super) fn add(&mut self, log: Arc<Log>) {
+    pub(super) fn add(&mut self, log: PartitionSource) {
         let token = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer partitions than fit in memory")
         });
-        let registration = Registration::new(&log, &self.waiter, token);
+        let registration = match &log {
+            PartitionSource::Log(log) => Some(Registration::new(log, &self.waiter, token)),
+            PartitionSource::Follower(_) => None,
+        };
         self.tokens.insert(log.partition().clone(), token);
         let slot =
             Slot { position: Position::new(log), registration, activity: Activity::Active, rank: self.next_rank };
@@ -158,7 +161,7 @@ impl Positions {
         let Some(&token) = self.tokens.get(partition) else { return };
         let Some(slot) = slot_at(&mut self.slots, token) else { return };
         if slot.activity == Activity::Waiting {
-            slot.registration.disarm();
+            slot.disarm();
         }
         if slot.activity != Activity::Active {
             slot.activity = Activity::Active;
@@ -172,6 +175,19 @@ impl Positions {
         self.waiter.take_tokens(&mut self.delivered);
         for token in self.delivered.drain(..) {
             if let Some(slot) = slot_at(&mut self.slots, token)
+                && slot.activity == Activity::Waiting
+            {
+                slot.activity = Activity::Active;
+                self.active.push_back(token);
+            }
+        }
+    }
+
+    /// Makes the partitions active of which nobody tells the waiter, since another process sends there.
+    pub(super) fn take_untold(&mut self) {
+        for (token, slot) in (0..).zip(&mut self.slots) {
+            if let Some(slot) = slot
+                && slot.registration.is_none()
                 && slot.activity == Activity::Waiting
             {
                 slot.activity = Activity::Active;
@@ -236,6 +252,12 @@ fn slot_at(slots: &mut [Option<Slot>], token: u32) -> Option<&mut Slot> {
 }
 
 impl Slot {
+    fn disarm(&self) {
+        if let Some(registration) = &self.registration {
+            registration.disarm();
+        }
+    }
+
     /// Whether there is something to read; otherwise the slot is not active any more.
     fn is_ready(&mut self) -> bool {
         if self.position.is_paused {
@@ -245,11 +267,13 @@ impl Slot {
         if self.position.is_ready() {
             return true;
         }
-        self.registration.arm();
-        // What became visible before that told nobody.
-        if self.position.is_ready() {
-            self.registration.disarm();
-            return true;
+        if let Some(registration) = &self.registration {
+            registration.arm();
+            // What became visible before that told nobody.
+            if self.position.is_ready() {
+                registration.disarm();
+                return true;
+            }
         }
         self.activity = Activity::Waiting;
         false

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::group::member::{Joining, Removal, fenced};
 use crate::group::membership::panic_message;
 use crate::group::state::Step;
-use crate::partition::log::Log;
+use crate::partition::PartitionSource;
 use crate::topic_partition::TopicPartition;
 
 /// So many steps are taken in one call: an assignor that never says the same twice must not keep a poll from returning.
@@ -89,7 +89,7 @@ impl Consumer {
         // Of a topic that was deleted and made again, the new one is read from its beginning. Where there is none, the
         // partition goes with the next round, unless the topic is back by then.
         let is_present =
-            |log: &Arc<Log>| self.store.log(log.partition()).is_ok_and(|present| Arc::ptr_eq(&present, log));
+            |log: &PartitionSource| self.store.source(log.partition()).is_ok_and(|present| present.is_same(log));
         let gone = self.positions.iter().filter(|position| !is_present(position.log()));
         let gone: Vec<TopicPartition> = gone.map(|position| position.partition().clone()).collect();
         self.positions.remove(&gone);
@@ -167,7 +167,7 @@ impl Consumer {
     fn add_positions(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             // A topic that was deleted meanwhile goes with the next round.
-            if let Ok(log) = self.store.log(partition) {
+            if let Ok(log) = self.store.source(partition) {
                 self.positions.add(log);
             }
         }

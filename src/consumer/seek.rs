@@ -1,7 +1,6 @@
 //! Where a consumer goes on: moving its positions, and resting.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::Consumer;
 use super::start::{Start, check_offset, skip};
@@ -41,7 +40,7 @@ impl Consumer {
             skips_corrupt: false,
         };
         let position = self.positions.get_mut(partition)?;
-        let log = Arc::clone(position.log());
+        let log = position.log().clone();
         let offset = match to {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => log.visible_end(),

@@ -1,7 +1,6 @@
 //! Where to read in a partition: the position, or what was committed, or what the reset policy says.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::Counts;
 use super::config::{ConsumerConfig, OffsetReset, TruncationReset};
@@ -9,8 +8,7 @@ use super::position::Position;
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
-use crate::partition::log::Log;
-use crate::partition::{FetchLimits, Place};
+use crate::partition::{FetchLimits, PartitionSource, Place};
 use crate::record::Fetched;
 
 /// What was read from a partition, and where in a batch that ended.
@@ -57,7 +55,7 @@ impl Start<'_> {
 
     /// Finds out where to begin.
     pub(super) fn begin(&mut self, position: &mut Position) -> Result<u64> {
-        let log = Arc::clone(position.log());
+        let log = position.log().clone();
         if let Some(committed) = self.membership.committed(log.partition(), log.topic_id()) {
             return self.resume(position, &committed);
         }
@@ -83,7 +81,7 @@ impl Start<'_> {
         Ok(requested)
     }
 
-    fn start_without_offset(&self, log: &Log) -> Result<u64> {
+    fn start_without_offset(&self, log: &PartitionSource) -> Result<u64> {
         match self.config.offset_reset {
             OffsetReset::Earliest => Ok(log.log_start_offset()),
             OffsetReset::Latest => Ok(log.visible_end()),
@@ -109,7 +107,7 @@ pub(super) fn skip(position: &mut Position, damage: &Corruption, counts: &mut Co
     Ok(offset..lost.end)
 }
 
-pub(super) fn check_offset(log: &Log, requested: u64) -> Result<u64> {
+pub(super) fn check_offset(log: &PartitionSource, requested: u64) -> Result<u64> {
     let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.visible_end());
     if (log_start_offset..=log_end_offset).contains(&requested) {
         return Ok(requested);

@@ -82,6 +82,9 @@ impl Consumer {
         self.check_usable()?;
         self.store.check_open()?;
         subscription.validate()?;
+        if !subscription.is_empty() {
+            self.membership.check_can_join()?;
+        }
         self.check_not_replaced()?;
         self.was_put_out |= self.membership.removal().is_some();
         let given_up = self.give_up_everything();
@@ -112,7 +115,7 @@ impl Consumer {
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.check_outside_listener()?;
         self.check_usable()?;
-        let logs = partitions.iter().map(|partition| self.store.log(partition)).collect::<Result<Vec<_>>>()?;
+        let logs = partitions.iter().map(|partition| self.store.source(partition)).collect::<Result<Vec<_>>>()?;
         self.check_not_replaced()?;
         let given_up = if self.subscribes() { self.give_up_everything() } else { Ok(()) };
         self.config.subscription = Subscription::default();

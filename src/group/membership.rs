@@ -19,15 +19,43 @@ use crate::topic_partition::TopicPartition;
 /// What connects a consumer with its group: as a member, or only as one who commits what it was assigned by hand.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    coordinator: Arc<Coordinator>,
+    coordinator: Keeper,
     group: Arc<str>,
     member: Option<(String, Arc<Seat>)>,
+}
+
+/// Who keeps the group.
+#[derive(Debug)]
+enum Keeper {
+    Here(Arc<Coordinator>),
+    /// Another process; what the group had committed.
+    Elsewhere(Vec<(TopicPartition, CommittedOffset)>),
 }
 
 impl Membership {
     /// Not a member yet.
     pub(crate) fn new(coordinator: &Arc<Coordinator>, group: &str) -> Membership {
-        Membership { coordinator: Arc::clone(coordinator), group: group.into(), member: None }
+        Membership { coordinator: Keeper::Here(Arc::clone(coordinator)), group: group.into(), member: None }
+    }
+
+    /// Of a group that another process keeps, which has `committed` these offsets: to look at.
+    pub(crate) fn without_coordinator(group: &str, committed: Vec<(TopicPartition, CommittedOffset)>) -> Membership {
+        Membership { coordinator: Keeper::Elsewhere(committed), group: group.into(), member: None }
+    }
+
+    /// Fails if the group cannot be joined, whatever it says, because another process keeps it.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly).
+    pub(crate) fn check_can_join(&self) -> Result<()> {
+        self.keeper("join a group").map(drop)
+    }
+
+    fn keeper(&self, action: &'static str) -> Result<&Coordinator> {
+        match &self.coordinator {
+            Keeper::Here(coordinator) => Ok(coordinator),
+            Keeper::Elsewhere(_) => Err(Error::ReadOnly { action }),
+        }
     }
 
     /// Becomes a member; `waiter` is woken whenever there is something to do.
@@ -44,7 +72,7 @@ impl Membership {
     ) -> Result<()> {
         let assignor = ChosenAssignor::new(assignor);
         let seat = Seat::new(Arc::clone(waiter), now);
-        self.coordinator.with_group(&self.group, |group, _| group.join(joining, assignor, &seat))?;
+        self.keeper("join a group")?.with_group(&self.group, |group, _| group.join(joining, assignor, &seat))?;
         self.member = Some((joining.member_id.clone(), seat));
         Ok(())
     }
@@ -52,9 +80,11 @@ impl Membership {
     /// Is no member any more. What was owned goes to others; a static member's place is kept.
     pub(crate) fn leave(&mut self, now: Duration) {
         if let Some((member_id, _)) = self.member.take() {
-            let left = self.coordinator.with_group(&self.group, |group, _| {
-                group.leave(&member_id, now);
-                Ok(())
+            let left = self.keeper("join a group").and_then(|keeper| {
+                keeper.with_group(&self.group, |group, _| {
+                    group.leave(&member_id, now);
+                    Ok(())
+                })
             });
             // Nothing that can fail was asked for.
             debug_assert!(left.is_ok(), "{left:?}");
@@ -96,13 +126,13 @@ impl Membership {
     /// What to do next.
     pub(crate) fn next_step(&self, now: Duration) -> Result<Step> {
         let Some((member_id, seat)) = &self.member else { return Ok(Step::Nothing { until: None }) };
-        self.coordinator.with_group(&self.group, |group, _| Ok(group.next_step(member_id, seat, now)))
+        self.keeper("join a group")?.with_group(&self.group, |group, _| Ok(group.next_step(member_id, seat, now)))
     }
 
     /// Says which topics are to be read, with their present numbers of partitions.
     pub(crate) fn set_subscription(&self, subscription: &super::member::Subscription) -> Result<()> {
         let Some((member_id, _)) = &self.member else { return Ok(()) };
-        self.coordinator.with_group(&self.group, |group, _| {
+        self.keeper("join a group")?.with_group(&self.group, |group, _| {
             group.set_subscription(member_id, subscription);
             Ok(())
         })
@@ -115,13 +145,13 @@ impl Membership {
     pub(crate) fn run(&self, round: &Round, assignor: &dyn Assignor) -> Result<()> {
         let assignment =
             catch_unwind(AssertUnwindSafe(|| assignor.assign(&round.request))).map_err(|panic| panic_message(&*panic));
-        self.coordinator.with_group(&self.group, |group, _| group.finish_round(round, assignment)).map(drop)
+        self.keeper("join a group")?.with_group(&self.group, |group, _| group.finish_round(round, assignment)).map(drop)
     }
 
     /// Gives up partitions: from here on others may have them.
     pub(crate) fn release(&self, partitions: &[TopicPartition]) -> Result<()> {
         let Some((member_id, _)) = &self.member else { return Ok(()) };
-        self.coordinator.with_group(&self.group, |group, _| {
+        self.keeper("join a group")?.with_group(&self.group, |group, _| {
             group.release(member_id, partitions);
             Ok(())
         })
@@ -140,7 +170,7 @@ impl Membership {
     /// Looks at this member as the group has it; `None` if it has not.
     fn look<T>(&self, look: impl FnOnce(&Member) -> T) -> Option<T> {
         let (member_id, _) = self.member.as_ref()?;
-        let cell = self.coordinator.find(&self.group)?;
+        let cell = self.keeper("look at a member").ok()?.find(&self.group)?;
         let group = cell.lock();
         group.members.get(member_id).map(look)
     }
@@ -162,7 +192,13 @@ impl Membership {
 
     /// What the group has committed for a partition of the topic with this id.
     pub(crate) fn committed(&self, partition: &TopicPartition, topic_id: u128) -> Option<CommittedOffset> {
-        self.coordinator.committed(&self.group, partition, topic_id)
+        match &self.coordinator {
+            Keeper::Here(coordinator) => coordinator.committed(&self.group, partition, topic_id),
+            Keeper::Elsewhere(offsets) => {
+                let found = offsets.iter().find(|(found_in, offset)| found_in == partition && offset.is_of(topic_id));
+                found.map(|(_, committed)| committed.clone())
+            }
+        }
     }
 
     /// Makes `offsets` the group's positions, all of them or none, and returns when they are as durable as the topic of the
@@ -177,7 +213,8 @@ impl Membership {
         check_present: impl FnOnce() -> Result<()>,
         now: Duration,
     ) -> Result<()> {
-        let before = self.coordinator.with_group(&self.group, |group, log| {
+        let keeper = self.keeper("commit offsets")?;
+        let before = keeper.with_group(&self.group, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
             check_present()?;
             if self.member.is_none() {
@@ -190,7 +227,7 @@ impl Membership {
             append_offsets(log, &self.group, offsets)?;
             Ok(group.put_offsets(offsets))
         })?;
-        self.coordinator.settle(&self.group, offsets, before)
+        keeper.settle(&self.group, offsets, before)
     }
 }
 

@@ -140,7 +140,7 @@ enum Supply {
 }
 
 impl Tail {
-    /// Opens the file, creating it if it is absent, and forgets whatever batches it holds: take them out with [`salvage`]
+    /// Opens the file, creating it if it is absent, and forgets whatever batches it holds: take them out with [`examine`]
     /// first, seal and sync them, because once the caller has synced the directory they are gone for good. A clean file
     /// (`cleared`) is kept.
     ///

@@ -33,6 +33,7 @@ mod one_partition;
 mod partitioning;
 mod produce_consume;
 mod read_only;
+mod read_only_consumers;
 #[cfg(feature = "testing")]
 mod read_only_damage;
 mod reading;

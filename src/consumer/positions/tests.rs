@@ -7,14 +7,17 @@ const PARTITIONS: u32 = 4;
 
 struct Topic {
     broker: Broker,
-    logs: Vec<Arc<Log>>,
+    logs: Vec<PartitionSource>,
 }
 
 impl Topic {
     fn new() -> Topic {
         let broker = Broker::temporary().unwrap();
         let topic = broker.create_topic("orders", TopicConfig::new().partitions(PARTITIONS)).unwrap();
-        let logs = topic.partitions().map(|partition| Arc::clone(partition.writable().unwrap())).collect();
+        let logs = topic
+            .partitions()
+            .map(|partition| PartitionSource::Log(Arc::clone(partition.writable().unwrap())))
+            .collect();
         Topic { broker, logs }
     }
 

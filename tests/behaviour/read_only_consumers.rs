@@ -1,0 +1,150 @@
+//! Consumers of a broker that is open read-only: they read what they are assigned, and there are no groups.
+
+use std::thread;
+use std::time::Duration;
+
+use ottla::{
+    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, ProducerRecord, SeekTo, TopicConfig, TopicPartition,
+};
+
+use crate::{open, text};
+
+/// Longer than any test waits.
+const LONG: Duration = Duration::from_secs(300);
+
+fn orders(partition: u32) -> TopicPartition {
+    TopicPartition::new("orders", partition)
+}
+
+fn send(writer: &Broker, partition: u32, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        writer.producer().send(ProducerRecord::to("orders").partition(partition).value(&n.to_string())).unwrap();
+    }
+}
+
+/// A consumer of these partitions of orders.
+fn assigned(reader: &Broker, partitions: &[u32]) -> Consumer {
+    let mut consumer = reader.consumer_with(ConsumerConfig::new("billing")).unwrap();
+    let partitions: Vec<_> = partitions.iter().map(|&number| orders(number)).collect();
+    consumer.assign(&partitions).unwrap();
+    consumer
+}
+
+fn polled(consumer: &mut Consumer) -> Vec<String> {
+    let records = consumer.poll(LONG).unwrap();
+    records.iter().map(|record| text(record.value().unwrap())).collect()
+}
+
+fn is_refused<T: std::fmt::Debug>(result: Result<T, Error>) {
+    assert!(matches!(result, Err(Error::ReadOnly { .. })), "{result:?}");
+}
+
+#[test]
+fn what_is_assigned_is_read_and_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    send(&writer, 0, 0..3);
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut consumer = assigned(&reader, &[0, 1]);
+    assert_eq!(consumer.lag(&orders(0)), Some(3));
+    assert_eq!(polled(&mut consumer), ["0", "1", "2"]);
+    assert_eq!((consumer.position(&orders(0)), consumer.lag(&orders(0))), (Some(3), Some(0)));
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+    send(&writer, 1, 10..12);
+    assert_eq!(consumer.handle().lag(), 2);
+    assert_eq!(polled(&mut consumer), ["10", "11"]);
+    consumer.seek(&orders(0), SeekTo::Offset(1)).unwrap();
+    assert_eq!(polled(&mut consumer), ["1", "2"]);
+    consumer.seek(&orders(0), SeekTo::Earliest).unwrap();
+    assert_eq!(consumer.iter(Duration::ZERO).map(|record| record.unwrap().offset()).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(matches!(consumer.seek(&orders(0), SeekTo::Offset(9)), Err(Error::OffsetOutOfRange { .. })));
+    consumer.pause(&[orders(0)]).unwrap();
+    send(&writer, 0, 3..4);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+    consumer.resume(&[orders(0)]).unwrap();
+    assert_eq!(polled(&mut consumer), ["3"]);
+    consumer.close().unwrap();
+}
+
+#[test]
+fn a_poll_waits_for_what_the_writer_sends() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut consumer = assigned(&reader, &[0]);
+    assert_eq!(consumer.poll(Duration::from_millis(1)).unwrap().len(), 0);
+    let waiting = thread::spawn(move || (polled(&mut consumer), consumer));
+    send(&writer, 0, 0..1);
+    let (values, consumer) = waiting.join().unwrap();
+    assert_eq!(values[0], "0");
+    let handle = consumer.handle();
+    let waiting = thread::spawn({
+        let mut consumer = consumer;
+        move || consumer.poll(LONG).map(|records| records.len())
+    });
+    handle.wakeup();
+    assert!(matches!(waiting.join().unwrap(), Err(Error::Wakeup)));
+}
+
+#[test]
+fn there_is_no_group_to_join_and_nothing_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    send(&writer, 0, 0..2);
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    is_refused(reader.consumer("billing", ["orders"]));
+    is_refused(reader.consumer_with(ConsumerConfig::new("billing").topic_pattern("o*")));
+    is_refused(reader.consumer_with(ConsumerConfig::new("billing").auto_commit_interval(Duration::from_secs(1))));
+    let mut consumer = assigned(&reader, &[0]);
+    assert_eq!(polled(&mut consumer), ["0", "1"]);
+    is_refused(consumer.commit());
+    is_refused(consumer.commit_offsets(&[(orders(0), CommittedOffset::new(1))]));
+    is_refused(consumer.subscribe(["orders"]));
+    is_refused(consumer.subscribe_pattern("o*"));
+    // It reads on.
+    send(&writer, 0, 2..3);
+    assert_eq!(polled(&mut consumer), ["2"]);
+    assert_eq!((consumer.member_id(), consumer.generation()), (None, None));
+    assert!(matches!(consumer.assign(&[orders(7)]), Err(Error::UnknownPartition { .. })));
+    assert!(matches!(consumer.assign(&[TopicPartition::new("none", 0)]), Err(Error::UnknownTopic { .. })));
+}
+
+#[test]
+fn reading_begins_at_what_the_group_has_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    send(&writer, 0, 0..5);
+    let mut member = writer.consumer("billing", ["orders"]).unwrap();
+    member.poll(LONG).unwrap();
+    member.commit_offsets(&[(orders(0), CommittedOffset::new(3))]).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut consumer = assigned(&reader, &[0]);
+    assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 3);
+    assert_eq!(polled(&mut consumer), ["3", "4"]);
+}
+
+#[test]
+fn topics_and_partitions_that_come_and_go_are_seen_by_the_next_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    send(&writer, 0, 0..1);
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut consumer = assigned(&reader, &[0]);
+    assert_eq!(polled(&mut consumer), ["0"]);
+    writer.admin().add_partitions("orders", 2).unwrap();
+    send(&writer, 1, 7..8);
+    consumer.assign(&[orders(0), orders(1)]).unwrap();
+    assert_eq!(polled(&mut consumer), ["7"]);
+    writer.admin().delete_topic("orders").unwrap();
+    assert!(matches!(consumer.poll(LONG), Err(Error::Closed { .. })));
+    writer.topic("orders").unwrap();
+    send(&writer, 0, 20..21);
+    assert!(matches!(consumer.poll(LONG), Err(Error::Closed { .. })));
+    consumer.assign(&[orders(0)]).unwrap();
+    assert_eq!(polled(&mut consumer), ["20"]);
+}
