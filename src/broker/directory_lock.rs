@@ -35,7 +35,7 @@ impl DirectoryLock {
     pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock> {
         let path = dir.join(FILE_NAME);
         let process = std::process::id();
-        let last_boot = last_boot(disk, dir);
+        let last_boot = read_content(disk, &path).ok().and_then(|content| boot_in(&content));
         let same_boot = disk.boot_id().filter(|boot| last_boot == Some(*boot));
         match disk.lock(&path, content(process, same_boot).as_bytes()) {
             Ok(lock) => Ok(DirectoryLock { lock, process, last_boot }),
@@ -71,20 +71,31 @@ fn content(process: u32, boot: Option<u128>) -> String {
     format!("{process}\n{boot}\n")
 }
 
-/// The boot during which the last holder of the lock of `dir` had recovered the directory, if that is known.
-pub(super) fn last_boot(disk: &dyn Disk, dir: &Path) -> Option<u128> {
-    u128::from_str_radix(read_content(disk, &dir.join(FILE_NAME))?.lines().nth(1)?, 16).ok()
+/// Whether the machine was restarted since the last holder of the lock of `dir` had recovered the directory: nobody has it now
+/// who wrote anything that a restart could still take. Not, if that cannot be told.
+pub(super) fn was_restarted(disk: &dyn Disk, dir: &Path) -> bool {
+    let last_boot = match read_content(disk, &dir.join(FILE_NAME)) {
+        Ok(content) => boot_in(&content),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => return false,
+    };
+    disk.boot_id().is_some_and(|boot| last_boot != Some(boot))
+}
+
+fn boot_in(content: &str) -> Option<u128> {
+    u128::from_str_radix(content.lines().nth(1)?, 16).ok()
 }
 
 /// The holder's process id, if it can be read; it may just be taking the lock or giving it back.
 fn read_holder(disk: &dyn Disk, path: &Path) -> Option<u32> {
-    read_content(disk, path)?.lines().next()?.parse().ok()
+    read_content(disk, path).ok()?.lines().next()?.parse().ok()
 }
 
-fn read_content(disk: &dyn Disk, path: &Path) -> Option<String> {
+/// The content of the lock file; nothing if it is no text.
+fn read_content(disk: &dyn Disk, path: &Path) -> io::Result<String> {
     let mut content = [0; CONTENT_BYTES_MAX];
-    let length = disk.open(path, Open::Read).ok()?.read_at(&mut content, 0).ok()?;
-    String::from_utf8(content.get(..length)?.to_vec()).ok()
+    let length = disk.open(path, Open::Read)?.read_at(&mut content, 0)?;
+    Ok(String::from_utf8(content.get(..length).unwrap_or_default().to_vec()).unwrap_or_default())
 }
 
 #[cfg(test)]

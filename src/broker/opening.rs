@@ -241,7 +241,7 @@ impl Store {
     fn closed(builder: BrokerBuilder, catalog: Catalog) -> Store {
         let files = OpenFiles::new(Arc::clone(&builder.disk), builder.open_files());
         let report = RecoveryReport { catalog_fell_back: catalog.fell_back(), ..RecoveryReport::default() };
-        let questions = Questions { has_topic: Catalog::has_topic, last_boot: directory_lock::last_boot };
+        let questions = Questions { has_topic: Catalog::has_topic, was_restarted: directory_lock::was_restarted };
         let surroundings = Arc::new(Surroundings::new(&builder.dir, questions));
         Store {
             dir: builder.dir,

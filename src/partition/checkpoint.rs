@@ -243,12 +243,13 @@ impl Log {
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
         if self.has_unnoted_segments() || !checkpoint.is_as_closed(active) {
-            let (segments, _) = self.sync_segments()?;
+            let (segments, synced) = self.sync_segments()?;
             self.note_sealed(&mut checkpoint, &segments)?;
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
             checkpoint.store(&self.dir, active, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
             checkpoint.sync_point(&self.dir)?;
+            self.free_slots(synced);
         }
         checkpoint.settle_replacement(&self.dir)
     }

@@ -519,8 +519,8 @@ mod tails {
                 assert_eq!((sent.offset(), partition.iter_from(0).count()), (3, 4), "{cut}");
             } else if has_identity {
                 let found = partition.iter_from(0).take_while(Result::is_ok).count() as u64;
-                let lost = super::corruption(partition.read(found, 1)).offsets.unwrap();
-                assert_eq!(lost, found..sent.offset(), "{cut}");
+                let hole = super::corruption(partition.read(found, 1)).offsets.unwrap();
+                assert_eq!(hole, found..sent.offset(), "{cut}");
             }
             // And so it is the next time, however the process ends.
             for disk in [disk.kill(1), disk.crash(1, ottla::testing::CrashModel::Subset)] {

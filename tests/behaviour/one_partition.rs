@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ottla::{
-    Broker, ConsumerConfig, Corruption, Durability, Error, ProducerRecord, RecoveryMode, Result, TopicConfig,
-    TopicPartition,
+    Broker, ConsumerConfig, Corruption, Durability, Error, PartitionRecovery, ProducerRecord, RecoveryMode, Result,
+    TopicConfig, TopicPartition,
 };
 
 use crate::{all_from, open, values};
@@ -60,17 +60,17 @@ fn only_one_is_damaged(dir: &Path, group: &str) {
     let damaged = TopicPartition::new("a", 1);
     let broker = open(dir);
     let report = broker.recovery_report();
-    assert_eq!(report.partitions().iter().map(|found| found.topic_partition()).collect::<Vec<_>>(), [&damaged]);
+    assert_eq!(report.partitions().iter().map(PartitionRecovery::topic_partition).collect::<Vec<_>>(), [&damaged]);
     assert_eq!(report.damage().map(|damage| damage.partition.clone()).collect::<Vec<_>>(), [Some(damaged.clone())]);
-    let broken = partition(&broker, "a", 1);
-    assert_eq!((broken.log_start_offset(), broken.log_end_offset(), broken.durable_offset()), (0, 0, 0));
+    let closed = partition(&broker, "a", 1);
+    assert_eq!((closed.log_start_offset(), closed.log_end_offset(), closed.durable_offset()), (0, 0, 0));
     let record = ProducerRecord::to("a").value("more");
-    corruption(broken.read(0, 100));
-    corruption(broken.append(&record));
-    corruption(broken.append_batch(&[]));
-    corruption(broken.wait_durable(0));
-    corruption(broken.offset_for_time(ottla::Timestamp::from_millis(0)));
-    corruption(broken.iter_from(0).next().unwrap());
+    corruption(closed.read(0, 100));
+    corruption(closed.append(&record));
+    corruption(closed.append_batch(&[]));
+    corruption(closed.wait_durable(0));
+    corruption(closed.offset_for_time(ottla::Timestamp::from_millis(0)));
+    corruption(closed.iter_from(0).next().unwrap());
     corruption(broker.producer().send(record.clone().partition(1)));
     assert_eq!(broker.admin().describe("a").unwrap().partitions()[1].offsets(), 0..0);
     assert_eq!(broker.admin().verify().unwrap().damage().count(), 1);

@@ -142,8 +142,8 @@ fn partitions_come_and_go_and_those_that_stay_keep_their_position() {
     let kept = Arc::clone(&positions.get(&orders(2)).unwrap().shared);
     assert!(!positions.has_ready());
     topic.send(0);
-    let [zero, one, two, three] = [0, 1, 2, 3].map(|partition: usize| Arc::clone(&topic.logs[partition]));
-    positions.set([Arc::clone(&three), two, Arc::clone(&three)]);
+    let [zero, one, two, three] = [0, 1, 2, 3].map(|partition: usize| topic.logs[partition].clone());
+    positions.set([three.clone(), two, three.clone()]);
     let order = |positions: &Positions| -> Vec<u32> {
         positions.in_order().iter().map(|position| position.partition().partition()).collect()
     };
@@ -171,7 +171,7 @@ fn a_topic_with_the_name_of_a_deleted_one_is_another_topic() {
     let mut positions = topic.positions();
     topic.broker.admin().delete_topic("orders").unwrap();
     let new = topic.broker.topic("orders").unwrap().partition(0).unwrap();
-    positions.set([Arc::clone(new.writable().unwrap())]);
+    positions.set([PartitionSource::Log(Arc::clone(new.writable().unwrap()))]);
     assert_eq!(positions.iter().count(), 1);
     assert_eq!(positions.get(&orders(0)).unwrap().next_offset(), None);
 }

@@ -20,8 +20,8 @@ pub(crate) struct Surroundings {
 pub(crate) struct Questions {
     /// Whether there is a topic with this id.
     pub(crate) has_topic: fn(&Arc<dyn Disk>, &Path, u128) -> Result<bool>,
-    /// The boot of the machine during which a writer had last begun to serve, if that is noted.
-    pub(crate) last_boot: fn(&dyn Disk, &Path) -> Option<u128>,
+    /// Whether the machine was restarted since a writer had last begun to serve.
+    pub(crate) was_restarted: fn(&dyn Disk, &Path) -> bool,
 }
 
 impl Surroundings {
@@ -36,6 +36,6 @@ impl Surroundings {
     /// Whether the machine was restarted since anybody wrote: then all that can be read is on the medium. Until a writer has
     /// dealt with that, its boot is not noted.
     pub(super) fn was_restarted(&self, disk: &dyn Disk) -> bool {
-        disk.boot_id().is_some_and(|boot| (self.questions.last_boot)(disk, &self.data_dir) != Some(boot))
+        (self.questions.was_restarted)(disk, &self.data_dir)
     }
 }

@@ -136,12 +136,12 @@ struct Recovery<'s> {
     log_start_offset: u64,
     next_offset: u64,
     manifest_is_damaged: bool,
-    /// Whether something was noted in the manifest that is not on the disk yet.
-    manifest_has_grown: bool,
+    /// How many segments the manifest on the disk has.
+    noted_segments: usize,
     /// Whether the last bytes of the last segment are damaged.
     ends_in_damage: bool,
-    /// Whether only the recovery point will say that the log goes on behind offsets that are nowhere.
-    leaves_hole: bool,
+    /// Where the log goes on behind offsets that are nowhere, which only the recovery point will say.
+    hole_end: Option<u64>,
     report: PartitionRecovery,
 }
 
@@ -182,6 +182,7 @@ impl<'s> Recovery<'s> {
             shutdown,
             mode,
             point: noted.point?,
+            noted_segments: manifest.segments.len(),
             syncs_first: true,
             disk,
             manifest,
@@ -191,9 +192,8 @@ impl<'s> Recovery<'s> {
             log_start_offset,
             next_offset,
             manifest_is_damaged: !is_start_known,
-            manifest_has_grown: false,
             ends_in_damage: false,
-            leaves_hole: false,
+            hole_end: None,
             report,
         })
     }
@@ -238,7 +238,7 @@ impl<'s> Recovery<'s> {
             // Out of the way of the next one, which is stored only over one that makes sense.
             self.report.quarantined.push(Manifest::set_aside(&*self.disk, &self.spec.dir)?);
         }
-        if self.manifest_has_grown {
+        if self.noted_segments < self.manifest.segments.len() {
             self.manifest.store(&*self.disk, &self.spec.dir)?;
         }
         if !self.report.quarantined.is_empty() {
@@ -258,7 +258,7 @@ impl<'s> Recovery<'s> {
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             checkpoint.store_point(&self.dir, self.segments.last(), epochs.latest())?;
         }
-        if self.leaves_hole {
+        if self.hole_end.is_some() {
             checkpoint.sync_point(&self.dir)?;
         }
         let recovered = Recovered {

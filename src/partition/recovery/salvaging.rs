@@ -65,7 +65,7 @@ impl Recovery<'_> {
         note(self.mode, &mut self.report, damage)?;
         if !hole.is_empty() {
             self.next_offset = hole.end;
-            (self.leaves_hole, self.syncs_first) = (true, true);
+            (self.hole_end, self.syncs_first) = (Some(hole.end), true);
             // Of its own, or the segment before would be taken for one with gaps.
             self.add_unsealed(Arc::new(Segment::create(&self.dir, hole.end, self.config)?));
         }

@@ -81,7 +81,8 @@ impl Recovery<'_> {
             note(self.mode, &mut self.report, segment.corruption(damage))?;
         }
         if scan.is_another {
-            return self.leave_another_file_alone(segment);
+            self.leave_another_file_alone(segment);
+            return Ok(());
         }
         let end_of_damage = scan.damaged.last().map(|damage| damage.file_position + damage.bytes);
         self.ends_in_damage = end_of_damage == Some(scan.valid_bytes);
@@ -101,17 +102,15 @@ impl Recovery<'_> {
 
     /// Goes on behind a segment in whose place there is another file. What it was is noted in the manifest, so that it is known
     /// for damage from now on, and read again if the right file comes back.
-    fn leave_another_file_alone(&mut self, segment: Segment) -> Result<()> {
+    fn leave_another_file_alone(&mut self, segment: Segment) {
         self.next_offset = segment.next_offset();
         // The manifest speaks of all segments before one that it speaks of. Without a damaged one there are none here.
         for before in self.unsealed.iter().filter(|before| before.base_offset() < before.next_offset()) {
             self.manifest.segments.push(ManifestSegment::new(before.describe(), before.log_crc32().ok()));
         }
         self.manifest.segments.push(ManifestSegment::new(segment.describe(), None));
-        self.manifest_has_grown = true;
         self.segments.push(Arc::new(segment));
         self.ends_in_damage = true;
-        Ok(())
     }
 
     /// Sets aside and cuts what lies behind the end of the log.
