@@ -1,19 +1,23 @@
 //! What can go wrong, as one enum. Every variant says where it happened and, in its documentation, what to do next.
 
+mod outcome;
+
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::topic_partition::TopicPartition;
+pub use outcome::SendOutcome;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What disks and callers do wrong.
 ///
-/// After [`DiskFull`](Error::DiskFull), [`Poisoned`](Error::Poisoned), [`RecordTooLarge`](Error::RecordTooLarge) or an
-/// `Invalid…` nothing was appended.
+/// From a call that sends, all but three mean that nothing was appended: after [`NotDurable`](Error::NotDurable) the records are
+/// in the log, after [`InDoubt`](Error::InDoubt) nobody knows, and [`PartlySent`](Error::PartlySent) tells which are.
+/// [`outcome`](Error::outcome) says it in one word.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,13 +42,49 @@ pub enum Error {
     },
 
     /// A write or sync of this partition failed, so what is on the disk is no longer known. Reads of durable records go on;
-    /// writes are refused until the broker is reopened, which checks and repairs the log.
-    #[error("{partition}: refuses writes until reopened, because an earlier write or sync failed: {reason}")]
+    /// writes are refused until the broker is reopened, which checks and repairs the log. Nothing was appended.
+    #[error("{partition}: refuses writes until reopened, because a write or sync failed: {reason}")]
     Poisoned {
         /// The partition that refuses writes.
         partition: TopicPartition,
         /// What failed first.
         reason: String,
+    },
+
+    /// The records were appended, and could not be made durable: there was no file handle left for the sync, say. Do not send
+    /// them again. They are in the log and outlive the process, and are durable, and with [`Always`](crate::Durability::Always)
+    /// visible, with the next sync of the partition; [`wait_durable`](crate::Partition::wait_durable) or a flush makes one.
+    #[error("{partition}: offsets {}..{} were appended and are not durable yet: {source}", offsets.start, offsets.end)]
+    NotDurable {
+        /// Where they are.
+        partition: TopicPartition,
+        /// Their offsets.
+        offsets: Range<u64>,
+        /// What kept the sync from being made. If it is retriable, waiting for durability once more may succeed.
+        source: Box<Error>,
+    },
+
+    /// The write or sync failed that these very records went through, and it is not known whether they are in the log: all of
+    /// them or none. The partition refuses writes now; what is there shows once the broker is reopened.
+    #[error("{partition}: it is not known whether offsets {}..{} were appended: {source}", offsets.start, offsets.end)]
+    InDoubt {
+        /// Where they were to go.
+        partition: TopicPartition,
+        /// The offsets that they have if they are there.
+        offsets: Range<u64>,
+        /// What failed.
+        source: Box<Error>,
+    },
+
+    /// What was sent in several pieces was not appended as a whole: some pieces are in the log, one failed, and those after it
+    /// were not tried. Comes from [`send_batch`](crate::Producer::send_batch) to several partitions, and from a commit of more
+    /// offsets than fit in a batch.
+    #[error("sent in part, {} pieces before this: {source}", appended.len())]
+    PartlySent {
+        /// The pieces that are in the log, as durable as they were to be: partition and offsets, in the order of their sending.
+        appended: Vec<(TopicPartition, Range<u64>)>,
+        /// Why the next piece failed; its own [`outcome`](Error::outcome) is that of the piece.
+        source: Box<Error>,
     },
 
     /// Bytes on the disk are not what was written. The offsets before and after the damage stay readable: to go on behind
@@ -353,7 +393,7 @@ fn describe_offsets(partition: Option<&TopicPartition>, offsets: Option<&Range<u
 
 impl Error {
     /// Whether the same call may succeed later without reopening anything: after space was freed, or a handle or signal
-    /// limit was relieved.
+    /// limit was relieved. To make it again does nothing twice: what was appended and is not durable yet is not retriable.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
@@ -366,12 +406,29 @@ impl Error {
     /// Whether the object that returned this error will refuse every later call of the same kind until it is reopened.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Error::Poisoned { .. } | Error::Fenced { .. } | Error::Closed { .. } | Error::ReadOnly { .. })
+        match self {
+            Error::Poisoned { .. } | Error::InDoubt { .. } => true,
+            Error::Fenced { .. } | Error::Closed { .. } | Error::ReadOnly { .. } => true,
+            Error::PartlySent { source, .. } => source.is_fatal(),
+            _ => false,
+        }
+    }
+
+    /// The error for what was to go in several pieces, of which these are in the log and the next one failed.
+    pub(crate) fn partly_sent(mut appended: Vec<(TopicPartition, Range<u64>)>, source: Error) -> Error {
+        match source {
+            Error::PartlySent { appended: more, source } => {
+                appended.extend(more);
+                Error::PartlySent { appended, source }
+            }
+            source => Error::PartlySent { appended, source: Box::new(source) },
+        }
     }
 
     /// Wraps an error of the operating system with what was tried, telling a full disk apart.
-    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Error {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let source = source.into();
         if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
             return Error::DiskFull { action, path: path.to_owned() };
         }

@@ -62,7 +62,7 @@ pub use consumer::config::{ConsumerConfig, OffsetReset, TruncationReset};
 pub use consumer::handle::{ConsumerHandle, Ready};
 pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::seek::SeekTo;
-pub use error::{Corruption, Error, Result};
+pub use error::{Corruption, Error, Result, SendOutcome};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use group::assignor::{
     Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,

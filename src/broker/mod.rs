@@ -165,7 +165,9 @@ impl Broker {
     /// Returns when everything appended before, to any topic, survives a power cut.
     ///
     /// # Errors
-    /// [`Error::Poisoned`](crate::Error::Poisoned) if a sync failed, now or before, for any partition.
+    /// [`Error::Poisoned`](crate::Error::Poisoned) if a write or sync failed, now or before, for any partition;
+    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io) if a sync could not begin. If the error is
+    /// retriable, the next flush may succeed.
     pub fn flush(&self) -> Result<()> {
         self.store.flush()
     }

@@ -89,7 +89,7 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
 pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
     let catalog = Catalog::open_read_only(Arc::clone(&builder.disk), &builder.dir)?;
     if catalog.is_new() {
-        let not_there = std::io::ErrorKind::NotFound.into();
+        let not_there = std::io::ErrorKind::NotFound;
         return Err(Error::io("find a catalog in", &builder.dir, not_there));
     }
     let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());

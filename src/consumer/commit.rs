@@ -19,9 +19,11 @@ impl Consumer {
     /// # Errors
     /// [`Error::CommitRefused`](crate::Error::CommitRefused) and
     /// [`Error::RebalanceInProgress`](crate::Error::RebalanceInProgress) if a partition went to another member already,
-    /// [`Error::Fenced`](crate::Error::Fenced); [`Error::DiskFull`](crate::Error::DiskFull),
-    /// [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Closed`](crate::Error::Closed). What was committed before is
-    /// unchanged.
+    /// [`Error::Fenced`](crate::Error::Fenced); [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io),
+    /// [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Closed`](crate::Error::Closed): what was committed before is
+    /// unchanged. [`Error::NotDurable`](crate::Error::NotDurable): committed, and a power cut may still take it back.
+    /// [`Error::InDoubt`](crate::Error::InDoubt), [`Error::PartlySent`](crate::Error::PartlySent): unchanged until the broker is
+    /// reopened, and then perhaps, or in part, committed.
     pub fn commit(&mut self) -> Result<()> {
         self.check_usable()?;
         self.commit_positions(None)?;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::open_files::{HandleSlot, MapSlot, OpenFiles, ReadMode, ReadableMap};
-use super::{DiskFile, Mapping, Open, SharedBytes};
+use super::{DiskFile, Mapping, Open, SharedBytes, SyncError};
 use crate::canary::{Canary, planted};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -49,15 +49,33 @@ pub(crate) struct Extent {
     pub(crate) capacity_bytes: u64,
 }
 
-/// What a failed append left behind.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AppendError {
-    /// Nothing: the file is as it was before. Appending again may work.
-    #[error("{0}")]
-    Clean(#[source] io::Error),
+/// What a failed append left behind. `E` is the error in the words of the layer that returns it.
+#[derive(Debug)]
+pub(crate) enum AppendError<E = io::Error> {
+    /// Nothing, since nothing was written: the file could not be opened, say. Appending again may work.
+    NotBegun(E),
+    /// Nothing: the write failed, and the file was cut back to what it was before. Appending again may work.
+    Clean(E),
     /// Unknown: bytes above the published length, or an earlier sync that failed. Nothing more may be appended.
-    #[error("{0}")]
-    Torn(#[source] io::Error),
+    Torn(E),
+}
+
+impl<E> AppendError<E> {
+    /// The same in the words of another layer.
+    pub(crate) fn map<F>(self, words: impl FnOnce(E) -> F) -> AppendError<F> {
+        match self {
+            AppendError::NotBegun(error) => AppendError::NotBegun(words(error)),
+            AppendError::Clean(error) => AppendError::Clean(words(error)),
+            AppendError::Torn(error) => AppendError::Torn(words(error)),
+        }
+    }
+
+    /// What went wrong, for callers who give up on the file in any case.
+    pub(crate) fn into_inner(self) -> E {
+        match self {
+            AppendError::NotBegun(error) | AppendError::Clean(error) | AppendError::Torn(error) => error,
+        }
+    }
 }
 
 impl AppendFile {
@@ -107,18 +125,19 @@ impl AppendFile {
     /// Writes `bytes` behind what is published, publishes them, and returns where they begin.
     ///
     /// # Errors
-    /// [`AppendError::Clean`] if the file could be cut back to what it was, else [`AppendError::Torn`], from then on for
-    /// every append. Nothing is published either way.
+    /// [`AppendError::NotBegun`] if nothing was written, [`AppendError::Clean`] if the file could be cut back to what it was,
+    /// else [`AppendError::Torn`], from then on for every append. Nothing is published either way.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, AppendError> {
         let mut torn = self.torn.lock();
         if *torn {
             return Err(AppendError::Torn(io::Error::other("an earlier write left bytes that could not be cut")));
         }
         self.handle.check().map_err(AppendError::Torn)?;
-        self.check_writable().map_err(AppendError::Clean)?;
+        self.check_writable().map_err(AppendError::NotBegun)?;
         let position = self.published_bytes.load(Ordering::Relaxed);
-        let end = position.checked_add(bytes.len() as u64).ok_or(AppendError::Clean(ErrorKind::FileTooLarge.into()))?;
-        let handle = self.handle().map_err(AppendError::Clean)?;
+        let end =
+            position.checked_add(bytes.len() as u64).ok_or(AppendError::NotBegun(ErrorKind::FileTooLarge.into()))?;
+        let handle = self.handle().map_err(AppendError::NotBegun)?;
         let written = handle.write_at(bytes, position);
         self.handle.mark_dirty();
         match written {
@@ -218,10 +237,12 @@ impl AppendFile {
     /// Makes everything that was published before this call survive a power cut.
     ///
     /// # Errors
-    /// The disk's, from then on for every sync and append: a failed sync is never tried again.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        let handle = self.handle()?;
-        let result = self.handle.sync(&*handle);
+    /// [`SyncError::NotBegun`] if the file could not be opened; [`SyncError::Failed`], from then on for every sync and append: a
+    /// failed sync is never tried again.
+    pub(crate) fn sync(&self) -> Result<(), SyncError> {
+        self.handle.check().map_err(SyncError::Failed)?;
+        let handle = self.handle().map_err(SyncError::NotBegun)?;
+        let result = self.handle.sync(&*handle).map_err(SyncError::Failed);
         self.files.note_sync();
         result
     }
@@ -231,25 +252,27 @@ impl AppendFile {
     /// waits for one piece at most.
     ///
     /// # Errors
-    /// `InvalidInput` if the range is not published; the disk's.
-    pub(crate) fn rewrite(&self, range: Range<u64>) -> io::Result<()> {
-        self.check_writable()?;
+    /// [`SyncError::Failed`] if a write failed, and [`SyncError::NotBegun`] for all before it: `InvalidInput` if the range is not
+    /// published, and the disk's.
+    pub(crate) fn rewrite(&self, range: Range<u64>) -> Result<(), SyncError> {
+        self.check_writable().map_err(SyncError::NotBegun)?;
         if range.end > self.len() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "the range is not published"));
+            let reason = io::Error::new(ErrorKind::InvalidInput, "the range is not published");
+            return Err(SyncError::NotBegun(reason));
         }
-        let handle = self.handle()?;
+        let handle = self.handle().map_err(SyncError::NotBegun)?;
         let mut buffer = vec![0; REWRITE_CHUNK_BYTES];
         let mut position = range.start;
         while position < range.end {
             let wanted = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(REWRITE_CHUNK_BYTES);
             let chunk = buffer.get_mut(..wanted).unwrap_or_default();
             let _changing = self.torn.lock();
-            if handle.read_at(chunk, position)? != wanted {
-                return Err(ErrorKind::UnexpectedEof.into());
+            if handle.read_at(chunk, position).map_err(SyncError::NotBegun)? != wanted {
+                return Err(SyncError::NotBegun(ErrorKind::UnexpectedEof.into()));
             }
             let written = handle.write_at(chunk, position);
             self.handle.mark_dirty();
-            written?;
+            written.map_err(SyncError::Failed)?;
             position += wanted as u64;
         }
         Ok(())

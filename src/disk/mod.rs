@@ -22,9 +22,11 @@ mod overwriting;
 pub(crate) mod shared_bytes;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
+mod sync_error;
 
 pub(crate) use mapping::{Mapping, SharedMapping};
 pub(crate) use shared_bytes::SharedBytes;
+pub(crate) use sync_error::SyncError;
 
 /// A machine to keep a data directory on.
 pub(crate) trait Disk: Debug + Send + Sync {
@@ -41,7 +43,7 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
     /// Makes creations, renames and removals in a directory survive a power cut.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> Result<(), SyncError>;
     /// Takes the exclusive advisory lock on a file that is created if absent, and writes `content` into it.
     /// `WouldBlock` if it is held, also by this process.
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>>;

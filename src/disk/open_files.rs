@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use queue::{Closing, Queue, Slot};
 
-use super::{Disk, DiskFile, Mapping, Open};
+use super::{Disk, DiskFile, Mapping, Open, SyncError};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, Mutex};
 
@@ -99,6 +99,21 @@ impl OpenFiles {
             Err(error) if is_out_of_handles(&error) => {
                 self.handles.close_some();
                 self.disk.open(path, how)
+            }
+            result => result,
+        }
+    }
+
+    /// Makes creations, renames and removals in a directory survive a power cut. Where the machine has no handle left for that,
+    /// some of ours are closed first.
+    ///
+    /// # Errors
+    /// The disk's, see [`Disk::sync_dir`].
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<(), SyncError> {
+        match self.disk.sync_dir(dir) {
+            Err(SyncError::NotBegun(error)) if is_out_of_handles(&error) => {
+                self.handles.close_some();
+                self.disk.sync_dir(dir)
             }
             result => result,
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapOptions;
 
-use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
+use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping, SyncError};
 use crate::canary::{Canary, planted};
 
 /// The machine that this runs on.
@@ -68,15 +68,16 @@ impl Disk for OsDisk {
     }
 
     #[cfg(unix)]
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+    fn sync_dir(&self, dir: &Path) -> Result<(), SyncError> {
         use std::os::unix::fs::OpenOptionsExt;
         let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_DIRECTORY;
-        OpenOptions::new().read(true).custom_flags(flags).open(dir)?.sync_all()
+        let dir = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(SyncError::NotBegun)?;
+        dir.sync_all().map_err(SyncError::Failed)
     }
 
     /// Elsewhere directories cannot be synced.
     #[cfg(not(unix))]
-    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+    fn sync_dir(&self, _dir: &Path) -> Result<(), SyncError> {
         Ok(())
     }
 

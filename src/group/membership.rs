@@ -10,7 +10,7 @@ use super::committed_offset::CommittedOffset;
 use super::member::{Joining, Member, Removal, Seat};
 use super::round::Round;
 use super::state::{ChosenAssignor, Step};
-use super::{Coordinator, Offsets, append_offsets};
+use super::{Committed, Coordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};
 use crate::partition::Waiter;
 use crate::sync::atomic::Ordering;
@@ -214,7 +214,7 @@ impl Membership {
         now: Duration,
     ) -> Result<()> {
         let keeper = self.keeper("commit offsets")?;
-        let before = keeper.with_group(&self.group, |group, log| {
+        let committed = keeper.with_group(&self.group, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
             check_present()?;
             if self.member.is_none() {
@@ -224,10 +224,10 @@ impl Membership {
                 Some((member_id, seat)) => group.check_owner(member_id, seat, partition),
                 None => group.check_no_members(partition),
             })?;
-            append_offsets(log, &self.group, offsets)?;
-            Ok(group.put_offsets(offsets))
+            let appended = append_offsets(log, &self.group, offsets)?;
+            Ok(Committed { appended, before: group.put_offsets(offsets) })
         })?;
-        keeper.settle(&self.group, offsets, before)
+        keeper.settle(&self.group, offsets, committed)
     }
 }
 

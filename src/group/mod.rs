@@ -32,11 +32,12 @@ pub(crate) mod state;
 mod watching;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canary::{Canary, planted};
-use crate::error::{Corruption, Error, Result};
+use crate::error::{Corruption, Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
 use crate::record::ProducerRecord;
@@ -187,16 +188,16 @@ impl Coordinator {
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; and as for a commit.
     pub(crate) fn delete(&self, name: &str, now: Duration) -> Result<()> {
-        self.with_known_group(name, |group, log| {
+        let appended = self.with_known_group(name, |group, log| {
             group.watch_time(now);
             if !group.members.is_empty() {
                 return Err(Error::GroupNotEmpty { group: name.to_owned(), member_count: group.members.len() });
             }
-            append_tombstones(log, name, group.committed.keys())?;
+            let appended = append_tombstones(log, name, group.committed.keys())?;
             group.committed.clear();
-            Ok(())
+            Ok(appended)
         })?;
-        self.wait_durable(name)
+        self.wait_durable(name, appended)
     }
 
     /// Sets offsets of a group, whether or not it has members: those are put out, begin anew at their next poll, and can
@@ -207,21 +208,26 @@ impl Coordinator {
         offsets: &Offsets,
         check_present: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let before = self.with_group(name, |group, log| {
+        let committed = self.with_group(name, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
             check_present()?;
-            append_offsets(log, name, offsets)?;
+            let appended = append_offsets(log, name, offsets)?;
             if !group.members.is_empty() {
                 group.remove_all(Removal::OffsetsReset);
             }
-            Ok(group.put_offsets(offsets))
+            Ok(Committed { appended, before: group.put_offsets(offsets) })
         })?;
-        self.settle(name, offsets, before)
+        self.settle(name, offsets, committed)
     }
 
-    /// Returns when `offsets` are as durable as they are to be. If they cannot be, the group stands where it stood `before`.
-    fn settle(&self, name: &str, offsets: &Offsets, before: Vec<Option<CommittedOffset>>) -> Result<()> {
-        self.wait_durable(name).inspect_err(|_| {
+    /// Returns when `offsets` are as durable as they are to be. If it is not known whether they will be there after the next
+    /// opening, the group stands where it stood before; if they are only not durable yet, where they say.
+    fn settle(&self, name: &str, offsets: &Offsets, committed: Committed) -> Result<()> {
+        let Committed { appended, before } = committed;
+        self.wait_durable(name, appended).inspect_err(|error| {
+            if error.outcome() == SendOutcome::Appended {
+                return;
+            }
             let taken_back = self.with_group(name, |group, _| {
                 group.take_back_offsets(offsets, before);
                 Ok(())
@@ -261,7 +267,7 @@ impl Coordinator {
         for name in self.names() {
             any |= self.with_group(&name, |group, log| {
                 let gone = group.committed.iter().filter(|(partition, committed)| is_gone(partition, committed));
-                is_well(append_tombstones(log, &name, gone.map(|(partition, _)| partition)))?;
+                is_well(append_tombstones(log, &name, gone.map(|(partition, _)| partition)).map(drop))?;
                 let before = group.committed.len();
                 group.committed.retain(|partition, committed| !is_gone(partition, committed));
                 Ok(group.committed.len() < before)
@@ -270,10 +276,20 @@ impl Coordinator {
         Ok(any)
     }
 
-    /// Returns when what was appended for a group is as durable as the topic of the offsets demands.
-    fn wait_durable(&self, group: &str) -> Result<()> {
-        self.log(group)?.wait_as_demanded()
+    /// Returns when what was appended for a group, and what its change had written down after that, is as durable as the topic
+    /// of the offsets demands.
+    fn wait_durable(&self, group: &str, appended: Range<u64>) -> Result<()> {
+        let log = self.log(group)?;
+        log.wait_as_demanded(appended.start..log.log_end_offset())
     }
+}
+
+/// Offsets that were appended and taken in, and are not durable yet.
+struct Committed {
+    /// Where the records are, in the log of the group's offsets.
+    appended: Range<u64>,
+    /// What the group had committed before, in the order of the offsets.
+    before: Vec<Option<CommittedOffset>>,
 }
 
 impl Group {
@@ -298,7 +314,7 @@ impl Group {
         let mut key = Vec::new();
         encode_group_key(&self.name, &mut key)?;
         let value = if self.is_dead { None } else { Some(self.metadata_record(log.now_ms())?) };
-        append(log, &[(key, value)])
+        append(log, &[(key, value)]).map(drop)
     }
 }
 
@@ -318,8 +334,8 @@ pub(crate) fn unknown(group: &str) -> Error {
     Error::UnknownGroup { group: group.to_owned() }
 }
 
-/// Appends offsets: all of them or none, whatever happens, unless they are too many for one batch.
-fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<()> {
+/// Appends offsets: all of them or none, whatever happens, unless they are too many for one batch. Returns where they are.
+fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<Range<u64>> {
     let record = |(partition, committed): &(TopicPartition, CommittedOffset)| {
         let mut value = Vec::new();
         committed.as_record().encode(&mut value)?;
@@ -329,28 +345,36 @@ fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<()> {
 }
 
 /// Appends that these offsets of a group are forgotten.
-fn append_tombstones<'p>(log: &Log, group: &str, partitions: impl Iterator<Item = &'p TopicPartition>) -> Result<()> {
+fn append_tombstones<'p>(
+    log: &Log,
+    group: &str,
+    partitions: impl Iterator<Item = &'p TopicPartition>,
+) -> Result<Range<u64>> {
     let records = partitions.map(|partition| Ok((offset_key(group, partition)?, None)));
     append(log, &records.collect::<Result<Vec<_>>>()?)
 }
 
-fn append(log: &Log, records: &[KeyValue]) -> Result<()> {
+fn append(log: &Log, records: &[KeyValue]) -> Result<Range<u64>> {
     if records.is_empty() {
-        return Ok(());
+        let end = log.log_end_offset();
+        return Ok(end..end);
     }
     let records: Vec<_> = records.iter().map(as_producer_record).collect();
     append_halving(log, &records)
 }
 
-/// Appends `records` in one piece, or in as few as the largest batch allows.
-fn append_halving(log: &Log, records: &[ProducerRecord<'_>]) -> Result<()> {
+/// Appends `records` in one piece, or in as few as the largest batch allows. Returns where they are; those of other groups may
+/// be between the pieces.
+fn append_halving(log: &Log, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
     match log.append_unsynced(records) {
         Err(Error::RecordTooLarge { .. }) if records.len() > 1 => {
             let (one, other) = records.split_at(records.len() / 2);
-            append_halving(log, one)?;
-            append_halving(log, other)
+            let first = append_halving(log, one)?;
+            let second = append_halving(log, other)
+                .map_err(|source| Error::partly_sent(vec![(log.partition().clone(), first.clone())], source))?;
+            Ok(first.start..second.end)
         }
-        appended => appended.map(drop),
+        appended => appended.map(|appended| appended.base_offset..appended.next_offset),
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 
 use super::log::{Appended, Log};
+use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
     Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, RecordFields, SealFields, compress, crc32c, seal_header,
@@ -160,7 +161,15 @@ impl Appender {
         fields.attributes = fields.attributes.with_codec(log.spec.config.compression);
         let next_offset = self.next_offset + records.len() as u64;
         let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, self.next_offset..next_offset))?;
-        log.append_to_segment(batch, &own_header(batch))?;
+        log.append_to_segment(batch, &own_header(batch)).map_err(|failure| match failure {
+            // What could not be cut back may be the whole batch, and found there by who opens the log next.
+            AppendError::Torn(source) => Error::InDoubt {
+                partition: log.spec.partition.clone(),
+                offsets: self.next_offset..next_offset,
+                source: Box::new(source),
+            },
+            failure => failure.into_inner(),
+        })?;
         log.bypassed_tail(next_offset);
         Ok(())
     }
@@ -194,7 +203,7 @@ impl Appender {
                 &self.compressed
             }
         };
-        log.append_to_segment(batch, &own_header(batch))?;
+        log.append_to_segment(batch, &own_header(batch)).map_err(AppendError::into_inner)?;
         log.batch_sealed(open.writer.batch());
         self.open = None;
         Ok(())

@@ -9,7 +9,8 @@ use crate::error::Result;
 /// The setting's name, as text.
 pub(crate) const DURABILITY: &str = "ottla.durability";
 
-/// What a send survives when it returns, besides the end of the process, which it always survives.
+/// What a send survives when it returns, besides the end of the process, which it always survives. What becomes of the record
+/// where it cannot be made so durable, the error says: see [`Error::outcome`](crate::Error::outcome).
 ///
 /// As text: `always`, `interval:<ms>`, `os`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -56,8 +56,9 @@ impl GroupCommit {
         self.failure.get().map(String::as_str)
     }
 
-    /// Returns once a sync that began after this call has ended, for everything that `logs` had published before. Whether it
-    /// succeeded, each log knows: its durable offset has risen, or it is poisoned.
+    /// Returns once a round that began after this call has ended, for everything that `logs` had published before. Whether it
+    /// succeeded, each log knows: its durable offset has risen, or it is poisoned, or else its segments could not be opened to
+    /// be synced. That harms nobody, and whoever waits for the log finds out the reason for themselves.
     pub(crate) fn commit(&self, logs: &[Arc<Log>]) {
         let mut state = self.state.lock();
         state.pending.extend(logs.iter().filter(|log| log.enlist()).cloned());

@@ -12,6 +12,7 @@
 mod syncing;
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +30,7 @@ use super::recovery::{Circumstances, Noted, Recovered, recover};
 use super::recovery_report::PartitionRecovery;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
+use crate::disk::append_file::AppendError;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
@@ -162,22 +164,24 @@ impl Log {
     /// durable as the topic demands.
     ///
     /// # Errors
-    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Closed`]: nothing was appended.
-    /// [`Error::Poisoned`]: refused, or, from a failed sync, it is not known whether the records will be there after reopening.
+    /// [`Error::NotDurable`]: they were appended. [`Error::InDoubt`]: it is not known. Any other: nothing was appended.
     #[inline]
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.supply_slots_if_short();
         let appended = self.append_unsynced(records)?;
         if self.spec.durability == Durability::Always {
-            self.wait_durable(appended.next_offset)?;
+            self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
         }
         self.wake_readers();
         Ok(appended)
     }
 
-    /// Returns once everything appended so far is as durable as the topic demands.
-    pub(crate) fn wait_as_demanded(self: &Arc<Log>) -> Result<()> {
-        if self.spec.durability == Durability::Always { self.wait_durable(self.log_end_offset()) } else { Ok(()) }
+    /// Returns once the records that the caller has appended at these offsets are as durable as the topic demands.
+    ///
+    /// # Errors
+    /// As [`wait_appended_durable`](Log::wait_appended_durable).
+    pub(crate) fn wait_as_demanded(self: &Arc<Log>, offsets: Range<u64>) -> Result<()> {
+        if self.spec.durability == Durability::Always { self.wait_appended_durable(offsets) } else { Ok(()) }
     }
 
     /// Sees to it that there are free slots; for callers that hold no lock, as this may sync.
@@ -189,6 +193,9 @@ impl Log {
     /// [`append`](Log::append) without waiting for durability, for callers that hold a lock: it syncs nothing, and wakes
     /// nobody. Once they have let go, they call [`wake_readers`](Log::wake_readers) and wait with
     /// [`wait_as_demanded`](Log::wait_as_demanded).
+    ///
+    /// # Errors
+    /// [`Error::InDoubt`]: it is not known whether they were appended. Any other: nothing was appended.
     #[inline]
     pub(crate) fn append_unsynced(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         // In one pass: that over a batch of a thousand takes 3 us.
@@ -215,6 +222,10 @@ impl Log {
     }
 
     /// Returns once everything below `offset` is durable, joining the group commit.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] if a write or sync failed, now or before; [`Error::Closed`] if the topic was deleted. Others say what
+    /// could not begin, and the next call tries again.
     pub(crate) fn wait_durable(self: &Arc<Log>, offset: u64) -> Result<()> {
         while self.durable_offset() < offset {
             self.check_unharmed()?;
@@ -222,10 +233,13 @@ impl Log {
             // A disk that is full for that tells the caller so; a round of the group commit has nobody to tell.
             self.rewrite_if_owed()?;
             self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
-            if self.durable_offset() < offset
-                && let Some(error) = self.take_commit_error()
-            {
-                return Err(error);
+            if self.durable_offset() < offset {
+                if let Some(error) = self.take_commit_error() {
+                    return Err(error);
+                }
+                // It failed, or could not open what it was to sync. An attempt of one's own tells which of the two, and ends
+                // this loop where no round can begin.
+                self.sync_segments()?;
             }
         }
         // Whoever led the round may not have come to that yet, and a consumer that polls after this is to see the records.
@@ -451,6 +465,13 @@ impl Log {
         Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() }
     }
 
+    /// Refuses writes from now on, because of what just failed; the error that says so.
+    fn poisoned_by(&self, error: &Error) -> Error {
+        let reason = error.to_string();
+        self.poison(&reason);
+        self.poisoned_error(&reason)
+    }
+
     /// Refuses writes from now on, for the first reason given.
     pub(super) fn poison(&self, reason: &str) {
         // The first reason stays.
@@ -521,21 +542,20 @@ impl Log {
     /// Appends a whole batch to the active segment, beginning a new one if it must, with one write.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] and passing errors leave everything as it was; any other poisons the log.
-    pub(super) fn append_to_segment(&self, batch: &[u8], header: &BatchHeader) -> Result<()> {
+    /// What could not begin, a disk that is full and passing errors leave everything as it was; any other poisons the log.
+    pub(super) fn append_to_segment(&self, batch: &[u8], header: &BatchHeader) -> Result<(), AppendError<Error>> {
         let active = match self.view().segments.last() {
             Some(active)
                 if !active.must_roll_before(batch.len() as u64, header.last_offset(), header.max_timestamp) =>
             {
                 Arc::clone(active)
             }
-            _ => self.roll(header.base_offset)?,
+            _ => self.roll(header.base_offset).map_err(AppendError::NotBegun)?,
         };
-        active.append(batch, header).map_err(|failure| {
-            if failure.torn || !failure.error.is_retriable() {
-                self.poison(&failure.error.to_string());
-            }
-            failure.error
+        active.append(batch, header).map_err(|failure| match failure {
+            AppendError::Clean(error) if !error.is_retriable() => AppendError::Clean(self.poisoned_by(&error)),
+            AppendError::Torn(error) => AppendError::Torn(self.poisoned_by(&error)),
+            harmless => harmless,
         })?;
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
             self.environment.bell.ring();

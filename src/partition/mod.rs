@@ -201,9 +201,10 @@ impl Partition {
     /// Appends one record and returns its offset. A topic or partition that it names must be this one.
     ///
     /// # Errors
-    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::ReadOnly`], [`Error::Closed`]: nothing
-    /// was appended. [`Error::Poisoned`]: an earlier write or sync failed and nothing was appended, or the sync of this very record failed
-    /// and it is not known whether it will be there after reopening.
+    /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Io`], [`Error::Poisoned`],
+    /// [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended. [`Error::NotDurable`]: the record was appended, and is not
+    /// durable yet. [`Error::InDoubt`]: the write or sync of this very record failed, and it is not known whether it will be there
+    /// after reopening. [`Error::outcome`] says which of the three.
     pub fn append(&self, record: &ProducerRecord<'_>) -> Result<u64> {
         Ok(self.append_batch(std::slice::from_ref(record))?.start)
     }
@@ -298,7 +299,8 @@ impl Partition {
     /// Returns once everything below `offset` survives a power cut, whatever the topic's durability.
     ///
     /// # Errors
-    /// [`Error::OffsetOutOfRange`] if nothing was appended there yet, [`Error::Poisoned`] if a sync failed.
+    /// [`Error::OffsetOutOfRange`] if nothing was appended there yet, [`Error::Poisoned`] if a write or sync failed.
+    /// [`Error::DiskFull`], [`Error::Io`] if a sync could not begin: if the error is retriable, the next call may succeed.
     pub fn wait_durable(&self, offset: u64) -> Result<()> {
         let log = self.writable()?;
         let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.log_end_offset());

@@ -4,16 +4,19 @@ pub(crate) mod config;
 pub(crate) mod partitioner;
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::broker::store::Store;
 use crate::broker::topic::TopicEntry;
 use crate::broker::{Broker, Topic};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::durability::Durability;
+use crate::partition::log::Log;
 use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata, Timestamp};
+use crate::topic_partition::TopicPartition;
 use config::ProducerConfig;
 use partitioner::{DefaultPartitioner, Partitioner};
 
@@ -102,15 +105,17 @@ impl Producer {
     ///
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::InvalidRecord`], [`Error::RecordTooLarge`],
-    /// [`Error::DiskFull`], [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended. [`Error::Poisoned`]: an earlier write or sync of the
-    /// partition failed and nothing was appended, or the sync of this very record failed and it is not known whether it will
-    /// be there after reopening. [`Error::InvalidState`] if the partitioner panicked.
+    /// [`Error::DiskFull`], [`Error::Io`], [`Error::Poisoned`], [`Error::ReadOnly`], [`Error::Closed`], and
+    /// [`Error::InvalidState`] if the partitioner panicked: nothing was appended. [`Error::NotDurable`]: the record was appended,
+    /// and is not durable yet. [`Error::InDoubt`]: the write or sync of this very record failed, and it is not known whether
+    /// it will be there after reopening. [`Error::outcome`] says which of the three.
     #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         self.store.with_topic(record.get_topic(), |topic| {
             let partition = self.partition_of(&record, topic.partition_count())?;
+            self.prepare(topic, partition)?;
             let sent = topic.append_one(partition, &record)?;
-            self.make_durable(topic, partition, sent.offset() + 1)?;
+            self.make_durable(topic, partition, sent.offset()..sent.offset() + 1)?;
             Ok(sent)
         })
     }
@@ -119,7 +124,8 @@ impl Producer {
     /// in their order; the pieces go one after the other. Returns where each record went, in the order given.
     ///
     /// # Errors
-    /// As [`send`](Producer::send). After an error the pieces of some partitions may have been appended.
+    /// As [`send`](Producer::send) if all go to one partition or nothing was appended, and else [`Error::PartlySent`]: it tells
+    /// which pieces are in the log.
     ///
     /// # Examples
     /// ```
@@ -153,8 +159,9 @@ impl Producer {
 
     /// Sends what goes to one partition.
     fn send_piece(&self, topic: &TopicEntry, partition: u32, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
+        self.prepare(topic, partition)?;
         let (address, appended) = topic.append(partition, records)?;
-        self.make_durable(topic, partition, appended.next_offset)?;
+        self.make_durable(topic, partition, appended.base_offset..appended.next_offset)?;
         let now = Timestamp::from_millis(appended.timestamp);
         if records.iter().all(|record| record.get_timestamp().is_none()) {
             return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), now));
@@ -175,11 +182,17 @@ impl Producer {
         let mut partitions = chosen.to_vec();
         partitions.sort_unstable();
         partitions.dedup();
+        if let Some(&last) = partitions.last()
+            && topic.partition_count() <= last
+        {
+            return Err(topic.unknown_partition(last));
+        }
         let mut answers = Vec::with_capacity(records.len());
         for partition in partitions {
             let places = || chosen.iter().enumerate().filter(move |(_, of)| **of == partition).map(|(place, _)| place);
             let piece: Vec<_> = places().filter_map(|place| records.get(place).cloned()).collect();
-            answers.extend(places().zip(&self.send_piece(topic, partition, &piece)?));
+            let sent = self.send_piece(topic, partition, &piece).map_err(|source| stopped_by(source, &answers))?;
+            answers.extend(places().zip(&sent));
         }
         answers.sort_unstable_by_key(|(place, _)| *place);
         Ok(answers.into_iter().map(|(_, sent)| sent).collect())
@@ -188,7 +201,8 @@ impl Producer {
     /// Returns when everything that was sent before, by anyone, survives a power cut.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] if a sync failed.
+    /// [`Error::Poisoned`] if a write or sync failed, now or before. [`Error::DiskFull`], [`Error::Io`] if a sync could not begin:
+    /// if the error is retriable, the next flush may succeed.
     pub fn flush(&self) -> Result<()> {
         self.store.flush()
     }
@@ -206,16 +220,42 @@ impl Producer {
         }
     }
 
+    /// What may fail of making records durable, and can be done before they are appended.
     #[inline]
-    fn make_durable(&self, topic: &TopicEntry, partition: u32, next_offset: u64) -> Result<()> {
+    fn prepare(&self, topic: &TopicEntry, partition: u32) -> Result<()> {
+        self.log_to_sync(topic, partition).map_or(Ok(()), |log| log.rewrite_if_owed())
+    }
+
+    #[inline]
+    fn make_durable(&self, topic: &TopicEntry, partition: u32, offsets: Range<u64>) -> Result<()> {
+        self.log_to_sync(topic, partition).map_or(Ok(()), |log| log.wait_appended_durable(offsets))
+    }
+
+    /// The log whose records this producer makes durable itself.
+    #[inline]
+    fn log_to_sync<'t>(&self, topic: &'t TopicEntry, partition: u32) -> Option<&'t Arc<Log>> {
         if !self.is_durable {
-            return Ok(());
+            return None;
         }
-        match topic.partitions.get(partition).map(|partition| &partition.source) {
-            Some(PartitionSource::Log(log)) => log.wait_durable(next_offset),
-            _ => Ok(()),
+        match &topic.partitions.get(partition)?.source {
+            PartitionSource::Log(log) => Some(log),
+            PartitionSource::Follower(_) => None,
         }
     }
+}
+
+/// The error for a batch of several pieces, of which one failed and those before it are in the log: where, the `answers` say,
+/// in the order of the pieces.
+fn stopped_by(source: Error, answers: &[(usize, RecordMetadata)]) -> Error {
+    let mut appended: Vec<(TopicPartition, Range<u64>)> = Vec::new();
+    for (_, sent) in answers {
+        match appended.last_mut() {
+            Some((partition, offsets)) if partition == sent.topic_partition() => offsets.end = sent.offset() + 1,
+            _ => appended.push((sent.topic_partition().clone(), sent.offset()..sent.offset() + 1)),
+        }
+    }
+    let nothing_is_in = appended.is_empty() && source.outcome() == SendOutcome::NotAppended;
+    if nothing_is_in { source } else { Error::partly_sent(appended, source) }
 }
 
 impl fmt::Debug for Producer {

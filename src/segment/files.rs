@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use super::file_name::{self, FileKind, FileName, Stage};
 use super::{Loaded, Segment};
 use crate::canary::{Canary, planted};
+use crate::disk::SyncError;
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
 
@@ -31,11 +32,13 @@ impl Segment {
     /// Writes once more what [`distrust_from`](Segment::distrust_from) spoke of, for the next sync to carry it.
     ///
     /// # Errors
-    /// The disk's. Nothing is lost by that, and it can be tried again.
-    pub(crate) fn rewrite_distrusted(&self) -> Result<()> {
+    /// [`SyncError::Failed`] if a write failed, else [`SyncError::NotBegun`]. The same bytes are there either way, and where they
+    /// could not be written for want of space they can be later.
+    pub(crate) fn rewrite_distrusted(&self) -> Result<(), SyncError<Error>> {
         let distrusted = self.synced_bytes()..self.distrusted_bytes.load(Ordering::Acquire);
         if !distrusted.is_empty() && !planted(Canary::SkipRewrite) {
-            self.on_log("rewrite", |loaded| loaded.log.rewrite(distrusted))?;
+            let rewritten = self.loaded().map_err(SyncError::NotBegun)?.log.rewrite(distrusted);
+            rewritten.map_err(|failure| failure.map(|source| Error::io("rewrite", &self.path(), source)))?;
         }
         self.distrusted_bytes.store(0, Ordering::Release);
         Ok(())

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::canary::{Canary, planted};
+use crate::disk::SyncError;
 use crate::disk::append_file::{AppendError, AppendFile};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
@@ -125,15 +126,6 @@ impl SealedSegment {
             index_crcs: None,
         }
     }
-}
-
-/// An append that failed. Nothing of it is visible.
-#[derive(Debug)]
-pub(crate) struct AppendFailure {
-    /// What the disk said.
-    pub(crate) error: Error,
-    /// Whether bytes may be left behind that could not be cut, or an earlier sync failed: nothing more may be appended.
-    pub(crate) torn: bool,
 }
 
 /// A log file and its indexes.
@@ -279,22 +271,18 @@ impl Segment {
     /// For one caller at a time. It is the caller's duty that offsets rise and that the segment need not roll first.
     ///
     /// # Errors
-    /// What the disk says; nothing was appended.
+    /// What the disk says, and what that has left behind; nothing of the batch is visible.
     ///
     /// # Panics
     /// If the offset goes back, or the segment was opened as sealed.
-    pub(crate) fn append(&self, batch: &[u8], header: &BatchHeader) -> Result<(), AppendFailure> {
+    pub(crate) fn append(&self, batch: &[u8], header: &BatchHeader) -> Result<(), AppendError<Error>> {
         let next_offset = self.next_offset.load(Ordering::Relaxed);
         assert!(next_offset <= header.base_offset, "offsets of a log rise");
         assert!(self.sealed_bytes.is_none(), "a sealed segment does not grow");
         let Some(loaded) = self.loaded.get() else { unreachable!("only a sealed segment is loaded later") };
-        let file_position = loaded.log.append(batch).map_err(|failure| {
-            let (source, torn) = match failure {
-                AppendError::Clean(source) => (source, false),
-                AppendError::Torn(source) => (source, true),
-            };
-            AppendFailure { error: Error::io("append to", &self.path(), source), torn }
-        })?;
+        let appended = loaded.log.append(batch);
+        let file_position =
+            appended.map_err(|failure| failure.map(|source| Error::io("append to", &self.path(), source)))?;
         let batch = Located { file_position, header: *header };
         loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes);
         if next_offset < header.base_offset {
@@ -308,20 +296,21 @@ impl Segment {
     /// Makes the log file, and its name if it is new, survive a power cut.
     ///
     /// # Errors
-    /// The disk's. Then nothing is known, and trying again proves nothing: the partition is to be poisoned.
-    pub(crate) fn sync(&self) -> Result<()> {
-        let loaded = self.loaded()?;
+    /// [`SyncError::Failed`]: nothing is known, and trying again proves nothing, so the partition is to be poisoned.
+    /// [`SyncError::NotBegun`]: the next call tries again.
+    pub(crate) fn sync(&self) -> Result<(), SyncError<Error>> {
+        let loaded = self.loaded().map_err(SyncError::NotBegun)?;
         let bytes = loaded.log.len();
         if planted(Canary::SkipSegmentSync) {
             self.synced_bytes.fetch_max(bytes, Ordering::AcqRel);
             return Ok(());
         }
         self.rewrite_distrusted()?;
-        loaded.log.sync().map_err(|source| Error::io("sync", &self.path(), source))?;
+        loaded.log.sync().map_err(|failure| failure.map(|source| Error::io("sync", &self.path(), source)))?;
         // After the file: a name without its bytes is worse than no name.
         if !self.is_name_synced.load(Ordering::Acquire) && !planted(Canary::SkipDirectorySync) {
-            let synced = self.dir.files.disk().sync_dir(&self.dir.path);
-            synced.map_err(|source| Error::io("sync", &self.dir.path, source))?;
+            let synced = self.dir.files.sync_dir(&self.dir.path);
+            synced.map_err(|failure| failure.map(|source| Error::io("sync", &self.dir.path, source)))?;
             self.is_name_synced.store(true, Ordering::Release);
         }
         self.synced_bytes.fetch_max(bytes, Ordering::AcqRel);

@@ -108,7 +108,7 @@ impl Segment {
             return Ok(loaded);
         }
         if *removed {
-            return Err(Error::io("open", &self.path(), ErrorKind::NotFound.into()));
+            return Err(Error::io("open", &self.path(), ErrorKind::NotFound));
         }
         let log = self.open_log()?;
         let covered =

@@ -113,7 +113,7 @@ impl Segment {
         let header = &batch.header;
         bytes.clear();
         let reserved = bytes.try_reserve(header.batch_bytes as usize);
-        reserved.map_err(|_| Error::io("read", &self.path(), io::ErrorKind::OutOfMemory.into()))?;
+        reserved.map_err(|_| Error::io("read", &self.path(), io::ErrorKind::OutOfMemory))?;
         bytes.resize(header.batch_bytes as usize, 0);
         let reason = match loaded.log.read_at(bytes, batch.file_position) {
             Ok(_) => check(bytes, self.config.expanded_bytes_max, plain).err().map(scan::reason),

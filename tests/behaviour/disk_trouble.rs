@@ -4,7 +4,10 @@ use std::thread;
 use std::time::Duration;
 
 use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
-use ottla::{Broker, BrokerBuilder, Durability, Error, Partition, ProducerRecord, RecoveryMode, TopicConfig};
+use ottla::{
+    Broker, BrokerBuilder, Durability, Error, Partition, ProducerConfig, ProducerRecord, RecoveryMode, SendOutcome,
+    TopicConfig, TopicPartition,
+};
 
 use crate::all_from;
 
@@ -161,6 +164,97 @@ fn a_failed_sync_of_the_tail_closes_all_that_it_was_for_and_nothing_else() {
         append(&partition(&broker, "t")).unwrap();
         append(&partition(&broker, "u")).unwrap();
     }
+}
+
+/// A file or directory that cannot be opened for its sync is not lost by that: who waits is told, and the next call tries again.
+#[test]
+fn a_sync_that_could_not_begin_poisons_nothing_and_is_made_by_the_next_call() {
+    for operation in [Operation::Open, Operation::SyncDir] {
+        let disk = SimulatedDisk::new(1);
+        let broker = builder(&disk, Durability::Os).max_open_files(8).open().unwrap();
+        let log = partition(&broker, "t");
+        append_to_segment(&log, 1);
+        // So many others that this one's file is closed.
+        for topic in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+            append_to_segment(&partition(&broker, topic), 1);
+        }
+        disk.fail(FaultRule::new(FaultKind::TooManyOpenFiles).on(operation).path_containing("t-0").forever());
+        for refused in [log.wait_durable(1), broker.flush(), log.wait_durable(1)] {
+            assert!(matches!(&refused, Err(error @ Error::Io { .. }) if error.is_retriable()), "{refused:?}");
+        }
+        assert_eq!(log.durable_offset(), 0);
+        log.append(&ProducerRecord::to("t").value("into the tail")).unwrap();
+        disk.clear_faults();
+        append_to_segment(&log, 1);
+        broker.flush().unwrap();
+        assert_eq!(log.durable_offset(), 3, "{operation:?}");
+        for seed in 0..20 {
+            let after = open(&disk.crash(seed, CrashModel::Subset), Durability::Os);
+            assert_eq!(all_from(&partition(&after, "t"), 0).len(), 3, "{operation:?}, seed {seed}");
+        }
+    }
+}
+
+/// Nothing was lost where a sync could not begin, so the record is neither taken back nor shown before it is durable.
+#[test]
+fn a_record_that_is_not_durable_yet_is_told_so_and_becomes_visible_with_the_next_sync() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Always);
+    let log = partition(&broker, "t");
+    disk.fail(FaultRule::new(FaultKind::TooManyOpenFiles).on(Operation::SyncDir).path_containing("t-0").forever());
+    let error = log.append(&ProducerRecord::to("t").value(&[7; LARGE])).unwrap_err();
+    assert!(matches!(&error, Error::NotDurable { offsets, source, .. } if *offsets == (0..1) && source.is_retriable()));
+    assert_eq!((error.outcome(), error.is_retriable(), error.is_fatal()), (SendOutcome::Appended, false, false));
+    assert_eq!((log.log_end_offset(), all_from(&log, 0).len()), (1, 0));
+    let after_kill = open(&disk.kill(1), Durability::Always);
+    assert_eq!(all_from(&partition(&after_kill, "t"), 0).len(), 1, "it outlives the process");
+    disk.clear_faults();
+    log.wait_durable(1).unwrap();
+    assert_eq!(all_from(&log, 0).len(), 1);
+    log.append(&ProducerRecord::to("t").value("next")).unwrap();
+    assert_eq!(all_from(&log, 0).len(), 2);
+}
+
+/// What a killed process left is to be written once more before anything later is durable: that is tried before a record is
+/// appended.
+#[test]
+fn a_durable_send_to_a_disk_that_is_full_for_what_comes_before_appends_nothing() {
+    let disk = SimulatedDisk::new(1);
+    append_to_segment(&partition(&open(&disk, Durability::Os), "t"), 1);
+    let disk = disk.kill(1);
+    let broker = open(&disk, Durability::Os);
+    let log = partition(&broker, "t");
+    disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing(".log").forever());
+    let durable = broker.producer_with(ProducerConfig::new().durability(Durability::Always)).unwrap();
+    let records = [ProducerRecord::to("t").value("once")];
+    for refused in [durable.send(records[0].clone()).map(drop), durable.send_batch("t", &records).map(drop)] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+        assert_eq!((error.outcome(), log.log_end_offset()), (SendOutcome::NotAppended, 1));
+    }
+    disk.clear_faults();
+    durable.send(records[0].clone()).unwrap();
+    assert_eq!((log.durable_offset(), all_from(&log, 0).len()), (2, 2));
+}
+
+/// A batch goes to its partitions one after the other, and the error says how far it got.
+#[test]
+fn a_batch_for_several_partitions_that_stops_half_way_tells_what_was_sent() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    let topic = broker.create_topic("t", small_segments().partitions(3)).unwrap();
+    let records = [0, 1, 2].map(|number| ProducerRecord::to("t").partition(number).value(&[7; LARGE]));
+    disk.fail(FaultRule::new(FaultKind::StorageFull).path_containing("t-1").forever());
+    let error = broker.producer().send_batch("t", &records).unwrap_err();
+    let Error::PartlySent { appended, source } = &error else { panic!("{error:?}") };
+    assert_eq!(*appended, [(TopicPartition::new("t", 0), 0..1)]);
+    assert!(matches!(**source, Error::DiskFull { .. }), "{source:?}");
+    assert_eq!((error.outcome(), error.is_retriable()), (SendOutcome::Partly, false));
+    assert_eq!(topic.partitions().map(|partition| partition.log_end_offset()).collect::<Vec<_>>(), [1, 0, 0]);
+    let unknown = [0, 3].map(|number| ProducerRecord::to("t").partition(number).value("v"));
+    let error = broker.producer().send_batch("t", &unknown).unwrap_err();
+    assert!(matches!(error, Error::UnknownPartition { .. }), "{error:?}");
+    assert_eq!(topic.partition(0).unwrap().log_end_offset(), 1, "found before anything was sent");
 }
 
 #[test]

@@ -184,7 +184,7 @@ mod failing {
         partition.append(&ProducerRecord::to("orders").value("durable")).unwrap();
         disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always"));
         let failed = partition.append(&ProducerRecord::to("orders").value("not durable"));
-        assert!(matches!(failed, Err(Error::Poisoned { .. })), "{failed:?}");
+        assert!(matches!(failed, Err(Error::InDoubt { .. })), "{failed:?}");
         assert!(failed.unwrap_err().is_fatal());
         assert_eq!((partition.last_stable_offset(), partition.durable_offset()), (1, 1));
         assert_eq!(partition.read(0, 1000).unwrap().len(), 1);

@@ -97,12 +97,13 @@ fn look_at(failure: Failure) -> Checked<Vec<Site>> {
     // After a sync that failed nothing is known, and a write that cannot be undone (`SetSize`) is the file's last.
     let is_grave =
         |failed: &Call| matches!(failed.operation, Operation::Sync | Operation::SyncDir | Operation::SetSize);
-    let is_passing = failure.kind != FaultKind::InputOutput && !failed.iter().any(is_grave);
-    // A file that cannot be opened to be synced counts as a failed sync.
-    let is_failed_sync =
-        |error: &Error| matches!(error, Error::Poisoned { reason, .. } if reason.starts_with("cannot sync"));
-    let mut errors = run.errors.iter().skip(errors_before).filter(|(_, error)| !is_failed_sync(error));
-    if is_passing && let Some(error) = errors.next() {
+    let is_passing = match failure.kind {
+        FaultKind::InputOutput => false,
+        // What cannot be opened to be synced is not lost by that.
+        FaultKind::TooManyOpenFiles => true,
+        _ => !failed.iter().any(is_grave),
+    };
+    if is_passing && let Some(error) = run.errors.get(errors_before) {
         return Err(format!("the cause has passed, and yet: {error:?}; before that {:?}", run.errors.first()));
     }
     run.read_everything().map_err(|problem| format!("reading at last: {problem}"))?;

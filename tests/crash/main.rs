@@ -6,7 +6,8 @@
 //! an order that no real machine repeats. So a workload (`workload`) runs on a disk in memory that keeps what there was
 //! at each call; of what may be left then (`images.rs`), each is opened, compared with what the program had been told
 //! (`history.rs`, `oracle.rs`), opened again, used and crashed again (`states.rs`), and so is what is left where the recovery
-//! stops at each of its calls (`enumerate.rs`); `compaction.rs` does the same with a compacted topic. `faults.rs` fails calls instead, and the program goes on. What was found so stays in `found.rs`.
+//! stops at each of its calls (`enumerate.rs`); `compaction.rs` does the same with a compacted topic. `faults.rs` fails calls instead, and the program goes on;
+//! `truthful.rs` holds what the errors say then against what is read afterwards. What was found so stays in `found.rs`.
 //!
 //! `OTTLA_CRASH_STATES` sets how many states each test looks at; `OTTLA_CRASH_STATE=…` names the one to look at again.
 
@@ -23,6 +24,7 @@ mod parallel;
 mod random;
 mod sites;
 mod states;
+mod truthful;
 mod workload;
 
 /// Looks again at the state that a failed test has named; does nothing without.

@@ -1,6 +1,6 @@
 //! A thread that sends.
 
-use ottla::{Error, Partition, Producer, ProducerRecord, RecordMetadata, Result};
+use ottla::{Error, Partition, Producer, ProducerRecord, RecordMetadata, Result, SendOutcome};
 
 use crate::events::{Id, Outcome, Piece};
 use crate::plan::{TOPICS, log_of, usize_below};
@@ -74,9 +74,9 @@ impl Sender<'_> {
     /// What an error leaves of a piece.
     fn refused(&self, error: &Error) -> Outcome {
         self.world.failed("send", error);
-        match error {
-            Error::Poisoned { .. } | Error::Io { .. } => Outcome::Unknown,
-            _ => Outcome::Refused,
+        match error.outcome() {
+            SendOutcome::NotAppended => Outcome::Refused,
+            _ => Outcome::Unknown,
         }
     }
 

@@ -120,7 +120,11 @@ impl World {
     pub(crate) fn failed(&self, action: &str, error: &Error) {
         let is_expected = match error {
             Error::Closed { .. } => self.ends_with(|act| act == Act::Close),
-            Error::DiskFull { .. } | Error::Poisoned { .. } | Error::Io { .. } => {
+            Error::DiskFull { .. }
+            | Error::Poisoned { .. }
+            | Error::InDoubt { .. }
+            | Error::PartlySent { .. }
+            | Error::Io { .. } => {
                 self.ends_with(|act| matches!(act, Act::FillDisk(_) | Act::FailSync(_) | Act::ShortWrite(_)))
             }
             _ => false,

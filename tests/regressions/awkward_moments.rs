@@ -439,7 +439,7 @@ fn a_commit_whose_sync_fails_leaves_the_group_where_it_stood() {
     let mut consumer = broker.consumer_with(config()).unwrap();
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).forever());
-    assert!(matches!(consumer.commit(), Err(Error::Poisoned { .. })));
+    assert!(matches!(consumer.commit(), Err(Error::InDoubt { .. })));
     assert_eq!(consumer.committed(&orders(0)), None);
     assert!(consumer.poll(Duration::ZERO).unwrap().is_empty(), "reading goes on");
     let reset = broker.admin().reset_offsets("g").topic("orders").execute();

@@ -75,7 +75,9 @@ fn opening_needs_the_bytes_that_were_published() {
 
     let reader = open(&files, &path, Open::Read, extent(4, 4)).unwrap();
     assert_eq!(*reader.view(0..4).unwrap(), *b"hell");
-    let Err(AppendError::Clean(refused)) = reader.append(b"x") else { panic!("appended to a file opened for reading") };
+    let Err(AppendError::NotBegun(refused)) = reader.append(b"x") else {
+        panic!("appended to a file opened for reading")
+    };
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
 }
 
@@ -146,7 +148,7 @@ fn a_file_that_was_closed_for_good_is_not_open_and_its_views_stay() {
     assert_eq!(*view, *b"old");
     assert_eq!(file.view(0..3).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(matches!(file.append(b"x"), Err(AppendError::Clean(error)) if error.kind() == ErrorKind::NotFound));
+    assert!(matches!(file.append(b"x"), Err(AppendError::NotBegun(error)) if error.kind() == ErrorKind::NotFound));
 }
 
 #[test]
@@ -216,7 +218,7 @@ fn a_failed_sync_is_never_tried_again() {
     file.append(b"kept").unwrap();
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
     for _ in 0..2 {
-        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
+        assert_eq!(file.sync().unwrap_err().into_inner().raw_os_error(), Some(libc::EIO));
     }
     assert!(matches!(file.append(b"more"), Err(AppendError::Torn(_))));
     assert_eq!(disk.log().iter().filter(|call| call.operation == Operation::Sync).count(), 1);

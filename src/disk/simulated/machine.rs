@@ -156,9 +156,7 @@ impl Machine {
         self.enter(Operation::Open, path)?;
         let (dir, name) = self.parent(path)?;
         let found = self.dir(dir)?.entries.get(name).copied();
-        if self.handles_max.is_some_and(|limit| self.handles() >= limit) {
-            return Err(FaultKind::TooManyOpenFiles.error());
-        }
+        self.check_handles()?;
         let node = match (found, how) {
             (Some(_), Open::CreateNew) => return Err(ErrorKind::AlreadyExists.into()),
             (None, Open::Read | Open::Write) => return Err(ErrorKind::NotFound.into()),
@@ -327,6 +325,14 @@ impl Machine {
 
     pub(super) fn handles(&self) -> usize {
         self.files().map(|file| file.handles).sum()
+    }
+
+    /// Fails if nothing more may be opened.
+    pub(super) fn check_handles(&self) -> io::Result<()> {
+        match self.handles_max {
+            Some(limit) if self.handles() >= limit => Err(FaultKind::TooManyOpenFiles.error()),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes of all files that have a name or a handle.

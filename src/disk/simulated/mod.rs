@@ -29,7 +29,7 @@ pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use self::pages::Pages;
-use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping};
+use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping, SyncError};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
@@ -347,7 +347,7 @@ impl Disk for SimulatedDisk {
         self.machine().list(dir)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+    fn sync_dir(&self, dir: &Path) -> Result<(), SyncError> {
         self.machine().sync_dir(dir)
     }
 

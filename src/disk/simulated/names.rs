@@ -9,10 +9,10 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
-use super::faults::Operation;
+use super::faults::{Fault, FaultKind, Operation};
 use super::file::FileData;
 use super::machine::{Machine, Node, NodeId, STALE_BYTES_MAX};
-use crate::disk::DirEntry;
+use crate::disk::{DirEntry, SyncError};
 
 /// The directory that all paths begin at.
 pub(super) const ROOT: NodeId = 0;
@@ -106,10 +106,14 @@ impl Machine {
         Ok(entries.map(|(name, node)| DirEntry { name: name.clone(), is_dir: is_dir(node) }).collect())
     }
 
-    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
-        self.enter(Operation::SyncDir, path)?;
-        let node = self.resolve(path)?;
-        self.dir(node)?;
+    pub(super) fn sync_dir(&mut self, path: &Path) -> Result<(), SyncError> {
+        self.enter(Operation::SyncDir, path).map_err(|fault| match fault {
+            // A directory is opened to be synced.
+            Fault::Injected(FaultKind::TooManyOpenFiles) => SyncError::NotBegun(fault.into()),
+            _ => SyncError::Failed(fault.into()),
+        })?;
+        self.check_handles().map_err(SyncError::NotBegun)?;
+        let node = self.resolve(path).and_then(|node| self.dir(node).map(|_| node)).map_err(SyncError::NotBegun)?;
         self.commit_names(node, u64::MAX);
         self.synced_number = self.number;
         self.forget_unreachable();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::super::checkpoint::Checkpoint;
 use super::super::log::Log;
 use super::super::manifest::{Manifest, ManifestSegment};
+use crate::disk::append_file::AppendError;
 use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, Invalid};
 use crate::segment::file_name::{self, Stage};
@@ -82,7 +83,7 @@ impl Output {
             Some(segment) => Arc::clone(segment),
             None => self.next_segment()?,
         };
-        segment.append(batch, &header).map_err(|failure| failure.error)
+        segment.append(batch, &header).map_err(AppendError::into_inner)
     }
 
     fn next_segment(&mut self) -> Result<Arc<Segment>> {
@@ -121,7 +122,7 @@ impl Output {
 }
 
 fn sync_dir(dir: &SegmentDir) -> Result<()> {
-    dir.files.disk().sync_dir(&dir.path).map_err(|source| Error::io("sync", &dir.path, source))
+    dir.files.sync_dir(&dir.path).map_err(|source| Error::io("sync", &dir.path, source))
 }
 
 /// What compaction has to remember from pass to pass. Lives under the checkpoint lock.

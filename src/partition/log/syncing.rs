@@ -1,9 +1,11 @@
 //! What the group commit and the checkpoint do with a log, without the append lock: commit entries, syncs of its segments, and
 //! the slots that these set free.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Log, SLOT_BYTES_KEPT_MAX, Segments};
+use crate::disk::SyncError;
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::SyncedTo;
 use crate::sync::atomic::Ordering;
@@ -64,7 +66,8 @@ impl Log {
         self.check_present().err().or_else(|| self.sync.lock().commit_error.take())
     }
 
-    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose.
+    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
+    /// for that and sees that it did not looks for the reason with an attempt of their own.
     pub(in crate::partition) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
         // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
         let debt = self.sync.lock().segments_debt;
@@ -107,6 +110,10 @@ impl Log {
 
     /// Syncs everything in segments; returns them, and up to where they are synced if there is one. Slots that are not needed
     /// any more are still to be [freed](Log::free_slots).
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] if a write or sync failed, now or before. What could not begin, for want of a handle or of room, say,
+    /// is that error, and the next call tries again.
     pub(in crate::partition) fn sync_segments(&self) -> Result<(Segments, Option<SyncedTo>)> {
         // The system reports a failed sync once: no two threads may sync, and one take the other's error for its own success.
         let _one_at_a_time = self.segment_sync.lock();
@@ -120,8 +127,10 @@ impl Log {
             (segments, synced)
         };
         let mut unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
-        let result = unsynced.try_for_each(|segment| segment.sync());
-        result.inspect_err(|error| self.poison(&error.to_string()))?;
+        unsynced.try_for_each(|segment| segment.sync()).map_err(|failure| match failure {
+            SyncError::NotBegun(error) => error,
+            SyncError::Failed(error) => self.poisoned_by(&error),
+        })?;
         if let Some(SyncedTo { next_offset, .. }) = synced {
             self.offsets.raise_synced(next_offset);
         }
@@ -152,7 +161,10 @@ impl Log {
     }
 
     /// Writes once more what an earlier process wrote and perhaps failed to sync, so that the next sync carries it.
-    pub(in crate::partition) fn rewrite_if_owed(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`sync_segments`](Log::sync_segments).
+    pub(crate) fn rewrite_if_owed(&self) -> Result<()> {
         if !self.owes_rewrite() {
             return Ok(());
         }
@@ -166,14 +178,29 @@ impl Log {
             return Ok(());
         }
         let rewritten = self.segments().iter().filter(|s| !s.is_synced()).try_for_each(|s| s.rewrite_distrusted());
-        // On a full disk nothing was harmed: the same bytes are there, and are written later.
-        rewritten.inspect_err(|error| {
-            if !error.is_retriable() {
-                self.poison(&error.to_string());
-            }
+        rewritten.map_err(|failure| match failure {
+            // On a full disk nothing was harmed: the same bytes are there, and are written later.
+            SyncError::Failed(error) if !error.is_retriable() => self.poisoned_by(&error),
+            failure => failure.into_inner(),
         })?;
         self.owes_rewrite.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// [`wait_durable`](Log::wait_durable) for who has just appended these records. An error says that they are in the log, or
+    /// that it is not known.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`], [`Error::InDoubt`]; [`Error::Closed`] if the topic was deleted meanwhile, and they with it.
+    pub(crate) fn wait_appended_durable(self: &Arc<Log>, offsets: Range<u64>) -> Result<()> {
+        self.wait_durable(offsets.end).map_err(|source| {
+            let partition = self.spec.partition.clone();
+            match source {
+                Error::Closed { .. } => source,
+                Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
+                source => Error::NotDurable { partition, offsets, source: Box::new(source) },
+            }
+        })
     }
 
     /// How many bytes of the active segment are above the recovery point.

@@ -30,8 +30,8 @@ use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
 use super::recovery_report::PartitionRecovery;
 use super::{compaction, quarantine};
-use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
+use crate::disk::{Disk, SyncError};
 use crate::error::{Corruption, Error, Result};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
@@ -232,7 +232,7 @@ impl<'s> Recovery<'s> {
     /// Makes sure that what is served from here on is on the medium, if it was said to be.
     fn sync(&mut self) -> Result<()> {
         if self.shutdown != Shutdown::Clean && self.syncs_first {
-            self.unsealed.iter().try_for_each(|segment| segment.sync())?;
+            self.unsealed.iter().try_for_each(|segment| segment.sync()).map_err(SyncError::into_inner)?;
         }
         if self.manifest_is_damaged {
             // Out of the way of the next one, which is stored only over one that makes sense.

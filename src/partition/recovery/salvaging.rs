@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::salvaged_batch::{Contents, seal};
 use super::{Recovery, Shutdown, note, refuse_if_strict};
 use crate::canary::{Canary, planted};
+use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
 use crate::partition::durability::Durability;
@@ -95,7 +96,7 @@ impl Recovery<'_> {
                 segment
             }
         };
-        active.append(&bytes, &header).map_err(|failure| failure.error)?;
+        active.append(&bytes, &header).map_err(AppendError::into_inner)?;
         self.next_offset = header.next_offset();
         self.report.salvaged_records += contents.record_count;
         Ok(())

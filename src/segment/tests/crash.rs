@@ -59,7 +59,7 @@ fn a_full_disk_refuses_an_append_and_nothing_else() {
     disk.limit_capacity(Some(disk.used_bytes() + 100));
     let (bytes, header) = (large(1), BatchHeader::decode(&large(1)).unwrap());
     let failure = segment.append(&bytes, &header).unwrap_err();
-    assert!(matches!(failure, AppendFailure { error: Error::DiskFull { .. }, torn: false }));
+    assert!(matches!(failure, AppendError::Clean(Error::DiskFull { .. })));
     assert_eq!((segment.next_offset(), segment.log_bytes()), (12, large(0).len() as u64));
     assert_eq!(read_from(&segment, 0).batches, [large(0)]);
     disk.limit_capacity(None);
@@ -75,8 +75,10 @@ fn a_write_that_cannot_be_undone_is_torn() {
     disk.fail(FaultRule::new(FaultKind::ShortWrite).on(Operation::Write));
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::SetSize));
     let header = BatchHeader::decode(&large(1)).unwrap();
-    assert!(segment.append(&large(1), &header).unwrap_err().torn);
-    assert!(segment.append(&large(1), &header).unwrap_err().torn, "and stays so");
+    for _ in 0..2 {
+        let failure = segment.append(&large(1), &header).unwrap_err();
+        assert!(matches!(failure, AppendError::Torn(_)), "and stays so: {failure:?}");
+    }
     assert_eq!(read_from(&segment, 0).batches, [large(0)]);
 }
 

@@ -262,6 +262,8 @@ fn is_expected(error: &Error) -> bool {
         Error::DiskFull { .. }
             | Error::Io { .. }
             | Error::Poisoned { .. }
+            | Error::NotDurable { .. }
+            | Error::InDoubt { .. }
             // The topic was being deleted when the disk failed.
             | Error::TopicExists { .. }
             | Error::UnknownTopic { .. }

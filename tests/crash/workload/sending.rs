@@ -1,6 +1,6 @@
 //! Records that are sent, and what is noted of the answer.
 
-use ottla::{Broker, Durability, Producer, ProducerConfig, ProducerRecord, TopicPartition};
+use ottla::{Broker, Durability, Producer, ProducerConfig, ProducerRecord, SendOutcome, TopicPartition};
 
 use super::Run;
 use crate::history::{Checked, Sent};
@@ -74,8 +74,7 @@ impl Run {
                 Ok(())
             }
             Err(error) => {
-                if error.is_retriable() {
-                    // Nothing was appended.
+                if error.outcome() == SendOutcome::NotAppended {
                     log.open.pop();
                 }
                 self.failed("send", error)

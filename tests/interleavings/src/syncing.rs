@@ -73,12 +73,46 @@ fn a_failed_sync_acknowledges_nobody() {
             thread::spawn(move || log.append(&record(value)))
         });
         for result in join(senders) {
-            assert!(matches!(result, Err(Error::Poisoned { .. } | Error::Io { .. })), "{result:?}");
+            assert!(matches!(result, Err(Error::InDoubt { .. } | Error::Poisoned { .. })), "{result:?}");
         }
         assert_eq!(disk.faults_injected(), 1, "a failed sync is not tried again");
         assert_eq!(log.durable_offset(), 1);
         assert_eq!(read_all(&log), ["before"]);
         assert!(matches!(log.append(&record("after")), Err(Error::Poisoned { .. })));
+    });
+}
+
+/// A sync that cannot begin, since there is no handle left for it, keeps nobody waiting and poisons nothing: each sender is told
+/// that the record is there, and is not durable yet. Once there are handles, everything is.
+#[test]
+fn a_round_that_cannot_begin_lets_everybody_go_and_a_later_one_covers_them() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (_broker, log) = partition(&disk, Durability::Always);
+        // Past the tail, so that the segment and its name in the directory are to be synced.
+        let large = |first: &str| first.repeat(70_000);
+        disk.fail(FaultRule::new(FaultKind::TooManyOpenFiles).on(Operation::SyncDir).path_containing("t-0").forever());
+        let senders = ["a", "b"].map(|value| {
+            let log = log.clone();
+            thread::spawn(move || log.append(&record(&large(value))))
+        });
+        let flusher = thread::spawn({
+            let log = log.clone();
+            move || match log.wait_durable(log.log_end_offset()) {
+                Ok(()) => assert_eq!(log.durable_offset(), 0, "it came before the senders"),
+                Err(error) => assert!(error.is_retriable(), "{error:?}"),
+            }
+        });
+        for result in join(senders) {
+            let error = result.unwrap_err();
+            assert!(matches!(&error, Error::NotDurable { source, .. } if source.is_retriable()), "{error:?}");
+        }
+        flusher.join().unwrap();
+        assert!(read_all(&log).is_empty(), "nobody sees what is not durable");
+        disk.clear_faults();
+        log.append(&record("c")).unwrap();
+        assert_eq!((read_all(&log).len(), log.durable_offset()), (3, 3));
+        assert_eq!(after_power_cut(&disk.crash(5, CrashModel::Subset)).len(), 3);
     });
 }
 
