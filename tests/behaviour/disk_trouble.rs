@@ -151,9 +151,10 @@ fn a_failed_sync_of_the_tail_closes_all_that_it_was_for_and_nothing_else() {
         append(log).unwrap();
     }
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always"));
-    for log in [&log, &other, &log] {
-        let refused = append(log);
-        assert!(matches!(refused, Err(Error::Poisoned { .. })), "{refused:?}");
+    let (unknown, not_appended) = (SendOutcome::Unknown, SendOutcome::NotAppended);
+    for (log, outcome) in [(&log, unknown), (&other, not_appended), (&log, not_appended)] {
+        let refused = append(log).unwrap_err();
+        assert!(refused.is_fatal() && refused.outcome() == outcome, "{refused:?}");
         assert_eq!(all_from(log, 0).len(), 1);
     }
     append(&relaxed).unwrap();
@@ -220,7 +221,8 @@ fn a_record_that_is_not_durable_yet_is_told_so_and_becomes_visible_with_the_next
 #[test]
 fn a_durable_send_to_a_disk_that_is_full_for_what_comes_before_appends_nothing() {
     let disk = SimulatedDisk::new(1);
-    append_to_segment(&partition(&open(&disk, Durability::Os), "t"), 1);
+    let killed = open(&disk, Durability::Os);
+    append_to_segment(&partition(&killed, "t"), 1);
     let disk = disk.kill(1);
     let broker = open(&disk, Durability::Os);
     let log = partition(&broker, "t");

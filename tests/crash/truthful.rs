@@ -20,7 +20,7 @@ use crate::sites::KINDS;
 /// More than goes through the tail.
 const LARGE: usize = 70_000;
 /// Failures that are looked at unless `OTTLA_CRASH_FAULTS` says otherwise.
-const FAILURES: u64 = 1200;
+const FAILURES: usize = 250;
 const PARTITIONS: u32 = 2;
 /// As many files as are open at a time, and the fewest that may be.
 const CROWD: u32 = 8;
@@ -54,22 +54,23 @@ struct Failure {
 #[test]
 fn what_an_error_says_of_the_records_is_what_is_read_afterwards() {
     let limit = std::env::var("OTTLA_CRASH_FAULTS").ok().and_then(|limit| limit.parse().ok()).unwrap_or(FAILURES);
-    let all = SCENES.into_iter().flat_map(failures_in).collect::<Vec<_>>();
-    let stride = (all.len() as u64 / limit.max(1)).max(1);
-    let chosen: Vec<_> =
-        (1..).zip(&all).filter(|(number, _)| number % stride == 0).map(|(_, failure)| *failure).collect();
+    let kinds: Vec<_> = SCENES.into_iter().flat_map(failures_in).collect();
+    let of_each = limit.div_ceil(kinds.len()).max(1);
+    let some_of = |all: &Vec<Failure>| all.iter().step_by((all.len() / of_each).max(1)).copied().collect::<Vec<_>>();
+    let chosen: Vec<_> = kinds.iter().flat_map(some_of).collect();
     let outcomes =
         in_parallel(&chosen, |failure| look_at(*failure).map_err(|problem| format!("{problem}\n{failure:?}")));
     let outcomes = outcomes.unwrap_or_else(|problem| panic!("{problem}"));
     let count = |wanted| outcomes.iter().flatten().filter(|outcome| **outcome == wanted).count();
     let counts = [SendOutcome::NotAppended, SendOutcome::Appended, SendOutcome::Partly, SendOutcome::Unknown]
         .map(|outcome| (outcome, count(outcome)));
-    println!("{} of {} failures looked at: {counts:?}", chosen.len(), all.len());
+    let all = kinds.iter().map(Vec::len).sum::<usize>();
+    println!("{} of {all} failures looked at: {counts:?}", chosen.len());
     assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
 }
 
-/// Every failure that the work in a scene can meet.
-fn failures_in(scene: Scene) -> Vec<Failure> {
+/// Every failure that the work in a scene can meet, by kind.
+fn failures_in(scene: Scene) -> Vec<Vec<Failure>> {
     let mut work = Work::begin(scene).unwrap();
     let before = work.disk.calls();
     work.send_everything();
@@ -78,9 +79,9 @@ fn failures_in(scene: Scene) -> Vec<Failure> {
     let of_kind = |(kind, _): (FaultKind, &str)| {
         let count = calls.iter().filter(|call| kind.applies_to(call.operation)).count() as u64;
         let torn = [false, true].into_iter().filter(move |torn| !torn || kind == FaultKind::ShortWrite);
-        torn.flat_map(move |stays_torn| {
-            let failure = move |nth, forever| Failure { scene, kind, nth, forever, stays_torn };
-            (1..=count).flat_map(move |nth| [failure(nth, false), failure(nth, true)])
+        let kinds = torn.flat_map(|stays_torn| [(stays_torn, false), (stays_torn, true)]);
+        kinds.map(move |(stays_torn, forever)| {
+            (1..=count).map(|nth| Failure { scene, kind, nth, forever, stays_torn }).collect()
         })
     };
     KINDS.into_iter().flat_map(of_kind).collect()
@@ -231,7 +232,7 @@ impl Work {
     /// A value of its own for each record.
     fn values(&self, sizes: &[usize]) -> Vec<String> {
         let first = self.pieces.iter().map(|piece| piece.values.len()).sum::<usize>();
-        (first..).zip(sizes).map(|(number, &size)| format!("{number:_<size$}")).collect()
+        (first..).zip(sizes).map(|(number, &size)| format!("{number:_<10}{}", "_".repeat(size - 10))).collect()
     }
 
     fn send(
