@@ -407,8 +407,11 @@ impl Error {
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self {
-            Error::Poisoned { .. } | Error::InDoubt { .. } => true,
-            Error::Fenced { .. } | Error::Closed { .. } | Error::ReadOnly { .. } => true,
+            Error::Poisoned { .. }
+            | Error::InDoubt { .. }
+            | Error::Fenced { .. }
+            | Error::Closed { .. }
+            | Error::ReadOnly { .. } => true,
             Error::PartlySent { source, .. } => source.is_fatal(),
             _ => false,
         }
