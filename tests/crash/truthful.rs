@@ -172,7 +172,7 @@ impl Work {
         let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(128 << 10);
         for partition in broker.create_topic("t", config)?.partitions() {
             partition.append_batch(&vec![ProducerRecord::to("t").value("small"); 10])?;
-            partition.append(&ProducerRecord::to("t").value(&[b'x'; LARGE]))?;
+            partition.append(&ProducerRecord::to("t").value(&vec![b'x'; LARGE]))?;
         }
         broker.create_topic("crowd", TopicConfig::new().partitions(CROWD).durability(Durability::Os))?;
         if scene.was_killed {
@@ -221,7 +221,7 @@ impl Work {
     /// Has so many other files opened that those of interest are closed, and to be opened again.
     fn crowd_out(&self) {
         for partition in self.broker.topic("crowd").unwrap().partitions() {
-            _ = partition.append(&ProducerRecord::to("crowd").value(&[b'x'; LARGE]));
+            _ = partition.append(&ProducerRecord::to("crowd").value(&vec![b'x'; LARGE]));
         }
     }
 
@@ -240,12 +240,12 @@ impl Work {
         call: &'static str,
         partition: u32,
         sizes: &[usize],
-        send: impl FnOnce(&Work, &[ProducerRecord<'_>]) -> Result<()>,
+        make: impl FnOnce(&Work, &[ProducerRecord<'_>]) -> Result<()>,
     ) {
         let values = self.values(sizes);
         let record = |value| ProducerRecord::to("t").partition(partition).value(value);
         let records: Vec<_> = values.iter().map(record).collect();
-        let sent = send(self, &records);
+        let sent = make(self, &records);
         self.note(call, partition, values, sent.as_ref().err().map(|error| (error.outcome(), error)));
         self.note_error(sent);
     }
@@ -255,13 +255,13 @@ impl Work {
         &mut self,
         call: &'static str,
         sizes: &[usize],
-        send: impl FnOnce(&Work, &[ProducerRecord<'_>]) -> Result<()>,
+        make: impl FnOnce(&Work, &[ProducerRecord<'_>]) -> Result<()>,
     ) {
         let values = self.values(&sizes.repeat(PARTITIONS as usize));
         let numbers = (0..PARTITIONS).flat_map(|number| vec![number; sizes.len()]);
         let record = |(number, value)| ProducerRecord::to("t").partition(number).value(value);
         let records: Vec<_> = numbers.zip(&values).map(record).collect();
-        let sent = send(self, &records);
+        let sent = make(self, &records);
         let mut outcome = match &sent {
             Ok(()) => None,
             Err(Error::PartlySent { source, .. }) => Some(source.outcome()),
