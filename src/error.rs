@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::disk::os::errors::is_disk_full;
+pub(crate) use crate::disk::os::errors::is_passing;
 use crate::topic_partition::TopicPartition;
 pub use outcome::SendOutcome;
 
@@ -430,9 +432,8 @@ impl Error {
 
     /// Wraps an error of the operating system with what was tried, telling a full disk apart.
     pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Error {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let source = source.into();
-        if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+        if is_disk_full(&source) {
             return Error::DiskFull { action, path: path.to_owned() };
         }
         Error::Io { action, path: path.to_owned(), source }
@@ -443,11 +444,4 @@ impl Error {
         let path = path.to_owned();
         Error::Corrupt(Box::new(Corruption { partition: None, path, file_position, offsets: None, reason }))
     }
-}
-
-/// Limits of the process or the machine that other work may release: interrupted calls, file handles, memory maps.
-pub(crate) fn is_passing(source: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, OutOfMemory, TimedOut, WouldBlock};
-    matches!(source.kind(), Interrupted | OutOfMemory | TimedOut | WouldBlock)
-        || matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

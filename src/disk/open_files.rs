@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use queue::{Closing, Queue, Slot};
 
+use super::os::errors::is_out_of_handles;
 use super::{Disk, DiskFile, Mapping, Open, SyncError};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, Mutex};
@@ -161,10 +162,6 @@ impl Debug for OpenFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenFiles").field("disk", &self.disk).field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-fn is_out_of_handles(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Holds a file's handle while it is open, and knows whether it may be closed.

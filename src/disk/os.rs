@@ -4,11 +4,13 @@
 //! refused unless it is a regular file with one name: a planted symbolic link, FIFO, device or hard link is an error.
 #![allow(clippy::disallowed_types, reason = "the one place that names the operating system's files, maps and clock")]
 
+pub(crate) mod errors;
+
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

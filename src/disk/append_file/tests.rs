@@ -1,7 +1,7 @@
 use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFilesConfig;
-use crate::disk::os::OsDisk;
+use crate::disk::os::{OsDisk, errors};
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 
 fn os_files(read_mode: ReadMode) -> Arc<OpenFiles> {
@@ -218,7 +218,7 @@ fn a_failed_sync_is_never_tried_again() {
     file.append(b"kept").unwrap();
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
     for _ in 0..2 {
-        assert_eq!(file.sync().unwrap_err().into_inner().raw_os_error(), Some(libc::EIO));
+        assert_eq!(file.sync().unwrap_err().into_inner().raw_os_error(), Some(errors::INPUT_OUTPUT));
     }
     assert!(matches!(file.append(b"more"), Err(AppendError::Torn(_))));
     assert_eq!(disk.log().iter().filter(|call| call.operation == Operation::Sync).count(), 1);

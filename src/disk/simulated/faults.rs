@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::disk::os::errors;
+
 /// Calls that are remembered for messages.
 const LOG_CALLS_MAX: usize = 4096;
 
@@ -92,11 +94,11 @@ impl FaultKind {
 
     pub(super) fn error(self) -> io::Error {
         match self {
-            FaultKind::InputOutput => io::Error::from_raw_os_error(libc::EIO),
+            FaultKind::InputOutput => io::Error::from_raw_os_error(errors::INPUT_OUTPUT),
             FaultKind::StorageFull | FaultKind::ShortWrite => ErrorKind::StorageFull.into(),
-            FaultKind::TooManyOpenFiles => io::Error::from_raw_os_error(libc::EMFILE),
+            FaultKind::TooManyOpenFiles => io::Error::from_raw_os_error(errors::TOO_MANY_OPEN_FILES),
             FaultKind::OutOfMemory => ErrorKind::OutOfMemory.into(),
-            FaultKind::Interrupted => io::Error::from_raw_os_error(libc::EINTR),
+            FaultKind::Interrupted => ErrorKind::Interrupted.into(),
         }
     }
 }
