@@ -31,7 +31,7 @@ pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
 pub use verification::VerifyReport;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
 use crate::partition::recovery_mode::RecoveryMode;
 use store::Store;
@@ -107,7 +107,8 @@ impl Broker {
     /// As [`BrokerBuilder::open`].
     pub fn temporary() -> Result<Broker> {
         let mut builder = Broker::builder("");
-        builder.dir = std::env::temp_dir().join(format!("ottla-{:032x}", builder.disk.random()));
+        let dir = std::env::temp_dir().join(format!("ottla-{:032x}", builder.disk.random()));
+        builder.dir = builder.disk.absolute(&dir).map_err(|e| Error::io("find", &dir, e))?;
         builder.temporary = true;
         let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
         builder.open().inspect_err(|_| {
@@ -116,7 +117,8 @@ impl Broker {
         })
     }
 
-    /// The data directory.
+    /// The data directory: from the root on, and with the links that led there resolved when it was opened. What becomes of them,
+    /// or of the working directory, changes nothing for a broker that is open.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.store.dir()

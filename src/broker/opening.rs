@@ -5,6 +5,7 @@
 //! synced before the tails are cleared.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -36,10 +37,9 @@ use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, TailContents, examine};
 use crate::topic_partition::TopicPartition;
 
 /// Opens a directory for writing.
-pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
-    let disk = Arc::clone(&builder.disk);
-    let dir = builder.dir.clone();
-    create_data_dir(&*disk, &dir)?;
+pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
+    builder.dir = create_data_dir(&*builder.disk, &builder.dir)?;
+    let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
     let lock = DirectoryLock::take(&*disk, &dir)?;
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
@@ -86,11 +86,11 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
 }
 
 /// Opens a directory that another process may be writing.
-pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
+pub(super) fn open_read_only(mut builder: BrokerBuilder) -> Result<Store> {
+    builder.dir = builder.disk.resolve(&builder.dir).map_err(|e| Error::io("find", &builder.dir, e))?;
     let catalog = Catalog::open_read_only(Arc::clone(&builder.disk), &builder.dir)?;
     if catalog.is_new() {
-        let not_there = std::io::ErrorKind::NotFound;
-        return Err(Error::io("find a catalog in", &builder.dir, not_there));
+        return Err(Error::io("find a catalog in", &builder.dir, ErrorKind::NotFound));
     }
     let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
     let others = partition_dir::other_names(&*disk, &dir)?;
@@ -110,24 +110,32 @@ pub(super) fn open_read_only(builder: BrokerBuilder) -> Result<Store> {
 }
 
 /// Makes the directory, if it is absent, and syncs its name, until there is a catalog in it. Parents must be there.
-fn create_data_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    let was_there = match disk.list(dir) {
-        Ok(entries) if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) => return Ok(()),
-        found => found.is_ok(),
+///
+/// Returns the path that stands for the directory from here on, whatever becomes of the working directory and of links: where a
+/// path leads that the user gave is the user's business, and is found out once. All names below it are ours, and may not be links.
+fn create_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> {
+    let given = disk.absolute(given).map_err(|e| Error::io("find", given, e))?;
+    let resolve = || disk.resolve(&given).map_err(|e| Error::io("find", &given, e));
+    let (dir, was_there) = match resolve() {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            disk.create_dir(&given).map_err(|e| Error::io("create", &given, e))?;
+            (resolve()?, false)
+        }
+        found => (found?, true),
     };
-    if !was_there {
-        disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
+    if was_there {
+        let entries = disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
+        if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
+            return Ok(dir);
+        }
     }
-    let Some(parent) = dir.parent().map(parent_or_here) else { return Ok(()) };
+    let Some(parent) = dir.parent() else { return Ok(dir) };
     match disk.sync_dir(parent) {
         // Whoever made a directory where we may not look has to see to it.
-        Err(e) if was_there && e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
-        synced => synced.map_err(|e| Error::io("sync", parent, e)),
+        Err(e) if was_there && e.kind() == ErrorKind::PermissionDenied => {}
+        synced => synced.map_err(|e| Error::io("sync", parent, e))?,
     }
-}
-
-fn parent_or_here(parent: &Path) -> &Path {
-    if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
+    Ok(dir)
 }
 
 /// Refuses what another version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what

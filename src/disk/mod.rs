@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,10 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
     /// Creates one directory, readable by its owner only. It is not an error if it is there.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// The path from the root on, which means the same when the working directory is another one. Looks at no file.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf>;
+    /// The path from the root on to what is there, without links: it means the same when a link that led there is another one.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
     /// Removes a file. Open handles and maps stay valid.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.

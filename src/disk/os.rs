@@ -34,8 +34,23 @@ impl OsDisk {
 
 impl Disk for OsDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        let (file, size_when_opened) = open_regular(path, how)?;
-        Ok(Arc::new(OsFile { file, size_when_opened }))
+        Ok(Arc::new(open_regular(path, how)?))
+    }
+
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        std::path::absolute(path)
+    }
+
+    #[cfg(unix)]
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    /// Links are rare elsewhere, and Windows would give a path of a kind that many programs do not know.
+    #[cfg(not(unix))]
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::metadata(path)?;
+        std::path::absolute(path)
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -473,6 +488,18 @@ mod tests {
         std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
         disk.create_dir(&at("directory")).unwrap();
+    #[test]
+    #[cfg(unix)]
+    fn a_path_is_resolved_to_what_is_there_and_made_absolute_without_looking() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, real) = (OsDisk::new(), fs::canonicalize(dir.path()).unwrap());
+        std::os::unix::fs::symlink(&real, real.join("link")).unwrap();
+        assert_eq!(disk.resolve(&real.join("link/link/.")).unwrap(), real);
+        assert_eq!(disk.resolve(&real.join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(disk.absolute(&real.join("absent")).unwrap(), real.join("absent"));
+        assert_eq!(disk.absolute(Path::new("absent")).unwrap(), std::env::current_dir().unwrap().join("absent"));
+    }
+
         std::os::unix::fs::symlink(at("directory"), at("dirlink")).unwrap();
         for how in [Open::Read, Open::Write, Open::CreateOrWrite] {
             for name in ["symlink", "fifo", "directory", "dirlink", "dangling"] {

@@ -327,6 +327,17 @@ impl Disk for SimulatedDisk {
         Ok(Arc::new(self.open_node(node, path, how != Open::Read, size)))
     }
 
+    /// Whatever a path begins with, it begins at the root.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(Path::new("/").join(path))
+    }
+
+    /// There are no symbolic links.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        self.machine().resolve(path)?;
+        self.absolute(path)
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.machine().create_dir(path)
     }
