@@ -35,6 +35,10 @@ pub enum Error {
     },
 
     /// No space, quota or file size is left. Nothing was appended; free some space and try again, without reopening.
+    ///
+    /// Of the process's limit on the size of files (`RLIMIT_FSIZE`, `ulimit -f`) the kernel tells by the signal `SIGXFSZ`, which ends
+    /// a process that does not ignore it: this error comes only to one that does. A library changes nothing about signals, so it
+    /// is up to the program: `signal(SIGXFSZ, SIG_IGN)`, or no such limit.
     #[error("cannot {action} {}: the disk is full", path.display())]
     DiskFull {
         /// What was tried.
