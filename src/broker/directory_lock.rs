@@ -1,6 +1,7 @@
 //! One writer per data directory: an advisory lock of the operating system on `ottla.lock`.
 //!
-//! The file is never deleted, since another process may be about to lock it, and its content, the holder's process id in
+//! The file is never deleted, since another process may be about to lock it; only who holds its lock may replace it, and does so
+//! where it has a second name, in a backup, whose lock would be the same (see [`Disk::lock`]). Its content, the holder's process id in
 //! decimal, is for messages: the lock goes with its holder, however that ends, and what is written stays. The second line names
 //! the boot of the machine: if it is still the same when the directory is opened next, the page cache is whole. After a restart
 //! of the machine that line stays empty until recovery has ended: a process that is killed before has not told anybody yet what

@@ -17,8 +17,8 @@ use super::store::{Store, Topics, Writer, logs_of};
 use super::topic::{TopicEntry, TopicPartitionSource};
 use super::topic_partitions::TopicPartitions;
 use super::{parallel, partition_dir, shutdown};
-use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
+use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
 use crate::maintenance::Worker;
 use crate::partition::PartitionSource;
@@ -62,6 +62,7 @@ pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
     let mut store = Store::closed(builder, catalog);
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
     store.report.lost_tails = lost_tails;
+    store.report.shared_tails = shared_tails(&*disk, &dir);
     let recovered = store.recover_logs(Circumstances { shutdown, mode }, noted, &mut salvaged).inspect_err(|_| {
         if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
             // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
@@ -194,6 +195,12 @@ fn lost_tails(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Corr
         }
     }
     Ok(lost)
+}
+
+/// Tails with a second name. To open them puts files of their own in their place.
+fn shared_tails(disk: &dyn Disk, dir: &Path) -> Vec<PathBuf> {
+    let is_shared = |path: &PathBuf| disk.open(path, Open::Read).is_ok_and(|file| file.is_shared());
+    TAIL_NAMES.map(|name| dir.join(name)).into_iter().filter(is_shared).collect()
 }
 
 /// The partitions of all topics that can be used.

@@ -1,7 +1,7 @@
 //! What opening a data directory found and did, as data.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Corruption;
 use crate::partition::recovery_report::PartitionRecovery;
@@ -20,6 +20,7 @@ pub struct RecoveryReport {
     pub(super) catalog_fell_back: bool,
     pub(super) writes_tail_by_calls: bool,
     pub(super) lost_tails: Vec<Corruption>,
+    pub(super) shared_tails: Vec<PathBuf>,
     pub(super) partitions: Vec<PartitionRecovery>,
     pub(super) unknown_directories: Vec<PathBuf>,
     pub(super) skipped: Vec<Corruption>,
@@ -27,7 +28,7 @@ pub struct RecoveryReport {
 
 impl RecoveryReport {
     /// Whether there was nothing to repair or report: the last writer had closed the broker (or the directory was new), and
-    /// nothing was missing or damaged.
+    /// nothing was missing or damaged. [Second names](RecoveryReport::shared_files) are no damage.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.was_clean_shutdown
@@ -66,6 +67,14 @@ impl RecoveryReport {
         &self.partitions
     }
 
+    /// Files that are written in place and were found to have a second name: a hard link, as a backup by `cp -al` leaves them.
+    /// Each gets bytes of its own before it is written, so that what the other name stands for stays as it is. The lock file, and
+    /// files that are replaced whenever they change, are not among them.
+    pub fn shared_files(&self) -> impl Iterator<Item = &Path> {
+        let segments = self.partitions.iter().flat_map(PartitionRecovery::shared_files);
+        self.shared_tails.iter().chain(segments).map(PathBuf::as_path)
+    }
+
     /// Everything that was synced once and cannot be read any more.
     pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
         self.lost_tails.iter().chain(self.partitions.iter().flat_map(PartitionRecovery::damage))
@@ -98,6 +107,9 @@ impl fmt::Display for RecoveryReport {
             f.write_str("\nthe newest state of the catalog was damaged, and the one before was taken")?;
         }
         self.lost_tails.iter().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
+        let mut shared = self.shared_tails.iter();
+        shared
+            .try_for_each(|path| write!(f, "\nhas a second name, replaced before it is written: {}", path.display()))?;
         self.partitions.iter().try_for_each(|partition| write!(f, "\n{partition}"))?;
         self.skipped.iter().try_for_each(|damage| write!(f, "\npassed over: {damage}"))?;
         let mut unknown = self.unknown_directories.iter();

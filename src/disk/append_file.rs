@@ -17,7 +17,9 @@ use super::open_files::{HandleSlot, MapSlot, OpenFiles, ReadMode, ReadableMap};
 use super::{DiskFile, Mapping, Open, SharedBytes, SyncError};
 use crate::canary::{Canary, planted};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+mod own;
 
 const PAGE_BYTES: u64 = 4096;
 const REWRITE_CHUNK_BYTES: usize = 64 * 1024;
@@ -28,6 +30,8 @@ pub(crate) struct AppendFile {
     files: Arc<OpenFiles>,
     /// `Read` or `Write`: how it is opened again.
     access: Open,
+    /// The file was copied because it had a second name, and it may be that a power cut brings the old one back.
+    owes_name_sync: AtomicBool,
     /// `None` once it was removed. Held while the name is opened, renamed or removed.
     path: Mutex<Option<PathBuf>>,
     handle: Arc<HandleSlot>,
@@ -103,6 +107,7 @@ impl AppendFile {
         let file = AppendFile {
             files: Arc::clone(files),
             access,
+            owes_name_sync: AtomicBool::new(false),
             path: Mutex::new(Some(path.to_owned())),
             handle: Arc::default(),
             map: Arc::default(),
@@ -137,7 +142,7 @@ impl AppendFile {
         let position = self.published_bytes.load(Ordering::Relaxed);
         let end =
             position.checked_add(bytes.len() as u64).ok_or(AppendError::NotBegun(ErrorKind::FileTooLarge.into()))?;
-        let handle = self.handle().map_err(AppendError::NotBegun)?;
+        let handle = self.own_handle().map_err(AppendError::NotBegun)?;
         let written = handle.write_at(bytes, position);
         self.handle.mark_dirty();
         match written {
@@ -260,13 +265,13 @@ impl AppendFile {
             let reason = io::Error::new(ErrorKind::InvalidInput, "the range is not published");
             return Err(SyncError::NotBegun(reason));
         }
-        let handle = self.handle().map_err(SyncError::NotBegun)?;
         let mut buffer = vec![0; REWRITE_CHUNK_BYTES];
         let mut position = range.start;
         while position < range.end {
             let wanted = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(REWRITE_CHUNK_BYTES);
             let chunk = buffer.get_mut(..wanted).unwrap_or_default();
             let _changing = self.torn.lock();
+            let handle = self.own_handle().map_err(SyncError::NotBegun)?;
             if handle.read_at(chunk, position).map_err(SyncError::NotBegun)? != wanted {
                 return Err(SyncError::NotBegun(ErrorKind::UnexpectedEof.into()));
             }
@@ -285,9 +290,9 @@ impl AppendFile {
     /// `InvalidInput` if the file was mapped or is shorter; the disk's.
     pub(crate) fn truncate_to(&self, bytes: u64) -> io::Result<()> {
         let _changing = self.torn.lock();
-        let _mapping = self.lock_unmapped()?;
         self.check_writable()?;
-        let handle = self.handle()?;
+        let handle = self.own_handle()?;
+        let _mapping = self.lock_unmapped()?;
         if bytes > handle.size()? {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the file is shorter than that"));
         }

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::{Disk, Open};
+use super::{Disk, Open, create_anew};
 use crate::error::{Error, Result};
 
 const MAGIC: usize = 0;
@@ -233,12 +233,7 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
 }
 
 fn write_synced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Removed and not overwritten: the name may be a link that somebody planted.
-    match disk.remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = disk.open(path, Open::CreateNew)?;
+    let file = create_anew(disk, path)?;
     file.write_at(bytes, 0)?;
     // Before the rename: a name without its bytes is worse than no name.
     file.sync()

@@ -19,6 +19,7 @@ pub(crate) mod mapping;
 pub(crate) mod open_files;
 pub(crate) mod os;
 mod overwriting;
+pub(crate) mod own_copy;
 pub(crate) mod shared_bytes;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
@@ -30,14 +31,15 @@ pub(crate) use sync_error::SyncError;
 
 /// A machine to keep a data directory on.
 pub(crate) trait Disk: Debug + Send + Sync {
-    /// Opens a regular file; never follows a symbolic link, and refuses anything else than a regular file with one name.
+    /// Opens a regular file; never follows a symbolic link, and refuses anything else than a regular file. One with a second
+    /// name can be read and synced and nothing else, however it was opened: see [`own_copy`].
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
-    /// Creates one directory, readable by its owner only. It is not an error if it is there.
-    fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// The path from the root on, which means the same when the working directory is another one. Looks at no file.
     fn absolute(&self, path: &Path) -> io::Result<PathBuf>;
     /// The path from the root on to what is there, without links: it means the same when a link that led there is another one.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Creates one directory, readable by its owner only. It is not an error if it is there.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a file. Open handles and maps stay valid.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
@@ -49,7 +51,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Makes creations, renames and removals in a directory survive a power cut.
     fn sync_dir(&self, dir: &Path) -> Result<(), SyncError>;
     /// Takes the exclusive advisory lock on a file that is created if absent, and writes `content` into it.
-    /// `WouldBlock` if it is held, also by this process.
+    /// `WouldBlock` if it is held, also by this process. A file with a second name is replaced by one of its own: the lock of that
+    /// one would be the other name's, too.
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>>;
     /// Milliseconds since 1970 UTC. May jump.
     fn now_ms(&self) -> i64;
@@ -60,6 +63,15 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn boot_id(&self) -> Option<u128>;
     /// A random number, for ids.
     fn random(&self) -> u128;
+}
+
+/// Creates a file in the place of what has the name. That is removed and not overwritten: it may be a link that somebody planted,
+/// or have a second name.
+pub(crate) fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => disk.open(path, Open::CreateNew),
+    }
 }
 
 /// How to open a file.
@@ -90,6 +102,8 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn size(&self) -> io::Result<u64>;
     /// The size that it had when it was opened. Asks nobody: what was opened was looked at anyway.
     fn size_when_opened(&self) -> u64;
+    /// Whether it had a second name (a hard link) when it was opened. Then whatever would change it is refused.
+    fn is_shared(&self) -> bool;
     /// Fills `buffer` from `position` on; fewer bytes only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all of `bytes` at `position`, growing the file if needed. After an error any part may have been written.

@@ -226,6 +226,14 @@ impl HandleSlot {
         })
     }
 
+    /// Syncs through `handle` if something was written.
+    ///
+    /// # Errors
+    /// As [`sync`](HandleSlot::sync).
+    pub(in crate::disk) fn sync_if_dirty(&self, handle: &dyn DiskFile) -> io::Result<()> {
+        if self.is_dirty() { self.sync(handle) } else { Ok(()) }
+    }
+
     /// Fails as the first failed sync did, if there was one.
     pub(in crate::disk) fn check(&self) -> io::Result<()> {
         match self.failure.get() {
@@ -300,6 +308,11 @@ impl MapSlot {
     /// Lets go of the map for good, also where views still show it.
     pub(in crate::disk) fn clear(&self) {
         self.gone.store(true, Ordering::Release);
+        self.map.store(None);
+    }
+
+    /// Lets go of the map, which no longer shows the file; another may be put there.
+    pub(in crate::disk) fn empty(&self) {
         self.map.store(None);
     }
 

@@ -1,7 +1,8 @@
 //! The operating system's disk.
 //!
 //! Files are 0600 and directories 0700. Every name is opened without following a link at its end and without blocking, and
-//! refused unless it is a regular file with one name: a planted symbolic link, FIFO, device or hard link is an error.
+//! refused unless it is a regular file: a planted symbolic link, FIFO or device is an error. A file with a second name (a hard
+//! link) is never written to.
 #![allow(clippy::disallowed_types, reason = "the one place that names the operating system's files, maps and clock")]
 
 pub(crate) mod errors;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapOptions;
 
-use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping, SyncError};
+use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping, SyncError, own_copy};
 use crate::canary::{Canary, planted};
 
 /// The machine that this runs on.
@@ -99,17 +100,18 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>> {
-        let (file, _) = open_regular(path, Open::CreateOrWrite)?;
-        // The lock belongs to this opening of the file, so that a second one in this process is refused like any other.
-        let locked = if planted(Canary::ShareLock) { Ok(()) } else { file.try_lock() };
-        locked.map_err(|error| match error {
-            TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
-            TryLockError::Error(error) => error,
-        })?;
-        // In this order: a file that is emptied first gives its block back, which takes 1.4 ms where blocks are discarded.
-        write_all_at(&file, content, 0)?;
-        file.set_len(content.len() as u64)?;
-        Ok(Box::new(OsLock { file }))
+        for _ in 0..OPEN_ATTEMPTS_MAX {
+            let found = open_regular(path, Open::CreateOrWrite)?;
+            try_lock(&found.file)?;
+            // Whoever had the lock may have put another file there before giving this one back.
+            if is_named(&found.file, path)? {
+                let own = if found.is_shared { Some(replace_locked(path, content)?) } else { None };
+                let file = own.unwrap_or(found.file);
+                write_content(&file, content)?;
+                return Ok(Box::new(OsLock { file }));
+            }
+        }
+        Err(ErrorKind::WouldBlock.into())
     }
 
     fn now_ms(&self) -> i64 {
@@ -167,8 +169,38 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
 
-/// Opens a regular file and returns it with its size.
-fn open_regular(path: &Path, how: Open) -> io::Result<(File, u64)> {
+/// The lock belongs to this opening of the file, so that a second one in this process is refused like any other.
+fn try_lock(file: &File) -> io::Result<()> {
+    let locked = if planted(Canary::ShareLock) { Ok(()) } else { file.try_lock() };
+    locked.map_err(|error| match error {
+        TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
+        TryLockError::Error(error) => error,
+    })
+}
+
+/// Puts a file that is locked already in the place of the one of this name, whose lock the caller holds: only who does may
+/// change what the name stands for, so that no two can hold what it stands for.
+fn replace_locked(path: &Path, content: &[u8]) -> io::Result<File> {
+    let own_path = own_copy::path_of(path);
+    match fs::remove_file(&own_path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let own = open_regular(&own_path, Open::CreateNew)?.file;
+    try_lock(&own)?;
+    write_content(&own, content)?;
+    fs::rename(&own_path, path)?;
+    Ok(own)
+}
+
+fn write_content(file: &File, content: &[u8]) -> io::Result<()> {
+    // In this order: a file that is emptied first gives its block back, which takes 1.4 ms where blocks are discarded.
+    write_all_at(file, content, 0)?;
+    file.set_len(content.len() as u64)
+}
+
+/// Opens a regular file.
+fn open_regular(path: &Path, how: Open) -> io::Result<OsFile> {
     let mut options = OpenOptions::new();
     options.read(true);
     match how {
@@ -187,7 +219,7 @@ fn open_regular(path: &Path, how: Open) -> io::Result<(File, u64)> {
     loop {
         let file = options.open(path)?;
         match check_regular(&file, path) {
-            Ok(size) => return Ok((file, size)),
+            Ok((size_when_opened, is_shared)) => return Ok(OsFile { file, size_when_opened, is_shared }),
             // It was removed between being opened and being looked at; another may have its name by now.
             Err(gone) if gone.kind() == ErrorKind::NotFound && attempts < OPEN_ATTEMPTS_MAX => attempts += 1,
             Err(error) => return Err(error),
@@ -203,23 +235,42 @@ fn no_follow() -> libc::c_int {
 /// So often a file may be replaced under the hands of who opens it.
 const OPEN_ATTEMPTS_MAX: usize = 1000;
 
+/// The file's size, and whether it has a second name.
 #[cfg(unix)]
-fn check_regular(file: &File, _path: &Path) -> io::Result<u64> {
+fn check_regular(file: &File, _path: &Path) -> io::Result<(u64, bool)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = file.metadata()?;
     match metadata.nlink() {
         _ if !metadata.is_file() => Err(refusal("not a regular file")),
-        1 => Ok(metadata.len()),
         0 => Err(ErrorKind::NotFound.into()),
-        _ => Err(refusal("the file has a second name (hard link)")),
+        names => Ok((metadata.len(), 1 < names)),
     }
 }
 
+/// Elsewhere nobody tells of a second name.
 #[cfg(not(unix))]
-fn check_regular(file: &File, path: &Path) -> io::Result<u64> {
+fn check_regular(file: &File, path: &Path) -> io::Result<(u64, bool)> {
     let metadata = file.metadata()?;
     let is_regular = metadata.is_file() && fs::symlink_metadata(path)?.is_file();
-    if is_regular { Ok(metadata.len()) } else { Err(refusal("not a regular file")) }
+    if is_regular { Ok((metadata.len(), false)) } else { Err(refusal("not a regular file")) }
+}
+
+/// Whether the name stands for this file.
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Elsewhere no file is replaced that is open.
+#[cfg(not(unix))]
+fn is_named(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn refusal(reason: &'static str) -> io::Error {
@@ -231,6 +282,13 @@ fn refusal(reason: &'static str) -> io::Error {
 struct OsFile {
     file: File,
     size_when_opened: u64,
+    is_shared: bool,
+}
+
+impl OsFile {
+    fn check_own(&self) -> io::Result<()> {
+        if self.is_shared { Err(refusal("the file has a second name (hard link)")) } else { Ok(()) }
+    }
 }
 
 impl DiskFile for OsFile {
@@ -240,6 +298,10 @@ impl DiskFile for OsFile {
 
     fn size_when_opened(&self) -> u64 {
         self.size_when_opened
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
@@ -256,6 +318,7 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.check_own()?;
         write_all_at(&self.file, bytes, position)
     }
 
@@ -271,6 +334,7 @@ impl DiskFile for OsFile {
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
+        self.check_own()?;
         self.file.set_len(size)
     }
 
@@ -300,6 +364,7 @@ impl DiskFile for OsFile {
     }
 
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {
+        self.check_own()?;
         Ok(SharedMapping::mapped(MmapOptions::new().offset(position).len(bytes).populate().map_raw(&self.file)?))
     }
 }
@@ -422,6 +487,18 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_path_is_resolved_to_what_is_there_and_made_absolute_without_looking() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, real) = (OsDisk::new(), fs::canonicalize(dir.path()).unwrap());
+        std::os::unix::fs::symlink(&real, real.join("link")).unwrap();
+        assert_eq!(disk.resolve(&real.join("link/link/.")).unwrap(), real);
+        assert_eq!(disk.resolve(&real.join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(disk.absolute(&real.join("absent")).unwrap(), real.join("absent"));
+        assert_eq!(disk.absolute(Path::new("absent")).unwrap(), std::env::current_dir().unwrap().join("absent"));
+    }
+
+    #[test]
     fn a_lock_is_held_once_and_released_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let (disk, path) = (OsDisk::new(), dir.path().join("ottla.lock"));
@@ -488,18 +565,6 @@ mod tests {
         std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
         disk.create_dir(&at("directory")).unwrap();
-    #[test]
-    #[cfg(unix)]
-    fn a_path_is_resolved_to_what_is_there_and_made_absolute_without_looking() {
-        let dir = tempfile::tempdir().unwrap();
-        let (disk, real) = (OsDisk::new(), fs::canonicalize(dir.path()).unwrap());
-        std::os::unix::fs::symlink(&real, real.join("link")).unwrap();
-        assert_eq!(disk.resolve(&real.join("link/link/.")).unwrap(), real);
-        assert_eq!(disk.resolve(&real.join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(disk.absolute(&real.join("absent")).unwrap(), real.join("absent"));
-        assert_eq!(disk.absolute(Path::new("absent")).unwrap(), std::env::current_dir().unwrap().join("absent"));
-    }
-
         std::os::unix::fs::symlink(at("directory"), at("dirlink")).unwrap();
         for how in [Open::Read, Open::Write, Open::CreateOrWrite] {
             for name in ["symlink", "fifo", "directory", "dirlink", "dangling"] {
@@ -510,10 +575,68 @@ mod tests {
         assert!(!at("nowhere").exists());
         assert!(disk.create_dir(&at("dirlink")).is_err());
         assert!(disk.sync_dir(&at("dirlink")).is_err());
+    }
 
-        fs::hard_link(at("real"), at("hard")).unwrap();
-        assert_eq!(disk.open(&at("hard"), Open::Read).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(disk.lock(&at("real"), b"").unwrap_err().kind(), ErrorKind::InvalidInput);
+    #[test]
+    #[cfg(unix)]
+    fn a_file_with_a_second_name_is_read_and_never_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path) = (OsDisk::new(), dir.path().join("f"));
+        let before = disk.open(&path, Open::CreateNew).unwrap();
+        before.write_at(&[7; 4096], 0).unwrap();
+        fs::hard_link(&path, dir.path().join("second")).unwrap();
+        assert!(!before.is_shared(), "as it was when it was opened");
+        for how in [Open::Read, Open::Write, Open::CreateOrWrite] {
+            let file = disk.open(&path, how).unwrap();
+            assert!(file.is_shared());
+            assert_eq!(file.read_at(&mut [0; 5000], 0).unwrap(), 4096);
+            assert_eq!(file.write_at(b"no", 0).unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert_eq!(file.write_zeros(9, 0).unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert_eq!(file.set_size(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert_eq!(file.map_shared(0, 4096).unwrap_err().kind(), ErrorKind::InvalidInput);
+            file.sync().unwrap();
+        }
+        fs::remove_file(dir.path().join("second")).unwrap();
+        disk.open(&path, Open::Write).unwrap().write_at(b"yes", 0).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_lock_of_a_file_with_a_second_name_is_another_file_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path, backup) = (OsDisk::new(), dir.path().join("ottla.lock"), dir.path().join("backup"));
+        drop(disk.lock(&path, b"before").unwrap());
+        fs::hard_link(&path, &backup).unwrap();
+        fs::write(dir.path().join("ottla.lock.own"), b"left by a crash").unwrap();
+        let _held = disk.lock(&path, b"after").unwrap();
+        assert_eq!(disk.lock(&path, b"").unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&backup).unwrap()), (b"after".to_vec(), b"before".to_vec()));
+        assert!(!dir.path().join("ottla.lock.own").exists());
+        drop(disk.lock(&backup, b"of the backup").unwrap());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn two_never_hold_a_lock_whose_file_is_linked_and_replaced_again_and_again() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path) = (OsDisk::new(), dir.path().join("ottla.lock"));
+        let (holders, replaced) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    while replaced.load(Ordering::Relaxed) < 500 {
+                        let Ok(_held) = disk.lock(&path, b"held") else { continue };
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
+                        // Whoever comes next finds a second name.
+                        let round = replaced.fetch_add(1, Ordering::Relaxed);
+                        fs::hard_link(&path, dir.path().join(format!("backup-{round}"))).unwrap();
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, Open, create_anew};
 use crate::error::{Error, Result};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 
@@ -38,7 +38,7 @@ pub(super) fn keep_cut_off(
                 break;
             }
             if target.is_none() && chunk.iter().any(|&byte| byte != 0) {
-                target = Some(disk.open(&to, Open::CreateOrWrite)?);
+                target = Some(create_anew(disk, &to)?);
             }
             if let Some(target) = &target {
                 target.write_at(chunk, position - file_position)?;

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use super::log_id::LogId;
 use crate::disk::open_files::OpenFiles;
-use crate::disk::{Disk, Open, generations};
+use crate::disk::{Disk, Open, generations, own_copy};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
@@ -132,9 +132,13 @@ impl RecoveryPointFile {
     pub(crate) fn store(&mut self, files: &OpenFiles, point: &RecoveryPoint) -> Result<()> {
         let generation = self.generation.saturating_add(1);
         let sector = if generation.is_multiple_of(2) { 0 } else { SECTOR_BYTES as u64 };
-        let write =
-            || files.open(&self.path, Open::CreateOrWrite)?.write_at(&encode(self.log, generation, point), sector);
-        write().map_err(|source| Error::io("write", &self.path, source))?;
+        let bytes = encode(self.log, generation, point);
+        let open = || own_copy::open(files, &self.path, Open::CreateOrWrite, u64::MAX);
+        if let Err(source) = open().and_then(|file| file.write_at(&bytes, sector)) {
+            // It may have been created or copied, and its name not be durable.
+            self.is_new = true;
+            return Err(Error::io("write", &self.path, source));
+        }
         // Only now: after an error the same record is tried again, and the good one stays untouched.
         self.generation = generation;
         Ok(())

@@ -27,6 +27,7 @@ pub struct PartitionRecovery {
     pub(super) may_have_lost: bool,
     pub(super) rebuilt: Vec<PathBuf>,
     pub(super) quarantined: Vec<PathBuf>,
+    pub(super) shared_files: Vec<PathBuf>,
     pub(super) damage: Vec<Corruption>,
 }
 
@@ -43,6 +44,7 @@ impl PartitionRecovery {
             may_have_lost: false,
             rebuilt: Vec::new(),
             quarantined: Vec::new(),
+            shared_files: Vec::new(),
             damage: Vec::new(),
         }
     }
@@ -108,12 +110,19 @@ impl PartitionRecovery {
         &self.quarantined
     }
 
+    /// Segments that have a second name (a hard link, as a backup by `cp -al` leaves them), of those that are still written to.
+    /// Each is copied before its first write, and what the other name stands for stays as it is.
+    #[must_use]
+    pub fn shared_files(&self) -> &[PathBuf] {
+        &self.shared_files
+    }
+
     /// What was synced once and cannot be read any more.
     pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
         self.damage.iter()
     }
 
-    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss.
+    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss, nor is a second name.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.cut_bytes == 0
@@ -125,7 +134,11 @@ impl PartitionRecovery {
     }
 
     pub(super) fn is_worth_telling(&self) -> bool {
-        !self.is_clean() || self.salvaged_records > 0 || self.scanned_batches > 0 || !self.rebuilt.is_empty()
+        !self.is_clean()
+            || self.salvaged_records > 0
+            || self.scanned_batches > 0
+            || !self.rebuilt.is_empty()
+            || !self.shared_files.is_empty()
     }
 }
 
@@ -151,6 +164,9 @@ impl fmt::Display for PartitionRecovery {
         }
         self.rebuilt.iter().try_for_each(|path| write!(f, "\n  rebuilt: {}", path.display()))?;
         self.quarantined.iter().try_for_each(|path| write!(f, "\n  kept what was cut: {}", path.display()))?;
+        let mut shared = self.shared_files.iter();
+        shared
+            .try_for_each(|path| write!(f, "\n  has a second name, copied before it is written: {}", path.display()))?;
         self.damage.iter().try_for_each(|damage| write!(f, "\n  lost: {damage}"))
     }
 }

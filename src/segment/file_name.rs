@@ -7,6 +7,7 @@
 //! 00000000000000000042.txnindex         aborted transactions }
 //! 00000000000000000042.snapshot         producer state from everything below offset 42
 //!   …  .cleaned  .swap  .deleted        Kafka's stages of a replacement, behind any of the above
+//!   …  .own                             ours: a copy that was to take the place of a file with a second name
 //!   …  .quarantine                      ours: a whole file that recovery took out of the log
 //! 00000000000000000042.log.8192.quarantine    ours: what recovery cut off a log file at byte 8192
 //! ```
@@ -16,7 +17,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, own_copy};
 use crate::error::{Error, Result};
 
 /// Digits of a base offset in a name; leading zeros make names sort like their offsets.
@@ -72,6 +73,8 @@ pub(crate) enum Stage {
     Swap,
     /// To be removed.
     Deleted,
+    /// A copy of a live file that was to take its place (see `disk/own_copy.rs`); worthless after a crash.
+    OwnCopy,
     /// Taken out of the log by recovery, as a whole.
     Quarantined,
     /// The bytes that recovery cut off a live file at this file position.
@@ -124,6 +127,7 @@ fn parse_stage(rest: &str) -> Option<Stage> {
         ".cleaned" => Stage::Cleaned,
         ".swap" => Stage::Swap,
         ".deleted" => Stage::Deleted,
+        own_copy::SUFFIX => Stage::OwnCopy,
         QUARANTINE => Stage::Quarantined,
         _ => {
             let position = rest.strip_prefix('.')?.strip_suffix(QUARANTINE)?;
@@ -149,6 +153,7 @@ impl fmt::Display for FileName {
             Stage::Cleaned => f.write_str(".cleaned"),
             Stage::Swap => f.write_str(".swap"),
             Stage::Deleted => f.write_str(".deleted"),
+            Stage::OwnCopy => f.write_str(own_copy::SUFFIX),
             Stage::Quarantined => f.write_str(QUARANTINE),
             Stage::CutOff(file_position) => write!(f, ".{file_position}{QUARANTINE}"),
         }
@@ -214,6 +219,7 @@ mod tests {
             Just(Stage::Cleaned),
             Just(Stage::Swap),
             Just(Stage::Deleted),
+            Just(Stage::OwnCopy),
             Just(Stage::Quarantined),
             (0..=i64::MAX as u64).prop_map(Stage::CutOff),
         ]

@@ -11,7 +11,7 @@ use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
 use super::{FileKind, FileName, Segment};
 use crate::canary::{Canary, planted};
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, Open, own_copy};
 use crate::error::{Error, Result};
 
 impl Segment {
@@ -73,7 +73,7 @@ impl Segment {
         let path = FileName::live(self.base_offset(), kind).in_stage(stage).path(&self.dir.path);
         let size = position + bytes.len() as u64;
         let how = if size == 0 { Open::Write } else { Open::CreateOrWrite };
-        let write = || match self.dir.files.open(&path, how) {
+        let write = || match own_copy::open(&self.dir.files, &path, how, position) {
             Err(error) if size == 0 && error.kind() == ErrorKind::NotFound => Ok(()),
             opened => {
                 let file = opened?;

@@ -66,6 +66,8 @@ pub(crate) struct Scan {
     pub(crate) valid_bytes: u64,
     /// The file's size.
     pub(crate) file_bytes: u64,
+    /// Whether it has a second name, and is to be copied before it is written.
+    pub(crate) is_shared: bool,
     /// The offset after the last batch, or after what is known to have been there.
     pub(crate) next_offset: u64,
     /// Batches that were scanned and are good.
@@ -89,6 +91,7 @@ impl Scan {
             scanned_from,
             valid_bytes: 0,
             file_bytes,
+            is_shared: false,
             next_offset,
             batches: 0,
             indexes_rebuilt: false,
@@ -203,7 +206,8 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
     let start = trusted_start(index_files.flatten(), wanted, &read_at);
     let Start { indexes, file_position, next_offset } =
         start.unwrap_or_else(|| Start { indexes: Indexes::empty(), file_position: 0, next_offset: wanted.base_offset });
-    let mut scan = Scan { indexes_rebuilt, ..Scan::begin(file_bytes, file_position, next_offset) };
+    let begun = Scan::begin(file_bytes, file_position, next_offset);
+    let mut scan = Scan { indexes_rebuilt, is_shared: file.is_shared(), ..begun };
 
     let durable = wanted.proven_durable.max(from.next_offset);
     let durable = if planted(Canary::CutAtDamage) { 0 } else { durable };

@@ -344,13 +344,17 @@ fn closed_error() -> std::io::Error {
     std::io::Error::other("the tail is closed")
 }
 
-/// A file whose batches are all in segments, and its chunks; `None` if it is not there or not whole.
+/// A file whose batches are all in segments, and its chunks; `None` if it is not there, not whole, or has a second name.
 fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile>, PoolState)>> {
     let file = match disk.open(path, Open::Write) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("open", path, e)),
     };
+    if file.is_shared() {
+        // Of a backup, say. Nothing in it is wanted, so a new one does as well as a copy.
+        return Ok(None);
+    }
     let size = file.size_when_opened();
     let mut header = vec![0; FILE_HEADER_BYTES];
     let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;

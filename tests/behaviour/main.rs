@@ -27,6 +27,7 @@ mod files;
 mod group_time;
 mod groups;
 mod handed_out;
+mod hard_links;
 mod hostile_names;
 mod locking;
 mod offsets_topic;

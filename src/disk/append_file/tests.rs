@@ -263,3 +263,66 @@ fn a_copied_map_does_not_stand_for_bytes_that_were_published_after_it() {
     file.append(b"more").unwrap();
     assert_eq!(*file.view(0..8).unwrap(), *b"keptmore");
 }
+
+/// The one handle that there may be goes to another file meanwhile, as it does where many files are open.
+#[test]
+#[cfg(unix)]
+fn a_file_that_got_a_second_name_goes_on_in_a_copy_when_it_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for read_mode in [ReadMode::Map, ReadMode::Copy] {
+        let config = OpenFilesConfig { handles_max: 1, read_mode, ..OpenFilesConfig::default() };
+        let files = OpenFiles::new(Arc::new(OsDisk::new()), config);
+        let at = |name: &str| dir.path().join(format!("{read_mode:?}-{name}"));
+        let file = AppendFile::create(&files, &at("log"), 8192).unwrap();
+        file.append(b"hello").unwrap();
+        let hello = file.view(0..5).unwrap();
+        let other = AppendFile::create(&files, &at("other"), 10).unwrap();
+        other.append(b"x").unwrap();
+        std::fs::hard_link(at("log"), at("backup")).unwrap();
+        assert_eq!(*file.view(0..5).unwrap(), *b"hello", "reading copies nothing");
+        file.append(b" world").unwrap();
+        assert_eq!(*file.view(0..11).unwrap(), *b"hello world");
+        assert_eq!(*hello, *b"hello", "of the file as it was");
+        file.rewrite(0..11).unwrap();
+        file.sync().unwrap();
+        let read = ["backup", "log"].map(|name| std::fs::read(at(name)).unwrap());
+        assert_eq!(read, [b"hello".to_vec(), b"hello world".to_vec()]);
+    }
+}
+
+/// By its other name another broker appends to the file.
+#[test]
+fn a_copy_ends_where_what_is_published_ends() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/log", b"hello, and what another one appended");
+    disk.hard_link("/log", "/backup");
+    let file = open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(5, 100)).unwrap();
+    file.truncate_to(5).unwrap();
+    assert_eq!(disk.read("/log").unwrap(), b"hello");
+    assert_eq!(disk.read("/backup").unwrap(), b"hello, and what another one appended");
+}
+
+#[test]
+fn an_append_that_could_not_copy_the_file_is_made_by_the_next_one_and_survives() {
+    for kind in [FaultKind::StorageFull, FaultKind::TooManyOpenFiles, FaultKind::InputOutput] {
+        for nth in 1.. {
+            let disk = SimulatedDisk::new(nth);
+            disk.put("/log", b"hello");
+            disk.hard_link("/log", "/backup");
+            let file = open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(5, 100)).unwrap();
+            disk.fail(FaultRule::new(kind).nth(nth));
+            let first = file.append(b" world");
+            assert!(!matches!(first, Err(AppendError::Torn(_))), "{kind:?} {nth}: {first:?}");
+            if disk.faults_injected() == 0 {
+                break;
+            }
+            let appended = if first.is_ok() { file.append(b"!") } else { file.append(b" world") };
+            appended.unwrap();
+            file.sync().unwrap();
+            let image = disk.crash(nth, CrashModel::Subset);
+            let found = image.read("/log").unwrap();
+            assert!(found.starts_with(b"hello world") && found.len() as u64 == file.len(), "{kind:?} {nth}: {found:?}");
+            assert_eq!(image.read("/backup").unwrap(), b"hello");
+        }
+    }
+}

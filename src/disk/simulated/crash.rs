@@ -102,7 +102,8 @@ pub(super) fn crash(machine: &mut Machine, seed: u64, survivors: Survivors<'_>) 
     image.now_ms = before.now_ms;
     image.elapsed = Duration::ZERO;
     image.stale.clone_from(&before.stale);
-    let mut crash = Crash { before: &before, survivors, chooser: Chooser::new(&before, &mut random, survivors) };
+    let chooser = Chooser::new(&before, &mut random, survivors);
+    let mut crash = Crash { before: &before, survivors, chooser, copies: BTreeMap::new() };
     let entries = crash.surviving_names();
     crash.copy_dir(&entries, ROOT, &mut image, ROOT, &mut BTreeSet::new());
     image.number += 1;
@@ -162,6 +163,8 @@ struct Crash<'m, 'r> {
     before: &'m Machine,
     survivors: Survivors<'r>,
     chooser: Chooser<'r>,
+    /// The files of before that the image has, and which they are there.
+    copies: BTreeMap<NodeId, NodeId>,
 }
 
 impl<'m> Crash<'m, '_> {
@@ -183,7 +186,7 @@ impl<'m> Crash<'m, '_> {
         entries
     }
 
-    /// Copies what survived of a directory. A file with two names becomes two files, a directory keeps its first name.
+    /// Copies what survived of a directory. A file with two names stays one, a directory keeps its first name.
     fn copy_dir(
         &mut self,
         entries: &Entries,
@@ -202,9 +205,13 @@ impl<'m> Crash<'m, '_> {
                         self.copy_dir(entries, *node, image, copy, visited);
                     }
                 }
+                Some(Node::File(_)) if self.copies.contains_key(node) => {
+                    _ = self.copies.get(node).map(|copy| image.link(to, name, *copy));
+                }
                 Some(Node::File(file)) => {
                     let content = self.surviving_content(*node, file);
-                    _ = image.plant(to, name, Node::File(FileData::durable(content)));
+                    let copy = image.plant(to, name, Node::File(FileData::durable(content)));
+                    _ = copy.map(|copy| self.copies.insert(*node, copy));
                 }
                 Some(Node::Dir(_)) | None => {}
             }

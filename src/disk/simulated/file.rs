@@ -73,6 +73,11 @@ impl FileData {
         &self.content
     }
 
+    /// Whether it has a second name.
+    pub(super) fn is_shared(&self) -> bool {
+        1 < self.links
+    }
+
     pub(super) fn durable_bytes(&self) -> usize {
         self.durable.len()
     }

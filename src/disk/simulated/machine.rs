@@ -172,14 +172,18 @@ impl Machine {
     pub(super) fn lock(&mut self, path: &Path, content: &[u8]) -> io::Result<NodeId> {
         self.enter(Operation::Lock, path)?;
         let (dir, name) = self.parent(path)?;
-        let node = match self.dir(dir)?.entries.get(name).copied() {
+        let mut node = match self.dir(dir)?.entries.get(name).copied() {
             Some(node) => node,
             None => self.create(dir, name.to_owned(), Node::File(FileData::default())),
         };
-        self.file(node)?;
-        if !self.locked.insert(node) {
+        let is_shared = self.file(node)?.is_shared();
+        if self.locked.contains(&node) {
             return Err(ErrorKind::WouldBlock.into());
         }
+        if is_shared {
+            node = self.create(dir, name.to_owned(), Node::File(FileData::default()));
+        }
+        self.locked.insert(node);
         let (file, number) = self.file_and_number(node)?;
         file.handles += 1;
         file.set_size(0, number)?;
@@ -353,7 +357,7 @@ impl Machine {
         }
         for (path, node) in self.paths() {
             let digest = match self.nodes.get(&node) {
-                Some(Node::File(file)) => file.digest(self.synced_number),
+                Some(Node::File(file)) => file.digest(self.synced_number) ^ u64::from(file.is_shared()),
                 _ => 0,
             };
             for hasher in &mut hashers {

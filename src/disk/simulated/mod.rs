@@ -281,6 +281,15 @@ impl SimulatedDisk {
         assert!(planted.is_ok(), "cannot put a file at {}: {planted:?}", path.as_ref().display());
     }
 
+    /// Gives a file a second name (a hard link), durably, in the place of a file that has it. Missing directories are made.
+    ///
+    /// # Panics
+    /// If there is no such file, or a path contains `..` or leads through a file.
+    pub fn hard_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) {
+        let linked = self.machine().plant_link(from.as_ref(), to.as_ref());
+        assert!(linked.is_ok(), "cannot link {} as {}: {linked:?}", from.as_ref().display(), to.as_ref().display());
+    }
+
     /// Removes a file or a directory with all that is in it, durably. Returns whether it was there.
     pub fn delete(&self, path: impl AsRef<Path>) -> bool {
         self.machine().uproot(path.as_ref()).is_ok()
@@ -295,11 +304,6 @@ impl SimulatedDisk {
             return false;
         };
         file.flip_bit(byte, bit)
-    }
-
-    fn open_node(&self, node: NodeId, path: &Path, is_writable: bool, size_when_opened: u64) -> SimulatedFile {
-        let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
-        SimulatedFile { machine, released, node, path: path.to_owned(), is_writable, size_when_opened }
     }
 }
 
@@ -319,12 +323,14 @@ impl fmt::Debug for SimulatedDisk {
 
 impl Disk for SimulatedDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        let (node, size) = {
-            let mut machine = self.machine();
-            let node = machine.open(path, how)?;
-            (node, machine.file(node)?.content().len() as u64)
-        };
-        Ok(Arc::new(self.open_node(node, path, how != Open::Read, size)))
+        let mut machine = self.machine();
+        let node = machine.open(path, how)?;
+        let file = machine.file(node)?;
+        let (is_shared, size_when_opened) = (file.is_shared(), file.content().len() as u64);
+        drop(machine);
+        let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
+        let (path, is_writable) = (path.to_owned(), how != Open::Read && !is_shared);
+        Ok(Arc::new(SimulatedFile { machine, released, node, path, is_writable, is_shared, size_when_opened }))
     }
 
     /// Whatever a path begins with, it begins at the root.
@@ -391,6 +397,7 @@ struct SimulatedFile {
     /// How it was opened.
     path: PathBuf,
     is_writable: bool,
+    is_shared: bool,
     size_when_opened: u64,
 }
 
@@ -408,6 +415,10 @@ impl DiskFile for SimulatedFile {
 
     fn size_when_opened(&self) -> u64 {
         self.size_when_opened
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

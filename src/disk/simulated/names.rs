@@ -145,6 +145,28 @@ impl Machine {
 
     /// Puts a durable file there, and the directories that lead to it.
     pub(super) fn plant_path(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let (dir, name) = self.plant_parent(path)?;
+        self.plant(dir, &name, Node::File(FileData::durable(content.to_vec().into())))?;
+        Ok(())
+    }
+
+    /// Gives a file a second name, and makes the directories that lead there; all durably.
+    pub(super) fn plant_link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = self.resolve(from)?;
+        self.file(node)?;
+        let (dir, name) = self.plant_parent(to)?;
+        self.link(dir, &name, node)
+    }
+
+    /// Gives a node a name durably, in the place of what has it.
+    pub(super) fn link(&mut self, dir: NodeId, name: &OsStr, node: NodeId) -> io::Result<()> {
+        self.change_names(dir, vec![(name.to_owned(), Some(node))], None)?;
+        self.settle_name(dir, name);
+        Ok(())
+    }
+
+    /// The directory of a path's last name, made if it is not there.
+    fn plant_parent(&mut self, path: &Path) -> io::Result<(NodeId, OsString)> {
         let mut names = names(path)?;
         let name = names.pop().ok_or(ErrorKind::InvalidInput)?.to_owned();
         let mut dir = ROOT;
@@ -154,8 +176,7 @@ impl Machine {
                 None => self.plant(dir, name, Node::Dir(Dir::default()))?,
             };
         }
-        self.plant(dir, &name, Node::File(FileData::durable(content.to_vec().into())))?;
-        Ok(())
+        Ok((dir, name))
     }
 
     /// Removes a file or directory durably.

@@ -3,6 +3,36 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::disk::os::{OsDisk, errors};
 
+#[test]
+fn a_file_with_a_second_name_is_read_and_never_written_and_stays_one_after_a_crash() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/d/file", b"bytes");
+    disk.hard_link("/d/file", "/backup/file");
+    assert_eq!(disk.used_bytes(), 5);
+    for image in [disk.clone(), disk.kill(1), disk.crash(1, CrashModel::Subset)] {
+        assert_eq!(image.read("/backup/file").unwrap(), b"bytes");
+        for path in ["/d/file", "/backup/file"] {
+            let file = image.open(Path::new(path), Open::Write).unwrap();
+            assert!(file.is_shared());
+            assert_eq!(file.write_at(b"no", 0).unwrap_err().kind(), ErrorKind::PermissionDenied);
+            file.sync().unwrap();
+        }
+        image.remove_file(Path::new("/backup/file")).unwrap();
+        image.open(Path::new("/d/file"), Open::Write).unwrap().write_at(b"yes", 0).unwrap();
+    }
+}
+
+#[test]
+fn the_lock_of_a_file_with_a_second_name_is_another_file_s() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/d/lock", b"before");
+    disk.hard_link("/d/lock", "/backup/lock");
+    let _held = disk.lock(Path::new("/d/lock"), b"after").unwrap();
+    assert_eq!(disk.lock(Path::new("/d/lock"), b"").unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(disk.read("/backup/lock").unwrap(), b"before");
+    drop(disk.lock(Path::new("/backup/lock"), b"of the backup").unwrap());
+}
+
 fn open(disk: &SimulatedDisk, path: &str) -> Arc<dyn DiskFile> {
     disk.open(Path::new(path), Open::CreateOrWrite).unwrap()
 }

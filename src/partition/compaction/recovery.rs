@@ -1,7 +1,7 @@
 //! What a crash during compaction leaves, brought to its end when the log is opened.
 //!
 //! The manifest decides (see `replacement`): a `.swap` file that is the one it speaks of takes its place; any other, and every
-//! `.cleaned` file, is removed. Then nothing is left of what was replaced but files whose offsets belong to a compacted segment
+//! `.cleaned` file, and every copy that did not take its place, is removed. Then nothing is left of what was replaced but files whose offsets belong to a compacted segment
 //! that is there, and those are removed. All of it can be interrupted and done again.
 
 use std::io::ErrorKind;
@@ -27,7 +27,7 @@ pub(in crate::partition) fn settle(
     }
     let segments = loaded.map_or(&[][..], |loaded| &loaded.manifest.segments);
     let mut has_changed = false;
-    for name in names.iter().filter(|name| matches!(name.stage, Stage::Cleaned | Stage::Swap)) {
+    for name in names.iter().filter(|name| matches!(name.stage, Stage::Cleaned | Stage::Swap | Stage::OwnCopy)) {
         let noted = segments.iter().find(|noted| noted.sealed.base_offset == name.base_offset);
         let path = name.path(dir);
         if name.stage == Stage::Swap && is_meant(disk, dir, name, noted)? {

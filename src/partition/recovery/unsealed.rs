@@ -77,6 +77,9 @@ impl Recovery<'_> {
             self.point.point.iter_mut().for_each(|point| point.synced.index_crcs = None);
             self.report.rebuilt.push(FileName::live(base_offset, FileKind::OffsetIndex).path(&self.spec.dir));
         }
+        if scan.is_shared {
+            self.report.shared_files.push(segment.path());
+        }
         for damage in &scan.damaged {
             note(self.mode, &mut self.report, segment.corruption(damage))?;
         }
