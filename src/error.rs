@@ -108,6 +108,14 @@ pub enum Error {
         pid: Option<u32>,
     },
 
+    /// This process was forked off from the one that opened the broker, and nothing was done: the files are the parent's, which
+    /// goes on writing them. Every call on a handle from before the fork fails like this, to read too; dropping handles and
+    /// exiting change nothing. Fork first and open then, or open another directory in the child; programs that are started
+    /// ([`std::process::Command`]) need not care. The parent's directory stays locked until the parent has closed the broker
+    /// and the child has dropped its handles or ended.
+    #[error("the broker was opened by the process that this one was forked off from")]
+    Forked,
+
     /// The file is of a format that this version of the crate does not read, and nothing was changed. If it is a newer one,
     /// update the crate; format 1 was never released, and nothing reads it.
     #[error("{} has format version {found}; this version of the crate reads {supported}", path.display())]
@@ -417,7 +425,8 @@ impl Error {
             | Error::InDoubt { .. }
             | Error::Fenced { .. }
             | Error::Closed { .. }
-            | Error::ReadOnly { .. } => true,
+            | Error::ReadOnly { .. }
+            | Error::Forked => true,
             Error::PartlySent { source, .. } => source.is_fatal(),
             _ => false,
         }

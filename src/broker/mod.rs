@@ -42,6 +42,10 @@ use store::Store;
 /// is gone (topics, partitions, producers and consumers are handles too), or by [`close`](Broker::close), which can fail where
 /// dropping cannot tell.
 ///
+/// A child that was forked off while the broker was open cannot use it: every call that can fail does, with
+/// [`Error::Forked`](crate::Error::Forked), and to drop handles or to exit changes nothing. Records that were read before are the
+/// parent's, too: a child must not look at them, since their place in the tail may hold others by then.
+///
 /// # Examples
 /// ```
 /// use std::time::Duration;

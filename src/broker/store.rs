@@ -150,8 +150,20 @@ impl Store {
         self.writer(action).map(|_| ())
     }
 
-    /// Fails once the broker is closed.
+    /// Fails in a process that was forked off from the one that opened the broker, with [`Error::Forked`].
+    #[inline]
+    pub(crate) fn check_not_forked(&self) -> Result<()> {
+        self.files.check_not_forked()
+    }
+
+    /// Whether this process was forked off from the one that opened the broker.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.files.is_forked()
+    }
+
+    /// Fails once the broker is closed, and in a process that was forked off.
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_not_forked()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed { what: format!("the broker of {}", self.dir.display()) });
         }
@@ -444,8 +456,9 @@ impl Store {
         maintenance::run_pass(&writer.logs.load(), &writer.environment, &|| self.check_open().is_err())
     }
 
-    /// Closes everything, once.
+    /// Closes everything, once. In a process that was forked off, nothing: it is all the parent's.
     pub(super) fn close(&self) -> Result<()> {
+        self.check_not_forked()?;
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -454,9 +467,6 @@ impl Store {
             self.files.close();
             return Ok(());
         };
-        if !writer.is_owner() {
-            return Ok(());
-        }
         // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
         drop(self.catalog.lock());
         if let Some(worker) = writer.worker.lock().take() {
@@ -511,17 +521,16 @@ impl Store {
     }
 }
 
-impl Writer {
-    /// Whether this process took the lock, and not one that it was forked off from: a copy must write nothing.
-    fn is_owner(&self) -> bool {
-        self.lock.lock().as_ref().is_some_and(DirectoryLock::is_ours)
-    }
-}
-
 impl Drop for Store {
     fn drop(&mut self) {
         // `close` is there for those who want to know.
         let _ = self.close();
+        if self.files.is_forked()
+            && let Some(writer) = &mut self.writer
+        {
+            // There is no such thread here: also to give up its handle would be a call about nobody.
+            std::mem::forget(writer.worker.get_mut().take());
+        }
     }
 }
 

@@ -87,6 +87,9 @@ impl Future for Ready<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let consumer = &mut *self.get_mut().consumer;
+        if consumer.store.is_forked() {
+            return Poll::Ready(());
+        }
         loop {
             consumer.positions.take_delivered();
             if consumer.store.is_read_only() || consumer.is_ready() {

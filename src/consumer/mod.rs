@@ -183,6 +183,7 @@ impl Consumer {
     /// The last generation of the group in which this consumer took part; `None` if it is not a member now.
     #[must_use]
     pub fn generation(&self) -> Option<i32> {
+        self.store.check_not_forked().ok()?;
         self.membership.generation()
     }
 
@@ -354,6 +355,7 @@ impl Consumer {
 
     /// Fails once this consumer can do nothing any more.
     fn check_usable(&self) -> Result<()> {
+        self.store.check_not_forked()?;
         match self.life {
             Life::Open => Ok(()),
             Life::Fenced => Err(self.fenced()),
@@ -461,6 +463,7 @@ impl Consumer {
     /// # Errors
     /// What committing or the listener returned; the group was left all the same.
     pub fn close(mut self) -> Result<()> {
+        self.store.check_not_forked()?;
         if self.life == Life::Closed { Ok(()) } else { self.finish() }
     }
 
@@ -475,6 +478,9 @@ impl Consumer {
 /// with, and the thread may be panicking.
 impl Drop for Consumer {
     fn drop(&mut self) {
+        if self.store.is_forked() {
+            return;
+        }
         self.store.watchers().unregister(&self.shared.waiter);
         self.membership.leave(self.store.monotonic());
     }

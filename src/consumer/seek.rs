@@ -107,6 +107,7 @@ impl Consumer {
     }
 
     fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) -> Result<()> {
+        self.store.check_not_forked()?;
         for partition in partitions {
             self.positions.get_mut(partition)?.is_paused = is_paused;
             if !is_paused {

@@ -1,4 +1,5 @@
-//! Memory that shows a file: [`Mapping`] read-only, [`SharedMapping`] for reading and writing.
+//! Memory that shows a file: [`Mapping`] read-only, [`SharedMapping`] for reading and writing; and [`ProcessMark`], a page that
+//! tells a process from its forks.
 //!
 //! On the operating system both are maps; on the simulated disk both are heap memory. The only unsafe code of this layer that
 //! reads files is [`Mapping::bytes`], and the rules that make it sound are kept by `append_file.rs`:
@@ -17,7 +18,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(any(test, feature = "testing"))]
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -154,6 +156,74 @@ impl fmt::Debug for SharedMapping {
     }
 }
 
+/// Tells the process that made it from one that was forked off since, which has a copy of all memory, shares the files and
+/// maps, and has none of the other threads.
+///
+/// On Linux that takes one load: the mark is a word in a page that the kernel hands to a child as zeros. Other Unix systems,
+/// and Linux before 4.14, are asked for the process id each time; elsewhere nothing forks.
+pub(crate) struct ProcessMark {
+    /// [`OURS`](Self::OURS) in the process that made this, or [`UNKNOWN`](Self::UNKNOWN) everywhere.
+    ///
+    /// It may be in `page`, and then lives as long as that: no reference to it leaves this type.
+    word: &'static AtomicU32,
+    page: Option<MmapRaw>,
+    process: u32,
+}
+
+impl ProcessMark {
+    const OURS: u32 = 1;
+    const UNKNOWN: u32 = 0;
+
+    /// A mark of this process.
+    pub(crate) fn new() -> ProcessMark {
+        let Some(page) = page_wiped_on_fork() else { return ProcessMark::without_page() };
+        // SAFETY: A page is mapped there, aligned and zeroed, of which nothing but this word is ever used, and only as an
+        // atomic. It stays mapped as long as `page`, which the reference does not outlive.
+        let word: &'static AtomicU32 = unsafe { AtomicU32::from_ptr(page.as_mut_ptr().cast()) };
+        word.store(ProcessMark::OURS, Ordering::Relaxed);
+        ProcessMark { word, page: Some(page), process: std::process::id() }
+    }
+
+    /// A mark for systems that wipe no page.
+    fn without_page() -> ProcessMark {
+        static SAME_IN_ALL: AtomicU32 =
+            AtomicU32::new(if cfg!(unix) { ProcessMark::UNKNOWN } else { ProcessMark::OURS });
+        ProcessMark { word: &SAME_IN_ALL, page: None, process: std::process::id() }
+    }
+
+    /// Whether this process was forked off from the one that made the mark.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != ProcessMark::OURS && self.is_of_another_process()
+    }
+
+    #[cold]
+    fn is_of_another_process(&self) -> bool {
+        // A wiped page says so by itself: in a namespace of its own, a child may even have its parent's id.
+        self.page.is_some() || std::process::id() != self.process
+    }
+}
+
+impl fmt::Debug for ProcessMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessMark").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+/// A page of zeros of this process alone, and of zeros again in each child; `None` where there is no such thing.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn page_wiped_on_fork() -> Option<MmapRaw> {
+    let page = MmapRaw::from(memmap2::MmapMut::map_anon(size_of::<AtomicU32>()).ok()?);
+    // SAFETY: The range is this private anonymous page, of which nothing is used yet. The call changes nothing in this process.
+    let result = unsafe { libc::madvise(page.as_mut_ptr().cast(), page.len(), libc::MADV_WIPEONFORK) };
+    (result == 0).then_some(page)
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn page_wiped_on_fork() -> Option<MmapRaw> {
+    None
+}
+
 /// Heap memory aligned like a map, seen both by the simulated disk and by the holder of a [`SharedMapping`].
 ///
 /// The disk looks at it only inside calls to it. A store that runs at the same time may be seen in part, as a drive may see
@@ -273,6 +343,24 @@ mod tests {
         assert_eq!(mapping.bytes(4095..4097), b"");
         let (start, end) = (3, 2);
         assert_eq!(mapping.bytes(start..end), b"");
+    }
+
+    #[test]
+    fn a_mark_is_of_the_process_that_made_it() {
+        let mark = ProcessMark::new();
+        assert!(!mark.is_forked());
+        assert_eq!(mark.page.is_some(), cfg!(all(target_os = "linux", not(miri))));
+        let wiped = ProcessMark::new();
+        wiped.word.store(0, Ordering::Relaxed);
+        assert_eq!(wiped.is_forked(), wiped.page.is_some());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn where_no_page_is_wiped_the_process_id_tells() {
+        let mark = ProcessMark::without_page();
+        assert!(!mark.is_forked());
+        assert!(ProcessMark { process: mark.process + 1, ..mark }.is_forked());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) mod shared_bytes;
 pub(crate) mod simulated;
 mod sync_error;
 
-pub(crate) use mapping::{Mapping, SharedMapping};
+pub(crate) use mapping::{Mapping, ProcessMark, SharedMapping};
 pub(crate) use shared_bytes::SharedBytes;
 pub(crate) use sync_error::SyncError;
 

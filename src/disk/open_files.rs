@@ -17,7 +17,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use queue::{Closing, Queue, Slot};
 
 use super::os::errors::is_out_of_handles;
-use super::{Disk, DiskFile, Mapping, Open, SyncError};
+use super::{Disk, DiskFile, Mapping, Open, ProcessMark, SyncError};
+use crate::error::Error;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, Mutex};
 
@@ -56,13 +57,14 @@ pub(crate) struct OpenFiles {
     handles: Queue,
     maps: Queue,
     closed: AtomicBool,
+    process: ProcessMark,
 }
 
 impl OpenFiles {
     /// Keeps files of `disk` open within the limits of `config`.
     pub(crate) fn new(disk: Arc<dyn Disk>, config: OpenFilesConfig) -> Arc<OpenFiles> {
         let (handles, maps) = (Queue::new(config.handles_max), Queue::new(config.maps_max));
-        Arc::new(OpenFiles { disk, config, handles, maps, closed: AtomicBool::new(false) })
+        Arc::new(OpenFiles { disk, config, handles, maps, closed: AtomicBool::new(false), process: ProcessMark::new() })
     }
 
     /// Closes all files and maps, and opens none any more: they may soon be another's. What calls and views still use stays
@@ -81,6 +83,23 @@ impl OpenFiles {
     /// The disk that the files are on.
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// Whether this process was forked off from the one that opened the broker. It shares the files and the maps of the tails
+    /// with its parent and must change nothing there; and it must take no lock, since a thread that held one when the process
+    /// forked is not here to let go of it.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.is_forked()
+    }
+
+    /// Fails in a process that was forked off.
+    ///
+    /// # Errors
+    /// [`Error::Forked`].
+    #[inline]
+    pub(crate) fn check_not_forked(&self) -> Result<(), Error> {
+        if self.is_forked() { Err(Error::Forked) } else { Ok(()) }
     }
 
     /// How published bytes reach a reader.

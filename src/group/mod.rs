@@ -113,6 +113,7 @@ impl Coordinator {
     /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
     fn with_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &Log) -> Result<T>) -> Result<T> {
         let log = self.log(name)?;
+        log.check_not_forked()?;
         log.supply_slots_if_short();
         loop {
             let cell =
@@ -232,8 +233,8 @@ impl Coordinator {
                 group.take_back_offsets(offsets, before);
                 Ok(())
             });
-            // Nothing that can fail was asked for.
-            debug_assert!(taken_back.is_ok(), "{taken_back:?}");
+            // Nothing that can fail was asked for. A waker may have forked.
+            debug_assert!(matches!(taken_back, Ok(()) | Err(Error::Forked)), "{taken_back:?}");
         })
     }
 

@@ -97,10 +97,12 @@ impl Worker {
         let thread = thread::Builder::new().name("ottla-maintenance".to_owned()).spawn({
             let (environment, stop) = (Arc::clone(&environment), Arc::clone(&stop));
             move || {
-                while !stop.load(Ordering::Acquire) {
+                // A task that it woke may have forked, and this be the thread of the child.
+                let is_stopping = || stop.load(Ordering::Acquire) || environment.files.is_forked();
+                while !is_stopping() {
                     let logs = logs.load_full();
                     // A failed pass is repeated; a failed sync has poisoned its log, which says so at the next send.
-                    let _ = run_pass(&logs, &environment, &|| stop.load(Ordering::Acquire));
+                    let _ = run_pass(&logs, &environment, &is_stopping);
                     let interval = pass_interval(&logs);
                     // Not held asleep: the files of a topic that is deleted meanwhile are gone when that call returns.
                     drop(logs);

@@ -132,6 +132,7 @@ impl Follower {
     }
 
     fn check_files_are_open(&self) -> Result<()> {
+        self.dir.files.check_not_forked()?;
         if self.dir.files.are_closed() { Err(self.closed_error()) } else { Ok(()) }
     }
 

@@ -167,6 +167,7 @@ impl Log {
     /// [`Error::NotDurable`]: they were appended. [`Error::InDoubt`]: it is not known. Any other: nothing was appended.
     #[inline]
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+        self.check_not_forked()?;
         self.supply_slots_if_short();
         let appended = self.append_unsynced(records)?;
         if self.spec.durability == Durability::Always {
@@ -228,6 +229,7 @@ impl Log {
     /// could not begin, and the next call tries again.
     pub(crate) fn wait_durable(self: &Arc<Log>, offset: u64) -> Result<()> {
         while self.durable_offset() < offset {
+            self.check_not_forked()?;
             self.check_unharmed()?;
             self.check_present()?;
             // A disk that is full for that tells the caller so; a round of the group commit has nobody to tell.
@@ -332,6 +334,8 @@ impl Log {
     }
 
     fn read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+        // A slot that this process still takes for the open batch's may be another one's by now.
+        self.check_not_forked()?;
         loop {
             self.check_open()?;
             // In this order: whatever the offsets admit is in a view loaded later.
@@ -413,6 +417,12 @@ impl Log {
         drop(appender);
         self.waiters.wake_unlocked();
         result
+    }
+
+    /// Fails in a process that was forked off. To be called before any lock is taken, see [`OpenFiles::is_forked`].
+    #[inline]
+    pub(crate) fn check_not_forked(&self) -> Result<()> {
+        self.environment.files.check_not_forked()
     }
 
     /// Fails once the topic was deleted or the broker closed.

@@ -303,6 +303,7 @@ impl Partition {
     /// [`Error::DiskFull`], [`Error::Io`] if a sync could not begin: if the error is retriable, the next call may succeed.
     pub fn wait_durable(&self, offset: u64) -> Result<()> {
         let log = self.writable()?;
+        log.check_not_forked()?;
         let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.log_end_offset());
         if offset > log_end_offset {
             let partition = log.spec.partition.clone();

@@ -221,6 +221,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if self.log.check_not_forked().is_err() {
+            return;
+        }
         self.disarm();
         self.log.waiters.registered.fetch_sub(1, Ordering::Relaxed);
     }

@@ -50,6 +50,10 @@ impl<T> Mutex<T> {
         MutexGuard { mutex: &self.0, guard: Some(lock(&self.0)) }
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(MutexGuard { mutex: &self.0, guard: Some(guard) }),

@@ -25,7 +25,7 @@ pub(crate) use salvage::{Contents as TailContents, Salvaged, check_version, exam
 pub(crate) use slot::{BatchWriter, OpenBatch};
 
 use crate::canary::{Canary, planted};
-use crate::disk::{Disk, DiskFile, Open};
+use crate::disk::{Disk, DiskFile, Open, ProcessMark};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
@@ -75,12 +75,13 @@ struct Syncing {
 
 /// The slots that nobody uses, and how many are in the others. Apart from [`Tail`], so that an open batch can give its slot back
 /// without keeping the file open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     state: Mutex<PoolState>,
     leases: Leases,
     /// Told when a thread has ended mapping or growing.
     supplied: Condvar,
+    process: ProcessMark,
 }
 
 #[derive(Debug, Default)]
@@ -113,7 +114,11 @@ impl PoolState {
 }
 
 impl Pool {
+    /// In a process that was forked off, the slot is its parent's: nothing is done, and the lock not taken.
     fn give_back(&self, slot: FreeSlot) {
+        if self.process.is_forked() {
+            return;
+        }
         let class = slot.class;
         let mut state = self.state.lock();
         // Of a closed tail nothing stays mapped.
@@ -158,13 +163,19 @@ impl Tail {
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
         let state = PoolState { short: [true, false], ..state };
         let syncing = Mutex::new(Syncing { file: Some(Arc::clone(&file)), has_failed: false });
+        let pool = Pool {
+            state: Mutex::new(state),
+            leases: Leases::default(),
+            supplied: Condvar::new(),
+            process: ProcessMark::new(),
+        };
         Ok(Tail {
             path: path.to_owned(),
             is_written_by_calls,
             file: Mutex::new(Some(file)),
             replaced: Mutex::new(replaced),
             syncing,
-            pool: Arc::new(Pool { state: Mutex::new(state), ..Pool::default() }),
+            pool: Arc::new(pool),
             generation: AtomicU64::new(seed),
             openings: Mutex::new(Some(openings)),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
