@@ -1,246 +1,281 @@
-//! Reads files and sends their lines. Any number of threads do this at a time, each with one file.
+//! Collects files. Any number of threads do this at a time, each with one file.
 
-use std::fs::File;
-use std::hash::{DefaultHasher, Hasher as _};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::fs::Metadata;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use ottla::{Header, Producer, ProducerRecord, Timestamp};
+use ottla::{Producer, Timestamp};
 
-use crate::bookmark::{BOOKMARK, Bookmark, Bookmarks, FileId};
-use crate::line::{Level, timestamp_of};
-use crate::{LEVEL, PARTITIONS, TOPIC};
+use crate::content::{Content, Opened};
+use crate::failure::Failure;
+use crate::identify::identify;
+use crate::journal::Journal;
+use crate::lines::{Lines, Piece};
+use crate::notices::Notices;
+use crate::sender::{LINE_BYTES_MAX, Sender};
+use crate::sources::Source;
+use crate::streams::{Claimed, Identity, Streams};
+use crate::tally::Tally;
 
-/// So much of a file is read at a time; a longer line becomes several records.
-const CHUNK_BYTES: usize = 256 << 10;
-/// A batch is sent when it has about so many bytes: well within what a topic takes by default.
-const BATCH_BYTES: usize = 512 << 10;
-/// What a record takes besides its key and value, generously.
-const RECORD_OVERHEAD_BYTES: usize = 64;
-/// A file with a zero byte so near its start is no text.
-const HEAD_BYTES: usize = 8 << 10;
 /// A last line without its end may still be being written, unless the file has not changed for so long.
-const QUIET: Duration = Duration::from_secs(5);
+pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
-/// What all collectors work on.
+/// What all collectors of a round work on.
 #[derive(Debug)]
 pub(crate) struct Work<'w> {
-    pub(crate) files: &'w [PathBuf],
-    pub(crate) bookmarks: &'w Bookmarks,
-    pub(crate) run: u64,
-    /// The next file that nobody has taken.
-    pub(crate) next_file: AtomicUsize,
+    pub(crate) sources: &'w [Source],
+    pub(crate) journal: &'w Journal,
+    pub(crate) streams: &'w Streams,
+    pub(crate) notices: &'w Notices,
+    /// The user wants it to end.
+    pub(crate) stop: &'w AtomicBool,
+    /// Bytes that may still be collected.
+    pub(crate) bytes_left: &'w AtomicU64,
     /// Bytes that are dealt with, for the progress bar.
     pub(crate) bytes_done: AtomicU64,
-    /// Bytes that may still be collected in this run.
-    pub(crate) bytes_left: AtomicU64,
+    /// The next source that nobody has taken.
+    pub(crate) next_source: AtomicUsize,
 }
 
-/// What was collected, and what was not.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    pub(crate) files: usize,
-    pub(crate) unchanged: usize,
-    pub(crate) binary: usize,
-    pub(crate) unreadable: usize,
-    pub(crate) cut_short: usize,
-    pub(crate) lines: u64,
-    pub(crate) bytes: u64,
-    pub(crate) fingerprints: [Fingerprint; PARTITIONS],
+/// What became of a source.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) source: usize,
+    /// As it was when it was opened.
+    pub(crate) metadata: Metadata,
+    /// What it holds; an empty file holds nothing.
+    pub(crate) stream: Option<u64>,
+    /// Whether all that was there is dealt with.
+    pub(crate) is_done: bool,
+    pub(crate) has_news: bool,
 }
 
-/// Stands for a set of records and their offsets, in whatever order they come: equal sets have equal fingerprints.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
-    pub(crate) records: u64,
-    sum: u64,
-}
-
-impl Fingerprint {
-    pub(crate) fn add(&mut self, offset: u64, value: &[u8]) {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(offset);
-        hasher.write(value);
-        self.records += 1;
-        self.sum = self.sum.wrapping_add(hasher.finish());
-    }
-
-    pub(crate) fn merge(&mut self, other: Fingerprint) {
-        self.records += other.records;
-        self.sum = self.sum.wrapping_add(other.sum);
-    }
-}
-
-impl Collected {
-    pub(crate) fn merge(&mut self, other: &Collected) {
-        self.files += other.files;
-        self.unchanged += other.unchanged;
-        self.binary += other.binary;
-        self.unreadable += other.unreadable;
-        self.cut_short += other.cut_short;
-        self.lines += other.lines;
-        self.bytes += other.bytes;
-        self.fingerprints.iter_mut().zip(other.fingerprints).for_each(|(mine, other)| mine.merge(other));
-    }
-}
-
-/// Why a file was not collected to its end: the file's fault is no reason to stop, the log's is.
-enum Failure {
-    File,
-    Log(ottla::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(_: io::Error) -> Failure {
-        Failure::File
-    }
-}
-
-impl From<ottla::Error> for Failure {
-    fn from(error: ottla::Error) -> Failure {
-        Failure::Log(error)
-    }
-}
-
-/// Collects files until none is left.
-pub(crate) fn collect(work: &Work<'_>, producer: &Producer) -> ottla::Result<Collected> {
-    let mut collected = Collected::default();
-    let mut buffer = vec![0; CHUNK_BYTES];
-    while let Some(path) = work.files.get(work.next_file.fetch_add(1, Ordering::Relaxed)) {
-        if work.bytes_left.load(Ordering::Relaxed) == 0 {
-            collected.cut_short += 1;
-            continue;
-        }
-        match collect_file(work, producer, path, &mut buffer, &mut collected) {
-            Ok(()) => {}
-            Err(Failure::File) => collected.unreadable += 1,
-            Err(Failure::Log(error)) => return Err(error),
-        }
-    }
-    Ok(collected)
-}
-
-fn collect_file(
-    work: &Work<'_>,
-    producer: &Producer,
-    path: &Path,
-    buffer: &mut [u8],
-    collected: &mut Collected,
-) -> Result<(), Failure> {
-    let mut file = File::open(path)?;
-    // Of the open file: the name may belong to another one by now.
-    let metadata = file.metadata()?;
-    let id = FileId::of(path, &metadata);
-    let mut head = Vec::new();
-    (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-    if head.contains(&0) {
-        collected.binary += 1;
-        work.bytes_done.fetch_add(metadata.len(), Ordering::Relaxed);
-        return Ok(());
-    }
-    let modified = metadata.modified()?;
-    let start = work.bookmarks.position_in(id, metadata.len(), &head);
-    work.bytes_done.fetch_add(start, Ordering::Relaxed);
-    file.seek(SeekFrom::Start(start))?;
-
-    let mut sender = Sender {
-        producer,
-        key: path.as_os_str().as_encoded_bytes(),
-        modified: Timestamp::from(modified),
-        levels: Level::ALL.map(|level| [Header::new(LEVEL, level.name())]),
-        bookmark: &|position| Bookmark::new(work.run, id, position, &head),
-        position: start,
-        collected,
-    };
-    // What is appended from here on is for the next run; a busy log would keep this one for ever.
-    let mut rest = file.take(metadata.len() - start);
-    let is_quiet = modified.elapsed().is_ok_and(|age| age > QUIET);
-    let mut filled = 0;
-    loop {
-        let read = rest.read(&mut buffer[filled..])?;
-        filled += read;
-        let is_end = read == 0;
-        let lines_end = buffer[..filled].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let takes_all = filled == buffer.len() && lines_end == 0 || is_end && is_quiet;
-        let ready = if takes_all { filled } else { lines_end };
-        sender.send(&buffer[..ready])?;
-        buffer.copy_within(ready..filled, 0);
-        filled -= ready;
-        work.bytes_done.fetch_add(read as u64, Ordering::Relaxed);
-        let is_over_limit = is_limit_reached(&work.bytes_left, ready as u64);
-        if is_end || is_over_limit {
-            sender.collected.cut_short += usize::from(!is_end);
-            let changed = sender.position > start;
-            collected.files += usize::from(changed);
-            collected.unchanged += usize::from(!changed);
-            return Ok(());
-        }
-    }
-}
-
-/// Takes `bytes` from what is left; whether that was the last of it.
-fn is_limit_reached(bytes_left: &AtomicU64, bytes: u64) -> bool {
-    let take = |left: u64| Some(left.saturating_sub(bytes));
-    let before = bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-    before.unwrap_or_default() <= bytes
-}
-
-/// Sends the lines of one file.
-struct Sender<'s> {
-    producer: &'s Producer,
-    key: &'s [u8],
-    modified: Timestamp,
-    /// The headers of each level, borrowed by every record that has it.
-    levels: [[Header<'static>; 1]; Level::ALL.len()],
-    bookmark: &'s dyn Fn(u64) -> Bookmark,
-    position: u64,
-    collected: &'s mut Collected,
-}
-
-impl Sender<'_> {
-    /// Sends all lines of `text`, which follows what was sent before.
-    fn send(&mut self, text: &[u8]) -> ottla::Result<()> {
-        let mut batch: Vec<(&[u8], Level)> = Vec::new();
-        let mut batch_bytes = 0;
-        let mut position = self.position;
-        for line_with_end in text.split_inclusive(|byte| *byte == b'\n') {
-            let line = line_with_end.strip_suffix(b"\n").unwrap_or(line_with_end);
-            let bytes = line.len() + self.key.len() + RECORD_OVERHEAD_BYTES;
-            if batch_bytes + bytes > BATCH_BYTES && !batch.is_empty() {
-                self.send_batch(&batch, position)?;
-                batch.clear();
-                batch_bytes = 0;
+impl Work<'_> {
+    /// Collects sources until none is left.
+    pub(crate) fn collect(&self, producer: &Producer) -> Result<(Tally, Vec<Outcome>), Failure> {
+        let (mut tally, mut outcomes, mut buffer) = (Tally::default(), Vec::new(), Vec::new());
+        loop {
+            let index = self.next_source.fetch_add(1, Ordering::Relaxed);
+            let Some(source) = self.sources.get(index) else { return Ok((tally, outcomes)) };
+            if self.is_over() {
+                tally.files_cut_short += 1;
+                continue;
             }
-            batch.push((line, Level::of_line(line)));
-            batch_bytes += bytes;
-            position += line_with_end.len() as u64;
+            match self.collect_source(source, producer, &mut buffer, &mut tally) {
+                Ok(outcome) => outcomes.extend(outcome.map(|outcome| Outcome { source: index, ..outcome })),
+                // It was there a moment ago: it has another name now, under which it will be found.
+                Err(Failure::File(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(Failure::File(error)) => {
+                    tally.files_unreadable += u64::from(self.notices.fail(&source.path, error));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
-        self.send_batch(&batch, position)
     }
 
-    /// Sends lines in one piece, with a bookmark on the last.
-    fn send_batch(&mut self, lines: &[(&[u8], Level)], end: u64) -> ottla::Result<()> {
-        let Some((_, last_level)) = lines.last() else { return Ok(()) };
-        let bookmark = (self.bookmark)(end).encode();
-        let last_headers = [self.levels[*last_level as usize][0], Header::new(BOOKMARK, &bookmark)];
-        let mut records: Vec<ProducerRecord<'_>> = Vec::with_capacity(lines.len());
-        for (line, level) in lines {
-            let record = ProducerRecord::to(TOPIC).key(self.key).value(*line).headers(&self.levels[*level as usize]);
-            let timestamp = timestamp_of(line, self.modified);
-            records.push(timestamp.into_iter().fold(record, ProducerRecord::timestamp));
-        }
-        if let Some(last) = records.pop() {
-            records.push(last.headers(&last_headers));
-        }
-        let sent = self.producer.send_batch(TOPIC, &records)?;
-        for ((line, _), sent) in lines.iter().zip(&sent) {
-            self.collected.fingerprints[sent.partition() as usize].add(sent.offset(), line);
-            self.collected.bytes += line.len() as u64;
-        }
-        self.collected.lines += lines.len() as u64;
-        self.position = end;
-        Ok(())
+    /// The part that is done, from 0 to 1.
+    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+    pub(crate) fn done(&self) -> f64 {
+        let all: u64 = self.sources.iter().map(|source| source.length).sum();
+        self.bytes_done.load(Ordering::Relaxed) as f64 / all.max(1) as f64
     }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.bytes_left.load(Ordering::Relaxed) == 0
+    }
+
+    fn collect_source(
+        &self,
+        source: &Source,
+        producer: &Producer,
+        buffer: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) -> Result<Option<Outcome>, Failure> {
+        let file = source.open()?;
+        // Of the open file: the name may belong to another one by now.
+        let metadata = file.metadata()?;
+        let mut outcome = Outcome { source: 0, metadata, stream: None, is_done: true, has_news: false };
+        let mut content = match Content::of(file)? {
+            Opened::Content(content) => content,
+            Opened::Other(codec) => {
+                self.skip_file(&source.path, outcome.metadata.len(), codec, tally);
+                return Ok(Some(outcome));
+            }
+        };
+        let head = content.head()?;
+        if head.is_empty() && content.damage().is_none() {
+            return Ok(Some(outcome));
+        }
+        let Some(mut claimed) = self.claim(&mut content, &head, &source.path, &outcome.metadata, tally)? else {
+            tally.left_bytes += outcome.metadata.len();
+            return Ok(None);
+        };
+        outcome.stream = Some(claimed.bookmark.stream);
+        let start = claimed.bookmark.position;
+        let mut file = OpenFile {
+            content,
+            path: &source.path,
+            length: outcome.metadata.len(),
+            modified: outcome.metadata.modified()?,
+        };
+        outcome.is_done = self.collect_content(&mut file, &head, &mut claimed, producer, buffer, tally)?;
+        outcome.has_news = claimed.bookmark.position > start;
+        Ok(Some(outcome))
+    }
+
+    /// A file that is not read counts as read and skipped, once.
+    fn skip_file(&self, path: &Path, length: u64, codec: &str, tally: &mut Tally) {
+        if self.notices.tell(path, format!("skipped, {length} bytes: compressed with {codec}, which is not read here"))
+        {
+            tally.files_skipped += 1;
+            tally.read_bytes += length;
+            tally.skipped_bytes += length;
+        }
+    }
+
+    /// Finds out what a file holds, and makes it the holder. `None` if that cannot be told yet: it is no more than what another
+    /// content begins with, and may be a copy that is still being made.
+    fn claim(
+        &self,
+        content: &mut Content,
+        head: &[u8],
+        path: &Path,
+        metadata: &Metadata,
+        tally: &mut Tally,
+    ) -> Result<Option<Claimed<'_>>, Failure> {
+        loop {
+            let candidates = self.streams.candidates(head);
+            let identity = identify(content, head, &candidates, path, (self.streams, self.journal))?;
+            if matches!(identity, Identity::BeginningOf(..)) && !is_quiet(metadata.modified()?) {
+                return Ok(None);
+            }
+            let Some(mut claimed) = self.streams.claim(&identity, head, &candidates, path) else { continue };
+            let ends = self.journal.ends();
+            let bookmark = &mut claimed.bookmark;
+            if bookmark.position == bookmark.start {
+                bookmark.first_offset = ends.get(Journal::partition_of(bookmark.stream)).copied().unwrap_or(0);
+            }
+            if let Some(original) = &claimed.copy_of {
+                let (bytes, lines) = (claimed.bookmark.start, claimed.bookmark.line_number);
+                let original = original.display();
+                self.notices.tell(path, format!("lines 1 to {lines} skipped, {bytes} bytes: a copy of {original}"));
+                tally.copies += 1;
+                tally.read_bytes += bytes;
+                tally.skipped_bytes += bytes;
+                tally.copied_bytes += bytes;
+            }
+            return Ok(Some(claimed));
+        }
+    }
+
+    /// Collects what lies behind the claimed bookmark, and moves it. Whether that was all there is.
+    fn collect_content(
+        &self,
+        file: &mut OpenFile<'_>,
+        head: &[u8],
+        claimed: &mut Claimed<'_>,
+        producer: &Producer,
+        buffer: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) -> Result<bool, Failure> {
+        let Some(trail) = file.content.seek(claimed.bookmark.position, head)? else { return Ok(false) };
+        let before = trail.position();
+        let mut lines = Lines::new(trail, claimed.bookmark.line_number, LINE_BYTES_MAX, std::mem::take(buffer));
+        let mut sender = Sender::new(producer, file.path, Timestamp::from(file.modified), &mut claimed.bookmark);
+        let mut is_end = false;
+        while !is_end && !self.is_over() {
+            let position_before = lines.trail().position();
+            is_end = !file.fill(&mut lines)?;
+            while let Some(piece) = lines.next() {
+                self.deal_with(piece, &lines, &mut sender, tally)?;
+            }
+            if is_end && file.is_final(lines.read_position())? {
+                while let Some(piece) = lines.take_rest() {
+                    self.deal_with(piece, &lines, &mut sender, tally)?;
+                }
+            }
+            sender.send(&lines, tally)?;
+            self.use_up(lines.trail().position() - position_before);
+            if !file.content.is_compressed() {
+                self.bytes_done.fetch_add(lines.trail().position() - position_before, Ordering::Relaxed);
+            }
+        }
+        tally.files_cut_short += u64::from(!is_end);
+        tally.read_bytes += lines.trail().position() - before;
+        tally.taken_off_bytes += lines.taken_off_bytes;
+        let left = lines.read_position() - lines.trail().position();
+        tally.left_bytes += left;
+        *buffer = lines.into_buffer();
+        if is_end && let Some(damage) = file.content.damage() {
+            self.tell_damage(file, damage);
+            return Ok(false);
+        }
+        Ok(is_end && left == 0)
+    }
+
+    fn deal_with(&self, piece: Piece, lines: &Lines, sender: &mut Sender<'_>, tally: &mut Tally) -> ottla::Result<()> {
+        match piece {
+            Piece::Line(value) => sender.add(value, lines, tally),
+            Piece::TooLong(bytes) => {
+                let line = lines.line_number;
+                let reason = format!("line {line} skipped, {bytes} bytes: longer than {LINE_BYTES_MAX} bytes");
+                self.notices.tell(sender.path(), reason);
+                tally.lines_skipped += 1;
+                tally.skipped_bytes += bytes;
+                sender.skip(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// A compressed file that is still being written is not damaged.
+    fn tell_damage(&self, file: &OpenFile<'_>, damage: &str) {
+        if is_quiet(file.modified) {
+            self.notices.fail(file.path, format!("not read to its end: {damage}"));
+        }
+    }
+
+    fn use_up(&self, bytes: u64) {
+        let take = |left: u64| Some(left.saturating_sub(bytes));
+        let _ = self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+    }
+}
+
+/// A file that is being read.
+struct OpenFile<'f> {
+    content: Content,
+    path: &'f Path,
+    /// As it was when it was opened. What is appended from there on is for the next round: a busy log would keep this one for
+    /// ever.
+    length: u64,
+    modified: SystemTime,
+}
+
+impl OpenFile<'_> {
+    /// Reads on. False if there is no more, or if what was read does not belong to what was read before.
+    fn fill(&mut self, lines: &mut Lines) -> Result<bool, Failure> {
+        let before = lines.last_read().to_vec();
+        let position = lines.read_position();
+        let bytes_max = if self.content.is_compressed() { u64::MAX } else { self.length.saturating_sub(position) };
+        let read = lines.fill(&mut self.content, bytes_max)?;
+        if read > 0 && !self.content.has_read_behind(&before, position, read)? {
+            lines.forget_pending();
+            return Ok(false);
+        }
+        Ok(read > 0)
+    }
+
+    /// Whether nothing will follow that belongs to the last line, which ends at `position`.
+    fn is_final(&self, position: u64) -> Result<bool, Failure> {
+        match self.content.length()? {
+            Some(length) => Ok(position == length && is_quiet(self.modified)),
+            None => Ok(self.content.damage().is_none()),
+        }
+    }
+}
+
+/// Whether a file that was `modified` then is not being written. So is one from the future: its clock is another one.
+pub(crate) fn is_quiet(modified: SystemTime) -> bool {
+    modified.elapsed().map_or_else(|future| future.duration(), |age| age) > QUIET
 }

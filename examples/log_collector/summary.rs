@@ -1,87 +1,197 @@
-//! What the user sees: a progress bar while it runs, a table and a bar chart at the end.
+//! What the user sees at the end: a table of this run and of all, and a bar chart of levels.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::time::Duration;
 
-use crate::LevelCounts;
-use crate::collector::Collected;
-use crate::line::Level;
+use crate::bookmark::Bookmark;
+use crate::journal::Totals;
+use crate::level::Level;
+use crate::tally::Tally;
+use crate::verify::Verified;
 
 const BAR_WIDTH: usize = 40;
-const REDRAW_EVERY: Duration = Duration::from_millis(100);
 
-/// A bar on a terminal; nothing where the output goes elsewhere.
+/// What happened in this run, and what is in the log now.
 #[derive(Debug)]
-pub(crate) struct ProgressBar {
-    total: u64,
-    drawn: Option<Instant>,
-    is_terminal: bool,
-}
-
-impl ProgressBar {
-    pub(crate) fn new(total: u64) -> ProgressBar {
-        ProgressBar { total, drawn: None, is_terminal: std::io::stderr().is_terminal() }
-    }
-
-    pub(crate) fn draw(&mut self, done: u64) {
-        if self.is_terminal && self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW_EVERY) {
-            let full = bar(done.min(self.total), self.total);
-            let percent = done.min(self.total) * 100 / self.total.max(1);
-            let _ = write!(std::io::stderr(), "\r{full:<BAR_WIDTH$} {percent:3} %");
-            self.drawn = Some(Instant::now());
-        }
-    }
-}
-
-impl Drop for ProgressBar {
-    fn drop(&mut self) {
-        if self.drawn.is_some() {
-            let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = BAR_WIDTH + 8);
-        }
-    }
-}
-
-/// What happened in this run, and how large the log is now.
-#[derive(Debug)]
-pub(crate) struct Summary<'s> {
-    pub(crate) collected: &'s Collected,
-    pub(crate) consumed: u64,
-    pub(crate) elapsed: Duration,
-    pub(crate) levels: LevelCounts,
-    pub(crate) payload_bytes: u64,
+pub(crate) struct Summary {
+    pub(crate) tally: Tally,
+    pub(crate) files: Files,
+    pub(crate) all: InAll,
+    pub(crate) totals: Totals,
     pub(crate) disk_bytes: u64,
+    pub(crate) elapsed: Duration,
+    pub(crate) verified: Option<Verified>,
 }
 
-impl Summary<'_> {
-    #[allow(clippy::cast_precision_loss, reason = "shown with a few digits")]
-    pub(crate) fn print(&self) {
-        let Collected { files, unchanged, binary, unreadable, cut_short, lines, bytes, .. } = self.collected;
-        println!(
-            "files      {files} collected, {unchanged} with nothing new, {binary} binary, {unreadable} unreadable"
-        );
-        if *cut_short > 0 {
-            println!("           {cut_short} not to their end: the limit of bytes was reached, the next run goes on");
+/// What was found where lines were looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) with_news: u64,
+    pub(crate) without_news: u64,
+    pub(crate) other_names: u64,
+    pub(crate) no_files: u64,
+    pub(crate) dangling: u64,
+}
+
+/// What all bookmarks say together.
+#[derive(Debug, Default)]
+pub(crate) struct InAll {
+    pub(crate) contents: u64,
+    pub(crate) lines: u64,
+    pub(crate) read_bytes: u64,
+    pub(crate) value_bytes: u64,
+    pub(crate) taken_off_bytes: u64,
+    pub(crate) skipped_bytes: u64,
+}
+
+impl InAll {
+    pub(crate) fn of(bookmarks: &[Bookmark]) -> InAll {
+        let mut all = InAll::default();
+        for bookmark in bookmarks {
+            all.contents += 1;
+            all.lines += bookmark.line_count;
+            all.read_bytes += bookmark.position;
+            all.value_bytes += bookmark.value_bytes;
+            all.taken_off_bytes += bookmark.taken_off_bytes();
+            all.skipped_bytes += bookmark.start + bookmark.skipped_bytes;
         }
-        println!("lines      {lines}, of which {} were consumed while or after they were written", self.consumed);
-        println!("bytes      {bytes} without line ends");
-        if *lines > 0 {
-            let seconds = self.elapsed.as_secs_f64();
-            println!("time       {seconds:.3} s, {:.0} lines/s", *lines as f64 / seconds);
-        }
-        if self.payload_bytes > 0 {
-            let ratio = self.disk_bytes as f64 / self.payload_bytes as f64;
-            println!("on disk    {} bytes for all runs, {ratio:.2} per byte of the lines", self.disk_bytes);
-        }
-        println!("\nlevels in the log, all runs");
-        let most = self.levels.iter().copied().max().unwrap_or(0);
-        for (level, count) in Level::ALL.into_iter().zip(self.levels) {
-            println!("{:>8} {count:>10} {}", level.name(), bar(count, most));
-        }
+        all
     }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tally, all) = (&self.tally, &self.all);
+        self.write_files(f)?;
+        writeln!(f, "\n{:<24} {:>32} {:>32}", "", "this run", "in all")?;
+        row(f, "files", &grouped(self.files.with_news), &grouped(all.contents))?;
+        row(f, "lines", &grouped(tally.lines), &grouped(all.lines))?;
+        row(f, "bytes read", &bytes(tally.read_bytes), &bytes(all.read_bytes))?;
+        row(f, "= collected in lines", &bytes(tally.value_bytes), &bytes(all.value_bytes))?;
+        row(f, "+ line ends, NULs", &bytes(tally.taken_off_bytes), &bytes(all.taken_off_bytes))?;
+        row(f, "+ skipped", &bytes(tally.skipped_bytes), &bytes(all.skipped_bytes))?;
+        row(f, "on disk", "", &bytes(self.disk_bytes))?;
+        row(f, "on disk per byte of lines", "", &ratio(self.disk_bytes, all.value_bytes))?;
+        row(f, "times not understood", &grouped(tally.not_understood), &grouped(self.totals.not_understood))?;
+        for sample in &tally.samples {
+            writeln!(f, "    {sample}")?;
+        }
+        self.write_rate(f)?;
+        if let Some(Verified { files, lines, wrong_files }) = self.verified {
+            let lines = grouped(lines);
+            writeln!(
+                f,
+                "verified: {files} files with {lines} lines are as they were collected, {wrong_files} are not"
+            )?;
+        }
+        writeln!(f, "\n{:<24} {:>12} {:>14}", "level", "this run", "in all")?;
+        let most = self.totals.levels.iter().copied().max().unwrap_or(0);
+        for ((level, run), all) in Level::ALL.into_iter().zip(tally.levels).zip(self.totals.levels) {
+            writeln!(f, "{:<24} {:>12} {:>14} {}", level.name(), grouped(run), grouped(all), bar(all, most))?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    fn write_files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Files { with_news, without_news, other_names, no_files, dangling } = &self.files;
+        let Tally { files_unreadable, files_skipped, copies, files_cut_short, left_bytes, lines_skipped, .. } =
+            &self.tally;
+        write!(
+            f,
+            "files with new lines: {with_news}, with nothing new: {without_news}, unreadable: {files_unreadable}"
+        )?;
+        for (count, what) in [
+            (copies, "copies of others"),
+            (files_skipped, "compressed and not read"),
+            (other_names, "other names of the same files"),
+            (no_files, "pipes, sockets and devices"),
+            (dangling, "links that lead nowhere"),
+        ] {
+            if *count > 0 {
+                write!(f, ", {what}: {count}")?;
+            }
+        }
+        writeln!(f)?;
+        if *lines_skipped > 0 {
+            writeln!(f, "lines skipped because they are too long: {lines_skipped}")?;
+        }
+        if *files_cut_short > 0 {
+            writeln!(f, "files not read to their end: {files_cut_short}; the next run goes on")?;
+        }
+        if *left_bytes > 0 {
+            let left = bytes(*left_bytes);
+            writeln!(f, "left for the next run: {left} that may still be being written")?;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
+    fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        let lines = self.tally.lines as f64 / seconds;
+        let megabytes = self.tally.read_bytes as f64 / 1e6 / seconds;
+        writeln!(f, "time: {seconds:.3} s, {lines:.0} lines/s, {megabytes:.1} MB/s")
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, run: &str, all: &str) -> fmt::Result {
+    writeln!(f, "{name:<24} {run:>32} {all:>32}")
+}
+
+/// `1,234,567 (1.23 MB)`
+#[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn bytes(count: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    match UNITS.into_iter().find(|(_, size)| *size <= count as f64) {
+        Some((unit, size)) => format!("{} ({:.2} {unit})", grouped(count), count as f64 / size),
+        None => format!("{count}"),
+    }
+}
+
+/// `1,234,567`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = (digits.len() - 1) % 3 + 1;
+    let (mut text, mut rest) = (String::new(), digits.as_str());
+    let mut length = first;
+    while let Some((group, behind)) = rest.split_at_checked(length).filter(|(group, _)| !group.is_empty()) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(group);
+        (rest, length) = (behind, 3);
+    }
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+fn ratio(part: u64, whole: u64) -> String {
+    if whole == 0 { String::new() } else { format!("{:.2}", part as f64 / whole as f64) }
 }
 
 /// `part` of `whole` as a bar; what is there at all is seen.
-fn bar(part: u64, whole: u64) -> String {
+pub(crate) fn bar(part: u64, whole: u64) -> String {
     let width = (u128::from(part) * BAR_WIDTH as u128).div_ceil(u128::from(whole.max(1)));
     "█".repeat(usize::try_from(width).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!(bytes(1_234_567), "1,234,567 (1.23 MB)");
+        assert_eq!(bytes(12), "12");
+    }
+
+    #[test]
+    fn what_is_there_at_all_is_seen() {
+        assert_eq!((bar(0, 7).chars().count(), bar(1, 1000).chars().count(), bar(7, 7).chars().count()), (0, 1, 40));
+    }
 }

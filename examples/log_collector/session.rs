@@ -1,0 +1,143 @@
+//! One run: rounds of collecting, a viewer beside them, and a checkpoint at the end.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::failure::Failure;
+use crate::journal::{Journal, Totals};
+use crate::notices::Notices;
+use crate::options::Options;
+use crate::progress::ProgressBar;
+use crate::rounds::{Round, Rounds};
+use crate::sources::Sources;
+use crate::streams::Streams;
+use crate::summary::{Files, InAll, Summary};
+use crate::tally::Tally;
+use crate::verify::verify;
+use crate::viewer::{Filter, Viewer};
+
+/// Without `--follow`, so many rounds at most, if files are rotated all the time.
+const ROUNDS_MAX: u32 = 5;
+/// With `--follow`, how long to wait before looking again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(20);
+/// After so many lines a checkpoint is worth while: to read that many takes a moment at the next start.
+const LINES_PER_CHECKPOINT: u64 = 1_000_000;
+
+/// Collects what `options` ask for, until it is done or `stop` says so. Lines go to `out`, what is to be told to `notices`.
+pub(crate) fn collect(
+    options: &Options,
+    notices: &Notices,
+    stop: &AtomicBool,
+    out: &mut (dyn Write + Send),
+) -> Result<Summary> {
+    let journal = Journal::open(&options.data_dir)?;
+    let (streams, before) = journal.history()?;
+    let paths = if options.paths.is_empty() { Sources::default_paths() } else { options.paths.clone() };
+    let begin = Instant::now();
+    let mut tally = Tally::default();
+    let files = collect_rounds(options, &paths, (&journal, &streams, notices), stop, (&before, &mut tally), out)?;
+    let elapsed = begin.elapsed();
+    let totals = totals(&journal, &before, &tally);
+    journal.checkpoint(&streams, &totals)?;
+    if !tally.is_balanced() {
+        return Err(format!("not every byte that was read is accounted for: {tally:?}").into());
+    }
+    let verified = match options.is_verifying {
+        true => Some(verify((&journal, &streams, notices), &paths, &options.data_dir).map_err(Failure::into_error)?),
+        false => None,
+    };
+    let summary = Summary {
+        all: InAll::of(&streams.bookmarks()),
+        disk_bytes: journal.disk_bytes()?,
+        tally,
+        files,
+        totals,
+        elapsed,
+        verified,
+    };
+    journal.close()?;
+    Ok(summary)
+}
+
+/// Round after round, with checkpoints where they are worth while.
+fn collect_rounds(
+    options: &Options,
+    paths: &[PathBuf],
+    (journal, streams, notices): (&Journal, &Streams, &Notices),
+    stop: &AtomicBool,
+    (before, tally): (&Totals, &mut Tally),
+    out: &mut (dyn Write + Send),
+) -> Result<Files> {
+    let is_shown = options.is_following || options.since.is_some() || options.level.is_some();
+    let filter = Filter { is_shown, since: options.since, level: options.level };
+    let mut viewer = Viewer::new(journal, filter, out)?;
+    let mut progress = ProgressBar::new(!is_shown);
+    let mut rounds = Rounds::new(
+        (journal, streams, notices),
+        stop,
+        (paths.to_vec(), options.data_dir.clone()),
+        options.bytes_max,
+        options.is_following,
+    );
+    let mut checkpoint_lines = 0;
+    let mut rounds_done = 0;
+    let last = loop {
+        let mut round = rounds.run(|done| show(&mut viewer, &mut progress, stop, done))?;
+        // Of every round what it leaves; the last one counts.
+        tally.left_bytes = 0;
+        tally.merge(std::mem::take(&mut round.tally));
+        rounds_done += 1;
+        let is_over = stop.load(Ordering::Relaxed) || rounds.is_limit_reached();
+        let is_settled = !round.has_moved || rounds_done == ROUNDS_MAX;
+        if is_over || !options.is_following && is_settled {
+            break round;
+        }
+        if tally.lines - checkpoint_lines >= LINES_PER_CHECKPOINT {
+            checkpoint_lines = tally.lines;
+            journal.checkpoint(streams, &totals(journal, before, tally))?;
+        }
+        if options.is_following {
+            viewer.commit()?;
+            viewer.poll(LOOK_AGAIN_AFTER)?;
+        }
+    };
+    drop(progress);
+    viewer.commit()?;
+    viewer.check(&tally.sums)?;
+    Ok(files(&last, &rounds))
+}
+
+/// Shows what has come; at the end of a round, all of it.
+fn show(viewer: &mut Viewer<'_>, progress: &mut ProgressBar, stop: &AtomicBool, done: f64) -> Result<()> {
+    progress.draw(done);
+    let is_end = done >= 1.0;
+    while viewer.poll(if is_end { Duration::ZERO } else { POLL })? > 0 && is_end {}
+    if viewer.is_closed {
+        stop.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn files(last: &Round, rounds: &Rounds<'_>) -> Files {
+    let with_news = rounds.seen.values().filter(|has_news| **has_news).count() as u64;
+    Files {
+        with_news,
+        without_news: rounds.seen.len() as u64 - with_news,
+        other_names: last.other_names,
+        no_files: last.no_files,
+        dangling: last.dangling,
+    }
+}
+
+/// What there is in all. Nobody collects meanwhile.
+fn totals(journal: &Journal, before: &Totals, tally: &Tally) -> Totals {
+    let mut totals = before.clone();
+    totals.ends = journal.ends();
+    totals.levels.iter_mut().zip(tally.levels).for_each(|(all, run)| *all += run);
+    totals.not_understood += tally.not_understood;
+    totals
+}

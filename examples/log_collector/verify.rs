@@ -1,0 +1,64 @@
+//! Compares what was collected with the files as they are, line by line.
+
+use std::path::{Path, PathBuf};
+
+use crate::content::{Content, Opened};
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::notices::Notices;
+use crate::replay::{Comparison, compare};
+use crate::sources::{Source, Sources};
+use crate::streams::Streams;
+
+/// What was compared.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Verified {
+    pub(crate) files: u64,
+    pub(crate) lines: u64,
+    /// Files of which another line was collected, or that were not collected at all.
+    pub(crate) wrong_files: u64,
+}
+
+/// Reads all files again. What is wrong is told.
+pub(crate) fn verify(
+    (journal, streams, notices): (&Journal, &Streams, &Notices),
+    paths: &[PathBuf],
+    data_dir: &Path,
+) -> Result<Verified, Failure> {
+    let mut verified = Verified::default();
+    for source in Sources::find(paths, data_dir, notices).files {
+        match verify_file(journal, streams, &source) {
+            Ok(None) => {}
+            Ok(Some(Comparison::Whole(lines))) => {
+                verified.files += 1;
+                verified.lines += lines;
+            }
+            Ok(Some(Comparison::Beginning { line_number, .. } | Comparison::Differs { line_number })) => {
+                verified.wrong_files += 1;
+                notices.fail(&source.path, format!("line {line_number} is not what was collected"));
+            }
+            // It was told why when it was to be collected.
+            Err(Failure::File(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(verified)
+}
+
+/// `None` for what holds no lines: nothing, or a log that is compressed in a way that is not read here.
+fn verify_file(journal: &Journal, streams: &Streams, source: &Source) -> Result<Option<Comparison>, Failure> {
+    let Opened::Content(mut content) = Content::of(source.open()?)? else { return Ok(None) };
+    let head = content.head()?;
+    let mut found = None;
+    for candidate in streams.candidates(&head).streams {
+        // They come by position, so the last one goes furthest.
+        if content.seek(candidate.bookmark.position, &head)?.is_some_and(|trail| candidate.bookmark.is_at(&trail)) {
+            found = Some(candidate.bookmark.stream);
+        }
+    }
+    match found {
+        Some(stream) => compare(&mut content, &streams.chain(stream), journal).map(Some),
+        None if head.is_empty() => Ok(None),
+        None => Ok(Some(Comparison::Differs { line_number: 1 })),
+    }
+}

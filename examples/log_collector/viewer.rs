@@ -1,0 +1,154 @@
+//! Consumes what the collectors send: checks that it comes once and in order, and shows what the user asked for.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use ottla::{Consumer, ConsumerConfig, ConsumerRecord, Timestamp, TopicPartition};
+
+use crate::Result;
+use crate::dating::Dating;
+use crate::journal::{Journal, LINES, LineHeaders, PARTITIONS, read_from};
+use crate::level::Level;
+use crate::tally::Checksum;
+
+const GROUP: &str = "viewer";
+
+/// Which lines are shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Filter {
+    /// Whether any is.
+    pub(crate) is_shown: bool,
+    pub(crate) since: Option<Timestamp>,
+    /// This level and what is worse.
+    pub(crate) level: Option<Level>,
+}
+
+pub(crate) struct Viewer<'v> {
+    consumer: Consumer,
+    filter: Filter,
+    out: &'v mut dyn Write,
+    /// Whether the last line of each file was shown; what belongs to it goes with it.
+    shown: HashMap<Vec<u8>, bool>,
+    /// The offset that must come next in each partition.
+    next_offsets: [u64; PARTITIONS],
+    /// The log ended there before this run; what a killed run left to be consumed lies below.
+    ends_before: [u64; PARTITIONS],
+    sums: [Checksum; PARTITIONS],
+    /// Nobody reads what is shown any more.
+    pub(crate) is_closed: bool,
+}
+
+impl<'v> Viewer<'v> {
+    pub(crate) fn new(journal: &Journal, filter: Filter, out: &'v mut dyn Write) -> Result<Viewer<'v>> {
+        let config = ConsumerConfig::new(GROUP).topics([LINES]).max_poll_records(10_000);
+        let consumer = journal.broker.consumer_with(config)?;
+        let mut next_offsets = [0; PARTITIONS];
+        for (partition, next) in (0..).zip(&mut next_offsets) {
+            let committed = consumer.committed(&TopicPartition::new(LINES, partition));
+            *next = committed.map_or(0, |committed| committed.offset());
+        }
+        let ends_before = journal.ends();
+        let (shown, sums) = (HashMap::new(), <[_; PARTITIONS]>::default());
+        let mut viewer = Viewer { consumer, filter, out, shown, next_offsets, ends_before, sums, is_closed: false };
+        viewer.show_earlier(journal)?;
+        Ok(viewer)
+    }
+
+    /// With a time since when, the lines of earlier runs are shown, too.
+    fn show_earlier(&mut self, journal: &Journal) -> Result<()> {
+        let Some(since) = self.filter.since.filter(|_| self.filter.is_shown) else { return Ok(()) };
+        for partition in 0..PARTITIONS as u64 {
+            let partition = journal.lines_of(partition)?;
+            let Some(offset) = partition.offset_for_time(since)? else { continue };
+            read_from(partition, offset, |records| {
+                for record in records {
+                    self.show(&record)?;
+                }
+                Ok(!self.is_closed)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Polls once; returns how many records came.
+    pub(crate) fn poll(&mut self, timeout: Duration) -> Result<usize> {
+        let records = self.consumer.poll(timeout)?;
+        for record in &records {
+            let partition = record.partition() as usize;
+            let next = self.next_offsets.get_mut(partition).ok_or("a partition that is not there")?;
+            if record.offset() != *next {
+                return Err(format!("{LINES}-{partition}: {} came, {next} was to come next", record.offset()).into());
+            }
+            *next += 1;
+            if self.ends_before.get(partition).is_none_or(|end| *end <= record.offset()) {
+                if let Some(sum) = self.sums.get_mut(partition) {
+                    sum.add(record.offset(), record.value().unwrap_or_default());
+                }
+                self.show(&record)?;
+            }
+        }
+        if !records.is_empty() {
+            self.flush()?;
+        }
+        Ok(records.len())
+    }
+
+    /// Commits what was consumed.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        Ok(self.consumer.commit()?)
+    }
+
+    /// Fails unless exactly what was sent was consumed.
+    pub(crate) fn check(&self, sent: &[Checksum; PARTITIONS]) -> Result<()> {
+        for (partition, (consumed, sent)) in self.sums.iter().zip(sent).enumerate() {
+            if consumed != sent {
+                return Err(format!("{LINES}-{partition}: sent {sent:?}, consumed {consumed:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
+        if !self.filter.is_shown || self.is_closed {
+            return Ok(());
+        }
+        let headers = LineHeaders::of(record);
+        let file = record.key().unwrap_or_default();
+        let is_wanted = match self.shown.get(file) {
+            Some(is_wanted) if headers.dating == Dating::Belongs => *is_wanted,
+            _ => self.filter.takes(record.timestamp(), headers.level),
+        };
+        match self.shown.get_mut(file) {
+            Some(shown) => *shown = is_wanted,
+            None => drop(self.shown.insert(file.to_vec(), is_wanted)),
+        }
+        if is_wanted {
+            let value = record.value().unwrap_or_default();
+            let line = [file, b": ", value, b"\n"].concat();
+            let written = self.out.write_all(&line);
+            self.note(written)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let flushed = self.out.flush();
+        self.note(flushed)
+    }
+
+    /// A reader that has seen enough, as `head` does, is no error.
+    fn note(&mut self, written: io::Result<()>) -> Result<()> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.is_closed = true,
+            written => written?,
+        }
+        Ok(())
+    }
+}
+
+impl Filter {
+    fn takes(&self, time: Timestamp, level: Level) -> bool {
+        self.since.is_none_or(|since| since <= time) && self.level.is_none_or(|worst| level <= worst)
+    }
+}
