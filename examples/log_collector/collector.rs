@@ -18,9 +18,6 @@ use crate::sources::Source;
 use crate::streams::{Claimed, Identity, Streams};
 use crate::tally::Tally;
 
-/// A last line without its end may still be being written, unless the file has not changed for so long.
-pub(crate) const QUIET: Duration = Duration::from_secs(5);
-
 /// What all collectors of a round work on.
 #[derive(Debug)]
 pub(crate) struct Work<'w> {
@@ -28,6 +25,8 @@ pub(crate) struct Work<'w> {
     pub(crate) journal: &'w Journal,
     pub(crate) streams: &'w Streams,
     pub(crate) notices: &'w Notices,
+    /// A last line without its end may still be being written, unless the file has not changed for so long.
+    pub(crate) settle: Duration,
     /// The user wants it to end.
     pub(crate) stop: &'w AtomicBool,
     /// Bytes that may still be collected.
@@ -66,9 +65,8 @@ impl Work<'_> {
                 Ok(outcome) => outcomes.extend(outcome.map(|outcome| Outcome { source: index, ..outcome })),
                 // It was there a moment ago: it has another name now, under which it will be found.
                 Err(Failure::File(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(Failure::File(error)) => {
-                    tally.files_unreadable += u64::from(self.notices.fail(&source.path, error));
-                }
+                Err(Failure::File(error)) => self.notices.fail(&source.path, error),
+                Err(Failure::Stopped) => tally.files_cut_short += 1,
                 Err(failure) => return Err(failure),
             }
         }
@@ -79,6 +77,11 @@ impl Work<'_> {
     pub(crate) fn done(&self) -> f64 {
         let all: u64 = self.sources.iter().map(|source| source.length).sum();
         self.bytes_done.load(Ordering::Relaxed) as f64 / all.max(1) as f64
+    }
+
+    /// Whether a file that was `modified` then is not being written. So is one from the future: its clock is another one.
+    fn is_settled(&self, modified: SystemTime) -> bool {
+        modified.elapsed().unwrap_or_else(|future| future.duration()) > self.settle
     }
 
     fn is_over(&self) -> bool {
@@ -146,8 +149,8 @@ impl Work<'_> {
     ) -> Result<Option<Claimed<'_>>, Failure> {
         loop {
             let candidates = self.streams.candidates(head);
-            let identity = identify(content, head, &candidates, path, (self.streams, self.journal))?;
-            if matches!(identity, Identity::BeginningOf(..)) && !is_quiet(metadata.modified()?) {
+            let identity = identify(content, head, &candidates, path, (self.streams, self.journal), self.stop)?;
+            if matches!(identity, Identity::BeginningOf(..)) && !self.is_settled(metadata.modified()?) {
                 return Ok(None);
             }
             let Some(mut claimed) = self.streams.claim(&identity, head, &candidates, path) else { continue };
@@ -190,7 +193,7 @@ impl Work<'_> {
             while let Some(piece) = lines.next() {
                 self.deal_with(piece, &lines, &mut sender, tally)?;
             }
-            if is_end && file.is_final(lines.read_position())? {
+            if is_end && file.is_final(lines.read_position(), self.is_settled(file.modified))? {
                 while let Some(piece) = lines.take_rest() {
                     self.deal_with(piece, &lines, &mut sender, tally)?;
                 }
@@ -231,7 +234,7 @@ impl Work<'_> {
 
     /// A compressed file that is still being written is not damaged.
     fn tell_damage(&self, file: &OpenFile<'_>, damage: &str) {
-        if is_quiet(file.modified) {
+        if self.is_settled(file.modified) {
             self.notices.fail(file.path, format!("not read to its end: {damage}"));
         }
     }
@@ -267,15 +270,10 @@ impl OpenFile<'_> {
     }
 
     /// Whether nothing will follow that belongs to the last line, which ends at `position`.
-    fn is_final(&self, position: u64) -> Result<bool, Failure> {
+    fn is_final(&self, position: u64, is_settled: bool) -> Result<bool, Failure> {
         match self.content.length()? {
-            Some(length) => Ok(position == length && is_quiet(self.modified)),
+            Some(length) => Ok(position == length && is_settled),
             None => Ok(self.content.damage().is_none()),
         }
     }
-}
-
-/// Whether a file that was `modified` then is not being written. So is one from the future: its clock is another one.
-pub(crate) fn is_quiet(modified: SystemTime) -> bool {
-    modified.elapsed().map_or_else(|future| future.duration(), |age| age) > QUIET
 }

@@ -22,7 +22,7 @@ const OTHERS: [(&[u8], &str); 4] = [
 #[derive(Debug)]
 pub(crate) enum Content {
     Plain(File),
-    Gzip(Gzip),
+    Gzip(Box<Gzip>),
 }
 
 /// A compressed content, of which everything up to a position has to be read to get there.
@@ -53,7 +53,8 @@ impl Content {
         file.rewind()?;
         if magic.starts_with(GZIP) {
             let decoder = MultiGzDecoder::new(BufReader::new(file.try_clone()?));
-            return Ok(Opened::Content(Content::Gzip(Gzip { file, decoder, passed: Trail::default(), damage: None })));
+            let gzip = Gzip { file, decoder, passed: Trail::default(), damage: None };
+            return Ok(Opened::Content(Content::Gzip(Box::new(gzip))));
         }
         let other = OTHERS.iter().find(|(other, _)| magic.starts_with(other) && other.len() < magic.len());
         Ok(other.map_or(Opened::Content(Content::Plain(file)), |(_, name)| Opened::Other(name)))

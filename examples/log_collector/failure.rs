@@ -7,6 +7,8 @@ use std::io;
 pub(crate) enum Failure {
     File(io::Error),
     Log(Box<dyn Error + Send + Sync>),
+    /// The user wants it to end.
+    Stopped,
 }
 
 impl Failure {
@@ -15,6 +17,7 @@ impl Failure {
         match self {
             Failure::File(error) => error.into(),
             Failure::Log(error) => error,
+            Failure::Stopped => "stopped".into(),
         }
     }
 }

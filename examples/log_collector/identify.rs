@@ -6,6 +6,7 @@
 //! a while ago, or is making just now.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use crate::content::Content;
 use crate::failure::Failure;
@@ -13,13 +14,14 @@ use crate::journal::Journal;
 use crate::replay::{Comparison, compare};
 use crate::streams::{Candidate, Candidates, Identity, Streams};
 
-/// What `content`, which begins with `head`, holds.
+/// What `content`, which begins with `head`, holds. It may take a while to tell; `stop` ends it.
 pub(crate) fn identify(
     content: &mut Content,
     head: &[u8],
     candidates: &Candidates,
     path: &Path,
     (streams, journal): (&Streams, &Journal),
+    stop: &AtomicBool,
 ) -> Result<Identity, Failure> {
     let mut best: Option<&Candidate> = None;
     let mut longer = Vec::new();
@@ -41,7 +43,8 @@ pub(crate) fn identify(
     }
     for candidate in longer {
         let stream = candidate.bookmark.stream;
-        if let Comparison::Beginning { position, line_number } = compare(content, &streams.chain(stream), journal)?
+        if let Comparison::Beginning { position, line_number } =
+            compare(content, &streams.chain(stream), journal, stop)?
             && let Some(trail) = content.seek(position, head)?
         {
             return Ok(Identity::BeginningOf(stream, trail, line_number));

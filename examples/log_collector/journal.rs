@@ -76,15 +76,15 @@ impl Journal {
             .compression(Compression::Snappy)
             .max_message_bytes(BATCH_BYTES_MAX)
             .segment_ms(SEGMENT_AGE);
-        let lines = open_topic(&broker, LINES, lines)?.partitions().collect();
+        let lines = open_topic(&broker, LINES, &lines)?.partitions().collect();
         let bookmarks = TopicConfig::new().max_message_bytes(CHECKPOINT_BYTES_MAX).segment_ms(SEGMENT_AGE);
-        let bookmarks = open_topic(&broker, BOOKMARKS, bookmarks)?;
+        let bookmarks = open_topic(&broker, BOOKMARKS, &bookmarks)?;
         Ok(Journal { broker, lines, bookmarks, data_dir: data_dir.to_owned() })
     }
 
     /// All lines of a stream go to one partition, so they keep their order.
     pub(crate) fn partition_of(stream: u64) -> usize {
-        (stream % PARTITIONS as u64) as usize
+        usize::try_from(stream % PARTITIONS as u64).unwrap_or(0)
     }
 
     pub(crate) fn lines_of(&self, stream: u64) -> Result<&Partition> {
@@ -137,7 +137,9 @@ impl Journal {
             }
             Ok(true)
         })?;
-        newest.into_values().for_each(|(bookmark, path)| streams.note(bookmark, path, false));
+        for (bookmark, path) in newest.into_values() {
+            streams.note(bookmark, path, false);
+        }
         Ok(totals)
     }
 
@@ -196,11 +198,11 @@ pub(crate) fn read_from(
     }
 }
 
-fn open_topic(broker: &Broker, name: &str, config: TopicConfig) -> Result<Topic> {
+fn open_topic(broker: &Broker, name: &str, config: &TopicConfig) -> Result<Topic> {
     match broker.create_topic(name, config.clone()) {
         Err(ottla::Error::TopicExists { .. }) => {
             let topic = broker.topic(name)?;
-            if topic.config() != &config {
+            if topic.config() != config {
                 return Err(format!("the data directory has another topic {name:?}; choose another with --data").into());
             }
             Ok(topic)

@@ -2,6 +2,8 @@
 
 /// Levels are looked for in this many bytes at the beginning of a line.
 const LEVEL_WITHIN: usize = 256;
+/// The length of `emergency`, the longest name.
+const WORD_BYTES_MAX: usize = 9;
 
 /// How many lines have each level, in the order of [`Level::ALL`].
 pub(crate) type LevelCounts = [u64; Level::ALL.len()];
@@ -45,32 +47,29 @@ impl Level {
             return level;
         }
         let words = head.split(|byte| !byte.is_ascii_alphabetic());
-        words.filter(|word| (3..=9).contains(&word.len())).find_map(Level::of_word).unwrap_or(Level::Unknown)
+        let mut words = words.filter(|word| (3..=WORD_BYTES_MAX).contains(&word.len()));
+        words.find_map(Level::of_word).unwrap_or(Level::Unknown)
     }
 
-    /// The level that `word` names, in large or small letters.
+    /// The level that `word` names, in large or small letters. Most words of a line come here, and are none.
     pub(crate) fn of_word(word: &[u8]) -> Option<Level> {
-        const NAMES: [(&str, Level); 16] = [
-            ("info", Level::Info),
-            ("error", Level::Error),
-            ("err", Level::Error),
-            ("warn", Level::Warn),
-            ("warning", Level::Warn),
-            ("debug", Level::Debug),
-            ("trace", Level::Trace),
-            ("notice", Level::Info),
-            ("fatal", Level::Fatal),
-            ("crit", Level::Fatal),
-            ("critical", Level::Fatal),
-            ("alert", Level::Fatal),
-            ("emerg", Level::Fatal),
-            ("emergency", Level::Fatal),
-            ("panic", Level::Fatal),
-            ("severe", Level::Error),
-        ];
-        let named = NAMES.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word));
         // PostgreSQL's name for an ordinary message; in small letters it is just a word.
-        named.map(|(_, level)| *level).or((word == b"LOG").then_some(Level::Info))
+        if word == b"LOG" {
+            return Some(Level::Info);
+        }
+        let mut small = [0; WORD_BYTES_MAX];
+        let small = small.get_mut(..word.len())?;
+        small.copy_from_slice(word);
+        small.make_ascii_lowercase();
+        match &*small {
+            b"fatal" | b"crit" | b"critical" | b"alert" | b"emerg" | b"emergency" | b"panic" => Some(Level::Fatal),
+            b"error" | b"err" | b"severe" => Some(Level::Error),
+            b"warn" | b"warning" => Some(Level::Warn),
+            b"info" | b"notice" => Some(Level::Info),
+            b"debug" => Some(Level::Debug),
+            b"trace" => Some(Level::Trace),
+            _ => None,
+        }
     }
 }
 

@@ -11,8 +11,8 @@
 //! Of two files with the same content the second is named as a copy of the first, also where it is a copy of the first one's
 //! beginning only.
 //!
-//! **A last line without its end** is left until the end comes, or until the file has not changed for five seconds; in a
-//! compressed file it is a line.
+//! **A last line without its end** is left until the end comes, or until the file has not changed for five seconds
+//! (`--settle`); in a compressed file it is a line.
 //!
 //! **How often.** Each line once, also if the collector is killed at any moment ([`journal`] says why).
 
@@ -95,6 +95,6 @@ fn run(options: &Options) -> Result<ExitCode> {
     // The logs of the machine were not asked for by name; some of them only root may read.
     let is_asked_for = !options.paths.is_empty();
     let is_wrong = summary.verified.is_some_and(|verified| verified.wrong_files > 0);
-    let has_failed = is_wrong || is_asked_for && notices.has_failed();
+    let has_failed = is_wrong || is_asked_for && notices.failures() > 0;
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

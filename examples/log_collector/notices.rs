@@ -3,20 +3,20 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     told: Mutex<HashSet<String>>,
-    has_failed: AtomicBool,
+    failures: AtomicU64,
 }
 
 impl Notices {
-    /// Tells of something that the user has to do something about. Whether it is news.
-    pub(crate) fn fail(&self, path: &Path, reason: impl Display) -> bool {
-        self.has_failed.store(true, Ordering::Relaxed);
-        self.tell(path, reason)
+    /// Tells of something that the user has to do something about.
+    pub(crate) fn fail(&self, path: &Path, reason: impl Display) {
+        let is_news = self.tell(path, reason);
+        self.failures.fetch_add(u64::from(is_news), Ordering::Relaxed);
     }
 
     /// Tells of something that the user may want to know. Whether it is news.
@@ -31,8 +31,9 @@ impl Notices {
         is_news
     }
 
-    pub(crate) fn has_failed(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed)
+    /// How much the user was told of to do something about it.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// What was told, in no order.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ottla::Timestamp;
 
@@ -10,6 +11,7 @@ use crate::timestamp::point_in_time;
 
 /// Without files or folders, so much is collected at most.
 const DEFAULT_MEGABYTES: u64 = 200;
+const SETTLE: Duration = Duration::from_secs(5);
 
 pub(crate) const HELP: &str = "\
 Collects the lines of log files into a log, each line once, however often it runs and however the files are rotated.
@@ -23,6 +25,7 @@ Without files or folders: at most 200 MB of /var/log, and what cannot be read th
   --since TIME    show lines from then on, also of earlier runs: 2024-05-06T07:08:09Z, 2024-05-06, or 90s, 15m, 2h, 3d ago
   --level LEVEL   show lines of this level and worse: fatal, error, warn, info, debug, trace
   --verify        at the end, compare what was collected with the files, line by line
+  --settle N      take a last line without an end if the file has not changed for so many seconds (default: 5)
   --max-mb N      collect at most so many megabytes
   --help          this
 
@@ -42,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) since: Option<Timestamp>,
     pub(crate) level: Option<Level>,
     pub(crate) is_verifying: bool,
+    /// So long after its last change a file's last line is whole, and a copy is made.
+    pub(crate) settle: Duration,
     pub(crate) bytes_max: u64,
     /// None were given: then the logs of the machine are collected.
     pub(crate) paths: Vec<PathBuf>,
@@ -56,6 +61,7 @@ impl Command {
             since: None,
             level: None,
             is_verifying: false,
+            settle: SETTLE,
             bytes_max: 0,
             paths: Vec::new(),
         };
@@ -76,11 +82,8 @@ impl Command {
                     options.level =
                         Some(Level::of_word(level.as_bytes()).ok_or(format!("--level: {level:?} is no level"))?);
                 }
-                Some("--max-mb") => {
-                    let number = text(args.next(), "--max-mb")?;
-                    let parsed = number.parse::<u64>();
-                    megabytes = Some(parsed.map_err(|_| format!("--max-mb: {number:?} is no number"))?);
-                }
+                Some("--settle") => options.settle = Duration::from_secs(number(args.next(), "--settle")?),
+                Some("--max-mb") => megabytes = Some(number(args.next(), "--max-mb")?),
                 Some("--") => options.paths.extend(args.by_ref().map(PathBuf::from)),
                 Some(option) if option.starts_with('-') && option.len() > 1 => {
                     return Err(format!("{option:?} is no option; --help tells which there are"));
@@ -92,6 +95,11 @@ impl Command {
         options.bytes_max = megabytes.unwrap_or(default_megabytes).saturating_mul(1_000_000);
         Ok(Command::Collect(options))
     }
+}
+
+fn number(arg: Option<OsString>, option: &str) -> Result<u64, String> {
+    let number = text(arg, option)?;
+    number.parse().map_err(|_| format!("{option}: {number:?} is no number"))
 }
 
 fn text(arg: Option<OsString>, option: &str) -> Result<String, String> {
@@ -118,7 +126,7 @@ mod tests {
 
     #[test]
     fn everything_can_be_set() {
-        let args = "--data d --follow --since 1h --level warning --verify --max-mb 3 a -- --b";
+        let args = "--data d --follow --since 1h --level warning --verify --settle 7 --max-mb 3 a -- --b";
         let set = options(&args.split(' ').collect::<Vec<_>>());
         let expected = Options {
             data_dir: "d".into(),
@@ -126,6 +134,7 @@ mod tests {
             since: Some(Timestamp::from_millis(NOW.as_millis() - 3_600_000)),
             level: Some(Level::Warn),
             is_verifying: true,
+            settle: Duration::from_secs(7),
             bytes_max: 3_000_000,
             paths: vec!["a".into(), "--b".into()],
         };
@@ -145,9 +154,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
-        for args in
-            [&["--loud"][..], &["--data"], &["--since", "then"], &["--level", "loud"], &["--max-mb", "x"], &["-x"]]
-        {
+        for args in [
+            &["--loud"][..],
+            &["--data"],
+            &["--since", "then"],
+            &["--level", "loud"],
+            &["--max-mb", "x"],
+            &["--settle"],
+            &["-x"],
+        ] {
             let error = parse(args).unwrap_err();
             assert!(error.lines().count() == 1 && error.contains(args[0]), "{error}");
         }

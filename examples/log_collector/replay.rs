@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bookmark::Bookmark;
 use crate::content::Content;
@@ -23,13 +24,21 @@ pub(crate) enum Comparison {
     Differs { line_number: u64 },
 }
 
-/// Compares `content`, from its beginning, with the stream that is made of `chain`, value by value.
-pub(crate) fn compare(content: &mut Content, chain: &[Link], journal: &Journal) -> Result<Comparison, Failure> {
+/// Compares `content`, from its beginning, with the stream that is made of `chain`, value by value, until `stop` says no.
+pub(crate) fn compare(
+    content: &mut Content,
+    chain: &[Link],
+    journal: &Journal,
+    stop: &AtomicBool,
+) -> Result<Comparison, Failure> {
     content.seek(0, &[])?;
     let mut compared = Compared { lines: Lines::new(Trail::default(), 0, LINE_BYTES_MAX, Vec::new()), line_count: 0 };
     for link in chain {
         let mut stored = StoredLines::new(journal, *link);
         loop {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::Stopped);
+            }
             // Behind the last batch there may be what was taken off or skipped, but no line.
             let batch = stored.next_batch()?;
             let is_last = batch.is_none();

@@ -13,6 +13,7 @@ use crate::collector::{Outcome, Work};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::notices::Notices;
+use crate::options::Options;
 use crate::sources::{FileKey, Source, Sources};
 use crate::streams::Streams;
 use crate::tally::Tally;
@@ -34,7 +35,9 @@ pub(crate) struct Rounds<'r> {
     pub(crate) bytes_left: AtomicU64,
     paths: Vec<PathBuf>,
     data_dir: PathBuf,
+    settle: Duration,
     is_following: bool,
+    is_first: bool,
     /// Files that need not be looked at while they look the same.
     settled: HashMap<PathBuf, Settled>,
     held: HashMap<FileKey, Held>,
@@ -72,7 +75,7 @@ impl Settled {
 pub(crate) struct Round {
     pub(crate) tally: Tally,
     pub(crate) other_names: u64,
-    pub(crate) no_files: u64,
+    pub(crate) specials: u64,
     pub(crate) dangling: u64,
     /// Whether files came, went or changed their names since the round before.
     pub(crate) has_moved: bool,
@@ -82,19 +85,20 @@ impl<'r> Rounds<'r> {
     pub(crate) fn new(
         (journal, streams, notices): (&'r Journal, &'r Streams, &'r Notices),
         stop: &'r AtomicBool,
-        (paths, data_dir): (Vec<PathBuf>, PathBuf),
-        bytes_max: u64,
-        is_following: bool,
+        paths: Vec<PathBuf>,
+        options: &Options,
     ) -> Rounds<'r> {
         Rounds {
             journal,
             streams,
             notices,
             stop,
-            bytes_left: AtomicU64::new(bytes_max),
+            bytes_left: AtomicU64::new(options.bytes_max),
             paths,
-            data_dir,
-            is_following,
+            data_dir: options.data_dir.clone(),
+            settle: options.settle,
+            is_following: options.is_following,
+            is_first: true,
             settled: HashMap::new(),
             held: HashMap::new(),
             seen: HashMap::new(),
@@ -105,11 +109,11 @@ impl<'r> Rounds<'r> {
     /// Looks for files and collects them. `meanwhile` is called again and again while that goes on, with the part of it that is
     /// done, from 0 to 1, and once more at its end.
     pub(crate) fn run(&mut self, mut meanwhile: impl FnMut(f64) -> Result<()>) -> Result<Round> {
-        let mut sources = Sources::find(&self.paths, &self.data_dir, self.notices);
+        let mut sources = Sources::find(&self.paths_to_look_at(), &self.data_dir, self.notices);
         let listing: Vec<_> = sources.files.iter().map(|source| (source.path.clone(), source.key)).collect();
         let mut round = Round {
             other_names: sources.other_names,
-            no_files: sources.no_files,
+            specials: sources.specials,
             dangling: sources.dangling,
             has_moved: is_other(&self.listing, &listing),
             ..Round::default()
@@ -129,6 +133,12 @@ impl<'r> Rounds<'r> {
     /// Whether as many bytes were collected as may be.
     pub(crate) fn is_limit_reached(&self) -> bool {
         self.bytes_left.load(Ordering::Relaxed) == 0
+    }
+
+    /// What the user named. What was there in the first round may be gone for a moment while it is rotated.
+    fn paths_to_look_at(&mut self) -> Vec<PathBuf> {
+        let is_first = mem::take(&mut self.is_first);
+        self.paths.iter().filter(|path| is_first || path.exists()).cloned().collect()
     }
 
     /// Leaves out what looks as it did when all of it was dealt with.
@@ -173,6 +183,7 @@ impl<'r> Rounds<'r> {
             journal: self.journal,
             streams: self.streams,
             notices: self.notices,
+            settle: self.settle,
             stop: self.stop,
             bytes_left: &self.bytes_left,
             bytes_done: AtomicU64::new(0),

@@ -46,10 +46,13 @@ pub(crate) fn collect(
     if !tally.is_balanced() {
         return Err(format!("not every byte that was read is accounted for: {tally:?}").into());
     }
-    let verified = match options.is_verifying {
-        true => Some(verify((&journal, &streams, notices), &paths, &options.data_dir).map_err(Failure::into_error)?),
-        false => None,
-    };
+    let mut verified = None;
+    if options.is_verifying {
+        // Also after Ctrl-C: that was about following.
+        let go_on = AtomicBool::new(false);
+        let compared = verify((&journal, &streams, notices), &paths, &options.data_dir, &go_on);
+        verified = Some(compared.map_err(Failure::into_error)?);
+    }
     let summary = Summary {
         all: InAll::of(&streams.bookmarks()),
         disk_bytes: journal.disk_bytes()?,
@@ -76,13 +79,7 @@ fn collect_rounds(
     let filter = Filter { is_shown, since: options.since, level: options.level };
     let mut viewer = Viewer::new(journal, filter, out)?;
     let mut progress = ProgressBar::new(!is_shown);
-    let mut rounds = Rounds::new(
-        (journal, streams, notices),
-        stop,
-        (paths.to_vec(), options.data_dir.clone()),
-        options.bytes_max,
-        options.is_following,
-    );
+    let mut rounds = Rounds::new((journal, streams, notices), stop, paths.to_vec(), options);
     let mut checkpoint_lines = 0;
     let mut rounds_done = 0;
     let last = loop {
@@ -128,8 +125,9 @@ fn files(last: &Round, rounds: &Rounds<'_>) -> Files {
         with_news,
         without_news: rounds.seen.len() as u64 - with_news,
         other_names: last.other_names,
-        no_files: last.no_files,
+        specials: last.specials,
         dangling: last.dangling,
+        failures: rounds.notices.failures(),
     }
 }
 

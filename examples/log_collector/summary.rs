@@ -29,8 +29,10 @@ pub(crate) struct Files {
     pub(crate) with_news: u64,
     pub(crate) without_news: u64,
     pub(crate) other_names: u64,
-    pub(crate) no_files: u64,
+    pub(crate) specials: u64,
     pub(crate) dangling: u64,
+    /// What could not be read, or not to its end.
+    pub(crate) failures: u64,
 }
 
 /// What all bookmarks say together.
@@ -95,18 +97,14 @@ impl fmt::Display for Summary {
 
 impl Summary {
     fn write_files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Files { with_news, without_news, other_names, no_files, dangling } = &self.files;
-        let Tally { files_unreadable, files_skipped, copies, files_cut_short, left_bytes, lines_skipped, .. } =
-            &self.tally;
-        write!(
-            f,
-            "files with new lines: {with_news}, with nothing new: {without_news}, unreadable: {files_unreadable}"
-        )?;
+        let Files { with_news, without_news, other_names, specials, dangling, failures } = &self.files;
+        let Tally { files_skipped, copies, files_cut_short, left_bytes, lines_skipped, .. } = &self.tally;
+        write!(f, "files with new lines: {with_news}, with nothing new: {without_news}, unreadable: {failures}")?;
         for (count, what) in [
             (copies, "copies of others"),
             (files_skipped, "compressed and not read"),
             (other_names, "other names of the same files"),
-            (no_files, "pipes, sockets and devices"),
+            (specials, "pipes, sockets and devices"),
             (dangling, "links that lead nowhere"),
         ] {
             if *count > 0 {

@@ -10,7 +10,6 @@ const SAMPLES: usize = 3;
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
-    pub(crate) files_unreadable: u64,
     /// Copies of others, in whole or in their beginning.
     pub(crate) copies: u64,
     /// Compressed in a way that is not read here.
@@ -71,7 +70,6 @@ impl Tally {
 
     /// Adds what another thread or a later round counted.
     pub(crate) fn merge(&mut self, other: Tally) {
-        self.files_unreadable += other.files_unreadable;
         self.copies += other.copies;
         self.files_skipped += other.files_skipped;
         self.files_cut_short += other.files_cut_short;

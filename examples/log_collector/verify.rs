@@ -1,6 +1,7 @@
 //! Compares what was collected with the files as they are, line by line.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::content::{Content, Opened};
 use crate::failure::Failure;
@@ -24,11 +25,13 @@ pub(crate) fn verify(
     (journal, streams, notices): (&Journal, &Streams, &Notices),
     paths: &[PathBuf],
     data_dir: &Path,
+    stop: &AtomicBool,
 ) -> Result<Verified, Failure> {
     let mut verified = Verified::default();
     for source in Sources::find(paths, data_dir, notices).files {
-        match verify_file(journal, streams, &source) {
-            Ok(None) => {}
+        match verify_file(journal, streams, &source, stop) {
+            // The second was told why when it was to be collected.
+            Ok(None) | Err(Failure::File(_)) => {}
             Ok(Some(Comparison::Whole(lines))) => {
                 verified.files += 1;
                 verified.lines += lines;
@@ -37,8 +40,6 @@ pub(crate) fn verify(
                 verified.wrong_files += 1;
                 notices.fail(&source.path, format!("line {line_number} is not what was collected"));
             }
-            // It was told why when it was to be collected.
-            Err(Failure::File(_)) => {}
             Err(failure) => return Err(failure),
         }
     }
@@ -46,7 +47,12 @@ pub(crate) fn verify(
 }
 
 /// `None` for what holds no lines: nothing, or a log that is compressed in a way that is not read here.
-fn verify_file(journal: &Journal, streams: &Streams, source: &Source) -> Result<Option<Comparison>, Failure> {
+fn verify_file(
+    journal: &Journal,
+    streams: &Streams,
+    source: &Source,
+    stop: &AtomicBool,
+) -> Result<Option<Comparison>, Failure> {
     let Opened::Content(mut content) = Content::of(source.open()?)? else { return Ok(None) };
     let head = content.head()?;
     let mut found = None;
@@ -57,7 +63,7 @@ fn verify_file(journal: &Journal, streams: &Streams, source: &Source) -> Result<
         }
     }
     match found {
-        Some(stream) => compare(&mut content, &streams.chain(stream), journal).map(Some),
+        Some(stream) => compare(&mut content, &streams.chain(stream), journal, stop).map(Some),
         None if head.is_empty() => Ok(None),
         None => Ok(Some(Comparison::Differs { line_number: 1 })),
     }

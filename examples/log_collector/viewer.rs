@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use ottla::{Consumer, ConsumerConfig, ConsumerRecord, Timestamp, TopicPartition};
+use ottla::{Consumer, ConsumerConfig, ConsumerRecord, Timestamp, TruncationReset};
 
 use crate::Result;
 use crate::dating::Dating;
@@ -30,10 +30,9 @@ pub(crate) struct Viewer<'v> {
     out: &'v mut dyn Write,
     /// Whether the last line of each file was shown; what belongs to it goes with it.
     shown: HashMap<Vec<u8>, bool>,
-    /// The offset that must come next in each partition.
+    /// The offset that must come next in each partition, from where the log ended before this run. Below that lies what a killed
+    /// run left to be consumed.
     next_offsets: [u64; PARTITIONS],
-    /// The log ended there before this run; what a killed run left to be consumed lies below.
-    ends_before: [u64; PARTITIONS],
     sums: [Checksum; PARTITIONS],
     /// Nobody reads what is shown any more.
     pub(crate) is_closed: bool,
@@ -42,15 +41,12 @@ pub(crate) struct Viewer<'v> {
 impl<'v> Viewer<'v> {
     pub(crate) fn new(journal: &Journal, filter: Filter, out: &'v mut dyn Write) -> Result<Viewer<'v>> {
         let config = ConsumerConfig::new(GROUP).topics([LINES]).max_poll_records(10_000);
+        // What a power cut takes is collected again.
+        let config = config.truncation_reset(TruncationReset::Continue);
         let consumer = journal.broker.consumer_with(config)?;
-        let mut next_offsets = [0; PARTITIONS];
-        for (partition, next) in (0..).zip(&mut next_offsets) {
-            let committed = consumer.committed(&TopicPartition::new(LINES, partition));
-            *next = committed.map_or(0, |committed| committed.offset());
-        }
-        let ends_before = journal.ends();
+        let next_offsets = journal.ends();
         let (shown, sums) = (HashMap::new(), <[_; PARTITIONS]>::default());
-        let mut viewer = Viewer { consumer, filter, out, shown, next_offsets, ends_before, sums, is_closed: false };
+        let mut viewer = Viewer { consumer, filter, out, shown, next_offsets, sums, is_closed: false };
         viewer.show_earlier(journal)?;
         Ok(viewer)
     }
@@ -77,16 +73,17 @@ impl<'v> Viewer<'v> {
         for record in &records {
             let partition = record.partition() as usize;
             let next = self.next_offsets.get_mut(partition).ok_or("a partition that is not there")?;
-            if record.offset() != *next {
+            if record.offset() < *next {
+                continue;
+            }
+            if *next < record.offset() {
                 return Err(format!("{LINES}-{partition}: {} came, {next} was to come next", record.offset()).into());
             }
             *next += 1;
-            if self.ends_before.get(partition).is_none_or(|end| *end <= record.offset()) {
-                if let Some(sum) = self.sums.get_mut(partition) {
-                    sum.add(record.offset(), record.value().unwrap_or_default());
-                }
-                self.show(&record)?;
+            if let Some(sum) = self.sums.get_mut(partition) {
+                sum.add(record.offset(), record.value().unwrap_or_default());
             }
+            self.show(&record)?;
         }
         if !records.is_empty() {
             self.flush()?;
@@ -121,7 +118,9 @@ impl<'v> Viewer<'v> {
         };
         match self.shown.get_mut(file) {
             Some(shown) => *shown = is_wanted,
-            None => drop(self.shown.insert(file.to_vec(), is_wanted)),
+            None => {
+                self.shown.insert(file.to_vec(), is_wanted);
+            }
         }
         if is_wanted {
             let value = record.value().unwrap_or_default();
