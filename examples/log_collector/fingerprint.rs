@@ -106,8 +106,8 @@ mod tests {
     fn a_trail_that_was_left_goes_on_as_if_it_had_not_been() {
         let bytes: Vec<u8> = (0..9000_u32).map(|n| (n % 251) as u8).collect();
         for position in [0, 1, 63, 64, 4095, 4096, 4097, 8999] {
-            let tail = last(&bytes[..position], FINGERPRINT_BYTES).to_vec();
-            let mut trail = Trail::new(position as u64, &bytes[..FINGERPRINT_BYTES], tail);
+            let before = last(&bytes[..position], FINGERPRINT_BYTES).to_vec();
+            let mut trail = Trail::new(position as u64, &bytes[..FINGERPRINT_BYTES], before);
             trail.push(&bytes[position..]);
             assert_eq!(trail.head_fingerprint(), Fingerprint::of(&bytes[..FINGERPRINT_BYTES]), "{position}");
             assert_eq!(trail.tail_fingerprint(), Fingerprint::of(last(&bytes, FINGERPRINT_BYTES)), "{position}");

@@ -103,7 +103,9 @@ impl Place {
         self.run_with(&self.options())
     }
 
+    /// Collects as `options` say, which are this place's with changes.
     pub(super) fn run_with(&self, options: &Options) -> Done {
+        assert_eq!(options.data_dir, self.data());
         let (notices, mut shown) = (Notices::default(), Vec::new());
         let summary = session::collect(options, &notices, &AtomicBool::new(false), &mut shown).unwrap();
         assert!(summary.tally.is_balanced());
@@ -140,7 +142,8 @@ impl Place {
 
 /// Lines of a program named so, by number.
 pub(super) fn lines(name: &str, numbers: std::ops::Range<u32>) -> String {
-    numbers.map(|number| format!("2024-05-06 07:08:09 INFO {name} {number}\n")).collect()
+    let lines: Vec<_> = numbers.map(|number| format!("2024-05-06 07:08:09 INFO {name} {number}\n")).collect();
+    lines.concat()
 }
 
 /// Five lines that a program writes at the beginning of each of its files.
