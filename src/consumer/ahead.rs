@@ -177,6 +177,7 @@ mod tests {
     use super::*;
     use crate::broker::Broker;
     use crate::partition::FetchLimits;
+    use crate::partition::PartitionSource;
 
     /// Offsets 5 and 6 in one batch, 10 and 11 in another of a later epoch, and nothing from there to 20: as compaction and
     /// control batches leave it.
@@ -184,7 +185,8 @@ mod tests {
         let broker = Broker::temporary().unwrap();
         let topic = broker.topic("orders").unwrap();
         (0..2).for_each(|_| drop(topic.produce("k", "v").unwrap()));
-        let mut position = Position::new(Arc::clone(topic.partition(0).unwrap().writable().unwrap()));
+        let mut position =
+            Position::new(PartitionSource::Log(Arc::clone(topic.partition(0).unwrap().writable().unwrap())));
         let limits = FetchLimits { bytes_max: 1024, records_max: 10 };
         let mut fetched = position.log().fetch(0, limits).unwrap();
         let mut later = fetched.batches[0].clone();
@@ -223,7 +225,7 @@ mod tests {
         assert!(!ahead.is_next_in(&position));
         position.go_to(6, None);
         assert!(ahead.is_next_in(&position));
-        let mut taken_up_again = Position::new(Arc::clone(position.log()));
+        let mut taken_up_again = Position::new(position.log().clone());
         taken_up_again.go_to(6, None);
         assert!(!ahead.is_next_in(&taken_up_again));
     }

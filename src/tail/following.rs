@@ -230,7 +230,7 @@ mod tests {
     fn append(writer: &mut BatchWriter, bytes: &[u8]) {
         writer.unpublished()[..bytes.len()].copy_from_slice(bytes);
         let next = writer.batch().next_offset() + 1;
-        writer.publish(bytes.len(), next);
+        writer.publish(bytes.len(), next).unwrap();
     }
 
     fn look(tails: &FollowedTails, disk: &SimulatedDisk, partition: u32) -> Vec<(Vec<u8>, usize)> {
@@ -245,7 +245,7 @@ mod tests {
         let mut writer = take(&tail, 3);
         append(&mut writer, b"one");
         assert_eq!(look(&tails, &disk, 3), [(b"one".to_vec(), 0)]);
-        let covered = writer.batch().commit().unwrap();
+        let covered = writer.batch().commit().unwrap().unwrap();
         tail.sync().unwrap();
         assert_eq!(look(&tails, &disk, 3), [(b"one".to_vec(), 0)], "its sync has ended and nobody said so yet");
         writer.batch().note_synced(covered);
@@ -261,7 +261,7 @@ mod tests {
         let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
         let mut writer = take(&tail, 3);
         append(&mut writer, b"one");
-        let covered = writer.batch().commit().unwrap();
+        let covered = writer.batch().commit().unwrap().unwrap();
         writer.batch().note_synced(covered);
         assert_eq!(look(&tails, &disk, 3), [(b"one".to_vec(), 3)]);
         drop(writer);
@@ -291,7 +291,9 @@ mod tests {
         let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
         let mut writers: Vec<_> = (0..100).map(|partition| take(&tail, partition)).collect();
         look(&tails, &disk, 50);
-        writers.iter_mut().for_each(|writer| append(writer, b"one"));
+        for writer in &mut writers {
+            append(writer, b"one");
+        }
         let is_read = |call: &crate::disk::simulated::Call| call.operation == Operation::Read;
         let reads = || disk.log().iter().filter(|call| is_read(call)).count();
         let before = reads();

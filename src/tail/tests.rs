@@ -235,7 +235,7 @@ fn a_slot_that_does_not_say_any_more_whose_it_was_is_told() {
     let start = whole.windows(4).position(|bytes| bytes == b"OTSL").unwrap();
     for damaged in [start..start + 1, start + 20..start + 21, start..start + 512] {
         let mut bytes = whole.clone();
-        bytes[damaged].iter_mut().for_each(|byte| *byte = if *byte == 0 { 1 } else { 0 });
+        bytes[damaged].iter_mut().for_each(|byte| *byte = u8::from(*byte == 0));
         let is_zero = bytes[start..start + 512].iter().all(|byte| *byte == 0);
         disk.put(path(), &bytes);
         let found = examine(&disk, &path()).unwrap();
@@ -251,7 +251,7 @@ fn what_a_later_commit_says_was_synced_is_missed() {
     let mut writer = take(&tail, SlotClass::Small, IDENTITY).unwrap();
     for _ in 0..3 {
         append(&mut writer, b"record");
-        let next_offset = writer.batch().commit().unwrap();
+        let next_offset = writer.batch().commit().unwrap().unwrap();
         tail.sync().unwrap();
         writer.batch().note_synced(next_offset);
     }
