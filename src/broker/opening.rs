@@ -49,7 +49,7 @@ pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
     let (mut salvaged, lost_tails) = match shutdown {
         Shutdown::Clean => (HashMap::new(), Vec::new()),
-        Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir, &catalog)?,
+        Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir, &catalog, shutdown)?,
     };
     if let (RecoveryMode::Strict, Some(lost)) = (mode, lost_tails.first()) {
         return Err(Error::Corrupt(Box::new(lost.clone())));
@@ -216,11 +216,16 @@ fn partitions_of_topic(name: &Arc<str>, entry: &CatalogEntry) -> impl Iterator<I
 type Batches = HashMap<(u128, u32), Vec<Salvaged>>;
 
 /// The batches that the tails hold, and what is damaged of the tails.
-fn salvage_tails(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<(Batches, Vec<Corruption>)> {
+fn salvage_tails(
+    disk: &dyn Disk,
+    dir: &Path,
+    catalog: &Catalog,
+    shutdown: Shutdown,
+) -> Result<(Batches, Vec<Corruption>)> {
     let mut by_partition = Batches::new();
     let mut lost = lost_tails(disk, dir, catalog)?;
     for path in TAIL_NAMES.map(|name| dir.join(name)) {
-        let TailContents { batches, damage } = examine(disk, &path)?;
+        let TailContents { batches, damage } = examine(disk, &path, shutdown == Shutdown::Killed)?;
         for batch in batches {
             by_partition.entry((batch.identity.topic_id, batch.identity.partition)).or_default().push(batch);
         }

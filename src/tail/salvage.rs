@@ -51,11 +51,12 @@ pub(crate) struct Contents {
 /// No record is encoded in fewer bytes.
 const RECORD_BYTES_MIN: usize = 7;
 
-/// Everything that the tail file at `path` holds; nothing if there is no such file.
+/// Everything that the tail file at `path` holds; nothing if there is no such file. `is_whole` says that the machine went on, so
+/// that every sector is as it was last written.
 ///
 /// # Errors
 /// [`Error::UnsupportedVersion`] for a file of another version, [`Error::Io`].
-pub(crate) fn examine(disk: &dyn Disk, path: &Path) -> Result<Contents> {
+pub(crate) fn examine(disk: &dyn Disk, path: &Path, is_whole: bool) -> Result<Contents> {
     let mut contents = Contents::default();
     if planted(Canary::DropOpenBatch) {
         return Ok(contents);
@@ -83,7 +84,7 @@ pub(crate) fn examine(disk: &dyn Disk, path: &Path) -> Result<Contents> {
         let read = file.read_at(&mut chunk_bytes, position).map_err(|e| Error::io("read", path, e))?;
         let found = contents.batches.len();
         if let Some(bytes) = chunk_bytes.get(..read) {
-            salvage_chunk(class, position, bytes, &mut contents);
+            salvage_chunk(class, (position, is_whole), bytes, &mut contents);
         }
         // An entry is written after its chunk, and both are synced: what it speaks of was there.
         if class.is_some() && read < CHUNK_BYTES {
@@ -123,7 +124,7 @@ pub(super) fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>> {
 /// The slots of one chunk at a file position, of which the last one may be cut short. A chunk whose table entry is damaged has
 /// the class whose slots say so themselves, the largest first, since a record may look like a small slot but never stands where
 /// a larger one begins.
-fn salvage_chunk(entry: Option<SlotClass>, position: u64, bytes: &[u8], contents: &mut Contents) {
+fn salvage_chunk(entry: Option<SlotClass>, (position, is_whole): (u64, bool), bytes: &[u8], contents: &mut Contents) {
     let classes = match entry {
         Some(class) => vec![class],
         None => SlotClass::ALL.into_iter().rev().collect(),
@@ -132,7 +133,7 @@ fn salvage_chunk(entry: Option<SlotClass>, position: u64, bytes: &[u8], contents
         let before = contents.batches.len();
         for (slot, at) in bytes.chunks(class.slot_bytes()).zip((position..).step_by(class.slot_bytes())) {
             contents.batches.extend(salvage_slot(class, slot));
-            if entry.is_some() && has_lost_identity(class, slot) {
+            if entry.is_some() && has_lost_identity(class, slot, is_whole) {
                 contents.damage.push((at, "of an open batch in the tail nothing can be told but that there was one"));
             }
         }
@@ -143,15 +144,15 @@ fn salvage_chunk(entry: Option<SlotClass>, position: u64, bytes: &[u8], contents
 }
 
 /// Whether a slot was used, and does not say for what any more. Identity and `published` share a sector, and nothing is published
-/// while an identity is being written.
-fn has_lost_identity(class: SlotClass, slot: &[u8]) -> bool {
+/// while an identity is being written. Where the file is whole, nothing but the two is written first.
+fn has_lost_identity(class: SlotClass, slot: &[u8], is_whole: bool) -> bool {
     if Identity::decode(slot).is_some_and(|(_, stated, _)| stated == class) {
         return false;
     }
     let (identity, rest) = slot.split_at(slot.len().min(PUBLISHED));
     let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let published = rest.get(..size_of::<u64>()).unwrap_or_default();
-    if is_zero(identity) { !is_zero(rest) } else { !is_zero(published) }
+    if is_zero(identity) { is_whole && !is_zero(rest) } else { !is_zero(published) }
 }
 
 pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
