@@ -39,7 +39,7 @@ const CHECKPOINT_BYTES_MAX: u32 = 256 << 20;
 pub(crate) const BOOKMARK: &str = "bookmark";
 pub(crate) const LEVEL: &str = "level";
 pub(crate) const TIME: &str = "time";
-const READ_BYTES: usize = 4 << 20;
+pub(crate) const READ_BYTES: usize = 4 << 20;
 /// Segments are closed by size alone: lines come from files of different years, in no order.
 const SEGMENT_AGE: std::time::Duration = std::time::Duration::from_secs(3_000 * 365 * 86_400);
 
@@ -103,7 +103,7 @@ impl Journal {
         let mut totals = self.last_checkpoint(&streams)?;
         for (partition, end) in self.lines.iter().zip(&mut totals.ends) {
             let (levels, not_understood) = (&mut totals.levels, &mut totals.not_understood);
-            *end = read_from(partition, *end, |records| {
+            *end = read_from(partition, *end, READ_BYTES, |records| {
                 for record in records {
                     let headers = LineHeaders::of(&record);
                     if let Some(count) = levels.get_mut(headers.level as usize) {
@@ -124,7 +124,7 @@ impl Journal {
     fn last_checkpoint(&self, streams: &Streams) -> Result<Totals> {
         let mut totals = Totals::default();
         let mut newest = BTreeMap::new();
-        read_from(&self.bookmarks.partition(0)?, 0, |records| {
+        read_from(&self.bookmarks.partition(0)?, 0, READ_BYTES, |records| {
             for record in records {
                 let value = record.value().unwrap_or_default();
                 match record.key() {
@@ -180,14 +180,15 @@ impl Journal {
     }
 }
 
-/// Hands the records of `partition` to `take`, from `offset` on, until it says false or they end. Returns where to go on.
+/// Hands the records of `partition` to `take`, from `offset` on, about `bytes_max` bytes at a time, until it says false or they end. Returns where to go on.
 pub(crate) fn read_from(
     partition: &Partition,
     mut offset: u64,
+    bytes_max: usize,
     mut take: impl FnMut(&ConsumerRecords) -> Result<bool>,
 ) -> Result<u64> {
     loop {
-        let records = partition.read(offset, READ_BYTES)?;
+        let records = partition.read(offset, bytes_max)?;
         match records.next_offset(partition.topic_partition()) {
             Some(next) if offset < next => offset = next,
             _ => return Ok(offset),

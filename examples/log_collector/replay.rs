@@ -13,6 +13,9 @@ use crate::lines::{Lines, Piece};
 use crate::sender::LINE_BYTES_MAX;
 use crate::streams::Link;
 
+/// So much is read at a time: most files are small, and what stands behind them is of others.
+const READ_BYTES: usize = 64 << 10;
+
 /// How a content compares with what was collected of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
@@ -129,7 +132,7 @@ impl<'j> StoredLines<'j> {
             let before = self.offset;
             let partition = self.journal.lines_of(self.link.stream).map_err(Failure::Log)?;
             let (open, ready, stream) = (&mut self.open, &mut self.ready, self.link.stream);
-            self.offset = read_from(partition, self.offset, |records| {
+            self.offset = read_from(partition, self.offset, READ_BYTES, |records| {
                 for record in records {
                     let start = open.bytes.len();
                     open.bytes.extend_from_slice(record.value().unwrap_or_default());

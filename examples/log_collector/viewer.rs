@@ -8,7 +8,7 @@ use ottla::{Consumer, ConsumerConfig, ConsumerRecord, Timestamp, TruncationReset
 
 use crate::Result;
 use crate::dating::Dating;
-use crate::journal::{Journal, LINES, LineHeaders, PARTITIONS, read_from};
+use crate::journal::{Journal, LINES, LineHeaders, PARTITIONS, READ_BYTES, read_from};
 use crate::level::Level;
 use crate::tally::Checksum;
 
@@ -57,7 +57,7 @@ impl<'v> Viewer<'v> {
         for partition in 0..PARTITIONS as u64 {
             let partition = journal.lines_of(partition)?;
             let Some(offset) = partition.offset_for_time(since)? else { continue };
-            read_from(partition, offset, |records| {
+            read_from(partition, offset, READ_BYTES, |records| {
                 for record in records {
                     self.show(&record)?;
                 }
