@@ -165,7 +165,10 @@ impl Streams {
         while let Some(Stream { bookmark, .. }) = next {
             let link =
                 Link { stream: bookmark.stream, first_offset: bookmark.first_offset, end: end.min(bookmark.position) };
-            links.push(link);
+            // Of a copy nothing was collected, and to look for it would be to read to the end of the log.
+            if bookmark.start < link.end {
+                links.push(link);
+            }
             end = end.min(bookmark.start);
             // A parent is older, so this ends.
             next = known.streams.get(&bookmark.parent).filter(|parent| parent.bookmark.stream < bookmark.stream);
