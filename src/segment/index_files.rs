@@ -68,11 +68,12 @@ impl Segment {
         Ok(crcs)
     }
 
-    /// Writes `bytes` from `position` on, and ends the file behind them. For an index without entries none is made.
+    /// Writes `bytes` from `position` on, and ends the file behind them. For an index without entries none is made, but for one
+    /// that is to take the place of another.
     fn write_index(&self, stage: Stage, kind: FileKind, bytes: &[u8], position: u64) -> Result<()> {
         let path = FileName::live(self.base_offset(), kind).in_stage(stage).path(&self.dir.path);
         let size = position + bytes.len() as u64;
-        let how = if size == 0 { Open::Write } else { Open::CreateOrWrite };
+        let how = if size == 0 && stage == Stage::Live { Open::Write } else { Open::CreateOrWrite };
         let write = || match own_copy::open(&self.dir.files, &path, how, position) {
             Err(error) if size == 0 && error.kind() == ErrorKind::NotFound => Ok(()),
             opened => {

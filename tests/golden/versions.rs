@@ -32,8 +32,8 @@ const FILES: [Versioned; 5] = [
     Versioned { name: "catalog", magic: b"OTTLACAT", checked_bytes: None, version: 2 },
     Versioned { name: "manifest", magic: b"OTTLAMAN", checked_bytes: None, version: 2 },
     Versioned { name: "recovery-point", magic: b"OTTLARPT", checked_bytes: Some(252), version: 2 },
-    Versioned { name: "tail", magic: b"OTTLTAIL", checked_bytes: Some(12), version: 1 },
-    Versioned { name: "tail-always", magic: b"OTTLTAIL", checked_bytes: Some(12), version: 1 },
+    Versioned { name: "tail", magic: b"OTTLTAIL", checked_bytes: Some(12), version: 2 },
+    Versioned { name: "tail-always", magic: b"OTTLTAIL", checked_bytes: Some(12), version: 2 },
 ];
 
 impl Versioned {
