@@ -435,10 +435,7 @@ impl Log {
     /// said to be 0.
     #[inline]
     pub(crate) fn check_whole(&self) -> Result<()> {
-        match &self.broken {
-            None => Ok(()),
-            Some(damage) => Err(Error::Corrupt(Box::new(damage.clone()))),
-        }
+        if self.broken.is_some() { Err(self.closed_error()) } else { Ok(()) }
     }
 
     /// Why nothing can be known of the log, if so.
@@ -448,10 +445,10 @@ impl Log {
 
     #[cold]
     fn closed_error(&self) -> Error {
-        if let Err(broken) = self.check_whole() {
-            return broken;
+        match &self.broken {
+            Some(damage) => Error::Corrupt(Box::new(damage.clone())),
+            None => Error::Closed { what: self.spec.partition.to_string() },
         }
-        Error::Closed { what: self.spec.partition.to_string() }
     }
 
     #[inline]

@@ -226,6 +226,7 @@ impl Partition {
     pub fn append_batch(&self, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
         let log = self.writable()?;
         if records.is_empty() {
+            log.check_whole()?;
             let end = log.log_end_offset();
             return Ok(end..end);
         }
@@ -303,6 +304,7 @@ impl Partition {
     /// [`Error::DiskFull`], [`Error::Io`] if a sync could not begin: if the error is retriable, the next call may succeed.
     pub fn wait_durable(&self, offset: u64) -> Result<()> {
         let log = self.writable()?;
+        log.check_whole()?;
         log.check_not_forked()?;
         let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.log_end_offset());
         if offset > log_end_offset {
@@ -333,9 +335,10 @@ impl Partition {
     }
 
     /// The log for writing.
+    #[inline]
     pub(crate) fn writable(&self) -> Result<&Arc<Log>> {
         match &self.source {
-            PartitionSource::Log(log) => log.check_whole().map(|()| log),
+            PartitionSource::Log(log) => Ok(log),
             PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "write" }),
         }
     }
