@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::open_files::{HandleSlot, MapSlot, OpenFiles, ReadMode, ReadableMap};
+use super::os::errors::is_disk_full;
 use super::{DiskFile, Mapping, Open, SharedBytes, SyncError};
 use crate::canary::{Canary, planted};
 use crate::sync::Mutex;
@@ -38,10 +39,21 @@ pub(crate) struct AppendFile {
     map: Arc<MapSlot>,
     capacity_bytes: u64,
     published_bytes: AtomicU64,
-    /// Held by whoever changes the file; says whether a failed write left bytes behind that could not be cut.
-    torn: Mutex<bool>,
-    /// Held by whoever maps; says whether the file was ever mapped. Locks are taken in this order: `torn`, `was_mapped`, `path`.
+    /// Held by whoever changes the file.
+    above: Mutex<Above>,
+    /// Held by whoever maps; says whether the file was ever mapped. Locks are taken in this order: `above`, `was_mapped`, `path`.
     was_mapped: Mutex<bool>,
+}
+
+/// What the file has above the published length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Above {
+    Nothing,
+    /// Part of a write that found no room, and cutting it off found none either. It is cut before anything is written over it:
+    /// what is shorter would leave some of it behind, and that might pass for what was appended.
+    Remainder,
+    /// It is not known. Nothing may be appended any more.
+    Unknown,
 }
 
 /// How long a file is, and may become.
@@ -58,7 +70,8 @@ pub(crate) struct Extent {
 pub(crate) enum AppendError<E = io::Error> {
     /// Nothing, since nothing was written: the file could not be opened, say. Appending again may work.
     NotBegun(E),
-    /// Nothing: the write failed, and the file was cut back to what it was before. Appending again may work.
+    /// Nothing that counts: the write failed, and the file was cut back to what it was before, or is cut before the next append
+    /// where the disk was too full for that. Appending again may work.
     Clean(E),
     /// Unknown: bytes above the published length, or an earlier sync that failed. Nothing more may be appended.
     Torn(E),
@@ -113,7 +126,7 @@ impl AppendFile {
             map: Arc::default(),
             capacity_bytes: extent.capacity_bytes,
             published_bytes: AtomicU64::new(extent.published_bytes),
-            torn: Mutex::new(false),
+            above: Mutex::new(Above::Nothing),
             was_mapped: Mutex::new(false),
         };
         file.handle.put(handle);
@@ -130,19 +143,14 @@ impl AppendFile {
     /// Writes `bytes` behind what is published, publishes them, and returns where they begin.
     ///
     /// # Errors
-    /// [`AppendError::NotBegun`] if nothing was written, [`AppendError::Clean`] if the file could be cut back to what it was,
-    /// else [`AppendError::Torn`], from then on for every append. Nothing is published either way.
+    /// [`AppendError::NotBegun`] if nothing was written, [`AppendError::Clean`] if the file could be cut back to what it was, or
+    /// can be once there is room, else [`AppendError::Torn`], from then on for every append. Nothing is published either way.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<u64, AppendError> {
-        let mut torn = self.torn.lock();
-        if *torn {
-            return Err(AppendError::Torn(io::Error::other("an earlier write left bytes that could not be cut")));
-        }
-        self.handle.check().map_err(AppendError::Torn)?;
-        self.check_writable().map_err(AppendError::NotBegun)?;
+        let mut above = self.above.lock();
+        let handle = self.whole_handle(&mut above)?;
         let position = self.published_bytes.load(Ordering::Relaxed);
         let end =
             position.checked_add(bytes.len() as u64).ok_or(AppendError::NotBegun(ErrorKind::FileTooLarge.into()))?;
-        let handle = self.own_handle().map_err(AppendError::NotBegun)?;
         let written = handle.write_at(bytes, position);
         self.handle.mark_dirty();
         match written {
@@ -154,12 +162,48 @@ impl AppendFile {
                 self.published_bytes.store(end, Ordering::Release);
                 Ok(position)
             }
-            Err(error) if is_cut_back(&*handle, position) => Err(AppendError::Clean(error)),
             Err(error) => {
-                *torn = true;
-                Err(AppendError::Torn(error))
+                *above = match cut_back(&*handle, position) {
+                    Ok(()) => Above::Nothing,
+                    // Not all of it is there, or the write would not have failed so.
+                    Err(uncut) if is_disk_full(&error) && is_disk_full(&uncut) => Above::Remainder,
+                    Err(_) => Above::Unknown,
+                };
+                Err(if *above == Above::Unknown { AppendError::Torn(error) } else { AppendError::Clean(error) })
             }
         }
+    }
+
+    /// Cuts what a write has left above the published length that found no room. To be called before the file is left as it is:
+    /// whoever opens it next would take that for damage.
+    ///
+    /// # Errors
+    /// As [`append`](AppendFile::append): [`AppendError::NotBegun`] if there still is no room.
+    pub(crate) fn settle(&self) -> Result<(), AppendError> {
+        let mut above = self.above.lock();
+        if *above == Above::Nothing { Ok(()) } else { self.whole_handle(&mut above).map(drop) }
+    }
+
+    /// The handle, of a file that ends where the published bytes do: to append to.
+    fn whole_handle(&self, above: &mut Above) -> Result<Arc<dyn DiskFile>, AppendError> {
+        if *above == Above::Unknown {
+            return Err(AppendError::Torn(io::Error::other("an earlier write left bytes that could not be cut")));
+        }
+        self.handle.check().map_err(AppendError::Torn)?;
+        self.check_writable().map_err(AppendError::NotBegun)?;
+        let handle = self.own_handle().map_err(AppendError::NotBegun)?;
+        if *above == Above::Remainder {
+            match cut_back(&*handle, self.len()) {
+                Ok(()) => *above = Above::Nothing,
+                Err(error) if is_disk_full(&error) => return Err(AppendError::NotBegun(error)),
+                Err(error) => {
+                    *above = Above::Unknown;
+                    return Err(AppendError::Torn(error));
+                }
+            }
+            self.handle.mark_dirty();
+        }
+        Ok(handle)
     }
 
     /// The bytes of `range`, as a view of the map or, with [`ReadMode::Copy`] or where mapping fails, as a copy.
@@ -270,7 +314,7 @@ impl AppendFile {
         while position < range.end {
             let wanted = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(REWRITE_CHUNK_BYTES);
             let chunk = buffer.get_mut(..wanted).unwrap_or_default();
-            let _changing = self.torn.lock();
+            let _changing = self.above.lock();
             let handle = self.own_handle().map_err(SyncError::NotBegun)?;
             if handle.read_at(chunk, position).map_err(SyncError::NotBegun)? != wanted {
                 return Err(SyncError::NotBegun(ErrorKind::UnexpectedEof.into()));
@@ -289,7 +333,7 @@ impl AppendFile {
     /// # Errors
     /// `InvalidInput` if the file was mapped or is shorter; the disk's.
     pub(crate) fn truncate_to(&self, bytes: u64) -> io::Result<()> {
-        let _changing = self.torn.lock();
+        let _changing = self.above.lock();
         self.check_writable()?;
         let handle = self.own_handle()?;
         let _mapping = self.lock_unmapped()?;
@@ -399,8 +443,9 @@ fn check_size(size: u64, published_bytes: u64) -> io::Result<()> {
 }
 
 /// Cuts what a failed write left behind. Only bytes that were never published go, so that maps stay good.
-fn is_cut_back(handle: &dyn DiskFile, published_bytes: u64) -> bool {
-    handle.set_size(published_bytes).is_ok() && handle.size().is_ok_and(|size| size == published_bytes)
+fn cut_back(handle: &dyn DiskFile, published_bytes: u64) -> io::Result<()> {
+    handle.set_size(published_bytes)?;
+    if handle.size()? == published_bytes { Ok(()) } else { Err(io::Error::other("the file was not cut")) }
 }
 
 fn to_usize(range: &Range<u64>) -> Option<Range<usize>> {

@@ -238,7 +238,11 @@ impl Log {
     /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed, also
     /// after an error: another process may write it as soon as the broker's lock is given up.
     pub(crate) fn close_cleanly(&self) -> Result<()> {
-        self.close_with(|appender| self.check_unharmed().and_then(|()| appender.seal(self)))?;
+        self.close_with(|appender| {
+            self.check_unharmed()?;
+            appender.seal(self)?;
+            self.settle_active()
+        })?;
         let mut checkpoint = self.checkpoint.lock();
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };

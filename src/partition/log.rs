@@ -555,19 +555,33 @@ impl Log {
             Some(active)
                 if !active.must_roll_before(batch.len() as u64, header.last_offset(), header.max_timestamp) =>
             {
-                Arc::clone(active)
+                Ok(Arc::clone(active))
             }
-            _ => self.roll(header.base_offset).map_err(AppendError::NotBegun)?,
+            _ => self.roll(header.base_offset),
         };
-        active.append(batch, header).map_err(|failure| match failure {
-            AppendError::Clean(error) if !error.is_retriable() => AppendError::Clean(self.poisoned_by(&error)),
-            AppendError::Torn(error) => AppendError::Torn(self.poisoned_by(&error)),
-            harmless => harmless,
-        })?;
+        active.and_then(|active| active.append(batch, header)).map_err(|failure| self.append_error(failure))?;
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
             self.environment.bell.ring();
         }
         Ok(())
+    }
+
+    /// What an append has left, in the words of a log: it refuses writes from now on if the file may be harmed.
+    fn append_error(&self, failure: AppendError<Error>) -> AppendError<Error> {
+        match failure {
+            AppendError::Clean(error) if !error.is_retriable() => AppendError::Clean(self.poisoned_by(&error)),
+            AppendError::Torn(error) => AppendError::Torn(self.poisoned_by(&error)),
+            harmless => harmless,
+        }
+    }
+
+    /// Leaves the active segment as it is to be found by who opens it next; for who holds the append lock.
+    ///
+    /// # Errors
+    /// As [`append_to_segment`](Log::append_to_segment).
+    pub(super) fn settle_active(&self) -> Result<()> {
+        let settled = self.view().segments.last().map_or(Ok(()), |active| active.settle());
+        settled.map_err(|failure| self.append_error(failure).into_inner())
     }
 
     /// Records that went into the segment without a slot are durable only with it.
@@ -575,10 +589,13 @@ impl Log {
         self.sync.lock().segments_debt = next_offset;
     }
 
-    fn roll(&self, base_offset: u64) -> Result<Arc<Segment>> {
-        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&self.spec.config))?;
-        let segment = Arc::new(segment);
+    fn roll(&self, base_offset: u64) -> Result<Arc<Segment>, AppendError<Error>> {
         let view = self.view();
+        if let Some(full) = view.segments.last() {
+            full.settle()?;
+        }
+        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&self.spec.config));
+        let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
         if let Some(rolled) = view.segments.last() {
             rolled.note_rolled(self.environment.now_ms());
         }

@@ -280,9 +280,7 @@ impl Segment {
         assert!(next_offset <= header.base_offset, "offsets of a log rise");
         assert!(self.sealed_bytes.is_none(), "a sealed segment does not grow");
         let Some(loaded) = self.loaded.get() else { unreachable!("only a sealed segment is loaded later") };
-        let appended = loaded.log.append(batch);
-        let file_position =
-            appended.map_err(|failure| failure.map(|source| Error::io("append to", &self.path(), source)))?;
+        let file_position = loaded.log.append(batch).map_err(|failure| self.append_error(failure))?;
         let batch = Located { file_position, header: *header };
         loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes);
         if next_offset < header.base_offset {
@@ -291,6 +289,19 @@ impl Segment {
         self.max_timestamp.fetch_max(header.max_timestamp, Ordering::AcqRel);
         self.next_offset.store(header.next_offset(), Ordering::Release);
         Ok(())
+    }
+
+    /// Cuts what an append has left that found no room. To be called before the segment is left for another one, or closed.
+    ///
+    /// # Errors
+    /// What the disk says; [`AppendError::NotBegun`] if there still is no room.
+    pub(crate) fn settle(&self) -> Result<(), AppendError<Error>> {
+        let settled = self.loaded.get().map_or(Ok(()), |loaded| loaded.log.settle());
+        settled.map_err(|failure| self.append_error(failure))
+    }
+
+    fn append_error(&self, failure: AppendError) -> AppendError<Error> {
+        failure.map(|source| Error::io("append to", &self.path(), source))
     }
 
     /// Makes the log file, and its name if it is new, survive a power cut.

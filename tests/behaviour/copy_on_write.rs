@@ -53,6 +53,72 @@ mod simulated {
 
     use super::*;
 
+    /// More than goes through the tail.
+    const LARGE: usize = 70_000;
+
+    fn broker(disk: &SimulatedDisk, durability: Durability) -> (Broker, Partition) {
+        let defaults = TopicConfig::new().segment_bytes(256 << 10);
+        let builder = Broker::builder("/data").durability(durability).background(false).topic_defaults(defaults);
+        let broker = builder.disk(disk).open().unwrap();
+        let partition = broker.topic("orders").unwrap().partition(0).unwrap();
+        (broker, partition)
+    }
+
+    /// Has a write to a log file end half way for want of room, and no cut of one find any.
+    fn refuse_to_write_and_cut(disk: &SimulatedDisk) {
+        disk.fail(FaultRule::new(FaultKind::ShortWrite).on(Operation::Write).path_containing(".log"));
+        disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::SetSize).forever());
+    }
+
+    #[test]
+    fn a_disk_too_full_to_cut_off_what_was_refused_is_over_with_room() {
+        for durability in [Durability::Os, Durability::Always] {
+            let disk = SimulatedDisk::new(1);
+            let (_broker, partition) = broker(&disk, durability);
+            partition.append(&record(&[1; LARGE])).unwrap();
+            refuse_to_write_and_cut(&disk);
+            for _ in 0..2 {
+                let refused = partition.append(&record(&[2; LARGE])).unwrap_err();
+                assert!(matches!(&refused, Error::DiskFull { .. }), "{refused}");
+            }
+            let (_, killed) = broker(&disk.kill(1), durability);
+            assert_eq!(all_from(&killed, 0).len(), 1, "what was refused is not there");
+            disk.clear_faults();
+            partition.append(&record(b"small")).unwrap();
+            partition.append(&record(&[3; LARGE])).unwrap();
+            let (killed, partition) = broker(&disk.kill(1), durability);
+            let report = killed.recovery_report();
+            assert!(report.partitions().iter().all(|partition| partition.cut_bytes() == 0), "{report}");
+            assert_eq!(all_from(&partition, 0).len(), 3);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_cut_is_cut_before_the_segment_is_left() {
+        for rolls in [false, true] {
+            let disk = SimulatedDisk::new(1);
+            let (first, partition) = broker(&disk, Durability::Os);
+            for _ in 0..3 {
+                partition.append(&record(&[1; 50_000])).unwrap();
+            }
+            first.run_maintenance().unwrap();
+            refuse_to_write_and_cut(&disk);
+            assert!(matches!(partition.append(&record(&[2; LARGE])), Err(Error::DiskFull { .. })));
+            if rolls {
+                let refused = partition.append(&record(&[2; 200_000])).unwrap_err();
+                assert!(matches!(&refused, Error::DiskFull { .. }), "{refused}");
+                disk.clear_faults();
+                partition.append(&record(&[3; 200_000])).unwrap();
+            }
+            disk.clear_faults();
+            first.close().unwrap();
+            let (again, partition) = broker(&disk, Durability::Os);
+            assert!(again.recovery_report().is_clean(), "{}", again.recovery_report());
+            assert!(again.admin().verify().unwrap().is_clean());
+            assert_eq!(all_from(&partition, 0).len(), if rolls { 4 } else { 3 });
+        }
+    }
+
     #[test]
     fn a_batch_whose_first_record_found_no_room_is_not_sealed() {
         for durability in [Durability::Os, Durability::Always] {
@@ -62,8 +128,8 @@ mod simulated {
             let broker = open();
             let topic = broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
             topic.partition(0).unwrap().append(&record(b"there are slots now")).unwrap();
-            // Two writes say whose the slot is.
-            disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing("tail").nth(3));
+            // Four writes say whose the slot is.
+            disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing("tail").nth(5));
             let partition = topic.partition(1).unwrap();
             assert!(matches!(partition.append(&record(b"refused")), Err(Error::DiskFull { .. })));
             assert_eq!(disk.faults_injected(), 1);

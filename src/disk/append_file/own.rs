@@ -8,7 +8,7 @@ use crate::disk::{DiskFile, own_copy};
 use crate::sync::atomic::Ordering;
 
 impl AppendFile {
-    /// The handle, of a file that has no second name: to write to. The caller holds `torn`.
+    /// The handle, of a file that has no second name: to write to. The caller holds `above`.
     ///
     /// # Errors
     /// The disk's; nothing that was published is harmed, and it can be tried again.

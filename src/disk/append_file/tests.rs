@@ -212,6 +212,41 @@ fn a_write_that_cannot_be_cut_back_is_the_last_one() {
 }
 
 #[test]
+fn what_there_was_no_room_to_cut_is_cut_before_the_next_append() {
+    let disk = SimulatedDisk::new(1);
+    let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+    file.append(b"kept").unwrap();
+    let set_size_finds_no_room = || disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::SetSize));
+    disk.fail(FaultRule::new(FaultKind::ShortWrite));
+    set_size_finds_no_room();
+    assert!(matches!(file.append(b"refused it"), Err(AppendError::Clean(error)) if is_disk_full(&error)));
+    assert_eq!((disk.read("/log").unwrap(), file.len()), (b"keptrefus".to_vec(), 4));
+    set_size_finds_no_room();
+    assert!(matches!(file.append(b"x"), Err(AppendError::NotBegun(error)) if is_disk_full(&error)));
+    set_size_finds_no_room();
+    assert!(matches!(file.settle(), Err(AppendError::NotBegun(error)) if is_disk_full(&error)));
+    assert_eq!(disk.read("/log").unwrap(), b"keptrefus");
+    file.sync().unwrap();
+    assert_eq!(file.append(b"x").unwrap(), 4);
+    assert_eq!(disk.read("/log").unwrap(), b"keptx", "nothing of what was refused lies behind");
+    assert_eq!(disk.log().iter().filter(|call| call.operation == Operation::SetSize).count(), 4);
+    file.append(b"y").unwrap();
+    assert_eq!(disk.log().iter().filter(|call| call.operation == Operation::SetSize).count(), 4, "once is enough");
+}
+
+#[test]
+fn what_cannot_be_cut_later_for_another_reason_is_torn() {
+    let disk = SimulatedDisk::new(1);
+    let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
+    disk.fail(FaultRule::new(FaultKind::ShortWrite));
+    disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::SetSize));
+    assert!(matches!(file.append(b"refused"), Err(AppendError::Clean(_))));
+    disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Size));
+    assert!(matches!(file.settle(), Err(AppendError::Torn(_))), "it may have been cut, and nobody knows");
+    assert!(matches!(file.append(b"more"), Err(AppendError::Torn(_))));
+}
+
+#[test]
 fn a_failed_sync_is_never_tried_again() {
     let disk = SimulatedDisk::new(1);
     let file = AppendFile::create(&simulated_files(&disk), Path::new("/log"), 4096).unwrap();
