@@ -3,7 +3,6 @@
 //! Lives under the log's append lock, which is held for a few dozen instructions per record and for one `pwrite` per batch,
 //! and never across a sync.
 
-use std::io;
 use std::ops::Range;
 
 use super::log::{Appended, Log};
@@ -90,7 +89,8 @@ impl Appender {
     #[inline]
     fn push(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<bool> {
         let Some(open) = &mut self.open else { return Ok(false) };
-        open.push(records, timestamp, next_offset).map_err(|source| log.slot_error(source))
+        let pushed = open.push(records, timestamp, next_offset);
+        pushed.map_err(|failure| log.slot_error(failure, self.next_offset..next_offset))
     }
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
@@ -230,7 +230,7 @@ impl Appender {
 impl Open {
     /// Encodes `records` behind the published ones and publishes them in one step; whether there was room.
     #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> io::Result<bool> {
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<bool, AppendError> {
         let room = self.records_bytes_max - self.writer.records_bytes();
         let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return Ok(false) };
         let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);

@@ -533,17 +533,27 @@ impl Log {
         }
     }
 
-    /// What came of a write of a slot, which only is a call where the tail is not mapped. As [`append_to_segment`], it harms
-    /// nothing if the disk is full or the error is a passing one.
+    /// Why records at these offsets could not be written to a slot, which only is a call where the tail is not mapped. As
+    /// [`append_to_segment`], it harms nothing if the disk is full or the error is a passing one.
     ///
     /// [`append_to_segment`]: Log::append_to_segment
     #[cold]
-    pub(super) fn slot_error(&self, source: io::Error) -> Error {
-        let error = self.environment.group(self.spec.durability).tail().write_error(source);
-        if !error.is_retriable() {
-            self.poison(&error.to_string());
+    pub(super) fn slot_error(&self, failure: AppendError, offsets: Range<u64>) -> Error {
+        let is_in_doubt = matches!(failure, AppendError::Torn(_));
+        match self.commit_error(failure.into_inner()) {
+            source if is_in_doubt && !source.is_retriable() => {
+                Error::InDoubt { partition: self.spec.partition.clone(), offsets, source: Box::new(source) }
+            }
+            error => error,
         }
-        error
+    }
+
+    /// What a call that wrote a commit entry returned: the log refuses writes from now on, unless the disk is full or the error is
+    /// a passing one.
+    #[cold]
+    fn commit_error(&self, source: io::Error) -> Error {
+        let error = self.environment.group(self.spec.durability).tail().write_error(source);
+        if error.is_retriable() { error } else { self.poisoned_by(&error) }
     }
 
     /// Appends a whole batch to the active segment, beginning a new one if it must, with one write.

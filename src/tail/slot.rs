@@ -29,6 +29,7 @@ use super::layout::{
     BATCH, COMMIT, DURABLE, IDENTITY_BYTES, Identity, OPENINGS, PUBLISHED, Published, RECORDS, SlotClass, encode_commit,
 };
 use super::lease::Lease;
+use crate::disk::append_file::AppendError;
 use crate::disk::{DiskFile, SharedMapping};
 use crate::format::HEADER_BYTES;
 use crate::format::crc32c_append;
@@ -185,9 +186,10 @@ impl BatchWriter {
     /// is killed meanwhile, none. `next_offset` is one above their last offset.
     ///
     /// # Errors
-    /// The disk's, where the file is written by calls; nothing was published.
+    /// The disk's, where the file is written by calls; nothing was published. [`AppendError::Torn`] if who takes the file over may
+    /// find it published nevertheless, unless the disk refused the call for want of room, say.
     #[inline]
-    pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) -> io::Result<()> {
+    pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) -> Result<(), AppendError> {
         let crc = self.published.records_crc;
         let records_crc = crc32c_append(crc, self.unpublished().split_at(bytes).0);
         let records_bytes = self.records_bytes() + bytes;
@@ -204,11 +206,11 @@ impl BatchWriter {
     }
 
     #[cold]
-    fn write_published(&mut self, bytes: usize, published: Published) -> io::Result<()> {
+    fn write_published(&mut self, bytes: usize, published: Published) -> Result<(), AppendError> {
         let (batch, at) = (Arc::clone(&self.batch), RECORDS + self.records_bytes());
-        batch.write(at, self.unpublished().split_at(bytes).0)?;
+        batch.write(at, self.unpublished().split_at(bytes).0).map_err(AppendError::Clean)?;
         // A word, of which never a part is written.
-        batch.write(PUBLISHED, &published.to_word().to_be_bytes())
+        batch.write(PUBLISHED, &published.to_word().to_be_bytes()).map_err(AppendError::Torn)
     }
 
     /// Writes the batch's header before its records and returns both, as they go into the segment.

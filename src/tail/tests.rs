@@ -87,7 +87,7 @@ fn a_full_disk_below_a_tail_that_is_written_by_calls_publishes_nothing_and_is_ov
     writer.batch().note_synced(committed);
     disk.limit_capacity(Some(disk.used_bytes()));
     writer.unpublished()[..3].copy_from_slice(b"two");
-    assert_eq!(writer.publish(3, 102).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(writer.publish(3, 102).unwrap_err().into_inner().kind(), ErrorKind::StorageFull);
     assert_eq!((writer.records(), writer.batch().next_offset()), (&b"one"[..], 101));
     assert_eq!(salvaged(&disk.kill(1), &path()).unwrap()[0].records, b"one");
     assert!(

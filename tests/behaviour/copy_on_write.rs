@@ -48,8 +48,8 @@ fn holds_on_a_full_disk(dir: &Path, durability: Durability, make_room: impl FnOn
 
 #[cfg(feature = "testing")]
 mod simulated {
-    use ottla::TopicConfig;
     use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
+    use ottla::{SendOutcome, TopicConfig};
 
     use super::*;
 
@@ -116,6 +116,54 @@ mod simulated {
             assert!(again.recovery_report().is_clean(), "{}", again.recovery_report());
             assert!(again.admin().verify().unwrap().is_clean());
             assert_eq!(all_from(&partition, 0).len(), if rolls { 4 } else { 3 });
+        }
+    }
+
+    /// A send in which the `nth` write of the tail fails: the record, how much is published, the entry that a sync makes durable.
+    fn send_where_the_tail_fails(
+        durability: Durability,
+        kind: FaultKind,
+        nth: u64,
+    ) -> (SimulatedDisk, Partition, Error) {
+        let disk = SimulatedDisk::new(1);
+        disk.copy_on_write();
+        let (broker, partition) = broker(&disk, durability);
+        partition.append(&record(b"before")).unwrap();
+        disk.fail(FaultRule::new(kind).on(Operation::Write).path_containing("tail").nth(nth));
+        let error = partition.append(&record(b"sent")).unwrap_err();
+        assert_eq!(disk.faults_injected(), 1);
+        drop(broker);
+        (disk, partition, error)
+    }
+
+    #[test]
+    fn a_record_of_which_nobody_knows_whether_it_was_published_is_in_doubt() {
+        for (durability, nth, outcome) in [
+            (Durability::Os, 1, SendOutcome::NotAppended),
+            (Durability::Os, 2, SendOutcome::Unknown),
+            (Durability::Always, 1, SendOutcome::NotAppended),
+            (Durability::Always, 2, SendOutcome::Unknown),
+            (Durability::Always, 3, SendOutcome::Unknown),
+        ] {
+            let (_, partition, error) = send_where_the_tail_fails(durability, FaultKind::InputOutput, nth);
+            assert_eq!((error.outcome(), error.is_fatal()), (outcome, true), "{durability} {nth}: {error}");
+            let later = partition.append(&record(b"later")).unwrap_err();
+            assert!(matches!(&later, Error::Poisoned { .. }), "{later}");
+        }
+    }
+
+    #[test]
+    fn a_durable_record_whose_commit_finds_no_room_is_in_the_log_and_not_durable_yet() {
+        let (disk, partition, error) = send_where_the_tail_fails(Durability::Always, FaultKind::StorageFull, 3);
+        assert!(matches!(&error, Error::NotDurable { offsets, .. } if *offsets == (1..2)), "{error}");
+        let killed = broker(&disk.kill(1), Durability::Always).1;
+        assert_eq!(all_from(&killed, 0).len(), 2, "it outlives the process");
+        partition.wait_durable(2).unwrap();
+        assert_eq!(partition.append(&record(b"later")).unwrap(), 2);
+        for nth in [1, 2] {
+            let (_, partition, error) = send_where_the_tail_fails(Durability::Always, FaultKind::StorageFull, nth);
+            assert!(matches!(&error, Error::DiskFull { .. }), "{error}");
+            assert_eq!(partition.append(&record(b"sent")).unwrap(), 1, "nothing was appended");
         }
     }
 

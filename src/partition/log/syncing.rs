@@ -42,22 +42,25 @@ impl Log {
     /// Writes commit entries for everything published.
     pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
         let end = self.log_end_offset();
-        let slots: Vec<_> = {
+        let mut commits: Vec<_> = {
             let mut sync = self.sync.lock();
             sync.commit_error = None;
-            sync.slots.iter().filter(|batch| batch.has_uncommitted()).cloned().collect()
+            let uncommitted = sync.slots.iter().filter(|batch| batch.has_uncommitted());
+            uncommitted.map(|batch| (batch.next_offset(), Arc::clone(batch))).collect()
         };
-        let (mut commits, mut is_short) = (Vec::with_capacity(slots.len()), false);
-        for batch in slots {
-            match batch.commit() {
-                Ok(Some(next_offset)) => commits.push((next_offset, batch)),
-                Ok(None) => {}
-                Err(source) => {
-                    is_short = true;
-                    self.sync.lock().commit_error = Some(self.slot_error(source));
-                }
+        let mut is_short = false;
+        commits.retain_mut(|(end, batch)| match batch.commit() {
+            Ok(Some(next_offset)) => {
+                *end = next_offset;
+                true
             }
-        }
+            Ok(None) => false,
+            Err(source) => {
+                is_short = true;
+                self.sync.lock().commit_error = Some(self.commit_error(source));
+                false
+            }
+        });
         PreparedCommit { end, commits, is_short }
     }
 
