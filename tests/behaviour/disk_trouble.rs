@@ -52,6 +52,29 @@ fn append_until_rolled(partition: &Partition, disk: &SimulatedDisk) -> Error {
     }
 }
 
+/// Of several segments the newest was synced first; once the sync of another could not begin, nobody looked behind it again, and
+/// a power cut took what a flush had promised.
+#[test]
+fn a_sync_that_could_not_begin_for_one_of_several_segments_is_made_for_each_of_them() {
+    for nth in 1..=3 {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let partition = partition(&broker, "t");
+        append_to_segment(&partition, 8);
+        // With some handles closed it is tried once more.
+        for call in [nth, nth + 1] {
+            let rule = FaultRule::new(FaultKind::TooManyOpenFiles).on(Operation::SyncDir);
+            disk.fail(rule.path_containing("t-0").nth(call));
+        }
+        partition.wait_durable(8).expect("an attempt of its own comes after that of the group");
+        assert_eq!(disk.faults_injected(), 2);
+        for seed in 0..20 {
+            let after = open(&disk.crash(seed, CrashModel::Subset), Durability::Os);
+            assert_eq!(all_from(&self::partition(&after, "t"), 0).len(), 8);
+        }
+    }
+}
+
 /// After a failed sync the page cache may show what the medium has lost. Whoever opens then and believes it acknowledges, to
 /// the next reader, what the next power cut takes away.
 #[test]

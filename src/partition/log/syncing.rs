@@ -129,8 +129,9 @@ impl Log {
             let synced = segments.last().map(|active| SyncedTo::of(active));
             (segments, synced)
         };
-        let mut unsynced = segments.iter().rev().take_while(|segment| !segment.is_synced());
-        unsynced.try_for_each(|segment| segment.sync()).map_err(|failure| match failure {
+        // The oldest first: whatever could not begin, behind a segment that is synced there is none that is not.
+        let synced_count = segments.len() - segments.iter().rev().take_while(|segment| !segment.is_synced()).count();
+        segments.iter().skip(synced_count).try_for_each(|segment| segment.sync()).map_err(|failure| match failure {
             SyncError::NotBegun(error) => error,
             SyncError::Failed(error) => self.poisoned_by(&error),
         })?;
