@@ -31,13 +31,17 @@ struct Scene {
     durability: Durability,
     /// A process was killed before: it may have left something to be written once more.
     was_killed: bool,
+    /// The tail is written by calls, which can fail.
+    is_copy_on_write: bool,
 }
 
-const SCENES: [Scene; 4] = [
-    Scene { durability: Durability::Always, was_killed: false },
-    Scene { durability: Durability::Os, was_killed: false },
-    Scene { durability: Durability::Always, was_killed: true },
-    Scene { durability: Durability::Os, was_killed: true },
+const SCENES: [Scene; 6] = [
+    Scene { durability: Durability::Always, was_killed: false, is_copy_on_write: false },
+    Scene { durability: Durability::Os, was_killed: false, is_copy_on_write: false },
+    Scene { durability: Durability::Always, was_killed: true, is_copy_on_write: false },
+    Scene { durability: Durability::Os, was_killed: true, is_copy_on_write: false },
+    Scene { durability: Durability::Always, was_killed: false, is_copy_on_write: true },
+    Scene { durability: Durability::Os, was_killed: true, is_copy_on_write: true },
 ];
 
 /// One kind of failure, from the `nth` call on that can fail so.
@@ -47,8 +51,8 @@ struct Failure {
     kind: FaultKind,
     nth: u64,
     forever: bool,
-    /// What a failed write has left cannot be cut off again.
-    stays_torn: bool,
+    /// How it fails to cut off again what a failed write has left.
+    cut: Option<FaultKind>,
 }
 
 #[test]
@@ -78,11 +82,10 @@ fn failures_in(scene: Scene) -> Vec<Vec<Failure>> {
     assert!(work.pieces.iter().all(|piece| piece.fate == Fate::Sent), "nothing fails");
     let of_kind = |(kind, _): (FaultKind, &str)| {
         let count = calls.iter().filter(|call| kind.applies_to(call.operation)).count() as u64;
-        let torn = [false, true].into_iter().filter(move |torn| !torn || kind == FaultKind::ShortWrite);
-        let kinds = torn.flat_map(|stays_torn| [(stays_torn, false), (stays_torn, true)]);
-        kinds.map(move |(stays_torn, forever)| {
-            (1..=count).map(|nth| Failure { scene, kind, nth, forever, stays_torn }).collect()
-        })
+        let cuts = [None, Some(FaultKind::InputOutput), Some(FaultKind::StorageFull)];
+        let cuts = cuts.into_iter().filter(move |cut| cut.is_none() || kind == FaultKind::ShortWrite);
+        let kinds = cuts.flat_map(|cut| [(cut, false), (cut, true)]);
+        kinds.map(move |(cut, forever)| (1..=count).map(|nth| Failure { scene, kind, nth, forever, cut }).collect())
     };
     KINDS.into_iter().flat_map(of_kind).collect()
 }
@@ -90,8 +93,8 @@ fn failures_in(scene: Scene) -> Vec<Vec<Failure>> {
 /// Has the work meet a failure, and compares. Returns what the errors said.
 fn look_at(failure: Failure) -> Checked<Vec<SendOutcome>> {
     let mut work = Work::begin(failure.scene).map_err(|e| format!("cannot begin: {e}"))?;
-    if failure.stays_torn {
-        work.disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::SetSize).forever());
+    if let Some(cut) = failure.cut {
+        work.disk.fail(FaultRule::new(cut).on(Operation::SetSize).forever());
     }
     let rule = FaultRule::new(failure.kind).nth(failure.nth);
     work.disk.fail(if failure.forever { rule.forever() } else { rule });
@@ -168,6 +171,9 @@ impl Work {
     /// A broker with something in it, of which no call has failed yet.
     fn begin(scene: Scene) -> Result<Work> {
         let mut disk = SimulatedDisk::new(1);
+        if scene.is_copy_on_write {
+            disk.copy_on_write();
+        }
         let mut broker = open(&disk, scene)?;
         let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(128 << 10);
         for partition in broker.create_topic("t", config)?.partitions() {

@@ -34,13 +34,24 @@ pub(crate) struct Settings {
     is_large: bool,
     /// Whether the group is reset and deleted.
     moves_group: bool,
+    /// Whether the file system writes overwritten blocks elsewhere, so that the tail is written by calls.
+    is_copy_on_write: bool,
 }
 
 impl Settings {
     pub(crate) fn of(seed: u64) -> Settings {
         let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
         let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
-        Settings { seed, durability, tail_bytes, steps: 40, is_large: seed % 5 == 4, moves_group: seed % 4 >= 2 }
+        let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
+        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, is_copy_on_write }
+    }
+
+    fn new_disk(&self) -> SimulatedDisk {
+        let disk = SimulatedDisk::new(self.seed);
+        if self.is_copy_on_write {
+            disk.copy_on_write();
+        }
+        disk
     }
 }
 
@@ -99,14 +110,14 @@ impl Run {
 
     /// Does the whole work on a new disk.
     pub(crate) fn work(settings: Settings) -> Checked<Run> {
-        let mut run = Run::on(SimulatedDisk::new(settings.seed), History::default(), settings, settings.seed);
+        let mut run = Run::on(settings.new_disk(), History::default(), settings, settings.seed);
         run.work_on()?;
         Ok(run)
     }
 
     /// Does the whole work on a new disk once, and returns every moment at which the machine might have stopped.
     pub(crate) fn record(settings: Settings) -> Checked<Vec<Stop>> {
-        let mut run = Run::on(SimulatedDisk::new(settings.seed), History::default(), settings, settings.seed);
+        let mut run = Run::on(settings.new_disk(), History::default(), settings, settings.seed);
         run.versions = Some(Vec::new());
         run.disk.record_stops();
         run.note_version();
@@ -132,7 +143,7 @@ impl Run {
     /// A run that has all its work to do: on a new disk, or on what the death of an earlier process left.
     pub(crate) fn begin(settings: Settings) -> Checked<Run> {
         if settings.seed.is_multiple_of(2) {
-            return Ok(Run::on(SimulatedDisk::new(settings.seed), History::default(), settings, settings.seed));
+            return Ok(Run::on(settings.new_disk(), History::default(), settings, settings.seed));
         }
         let earlier = Run::work(Settings { steps: settings.steps / 2, ..settings })?;
         Ok(Run::on(earlier.disk.kill(0), earlier.history.clone(), settings, settings.seed + 1))
