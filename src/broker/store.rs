@@ -465,6 +465,7 @@ impl Store {
         self.watchers.wake();
         let Some(writer) = &self.writer else {
             self.files.close();
+            self.surroundings.close();
             return Ok(());
         };
         // Whoever is changing topics finishes first; whoever comes later finds the broker closed.

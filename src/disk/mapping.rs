@@ -1,5 +1,5 @@
-//! Memory that shows a file: [`Mapping`] read-only, [`SharedMapping`] for reading and writing; and [`ProcessMark`], a page that
-//! tells a process from its forks.
+//! Memory that shows a file: [`Mapping`] read-only, [`SharedMapping`] for reading and writing, [`FollowedMapping`] for what another
+//! process is writing; and [`ProcessMark`], a page that tells a process from its forks.
 //!
 //! On the operating system both are maps; on the simulated disk both are heap memory. The only unsafe code of this layer that
 //! reads files is [`Mapping::bytes`], and the rules that make it sound are kept by `append_file.rs`:
@@ -7,7 +7,8 @@
 //! - only bytes below the published length are ever asked for;
 //! - published bytes never change, and the file is never cut below them while a map of it may live.
 //!
-//! A [`SharedMapping`] hands out a pointer and nothing else; who dereferences it (`tail/slot.rs`) owns the rules.
+//! A [`SharedMapping`] hands out a pointer and nothing else; who dereferences it (`tail/slot.rs`) owns the rules. A
+//! [`FollowedMapping`] hands out values that were loaded atomically, and never a reference.
 #![allow(unsafe_code, reason = "one of the two files that may; see the rules above")]
 #![allow(clippy::disallowed_types, reason = "this is what wraps them")]
 
@@ -18,8 +19,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(any(test, feature = "testing"))]
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -153,6 +154,80 @@ impl SharedMapping {
 impl fmt::Debug for SharedMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedMapping").field("len", &self.len()).finish()
+    }
+}
+
+/// A piece of a file mapped read-only, into which another process may be storing at any moment.
+///
+/// It lies within the file as that was when it was mapped. If somebody cuts the file shorter while it is mapped, a load from what
+/// is gone ends the process with a signal: nothing of this crate does that, and of others nothing is promised.
+pub(crate) struct FollowedMapping {
+    memory: SharedMemory,
+}
+
+impl FollowedMapping {
+    /// Whether words can be loaded here: only where they are no wider than a pointer are loads promised to work on memory that
+    /// cannot be written.
+    pub(in crate::disk) const IS_SUPPORTED: bool = size_of::<usize>() >= size_of::<u64>();
+
+    /// Wraps a map of the operating system that lies within its file.
+    pub(in crate::disk) fn mapped(map: MmapRaw) -> FollowedMapping {
+        FollowedMapping { memory: SharedMemory::Mapped(map) }
+    }
+
+    /// Wraps the memory into which holders of a [`SharedMapping`] on the simulated disk store.
+    #[cfg(any(test, feature = "testing"))]
+    pub(in crate::disk) fn heap(mapping: SharedMapping) -> FollowedMapping {
+        FollowedMapping { memory: mapping.memory }
+    }
+
+    /// The big-endian word at byte `at`, a multiple of 8, as it is now; `None` where the map has none. What was stored before it by
+    /// whoever stored it with Release is seen by whatever is loaded afterwards.
+    pub(crate) fn word(&self, at: usize) -> Option<u64> {
+        let bytes = self.bytes().get(at..at.checked_add(size_of::<u64>())?)?;
+        let word: *const AtomicU64 = bytes.as_ptr().cast();
+        if !word.is_aligned() {
+            return None;
+        }
+        // SAFETY: Eight bytes of the map begin there, aligned, and are reached only atomically as long as `self` is borrowed.
+        let word = unsafe { &*word }.load(Ordering::Relaxed);
+        // Apart from the load: one with Acquire is not promised to work on memory that cannot be written.
+        fence(Ordering::Acquire);
+        Some(u64::from_be(word))
+    }
+
+    /// Appends the bytes of `range` to `to`, each as it is at some moment of the call; nothing if the range leaves the map.
+    /// Whatever is loaded afterwards is not older.
+    pub(crate) fn copy(&self, range: Range<usize>, to: &mut Vec<u8>) {
+        let bytes = self.bytes().get(range).unwrap_or_default();
+        // SAFETY: Every eight bytes that are aligned are a word, and any bits are a valid one.
+        let (head, words, rest) = unsafe { bytes.align_to::<AtomicU64>() };
+        let load = |byte: &AtomicU8| byte.load(Ordering::Relaxed);
+        to.reserve(bytes.len());
+        to.extend(head.iter().map(load));
+        for word in words {
+            to.extend_from_slice(&u64::from_be(word.load(Ordering::Relaxed)).to_be_bytes());
+        }
+        to.extend(rest.iter().map(load));
+        fence(Ordering::Acquire);
+    }
+
+    /// The whole map, of which each load may find something else.
+    fn bytes(&self) -> &[AtomicU8] {
+        let (start, bytes): (*const u8, usize) = match &self.memory {
+            SharedMemory::Mapped(map) => (map.as_ptr(), map.len()),
+            #[cfg(any(test, feature = "testing"))]
+            SharedMemory::Heap(pages, bytes) => (pages.as_ptr(), *bytes),
+        };
+        // SAFETY: So many bytes are mapped there as long as `self` lives, and the file had them when it was mapped. Who changes them
+        // is another process, or on the simulated disk somebody who may be seen in part; atomics allow for both.
+        unsafe { std::slice::from_raw_parts(start.cast(), bytes) }
+    }
+}
+
+impl fmt::Debug for FollowedMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowedMapping").field("len", &self.bytes().len()).finish()
     }
 }
 
@@ -381,6 +456,27 @@ mod tests {
         assert_eq!(pages.load(&mut bytes, 8190), 2);
         assert_eq!(bytes[..2], *b"be");
         assert_eq!(pages.load(&mut bytes, 10_000), 0);
+    }
+
+    #[test]
+    fn what_is_stored_is_seen_by_who_follows_and_nothing_beyond_the_map() {
+        let shared = SharedMapping::heap(HeapPages::zeroed(4096), 4096);
+        let followed = match &shared.memory {
+            SharedMemory::Heap(pages, bytes) => FollowedMapping::heap(SharedMapping::heap(pages.clone(), *bytes)),
+            SharedMemory::Mapped(_) => unreachable!("it was made of the heap"),
+        };
+        assert_eq!(followed.word(8), Some(0));
+        // SAFETY: Inside the mapping, and no other thread looks at it.
+        unsafe { shared.as_ptr().add(8).cast::<[u8; 12]>().write(*b"\0\0\0\0\0\0\0\x07abcd") };
+        assert_eq!((followed.word(8), followed.word(9), followed.word(4096)), (Some(7), None, None));
+        assert_eq!((followed.word(4089), followed.word(usize::MAX)), (None, None));
+        let mut bytes = b"before ".to_vec();
+        followed.copy(13..20, &mut bytes);
+        followed.copy(4090..4097, &mut bytes);
+        assert_eq!(bytes, b"before \0\0\x07abcd");
+        let mut all = Vec::new();
+        followed.copy(0..4096, &mut all);
+        assert_eq!((all.len(), &all[16..20]), (4096, &b"abcd"[..]));
     }
 
     #[test]

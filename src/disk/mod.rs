@@ -25,7 +25,7 @@ pub(crate) mod shared_bytes;
 pub(crate) mod simulated;
 mod sync_error;
 
-pub(crate) use mapping::{Mapping, ProcessMark, SharedMapping};
+pub(crate) use mapping::{FollowedMapping, Mapping, ProcessMark, SharedMapping};
 pub(crate) use shared_bytes::SharedBytes;
 pub(crate) use sync_error::SyncError;
 
@@ -124,6 +124,11 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn overwrites_in_place(&self) -> bool;
     /// Maps `bytes` bytes from `position` (a multiple of 4096) for reading and writing, shared with the file, pages present.
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping>;
+    /// Maps `bytes` bytes from `position` (a multiple of 4096) for reading what another process stores there. `Unsupported` where the
+    /// file does not have them yet, and where words cannot be loaded from memory that cannot be written.
+    fn map_followed(&self, position: u64, bytes: usize) -> io::Result<FollowedMapping>;
+    /// Whether the path still stands for this file. Where it cannot be known, it does.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// A held lock; released when dropped.

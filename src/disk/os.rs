@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapOptions;
 
-use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping, SyncError, own_copy};
+use super::{DirEntry, Disk, DiskFile, FileLock, FollowedMapping, Mapping, Open, SharedMapping, SyncError, own_copy};
 use crate::canary::{Canary, planted};
 
 /// The machine that this runs on.
@@ -367,6 +367,18 @@ impl DiskFile for OsFile {
         self.check_own()?;
         Ok(SharedMapping::mapped(MmapOptions::new().offset(position).len(bytes).populate().map_raw(&self.file)?))
     }
+
+    fn map_followed(&self, position: u64, bytes: usize) -> io::Result<FollowedMapping> {
+        if !FollowedMapping::IS_SUPPORTED || self.size()? < position.saturating_add(bytes as u64) {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        let map = MmapOptions::new().offset(position).len(bytes).map_raw_read_only(&self.file)?;
+        Ok(FollowedMapping::mapped(map))
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        is_named(&self.file, path)
+    }
 }
 
 #[cfg(unix)]
@@ -454,6 +466,31 @@ mod tests {
         file.read_at(&mut byte, 5000).unwrap();
         assert_eq!(byte, *b"x");
         assert!(!mapping.as_ptr().is_null());
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn who_follows_sees_what_is_stored_and_whether_the_file_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = OsDisk::new().open(&path, Open::CreateNew).unwrap();
+        file.write_at(&[0; 8192], 0).unwrap();
+        let followed = OsDisk::new().open(&path, Open::Read).unwrap();
+        assert_eq!(followed.map_followed(4096, 4097).unwrap_err().kind(), ErrorKind::Unsupported);
+        let map = followed.map_followed(4096, 4096).unwrap();
+        file.write_at(&7_u64.to_be_bytes(), 4104).unwrap();
+        assert_eq!((map.word(8), map.word(4096)), (Some(7), None));
+        let mut bytes = Vec::new();
+        map.copy(14..17, &mut bytes);
+        assert_eq!(bytes, [0, 7, 0]);
+        assert!(followed.is_at(&path).unwrap());
+        file.write_at(b"x", 9000).unwrap();
+        assert!(followed.map_followed(8192, 800).is_ok(), "it has grown");
+        let other = dir.path().join("other");
+        OsDisk::new().open(&other, Open::CreateNew).unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert_eq!(followed.is_at(&path).unwrap(), cfg!(not(unix)));
+        assert_eq!(map.word(8), Some(7), "the map is of the file that was mapped");
     }
 
     #[test]

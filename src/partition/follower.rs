@@ -1,7 +1,8 @@
 //! One partition's log, read while another process writes it.
 //!
 //! Nothing is changed, and whatever is read is checked. Each read that comes to the end of what is known looks again, the tail
-//! first and the segments after it: a batch that is sealed in between is found twice rather than not at all.
+//! first and the segments after it: a batch that is sealed in between is found twice rather than not at all. Where the tail says
+//! that nothing was appended but to the batches that are known, the segments are not looked at.
 //!
 //! How far may be read is what the writer would show: everything that is published or, with `Always`, everything that is proven
 //! to be durable: by the manifest, the recovery point, or a slot's word. Where the machine was restarted since anybody wrote,
@@ -26,7 +27,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::record::Fetched;
 use crate::segment::{Segment, SegmentDir};
 use crate::sync::Mutex;
-use crate::tail::FollowedBatch;
+use crate::tail::{FollowedBatch, FollowedPartition};
 use crate::topic_partition::TopicPartition;
 pub(crate) use surroundings::{Questions, Surroundings};
 
@@ -39,20 +40,34 @@ pub(crate) struct Follower {
     seen: Mutex<Arc<Seen>>,
 }
 
-/// What was found when the files were last looked at.
+/// What was found when it was last looked.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    pub(super) layout: Layout,
-    pub(super) segments: Vec<Arc<Segment>>,
-    tail: Vec<FollowedBatch>,
+    pub(super) files: Arc<Files>,
+    tails: FollowedPartition,
+    /// Those batches of `tails` that continue the segments.
+    tail: Vec<Arc<FollowedBatch>>,
+    /// Where segments and tail end, of which the last part may not be shown yet.
+    end: u64,
     bounds: Range<u64>,
     /// Below it everything is proven to survive a power cut.
     durable_offset: u64,
-    /// What was synced once and cannot be read any more.
-    pub(super) damage: Vec<Corruption>,
 }
 
-impl Seen {
+/// What was found when the files of the partition were last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    pub(super) layout: Layout,
+    pub(super) segments: Vec<Arc<Segment>>,
+    /// What was synced once and cannot be read any more.
+    pub(super) damage: Vec<Corruption>,
+    /// First offset of the segments, and one above their last.
+    offsets: Range<u64>,
+    /// Below it everything is proven to survive a power cut, whatever the tails say.
+    proven: u64,
+}
+
+impl Files {
     /// The segment that was opened for this line of the manifest.
     fn segment_of(&self, noted: &ManifestSegment) -> Option<&Arc<Segment>> {
         let base_offset = noted.sealed.base_offset;
@@ -105,7 +120,7 @@ impl Follower {
     /// Bytes of all segments, and their number.
     pub(crate) fn size(&self) -> (u64, usize) {
         let seen = self.latest();
-        (seen.segments.iter().map(|segment| segment.log_bytes()).sum(), seen.segments.len())
+        (seen.files.segments.iter().map(|segment| segment.log_bytes()).sum(), seen.files.segments.len())
     }
 
     /// What is wrong with the log, as opening it for writing would report it.
@@ -113,7 +128,7 @@ impl Follower {
     /// # Errors
     /// Those of a read; damage that leaves nothing to read is one.
     pub(crate) fn damage(&self) -> Result<Vec<Corruption>> {
-        Ok(self.look_again()?.damage.clone())
+        Ok(self.look_again()?.files.damage.clone())
     }
 
     /// What is there now, or was last, if looking fails.
@@ -192,6 +207,9 @@ impl Follower {
             {
                 return Ok(fetched);
             }
+            if let Some(seen) = self.look_at_tails(from)? {
+                return self.read(&seen, |source| source.fetch(from, limits, place));
+            }
             self.look_and(|seen| self.read(seen, |source| source.fetch(from, limits, place)))
         };
         fetch().map_err(|error| self.unless_deleted(error))
@@ -229,9 +247,9 @@ impl Follower {
         read(&Source {
             partition: &self.spec.partition,
             topic_id: self.spec.topic_id,
-            segments: &seen.segments,
+            segments: &seen.files.segments,
             tail: &tail,
-            damage: &seen.damage,
+            damage: &seen.files.damage,
             waypoints: None,
             bounds: seen.bounds.clone(),
             max_message_bytes: self.spec.config.max_message_bytes,

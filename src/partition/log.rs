@@ -597,6 +597,7 @@ impl Log {
     /// Records that went into the segment without a slot are durable only with it.
     pub(super) fn bypassed_tail(&self, next_offset: u64) {
         self.sync.lock().segments_debt = next_offset;
+        self.environment.group(self.spec.durability).tail().note_bypassed();
     }
 
     fn roll(&self, base_offset: u64) -> Result<Arc<Segment>, AppendError<Error>> {

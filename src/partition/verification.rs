@@ -264,15 +264,15 @@ impl Follower {
     /// As [`Log::verify`].
     pub(crate) fn verify(&self) -> Result<PartitionVerification> {
         let looked = self.look_and(|seen| {
-            let mut found = PartitionVerification::begin(&self.spec, &seen.segments, &seen.layout.manifest);
-            for segment in &seen.segments {
-                let mut in_segment = verify_segment(segment, &seen.layout.manifest)?;
+            let mut found = PartitionVerification::begin(&self.spec, &seen.files.segments, &seen.files.layout.manifest);
+            for segment in &seen.files.segments {
+                let mut in_segment = verify_segment(segment, &seen.files.layout.manifest)?;
                 if !in_segment.stale.is_empty() && !segment.is_sealed() && self.indexes_were_written(segment)? {
                     in_segment.stale.clear();
                 }
                 found.add_segment(in_segment);
             }
-            found.add_known(&seen.damage);
+            found.add_known(&seen.files.damage);
             found.add_small_files(&**self.dir.files.disk(), &self.spec)?;
             Ok(found)
         });

@@ -1,26 +1,32 @@
 //! The tails of a directory that another process may be writing, as they are seen from here.
 //!
-//! Nothing is locked and nothing is changed: the writer does not know who looks. Which slot holds whose batch is kept in an
-//! index of each file, made anew only when the file's header says that slots were opened since, or that it is another file: so
-//! whoever looks for one partition reads two headers and that partition's slots, however many others there are.
+//! Nothing is locked and nothing is changed: the writer does not know who looks. Both files are opened once and mapped, read-only.
+//! Which slot holds whose batch is kept in an index of each file, brought up to date only when the file's header says that slots
+//! were opened since: so whoever looks for one partition looks at two words and that partition's slots, however many others there
+//! are. What was copied out of a slot before is not copied again.
+//!
+//! A writer that begins after an unclean end puts new files there. So each look asks whether the names still stand for the files
+//! that are mapped, which is the one call that it takes: what is returned is never of a file that was replaced before the look.
 //!
 //! A slot may be given to another batch at any moment. So its identity is read before and after everything else, and what was
 //! read counts only if both are of the same generation; what was in between in the slot is in a segment by then.
 
-use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+mod file;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::file::{FollowedFile, Owner, Pieces, Place};
 use super::TAIL_NAMES;
 use super::layout::{
-    BATCH, CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, COMMIT, COMMIT_BYTES, DURABLE, IDENTITY_BYTES, IS_DEFAULT,
-    Identity, OPENINGS, PUBLISHED, Published, RECORDS, SlotClass, chunk_position, decode_chunk_entry, decode_commit,
+    BATCH, COMMIT, COMMIT_BYTES, DURABLE, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, decode_commit,
     header_word,
 };
-use super::salvage::{holds, read_header, salvage_slot};
-use crate::disk::{Disk, DiskFile, Open};
+use super::salvage::{holds, salvage_slot};
+use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::format::{crc32c, crc32c_append};
 use crate::sync::Mutex;
 
 /// What a slot holds of a batch.
@@ -31,38 +37,56 @@ pub(crate) struct FollowedBatch {
     pub(crate) records: Vec<u8>,
     /// So many of these bytes are synced, as the writer says; if any are, all that comes before the batch is, too.
     pub(crate) durable_bytes: usize,
+    generation: u64,
+    records_crc: u32,
+    /// The slot's words `published` and `durable` from before the records were copied.
+    words: [u64; 2],
 }
 
 /// What the tails hold of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct FollowedPartition {
     /// In the order of their offsets. A batch that was sealed may still be among them.
-    pub(crate) batches: Vec<FollowedBatch>,
+    pub(crate) batches: Vec<Arc<FollowedBatch>>,
     /// Whether topics without a durability of their own are kept with `Always`.
     pub(crate) default_is_always: bool,
+    /// While it is the same, nothing was appended but in the slots that are known. `None` if that cannot be told.
+    pub(crate) openings: Option<[u64; 2]>,
+}
+
+impl FollowedPartition {
+    /// Whether since `before` nothing was appended but to the batches that were there.
+    pub(crate) fn only_grew_since(&self, before: &FollowedPartition) -> bool {
+        let is_grown = |(now, then): (&Arc<FollowedBatch>, &Arc<FollowedBatch>)| {
+            (now.generation, now.identity) == (then.generation, then.identity)
+                && then.records.len() <= now.records.len()
+        };
+        self.openings.is_some()
+            && (self.openings, self.default_is_always) == (before.openings, before.default_is_always)
+            && self.batches.len() == before.batches.len()
+            && self.batches.iter().zip(&before.batches).all(is_grown)
+    }
 }
 
 /// Both tail files. One for all partitions of a read-only broker.
 #[derive(Debug)]
 pub(crate) struct FollowedTails {
-    /// The paths of the two files, in the order of [`TAIL_NAMES`], and what was last seen of them.
-    tails: [(PathBuf, Mutex<Option<Arc<Index>>>); 2],
+    /// In the order of [`TAIL_NAMES`].
+    tails: [FollowedTail; 2],
 }
 
-/// Which slots of a tail file hold batches of which topic and partition.
 #[derive(Debug)]
-struct Index {
-    file: Arc<dyn DiskFile>,
-    /// The file's size and its word `openings` from before it was read.
-    state: (u64, u64),
-    slots: HashMap<(u128, u32), Vec<Place>>,
+struct FollowedTail {
+    path: PathBuf,
+    file: Mutex<Option<FollowedFile>>,
 }
 
-/// Where a slot lies in the file.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    position: u64,
-    class: SlotClass,
+/// Where in a file to look for one partition's batches.
+struct Places {
+    pieces: Arc<Pieces>,
+    slots: Vec<Place>,
+    is_default: bool,
+    openings: Option<u64>,
 }
 
 /// So often a slot is read again that got another batch meanwhile. Each time a whole batch has to come in between.
@@ -71,22 +95,35 @@ const READS_MAX: usize = 20;
 impl FollowedTails {
     /// The tails of a data directory, whether or not they are there.
     pub(crate) fn new(data_dir: &Path) -> FollowedTails {
-        FollowedTails { tails: TAIL_NAMES.map(|name| (data_dir.join(name), Mutex::default())) }
+        let tail = |name| FollowedTail { path: data_dir.join(name), file: Mutex::default() };
+        FollowedTails { tails: TAIL_NAMES.map(tail) }
     }
 
     /// What the tails hold of a partition: at least everything that was published before the call and is not in a segment by
-    /// the time it returns.
+    /// the time it returns. What is still as it was in `before` is not copied again.
     ///
     /// # Errors
     /// [`Error::UnsupportedVersion`], [`Error::Io`].
-    pub(crate) fn look_for(&self, disk: &dyn Disk, topic_id: u128, partition: u32) -> Result<FollowedPartition> {
-        let mut found = FollowedPartition::default();
-        for ((path, known), is_always) in self.tails.iter().zip([true, false]) {
-            let Some((index, is_default)) = look_at(disk, path, known)? else { continue };
-            found.default_is_always |= is_always && is_default;
-            for place in index.slots.get(&(topic_id, partition)).into_iter().flatten() {
-                let batch = index.read(*place).map_err(|e| Error::io("read", path, e))?;
-                let is_ours = |batch: &FollowedBatch| {
+    pub(crate) fn look_for(
+        &self,
+        disk: &dyn Disk,
+        topic_id: u128,
+        partition: u32,
+        before: &FollowedPartition,
+    ) -> Result<FollowedPartition> {
+        let mut found = FollowedPartition { openings: Some([0; 2]), ..FollowedPartition::default() };
+        for (number, (tail, is_always)) in self.tails.iter().zip([true, false]).enumerate() {
+            let places = tail.look(disk, (topic_id, partition))?;
+            let openings = found.openings.as_mut().and_then(|openings| openings.get_mut(number));
+            match (places.as_ref().and_then(|places| places.openings), openings) {
+                (Some(now), Some(openings)) => *openings = now,
+                _ => found.openings = None,
+            }
+            let Some(places) = places else { continue };
+            found.default_is_always |= is_always && places.is_default;
+            for place in places.slots {
+                let batch = places.pieces.read(place, &before.batches).map_err(|e| Error::io("read", &tail.path, e))?;
+                let is_ours = |batch: &Arc<FollowedBatch>| {
                     (batch.identity.topic_id, batch.identity.partition) == (topic_id, partition)
                 };
                 found.batches.extend(batch.filter(is_ours));
@@ -95,100 +132,136 @@ impl FollowedTails {
         found.batches.sort_by_key(|batch| batch.identity.base_offset);
         Ok(found)
     }
-}
 
-/// An index of the file as it is now, and whether it is that of topics without a durability of their own; `None` if there is
-/// no file.
-fn look_at(disk: &dyn Disk, path: &Path, known: &Mutex<Option<Arc<Index>>>) -> Result<Option<(Arc<Index>, bool)>> {
-    let file = match disk.open(path, Open::Read) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("open", path, e)),
-    };
-    // Before the slots: what is opened later changes the word.
-    let header = read_header(&*file, path)?;
-    let is_default = header_word(&header, IS_DEFAULT) == Some(1);
-    let state = (file.size_when_opened(), header_word(&header, OPENINGS).unwrap_or_default());
-    let mut known = known.lock();
-    if let Some(index) = known.as_ref().filter(|index| index.state == state) {
-        return Ok(Some((Arc::clone(index), is_default)));
+    /// Closes and unmaps the files.
+    pub(crate) fn close(&self) {
+        self.tails.iter().for_each(|tail| drop(tail.file.lock().take()));
     }
-    let index = Index::of(file, &header, state).map_err(|e| Error::io("read", path, e))?;
-    Ok(Some((Arc::clone(known.insert(Arc::new(index))), is_default)))
 }
 
-impl Index {
-    fn of(file: Arc<dyn DiskFile>, header: &[u8], state: (u64, u64)) -> io::Result<Index> {
-        let mut slots: HashMap<_, Vec<_>> = HashMap::new();
-        let mut bytes = vec![0; CHUNK_BYTES];
-        for chunk in (0..).take_while(|chunk| chunk_position(chunk + 1) <= state.0) {
-            let read = file.read_at(&mut bytes, chunk_position(chunk))?;
-            let entry = header.get(CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES..);
-            let class = entry.and_then(|entry| decode_chunk_entry(chunk, entry));
-            for (identity, place) in slots_of(chunk, class, bytes.get(..read).unwrap_or_default()) {
-                slots.entry((identity.topic_id, identity.partition)).or_default().push(place);
-            }
+impl FollowedTail {
+    /// Where batches of `owner` are in the file as it is now; `None` if there is no file.
+    fn look(&self, disk: &dyn Disk, owner: Owner) -> Result<Option<Places>> {
+        let io_error = |e| Error::io("read", &self.path, e);
+        if let Some(file) = self.file.lock().as_mut().filter(|file| file.is_at(&self.path)) {
+            file.refresh().map_err(io_error)?;
+            return Ok(Some(Places::of(file, owner)));
         }
-        Ok(Index { file, state, slots })
-    }
-
-    /// What the slot there holds now, whosever it is; `None` if that is nothing.
-    fn read(&self, place: Place) -> io::Result<Option<FollowedBatch>> {
-        let mut bytes = Vec::new();
-        for _ in 0..READS_MAX {
-            bytes.clear();
-            self.read_on(&mut bytes, place, BATCH)?;
-            // The word says how much there is, so the records are read after it.
-            let wanted = RECORDS + records_bytes(&bytes);
-            self.read_on(&mut bytes, place, wanted.min(place.class.slot_bytes()))?;
-            let mut identity = Vec::new();
-            self.read_on(&mut identity, place, IDENTITY_BYTES)?;
-            if bytes.starts_with(&identity) {
-                break;
-            }
-        }
-        let Some(salvaged) = salvage_slot(place.class, &bytes) else { return Ok(None) };
-        let durable_bytes = durable_bytes(&bytes, &salvaged.records);
-        Ok(Some(FollowedBatch { identity: salvaged.identity, records: salvaged.records, durable_bytes }))
-    }
-
-    /// Reads what is missing of the first `wanted` bytes of a slot.
-    fn read_on(&self, bytes: &mut Vec<u8>, place: Place, wanted: usize) -> io::Result<()> {
-        let known = bytes.len();
-        bytes.resize(wanted.max(known), 0);
-        let read = self.file.read_at(bytes.get_mut(known..).unwrap_or_default(), place.position + known as u64)?;
-        bytes.truncate(known + read);
-        Ok(())
-    }
-}
-
-/// The slots of a chunk that hold somebody's batch. One whose table entry is damaged has the class whose slots say so, as
-/// where batches are salvaged.
-fn slots_of(chunk: usize, class: Option<SlotClass>, bytes: &[u8]) -> Vec<(Identity, Place)> {
-    let classes = class.map_or_else(|| SlotClass::ALL.into_iter().rev().collect(), |class| vec![class]);
-    let slots = classes.into_iter().map(|class| {
-        let slot = |(number, slot): (usize, &[u8])| {
-            let (identity, _, _) = Identity::decode(slot).filter(|(_, stated, _)| *stated == class)?;
-            let position = chunk_position(chunk) + (number * class.slot_bytes()) as u64;
-            Some((identity, Place { position, class }))
+        let opened = FollowedFile::open(disk, &self.path)?;
+        let mut known = self.file.lock();
+        let Some(mut opened) = opened else {
+            *known = None;
+            return Ok(None);
         };
-        bytes.chunks_exact(class.slot_bytes()).enumerate().filter_map(slot).collect::<Vec<_>>()
-    });
-    slots.into_iter().find(|slots| !slots.is_empty()).unwrap_or_default()
+        if let Some(file) = known.as_ref().filter(|file| file.is_as(&opened)) {
+            return Ok(Some(Places::of(file, owner)));
+        }
+        opened.look_at_slots().map_err(io_error)?;
+        Ok(Some(Places::of(known.insert(opened), owner)))
+    }
 }
 
-/// The most bytes of records that anything in the first sectors of a slot speaks of.
-fn records_bytes(slot: &[u8]) -> usize {
-    let words = [PUBLISHED, DURABLE].into_iter().filter_map(|at| header_word(slot, at)).map(Published::from_word);
-    let generation = Identity::decode(slot).map(|(_, _, generation)| generation);
-    let commit = |at| Some(decode_commit(slot.get(at..at + COMMIT_BYTES)?, generation?)?.1);
-    let spoken_of = words.chain(COMMIT.into_iter().filter_map(commit));
+impl Places {
+    fn of(file: &FollowedFile, owner: Owner) -> Places {
+        Places {
+            pieces: file.pieces(),
+            slots: file.slots_of(owner),
+            is_default: file.is_default(),
+            openings: file.openings(),
+        }
+    }
+}
+
+/// The sectors before a slot's records, as they were at some moment.
+struct Head {
+    identity: Identity,
+    generation: u64,
+    /// `published` and `durable`.
+    words: [u64; 2],
+    bytes: Vec<u8>,
+}
+
+impl Pieces {
+    /// What the slot there holds now, whosever it is; `None` if that is nothing. What `before` has is not copied again.
+    fn read(&self, place: Place, before: &[Arc<FollowedBatch>]) -> io::Result<Option<Arc<FollowedBatch>>> {
+        for _ in 0..READS_MAX {
+            let Some(head) = self.head(place)? else { return Ok(None) };
+            let known =
+                before.iter().find(|batch| (batch.generation, batch.identity) == (head.generation, head.identity));
+            if let Some(known) = known.filter(|known| known.words == head.words) {
+                return Ok(Some(Arc::clone(known)));
+            }
+            let found = match self.grown(place, &head, known.map(|known| &**known))? {
+                Some(grown) => Some(grown),
+                None => self.salvaged(place, &head)?,
+            };
+            let mut identity = Vec::with_capacity(IDENTITY_BYTES);
+            self.copy(place, 0..IDENTITY_BYTES, &mut identity)?;
+            if head.bytes.starts_with(&identity) {
+                return Ok(found.map(Arc::new));
+            }
+        }
+        // All that was in it meanwhile is in segments.
+        Ok(None)
+    }
+
+    /// Identity and words, in this order, and before the records: the words say how much there is of them.
+    fn head(&self, place: Place) -> io::Result<Option<Head>> {
+        let mut bytes = Vec::with_capacity(BATCH);
+        self.copy(place, 0..IDENTITY_BYTES, &mut bytes)?;
+        self.copy(place, IDENTITY_BYTES..BATCH, &mut bytes)?;
+        let whole = Identity::decode(&bytes).filter(|(_, stated, _)| *stated == place.class);
+        let Some((identity, _, generation)) = whole else { return Ok(None) };
+        let words = [PUBLISHED, DURABLE].map(|at| header_word(&bytes, at).unwrap_or_default());
+        Ok(Some(Head { identity, generation, words, bytes }))
+    }
+
+    /// The published records, if they are what the words say and nothing speaks of more: those of `known`, and what came since.
+    fn grown(&self, place: Place, head: &Head, known: Option<&FollowedBatch>) -> io::Result<Option<FollowedBatch>> {
+        let published = Published::from_word(head.words[0]);
+        let wanted = published.records_bytes as usize;
+        if wanted == 0 || wanted < most_spoken_of(head) || place.class.slot_bytes() - RECORDS < wanted {
+            return Ok(None);
+        }
+        let mut records = Vec::with_capacity(wanted);
+        let known = known.filter(|known| known.records.len() <= wanted);
+        records.extend_from_slice(known.map_or(&[], |known| &known.records));
+        let start = records.len();
+        self.copy(place, RECORDS + start..RECORDS + wanted, &mut records)?;
+        let records_crc = known.map_or(0, |known| known.records_crc);
+        let records_crc = crc32c_append(records_crc, records.get(start..).unwrap_or_default());
+        let is_whole = (records.len(), records_crc) == (wanted, published.records_crc);
+        Ok(is_whole.then(|| head.batch(records, records_crc)))
+    }
+
+    /// What is still to be had of the records, as where batches are salvaged.
+    fn salvaged(&self, place: Place, head: &Head) -> io::Result<Option<FollowedBatch>> {
+        let mut bytes = Vec::new();
+        self.copy(place, 0..place.class.slot_bytes(), &mut bytes)?;
+        Ok(salvage_slot(place.class, &bytes).map(|salvaged| {
+            let records_crc = crc32c(&salvaged.records);
+            head.batch(salvaged.records, records_crc)
+        }))
+    }
+}
+
+impl Head {
+    fn batch(&self, records: Vec<u8>, records_crc: u32) -> FollowedBatch {
+        let durable_bytes = durable_bytes(Published::from_word(self.words[1]), &records);
+        let Head { identity, generation, words, .. } = *self;
+        FollowedBatch { identity, records, durable_bytes, generation, records_crc, words }
+    }
+}
+
+/// The most bytes of records that anything before the records speaks of.
+fn most_spoken_of(head: &Head) -> usize {
+    let commit = |at| Some(decode_commit(head.bytes.get(at..at + COMMIT_BYTES)?, head.generation)?.1);
+    let spoken_of = head.words.map(Published::from_word).into_iter().chain(COMMIT.into_iter().filter_map(commit));
     spoken_of.map(|published| published.records_bytes as usize).max().unwrap_or_default()
 }
 
-/// How many bytes of `records` are synced, as the slot that they are from says.
-fn durable_bytes(slot: &[u8], records: &[u8]) -> usize {
-    let durable = Published::from_word(header_word(slot, DURABLE).unwrap_or_default());
+/// How many bytes of `records` are synced, if the slot's word `durable` is this.
+fn durable_bytes(durable: Published, records: &[u8]) -> usize {
     match durable.records_bytes as usize {
         // More was published and synced since the records were counted.
         bytes if records.len() <= bytes => records.len(),
@@ -199,7 +272,8 @@ fn durable_bytes(slot: &[u8], records: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BatchWriter, Tail};
+    use super::super::layout::CHUNK_BYTES;
+    use super::super::{BatchWriter, SlotClass, Tail};
     use super::*;
     use crate::disk::simulated::{Operation, SimulatedDisk};
 
@@ -234,8 +308,8 @@ mod tests {
     }
 
     fn look(tails: &FollowedTails, disk: &SimulatedDisk, partition: u32) -> Vec<(Vec<u8>, usize)> {
-        let found = tails.look_for(disk, 7, partition).unwrap();
-        found.batches.into_iter().map(|batch| (batch.records, batch.durable_bytes)).collect()
+        let found = tails.look_for(disk, 7, partition, &FollowedPartition::default()).unwrap();
+        found.batches.iter().map(|batch| (batch.records.clone(), batch.durable_bytes)).collect()
     }
 
     #[test]
@@ -285,19 +359,97 @@ mod tests {
         assert_eq!(look(&tails, &disk, 3), [(b"two".to_vec(), 0)]);
     }
 
+    /// The calls that `look` takes, apart from those that ask whether the names still stand for the files.
+    fn calls(disk: &SimulatedDisk, look: impl FnOnce()) -> Vec<Operation> {
+        let before = disk.log().len();
+        look();
+        let calls = disk.log().split_off(before);
+        calls.into_iter().map(|call| call.operation).filter(|operation| *operation != Operation::Size).collect()
+    }
+
     #[test]
-    fn looking_for_one_partition_takes_as_many_reads_however_many_others_there_are() {
+    fn looking_again_takes_no_call_however_many_partitions_there_are() {
         let disk = SimulatedDisk::new(1);
+        let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
+        let (_other, mut writers) = (
+            Tail::open(&disk, Path::new(TAIL_NAMES[1]), 4 << 20, false, 2).unwrap(),
+            (0..100).map(|partition| take(&tail, partition)).collect::<Vec<_>>(),
+        );
+        assert_eq!(look(&tails, &disk, 50).len(), 0);
+        for writer in &mut writers {
+            append(writer, b"one");
+        }
+        assert_eq!(calls(&disk, || assert_eq!(look(&tails, &disk, 50), [(b"one".to_vec(), 0)])), []);
+        let mut late = take(&tail, 100);
+        append(&mut late, b"two");
+        assert_eq!(calls(&disk, || assert_eq!(look(&tails, &disk, 100), [(b"two".to_vec(), 0)])), []);
+    }
+
+    #[test]
+    fn where_the_writer_makes_calls_the_reader_does_and_finds_the_same() {
+        let disk = SimulatedDisk::new(1);
+        disk.copy_on_write();
         let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
         let mut writers: Vec<_> = (0..100).map(|partition| take(&tail, partition)).collect();
         look(&tails, &disk, 50);
         for writer in &mut writers {
             append(writer, b"one");
         }
-        let is_read = |call: &crate::disk::simulated::Call| call.operation == Operation::Read;
-        let reads = || disk.log().iter().filter(|call| is_read(call)).count();
-        let before = reads();
-        assert_eq!(look(&tails, &disk, 50).len(), 1);
-        assert_eq!(reads() - before, 4, "a header, and three of a slot");
+        let reads = calls(&disk, || assert_eq!(look(&tails, &disk, 50), [(b"one".to_vec(), 0)]));
+        // The header; of the slot identity, words, records and the identity again. The other file is not there.
+        assert_eq!(reads, [&[Operation::Open; 1][..], &[Operation::Read; 5], &[Operation::Open]].concat());
+    }
+
+    #[test]
+    fn what_was_copied_stays_and_what_came_since_is_added() {
+        let disk = SimulatedDisk::new(1);
+        let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
+        let _other = Tail::open(&disk, Path::new(TAIL_NAMES[1]), 4 << 20, false, 2).unwrap();
+        let mut writer = take(&tail, 3);
+        append(&mut writer, b"one");
+        let look = |before: &FollowedPartition| tails.look_for(&disk, 7, 3, before).unwrap();
+        let first = look(&FollowedPartition::default());
+        let same = look(&first);
+        assert!(Arc::ptr_eq(&first.batches[0], &same.batches[0]) && same.only_grew_since(&first));
+        append(&mut writer, b"two");
+        let grown = look(&same);
+        assert_eq!((&grown.batches[0].records[..], grown.batches[0].records_crc), (&b"onetwo"[..], crc32c(b"onetwo")));
+        assert!(grown.only_grew_since(&first) && !first.only_grew_since(&grown));
+        drop(writer);
+        assert!(look(&grown).only_grew_since(&grown), "what was sealed is still in its slot");
+        append(&mut take(&tail, 3), b"three");
+        let next = look(&grown);
+        assert_eq!(next.batches[0].records, b"three");
+        assert!(!next.only_grew_since(&grown));
+    }
+
+    #[test]
+    fn a_tail_that_grows_is_mapped_further() {
+        let disk = SimulatedDisk::new(1);
+        let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
+        let mut writers = vec![take(&tail, 0)];
+        append(&mut writers[0], b"one");
+        assert_eq!(look(&tails, &disk, 0).len(), 1);
+        let slots = u32::try_from(CHUNK_BYTES / SlotClass::Small.slot_bytes()).unwrap();
+        for partition in 1..=slots {
+            tail.supply_if_short();
+            let mut writer = take(&tail, partition);
+            append(&mut writer, b"two");
+            writers.push(writer);
+        }
+        assert_eq!(look(&tails, &disk, slots), [(b"two".to_vec(), 0)]);
+        assert_eq!(look(&tails, &disk, 0), [(b"one".to_vec(), 0)]);
+    }
+
+    #[test]
+    fn after_the_end_of_the_broker_nothing_is_open_or_mapped() {
+        let disk = SimulatedDisk::new(1);
+        let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
+        append(&mut take(&tail, 3), b"one");
+        let before = disk.open_handles();
+        assert_eq!(look(&tails, &disk, 3).len(), 1);
+        assert_eq!(disk.open_handles(), before + 1);
+        tails.close();
+        assert_eq!(disk.open_handles(), before);
     }
 }

@@ -40,7 +40,9 @@
 //!   before the identity of the slot's next batch is written. A reader takes the identity, then the words, then the records,
 //!   and then the identity again: only with the same generation do they belong together.
 //! - `openings` begins with a random number and changes whenever a slot was opened, after its identity is whole and before
-//!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file.
+//!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file. Where
+//!   the file is mapped it also changes when a batch went into a segment without a slot, after it is there: while it is the same,
+//!   nothing was appended to any log of this file but in the slots that are known.
 
 pub(super) const FILE_MAGIC: [u8; 8] = *b"OTTLTAIL";
 pub(super) const FILE_VERSION: u32 = 2;
@@ -56,6 +58,7 @@ const LARGE_SLOT_BYTES: usize = if IS_EXPLORED { 8 << 10 } else { 64 << 10 };
 const IS_EXPLORED: bool = cfg!(any(shuttle, loom));
 
 pub(super) const SLOT_MAGIC: u32 = u32::from_be_bytes(*b"OTSL");
+pub(super) const GENERATION: usize = 8;
 pub(super) const IDENTITY_BYTES: usize = 76;
 pub(super) const PUBLISHED: usize = 80;
 pub(super) const DURABLE: usize = 88;
@@ -68,7 +71,7 @@ const _: () = assert!(DURABLE + 8 <= COMMIT[0] && IS_DEFAULT + 8 <= CHUNK_TABLE)
 const _: () = assert!(CHUNKS_MAX == 448);
 
 /// How large a slot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum SlotClass {
     /// 4 KiB, for quiet partitions.
     Small,

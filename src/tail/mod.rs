@@ -201,6 +201,18 @@ impl Tail {
         Some(writer)
     }
 
+    /// Says, for processes that read along, that a batch is in a segment that was in no slot. Where the file is written by calls
+    /// they look at the segments each time.
+    pub(crate) fn note_bypassed(&self) {
+        if !self.is_written_by_calls
+            && let Some(_admission) = Lease::new(&*self.pool)
+            && let Some(openings) = self.openings.lock().as_ref()
+        {
+            // A store, where the file is mapped.
+            _ = openings.rise();
+        }
+    }
+
     /// Says, for processes that read along, whether topics without a durability of their own are in this file.
     pub(crate) fn say_default(&self, is_default: bool) -> Result<()> {
         let Some(file) = self.file.lock().clone() else { return Ok(()) };

@@ -22,7 +22,7 @@ use std::io;
 use std::ops::Deref;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64 as Word;
+use std::sync::atomic::{AtomicU64 as Word, fence};
 
 use super::Pool;
 use super::layout::{
@@ -116,6 +116,8 @@ impl FreeSlot {
         let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         batch.word(IDENTITY_BYTES / 8 * 8).store(u64::from_be_bytes(last).to_be(), Ordering::Release);
+        // Whoever follows and sees a byte of the records that come now sees that the identity is another one.
+        fence(Ordering::Release);
         Ok(BatchWriter { batch: Arc::new(batch), published: Published::default(), _lease: lease })
     }
 

@@ -282,3 +282,75 @@ fn a_read_at_the_end_of_a_log_takes_as_many_calls_however_many_other_partitions_
     };
     assert_eq!(calls_with(100), calls_with(1));
 }
+
+#[test]
+fn a_read_at_the_end_of_a_log_looks_at_no_segment_where_nothing_went_into_one() {
+    let disk = SimulatedDisk::new(1);
+    let writer = builder(&disk).durability(Durability::Os).open().unwrap();
+    let (topic, other) = (writer.topic("orders").unwrap(), writer.topic("others").unwrap());
+    send_numbers(&topic, 0..3);
+    send_numbers(&other, 0..1);
+    let there = partition(&read_only(&disk), "orders");
+    assert_eq!(there.read(0, 1000).unwrap().len(), 3);
+    assert_eq!(there.read(3, 1000).unwrap().len(), 0);
+    let calls = |from: u64, found: usize| {
+        let before = disk.log().len();
+        assert_eq!(there.read(from, 1000).unwrap().len(), found);
+        disk.log()[before..].iter().map(|call| call.operation).collect::<Vec<_>>()
+    };
+    // Whose the directory is, and whether the tails are still those that are mapped.
+    let few = [Operation::Open, Operation::Read, Operation::Size, Operation::Size];
+    assert_eq!(calls(3, 0), few);
+    send_numbers(&topic, 3..5);
+    send_numbers(&other, 1..5);
+    assert_eq!(calls(3, 2), few);
+    writer.run_maintenance().unwrap();
+    assert_eq!(calls(5, 0), few);
+    // It takes a slot, and who says so does not say for which partition.
+    send_numbers(&writer.topic("third").unwrap(), 0..1);
+    assert!(calls(5, 0).len() > few.len());
+    assert_eq!(calls(5, 0), few);
+}
+
+#[test]
+fn a_reader_at_the_end_finds_each_record_at_once_whatever_way_it_went() {
+    for durability in [Durability::Os, Durability::Always] {
+        let disk = SimulatedDisk::new(1);
+        let mut writer = builder(&disk).durability(durability).open().unwrap();
+        writer.create_topic("orders", TopicConfig::new().segment_bytes(50_000)).unwrap();
+        let there = partition(&read_only(&disk), "orders");
+        let mut end = 0;
+        let mut is_found = |writer: &Broker, bytes: usize, what: &str| {
+            writer.topic("orders").unwrap().produce("k", "x".repeat(bytes)).unwrap();
+            let found = there.read(end, 1 << 20).unwrap();
+            let found: Vec<_> = found.iter().map(|record| (record.offset(), record.value().unwrap().len())).collect();
+            assert_eq!(found, [(end, bytes)], "{durability}: {what}");
+            assert_eq!(there.read(end + 1, 1 << 20).unwrap().len(), 0, "{durability}: {what}");
+            end += 1;
+        };
+        for round in 0..4 {
+            for _ in 0..5 {
+                is_found(&writer, 10, "in a slot");
+            }
+            is_found(&writer, 100_000, "too large for a slot");
+            is_found(&writer, 100_000, "and again");
+            is_found(&writer, 3_000, "in a larger slot");
+            // Twice: what did not change in between is sealed.
+            writer.run_maintenance().unwrap();
+            writer.run_maintenance().unwrap();
+            is_found(&writer, 10, "after it was sealed");
+            writer.flush().unwrap();
+            is_found(&writer, 20, "after a flush");
+            if round % 2 == 0 {
+                writer.close().unwrap();
+            } else {
+                // It gives nothing back: as if it was killed.
+                disk.delete("/data/clean-shutdown");
+                std::mem::forget(std::mem::replace(&mut writer, read_only(&disk)));
+                assert!(disk.delete("/data/ottla.lock"));
+            }
+            writer = builder(&disk).durability(durability).open().unwrap();
+            is_found(&writer, 10, "by the next process");
+        }
+    }
+}

@@ -30,7 +30,7 @@ pub enum Operation {
     SyncDir,
     /// Takes the lock on a file.
     Lock,
-    /// Asks for a file's size.
+    /// Asks for a file's size, or whether a path still stands for it.
     Size,
     /// Reads from a file.
     Read,

@@ -11,7 +11,7 @@ use super::faults::{Fault, FaultKind, Faults, Operation};
 use super::file::FileData;
 use super::names::{Dir, NameChange, ROOT};
 use super::random::Random;
-use crate::disk::{Open, SharedMapping};
+use crate::disk::{FollowedMapping, Open, SharedMapping};
 
 /// Names a file or directory, for as long as the machine exists.
 pub(super) type NodeId = u64;
@@ -293,6 +293,31 @@ impl Machine {
         }
         let (file, number) = self.file_and_number(node)?;
         file.map_shared(position, bytes, number)
+    }
+
+    pub(super) fn map_followed(
+        &mut self,
+        node: NodeId,
+        path: &Path,
+        position: u64,
+        bytes: usize,
+    ) -> io::Result<FollowedMapping> {
+        self.enter(Operation::Map, path)?;
+        let (file, number) = self.file_and_number(node)?;
+        match file.map_shared(position, bytes, number) {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(ErrorKind::Unsupported.into()),
+            mapped => mapped.map(FollowedMapping::heap),
+        }
+    }
+
+    /// Whether the path stands for this file.
+    pub(super) fn is_at(&mut self, node: NodeId, path: &Path) -> io::Result<bool> {
+        self.enter(Operation::Size, path)?;
+        match self.resolve(path) {
+            Ok(found) => Ok(found == node),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     // Nodes and limits.

@@ -7,7 +7,7 @@
 //! - `faults.rs`: which calls fail.
 //!
 //! What was stored through a shared map is looked at in the next call that concerns the file, and counts as un-synced
-//! writes. A map for reading is a copy of the file as it was.
+//! writes. A map for reading is a copy of the file as it was, and one for following a writer that writer's memory.
 
 mod crash;
 mod faults;
@@ -29,7 +29,7 @@ pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use self::pages::Pages;
-use super::{DirEntry, Disk, DiskFile, FileLock, Mapping, Open, SharedMapping, SyncError};
+use super::{DirEntry, Disk, DiskFile, FileLock, FollowedMapping, Mapping, Open, SharedMapping, SyncError};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
@@ -462,6 +462,14 @@ impl DiskFile for SimulatedFile {
     fn map_shared(&self, position: u64, bytes: usize) -> io::Result<SharedMapping> {
         self.check_writable()?;
         self.machine.lock().map_shared(self.node, &self.path, position, bytes)
+    }
+
+    fn map_followed(&self, position: u64, bytes: usize) -> io::Result<FollowedMapping> {
+        self.machine.lock().map_followed(self.node, &self.path, position, bytes)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.machine.lock().is_at(self.node, path)
     }
 }
 

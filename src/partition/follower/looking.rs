@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Follower, LOOKS_MAX, Layout, Seen};
+use super::{Files, Follower, LOOKS_MAX, Layout, Seen};
 use crate::disk::Disk;
 use crate::error::{Corruption, Error, Result};
 use crate::format::{Record, skip};
@@ -41,7 +41,7 @@ impl Follower {
 
     /// Whether the names stand for what they stood for when they were looked at.
     pub(super) fn is_still(&self, seen: &Seen) -> Result<bool> {
-        Ok(self.spec.compaction.is_none() || self.layout()? == seen.layout)
+        Ok(self.spec.compaction.is_none() || self.layout()? == seen.files.layout)
     }
 
     fn layout(&self) -> Result<Layout> {
@@ -66,35 +66,74 @@ impl Follower {
     fn look_once(&self) -> Result<Arc<Seen>> {
         let disk = &**self.dir.files.disk();
         let before = Arc::clone(&self.seen.lock());
-        let tails = self.surroundings.tails.look_for(disk, self.spec.topic_id, self.spec.partition.partition())?;
+        let tails = self.tails(&before)?;
         // Before the segments: what it says of them was true before it was said.
         let point = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?.point;
         let point = point.as_ref();
         let layout = self.layout()?;
-        let mut found = self.look_at_segments(disk, &layout, point, &before, 0)?;
+        let mut found = self.look_at_segments(disk, &layout, point, &before.files, 0)?;
         if found.next_offset.max(tails_end(&tails, found.next_offset)) < before.bounds.end {
             // It could be read before, so it was there: what is bad of it is damage, and not the end of the log.
-            found = self.look_at_segments(disk, &layout, point, &before, before.bounds.end)?;
+            found = self.look_at_segments(disk, &layout, point, &before.files, before.bounds.end)?;
         }
         let Found { segments, mut damage, next_offset } = found;
         damage.splice(..0, layout.manifest_damage.clone());
         let first = segments.first().map_or(0, |segment| segment.base_offset());
-        let log_start_offset = layout.manifest.log_start_offset.max(first);
-        let mut end = next_offset.max(log_start_offset);
-        let proven = proven(&layout, point, &tails).max(log_start_offset);
-        let default_is_always = tails.default_is_always;
+        let start = layout.manifest.log_start_offset.max(first);
+        let proven = proven(&layout, point);
+        let offsets = start..next_offset.max(start);
+        let files = Arc::new(Files { layout, segments, damage, offsets, proven });
+        Ok(Arc::new(self.seen_of(files, tails, || self.surroundings.was_restarted(disk))))
+    }
+
+    /// What is there now from offset `from` on, if that can be told without a look at the files: the tails say what was appended,
+    /// and nothing of it waits for a proof that only the files may have.
+    pub(super) fn look_at_tails(&self, from: u64) -> Result<Option<Arc<Seen>>> {
+        let before = Arc::clone(&self.seen.lock());
+        if from < before.bounds.end.max(before.files.offsets.end) {
+            return Ok(None);
+        }
+        let tails = self.tails(&before)?;
+        if !tails.only_grew_since(&before.tails) {
+            return Ok(None);
+        }
+        let is_same = tails.batches.iter().zip(&before.tails.batches).all(|(now, then)| Arc::ptr_eq(now, then));
+        let seen = if is_same {
+            Arc::clone(&before)
+        } else {
+            // Who appends has long noted the machine's start.
+            let grown = Arc::new(self.seen_of(Arc::clone(&before.files), tails, || false));
+            let mut seen = self.seen.lock();
+            if Arc::ptr_eq(&seen, &before) {
+                *seen = Arc::clone(&grown);
+            }
+            grown
+        };
+        let is_all_told = from < seen.bounds.end || seen.bounds.end == seen.end;
+        Ok(is_all_told.then_some(seen))
+    }
+
+    fn tails(&self, before: &Seen) -> Result<FollowedPartition> {
+        let (disk, partition) = (&**self.dir.files.disk(), self.spec.partition.partition());
+        self.surroundings.tails.look_for(disk, self.spec.topic_id, partition, &before.tails)
+    }
+
+    /// What can be read of these files and tails.
+    fn seen_of(&self, files: Arc<Files>, tails: FollowedPartition, was_restarted: impl FnOnce() -> bool) -> Seen {
+        let log_start_offset = files.offsets.start;
+        let mut end = files.offsets.end;
+        let proven = proven_in_slots(&tails).max(files.proven).max(log_start_offset);
         let mut tail = Vec::new();
-        for batch in tails.batches {
-            if let Some(next_offset) = continued_by(&batch, end) {
+        for batch in &tails.batches {
+            if let Some(next_offset) = continued_by(batch, end) {
                 end = next_offset;
-                tail.push(batch);
+                tail.push(Arc::clone(batch));
             }
         }
-        let durable_offset = if end <= proven || self.surroundings.was_restarted(disk) { end } else { proven };
-        let is_always = self.spec.config.durability.map_or(default_is_always, |own| own == Durability::Always);
+        let durable_offset = if end <= proven || was_restarted() { end } else { proven };
+        let is_always = self.spec.config.durability.map_or(tails.default_is_always, |own| own == Durability::Always);
         let visible_end = if is_always { durable_offset } else { end };
-        let bounds = log_start_offset..visible_end;
-        Ok(Arc::new(Seen { layout, segments, tail, bounds, durable_offset, damage }))
+        Seen { files, tails, tail, end, bounds: log_start_offset..visible_end, durable_offset }
     }
 
     /// Opens the segments. Offsets below `written` are known to have been written, synced or not.
@@ -103,7 +142,7 @@ impl Follower {
         disk: &dyn Disk,
         layout: &Layout,
         point: Option<&RecoveryPoint>,
-        before: &Seen,
+        before: &Files,
         written: u64,
     ) -> Result<Found> {
         let proven = point.map_or(0, |point| point.synced.next_offset).max(written);
@@ -150,7 +189,7 @@ impl Follower {
         &self,
         disk: &dyn Disk,
         layout: &Layout,
-        before: &Seen,
+        before: &Files,
         config: SegmentConfig,
     ) -> Result<Vec<Arc<Segment>>> {
         let is_swapping = !layout.set_aside.is_empty() || !before.layout.set_aside.is_empty();
@@ -184,15 +223,19 @@ impl Follower {
     }
 }
 
-/// Up to where the log is proven to be durable, whatever can be read of it.
-fn proven(layout: &Layout, point: Option<&RecoveryPoint>, tails: &FollowedPartition) -> u64 {
+/// Up to where the log is proven to be durable by its files, whatever can be read of it.
+fn proven(layout: &Layout, point: Option<&RecoveryPoint>) -> u64 {
     let sealed = layout.manifest.segments.last().map_or(0, |noted| noted.sealed.next_offset);
-    let point = point.map_or(0, |point| point.synced.next_offset);
+    sealed.max(point.map_or(0, |point| point.synced.next_offset))
+}
+
+/// Up to where the log is proven to be durable by what slots say.
+fn proven_in_slots(tails: &FollowedPartition) -> u64 {
     let in_slots = tails.batches.iter().filter_map(|batch| {
         let durable = batch.records.get(..batch.durable_bytes).filter(|durable| !durable.is_empty())?;
         next_offset(&batch.identity, durable)
     });
-    in_slots.chain([sealed, point]).max().unwrap_or_default()
+    in_slots.max().unwrap_or_default()
 }
 
 /// Where a log ends that ends at `end` in its segments.

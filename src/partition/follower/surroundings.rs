@@ -29,6 +29,11 @@ impl Surroundings {
         Surroundings { tails: FollowedTails::new(data_dir), data_dir: data_dir.to_owned(), questions }
     }
 
+    /// Closes and unmaps what is open of the directory.
+    pub(crate) fn close(&self) {
+        self.tails.close();
+    }
+
     pub(super) fn has_topic(&self, disk: &Arc<dyn Disk>, topic_id: u128) -> Result<bool> {
         (self.questions.has_topic)(disk, &self.data_dir, topic_id)
     }
