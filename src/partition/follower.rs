@@ -21,11 +21,11 @@ use super::leader_epoch::LeaderEpochs;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
-use super::recovery::{check_owner, segment_dir};
+use super::recovery::{check_owner, damage_of_sealed, segment_dir};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::record::Fetched;
-use crate::segment::{Segment, SegmentDir};
+use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{FollowedBatch, FollowedPartition};
 use crate::topic_partition::TopicPartition;
@@ -128,7 +128,24 @@ impl Follower {
     /// # Errors
     /// Those of a read; damage that leaves nothing to read is one.
     pub(crate) fn damage(&self) -> Result<Vec<Corruption>> {
-        Ok(self.look_again()?.files.damage.clone())
+        let mut looks = 1;
+        loop {
+            let seen = self.look_again()?;
+            let mut damage = self.damage_of_sealed(&seen.files.layout)?;
+            damage.extend(seen.files.damage.iter().cloned());
+            // What is missing may have been deleted since it was looked.
+            if damage.is_empty() || looks == LOOKS_MAX || self.layout()? == seen.files.layout {
+                return Ok(damage);
+            }
+            looks += 1;
+        }
+    }
+
+    /// What is wrong with the segments that the manifest knows, apart from those that are being replaced.
+    fn damage_of_sealed(&self, layout: &Layout) -> Result<Vec<Corruption>> {
+        let is_live = |noted: &&ManifestSegment| !layout.set_aside.contains(&noted.sealed.base_offset);
+        let segments = layout.manifest.segments.iter().filter(is_live);
+        damage_of_sealed(&self.dir, segments, SegmentConfig::from(&self.spec.config), self.spec.compaction.is_some())
     }
 
     /// What is there now, or was last, if looking fails.

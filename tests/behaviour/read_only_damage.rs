@@ -354,3 +354,31 @@ fn a_reader_at_the_end_finds_each_record_at_once_whatever_way_it_went() {
         }
     }
 }
+
+#[test]
+fn the_report_says_of_sealed_segments_what_the_writer_says() {
+    let disk = SimulatedDisk::new(1);
+    let writer = builder(&disk).open().unwrap();
+    let topic = writer.create_topic("t", TopicConfig::new().segment_bytes(1500)).unwrap();
+    for n in 0..300 {
+        topic.produce("k", format!("{n} {}", "x".repeat(100))).unwrap();
+        writer.run_maintenance().unwrap();
+    }
+    drop(topic);
+    writer.close().unwrap();
+    let is_log = |path: &PathBuf| path.starts_with("/data/t-0") && path.extension().is_some_and(|e| e == "log");
+    let logs: Vec<_> = disk.files().into_iter().map(|(path, _)| path).filter(is_log).collect();
+    assert!(logs.len() > 5);
+    let lines = |broker: &Broker| broker.recovery_report().damage().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(lines(&read_only(&disk)), [""; 0]);
+    let cut = disk.read(&logs[1]).unwrap();
+    disk.put(&logs[1], &cut[..cut.len() - 10]);
+    let longer = [disk.read(&logs[2]).unwrap(), vec![0; 10]].concat();
+    disk.put(&logs[2], &longer);
+    disk.put(&logs[3], &disk.read(&logs[4]).unwrap()[..700]);
+    assert!(disk.delete(&logs[4]));
+    let seen = lines(&read_only(&disk));
+    assert_eq!(seen.len(), 4, "{seen:?}");
+    let writer = builder(&disk).open().unwrap();
+    assert_eq!(lines(&writer), seen);
+}

@@ -44,7 +44,7 @@ impl Follower {
         Ok(self.spec.compaction.is_none() || self.layout()? == seen.files.layout)
     }
 
-    fn layout(&self) -> Result<Layout> {
+    pub(super) fn layout(&self) -> Result<Layout> {
         let disk = &**self.dir.files.disk();
         let (manifest, manifest_damage) = match Manifest::load(disk, &self.spec.dir, self.spec.id()) {
             Ok(loaded) => (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), None),
@@ -89,6 +89,7 @@ impl Follower {
     /// What is there now from offset `from` on, if that can be told without a look at the files: the tails say what was appended,
     /// and nothing of it waits for a proof that only the files may have.
     pub(super) fn look_at_tails(&self, from: u64) -> Result<Option<Arc<Seen>>> {
+        self.check_files_are_open()?;
         let before = Arc::clone(&self.seen.lock());
         if from < before.bounds.end.max(before.files.offsets.end) {
             return Ok(None);

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 pub(crate) use identity::Noted;
 pub(super) use identity::check_owner;
+pub(super) use sealed::damage_of_sealed;
 
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
