@@ -4,12 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Consumer;
+use super::pauses::Pauses;
 use super::position::SharedPosition;
 use crate::partition::Waiter;
-use crate::sync::ArcSwap;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{ArcSwap, thread};
 
 /// What a consumer shares with its handles.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub(super) struct Shared {
     pub(super) waiter: Arc<Waiter>,
     woken: AtomicBool,
     closing: AtomicBool,
+    /// A thread is pausing until the consumer is to look again.
+    is_pausing: AtomicBool,
     pub(super) positions: ArcSwap<Vec<Arc<SharedPosition>>>,
 }
 
@@ -33,6 +37,25 @@ impl Shared {
 
     pub(super) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Acquire)
+    }
+
+    /// Wakes the consumer after a pause, by a thread that lives as long: of what another process sends nobody else tells. Whether
+    /// there is such a thread.
+    fn wake_after(self: &Arc<Shared>, pause: Duration) -> bool {
+        if self.is_pausing.swap(true, Ordering::AcqRel) {
+            return true;
+        }
+        let shared = Arc::clone(self);
+        let pausing = thread::Builder::new().name("ottla-ready".to_owned()).spawn(move || {
+            shared.waiter.park(pause);
+            // Before the wake-up: who comes after it begins another pause.
+            shared.is_pausing.store(false, Ordering::Release);
+            shared.waiter.wake();
+        });
+        if pausing.is_err() {
+            self.is_pausing.store(false, Ordering::Release);
+        }
+        pausing.is_ok()
     }
 }
 
@@ -80,23 +103,30 @@ impl ConsumerHandle {
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Ready<'c> {
     pub(super) consumer: &'c mut Consumer,
+    pub(super) pauses: Pauses,
 }
 
 impl Future for Ready<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let consumer = &mut *self.get_mut().consumer;
+        let Ready { consumer, pauses } = self.get_mut();
         if consumer.store.is_forked() {
             return Poll::Ready(());
         }
+        let is_read_only = consumer.store.is_read_only();
         loop {
             consumer.positions.take_delivered();
-            if consumer.store.is_read_only() || consumer.is_ready() {
+            if is_read_only {
+                consumer.positions.take_untold();
+            }
+            if consumer.is_ready() {
                 return Poll::Ready(());
             }
             if consumer.shared.waiter.register_waker(context.waker(), consumer.next_due()) {
-                return Poll::Pending;
+                // Without a thread, whoever awaits this is not to wait for ever.
+                let is_woken = !is_read_only || consumer.shared.wake_after(pauses.next());
+                return if is_woken { Poll::Pending } else { Poll::Ready(()) };
             }
         }
     }

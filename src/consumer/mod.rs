@@ -115,7 +115,7 @@ impl Broker {
     }
 
     /// A consumer with other settings. Read-only, one without topics that reads what it is
-    /// [assigned](Consumer::assign): it begins at what the group has committed by now, and commits nothing.
+    /// [assigned](Consumer::assign): it begins at what the group has committed by then, and commits nothing.
     ///
     /// # Errors
     /// [`Error::InconsistentAssignor`] if the group's members divide partitions in another way; [`Error::InvalidConfig`],
@@ -392,9 +392,13 @@ impl Consumer {
         self.positions.get(partition)?.next_offset()
     }
 
-    /// What the group has committed in a partition, if anything.
+    /// What the group has committed in a partition, if anything. Read-only, as the process that writes has written it down by now;
+    /// where that cannot be read, nothing.
     #[must_use]
     pub fn committed(&self, partition: &TopicPartition) -> Option<CommittedOffset> {
+        if self.store.is_read_only() {
+            return self.store.committed(self.group(), partition).ok().flatten();
+        }
         let topic = self.store.topic(partition.topic()).ok()?;
         self.membership.committed(partition, topic.topic_id)
     }
@@ -439,7 +443,8 @@ impl Consumer {
     /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
     /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
     ///
-    /// Read-only it completes at once, since another process can wake nobody here: poll with a timeout there.
+    /// Read-only, where another process sends, which can wake nobody here, it looks again after pauses of up to ten milliseconds,
+    /// for each of which there is a thread.
     ///
     /// Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a thread
     /// that may.
@@ -454,7 +459,8 @@ impl Consumer {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn ready(&mut self) -> Ready<'_> {
-        Ready { consumer: self }
+        let pauses = Pauses::begin(self.store.is_read_only());
+        Ready { consumer: self, pauses }
     }
 
     /// Gives up all partitions (with auto-commit, after committing everything that was returned; a listener is told) and leaves

@@ -83,7 +83,7 @@ impl Position {
 
     /// Whether reading would return something: records, or an error.
     pub(super) fn is_ready(&self) -> bool {
-        self.next_offset().is_none_or(|offset| offset != self.log().visible_end()) || self.log().is_closed()
+        self.next_offset().is_none_or(|offset| self.log().is_ready_at(offset)) || self.log().is_closed()
     }
 
     /// The position as it is to be committed; `None` if it was already, if nothing was read, or if the topic was deleted: a

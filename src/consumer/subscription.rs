@@ -107,16 +107,20 @@ impl Consumer {
 
     /// Reads from exactly these partitions from now on, without being a member of the group; gives up whatever was read
     /// before, but for those named here that were assigned by hand already. They can be committed as long as the group has
-    /// no members.
+    /// no members. Read-only, those that are new begin at what the group has committed by now.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::UnknownPartition`](crate::Error::UnknownPartition): nothing was changed. [`Error::InvalidState`](crate::Error::InvalidState) in a listener,
-    /// [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what giving up partitions returns.
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what giving up partitions returns;
+    /// read-only also [`Error::Corrupt`](crate::Error::Corrupt) if the committed offsets cannot be read.
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.check_outside_listener()?;
         self.check_usable()?;
         let logs = partitions.iter().map(|partition| self.store.source(partition)).collect::<Result<Vec<_>>>()?;
         self.check_not_replaced()?;
+        if self.store.is_read_only() {
+            self.membership.note_committed(self.store.committed_of(self.membership.group())?);
+        }
         let given_up = if self.subscribes() { self.give_up_everything() } else { Ok(()) };
         self.config.subscription = Subscription::default();
         self.positions.set(logs);

@@ -28,7 +28,7 @@ pub(crate) struct Membership {
 #[derive(Debug)]
 enum Keeper {
     Here(Arc<Coordinator>),
-    /// Another process; what the group had committed.
+    /// Another process; what the group had committed when that was last asked for.
     Elsewhere(Vec<(TopicPartition, CommittedOffset)>),
 }
 
@@ -41,6 +41,13 @@ impl Membership {
     /// Of a group that another process keeps, which has `committed` these offsets: to look at.
     pub(crate) fn without_coordinator(group: &str, committed: Vec<(TopicPartition, CommittedOffset)>) -> Membership {
         Membership { coordinator: Keeper::Elsewhere(committed), group: group.into(), member: None }
+    }
+
+    /// Takes note of what the group has committed by now, where another process keeps it.
+    pub(crate) fn note_committed(&mut self, committed: Vec<(TopicPartition, CommittedOffset)>) {
+        if let Keeper::Elsewhere(known) = &mut self.coordinator {
+            *known = committed;
+        }
     }
 
     /// Fails if the group cannot be joined, whatever it says, because another process keeps it.

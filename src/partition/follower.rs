@@ -112,6 +112,11 @@ impl Follower {
         self.latest().bounds.clone()
     }
 
+    /// One above the last offset that can be read now, for a reader at `from`: if that is at the end, mostly the tails tell.
+    pub(crate) fn visible_end_from(&self, from: u64) -> u64 {
+        self.look_at_tails(from).ok().flatten().map_or_else(|| self.bounds().end, |seen| seen.bounds.end)
+    }
+
     /// The offset below which everything is proven to survive a power cut.
     pub(crate) fn durable_offset(&self) -> u64 {
         self.latest().durable_offset

@@ -121,6 +121,15 @@ impl PartitionSource {
         }
     }
 
+    /// Whether a reader at offset `from` has something to read, or does not belong there.
+    #[inline]
+    pub(crate) fn is_ready_at(&self, from: u64) -> bool {
+        match self {
+            PartitionSource::Log(log) => from != log.visible_end(),
+            PartitionSource::Follower(follower) => from != follower.visible_end_from(from),
+        }
+    }
+
     /// Whether reads are refused: the topic was deleted or the broker closed. Read-only also where nothing can be read at all.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {

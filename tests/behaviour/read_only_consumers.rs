@@ -1,5 +1,9 @@
 //! Consumers of a broker that is open read-only: they read what they are assigned, and there are no groups.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -125,6 +129,66 @@ fn reading_begins_at_what_the_group_has_committed() {
     let mut consumer = assigned(&reader, &[0]);
     assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 3);
     assert_eq!(polled(&mut consumer), ["3", "4"]);
+}
+
+#[test]
+fn what_is_committed_is_what_was_committed_by_the_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    send(&writer, 0, 0..5);
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut early = reader.consumer_with(ConsumerConfig::new("billing")).unwrap();
+    assert_eq!(early.committed(&orders(0)), None);
+    let mut member = writer.consumer("billing", ["orders"]).unwrap();
+    member.poll(LONG).unwrap();
+    for offset in [2, 4] {
+        member.commit_offsets(&[(orders(0), CommittedOffset::new(offset))]).unwrap();
+        assert_eq!(early.committed(&orders(0)), member.committed(&orders(0)));
+        assert_eq!(early.committed(&orders(0)).unwrap().offset(), offset);
+    }
+    early.assign(&[orders(0)]).unwrap();
+    assert_eq!(polled(&mut early), ["4"], "it begins at what was committed when it was assigned");
+}
+
+#[test]
+fn a_future_waits_for_what_the_writer_sends() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut consumer = assigned(&reader, &[0]);
+    consumer.poll(Duration::ZERO).unwrap();
+    for n in 0..3 {
+        let woken = Arc::new(Unparks(thread::current()));
+        let waker = Waker::from(woken);
+        let mut context = Context::from_waker(&waker);
+        {
+            let mut ready = pin!(consumer.ready());
+            for _ in 0..3 {
+                assert!(ready.as_mut().poll(&mut context).is_pending());
+                thread::park_timeout(LONG);
+            }
+            send(&writer, 0, n..n + 1);
+            while ready.as_mut().poll(&mut context).is_pending() {
+                thread::park_timeout(LONG);
+            }
+        }
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        assert_eq!(records.iter().map(|record| text(record.value().unwrap())).collect::<Vec<_>>(), [n.to_string()]);
+    }
+    writer.admin().delete_topic("orders").unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(consumer.ready()).poll(&mut context).is_ready(), "for the error that a poll returns");
+}
+
+/// Wakes a thread.
+struct Unparks(thread::Thread);
+
+impl Wake for Unparks {
+    fn wake(self: Arc<Unparks>) {
+        self.0.unpark();
+    }
 }
 
 #[test]
