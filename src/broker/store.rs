@@ -380,7 +380,11 @@ impl Store {
             topics.remove(name);
         });
         drop(catalog);
-        for log in topic.logs() {
+        let logs = topic.logs();
+        for log in &logs {
+            log.begin_delete();
+        }
+        for log in &logs {
             log.retire();
         }
         self.watchers.wake();
@@ -463,6 +467,8 @@ impl Store {
             return Ok(());
         }
         self.watchers.wake();
+        // A waker may fork, and come back in the child.
+        self.check_not_forked()?;
         let Some(writer) = &self.writer else {
             self.files.close();
             self.surroundings.close();

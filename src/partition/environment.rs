@@ -61,7 +61,10 @@ impl Environment {
         let (always, relaxed): (Vec<_>, Vec<_>) =
             logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
         self.always.commit(&always);
-        self.relaxed.commit(&relaxed);
+        // A waker may have forked, and come back in the child.
+        if !self.files.is_forked() {
+            self.relaxed.commit(&relaxed);
+        }
     }
 
     /// Keeps free slots ahead of need in both tails, and then frees what was there before them.

@@ -84,6 +84,7 @@ pub(crate) struct Log {
     noted_bytes: AtomicU64,
     poison: OnceLock<String>,
     closed: AtomicBool,
+    deleted: AtomicBool,
     /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
     retired: AtomicBool,
     enlisted: AtomicBool,
@@ -147,6 +148,7 @@ impl Log {
             noted_segments: AtomicUsize::new(noted),
             noted_bytes: AtomicU64::new(noted_bytes),
             poison: OnceLock::new(),
+            deleted: AtomicBool::new(false),
             closed: AtomicBool::new(broken.is_some()),
             retired: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
@@ -410,13 +412,30 @@ impl Log {
     /// Runs `last` and closes the log, with no append in between: nothing would look after what that left in a slot. Nor does
     /// anybody append to a batch that is still open then.
     pub(super) fn close_with<T>(&self, last: impl FnOnce(&mut Appender) -> T) -> T {
+        let result = self.close_silently(last);
+        self.waiters.wake_unlocked();
+        result
+    }
+
+    /// [`close_with`](Log::close_with) that does not wake those who wait.
+    fn close_silently<T>(&self, last: impl FnOnce(&mut Appender) -> T) -> T {
         let mut appender = self.appender.lock();
         let result = last(&mut appender);
         self.closed.store(true, Ordering::Release);
         appender.abandon();
-        drop(appender);
-        self.waiters.wake_unlocked();
         result
+    }
+
+    /// Refuses every later append and read, since the topic is deleted, and has no slot to write to any more. Wakes nobody yet:
+    /// a waker is the caller's code, may close the broker, and would wait there for the slots of this topic's other logs.
+    pub(crate) fn begin_delete(&self) {
+        self.deleted.store(true, Ordering::Release);
+        self.close_silently(|_| ());
+    }
+
+    /// Whether the topic was deleted.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     /// Fails in a process that was forked off. To be called before any lock is taken, see [`OpenFiles::is_forked`].
@@ -539,12 +558,13 @@ impl Log {
     /// [`append_to_segment`]: Log::append_to_segment
     #[cold]
     pub(super) fn slot_error(&self, failure: AppendError, offsets: Range<u64>) -> Error {
-        let is_in_doubt = matches!(failure, AppendError::Torn(_));
-        match self.commit_error(failure.into_inner()) {
-            source if is_in_doubt && !source.is_retriable() => {
-                Error::InDoubt { partition: self.spec.partition.clone(), offsets, source: Box::new(source) }
+        match failure {
+            AppendError::Torn(source) => {
+                let error = self.environment.group(self.spec.durability).tail().write_error(source);
+                let (partition, source) = (self.spec.partition.clone(), Box::new(self.poisoned_by(&error)));
+                Error::InDoubt { partition, offsets, source }
             }
-            error => error,
+            AppendError::NotBegun(source) | AppendError::Clean(source) => self.commit_error(source),
         }
     }
 

@@ -40,9 +40,9 @@
 //!   before the identity of the slot's next batch is written. A reader takes the identity, then the words, then the records,
 //!   and then the identity again: only with the same generation do they belong together.
 //! - `openings` begins with a random number and changes whenever a slot was opened, after its identity is whole and before
-//!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file. Where
-//!   the file is mapped it also changes when a batch went into a segment without a slot, after it is there: while it is the same,
-//!   nothing was appended to any log of this file but in the slots that are known.
+//!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file. It also
+//!   changes when a batch went into a segment without a slot, after it is there: while it is the same, nothing was appended to any
+//!   log of this file but in the slots that are known.
 
 pub(super) const FILE_MAGIC: [u8; 8] = *b"OTTLTAIL";
 pub(super) const FILE_VERSION: u32 = 2;

@@ -201,14 +201,13 @@ impl Tail {
         Some(writer)
     }
 
-    /// Says, for processes that read along, that a batch is in a segment that was in no slot. Where the file is written by calls
-    /// they look at the segments each time.
+    /// Says, for processes that read along, that a batch is in a segment that was in no slot. They may map the file where it is
+    /// written by calls here.
     pub(crate) fn note_bypassed(&self) {
-        if !self.is_written_by_calls
-            && let Some(_admission) = Lease::new(&*self.pool)
+        if let Some(_admission) = Lease::new(&*self.pool)
             && let Some(openings) = self.openings.lock().as_ref()
         {
-            // A store, where the file is mapped.
+            // Where it fails they see the batch with the next slot that is opened.
             _ = openings.rise();
         }
     }

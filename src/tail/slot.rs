@@ -106,6 +106,7 @@ impl FreeSlot {
         batch.word(PUBLISHED).store(0, Ordering::Release);
         batch.write(DURABLE, &[0; 8])?;
         batch.word(DURABLE).store(0, Ordering::Release);
+        fence(Ordering::Release);
         #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
         let bytes = identity.encode(batch.slot().bytes as u32, generation);
         batch.write(0, &bytes)?;
@@ -180,7 +181,7 @@ impl BatchWriter {
         let bytes = slot.bytes - at;
         // SAFETY: the range lies within the slot. Nobody else writes it (rule 2: this is the one writer, borrowed mutably; rule
         // 4: nor does another broker) and nobody reads it (rule 3: it begins where the published bytes end). The bytes are
-        // initialised, being a file's.
+        // initialised, being a file's or zeros.
         unsafe { slice::from_raw_parts_mut(slot.pointer(at), bytes) }
     }
 
@@ -189,7 +190,7 @@ impl BatchWriter {
     ///
     /// # Errors
     /// The disk's, where the file is written by calls; nothing was published. [`AppendError::Torn`] if who takes the file over may
-    /// find it published nevertheless, unless the disk refused the call for want of room, say.
+    /// find it published nevertheless.
     #[inline]
     pub(crate) fn publish(&mut self, bytes: usize, next_offset: u64) -> Result<(), AppendError> {
         let crc = self.published.records_crc;
@@ -211,8 +212,11 @@ impl BatchWriter {
     fn write_published(&mut self, bytes: usize, published: Published) -> Result<(), AppendError> {
         let (batch, at) = (Arc::clone(&self.batch), RECORDS + self.records_bytes());
         batch.write(at, self.unpublished().split_at(bytes).0).map_err(AppendError::Clean)?;
-        // A word, of which never a part is written.
-        batch.write(PUBLISHED, &published.to_word().to_be_bytes()).map_err(AppendError::Torn)
+        let before = self.published.to_word().to_be_bytes();
+        batch.write(PUBLISHED, &published.to_word().to_be_bytes()).map_err(|error| {
+            // A word, of which never a part is written. Some systems say that a call has failed, and have taken its bytes.
+            if batch.holds(PUBLISHED, before) { AppendError::Clean(error) } else { AppendError::Torn(error) }
+        })
     }
 
     /// Writes the batch's header before its records and returns both, as they go into the segment.
@@ -345,6 +349,15 @@ impl OpenBatch {
     #[inline]
     fn slot(&self) -> &FreeSlot {
         self.slot.as_ref().expect("a batch has its slot until it is dropped")
+    }
+
+    /// Whether the file, which is written by calls, has the word `before` at byte `at` of the slot.
+    fn holds(&self, at: usize, before: [u8; 8]) -> bool {
+        let slot = self.slot();
+        let Some((file, position)) = &slot.chunk.written else { return false };
+        let mut found = [0; 8];
+        file.read_at(&mut found, position + (slot.start + at) as u64).is_ok_and(|read| read == found.len())
+            && found == before
     }
 
     /// Writes what is or will be stored at byte `at` of the slot to the file, if that does not show the memory; for whoever holds

@@ -49,7 +49,8 @@ impl Log {
             uncommitted.map(|batch| (batch.next_offset(), Arc::clone(batch))).collect()
         };
         let mut is_short = false;
-        commits.retain_mut(|(end, batch)| match batch.commit() {
+        // Behind one that is not covered none is: what is said to be durable is so with all that comes before.
+        commits.retain_mut(|(end, batch)| match if is_short { Ok(None) } else { batch.commit() } {
             Ok(Some(next_offset)) => {
                 *end = next_offset;
                 true
@@ -200,7 +201,7 @@ impl Log {
         self.wait_durable(offsets.end).map_err(|source| {
             let partition = self.spec.partition.clone();
             match source {
-                Error::Closed { .. } => source,
+                Error::Closed { .. } if self.is_deleted() => source,
                 Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
                 source => Error::NotDurable { partition, offsets, source: Box::new(source) },
             }
