@@ -62,7 +62,7 @@ impl<'b> Admin<'b> {
     }
 
     /// Deletes a topic: its records, its configuration, and what groups have committed for it. Handles get
-    /// [`Error::Closed`](crate::Error::Closed); records that were read stay.
+    /// [`Error::Closed`](crate::Error::Closed); records that were read stay. On a full disk this makes room.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic). After an error of the disk the topic may be gone already and its

@@ -3,7 +3,8 @@
 //!
 //! The catalog decides what exists: a topic begins with its entry, before any of its directories is made, and ends with the
 //! removal of its entry, after all of them are gone. A crash in between leaves an entry by which the rest can be made or
-//! removed; a directory without an entry is nobody's, and is left alone.
+//! removed; a directory without an entry is nobody's, and is left alone. On a full disk the name of a directory says that a topic
+//! is being deleted (see `partition_dir`), and counts as if it stood here.
 //!
 //! Changes are on the disk before they are visible. Kept under one lock by the broker; no sender or reader comes here.
 
@@ -13,7 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::topic_name;
+use super::{partition_dir, topic_name};
 use crate::config_key::invalid;
 use crate::disk::generations::{self, Kind};
 use crate::disk::{Disk, Open};
@@ -133,7 +134,11 @@ impl Catalog {
             let identity = DirectoryIdentity::new(&*disk);
             return Ok(Catalog { disk, path, is_new: true, fell_back: false, identity, topics: Topics::new() });
         };
-        let (identity, topics) = format::decode(&loaded.payload).map_err(|refusal| refused(&path, refusal))?;
+        let (identity, mut topics) = format::decode(&loaded.payload).map_err(|refusal| refused(&path, refusal))?;
+        let marks = partition_dir::marks(&*disk, dir)?;
+        for entry in topics.values_mut().filter(|entry| marks.contains_key(&entry.topic_id)) {
+            entry.state = TopicState::BeingDeleted;
+        }
         Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, identity, topics })
     }
 
@@ -229,6 +234,19 @@ impl Catalog {
     pub(crate) fn begin_delete(&mut self, name: &str) -> Result<()> {
         self.live(name)?;
         self.change(name, |entry| entry.state = TopicState::BeingDeleted)
+    }
+
+    /// Marks a topic as being deleted, as a [directory](partition_dir::mark_deleted) says by now. The next change of the catalog has
+    /// it, too.
+    pub(crate) fn note_deleted(&mut self, name: &str) {
+        if let Some(entry) = self.topics.get_mut(name) {
+            entry.state = TopicState::BeingDeleted;
+        }
+    }
+
+    /// Whether there is a topic with this id, in whatever state.
+    pub(crate) fn knows(&self, topic_id: u128) -> bool {
+        self.topics.values().any(|entry| entry.topic_id == topic_id)
     }
 
     /// Frees the name of a topic that is being deleted, after its files are gone, and that is on the disk. Any other name

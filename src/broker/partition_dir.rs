@@ -3,17 +3,25 @@
 //! A directory is made before the catalog names its topic and removed after the catalog has given it up, so a crash in between
 //! leaves a directory that belongs to no topic: it is never removed then, since nothing proves that it may go, but a topic of
 //! that name that is created later sets it aside, under Kafka's name for strays.
+//!
+//! On a full disk the catalog has no room to say that a topic is given up. Then a name says it, for which there is room: the
+//! directory of partition 0 gets Kafka's name for what is being deleted, with the topic's id in it. It stays, empty in the end, until
+//! the catalog has forgotten the topic.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::catalog::names_a_partition;
-use crate::disk::Disk;
+use crate::disk::{DirEntry, Disk};
 use crate::error::{Error, Result};
 use crate::partition::partition_metadata;
 use crate::topic_partition::TopicPartition;
+
+/// What the name of a directory ends in that says that a topic is given up, and the hexadecimal digits of the topic's id before it.
+const MARK: &str = "-delete";
+const ID_DIGITS: usize = 32;
 
 /// Where a partition lives within the data directory.
 pub(super) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
@@ -81,13 +89,61 @@ pub(super) fn remove(
     }
 }
 
+/// Says that a topic is given up by the name of its first directory. The caller syncs the data directory.
+///
+/// # Errors
+/// The disk's; nothing has changed then.
+pub(super) fn mark_deleted(disk: &dyn Disk, data_dir: &Path, topic: &str, topic_id: u128) -> Result<()> {
+    let dir = path_of(data_dir, &TopicPartition::new(topic, 0));
+    disk.rename(&dir, &mark_of(data_dir, topic, topic_id)).map_err(|e| Error::io("rename", &dir, e))
+}
+
+/// The directories that say that a topic is given up, by the topic's id.
+pub(super) fn marks(disk: &dyn Disk, data_dir: &Path) -> Result<HashMap<u128, PathBuf>> {
+    let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
+    let mark = |entry: &DirEntry| {
+        let (_, id) = entry.name.to_str()?.strip_suffix(MARK)?.rsplit_once('.')?;
+        let id = Some(id).filter(|id| id.len() == ID_DIGITS).and_then(|id| u128::from_str_radix(id, 16).ok())?;
+        Some((id, data_dir.join(&entry.name)))
+    };
+    Ok(entries.iter().filter(|entry| entry.is_dir).filter_map(mark).collect())
+}
+
+/// Removes what is in the directory that says that a topic is given up, if there is one. When this returns its name and that it is
+/// empty survive a power cut.
+pub(super) fn empty_mark(disk: &dyn Disk, data_dir: &Path, topic: &str, topic_id: u128) -> Result<()> {
+    let mark = mark_of(data_dir, topic, topic_id);
+    let entries = match disk.list(&mark) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(|e| Error::io("list", &mark, e))?,
+    };
+    // Before the first file goes: until then the topic may come back, whole.
+    disk.sync_dir(data_dir).map_err(|e| Error::io("sync", data_dir, e))?;
+    remove_entries(disk, &mark, entries).map_err(|e| Error::io("remove", &mark, e))?;
+    disk.sync_dir(&mark).map_err(|e| Error::io("sync", &mark, e))
+}
+
+/// Removes the directory that says that a topic is given up, once the catalog has forgotten it. Nothing goes wrong if it stays.
+pub(super) fn remove_mark(disk: &dyn Disk, data_dir: &Path, topic: &str, topic_id: u128) {
+    _ = disk.remove_dir(&mark_of(data_dir, topic, topic_id));
+}
+
+fn mark_of(data_dir: &Path, topic: &str, topic_id: u128) -> PathBuf {
+    with_suffix(&path_of(data_dir, &TopicPartition::new(topic, 0)), topic_id, "delete")
+}
+
 /// Removes a directory and what is in it.
 pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
-    for entry in disk.list(dir)? {
+    remove_entries(disk, dir, disk.list(dir)?)?;
+    disk.remove_dir(dir)
+}
+
+fn remove_entries(disk: &dyn Disk, dir: &Path, entries: Vec<DirEntry>) -> std::io::Result<()> {
+    for entry in entries {
         let path = dir.join(&entry.name);
         if entry.is_dir { remove_all(disk, &path)? } else { disk.remove_file(&path)? }
     }
-    disk.remove_dir(dir)
+    Ok(())
 }
 
 /// Kafka's way to name a directory that is set aside; names stay below the 255 bytes that file systems take.

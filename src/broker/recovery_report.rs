@@ -24,11 +24,14 @@ pub struct RecoveryReport {
     pub(super) partitions: Vec<PartitionRecovery>,
     pub(super) unknown_directories: Vec<PathBuf>,
     pub(super) skipped: Vec<Corruption>,
+    pub(super) unfinished_deletes: Vec<String>,
 }
 
 impl RecoveryReport {
     /// Whether there was nothing to repair or report: the last writer had closed the broker (or the directory was new), and
-    /// nothing was missing or damaged. [Second names](RecoveryReport::shared_files) are no damage.
+    /// nothing was missing or damaged. [Second names](RecoveryReport::shared_files) are no damage, nor is what is put off until there
+    /// is room on the disk: [deletions](RecoveryReport::unfinished_deletes), and
+    /// [records that stay in the tail](PartitionRecovery::unsealed_records).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.was_clean_shutdown
@@ -87,6 +90,13 @@ impl RecoveryReport {
         &self.skipped
     }
 
+    /// Topics that were deleted and of which something is left, since the disk is full: what groups have committed for them, say.
+    /// They are gone for everybody, and their names are free once an opening has found room to finish.
+    #[must_use]
+    pub fn unfinished_deletes(&self) -> &[String] {
+        &self.unfinished_deletes
+    }
+
     /// Partition directories that belong to no topic: left alone, since nothing proves that they may go.
     #[must_use]
     pub fn unknown_directories(&self) -> &[PathBuf] {
@@ -112,6 +122,8 @@ impl fmt::Display for RecoveryReport {
             .try_for_each(|path| write!(f, "\nhas a second name, replaced before it is written: {}", path.display()))?;
         self.partitions.iter().try_for_each(|partition| write!(f, "\n{partition}"))?;
         self.skipped.iter().try_for_each(|damage| write!(f, "\npassed over: {damage}"))?;
+        let mut unfinished = self.unfinished_deletes.iter();
+        unfinished.try_for_each(|name| write!(f, "\ndeleted, and not yet removed as the disk is full: {name}"))?;
         let mut unknown = self.unknown_directories.iter();
         unknown.try_for_each(|dir| write!(f, "\nof no topic, left alone: {}", dir.display()))
     }

@@ -375,7 +375,13 @@ impl Store {
         self.readable_coordinator()?;
         let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
-        catalog.begin_delete(name)?;
+        if let Err(error) = catalog.begin_delete(name) {
+            let is_full = matches!(error, Error::DiskFull { .. });
+            if !is_full || partition_dir::mark_deleted(&*self.disk, &self.dir, name, topic.topic_id).is_err() {
+                return Err(error);
+            }
+            catalog.note_deleted(name);
+        }
         self.publish_topics(writer, |topics| {
             topics.remove(name);
         });
@@ -388,19 +394,27 @@ impl Store {
             log.retire();
         }
         self.watchers.wake();
-        // The files first: on a full disk, to forget the offsets may take the room that they leave.
+        self.finish_delete(name, topic.topic_id, topic.partition_count())
+    }
+
+    /// Removes all that is left of a topic that is given up. The files first: on a full disk, what else there is to do takes the room
+    /// that they leave.
+    pub(super) fn finish_delete(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
         let catalog = self.catalog_to_change()?;
-        self.remove_partitions(name, topic.topic_id, topic.partition_count())?;
+        partition_dir::empty_mark(&*self.disk, &self.dir, name, topic_id)?;
+        self.remove_partitions(name, topic_id, partition_count)?;
         drop(catalog);
         // They may be used only since then.
         if let Some(coordinator) = self.readable_coordinator()? {
             coordinator.forget_topic(name)?;
         }
-        self.catalog_to_change()?.finish_delete(name)
+        self.catalog_to_change()?.finish_delete(name)?;
+        partition_dir::remove_mark(&*self.disk, &self.dir, name, topic_id);
+        Ok(())
     }
 
-    /// Removes the files of a topic that the catalog has given up.
-    pub(super) fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
+    /// Removes the files of a topic that is given up.
+    fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
         let others = partition_dir::other_names(&*self.disk, &self.dir)?;
         for number in 0..partition_count {
             let partition = TopicPartition::new(name, number);
