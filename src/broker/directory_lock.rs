@@ -52,13 +52,17 @@ impl DirectoryLock {
         self.last_boot
     }
 
-    /// Notes that whatever a restart of the machine took is dealt with.
+    /// Notes that whatever a restart of the machine took is dealt with, if there is room for that: otherwise the next opening does
+    /// so once more.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::DiskFull`].
+    /// [`Error::Io`].
     pub(crate) fn note_recovered(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
         let written = self.lock.write(content(self.process, disk.boot_id()).as_bytes());
-        written.map_err(|source| Error::io("write", &dir.join(FILE_NAME), source))
+        match written.map_err(|source| Error::io("write", &dir.join(FILE_NAME), source)) {
+            Err(Error::DiskFull { .. }) => Ok(()),
+            written => written,
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! The order is what makes it safe to be killed anywhere here and to begin again: the versions of all files are looked at
 //! before anything is written; the mark of a clean shutdown goes first of all; the open batches of the tails are sealed and
 //! synced before the tails are cleared.
+//!
+//! A full disk keeps no directory from being opened, or else nobody could delete a topic to make room: what needs room is put
+//! off, and the report says what that was. (Recovery has the exceptions, see `partition/recovery`.)
 
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
@@ -33,7 +36,7 @@ use crate::partition::recovery_report::PartitionRecovery;
 use crate::partition::{Questions, Surroundings};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
-use crate::tail::{self, Salvaged, TAIL_NAMES, Tail, TailContents, examine};
+use crate::tail::{self, KeptSlots, Salvaged, TAIL_NAMES, Tail, TailContents, examine};
 use crate::topic_partition::TopicPartition;
 
 /// Opens a directory for writing.
@@ -69,7 +72,8 @@ pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
             _ = shutdown::mark_clean(&*disk, &dir);
         }
     })?;
-    let environment = Arc::new(store.environment(shutdown)?);
+    let kept = recovered.iter().flat_map(|topic| &topic.logs).flat_map(RecoveredLog::kept_slots).collect();
+    let environment = Arc::new(store.environment(shutdown, &kept)?);
     store.report.writes_tail_by_calls = environment.writes_tails_by_calls();
     if shutdown == Shutdown::PowerCut {
         lock.note_recovered(&*disk, &dir)?;
@@ -343,14 +347,18 @@ impl Store {
         }
     }
 
-    /// Opens the tails, which forgets what they held.
-    fn environment(&self, shutdown: Shutdown) -> Result<Environment> {
+    /// Opens the tails, which forgets what they held but what is to be `kept`.
+    fn environment(&self, shutdown: Shutdown, kept: &KeptSlots) -> Result<Environment> {
         #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
         let seed = self.disk.random() as u64;
         let [always, relaxed] = TAIL_NAMES;
         let open = |name| {
             let path = self.dir.join(name);
-            let tail = Tail::open(&*self.disk, &path, self.tail_bytes, shutdown == Shutdown::Clean, seed)?;
+            let tail = if kept.is_empty() {
+                Tail::open(&*self.disk, &path, self.tail_bytes, shutdown == Shutdown::Clean, seed)?
+            } else {
+                Tail::open_keeping(&*self.disk, &path, self.tail_bytes, kept, seed)?
+            };
             tail.say_default((self.durability == Durability::Always) == (name == always))?;
             Ok(GroupCommit::new(tail))
         };
@@ -388,19 +396,23 @@ impl Store {
         Ok(())
     }
 
-    /// Finishes what a crash interrupted: topics that are given up and not yet removed.
-    fn finish_deletes(&self) -> Result<()> {
+    /// Finishes what a crash interrupted, or a full disk, and goes on interrupting: topics that are given up and not yet removed.
+    fn finish_deletes(&mut self) -> Result<()> {
         let given_up: Vec<_> = {
             let catalog = self.catalog.lock();
             let dead = catalog.being_deleted();
             dead.map(|(name, entry)| (Arc::clone(name), entry.topic_id, entry.config.partitions)).collect()
         };
         for (name, topic_id, partition_count) in given_up {
-            if let Some(coordinator) = self.readable_coordinator()? {
-                coordinator.forget_topic(&name)?;
+            match self.finish_delete(&name, topic_id, partition_count) {
+                Err(Error::DiskFull { .. }) => self.report.unfinished_deletes.push(name.to_string()),
+                finished => finished?,
             }
-            self.remove_partitions(&name, topic_id, partition_count)?;
-            self.catalog.lock().finish_delete(&name)?;
+        }
+        // Those of topics that the catalog has forgotten are empty; what is not is no mark, and stays.
+        let marks = partition_dir::marks(&*self.disk, &self.dir)?;
+        for (_, mark) in marks.iter().filter(|(topic_id, _)| !self.catalog.lock().knows(**topic_id)) {
+            _ = self.disk.remove_dir(mark);
         }
         Ok(())
     }

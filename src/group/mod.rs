@@ -115,6 +115,8 @@ impl Coordinator {
         let log = self.log(name)?;
         log.check_not_forked()?;
         log.supply_slots_if_short();
+        // What it is needed for says so itself, if it could not be done.
+        _ = log.store_owed_epochs();
         loop {
             let cell =
                 Arc::clone(self.groups.lock().entry(name.to_owned()).or_insert_with(|| Group::new(name).into_cell()));

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::log::{Appended, Log};
+use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
@@ -104,6 +105,7 @@ impl Appender {
             self.class = class_after(&full.writer);
         }
         self.seal(log)?;
+        log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
         let identity = Identity {
             topic_id: log.spec.topic_id,
@@ -156,6 +158,7 @@ impl Appender {
         check_size(log, self.builder.batch_bytes())?;
         // What is in the tail comes first.
         self.seal(log)?;
+        log.check_epochs_are_stored()?;
         let mut fields = self.builder.fields();
         fields.leader_epoch = self.leader_epoch;
         fields.attributes = fields.attributes.with_codec(log.spec.config.compression);
@@ -175,11 +178,16 @@ impl Appender {
     }
 
     /// Turns the open batch into a record batch of the active segment, with one write. The slot is free when no reader is in
-    /// it and no durable record depends on it.
+    /// it and no durable record depends on it. What opening could not seal comes first.
     ///
     /// # Errors
     /// After [`Error::DiskFull`] the batch is still open, and sealing it can be tried again.
     pub(super) fn seal(&mut self, log: &Log) -> Result<()> {
+        while let Some(batch) = log.first_unsealed() {
+            let bytes = seal_anew(&batch, log.spec.config.compression)?;
+            log.append_to_segment(&bytes, &own_header(&bytes)).map_err(AppendError::into_inner)?;
+            log.unsealed_is_sealed();
+        }
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.record_count == 0 {
             // The write of its first record failed, and nobody came with another one.

@@ -204,6 +204,30 @@ impl Log {
         }
     }
 
+    /// Writes down the leader epochs, if there was no room for that when the log was opened; for callers that hold no lock of the
+    /// log. Records can be appended from then on.
+    #[inline]
+    pub(crate) fn store_owed_epochs(&self) -> Result<()> {
+        if self.owes_epochs() { self.store_epochs_now() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn store_epochs_now(&self) -> Result<()> {
+        // Also against another thread that is at it: the file is written under one name.
+        let mut checkpoint = self.checkpoint.lock();
+        self.check_present()?;
+        self.store_epochs(&mut checkpoint)
+    }
+
+    fn store_epochs(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        if !checkpoint.epochs_are_stored {
+            self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
+            checkpoint.epochs_are_stored = true;
+        }
+        self.epochs_are_stored();
+        Ok(())
+    }
+
     /// Syncs the segments, notes the sealed ones and the index of the active one, and lets the recovery point rise.
     fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         self.pays_point();
@@ -218,7 +242,8 @@ impl Log {
         self.note_sealed(checkpoint, segments)?;
         let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
         let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
-        checkpoint.store(&self.dir, active, synced, self.epochs.latest(), index_crcs)?;
+        let leader_epoch = self.epochs.least_from(synced.next_offset);
+        checkpoint.store(&self.dir, active, synced, leader_epoch, index_crcs)?;
         self.point_is_at(synced.file_position);
         Ok(())
     }
@@ -226,10 +251,7 @@ impl Log {
     /// Notes the sealed ones of segments that are synced.
     fn note_sealed(&self, checkpoint: &mut Checkpoint, segments: &Segments) -> Result<()> {
         let Some((_, sealed)) = segments.split_last() else { return Ok(()) };
-        if !checkpoint.epochs_are_stored {
-            self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
-            checkpoint.epochs_are_stored = true;
-        }
+        self.store_epochs(checkpoint)?;
         checkpoint.seal_segments(&self.dir, sealed)?;
         self.sealed_are_noted(sealed.len());
         Ok(())
@@ -244,6 +266,10 @@ impl Log {
             self.settle_active()
         })?;
         let mut checkpoint = self.checkpoint.lock();
+        if self.owes_epochs() {
+            // Also where there is no record: the lost ones that it was raised for may have been seen.
+            self.store_epochs(&mut checkpoint)?;
+        }
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
         if self.has_unnoted_segments() || !checkpoint.is_as_closed(active) {
@@ -251,7 +277,8 @@ impl Log {
             self.note_sealed(&mut checkpoint, &segments)?;
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
-            checkpoint.store(&self.dir, active, SyncedTo::of(active), self.epochs.latest(), index_crcs)?;
+            let leader_epoch = self.epochs.least_from(active.next_offset());
+            checkpoint.store(&self.dir, active, SyncedTo::of(active), leader_epoch, index_crcs)?;
             checkpoint.sync_point(&self.dir)?;
             self.free_slots(synced);
         }

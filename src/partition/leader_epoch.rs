@@ -85,6 +85,12 @@ impl LeaderEpochs {
         self.entries.get(later.checked_sub(1)?).map(|&(epoch, _)| epoch)
     }
 
+    /// The least epoch that a record at `offset` or behind may be of: not the newest one where records of an earlier one are still
+    /// to come out of the tail.
+    pub(crate) fn least_from(&self, offset: u64) -> i32 {
+        self.epoch_of(offset).unwrap_or(0)
+    }
+
     /// Epochs and their first offsets, ascending.
     pub(crate) fn entries(&self) -> &[(i32, u64)] {
         &self.entries

@@ -22,7 +22,7 @@ use super::compaction::CompactionConfig;
 use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
-use super::leader_epoch::LeaderEpochs;
+use super::leader_epoch::{self, LeaderEpochs};
 use super::log_id::LogId;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
@@ -38,7 +38,7 @@ use crate::record::{Fetched, ProducerRecord};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{ArcSwap, Mutex};
-use crate::tail::{OpenBatch, Salvaged};
+use crate::tail::{Identity, OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
 
 /// Where a log is and how it is kept.
@@ -75,6 +75,8 @@ pub(crate) struct Log {
     owes_rewrite: AtomicBool,
     /// A commit round synced segments and could not note it in the recovery point.
     owes_point: AtomicBool,
+    /// That the leader epoch was raised found no room on the disk. No record gets it before it is written down.
+    owes_epochs: AtomicBool,
     sync: Mutex<SyncState>,
     view: ArcSwap<LogView>,
     offsets: LogOffsets,
@@ -100,9 +102,12 @@ pub(crate) struct Log {
 pub(super) type Segments = Arc<[Arc<Segment>]>;
 
 /// What readers see of a log's structure. Replaced as a whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LogView {
     pub(super) segments: Segments,
+    /// Batches behind the segments that an earlier process left in the tail, and that there was no room to seal when the log was
+    /// opened. Until they are sealed, nothing is appended.
+    pub(super) unsealed: Arc<[Arc<Salvaged>]>,
     /// The batch that is being appended to, if there is one.
     pub(super) open: Option<Arc<OpenBatch>>,
 }
@@ -134,6 +139,7 @@ impl Log {
     fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Corruption>) -> Log {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         let segments_debt = if synced < end { end } else { 0 };
+        let offsets = LogOffsets::new(recovered.log_start_offset, synced, end);
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let noted = recovered.segments.iter().filter(|segment| segment.is_sealed()).count();
         Log {
@@ -142,9 +148,14 @@ impl Log {
             segment_sync: Mutex::default(),
             owes_rewrite: AtomicBool::new(synced < end),
             owes_point: AtomicBool::new(false),
+            owes_epochs: AtomicBool::new(recovered.owes_epochs),
             sync: Mutex::new(SyncState { segments_debt, ..SyncState::default() }),
-            view: ArcSwap::from_pointee(LogView { segments: recovered.segments.into(), open: None }),
-            offsets: LogOffsets::new(recovered.log_start_offset, synced, end),
+            view: ArcSwap::from_pointee(LogView {
+                segments: recovered.segments.into(),
+                unsealed: recovered.unsealed.into(),
+                open: None,
+            }),
+            offsets,
             noted_segments: AtomicUsize::new(noted),
             noted_bytes: AtomicU64::new(noted_bytes),
             poison: OnceLock::new(),
@@ -171,6 +182,7 @@ impl Log {
     pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
         self.supply_slots_if_short();
+        self.store_owed_epochs()?;
         let appended = self.append_unsynced(records)?;
         if self.spec.durability == Durability::Always {
             self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
@@ -348,11 +360,13 @@ impl Log {
                 bytes: TailBytes::InSlot(open),
                 is_dense: true,
             });
+            let unsealed: Vec<_> = view.unsealed.iter().map(|batch| in_tail(batch)).collect();
             let result = read(&Source {
                 partition: &self.spec.partition,
                 topic_id: self.spec.topic_id,
                 segments: &view.segments,
-                tail: open.as_slice(),
+                // While there are such batches, none is open.
+                tail: if unsealed.is_empty() { open.as_slice() } else { &unsealed },
                 damage: &self.damage,
                 waypoints: Some(&self.environment.waypoints),
                 bounds,
@@ -378,7 +392,7 @@ impl Log {
         let before = view.segments.iter().take_while(|segment| !is_old(segment));
         let behind = view.segments.iter().skip_while(|segment| !is_old(segment)).filter(|segment| !is_old(segment));
         let segments = before.chain(new).chain(behind).cloned().collect();
-        self.view.store(Arc::new(LogView { segments, open: view.open.clone() }));
+        self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
         self.noted_segments.fetch_add(new.len(), Ordering::Relaxed);
         self.noted_segments.fetch_sub(old.len(), Ordering::Relaxed);
     }
@@ -394,7 +408,7 @@ impl Log {
             segment.close_for_good();
         }
         let _nobody_changes_the_view = self.appender.lock();
-        self.view.store(Arc::new(LogView { segments: self.segments(), open: None }));
+        self.view.store(Arc::new(LogView { segments: self.segments(), unsealed: Arc::default(), open: None }));
         self.sync.lock().slots.clear();
     }
 
@@ -525,20 +539,39 @@ impl Log {
     /// Lets readers and the group commit know of a batch in a slot, before anything is published in it.
     pub(super) fn batch_opened(&self, batch: &Arc<OpenBatch>) {
         self.sync.lock().slots.push(Arc::clone(batch));
-        let segments = self.segments();
-        self.view.store(Arc::new(LogView { segments, open: Some(Arc::clone(batch)) }));
+        self.view.store(Arc::new(LogView { open: Some(Arc::clone(batch)), ..LogView::clone(&self.view()) }));
+    }
+
+    /// The first of the batches that opening could not seal.
+    pub(super) fn first_unsealed(&self) -> Option<Arc<Salvaged>> {
+        self.view().unsealed.first().cloned()
+    }
+
+    /// The first of them is in the segment now. It is as durable as before: its slot is nobody else's for as long as the broker is
+    /// open.
+    pub(super) fn unsealed_is_sealed(&self) {
+        let unsealed = self.view().unsealed.iter().skip(1).cloned().collect();
+        self.view.store(Arc::new(LogView { unsealed, ..LogView::clone(&self.view()) }));
+    }
+
+    /// Fails as long as there was no room to write down the leader epoch that the next record gets.
+    pub(super) fn check_epochs_are_stored(&self) -> Result<()> {
+        if self.owes_epochs() {
+            let path = leader_epoch::path(&self.spec.dir);
+            return Err(Error::DiskFull { action: "write", path });
+        }
+        Ok(())
     }
 
     /// The batch has no records, and gets none.
     pub(super) fn batch_given_up(&self, batch: &Arc<OpenBatch>) {
-        self.view.store(Arc::new(LogView { segments: self.segments(), open: None }));
+        self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
         self.sync.lock().slots.retain(|other| !Arc::ptr_eq(other, batch));
     }
 
     /// The batch is in the segment now.
     pub(super) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
-        let segments = self.segments();
-        self.view.store(Arc::new(LogView { segments, open: None }));
+        self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
         let bytes_kept = {
             let mut sync = self.sync.lock();
             if self.spec.durability != Durability::Always && !batch.is_committed() {
@@ -631,10 +664,15 @@ impl Log {
             rolled.note_rolled(self.environment.now_ms());
         }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
-        self.view.store(Arc::new(LogView { segments, open: view.open.clone() }));
+        self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
         self.environment.bell.ring();
         Ok(segment)
     }
+}
+
+/// A batch that opening could not seal, for readers.
+fn in_tail(batch: &Salvaged) -> TailRecords<'_> {
+    TailRecords { identity: &batch.identity, bytes: TailBytes::Copied(&batch.records), is_dense: true }
 }
 
 /// So many bytes in slots wait for the segment's sync before the maintenance is called to do it.
@@ -672,6 +710,11 @@ impl RecoveredLog {
         let report = PartitionRecovery::of_damage(spec.partition.clone(), vec![damage.clone()]);
         let recovered = Recovered::empty(&spec, files);
         (RecoveredLog { spec, recovered, broken: Some(damage) }, report)
+    }
+
+    /// The slots of the tail that have to stay as they are, durable, since there was no room elsewhere for what they hold.
+    pub(crate) fn kept_slots(&self) -> impl Iterator<Item = (Identity, u64)> {
+        self.recovered.unsealed.iter().map(|batch| batch.slot())
     }
 
     /// Begins to serve the log.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! log start <= durable <= log end            all but the log start excluded; each only rises
-//! log start <= synced  <= log end            what the segments hold durably; the rest of `durable` is covered by slots
+//! log start <= synced  <= log end            what the segments hold durably, or slots that nobody else gets; the rest of
+//!                                            `durable` is covered by slots of this process
 //! ```
 
 use crate::sync::atomic::{AtomicU64, Ordering};

@@ -15,14 +15,19 @@ const BYTES_MAX: u64 = 64 << 20;
 
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Copies what the log file of `base_offset` has from `file_position` on; `None` if that is nothing but zeros. The copy is
-/// synced, its name is not.
-pub(super) fn keep_cut_off(
-    disk: &dyn Disk,
-    dir: &Path,
-    base_offset: u64,
-    file_position: u64,
-) -> Result<Option<PathBuf>> {
+/// What became of bytes that are about to be cut off.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum CutOff {
+    /// They are in this file.
+    Kept(PathBuf),
+    /// They are nothing but zeros.
+    Zeros,
+    /// The disk is full.
+    NoRoom,
+}
+
+/// Copies what the log file of `base_offset` has from `file_position` on. The copy is synced, its name is not.
+pub(super) fn keep_cut_off(disk: &dyn Disk, dir: &Path, base_offset: u64, file_position: u64) -> Result<CutOff> {
     let from = FileName::live(base_offset, FileKind::Log);
     let to = from.in_stage(Stage::CutOff(file_position)).path(dir);
     let copy = || -> std::io::Result<bool> {
@@ -49,11 +54,12 @@ pub(super) fn keep_cut_off(
         Ok(target.is_some())
     };
     match copy().map_err(|e| Error::io("set aside", &to, e)) {
-        Ok(kept) => Ok(kept.then_some(to)),
+        Ok(true) => Ok(CutOff::Kept(to)),
+        Ok(false) => Ok(CutOff::Zeros),
         // A log must open on a full disk: what nobody was promised is then cut without a copy.
         Err(Error::DiskFull { .. }) => {
             _ = disk.remove_file(&to);
-            Ok(None)
+            Ok(CutOff::NoRoom)
         }
         Err(error) => Err(error),
     }

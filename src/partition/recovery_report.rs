@@ -19,9 +19,11 @@ pub struct PartitionRecovery {
     pub(super) partition: TopicPartition,
     pub(super) scanned_batches: u64,
     pub(super) salvaged_records: u64,
+    pub(super) unsealed_records: u64,
     pub(super) dropped_batches: u64,
     pub(super) torn_batches: u64,
     pub(super) cut_bytes: u64,
+    pub(super) unkept_bytes: u64,
     pub(super) leader_epoch_raised: bool,
     /// Whether something speaks for it that un-synced records were lost.
     pub(super) may_have_lost: bool,
@@ -37,9 +39,11 @@ impl PartitionRecovery {
             partition,
             scanned_batches: 0,
             salvaged_records: 0,
+            unsealed_records: 0,
             dropped_batches: 0,
             torn_batches: 0,
             cut_bytes: 0,
+            unkept_bytes: 0,
             leader_epoch_raised: false,
             may_have_lost: false,
             rebuilt: Vec::new(),
@@ -72,6 +76,13 @@ impl PartitionRecovery {
         self.salvaged_records
     }
 
+    /// Records that there was no room to take from the tail into a segment, on a full disk: they stay where they are, durable, and
+    /// are read from there. Until there is room, what is sent to the partition gets [`Error::DiskFull`](crate::Error::DiskFull).
+    #[must_use]
+    pub fn unsealed_records(&self) -> u64 {
+        self.unsealed_records
+    }
+
     /// Open batches of the tail that did not continue the log, because what came before them was never synced.
     #[must_use]
     pub fn dropped_batches(&self) -> u64 {
@@ -89,6 +100,12 @@ impl PartitionRecovery {
     #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes
+    }
+
+    /// So many of the [`cut_bytes`](PartitionRecovery::cut_bytes) there was no room to keep a copy of, on a full disk.
+    #[must_use]
+    pub fn unkept_bytes(&self) -> u64 {
+        self.unkept_bytes
     }
 
     /// Whether the leader epoch was raised, as it is after every unclean end: if un-synced records were lost, positions behind
@@ -122,7 +139,8 @@ impl PartitionRecovery {
         self.damage.iter()
     }
 
-    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss, nor is a second name.
+    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss, nor are those that could not
+    /// be sealed for want of room, nor is a second name.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.cut_bytes == 0
@@ -136,6 +154,7 @@ impl PartitionRecovery {
     pub(super) fn is_worth_telling(&self) -> bool {
         !self.is_clean()
             || self.salvaged_records > 0
+            || self.unsealed_records > 0
             || self.scanned_batches > 0
             || !self.rebuilt.is_empty()
             || !self.shared_files.is_empty()
@@ -159,6 +178,12 @@ impl fmt::Display for PartitionRecovery {
             "{partition}: scanned {scanned_batches} batches, salvaged {salvaged_records} records from the tail, \
              dropped {dropped_batches} batches, shortened {torn_batches}, cut {cut_bytes} bytes"
         )?;
+        if self.unkept_bytes > 0 {
+            write!(f, " ({} of them without a copy, since the disk is full)", self.unkept_bytes)?;
+        }
+        if self.unsealed_records > 0 {
+            write!(f, ", left {} records in the tail, since the disk is full", self.unsealed_records)?;
+        }
         if self.leader_epoch_raised {
             f.write_str(", raised the leader epoch")?;
         }

@@ -238,7 +238,7 @@ impl Pieces {
     fn salvaged(&self, place: Place, head: &Head) -> io::Result<Option<FollowedBatch>> {
         let mut bytes = Vec::new();
         self.copy(place, 0..place.class.slot_bytes(), &mut bytes)?;
-        Ok(salvage_slot(place.class, &bytes).map(|salvaged| {
+        Ok(salvage_slot(place.class, place.position(), &bytes).map(|salvaged| {
             let records_crc = crc32c(&salvaged.records);
             head.batch(salvaged.records, records_crc)
         }))

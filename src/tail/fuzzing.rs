@@ -38,8 +38,8 @@ pub fn slot(bytes: &[u8], fixes: u8) {
 }
 
 fn check(slot: &[u8]) {
-    let salvaged = salvage_slot(SlotClass::Small, slot);
-    assert_eq!(salvage_slot(SlotClass::Small, slot), salvaged, "the same answer twice");
+    let salvaged = salvage_slot(SlotClass::Small, 0, slot);
+    assert_eq!(salvage_slot(SlotClass::Small, 0, slot), salvaged, "the same answer twice");
     let Some(salvaged) = salvaged else { return };
     let (identity, class, generation) = Identity::decode(slot).unwrap();
     assert_eq!((identity, class), (salvaged.identity, SlotClass::Small));

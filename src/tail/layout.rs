@@ -106,7 +106,7 @@ impl SlotClass {
 }
 
 /// Whose batch a slot holds, and with what it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     pub(crate) topic_id: u128,
     pub(crate) partition: u32,

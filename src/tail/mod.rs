@@ -9,17 +9,19 @@
 mod following;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
+mod keeping;
 mod layout;
 mod lease;
 mod salvage;
 mod slot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use following::{FollowedBatch, FollowedPartition, FollowedTails};
+pub(crate) use keeping::KeptSlots;
 pub(crate) use layout::{Identity, SlotClass};
 pub(crate) use salvage::{Contents as TailContents, Salvaged, check_version, examine};
 pub(crate) use slot::{BatchWriter, OpenBatch};
@@ -56,6 +58,8 @@ pub(crate) struct Tail {
     /// `None` once the tail is closed.
     openings: Mutex<Option<Openings>>,
     chunks_max: usize,
+    /// Where in the file slots begin that nobody gets.
+    kept: HashSet<u64>,
     /// Whether the file is not mapped.
     is_written_by_calls: bool,
     is_short: AtomicBool,
@@ -136,6 +140,20 @@ impl AsRef<Leases> for Pool {
     }
 }
 
+/// A tail file, and what is known of it.
+struct Opened {
+    file: Arc<dyn DiskFile>,
+    state: PoolState,
+    /// Where in the file slots begin that nobody gets.
+    kept: HashSet<u64>,
+}
+
+impl Opened {
+    fn new(file: Arc<dyn DiskFile>) -> Opened {
+        Opened { file, state: PoolState::default(), kept: HashSet::new() }
+    }
+}
+
 /// What to do where the last free slot of a class was taken.
 enum Supply {
     /// Nothing: another thread has seen to it.
@@ -150,14 +168,51 @@ impl Tail {
     /// (`cleared`) is kept.
     ///
     /// `bytes_max` bounds the file.
+    ///
+    /// # Errors
+    /// The disk's. A disk that is full for a new file is none if the old one can be emptied.
     pub(crate) fn open(disk: &dyn Disk, path: &Path, bytes_max: u64, cleared: bool, seed: u64) -> Result<Tail> {
-        let kept = if cleared || planted(Canary::KeepTail) { open_cleared(disk, path)? } else { None };
-        let ((file, state), replaced) = if let Some(kept) = kept {
-            (kept, None)
-        } else {
-            let replaced = disk.open(path, Open::Read).ok().filter(|_| cfg!(unix));
-            ((create(disk, path)?, PoolState::default()), replaced)
-        };
+        if (cleared || planted(Canary::KeepTail))
+            && let Some(opened) = open_cleared(disk, path)?
+        {
+            return Tail::of(path, opened, bytes_max, seed);
+        }
+        let replaced = disk.open(path, Open::Read).ok().filter(|_| cfg!(unix));
+        match create(disk, path) {
+            Ok(file) => {
+                let tail = Tail::of(path, Opened::new(file), bytes_max, seed)?;
+                *tail.replaced.lock() = replaced;
+                Ok(tail)
+            }
+            Err(full @ Error::DiskFull { .. }) => {
+                let emptied = keeping::keep(disk, path, &KeptSlots::new(), seed)?;
+                Tail::of(path, emptied.ok_or(full)?, bytes_max, seed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`open`](Tail::open), but the batches in `kept` stay as they are, durable, in slots that nobody else gets until the
+    /// file is opened again: there is no room for them elsewhere.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::DiskFull`] also if the file has to be replaced, since its header is damaged or it has a second name, or if
+    /// what is overwritten takes room.
+    pub(crate) fn open_keeping(
+        disk: &dyn Disk,
+        path: &Path,
+        bytes_max: u64,
+        kept: &KeptSlots,
+        seed: u64,
+    ) -> Result<Tail> {
+        match keeping::keep(disk, path, kept, seed)? {
+            Some(opened) => Tail::of(path, opened, bytes_max, seed),
+            None => Tail::open(disk, path, bytes_max, false, seed),
+        }
+    }
+
+    fn of(path: &Path, opened: Opened, bytes_max: u64, seed: u64) -> Result<Tail> {
+        let Opened { file, state, kept } = opened;
         let is_written_by_calls = !file.overwrites_in_place();
         let openings = open_openings(&file, is_written_by_calls).map_err(|e| Error::io("map", path, e))?;
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
@@ -173,12 +228,13 @@ impl Tail {
             path: path.to_owned(),
             is_written_by_calls,
             file: Mutex::new(Some(file)),
-            replaced: Mutex::new(replaced),
+            replaced: Mutex::default(),
             syncing,
             pool: Arc::new(pool),
             generation: AtomicU64::new(seed),
             openings: Mutex::new(Some(openings)),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
+            kept,
             is_short: AtomicBool::new(true),
             is_exhausted: AtomicBool::new(false),
         })
@@ -318,7 +374,9 @@ impl Tail {
         let Ok(mapped) = mapped else { return false };
         let PoolState { free, short, .. } = &mut *state;
         if let (Some(free), Some(short)) = (free.get_mut(class as usize), short.get_mut(class as usize)) {
-            free.extend(slot::carve(mapped, class).map(|slot| (slot.place(), slot)));
+            let position = chunk_position(chunk);
+            let is_kept = |slot: &FreeSlot| self.kept.contains(&(position + slot.start as u64));
+            free.extend(slot::carve(mapped, class).filter(|slot| !is_kept(slot)).map(|slot| (slot.place(), slot)));
             *short = false;
         }
         self.is_short.store(short.contains(&true), Ordering::Relaxed);
@@ -366,8 +424,8 @@ fn closed_error() -> std::io::Error {
     std::io::Error::other("the tail is closed")
 }
 
-/// A file whose batches are all in segments, and its chunks; `None` if it is not there, not whole, or has a second name.
-fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile>, PoolState)>> {
+/// The file as it is, and its chunks; `None` if it is not there, not whole, or has a second name.
+fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<Opened>> {
     let file = match disk.open(path, Open::Write) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -395,15 +453,15 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile
         }
         state.chunks = chunk + 1;
     }
-    Ok(Some((file, state)))
+    Ok(Some(Opened { file, state, kept: HashSet::new() }))
 }
 
 /// Puts an empty tail, synced, in the place of what is there, so that after a crash the old one or the new one is there: a tail
 /// that is missing is lost. A new file and not the old one cut: whoever in this process still looks at a map of that would be
 /// killed by a signal. The caller syncs the directory.
 fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
+    let new = path.with_extension("new");
     let create = || -> std::io::Result<Arc<dyn DiskFile>> {
-        let new = path.with_extension("new");
         match disk.remove_file(&new) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -419,7 +477,11 @@ fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
         disk.rename(&new, path)?;
         Ok(file)
     };
-    create().map_err(|e| Error::io("create", path, e))
+    create().map_err(|e| {
+        // On a full disk its bytes are wanted elsewhere; if it stays, the next opening replaces it.
+        _ = disk.remove_file(&new);
+        Error::io("create", path, e)
+    })
 }
 
 /// Takes the header of the file, to count openings on.

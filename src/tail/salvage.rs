@@ -9,7 +9,8 @@
 //! damaged, and that is all that is known: any log whose batches belong into it may have had one there. To leave out as many
 //! offsets in each of them as a slot has room for would make most of them unreadable at their ends for nothing, the committed
 //! offsets of all groups among them. The leader epoch, which rises after every unclean end, tells a position that is beyond an
-//! end from one that is not. Nothing here is written; [`Tail::open`](super::Tail::open) clears the file afterwards.
+//! end from one that is not. Nothing here is written; [`Tail::open`](super::Tail::open) clears the file afterwards, or all of
+//! it but what found no room elsewhere.
 
 use std::path::Path;
 
@@ -27,6 +28,13 @@ use crate::format::crc32c;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Salvaged {
     pub(crate) identity: Identity,
+    /// Where the slot begins in the file.
+    pub(super) position: u64,
+    pub(super) class: SlotClass,
+    /// Which use of the slot it is.
+    pub(super) generation: u64,
+    /// The sequence of the newest commit entry that agrees with the bytes; 0 if there is none.
+    pub(super) held_sequence: u64,
     /// Whole records, in Kafka's encoding.
     pub(crate) records: Vec<u8>,
     /// So many of these bytes are proven to have been synced.
@@ -132,7 +140,7 @@ fn salvage_chunk(entry: Option<SlotClass>, (position, is_whole): (u64, bool), by
     for class in classes {
         let before = contents.batches.len();
         for (slot, at) in bytes.chunks(class.slot_bytes()).zip((position..).step_by(class.slot_bytes())) {
-            contents.batches.extend(salvage_slot(class, slot));
+            contents.batches.extend(salvage_slot(class, at, slot));
             if entry.is_some() && has_lost_identity(class, slot, is_whole) {
                 contents.damage.push((at, "of an open batch in the tail nothing can be told but that there was one"));
             }
@@ -155,7 +163,8 @@ fn has_lost_identity(class: SlotClass, slot: &[u8], is_whole: bool) -> bool {
     if is_zero(identity) { is_whole && !is_zero(rest) } else { !is_zero(published) }
 }
 
-pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
+/// What the slot that begins at byte `position` of the file still holds.
+pub(super) fn salvage_slot(class: SlotClass, position: u64, slot: &[u8]) -> Option<Salvaged> {
     let (identity, stated, generation) = Identity::decode(slot)?;
     if stated != class {
         return None;
@@ -177,6 +186,10 @@ pub(super) fn salvage_slot(class: SlotClass, slot: &[u8]) -> Option<Salvaged> {
     let lost_bytes = if torn { class.records_bytes_max().saturating_sub(taken) } else { 0 };
     (taken > 0 || torn).then_some(Salvaged {
         identity,
+        position,
+        class,
+        generation,
+        held_sequence: held,
         records,
         durable_bytes,
         torn,

@@ -63,7 +63,7 @@ impl Chunk {
 #[derive(Debug)]
 pub(super) struct FreeSlot {
     chunk: Arc<Chunk>,
-    start: usize,
+    pub(super) start: usize,
     /// `class.slot_bytes()`, which every record asks for.
     bytes: usize,
     pub(super) class: SlotClass,
@@ -381,7 +381,7 @@ impl OpenBatch {
 }
 
 /// Where the commit of this sequence stands.
-fn commit_entry(sequence: u64) -> usize {
+pub(super) fn commit_entry(sequence: u64) -> usize {
     if sequence.is_multiple_of(2) { COMMIT[0] } else { COMMIT[1] }
 }
 

@@ -24,6 +24,8 @@ mod durability;
 mod extremes;
 mod files;
 #[cfg(feature = "testing")]
+mod full_disk;
+#[cfg(feature = "testing")]
 mod group_time;
 mod groups;
 mod handed_out;

@@ -7,7 +7,8 @@
 //! at each call; of what may be left then (`images.rs`), each is opened, compared with what the program had been told
 //! (`history.rs`, `oracle.rs`), opened again, used and crashed again (`states.rs`), and so is what is left where the recovery
 //! stops at each of its calls (`enumerate.rs`); `compaction.rs` does the same with a compacted topic. `faults.rs` fails calls instead, and the program goes on;
-//! `truthful.rs` holds what the errors say then against what is read afterwards. What was found so stays in `found.rs`.
+//! `truthful.rs` holds what the errors say then against what is read afterwards; `full.rs` stops a process that makes room on a full
+//! disk. What was found so stays in `found.rs`.
 //!
 //! `OTTLA_CRASH_STATES` sets how many states each test looks at; `OTTLA_CRASH_STATE=…` names the one to look at again.
 
@@ -17,6 +18,7 @@ mod compaction;
 mod enumerate;
 mod faults;
 mod found;
+mod full;
 mod history;
 mod images;
 mod oracle;

@@ -94,7 +94,8 @@ impl Log {
         let (segments, synced) = self.sync_segments()?;
         let is_noted = match (checkpoint, segments.last(), synced) {
             (Some(mut checkpoint), Some(active), Some(synced)) => {
-                let noted = checkpoint.store_synced(&self.dir, active, synced, self.epochs.latest());
+                let leader_epoch = self.epochs.least_from(synced.next_offset);
+                let noted = checkpoint.store_synced(&self.dir, active, synced, leader_epoch);
                 noted.map(|()| self.point_is_at(synced.file_position)).is_ok()
             }
             _ => false,
@@ -158,6 +159,17 @@ impl Log {
     /// The recovery point is about to be stored.
     pub(in crate::partition) fn pays_point(&self) {
         self.owes_point.store(false, Ordering::Release);
+    }
+
+    /// Whether the leader epochs are still to be written down before a record is appended.
+    #[inline]
+    pub(in crate::partition) fn owes_epochs(&self) -> bool {
+        self.owes_epochs.load(Ordering::Acquire)
+    }
+
+    /// They are written down.
+    pub(in crate::partition) fn epochs_are_stored(&self) {
+        self.owes_epochs.store(false, Ordering::Release);
     }
 
     /// Whether [`rewrite_if_owed`](Log::rewrite_if_owed) has something to do.

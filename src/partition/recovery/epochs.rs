@@ -8,18 +8,30 @@ use crate::error::{Error, Result};
 use crate::partition::leader_epoch::{self, LeaderEpochs};
 use crate::segment::Segment;
 
+/// The leader epochs of a log that is about to be served.
+pub(super) struct SettledEpochs {
+    pub(super) epochs: LeaderEpochs,
+    /// Whether there were any in the file.
+    pub(super) were_found: bool,
+    /// Whether there was no room to write them down.
+    pub(super) owes_epochs: bool,
+}
+
 impl Recovery<'_> {
     /// Raises the leader epoch after every unclean end, since records may have been seen that are gone now: also a machine that
     /// went on says nothing of its disk, which may have come back without what was not synced. An epoch in which nothing was
-    /// written gives way to the next one. Returns also whether there are epochs in the file.
-    pub(super) fn settle_epochs(&mut self) -> Result<(LeaderEpochs, bool)> {
+    /// written gives way to the next one: so it does no harm if there is no room to write it down, as long as it has no record.
+    pub(super) fn settle_epochs(&mut self) -> Result<SettledEpochs> {
         let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
         // It is written before the first segment is noted.
         if loaded.is_none() && !self.manifest.segments.is_empty() {
             self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
         }
-        let has_epochs = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
+        let were_found = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
+        for batch in &self.unsealed {
+            epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
+        }
         // Whatever the durability is now: another one may have held when what is gone was seen.
         self.report.may_have_lost =
             self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty();
@@ -32,10 +44,14 @@ impl Recovery<'_> {
         }
         // Of a log that has none yet, the first one need not be stored.
         let is_first = epochs.entries().is_empty();
+        let mut owes_epochs = false;
         if epochs.assign(least, self.next_offset) && !is_first || is_raised {
-            epochs.store(&*self.disk, &self.spec.dir)?;
+            match epochs.store(&*self.disk, &self.spec.dir) {
+                Err(Error::DiskFull { .. }) => owes_epochs = true,
+                stored => stored?,
+            }
         }
-        Ok((epochs, has_epochs))
+        Ok(SettledEpochs { epochs, were_found, owes_epochs })
     }
 }
 

@@ -61,7 +61,8 @@ pub(in crate::partition) fn check_owner(disk: &dyn Disk, spec: &LogSpec) -> Resu
 
 const OF_ANOTHER_TOPIC: &str = "the partition's directory belongs to another topic; restore its own from a backup";
 
-/// [`check_owner`], after which the file that says so is whole; returns that file if it had to be made anew.
+/// [`check_owner`], after which the file that says so is whole, if there is room for it; returns that file if it had to be made
+/// anew.
 ///
 /// # Errors
 /// As [`check_owner`]. Which topic it is of is not asked where damage is to be passed over.
@@ -73,6 +74,10 @@ pub(super) fn check_identity(disk: &dyn Disk, spec: &LogSpec, mode: RecoveryMode
     if is_whole {
         return Ok(None);
     }
-    partition_metadata::store(disk, &spec.dir, spec.topic_id)?;
+    match partition_metadata::store(disk, &spec.dir, spec.topic_id) {
+        // Nothing here depends on it, and the next opening makes it.
+        Err(Error::DiskFull { .. }) => {}
+        stored => stored?,
+    }
     Ok(Some(partition_metadata::path(&spec.dir)))
 }

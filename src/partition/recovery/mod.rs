@@ -6,6 +6,12 @@
 //! exactly. What was not proven to be on the medium is written once more and synced before anything is served, unless nobody
 //! was promised that; only then may the caller clear the tail. A crash at any point leaves files from which the same is done
 //! again.
+//!
+//! On a full disk nothing of a log is given up, and what needs room is left for later: batches stay in their slots of the tail, a
+//! raised leader epoch is written down before the first record of it, the recovery point and files that are there for Kafka stay
+//! as they are. Only what is cut off is cut without a copy: nobody was promised it. An error it remains where room is needed for
+//! what nothing else would say: damage at the end of the log, a segment with a second name, and a file system on which to
+//! overwrite needs room.
 
 mod epochs;
 mod identity;
@@ -21,6 +27,7 @@ use std::sync::Arc;
 pub(crate) use identity::Noted;
 pub(super) use identity::check_owner;
 pub(super) use sealed::damage_of_sealed;
+pub(super) use salvaged_batch::seal_anew;
 
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
@@ -37,6 +44,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::tail::Salvaged;
+use epochs::SettledEpochs;
 use identity::check_identity;
 use salvaged_batch::Contents;
 
@@ -67,7 +75,12 @@ pub(super) struct Recovered {
     /// What is below is proven to be on the medium.
     pub(super) synced_offset: u64,
     pub(super) next_offset: u64,
+    /// Batches that go on behind the segments, in order: there was no room to seal them. They stay in their slots of the tail, and
+    /// are durable there before anything is served.
+    pub(super) unsealed: Vec<Arc<Salvaged>>,
     pub(super) epochs: LeaderEpochs,
+    /// Whether there was no room to write down that the leader epoch was raised, which is to come before a record of it.
+    pub(super) owes_epochs: bool,
     pub(super) damage: Vec<Corruption>,
     pub(super) checkpoint: Checkpoint,
 }
@@ -84,7 +97,9 @@ impl Recovered {
             log_start_offset: 0,
             synced_offset: 0,
             next_offset: 0,
+            unsealed: Vec::new(),
             epochs,
+            owes_epochs: false,
             damage: Vec::new(),
             checkpoint: Checkpoint::new(Manifest::new(spec.id()), file),
         }
@@ -132,7 +147,9 @@ struct Recovery<'s> {
     bases: Vec<u64>,
     segments: Vec<Arc<Segment>>,
     /// Segments that the manifest does not have.
-    unsealed: Vec<Arc<Segment>>,
+    unnoted: Vec<Arc<Segment>>,
+    /// Batches of the tail that there was no room to seal, which go on behind the segments.
+    unsealed: Vec<Arc<Salvaged>>,
     /// Where the log begins, whether or not that can still be read.
     log_start_offset: u64,
     next_offset: u64,
@@ -189,6 +206,7 @@ impl<'s> Recovery<'s> {
             manifest,
             bases,
             segments: Vec::new(),
+            unnoted: Vec::new(),
             unsealed: Vec::new(),
             log_start_offset,
             next_offset,
@@ -199,8 +217,8 @@ impl<'s> Recovery<'s> {
         })
     }
 
-    fn add_unsealed(&mut self, segment: Arc<Segment>) {
-        self.unsealed.push(Arc::clone(&segment));
+    fn add_unnoted(&mut self, segment: Arc<Segment>) {
+        self.unnoted.push(Arc::clone(&segment));
         self.segments.push(segment);
     }
 
@@ -233,7 +251,7 @@ impl<'s> Recovery<'s> {
     /// Makes sure that what is served from here on is on the medium, if it was said to be.
     fn sync(&mut self) -> Result<()> {
         if self.shutdown != Shutdown::Clean && self.syncs_first {
-            self.unsealed.iter().try_for_each(|segment| segment.sync()).map_err(SyncError::into_inner)?;
+            self.unnoted.iter().try_for_each(|segment| segment.sync()).map_err(SyncError::into_inner)?;
         }
         if self.manifest_is_damaged {
             // Out of the way of the next one, which is stored only over one that makes sense.
@@ -251,13 +269,19 @@ impl<'s> Recovery<'s> {
     }
 
     fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
-        let (epochs, has_epochs) = self.settle_epochs()?;
+        let SettledEpochs { epochs, were_found, owes_epochs } = self.settle_epochs()?;
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
         let mut checkpoint = Checkpoint::new(self.manifest, self.point.file);
-        checkpoint.begin_from(self.point.point, has_epochs, self.shutdown == Shutdown::Clean);
+        checkpoint.begin_from(self.point.point, were_found, self.shutdown == Shutdown::Clean);
         if self.shutdown != Shutdown::Clean && self.syncs_first {
-            checkpoint.store_point(&self.dir, self.segments.last(), epochs.latest())?;
+            let active = self.segments.last();
+            let leader_epoch = epochs.least_from(active.map_or(0, |active| active.next_offset()));
+            match checkpoint.store_point(&self.dir, active, leader_epoch) {
+                // Without it the next recovery reads more, and comes to the same.
+                Err(Error::DiskFull { .. }) if self.hole_end.is_none() => {}
+                stored => stored?,
+            }
         }
         if self.hole_end.is_some() {
             checkpoint.sync_point(&self.dir)?;
@@ -268,7 +292,9 @@ impl<'s> Recovery<'s> {
             log_start_offset: self.log_start_offset,
             synced_offset,
             next_offset: self.next_offset,
+            unsealed: self.unsealed,
             epochs,
+            owes_epochs,
             damage: self.report.damage.iter().filter(|damage| damage.offsets.is_some()).cloned().collect(),
             checkpoint,
         };

@@ -1,5 +1,6 @@
 //! Turning an open batch that outlived its process into the record batch that sealing it would have made.
 
+use crate::error::{Error, Result};
 use crate::format::{Attributes, Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
 use crate::tail::Salvaged;
 
@@ -26,6 +27,13 @@ impl Contents {
         }
         (contents.record_count > 0).then_some(contents)
     }
+}
+
+/// The record batch of one that there was no room to seal when the log was opened.
+pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Codec) -> Result<Vec<u8>> {
+    let contents =
+        Contents::of(batch).ok_or(Error::InvalidState { reason: "a batch that was taken out of the tail" })?;
+    Ok(seal(batch, &contents, codec))
 }
 
 /// The record batch that sealing the open batch would have made.

@@ -15,7 +15,8 @@ use crate::tail::{Salvaged, TAIL_NAMES};
 
 impl Recovery<'_> {
     /// Seals the batches of the tail that continue the log exactly. One that is in a segment already is skipped; one behind a
-    /// gap is dropped, since what is missing was never synced.
+    /// gap is dropped, since what is missing was never synced. From the first one on for which there is no room all stay in the
+    /// tail.
     pub(super) fn seal_salvaged(&mut self, mut salvaged: Vec<Salvaged>) -> Result<()> {
         salvaged.sort_by_key(|batch| batch.identity.base_offset);
         for batch in salvaged {
@@ -65,10 +66,17 @@ impl Recovery<'_> {
         let damage = self.damage(path, 0, Some(hole.clone()).filter(|hole| !hole.is_empty()), reason);
         note(self.mode, &mut self.report, damage)?;
         if !hole.is_empty() {
+            if !self.unsealed.is_empty() {
+                // They would have to be sealed before it, and nothing would say then that there is a hole.
+                return Err(Error::DiskFull {
+                    action: "seal what comes before a hole in",
+                    path: self.spec.dir.clone(),
+                });
+            }
             self.next_offset = hole.end;
             (self.hole_end, self.syncs_first) = (Some(hole.end), true);
             // Of its own, or the segment before would be taken for one with gaps.
-            self.add_unsealed(Arc::new(Segment::create(&self.dir, hole.end, self.config)?));
+            self.add_unnoted(Arc::new(Segment::create(&self.dir, hole.end, self.config)?));
         }
         Ok(())
     }
@@ -82,6 +90,20 @@ impl Recovery<'_> {
     }
 
     fn seal_one(&mut self, batch: &Salvaged, contents: &Contents) -> Result<()> {
+        if self.unsealed.is_empty() && self.try_to_seal(batch, contents)? {
+            self.report.salvaged_records += contents.record_count;
+        } else {
+            self.unsealed.push(Arc::new(batch.clone()));
+            self.report.unsealed_records += contents.record_count;
+            // The batch is made durable in its slot: then what comes before it has to be, too.
+            self.syncs_first = true;
+        }
+        self.next_offset = batch.identity.base_offset + contents.record_count;
+        Ok(())
+    }
+
+    /// Whether there was room for it.
+    fn try_to_seal(&mut self, batch: &Salvaged, contents: &Contents) -> Result<bool> {
         let bytes = seal(batch, contents, self.spec.config.compression);
         let header = BatchHeader::decode(&bytes).map_err(|_| Error::InvalidState { reason: "a salvaged batch" })?;
         let active = match self.segments.last() {
@@ -90,15 +112,21 @@ impl Recovery<'_> {
             {
                 Arc::clone(active)
             }
-            _ => {
-                let segment = Arc::new(Segment::create(&self.dir, self.next_offset, self.config)?);
-                self.add_unsealed(Arc::clone(&segment));
-                segment
-            }
+            _ => match Segment::create(&self.dir, self.next_offset, self.config) {
+                Err(Error::DiskFull { .. }) => return Ok(false),
+                created => {
+                    let segment = Arc::new(created?);
+                    self.add_unnoted(Arc::clone(&segment));
+                    segment
+                }
+            },
         };
-        active.append(&bytes, &header).map_err(AppendError::into_inner)?;
-        self.next_offset = header.next_offset();
-        self.report.salvaged_records += contents.record_count;
-        Ok(())
+        match active.append(&bytes, &header) {
+            Ok(()) => Ok(true),
+            Err(AppendError::NotBegun(Error::DiskFull { .. }) | AppendError::Clean(Error::DiskFull { .. })) => {
+                Ok(false)
+            }
+            Err(failure) => Err(failure.into_inner()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::{Recovery, Shutdown, note, refuse_if_strict};
 use crate::canary::{Canary, planted};
 use crate::error::Result;
 use crate::partition::manifest::ManifestSegment;
-use crate::partition::quarantine;
+use crate::partition::quarantine::{self, CutOff};
 use crate::segment::file_name::{FileKind, FileName};
 use crate::segment::{Scan, ScanStart, Segment};
 
@@ -44,7 +44,7 @@ impl Recovery<'_> {
     /// beginning of the next one, of which that would then be missing.
     fn leave_damaged_end(&mut self) -> Result<()> {
         if self.ends_in_damage && self.segments.last().is_some_and(|last| last.base_offset() < self.next_offset) {
-            self.add_unsealed(Arc::new(Segment::create(&self.dir, self.next_offset, self.config)?));
+            self.add_unnoted(Arc::new(Segment::create(&self.dir, self.next_offset, self.config)?));
         }
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Recovery<'_> {
             note(self.mode, &mut self.report, damage)?;
             self.next_offset = proven;
             // Of its own, or the segment before would be taken for one with gaps.
-            self.add_unsealed(Arc::new(Segment::create(&self.dir, proven, self.config)?));
+            self.add_unnoted(Arc::new(Segment::create(&self.dir, proven, self.config)?));
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Recovery<'_> {
         if planted(Canary::ReuseOffsetAfterEmptyRoll) && scan.next_offset == base_offset {
             self.next_offset = base_offset.saturating_sub(1);
         }
-        self.add_unsealed(Arc::new(segment));
+        self.add_unnoted(Arc::new(segment));
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Recovery<'_> {
     fn leave_another_file_alone(&mut self, segment: Segment) {
         self.next_offset = segment.next_offset();
         // The manifest speaks of all segments before one that it speaks of. Without a damaged one there are none here.
-        for before in self.unsealed.iter().filter(|before| before.base_offset() < before.next_offset()) {
+        for before in self.unnoted.iter().filter(|before| before.base_offset() < before.next_offset()) {
             self.manifest.segments.push(ManifestSegment::new(before.describe(), before.log_crc32().ok()));
         }
         self.manifest.segments.push(ManifestSegment::new(segment.describe(), None));
@@ -123,9 +123,13 @@ impl Recovery<'_> {
         }
         let reason = scan.bad.as_ref().map_or("the log ends before its file does", |bad| bad.reason);
         refuse_if_strict(self.mode, &self.damage(segment.path(), scan.valid_bytes, None, reason))?;
-        let kept = quarantine::keep_cut_off(&*self.disk, &self.spec.dir, segment.base_offset(), scan.valid_bytes)?;
-        self.report.quarantined.extend(kept);
-        self.report.cut_bytes += scan.file_bytes - scan.valid_bytes;
+        let cut_bytes = scan.file_bytes - scan.valid_bytes;
+        match quarantine::keep_cut_off(&*self.disk, &self.spec.dir, segment.base_offset(), scan.valid_bytes)? {
+            CutOff::Kept(path) => self.report.quarantined.push(path),
+            CutOff::NoRoom => self.report.unkept_bytes += cut_bytes,
+            CutOff::Zeros => {}
+        }
+        self.report.cut_bytes += cut_bytes;
         segment.cut_tail()
     }
 }

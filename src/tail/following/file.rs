@@ -26,6 +26,13 @@ pub(super) struct Place {
     pub(super) class: SlotClass,
 }
 
+impl Place {
+    /// The byte of the file where the slot begins.
+    pub(super) fn position(self) -> u64 {
+        chunk_position(self.chunk) + self.at as u64
+    }
+}
+
 /// A topic's id and a partition of it.
 pub(super) type Owner = (u128, u32);
 
