@@ -88,6 +88,9 @@ impl Broker {
     /// Opens `dir` for reading only, whether or not another process writes it. Nothing there is changed, not even repaired.
     /// Partitions follow the writer: each read sees what is published by then.
     ///
+    /// The writer's tail is mapped where the writer maps it. No process that uses this crate makes that file shorter; one that
+    /// does by other means ends this process with a signal, as with any map.
+    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if there is no such directory, [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion),
     /// [`Error::Corrupt`](crate::Error::Corrupt).

@@ -257,3 +257,42 @@ fn committed_offsets_are_those_that_the_writer_has_written_down() {
     writer.topic("orders").unwrap();
     assert_eq!(reader.committed("billing", &tp).unwrap(), None, "of the topic that was deleted");
 }
+
+#[test]
+fn what_is_read_beside_a_writer_is_whole_and_in_order() {
+    const RECORDS: u64 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Broker::builder(dir.path()).durability(Durability::Os).open().unwrap();
+    let config = TopicConfig::new().partitions(2).segment_bytes(1 << 20);
+    writer.create_topic("orders", config).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let value =
+        |offset: u64| "0123456789 ".repeat(5).split_off(usize::try_from(offset % 50).unwrap()) + &offset.to_string();
+    std::thread::scope(|scope| {
+        // Slots go from one partition to the other, and now and then a batch takes none.
+        for partition in 0..2 {
+            let topic = writer.topic("orders").unwrap().partition(partition).unwrap();
+            scope.spawn(move || {
+                for offset in 0..RECORDS {
+                    let large = if offset % 5000 == 4999 { "x".repeat(80_000) } else { value(offset) };
+                    topic.append(&ProducerRecord::to("orders").value(&large)).unwrap();
+                }
+            });
+        }
+        for partition in 0..2 {
+            let there = reader.topic("orders").unwrap().partition(partition).unwrap();
+            scope.spawn(move || {
+                let mut next = 0;
+                while next < RECORDS {
+                    for record in &there.read(next, 1 << 20).unwrap() {
+                        assert_eq!(record.offset(), next);
+                        if next % 5000 != 4999 {
+                            assert_eq!(record.value().unwrap_or_default(), value(next).as_bytes());
+                        }
+                        next += 1;
+                    }
+                }
+            });
+        }
+    });
+}

@@ -7,8 +7,10 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use ottla::testing::{Operation, SimulatedDisk};
 use ottla::{
-    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, ProducerRecord, SeekTo, TopicConfig, TopicPartition,
+    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, ProducerRecord, RecoveryMode, SeekTo, TopicConfig,
+    TopicPartition,
 };
 
 use crate::{open, text};
@@ -180,6 +182,25 @@ fn a_future_waits_for_what_the_writer_sends() {
     writer.admin().delete_topic("orders").unwrap();
     let mut context = Context::from_waker(Waker::noop());
     assert!(pin!(consumer.ready()).poll(&mut context).is_ready(), "for the error that a poll returns");
+}
+
+#[test]
+fn a_poll_that_finds_nothing_lists_no_directory() {
+    let disk = SimulatedDisk::new(1);
+    let builder = || Broker::builder("/data").background(false).disk(&disk);
+    let writer = builder().open().unwrap();
+    writer.topic("orders").unwrap();
+    writer.topic("others").unwrap().produce("k", "v").unwrap();
+    writer.run_maintenance().unwrap();
+    send(&writer, 0, 0..2);
+    let mut consumer = assigned(&builder().recovery_mode(RecoveryMode::ReadOnly).open().unwrap(), &[0]);
+    assert_eq!(polled(&mut consumer), ["0", "1"]);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+    let before = disk.log().len();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+    let calls: Vec<_> = disk.log()[before..].iter().map(|call| call.operation).collect();
+    // Whether the tails are still those that are mapped, and whose the directory is.
+    assert_eq!(calls, [Operation::Size, Operation::Size, Operation::Open, Operation::Read]);
 }
 
 /// Wakes a thread.
