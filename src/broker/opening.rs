@@ -337,10 +337,11 @@ impl Store {
         noted: Result<Noted>,
         batches: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
+        let slots = batches.iter().map(Salvaged::slot).collect();
         let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, circumstances, noted, batches);
         match noted.and_then(recover) {
             Err(Error::Corrupt(damage)) if circumstances.mode != RecoveryMode::Strict => {
-                let (log, report) = RecoveredLog::broken(spec, &self.files, *damage);
+                let (log, report) = RecoveredLog::broken(spec, &self.files, *damage, slots);
                 Ok((log, Some(report)))
             }
             recovered => recovered,

@@ -505,11 +505,17 @@ impl Store {
             writer.lock.lock().take();
             return partition_dir::remove_all(&*self.disk, &self.dir).map_err(|e| Error::io("remove", &self.dir, e));
         }
-        if result.is_ok() {
+        if result.is_ok() && !self.owes_recovery(writer) {
             result = shutdown::mark_clean(&*self.disk, &self.dir);
         }
         writer.lock.lock().take();
         result
+    }
+
+    /// Whether there is a log that could not be recovered after an unclean end: the next opening is to do that, if it can, and not
+    /// to take it for one that was closed.
+    fn owes_recovery(&self, writer: &Writer) -> bool {
+        !self.report.was_clean_shutdown && writer.logs.load().iter().any(|log| log.check_whole().is_err())
     }
 
     /// Reads the catalog anew, for a broker that does not write it; partitions that are known stay.

@@ -684,6 +684,8 @@ pub(crate) struct RecoveredLog {
     spec: LogSpec,
     recovered: Recovered,
     broken: Option<Corruption>,
+    /// What the tails hold for a log that is broken: it may be whole again the next time.
+    left_in_tail: Vec<(Identity, u64)>,
 }
 
 impl RecoveredLog {
@@ -697,24 +699,27 @@ impl RecoveredLog {
         salvaged: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
         let (recovered, report) = recover(&spec, files, circumstances, noted, salvaged)?;
-        Ok((RecoveredLog { spec, recovered, broken: None }, report))
+        Ok((RecoveredLog { spec, recovered, broken: None, left_in_tail: Vec::new() }, report))
     }
 
-    /// A log of which nothing can be known: every call fails with this damage, and its files are left alone.
+    /// A log of which nothing can be known: every call fails with this damage, and its files are left alone, as are the slots of the
+    /// tails that hold batches of it.
     pub(crate) fn broken(
         spec: LogSpec,
         files: &Arc<OpenFiles>,
         damage: Corruption,
+        left_in_tail: Vec<(Identity, u64)>,
     ) -> (RecoveredLog, PartitionRecovery) {
         let damage = Corruption { partition: Some(spec.partition.clone()), ..damage };
         let report = PartitionRecovery::of_damage(spec.partition.clone(), vec![damage.clone()]);
         let recovered = Recovered::empty(&spec, files);
-        (RecoveredLog { spec, recovered, broken: Some(damage) }, report)
+        (RecoveredLog { spec, recovered, broken: Some(damage), left_in_tail }, report)
     }
 
-    /// The slots of the tail that have to stay as they are, durable, since there was no room elsewhere for what they hold.
+    /// The slots of the tail that have to stay as they are, durable, since there was no room elsewhere for what they hold, or nobody
+    /// can tell where it belongs.
     pub(crate) fn kept_slots(&self) -> impl Iterator<Item = (Identity, u64)> {
-        self.recovered.unsealed.iter().map(|batch| batch.slot())
+        self.recovered.unsealed.iter().map(|batch| batch.slot()).chain(self.left_in_tail.iter().copied())
     }
 
     /// Begins to serve the log.

@@ -48,11 +48,13 @@ pub(super) fn keep(disk: &dyn Disk, path: &Path, kept: &KeptSlots, seed: u64) ->
     };
     let settle = || -> io::Result<()> {
         let file = &*opened.file;
-        staying.iter().try_for_each(|batch| commit(file, batch))?;
+        // Of a torn one a commit that was synced says how much is there, and the rest has to be missed again.
+        let whole = || staying.iter().filter(|batch| !batch.torn);
+        whole().try_for_each(|batch| commit(file, batch))?;
         // No batch of this process is of that generation: it counts up from the seed.
         going.iter().try_for_each(|batch| empty(file, batch, seed.wrapping_sub(1)))?;
         file.sync()?;
-        staying.iter().try_for_each(|batch| tell_durable(file, batch))?;
+        whole().try_for_each(|batch| tell_durable(file, batch))?;
         // At last: whoever reads along looks for batches anew when this has changed.
         #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
         let openings = disk.random() as u64;

@@ -137,18 +137,34 @@ mod simulated {
     }
 
     #[test]
-    fn a_record_of_which_nobody_knows_whether_it_was_published_is_in_doubt() {
+    fn what_the_file_holds_tells_whether_a_record_was_published_by_a_write_that_failed() {
         for (durability, nth, outcome) in [
             (Durability::Os, 1, SendOutcome::NotAppended),
-            (Durability::Os, 2, SendOutcome::Unknown),
+            (Durability::Os, 2, SendOutcome::NotAppended),
             (Durability::Always, 1, SendOutcome::NotAppended),
-            (Durability::Always, 2, SendOutcome::Unknown),
+            (Durability::Always, 2, SendOutcome::NotAppended),
             (Durability::Always, 3, SendOutcome::Unknown),
         ] {
             let (_, partition, error) = send_where_the_tail_fails(durability, FaultKind::InputOutput, nth);
             assert_eq!((error.outcome(), error.is_fatal()), (outcome, true), "{durability} {nth}: {error}");
             let later = partition.append(&record(b"later")).unwrap_err();
             assert!(matches!(&later, Error::Poisoned { .. }), "{later}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_which_nobody_knows_whether_it_was_published_is_in_doubt() {
+        for durability in [Durability::Os, Durability::Always] {
+            let disk = SimulatedDisk::new(1);
+            disk.copy_on_write();
+            let (_broker, partition) = broker(&disk, durability);
+            partition.append(&record(b"before")).unwrap();
+            let fails = |operation| FaultRule::new(FaultKind::InputOutput).on(operation).path_containing("tail");
+            disk.fail(fails(Operation::Write).nth(2));
+            disk.fail(fails(Operation::Read).forever());
+            let error = partition.append(&record(b"sent")).unwrap_err();
+            assert_eq!((error.outcome(), error.is_fatal()), (SendOutcome::Unknown, true), "{error}");
+            assert!(matches!(partition.append(&record(b"later")), Err(Error::Poisoned { .. })));
         }
     }
 

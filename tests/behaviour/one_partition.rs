@@ -274,3 +274,38 @@ fn groups_whose_offsets_are_in_a_damaged_partition_fail_and_others_do_not() {
     }
     assert!(damaged > 0 && (well > 0 || of_offsets.len() == 1), "{damaged} damaged, {well} well");
 }
+
+/// What a dead process left for a partition that cannot be told from another one's is not anybody's to throw away.
+#[cfg(feature = "testing")]
+#[test]
+fn what_was_sent_is_there_when_a_damaged_directory_is_whole_again() {
+    use ottla::testing::SimulatedDisk;
+
+    const METADATA: &str = "/data/orders-0/partition.metadata";
+    let open = |disk: &SimulatedDisk| Broker::builder("/data").background(false).disk(disk).open().unwrap();
+    for durability in [Durability::Always, Durability::Os] {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk);
+        let orders = broker.create_topic("orders", TopicConfig::new().durability(durability)).unwrap();
+        for n in 0..5 {
+            orders.produce("k", n.to_string()).unwrap();
+        }
+        broker.create_topic("other", TopicConfig::new().durability(durability)).unwrap().produce("k", "v").unwrap();
+        let disk = disk.kill(1);
+        let whole = disk.read(METADATA).unwrap();
+        disk.put(METADATA, &disk.read("/data/other-0/partition.metadata").unwrap());
+        for life in 0..2 {
+            let broker = open(&disk);
+            assert!(!broker.recovery_report().was_clean_shutdown());
+            corruption(partition(&broker, "orders", 0).append(&ProducerRecord::to("orders").value("lost")));
+            broker.topic("other").unwrap().produce("k", life.to_string()).unwrap();
+            broker.close().unwrap();
+        }
+        disk.put(METADATA, &whole);
+        let broker = open(&disk);
+        assert_eq!(broker.recovery_report().damage().count(), 0);
+        assert_eq!(values(&partition(&broker, "orders", 0)), ["0", "1", "2", "3", "4"], "{durability:?}");
+        assert_eq!(all_from(&partition(&broker, "other", 0), 0).len(), 3);
+        assert_eq!(broker.topic("orders").unwrap().produce("k", "5").unwrap().offset(), 5);
+    }
+}

@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 pub(crate) use identity::Noted;
 pub(super) use identity::check_owner;
-pub(super) use sealed::damage_of_sealed;
 pub(super) use salvaged_batch::seal_anew;
+pub(super) use sealed::damage_of_sealed;
 
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
