@@ -8,6 +8,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::disk::os::errors;
 use crate::disk::{Disk, generations};
 use crate::error::{Error, Result};
 
@@ -22,14 +23,16 @@ pub(crate) struct LeaderEpochs {
 }
 
 impl LeaderEpochs {
-    /// Reads the file in a partition's directory. `None` if there is none or it makes no sense: it is to be rebuilt then.
+    /// Reads the file in a partition's directory. `None` if there is none, the medium cannot read it or it makes no sense: it is to
+    /// be rebuilt then.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's, of other kinds.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<LeaderEpochs>> {
         match generations::read_file(disk, &path(dir)) {
             Ok(bytes) => Ok(bytes.and_then(|bytes| LeaderEpochs::parse(std::str::from_utf8(&bytes).ok()?))),
             Err(Error::Corrupt(_)) => Ok(None),
+            Err(Error::Io { source, .. }) if errors::is_unreadable(&source) => Ok(None),
             Err(error) => Err(error),
         }
     }

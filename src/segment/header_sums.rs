@@ -10,7 +10,7 @@ use super::scan::{LogWalk, Piece, ReadAt, Rules};
 use super::{Damage, Loaded, Segment};
 use crate::disk::{DiskFile, Open};
 use crate::error::{Error, Result};
-use crate::format::HEADER_BYTES;
+use crate::format::{BatchHeader, HEADER_BYTES};
 
 /// Why a log file with other headers is not read.
 pub(crate) const FOREIGN: &str = "not the file that was written";
@@ -38,9 +38,12 @@ impl HeaderSums {
     pub(super) fn are_of_another(&self, read_at: &ReadAt<'_>, file: WrittenLog) -> io::Result<bool> {
         let WrittenLog { base_offset, written_bytes, file_bytes } = file;
         let from_end = written_bytes.saturating_sub(self.last_position);
+        // Beyond its end nothing is looked for: a position that no file can have is an error of the call, and not of the file.
+        let has_last =
+            |position| Ok::<_, io::Error>(position < file_bytes && header_crc32(read_at, position)? == Some(self.last));
         if header_crc32(read_at, 0)? == Some(self.first)
-            || header_crc32(read_at, self.last_position)? == Some(self.last)
-            || header_crc32(read_at, file_bytes.saturating_sub(from_end))? == Some(self.last)
+            || has_last(self.last_position)?
+            || has_last(file_bytes.saturating_sub(from_end))?
         {
             return Ok(false);
         }
@@ -111,6 +114,22 @@ impl Segment {
             })),
             Err(source) => Err(Error::io("read", &self.path(), source)),
         }
+    }
+
+    /// The leader epoch of the last batch. `None` if there is none, or its header cannot be read or is not the one that was
+    /// noted.
+    pub(crate) fn last_leader_epoch(&self) -> Option<i32> {
+        let mut header = [0; HEADER_BYTES];
+        match self.loaded.get() {
+            Some(Loaded { log, .. }) => log.read_at(&mut header, self.last_batch_position()?).ok()?,
+            None => {
+                let headers = self.headers.as_deref()?;
+                let file = self.dir.files.open(&self.path(), Open::Read).ok()?;
+                let read = file.read_at(&mut header, headers.last_position).ok()?;
+                (crc32fast::hash(&header) == headers.last).then_some(read)?
+            }
+        };
+        BatchHeader::decode(&header).ok().map(|header| header.leader_epoch)
     }
 
     /// The byte where the last batch begins, of a segment that may grow.

@@ -272,3 +272,55 @@ fn a_log_that_is_idle_over_many_kills_keeps_few_leader_epochs() {
         assert!(lines <= 4, "{lines} lines");
     }
 }
+
+const EPOCHS: &str = "/data/orders-0/leader-epoch-checkpoint";
+
+/// Past the tail and straight into the segment.
+fn append_large(partition: &ottla::Partition, count: u64) {
+    for _ in 0..count {
+        partition.append(&ProducerRecord::to("orders").value(&[7; 70_000])).unwrap();
+    }
+}
+
+/// Three records of leader epoch 0, then `in_epoch_1` records after a kill; closed.
+fn closed_in_epoch_1(in_epoch_1: u64) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    append_large(&orders(&broker), 3);
+    let disk = disk.kill(1);
+    let broker = open(&disk, Durability::Os);
+    append_large(&orders(&broker), in_epoch_1);
+    broker.close().unwrap();
+    disk.kill(2)
+}
+
+#[test]
+fn damage_to_the_leader_epochs_costs_no_record() {
+    let damaged: [Option<&[u8]>; 4] = [None, Some(b""), Some(b"0\n0\n"), Some(b"0\n1\n0 0\n")];
+    for (in_epoch_1, bytes) in [0, 2].into_iter().flat_map(|count| damaged.map(|bytes| (count, bytes))) {
+        let disk = closed_in_epoch_1(in_epoch_1);
+        match bytes {
+            Some(bytes) => disk.put(EPOCHS, bytes),
+            None => assert!(disk.delete(EPOCHS)),
+        }
+        let broker = open(&disk, Durability::Os);
+        append_large(&orders(&broker), 4);
+        let broker = open(&disk.kill(3), Durability::Os);
+        let what = format!("{in_epoch_1} in epoch 1, {bytes:?}: {}", broker.recovery_report());
+        assert_eq!(orders(&broker).iter_from(0).flatten().count() as u64, 7 + in_epoch_1, "{what}");
+        assert!(broker.recovery_report().partitions().iter().all(|found| found.cut_bytes() == 0), "{what}");
+    }
+}
+
+#[test]
+fn leader_epochs_that_the_medium_cannot_read_are_rebuilt() {
+    let disk = closed_in_epoch_1(2);
+    let whole = disk.read(EPOCHS).unwrap();
+    let unreadable = FaultRule::new(FaultKind::InputOutput).on(Operation::Read).path_containing("leader-epoch");
+    disk.fail(unreadable.forever());
+    let broker = open(&disk, Durability::Os);
+    append_large(&orders(&broker), 1);
+    broker.close().unwrap();
+    disk.clear_faults();
+    assert_eq!(disk.read(EPOCHS).unwrap(), whole);
+}

@@ -39,6 +39,11 @@ pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), Interrupted | OutOfMemory | TimedOut | WouldBlock) || is_out_of_handles(error)
 }
 
+/// Whether the medium failed: trying again will not help.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(INPUT_OUTPUT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

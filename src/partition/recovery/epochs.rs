@@ -22,11 +22,8 @@ impl Recovery<'_> {
     /// went on says nothing of its disk, which may have come back without what was not synced. An epoch in which nothing was
     /// written gives way to the next one: so it does no harm if there is no room to write it down, as long as it has no record.
     pub(super) fn settle_epochs(&mut self) -> Result<SettledEpochs> {
-        let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
-        // It is written before the first segment is noted.
-        if loaded.is_none() && !self.manifest.segments.is_empty() {
-            self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
-        }
+        let last_epoch = self.last_leader_epoch();
+        let loaded = self.load_epochs(last_epoch)?;
         let were_found = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
         for batch in &self.unsealed {
@@ -35,11 +32,14 @@ impl Recovery<'_> {
         // Whatever the durability is now: another one may have held when what is gone was seen.
         self.report.may_have_lost =
             self.shutdown == Shutdown::PowerCut || self.report.cut_bytes > 0 || !self.report.quarantined.is_empty();
-        let least = self.spec.least_leader_epoch;
+        // The next scan of the log takes a batch of a lower epoch for one that is not of this log any more.
+        let noted = self.point.point.as_ref().map(|point| point.synced.leader_epoch);
+        let reached = epochs.latest().max(noted.max(last_epoch).unwrap_or(0));
+        let mut least = self.spec.least_leader_epoch.max(reached);
         let is_raised =
             (self.shutdown != Shutdown::Clean || self.report.may_have_lost) && !planted(Canary::KeepLeaderEpoch);
         if is_raised {
-            epochs.assign(least.max(epochs.latest().saturating_add(1)), self.next_offset);
+            least = least.max(reached.saturating_add(1));
             self.report.leader_epoch_raised = true;
         }
         // Of a log that has none yet, the first one need not be stored.
@@ -52,6 +52,27 @@ impl Recovery<'_> {
             }
         }
         Ok(SettledEpochs { epochs, were_found, owes_epochs })
+    }
+
+    /// The leader epoch of the last batch that can be read, of the last segment that has one.
+    fn last_leader_epoch(&self) -> Option<i32> {
+        let mut segments = self.segments.iter().rev();
+        segments.find(|segment| segment.base_offset() < segment.next_offset())?.last_leader_epoch()
+    }
+
+    /// The epochs in the file, which is written before the first batch of a new epoch: one that does not reach the batches is
+    /// damaged, and none is returned.
+    fn load_epochs(&mut self, last_epoch: Option<i32>) -> Result<Option<LeaderEpochs>> {
+        let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
+        let is_behind = |loaded: &LeaderEpochs| {
+            last_epoch.is_some_and(|last| loaded.entries().is_empty() || loaded.latest() < last)
+        };
+        let is_damaged = loaded.as_ref().is_some_and(is_behind);
+        // It is written before the first segment is noted.
+        if is_damaged || loaded.is_none() && !self.manifest.segments.is_empty() {
+            self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
+        }
+        Ok(loaded.filter(|_| !is_damaged))
     }
 }
 
