@@ -203,7 +203,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Offsets rise, within and between segments, and all of them fit.
+    /// Offsets rise, within and between segments, and all of them fit, as do the positions in the files.
     fn check(&self) -> Result<(), &'static str> {
         if i64::try_from(self.log_start_offset).is_err() {
             return Err("the log start offset of a manifest is too large");
@@ -214,6 +214,10 @@ impl Manifest {
             let has_offsets = offsets.is_some_and(|offsets| 0 < offsets && offsets <= 1 << 31);
             if !has_offsets || i64::try_from(sealed.next_offset).is_err() {
                 return Err("the offsets of a manifest's segment are out of bounds");
+            }
+            let is_beyond = |headers: HeaderSums| sealed.log_bytes <= headers.last_position;
+            if i64::try_from(sealed.log_bytes).is_err() || sealed.headers.is_some_and(is_beyond) {
+                return Err("the size of a manifest's segment is out of bounds");
             }
             if sealed.base_offset < least {
                 return Err("the segments of a manifest overlap");
@@ -379,6 +383,15 @@ mod tests {
         assert!(refused(vec![segment(10, 20), segment(0, 5)]), "not ascending");
         assert!(refused(vec![segment(0, 1 << 40)]), "more offsets than a segment holds");
         assert!(refused(vec![segment(1 << 63, (1 << 63) + 1)]), "offsets above the largest");
+        let with_size = |log_bytes, last_position| {
+            let mut segment = segment(5, 10);
+            segment.sealed.log_bytes = log_bytes;
+            segment.sealed.headers = Some(HeaderSums { first: 10, last: 11, last_position });
+            vec![segment]
+        };
+        assert!(!refused(with_size(77, 76)));
+        assert!(refused(with_size(77, 77)) && refused(with_size(77, u64::MAX)), "a batch behind the end");
+        assert!(refused(with_size(1 << 63, 12)), "more bytes than a file can have");
         let huge = Manifest { log_start_offset: 1 << 63, ..Manifest::new(LOG) };
         assert!(Manifest::decode(&huge.encode()).is_err());
         let mut longer = manifest().encode();

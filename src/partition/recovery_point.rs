@@ -240,7 +240,12 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
     let last_position = reader.i64()?.cast_unsigned();
     let headers = HeaderSums { last_position, first: reader.u32()?, last: reader.u32()? };
     let SegmentFiles { index_crcs, others } = SegmentFiles::of(derived_files::decode(&mut reader)?);
-    if next_offset < base_offset || i64::try_from(next_offset).is_err() || i64::try_from(file_position).is_err() {
+    let fits = |number: u64| i64::try_from(number).is_ok();
+    let has_headers = flags & HAS_HEADERS != 0;
+    if next_offset < base_offset || !fits(next_offset) || !fits(file_position) {
+        return Err(DAMAGED);
+    }
+    if has_headers && file_position <= last_position {
         return Err(DAMAGED);
     }
     let synced = ScanStart {
@@ -249,7 +254,7 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
         leader_epoch,
         has_gaps: flags & HAS_GAPS != 0,
         created_ms,
-        headers: (flags & HAS_HEADERS != 0).then_some(headers),
+        headers: has_headers.then_some(headers),
         index_crcs,
     };
     let point = RecoveryPoint { base_offset, synced, max_timestamp, other_files: others };
@@ -354,6 +359,19 @@ mod tests {
             let again = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
             assert_eq!(again.point, (bytes >= RECORD_BYTES).then(|| point(21)));
         }
+    }
+
+    #[test]
+    fn positions_that_no_file_can_have_are_refused() {
+        let is_taken = |file_position, last_position| {
+            let mut hostile = point(20);
+            hostile.synced.file_position = file_position;
+            hostile.synced.headers = Some(HeaderSums { first: 6, last: 7, last_position });
+            matches!(decode(&encode(LOG, 1, &hostile)), Ok(Record::Point { .. }))
+        };
+        assert!(is_taken(4096, 4095));
+        assert!(!is_taken(4096, 4096), "behind what is synced");
+        assert!(!is_taken(4096, u64::MAX) && !is_taken(u64::MAX, 8) && !is_taken(1 << 63, 8));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Identity {
         bytes
     }
 
-    /// The identity, slot bytes and generation that `bytes` state, if they are whole.
+    /// The identity, slot bytes and generation that `bytes` state, if they are whole and make sense.
     pub(super) fn decode(bytes: &[u8]) -> Option<(Identity, SlotClass, u64)> {
         let (body, rest) = bytes.split_at_checked(IDENTITY_BYTES - 4)?;
         let mut check = Fields(rest);
@@ -164,6 +164,8 @@ impl Identity {
             attributes: i16::from_be_bytes(fields.take()?),
             base_sequence: i32::from_be_bytes(fields.take()?),
         };
+        // No log has offsets above.
+        i64::try_from(identity.base_offset).ok()?;
         Some((identity, class, generation))
     }
 }

@@ -177,6 +177,25 @@ fn strict_cuts_nothing() {
     assert!(told.contains("cut 100 bytes") && told.contains("quarantine"), "{told}");
 }
 
+/// Under a right checksum, so that only the numbers tell.
+#[test]
+fn a_recovery_point_with_positions_that_no_file_has_is_damaged_and_harms_no_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    with_orders(dir.path());
+    let path = dir.path().join("orders-0").join("recovery-point");
+    let mut bytes = std::fs::read(&path).unwrap();
+    for at in [0, 512].into_iter().filter(|at| *at + 256 <= bytes.len()).collect::<Vec<_>>() {
+        bytes[at + 88..at + 96].fill(0xff);
+        bytes[at + 96] ^= 1;
+        let crc = crc32fast::hash(&bytes[at..at + 252]);
+        bytes[at + 252..at + 256].copy_from_slice(&crc.to_be_bytes());
+    }
+    std::fs::write(&path, bytes).unwrap();
+    for broker in [Broker::open_read_only(dir.path()).unwrap(), open(dir.path())] {
+        assert_eq!(broker.topic("orders").unwrap().partition(0).unwrap().iter_from(0).flatten().count(), 10);
+    }
+}
+
 #[test]
 fn the_read_only_mode_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();

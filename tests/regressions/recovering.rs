@@ -324,3 +324,56 @@ fn leader_epochs_that_the_medium_cannot_read_are_rebuilt() {
     disk.clear_faults();
     assert_eq!(disk.read(EPOCHS).unwrap(), whole);
 }
+
+/// Three records that are in a slot of the tail only, killed, and where that slot begins.
+fn in_a_slot() -> (SimulatedDisk, Vec<u8>, usize) {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Always);
+    append(&orders(&broker), 3);
+    let disk = disk.kill(1);
+    let bytes = disk.read(TAIL).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"OTSL").unwrap();
+    (disk, bytes, at)
+}
+
+const TAIL: &str = "/data/tail-always";
+
+/// Gives the slot that begins at `at` another base offset, and the checksum that goes with it.
+fn set_base_offset(bytes: &mut [u8], at: usize, base_offset: u64) {
+    bytes[at + 40..at + 48].copy_from_slice(&base_offset.to_be_bytes());
+    let crc = crc32fast::hash(&bytes[at..at + 72]);
+    bytes[at + 72..at + 76].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[test]
+fn an_open_batch_whose_offsets_do_not_fit_is_told_and_left_out() {
+    let largest = i64::MAX.cast_unsigned();
+    for base_offset in [u64::MAX, largest + 1, largest, largest - 2] {
+        let (disk, mut bytes, at) = in_a_slot();
+        set_base_offset(&mut bytes, at, base_offset);
+        disk.put(TAIL, &bytes);
+        let broker = open(&disk, Durability::Always);
+        let report = broker.recovery_report();
+        let dropped = report.partitions().iter().map(ottla::PartitionRecovery::dropped_batches).sum::<u64>();
+        assert!(dropped > 0 || report.damage().count() > 0, "{base_offset}: {report}");
+        assert_eq!(orders(&broker).log_end_offset(), 0, "{base_offset}");
+    }
+}
+
+#[test]
+fn what_a_damaged_open_batch_leaves_out_ends_where_the_next_one_begins() {
+    let (disk, mut bytes, at) = in_a_slot();
+    let slot_bytes = u32::from_be_bytes(*bytes[at + 4..].first_chunk().unwrap()) as usize;
+    bytes.copy_within(at..at + slot_bytes, at + slot_bytes);
+    set_base_offset(&mut bytes, at + slot_bytes, 3);
+    let third = bytes[at..].windows(100).enumerate().filter(|(_, window)| *window == [7; 100]).nth(2).unwrap().0;
+    bytes[at + third + 50] ^= 1;
+    disk.put(TAIL, &bytes);
+    let broker = open(&disk, Durability::Always);
+    let lost: Vec<_> = broker.recovery_report().damage().filter_map(|damage| damage.offsets.clone()).collect();
+    assert_eq!(lost, [2..3]);
+    let partition = orders(&broker);
+    assert_eq!(partition.log_end_offset(), 6);
+    let before = partition.iter_from(0).take_while(Result::is_ok).count();
+    assert_eq!((before, partition.read(3, 10_000).unwrap().len()), (2, 3));
+}

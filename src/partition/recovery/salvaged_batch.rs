@@ -11,7 +11,8 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// `None` if the bytes are not whole records in order, which a good checksum makes all but impossible.
+    /// `None` if the bytes are not whole records in order, or the offset behind them is none that a log can have, which a good
+    /// checksum makes all but impossible.
     pub(super) fn of(batch: &Salvaged) -> Option<Contents> {
         let mut contents = Contents { record_count: 0, max_timestamp: i64::MIN };
         let mut rest = batch.records.as_slice();
@@ -25,7 +26,8 @@ impl Contents {
             contents.record_count += 1;
             rest = rest.get(bytes..)?;
         }
-        (contents.record_count > 0).then_some(contents)
+        let next_offset = batch.identity.base_offset.checked_add(contents.record_count)?;
+        (contents.record_count > 0 && i64::try_from(next_offset).is_ok()).then_some(contents)
     }
 }
 

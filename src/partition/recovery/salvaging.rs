@@ -19,12 +19,14 @@ impl Recovery<'_> {
     /// tail.
     pub(super) fn seal_salvaged(&mut self, mut salvaged: Vec<Salvaged>) -> Result<()> {
         salvaged.sort_by_key(|batch| batch.identity.base_offset);
-        for batch in salvaged {
+        let mut rest = salvaged.as_slice();
+        while let Some((batch, later)) = rest.split_first() {
             let is_below = batch.identity.base_offset < self.next_offset;
-            self.take(&batch)?;
+            self.take(batch)?;
             if batch.torn && !is_below {
-                self.leave_out_torn(&batch)?;
+                self.leave_out_torn(batch, later)?;
             }
+            rest = later;
         }
         Ok(())
     }
@@ -50,8 +52,8 @@ impl Recovery<'_> {
     /// Leaves out what a batch had behind the records that were taken. After a kill the page cache is whole, and whatever was
     /// published is there: bytes that are not what was published were damaged since. After a power cut they may just not have
     /// been synced, unless a later commit says that they were. How many records there were is not known: the offsets of as many
-    /// as the slot could hold are never given out again.
-    fn leave_out_torn(&mut self, batch: &Salvaged) -> Result<()> {
+    /// as the slot could hold are never given out again, but for those from the next whole one of the `later` batches on.
+    fn leave_out_torn(&mut self, batch: &Salvaged, later: &[Salvaged]) -> Result<()> {
         self.report.torn_batches += 1;
         let is_damage = self.shutdown == Shutdown::Killed || batch.lost_synced;
         let continues = batch.identity.base_offset <= self.next_offset;
@@ -61,7 +63,11 @@ impl Recovery<'_> {
         let [always, relaxed] = TAIL_NAMES;
         let name = if self.spec.durability == Durability::Always { always } else { relaxed };
         let path = self.spec.dir.with_file_name(name);
-        let hole = self.next_offset..(self.next_offset + batch.lost_records_max).min(i64::MAX.cast_unsigned());
+        let follows =
+            |later: &&Salvaged| self.next_offset <= later.identity.base_offset && Contents::of(later).is_some();
+        let next_whole = later.iter().find(follows).map(|later| later.identity.base_offset);
+        let hole_end = (self.next_offset + batch.lost_records_max).min(next_whole.unwrap_or(i64::MAX.cast_unsigned()));
+        let hole = self.next_offset..hole_end;
         let reason = "the end of an open batch in the tail is not what was published";
         let damage = self.damage(path, 0, Some(hole.clone()).filter(|hole| !hole.is_empty()), reason);
         note(self.mode, &mut self.report, damage)?;
