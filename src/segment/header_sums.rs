@@ -120,15 +120,14 @@ impl Segment {
     /// noted.
     pub(crate) fn last_leader_epoch(&self) -> Option<i32> {
         let mut header = [0; HEADER_BYTES];
-        match self.loaded.get() {
-            Some(Loaded { log, .. }) => log.read_at(&mut header, self.last_batch_position()?).ok()?,
-            None => {
-                let headers = self.headers.as_deref()?;
-                let file = self.dir.files.open(&self.path(), Open::Read).ok()?;
-                let read = file.read_at(&mut header, headers.last_position).ok()?;
-                (crc32fast::hash(&header) == headers.last).then_some(read)?
-            }
-        };
+        if let Some(Loaded { log, .. }) = self.loaded.get() {
+            log.read_at(&mut header, self.last_batch_position()?).ok()?;
+        } else {
+            let headers = self.headers.as_deref()?;
+            let file = self.dir.files.open(&self.path(), Open::Read).ok()?;
+            file.read_at(&mut header, headers.last_position).ok()?;
+            (crc32fast::hash(&header) == headers.last).then_some(())?;
+        }
         BatchHeader::decode(&header).ok().map(|header| header.leader_epoch)
     }
 

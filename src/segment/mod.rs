@@ -48,7 +48,9 @@ mod tests;
 mod time_index;
 mod verify;
 
-pub(crate) use derived_files::{DerivedFile, FileSum, SegmentFiles};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use derived_files::FileSum;
+pub(crate) use derived_files::{DerivedFile, SegmentFiles};
 pub(crate) use header_sums::{FOREIGN, HeaderSums};
 pub(crate) use index_files::WrittenIndexes;
 pub(crate) use indexes::IndexCrcs;
