@@ -121,6 +121,9 @@ impl Output {
     }
 }
 
+/// May be called again after it failed, by a later pass, though a sync that succeeds then proves nothing: whichever names a power
+/// cut brings back, recovery finishes from them. Before the manifest is stored they are of no effect, and what could not be set
+/// aside is discarded and made anew; afterwards it stands for the new segments, under either name.
 fn sync_dir(dir: &SegmentDir) -> Result<()> {
     dir.files.sync_dir(&dir.path).map_err(|source| Error::io("sync", &dir.path, source))
 }
