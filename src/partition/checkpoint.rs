@@ -20,6 +20,9 @@ pub(crate) struct Checkpoint {
     stored: Option<RecoveryPoint>,
     /// Whether a power cut may leave the point that was before it.
     is_unsynced: bool,
+    /// Whether a sync of the newest point may have failed: the system then shows what the medium lacks, and no later sync would
+    /// write it.
+    is_distrusted: bool,
     epochs_are_stored: bool,
     /// The index files of the active segment, which has this base offset.
     indexes: (u64, WrittenIndexes),
@@ -33,13 +36,23 @@ pub(super) const UNNOTED_BYTES_MAX: u64 = 4 << 20;
 impl Checkpoint {
     pub(super) fn new(manifest: Manifest, file: RecoveryPointFile) -> Checkpoint {
         let (indexes, compaction) = Default::default();
-        Checkpoint { manifest, file, stored: None, is_unsynced: false, epochs_are_stored: false, indexes, compaction }
+        Checkpoint {
+            manifest,
+            file,
+            stored: None,
+            is_unsynced: false,
+            is_distrusted: false,
+            epochs_are_stored: false,
+            indexes,
+            compaction,
+        }
     }
 
     /// Takes over the point that was found, so that it is not stored again while nothing has changed: to open twice changes no
     /// byte the second time. The same goes for the leader epochs, if they were found. What was not closed may not be synced.
     pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>, has_epochs: bool, was_closed: bool) {
         (self.stored, self.is_unsynced, self.epochs_are_stored) = (point, !was_closed, has_epochs && was_closed);
+        self.is_distrusted = !was_closed;
     }
 
     /// Up to which byte of `active` the recovery point is.
@@ -78,8 +91,14 @@ impl Checkpoint {
 
     /// Makes the newest point survive a power cut.
     pub(super) fn sync_point(&mut self, dir: &SegmentDir) -> Result<()> {
+        if self.is_distrusted
+            && let Some(point) = &self.stored
+        {
+            self.file.store(&dir.files, point)?;
+        }
+        self.is_distrusted = true;
         self.file.sync(&dir.files)?;
-        self.is_unsynced = false;
+        (self.is_unsynced, self.is_distrusted) = (false, false);
         Ok(())
     }
 
@@ -132,7 +151,7 @@ impl Checkpoint {
         if self.stored.as_ref() != Some(&point) {
             self.is_unsynced = true;
             self.file.store(&dir.files, &point)?;
-            self.stored = Some(point);
+            (self.stored, self.is_distrusted) = (Some(point), false);
         }
         Ok(())
     }

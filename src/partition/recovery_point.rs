@@ -144,7 +144,8 @@ impl RecoveryPointFile {
         Ok(())
     }
 
-    /// When this returns, what was stored survives a power cut.
+    /// When this returns, what was stored since the last time survives a power cut. After a failure, the point is to be stored
+    /// once more before the next try.
     ///
     /// # Errors
     /// The disk's.

@@ -571,6 +571,30 @@ mod tails {
         }
     }
 
+    /// Only the recovery point says where such offsets end. After a failed sync of it the system shows it, believes it to be on the
+    /// medium, and writes nothing at the next sync.
+    #[test]
+    fn offsets_that_were_left_out_are_not_given_out_again_if_the_sync_that_says_so_failed_once() {
+        use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation};
+        let killed = killed();
+        let path = std::path::Path::new("/data/tail-always");
+        let whole = killed.read(path).unwrap();
+        let last = whole.len() - whole.iter().rev().position(|byte| *byte != 0).unwrap() - 1;
+        for seed in 0..20 {
+            let disk = killed.kill(seed);
+            disk.flip_bit(path, last as u64, 3);
+            let rule = FaultRule::new(FaultKind::InputOutput).on(Operation::Sync);
+            disk.fail(rule.path_containing("recovery-point"));
+            assert!(open(&disk, RecoveryMode::TolerateTail).is_err());
+            let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
+            let sent = broker.topic("orders").unwrap().produce("customer-1", "3 coffees").unwrap().offset();
+            let again = open(&disk.crash(seed, CrashModel::Subset), RecoveryMode::TolerateTail).unwrap();
+            let partition = again.topic("orders").unwrap().partition(0).unwrap();
+            assert_eq!(partition.log_end_offset(), sent + 1, "seed {seed}");
+            assert_eq!(partition.read(sent, 1).unwrap().len(), 1, "seed {seed}");
+        }
+    }
+
     #[test]
     fn a_tail_that_nothing_depends_on_is_made_anew_if_it_is_damaged() {
         let disk = SimulatedDisk::new(1);

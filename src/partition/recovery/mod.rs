@@ -158,7 +158,7 @@ struct Recovery<'s> {
     noted_segments: usize,
     /// Whether the last bytes of the last segment are damaged.
     ends_in_damage: bool,
-    /// Where the log goes on behind offsets that are nowhere, which only the recovery point will say.
+    /// Where the log goes on behind offsets that are nowhere, which perhaps only the recovery point says.
     hole_end: Option<u64>,
     report: PartitionRecovery,
 }
@@ -283,7 +283,7 @@ impl<'s> Recovery<'s> {
                 stored => stored?,
             }
         }
-        if self.hole_end.is_some() {
+        if self.shutdown != Shutdown::Clean && self.hole_end.is_some() {
             checkpoint.sync_point(&self.dir)?;
         }
         let recovered = Recovered {

@@ -24,6 +24,7 @@ impl Recovery<'_> {
                 let hole = self.next_offset..base_offset;
                 let damage = self.damage(path, 0, Some(hole), "a segment is missing");
                 note(self.mode, &mut self.report, damage)?;
+                self.hole_end = Some(base_offset);
             } else if !continues {
                 let path = FileName::live(base_offset, FileKind::Log).path(&self.spec.dir);
                 refuse_if_strict(self.mode, &self.damage(path, 0, None, "the segment does not continue the log"))?;
@@ -57,6 +58,7 @@ impl Recovery<'_> {
             let damage = self.damage(path, 0, Some(hole), "the last segment is missing");
             note(self.mode, &mut self.report, damage)?;
             self.next_offset = proven;
+            self.hole_end = Some(proven);
             // Of its own, or the segment before would be taken for one with gaps.
             self.add_unnoted(Arc::new(Segment::create(&self.dir, proven, self.config)?));
         }
@@ -89,6 +91,9 @@ impl Recovery<'_> {
         }
         let end_of_damage = scan.damaged.last().map(|damage| damage.file_position + damage.bytes);
         self.ends_in_damage = end_of_damage == Some(scan.valid_bytes);
+        if self.ends_in_damage {
+            self.hole_end = Some(scan.next_offset);
+        }
         self.cut(&segment, &scan)?;
         if self.shutdown != Shutdown::Clean {
             self.report.scanned_batches += scan.batches;
