@@ -278,7 +278,7 @@ const EPOCHS: &str = "/data/orders-0/leader-epoch-checkpoint";
 /// Past the tail and straight into the segment.
 fn append_large(partition: &ottla::Partition, count: u64) {
     for _ in 0..count {
-        partition.append(&ProducerRecord::to("orders").value(&[7; 70_000])).unwrap();
+        partition.append(&ProducerRecord::to("orders").value(&vec![7; 70_000])).unwrap();
     }
 }
 
@@ -340,9 +340,9 @@ const TAIL: &str = "/data/tail-always";
 
 /// Gives the slot that begins at `at` another base offset, and the checksum that goes with it.
 fn set_base_offset(bytes: &mut [u8], at: usize, base_offset: u64) {
-    bytes[at + 40..at + 48].copy_from_slice(&base_offset.to_be_bytes());
-    let crc = crc32fast::hash(&bytes[at..at + 72]);
-    bytes[at + 72..at + 76].copy_from_slice(&crc.to_be_bytes());
+    let (summed, rest) = bytes.get_mut(at..).unwrap().split_at_mut(72);
+    *summed.split_at_mut(40).1.first_chunk_mut().unwrap() = base_offset.to_be_bytes();
+    *rest.first_chunk_mut().unwrap() = crc32fast::hash(summed).to_be_bytes();
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn what_a_damaged_open_batch_leaves_out_ends_where_the_next_one_begins() {
     disk.put(TAIL, &bytes);
     let broker = open(&disk, Durability::Always);
     let lost: Vec<_> = broker.recovery_report().damage().filter_map(|damage| damage.offsets.clone()).collect();
-    assert_eq!(lost, [2..3]);
+    assert_eq!(lost, std::slice::from_ref(&(2..3)));
     let partition = orders(&broker);
     assert_eq!(partition.log_end_offset(), 6);
     let before = partition.iter_from(0).take_while(Result::is_ok).count();
