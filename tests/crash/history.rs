@@ -60,11 +60,18 @@ pub(crate) struct LogHistory {
     pub(crate) durable: usize,
     /// So many were seen by a reader.
     pub(crate) seen: usize,
+    /// From here on they are in the log, and readers may not see them yet.
+    pub(crate) hidden_from: Option<usize>,
 }
 
 impl LogHistory {
     pub(crate) fn acked(&self) -> usize {
         self.records.len()
+    }
+
+    /// So many must be there for readers.
+    pub(crate) fn visible(&self) -> usize {
+        self.hidden_from.unwrap_or_else(|| self.acked())
     }
 
     /// Notes an answer: the offset of the first of `sent`. That it was given shows that nothing open is there.
@@ -116,6 +123,7 @@ impl LogHistory {
         self.records.truncate(found.len());
         self.records.extend(piece);
         self.open.clear();
+        self.hidden_from = None;
         self.durable = self.durable.max(usize::try_from(durable_offset).unwrap_or(usize::MAX)).min(found.len());
         self.seen = found.len();
         Ok(())

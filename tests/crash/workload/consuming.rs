@@ -171,8 +171,8 @@ impl Run {
             let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
             let records = read_from(&found.map_err(|e| e.to_string())?, 0).map_err(|e| format!("{partition}: {e}"))?;
             let Some(log) = self.history.log(&partition) else { continue };
-            if records.len() < log.acked() {
-                return Err(format!("{partition}: {} records, {} were acknowledged", records.len(), log.acked()));
+            if records.len() < log.visible() {
+                return Err(format!("{partition}: {} records, {} were acknowledged", records.len(), log.visible()));
             }
             self.saw(&partition, &records)?;
         }

@@ -1,6 +1,6 @@
 //! Records that are sent, and what is noted of the answer.
 
-use ottla::{Broker, Durability, Producer, ProducerConfig, ProducerRecord, SendOutcome, TopicPartition};
+use ottla::{Broker, Durability, Error, Producer, ProducerConfig, ProducerRecord, SendOutcome, TopicPartition};
 
 use super::Run;
 use crate::history::{Checked, Sent};
@@ -70,12 +70,20 @@ impl Run {
                 log.acknowledge(&records, offset).map_err(|problem| format!("{partition}: {problem}"))?;
                 if is_durable || is_always {
                     log.durable = log.acked();
+                    log.hidden_from = None;
                 }
                 Ok(())
             }
             Err(error) => {
-                if error.outcome() == SendOutcome::NotAppended {
-                    log.open.pop();
+                let acked = log.acked();
+                match &error {
+                    Error::NotDurable { offsets, .. } => {
+                        log.acknowledge(&records, offsets.start)
+                            .map_err(|problem| format!("{partition}: {problem}"))?;
+                        log.hidden_from.get_or_insert(acked);
+                    }
+                    error if error.outcome() == SendOutcome::NotAppended => drop(log.open.pop()),
+                    _ => {}
                 }
                 self.failed("send", error)
             }
