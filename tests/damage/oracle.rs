@@ -115,7 +115,12 @@ impl Case<'_> {
         }
         broker.close().map_err(|e| format!("cannot be closed again: {e}"))?;
         let after = without_tails(self.disk);
-        let changed = before.keys().chain(after.keys()).find(|path| before.get(*path) != after.get(*path));
+        // With a partition that cannot be opened the directory counts as not closed, and the epochs of the others rise each time.
+        let is_unclean = seen.logs.values().any(|log| log.is_broken);
+        let may_change =
+            |path: &Path| is_unclean && (path.ends_with("leader-epoch-checkpoint") || path.ends_with("recovery-point"));
+        let changed =
+            before.keys().chain(after.keys()).find(|path| before.get(*path) != after.get(*path) && !may_change(path));
         changed.map_or(Ok(outcome), |path| Err(format!("opening again changes {}", path.display())))
     }
 
