@@ -273,22 +273,13 @@ fn durable_bytes(durable: Published, records: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::layout::CHUNK_BYTES;
+    use super::super::tests::IDENTITY;
     use super::super::{BatchWriter, SlotClass, Tail};
     use super::*;
     use crate::disk::simulated::{Operation, SimulatedDisk};
 
     fn identity(partition: u32) -> Identity {
-        Identity {
-            topic_id: 7,
-            partition,
-            leader_epoch: 0,
-            base_offset: 100,
-            base_timestamp: 0,
-            producer_id: -1,
-            producer_epoch: -1,
-            attributes: 0,
-            base_sequence: -1,
-        }
+        Identity { partition, ..IDENTITY }
     }
 
     fn open(disk: &SimulatedDisk) -> Tail {

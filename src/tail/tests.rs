@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 
-const IDENTITY: Identity = Identity {
+pub(super) const IDENTITY: Identity = Identity {
     topic_id: 7,
     partition: 3,
     leader_epoch: 0,
