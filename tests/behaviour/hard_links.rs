@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ottla::{Broker, Error, TopicConfig};
+use ottla::{Broker, Error};
 
 use crate::{open, small_segments, values};
 
@@ -158,6 +158,7 @@ fn f47_a_backup_that_is_removed_again_leaves_no_trace() {
 
 #[cfg(feature = "testing")]
 mod simulated {
+    use ottla::TopicConfig;
     use ottla::testing::{CrashModel, SimulatedDisk};
 
     use super::*;

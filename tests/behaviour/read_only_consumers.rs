@@ -7,10 +7,8 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use ottla::testing::{Operation, SimulatedDisk};
 use ottla::{
-    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, ProducerRecord, RecoveryMode, SeekTo, TopicConfig,
-    TopicPartition,
+    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, ProducerRecord, SeekTo, TopicConfig, TopicPartition,
 };
 
 use crate::{open, text};
@@ -184,8 +182,12 @@ fn a_future_waits_for_what_the_writer_sends() {
     assert!(pin!(consumer.ready()).poll(&mut context).is_ready(), "for the error that a poll returns");
 }
 
+#[cfg(feature = "testing")]
 #[test]
 fn a_poll_that_finds_nothing_lists_no_directory() {
+    use ottla::RecoveryMode;
+    use ottla::testing::{Operation, SimulatedDisk};
+
     let disk = SimulatedDisk::new(1);
     let builder = || Broker::builder("/data").background(false).disk(&disk);
     let writer = builder().open().unwrap();
