@@ -453,6 +453,10 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<Opened>> {
         }
         state.chunks = chunk + 1;
     }
+    // The sync of an entry may have failed, and its chunk not have been used then: the system shows what the medium lacks. What is
+    // written again goes to the medium with the first sync, which comes before anything in the chunk counts.
+    let used = table.get(..state.chunks * CHUNK_ENTRY_BYTES).unwrap_or_default();
+    file.write_at(used, CHUNK_TABLE as u64).map_err(|e| Error::io("write", path, e))?;
     Ok(Some(Opened { file, state, kept: HashSet::new() }))
 }
 
