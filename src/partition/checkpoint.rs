@@ -16,17 +16,26 @@ use crate::segment::{IndexCrcs, ScanStart, Segment, SegmentDir, WrittenIndexes};
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(super) manifest: Manifest,
+    /// Whether there is a manifest on the disk.
+    has_manifest: bool,
     file: RecoveryPointFile,
     stored: Option<RecoveryPoint>,
-    /// Whether a power cut may leave the point that was before it.
-    is_unsynced: bool,
-    /// Whether a sync of the newest point may have failed: the system then shows what the medium lacks, and no later sync would
-    /// write it.
-    is_distrusted: bool,
+    point_is: PointIs,
     epochs_are_stored: bool,
     /// The index files of the active segment, which has this base offset.
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
+}
+
+/// How far the newest recovery point got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PointIs {
+    /// A power cut leaves it.
+    Synced,
+    /// A power cut may leave the point that was before it.
+    Written,
+    /// A sync of it may have failed: the system then shows what the medium lacks, and no later sync would write it.
+    Distrusted,
 }
 
 /// So many bytes above the recovery point are synced and noted without waiting for a roll: what is above is read after a kill,
@@ -34,14 +43,14 @@ pub(crate) struct Checkpoint {
 pub(super) const UNNOTED_BYTES_MAX: u64 = 4 << 20;
 
 impl Checkpoint {
-    pub(super) fn new(manifest: Manifest, file: RecoveryPointFile) -> Checkpoint {
+    pub(super) fn new(manifest: Manifest, has_manifest: bool, file: RecoveryPointFile) -> Checkpoint {
         let (indexes, compaction) = Default::default();
         Checkpoint {
             manifest,
+            has_manifest,
             file,
             stored: None,
-            is_unsynced: false,
-            is_distrusted: false,
+            point_is: PointIs::Synced,
             epochs_are_stored: false,
             indexes,
             compaction,
@@ -51,8 +60,8 @@ impl Checkpoint {
     /// Takes over the point that was found, so that it is not stored again while nothing has changed: to open twice changes no
     /// byte the second time. The same goes for the leader epochs, if they were found. What was not closed may not be synced.
     pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>, has_epochs: bool, was_closed: bool) {
-        (self.stored, self.is_unsynced, self.epochs_are_stored) = (point, !was_closed, has_epochs && was_closed);
-        self.is_distrusted = !was_closed;
+        (self.stored, self.epochs_are_stored) = (point, has_epochs && was_closed);
+        self.point_is = if was_closed { PointIs::Synced } else { PointIs::Distrusted };
     }
 
     /// Up to which byte of `active` the recovery point is.
@@ -91,14 +100,14 @@ impl Checkpoint {
 
     /// Makes the newest point survive a power cut.
     pub(super) fn sync_point(&mut self, dir: &SegmentDir) -> Result<()> {
-        if self.is_distrusted
+        if self.point_is == PointIs::Distrusted
             && let Some(point) = &self.stored
         {
             self.file.store(&dir.files, point)?;
         }
-        self.is_distrusted = true;
+        self.point_is = PointIs::Distrusted;
         self.file.sync(&dir.files)?;
-        (self.is_unsynced, self.is_distrusted) = (false, false);
+        self.point_is = PointIs::Synced;
         Ok(())
     }
 
@@ -127,7 +136,7 @@ impl Checkpoint {
             (point.base_offset, point.synced.file_position) == (end.base_offset, end.file_position)
                 && point.synced.index_crcs.is_some()
         };
-        !self.is_unsynced && self.epochs_are_stored && self.stored.as_ref().is_some_and(is_at_end)
+        self.point_is == PointIs::Synced && self.epochs_are_stored && self.stored.as_ref().is_some_and(is_at_end)
     }
 
     /// Notes that everything is synced up to there, in `active`.
@@ -140,6 +149,11 @@ impl Checkpoint {
         index_crcs: Option<IndexCrcs>,
     ) -> Result<()> {
         let SyncedTo { base_offset, file_position, next_offset, has_gaps, last_batch_position, max_timestamp } = synced;
+        if base_offset > 0 && !self.has_manifest {
+            // A point in a later segment than the first says that there is one, and that a log without one has lost it.
+            self.manifest.store(&**dir.files.disk(), &dir.path)?;
+            self.has_manifest = true;
+        }
         let headers = active.header_sums(last_batch_position);
         let created_ms = active.created_ms();
         let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, created_ms, headers, index_crcs };
@@ -149,9 +163,12 @@ impl Checkpoint {
 
     fn store_if_new(&mut self, dir: &SegmentDir, point: RecoveryPoint) -> Result<()> {
         if self.stored.as_ref() != Some(&point) {
-            self.is_unsynced = true;
+            if self.point_is == PointIs::Synced {
+                // Also if it fails half way.
+                self.point_is = PointIs::Written;
+            }
             self.file.store(&dir.files, &point)?;
-            (self.stored, self.is_distrusted) = (Some(point), false);
+            (self.stored, self.point_is) = (Some(point), PointIs::Written);
         }
         Ok(())
     }
@@ -174,7 +191,7 @@ impl Checkpoint {
             manifest.segments.push(ManifestSegment::new(segment.describe(), Some(log_crc32)));
         }
         manifest.store(&**dir.files.disk(), &dir.path)?;
-        self.manifest = manifest;
+        (self.manifest, self.has_manifest) = (manifest, true);
         Ok(())
     }
 }

@@ -8,3 +8,14 @@ pub(crate) struct LogId {
     /// The number of the partition.
     pub(crate) partition: u32,
 }
+
+/// Whose a file says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The log's that it was read for.
+    Own,
+    /// Another log's.
+    Another,
+    /// It is not there, or damaged.
+    Unknown,
+}

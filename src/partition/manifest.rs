@@ -25,6 +25,7 @@
 //! Files of kinds that are not known here are kept when a manifest is written again; a flag that is not known makes it one of a
 //! newer version. A crash leaves the old manifest or the new one.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::log_id::LogId;
@@ -38,6 +39,11 @@ use crate::segment::{DerivedFile, HeaderSums, SealedSegment, SegmentFiles};
 pub(super) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
 const FILE_NAME: &str = "manifest";
 const DAMAGED_NAME: &str = "manifest.damaged";
+
+/// Why the manifest of another log is not taken.
+pub(super) const OF_ANOTHER_LOG: &str = "the manifest is that of another log";
+/// Why a log without a manifest is not whole, if its recovery point is in a segment that is not its first one.
+pub(super) const MISSING: &str = "the manifest is missing";
 
 const HAS_GAPS: u32 = 1;
 const HAS_HEADERS: u32 = 1 << 1;
@@ -113,7 +119,7 @@ impl Manifest {
         let Some(loaded) = generations::load(disk, &path, KIND)? else { return Ok(None) };
         match Manifest::decode(&loaded.payload) {
             Ok(manifest) if manifest.log == log => Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back })),
-            Ok(_) => Err(Error::corrupt_file(&path, 0, "the manifest is that of another log")),
+            Ok(_) => Err(Error::corrupt_file(&path, 0, OF_ANOTHER_LOG)),
             Err(Refusal::Malformed(reason)) => Err(Error::corrupt_file(&path, 0, reason)),
             // It may change what all the rest means.
             Err(Refusal::Newer) => {
@@ -138,14 +144,17 @@ impl Manifest {
         generations::store(disk, &path(dir), KIND, &self.encode()).map(drop)
     }
 
-    /// Renames a manifest that cannot be read, so that another one can be stored. The caller syncs the directory.
+    /// Renames a manifest that cannot be read, so that another one can be stored. The caller syncs the directory. `None` if there
+    /// is none.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf> {
+    pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>> {
         let (from, to) = (path(dir), dir.join(DAMAGED_NAME));
-        disk.rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
-        Ok(to)
+        match disk.rename(&from, &to) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            renamed => renamed.map(|()| Some(to)).map_err(|e| Error::io("rename", &from, e)),
+        }
     }
 
     /// The same with `new` segments in the place of those with these base offsets, which follow one another. `None` if they

@@ -82,6 +82,8 @@ pub(crate) struct LoadedPoint {
     /// Whether there is a record that is damaged, so that more may have been synced than the point says. A store that was
     /// torn by a power cut looks the same.
     pub(crate) is_damaged: bool,
+    /// The newest intact point of another log, if there is none of this one.
+    pub(crate) of_another: Option<RecoveryPoint>,
 }
 
 impl RecoveryPointFile {
@@ -97,6 +99,7 @@ impl RecoveryPointFile {
     pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<LoadedPoint> {
         let path = path(dir);
         let mut newest: Option<(u64, RecoveryPoint)> = None;
+        let mut of_another: Option<(u64, RecoveryPoint)> = None;
         let (bytes, mut is_damaged) = match generations::read_file(disk, &path) {
             Ok(bytes) => (bytes.unwrap_or_default(), false),
             Err(Error::Corrupt(_)) => (Vec::new(), true),
@@ -104,24 +107,28 @@ impl RecoveryPointFile {
         };
         for record in bytes.chunks(SECTOR_BYTES).take(2) {
             match decode(record) {
-                Ok(Record::Point { log: found, generation, point }) if found == log => {
+                Ok(Record::Point { log: found, generation, point }) => {
+                    is_damaged |= found != log;
+                    let newest = if found == log { &mut newest } else { &mut of_another };
                     if newest.as_ref().is_none_or(|(other, _)| *other < generation) {
-                        newest = Some((generation, point));
+                        *newest = Some((generation, point));
                     }
                 }
                 Ok(Record::OtherVersion(found)) => {
                     return Err(Error::UnsupportedVersion { path, found, supported: VERSION });
                 }
                 Ok(Record::Unwritten) => {}
-                Ok(Record::Point { .. }) | Err(_) => is_damaged = true,
+                Err(_) => is_damaged = true,
             }
         }
         let generation = newest.as_ref().map_or(0, |(generation, _)| *generation);
         let point = newest.map(|(_, point)| point);
+        let of_another = of_another.map(|(_, point)| point).filter(|_| point.is_none());
         Ok(LoadedPoint {
             file: RecoveryPointFile { generation, ..RecoveryPointFile::new(dir, log) },
             point,
             is_damaged,
+            of_another,
         })
     }
 
@@ -319,7 +326,7 @@ mod tests {
         loaded.file.store(&files, &point(20)).unwrap();
         for other in [LogId { topic_id: 8, ..LOG }, LogId { partition: 4, ..LOG }] {
             let loaded = RecoveryPointFile::load(&**files.disk(), dir.path(), other).unwrap();
-            assert_eq!((loaded.point, loaded.is_damaged), (None, true));
+            assert_eq!((loaded.point, loaded.is_damaged, loaded.of_another), (None, true, Some(point(20))));
         }
     }
 

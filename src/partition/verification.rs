@@ -13,6 +13,7 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log::{Log, LogSpec};
 use super::manifest::{self, Manifest, ManifestSegment};
 use super::partition_metadata;
+use super::recovery::lost_manifest;
 use super::recovery_point::{self, RecoveryPointFile};
 use crate::disk::{Disk, generations};
 use crate::error::{Corruption, Error, Result};
@@ -145,6 +146,11 @@ impl PartitionVerification {
             }
             Err(Error::Corrupt(damage)) => {
                 self.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*damage });
+            }
+            Ok(None) => {
+                let point = RecoveryPointFile::load(disk, dir, spec.id())?.point;
+                let lost = lost_manifest(dir, point.as_ref());
+                self.damage.extend(lost.map(|lost| Corruption { partition: Some(spec.partition.clone()), ..lost }));
             }
             loaded => drop(loaded?),
         }

@@ -33,6 +33,15 @@ impl HeaderSums {
         Ok(first.zip(last).map(|(first, last)| HeaderSums { first, last, last_position }))
     }
 
+    /// Whether a log file has both headers.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn are_in(&self, file: &dyn DiskFile) -> io::Result<bool> {
+        let read_at = |buffer: &mut [u8], position| file.read_at(buffer, position);
+        Ok(HeaderSums::read(&read_at, self.last_position)? == Some(*self))
+    }
+
     /// Whether a log file is another one: the headers are other ones, and yet it begins with a whole batch. Of a file that is just
     /// damaged one of the headers is still right, if need be as far from the end as it was, or the batch behind it is not.
     pub(super) fn are_of_another(&self, read_at: &ReadAt<'_>, file: WrittenLog) -> io::Result<bool> {

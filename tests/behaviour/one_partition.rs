@@ -165,6 +165,116 @@ fn exchanged_directories_are_noticed_for_writing_and_read_only_and_nothing_of_th
     assert_eq!(kept.iter().filter(|path| path.to_string_lossy().contains("a-0.")).count(), 1, "{kept:?}");
 }
 
+/// Two partitions of one topic, of 12 and 13 records, exchanged after `end`.
+fn exchanged_partitions(dir: &Path, end: impl FnOnce(Broker)) {
+    let broker = open(dir);
+    broker.create_topic("a", TopicConfig::new().partitions(2)).unwrap();
+    append(&broker, "a", 0, 0..12);
+    append(&broker, "a", 1, 0..13);
+    broker.topic("b").unwrap();
+    append(&broker, "b", 0, 0..12);
+    end(broker);
+    exchange(dir, "");
+}
+
+/// Exchanges `name` in the directories of the partitions 0 and 1; the directories themselves, if it is empty.
+fn exchange(dir: &Path, name: &str) {
+    let path = |partition: &str| if name.is_empty() { dir.join(partition) } else { dir.join(partition).join(name) };
+    for (from, to) in [(path("a-0"), dir.join("x")), (path("a-1"), path("a-0")), (dir.join("x"), path("a-1"))] {
+        fs::rename(from, to).unwrap();
+    }
+}
+
+#[test]
+fn exchanged_directories_of_one_topic_are_noticed_for_writing_and_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    exchanged_partitions(dir.path(), |broker| broker.close().unwrap());
+    corruption(strict(dir.path()));
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    for _ in 0..2 {
+        let broker = open(dir.path());
+        for (broker, number) in [(&broker, 0), (&broker, 1), (&reader, 0), (&reader, 1)] {
+            let damage = corruption(partition(broker, "a", number).read(0, 100));
+            let reason = "the partition's directory belongs to another partition; restore its own from a backup";
+            assert_eq!((damage.reason, damage.path), (reason, dir.path().join(format!("a-{number}"))));
+        }
+        assert_eq!(values(&partition(&broker, "b", 0)).len(), 12);
+        for broker in [&broker, &reader] {
+            assert_eq!(broker.recovery_report().damage().count(), 2, "{}", broker.recovery_report());
+        }
+    }
+    exchange(dir.path(), "");
+    let broker = open(dir.path());
+    assert_eq!(broker.recovery_report().damage().count(), 0, "{}", broker.recovery_report());
+    for (number, count) in [(0, 12), (1, 13)] {
+        assert_eq!(values(&partition(&broker, "a", number)).len(), count);
+    }
+}
+
+#[test]
+fn exchanged_directories_of_one_topic_are_taken_where_damage_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    exchanged_partitions(dir.path(), |broker| broker.close().unwrap());
+    for mode in [RecoveryMode::SkipCorrupt, RecoveryMode::TolerateTail] {
+        let broker = Broker::builder(dir.path()).recovery_mode(mode).open().unwrap();
+        for (number, count) in [(0, 13), (1, 12)] {
+            assert_eq!(values(&partition(&broker, "a", number)).len(), count, "{mode:?}");
+        }
+        broker.close().unwrap();
+    }
+}
+
+/// Records of 1 KB, which fill several of the smallest segments.
+fn append_large(broker: &Broker, number: u32, count: usize) {
+    let value = "x".repeat(1000);
+    let partition = partition(broker, "a", number);
+    (0..count).for_each(|_| _ = partition.append(&ProducerRecord::to("a").value(&value)).unwrap());
+}
+
+/// The recovery point alone says nothing of the directory, if the manifest says that it is the right one.
+#[test]
+fn an_exchanged_recovery_point_is_damage_of_that_file_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    broker.create_topic("a", crate::small_segments().partitions(2)).unwrap();
+    (0..2).for_each(|number| append_large(&broker, number, 100));
+    broker.close().unwrap();
+    exchange(dir.path(), "recovery-point");
+    let broker = open(dir.path());
+    for number in 0..2 {
+        assert_eq!(values(&partition(&broker, "a", number)).len(), 100);
+    }
+}
+
+/// A closed log of several segments has lost its manifest: that is said, by everyone, until the next one is written.
+#[test]
+fn a_manifest_that_is_missing_is_damage_and_costs_no_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    broker.create_topic("a", crate::small_segments()).unwrap();
+    append_large(&broker, 0, 400);
+    assert!(broker.admin().describe("a").unwrap().partitions()[0].segment_count() > 2);
+    broker.close().unwrap();
+    let manifest = dir.path().join("a-0").join("manifest");
+    fs::remove_file(&manifest).unwrap();
+    corruption(strict(dir.path()));
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let is_told = |damage: &Corruption| (damage.path == manifest, damage.reason) == (true, "the manifest is missing");
+    assert!(reader.admin().verify().unwrap().damage().any(is_told));
+    let broker = open(dir.path());
+    for broker in [&reader, &broker] {
+        let report = broker.recovery_report();
+        assert!(report.damage().count() == 1 && report.damage().all(is_told), "{report}");
+        assert_eq!(values(&partition(broker, "a", 0)).len(), 400);
+    }
+    broker.close().unwrap();
+    let broker = open(dir.path());
+    assert!(broker.recovery_report().is_clean(), "{}", broker.recovery_report());
+    append_large(&broker, 0, 1);
+    assert_eq!(values(&partition(&broker, "a", 0)).len(), 401);
+    assert!(broker.admin().verify().unwrap().is_clean());
+}
+
 /// A log of 12 records and one of 13, closed, the file of the second put into the place of the first.
 fn swapped_segment(dir: &Path) -> (PathBuf, Vec<u8>) {
     let broker = open(dir);

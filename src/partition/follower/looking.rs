@@ -9,6 +9,7 @@ use crate::format::{Record, skip};
 use crate::partition::compaction;
 use crate::partition::durability::Durability;
 use crate::partition::manifest::Manifest;
+use crate::partition::recovery::{check_partition, lost_manifest, owner_of_manifest};
 use crate::partition::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{ScanStart, Segment, SegmentConfig};
@@ -48,10 +49,7 @@ impl Follower {
         let disk = &**self.dir.files.disk();
         let (manifest, manifest_damage) = match Manifest::load(disk, &self.spec.dir, self.spec.id()) {
             Ok(loaded) => (loaded.map(|loaded| loaded.manifest).unwrap_or_default(), None),
-            Err(Error::Corrupt(damage)) => {
-                let partition = Some(self.spec.partition.clone());
-                (Manifest::default(), Some(Corruption { partition, ..*damage }))
-            }
+            Err(Error::Corrupt(damage)) => (Manifest::default(), Some(*damage)),
             Err(error) => return Err(error),
         };
         let mut layout = Layout { manifest, manifest_damage, set_aside: Vec::new() };
@@ -68,16 +66,26 @@ impl Follower {
         let before = Arc::clone(&self.seen.lock());
         let tails = self.tails(&before)?;
         // Before the segments: what it says of them was true before it was said.
-        let point = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?.point;
-        let point = point.as_ref();
+        let loaded = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?;
+        let point = loaded.point.as_ref();
         let layout = self.layout()?;
-        let mut found = self.look_at_segments(disk, &layout, point, &before.files, 0)?;
+        // One that was loaded says so; what stands for none says nothing.
+        let was_loaded = layout.manifest.log == self.spec.id();
+        let of_manifest = owner_of_manifest(was_loaded, layout.manifest_damage.as_ref());
+        check_partition(disk, &self.spec.dir, of_manifest, &loaded)?;
+        let is_missing = !was_loaded && layout.manifest_damage.is_none();
+        let lost = lost_manifest(&self.spec.dir, point.filter(|_| is_missing));
+        let manifest_damage = layout.manifest_damage.clone().or(lost);
+        let look =
+            |written| self.look_at_segments(disk, &layout, manifest_damage.is_none(), point, &before.files, written);
+        let mut found = look(0)?;
         if found.next_offset.max(tails_end(&tails, found.next_offset)) < before.bounds.end {
             // It could be read before, so it was there: what is bad of it is damage, and not the end of the log.
-            found = self.look_at_segments(disk, &layout, point, &before.files, before.bounds.end)?;
+            found = look(before.bounds.end)?;
         }
         let Found { segments, mut damage, next_offset } = found;
-        damage.splice(..0, layout.manifest_damage.clone());
+        let partition = Some(self.spec.partition.clone());
+        damage.splice(..0, manifest_damage.map(|damage| Corruption { partition, ..damage }));
         let first = segments.first().map_or(0, |segment| segment.base_offset());
         let start = layout.manifest.log_start_offset.max(first);
         let proven = proven(&layout, point);
@@ -142,6 +150,7 @@ impl Follower {
         &self,
         disk: &dyn Disk,
         layout: &Layout,
+        is_manifest_whole: bool,
         point: Option<&RecoveryPoint>,
         before: &Files,
         written: u64,
@@ -153,7 +162,7 @@ impl Follower {
         let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Live);
         let mut bases: Vec<u64> = logs.map(|name| name.base_offset).collect();
         // Without a manifest the log begins where its first file does.
-        let first_found = bases.first().copied().filter(|_| layout.manifest_damage.is_some());
+        let first_found = bases.first().copied().filter(|_| !is_manifest_whole);
         let start = segments.last().map(|segment| segment.next_offset()).or(first_found);
         let start = start.unwrap_or(layout.manifest.log_start_offset);
         bases.retain(|&base| start <= base);
@@ -169,7 +178,7 @@ impl Follower {
             let start = match point {
                 Some(point) if point.base_offset == base_offset => point.synced,
                 // Which ones were compacted is not known without the manifest.
-                _ if layout.manifest_damage.is_some()
+                _ if !is_manifest_whole
                     && self.spec.compaction.is_some()
                     && next_base.is_some_and(|next| *next <= proven) =>
                 {

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use identity::Noted;
-pub(super) use identity::check_owner;
+pub(super) use identity::{check_owner, check_partition, lost_manifest, owner_of_manifest};
 pub(super) use salvaged_batch::seal_anew;
 pub(super) use sealed::damage_of_sealed;
 
@@ -101,7 +101,7 @@ impl Recovered {
             epochs,
             owes_epochs: false,
             damage: Vec::new(),
-            checkpoint: Checkpoint::new(Manifest::new(spec.id()), file),
+            checkpoint: Checkpoint::new(Manifest::new(spec.id()), false, file),
         }
     }
 }
@@ -120,7 +120,7 @@ pub(super) fn recover(
     noted: Noted,
     salvaged: Vec<Salvaged>,
 ) -> Result<(Recovered, Option<PartitionRecovery>)> {
-    let metadata_rebuilt = check_identity(&**files.disk(), spec, circumstances.mode)?;
+    let metadata_rebuilt = check_identity(&**files.disk(), spec, &noted, circumstances.mode)?;
     let mut recovery = Recovery::begin(spec, files, circumstances, noted)?;
     recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
@@ -129,6 +129,16 @@ pub(super) fn recover(
     recovery.seal_salvaged(salvaged)?;
     recovery.sync()?;
     recovery.finish()
+}
+
+/// How the manifest was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FoundManifest {
+    Whole,
+    /// There never was one.
+    None,
+    /// Or missing.
+    Damaged,
 }
 
 /// A recovery under way.
@@ -153,7 +163,7 @@ struct Recovery<'s> {
     /// Where the log begins, whether or not that can still be read.
     log_start_offset: u64,
     next_offset: u64,
-    manifest_is_damaged: bool,
+    found_manifest: FoundManifest,
     /// How many segments the manifest on the disk has.
     noted_segments: usize,
     /// Whether the last bytes of the last segment are damaged.
@@ -173,26 +183,30 @@ impl<'s> Recovery<'s> {
         let Circumstances { shutdown, mode } = circumstances;
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
-        let (manifest, is_start_known, names) = match noted.manifest {
+        let (mut manifest, found_manifest, names) = match noted.manifest {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
                 let names = compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
-                (loaded.map_or_else(|| Manifest::new(spec.id()), |loaded| loaded.manifest), true, names)
+                let found = if loaded.is_some() { FoundManifest::Whole } else { FoundManifest::None };
+                (loaded.map_or_else(|| Manifest::new(spec.id()), |loaded| loaded.manifest), found, names)
             }
             Err(Error::Corrupt(corruption)) => {
                 let damage = Corruption { partition: Some(spec.partition.clone()), ..*corruption };
                 refuse_if_strict(mode, &damage)?;
                 report.damage.push(damage);
-                (Manifest::new(spec.id()), false, file_name::list(&*disk, &spec.dir)?)
+                (Manifest::new(spec.id()), FoundManifest::Damaged, file_name::list(&*disk, &spec.dir)?)
             }
             Err(error) => return Err(error),
         };
         let is_live_log = |name: &&FileName| name.kind == FileKind::Log && name.stage == Stage::Live;
         let bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
         let first_sealed = manifest.segments.first().map(|segment| segment.sealed.base_offset);
-        let first_found = bases.first().copied().filter(|_| !is_start_known);
+        let first_found = bases.first().copied().filter(|_| found_manifest == FoundManifest::Damaged);
         let next_offset = first_sealed.or(first_found).unwrap_or(manifest.log_start_offset);
         let log_start_offset = next_offset.max(manifest.log_start_offset);
+        if found_manifest == FoundManifest::Damaged {
+            manifest.log_start_offset = log_start_offset;
+        }
         Ok(Recovery {
             spec,
             dir: segment_dir(spec, files, false),
@@ -210,7 +224,7 @@ impl<'s> Recovery<'s> {
             unsealed: Vec::new(),
             log_start_offset,
             next_offset,
-            manifest_is_damaged: !is_start_known,
+            found_manifest,
             ends_in_damage: false,
             hole_end: None,
             report,
@@ -234,7 +248,7 @@ impl<'s> Recovery<'s> {
         self.shutdown != Shutdown::Killed
             || self.spec.durability != Durability::Os
             || self.spec.compaction.is_some()
-            || self.manifest_is_damaged
+            || self.found_manifest == FoundManifest::Damaged
             || self.report.cut_bytes > 0
             || !self.report.quarantined.is_empty()
             || !self.report.damage.is_empty()
@@ -253,12 +267,13 @@ impl<'s> Recovery<'s> {
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             self.unnoted.iter().try_for_each(|segment| segment.sync()).map_err(SyncError::into_inner)?;
         }
-        if self.manifest_is_damaged {
+        if self.found_manifest == FoundManifest::Damaged {
             // Out of the way of the next one, which is stored only over one that makes sense.
-            self.report.quarantined.push(Manifest::set_aside(&*self.disk, &self.spec.dir)?);
+            self.report.quarantined.extend(Manifest::set_aside(&*self.disk, &self.spec.dir)?);
         }
         if self.noted_segments < self.manifest.segments.len() {
             self.manifest.store(&*self.disk, &self.spec.dir)?;
+            self.found_manifest = FoundManifest::Whole;
         }
         if !self.report.quarantined.is_empty() {
             quarantine::trim(&*self.disk, &self.spec.dir)?;
@@ -272,7 +287,8 @@ impl<'s> Recovery<'s> {
         let SettledEpochs { epochs, were_found, owes_epochs } = self.settle_epochs()?;
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
-        let mut checkpoint = Checkpoint::new(self.manifest, self.point.file);
+        let has_manifest = self.found_manifest == FoundManifest::Whole;
+        let mut checkpoint = Checkpoint::new(self.manifest, has_manifest, self.point.file);
         checkpoint.begin_from(self.point.point, were_found, self.shutdown == Shutdown::Clean);
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             let active = self.segments.last();
