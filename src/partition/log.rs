@@ -185,9 +185,11 @@ impl Log {
         self.store_owed_epochs()?;
         let appended = self.append_unsynced(records)?;
         if self.spec.durability == Durability::Always {
+            // This wakes the readers, too.
             self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
+        } else {
+            self.waiters.wake();
         }
-        self.wake_readers();
         Ok(appended)
     }
 
