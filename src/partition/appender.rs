@@ -41,6 +41,25 @@ struct Open {
     records_bytes_max: usize,
 }
 
+/// Why records did not get into the open batch. Small enough to be returned in registers, which an [`Error`] is not.
+#[derive(Debug)]
+enum NotPushed {
+    /// There is no batch, or it has no room for them.
+    NoRoom,
+    Failed(AppendError),
+}
+
+impl NotPushed {
+    /// The error for records that were to get these offsets, if it is one.
+    #[cold]
+    fn fail_unless_full(self, log: &Log, offsets: Range<u64>) -> Result<()> {
+        match self {
+            NotPushed::NoRoom => Ok(()),
+            NotPushed::Failed(failure) => Err(log.slot_error(failure, offsets)),
+        }
+    }
+}
+
 /// No log ever reaches this offset: it would not fit Kafka's signed integers.
 const OFFSET_MAX: u64 = i64::MAX as u64;
 
@@ -75,9 +94,11 @@ impl Appender {
         if SlotClass::Large.records_bytes_max() < payload_bytes {
             // Too large for any slot whatever else is to be written: nobody needs to be asked for its exact size.
             self.append_around_tail(log, records, payload_bytes, timestamp)?;
-        } else if !self.push(log, records, timestamp, next_offset)? {
+        } else if let Err(reason) = self.push(records, timestamp, next_offset) {
+            reason.fail_unless_full(log, base_offset..next_offset)?;
             self.begin_batch(log, records, timestamp)?;
-            if !self.push(log, records, timestamp, next_offset)? {
+            if let Err(reason) = self.push(records, timestamp, next_offset) {
+                reason.fail_unless_full(log, base_offset..next_offset)?;
                 self.append_around_tail(log, records, payload_bytes, timestamp)?;
             }
         }
@@ -86,12 +107,10 @@ impl Appender {
         Ok(Appended { base_offset, next_offset, timestamp })
     }
 
-    /// Appends to the open batch; whether there is one and it has room.
+    /// Appends to the open batch, if there is one and it has room.
     #[inline]
-    fn push(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<bool> {
-        let Some(open) = &mut self.open else { return Ok(false) };
-        let pushed = open.push(records, timestamp, next_offset);
-        pushed.map_err(|failure| log.slot_error(failure, self.next_offset..next_offset))
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<(), NotPushed> {
+        self.open.as_mut().ok_or(NotPushed::NoRoom)?.push(records, timestamp, next_offset)
     }
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
@@ -236,24 +255,24 @@ impl Appender {
 }
 
 impl Open {
-    /// Encodes `records` behind the published ones and publishes them in one step; whether there was room.
+    /// Encodes `records` behind the published ones and publishes them in one step, if there is room.
     #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<bool, AppendError> {
+    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<(), NotPushed> {
         let room = self.records_bytes_max - self.writer.records_bytes();
-        let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return Ok(false) };
+        let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return Err(NotPushed::NoRoom) };
         let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
             let fields = fields_of(record, count, self.base_timestamp, timestamp);
-            let Some(encoded) = fields.try_encode(space) else { return Ok(false) };
+            let Some(encoded) = fields.try_encode(space) else { return Err(NotPushed::NoRoom) };
             space = space.split_at_mut(encoded).1;
             count += 1;
             max_timestamp = max_timestamp.max(timestamp);
         }
         let bytes = room - space.len();
-        self.writer.publish(bytes, next_offset)?;
+        self.writer.publish(bytes, next_offset).map_err(NotPushed::Failed)?;
         (self.record_count, self.max_timestamp) = (count, max_timestamp);
-        Ok(true)
+        Ok(())
     }
 
     fn seal_fields(&self, leader_epoch: i32, codec: Codec) -> SealFields {

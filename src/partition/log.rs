@@ -185,9 +185,11 @@ impl Log {
         self.store_owed_epochs()?;
         let appended = self.append_unsynced(records)?;
         if self.spec.durability == Durability::Always {
+            // This wakes the readers, too.
             self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
+        } else {
+            self.waiters.wake();
         }
-        self.wake_readers();
         Ok(appended)
     }
 
@@ -360,7 +362,7 @@ impl Log {
                 bytes: TailBytes::InSlot(open),
                 is_dense: true,
             });
-            let unsealed: Vec<_> = view.unsealed.iter().map(|batch| in_tail(batch)).collect();
+            let unsealed = if view.unsealed.is_empty() { Vec::new() } else { all_in_tail(&view.unsealed) };
             let result = read(&Source {
                 partition: &self.spec.partition,
                 topic_id: self.spec.topic_id,
@@ -670,7 +672,12 @@ impl Log {
     }
 }
 
-/// A batch that opening could not seal, for readers.
+/// The batches that opening could not seal, for readers. Apart from [`Log::read`], which as a rule finds none.
+#[cold]
+fn all_in_tail(unsealed: &[Arc<Salvaged>]) -> Vec<TailRecords<'_>> {
+    unsealed.iter().map(|batch| in_tail(batch)).collect()
+}
+
 fn in_tail(batch: &Salvaged) -> TailRecords<'_> {
     TailRecords { identity: &batch.identity, bytes: TailBytes::Copied(&batch.records), is_dense: true }
 }
