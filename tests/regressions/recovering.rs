@@ -223,6 +223,30 @@ fn a_sync_that_failed_while_the_tail_grew_is_not_forgotten() {
     assert!(refused > 0);
 }
 
+/// The system goes on to show an entry of the table of chunks whose sync failed, until a power cut.
+#[test]
+fn a_tail_whose_growth_failed_is_whole_after_it_was_closed_and_used_again() {
+    let mut kept = 0;
+    for (nth, seed) in (1..4).flat_map(|nth| (0..8).map(move |seed| (nth, seed))) {
+        let disk = SimulatedDisk::new(seed);
+        let broker = open(&disk, Durability::Os);
+        broker.topic("orders").unwrap();
+        let rule = FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail").nth(nth);
+        disk.fail(rule.forever());
+        _ = broker.topic("orders").unwrap().produce("k", "refused or not");
+        disk.clear_faults();
+        kept += u32::from(broker.close().is_ok());
+        let broker = open(&disk, Durability::Os);
+        broker.topic("orders").unwrap().produce("k", "not flushed").unwrap();
+        for crash in 0..20 {
+            let after = open(&disk.crash(crash, CrashModel::Subset), Durability::Os);
+            let damage: Vec<_> = after.recovery_report().damage().map(ToString::to_string).collect();
+            assert!(damage.is_empty(), "nth {nth}, seeds {seed} and {crash}: {damage:?}");
+        }
+    }
+    assert!(kept > 0);
+}
+
 /// A disk can come back without what was not synced while the machine goes on: a volume that is attached again, say.
 #[test]
 fn what_a_disk_lost_while_the_machine_went_on_is_told_to_groups() {
