@@ -94,9 +94,13 @@ fn look_at(failure: Failure) -> Checked<Vec<Site>> {
     run.check_commits_now()?;
     let errors_before = run.errors.len();
     run.go_on().map_err(|problem| format!("going on: {problem}"))?;
-    // After a sync that failed nothing is known, and a write that cannot be undone (`SetSize`) is the file's last.
-    let is_grave =
-        |failed: &Call| matches!(failed.operation, Operation::Sync | Operation::SyncDir | Operation::SetSize);
+    // After a sync that failed nothing is known, and a write that cannot be undone (`SetSize`) is the file's last. So is one of a
+    // tail whose bytes cannot be read back to see whether it has failed.
+    let is_grave = |failed: &Call| match failed.operation {
+        Operation::Sync | Operation::SyncDir | Operation::SetSize => true,
+        Operation::Read => failed.path.to_string_lossy().contains("/tail"),
+        _ => false,
+    };
     let is_passing = match failure.kind {
         FaultKind::InputOutput => false,
         // What cannot be opened to be synced is not lost by that.

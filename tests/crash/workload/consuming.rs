@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ottla::{Consumer, Durability, Error, ResetTo, SeekTo, TopicPartition};
+use ottla::{Consumer, Durability, Error, ResetTo, SeekTo, SendOutcome, TopicPartition};
 
 use super::{GROUP, PASSING, Run};
 use crate::history::{Checked, CommitHistory};
@@ -96,16 +96,14 @@ impl Run {
         }
         self.note_version();
         let Some(consumer) = self.consumer()? else { return Ok(()) };
-        match consumer.commit() {
-            Ok(()) => {
-                let is_durable = self.settings.durability == Durability::Always;
-                for (_, partition) in positions {
-                    self.history.commits.entry(partition).or_default().acknowledge(is_durable);
-                }
-                Ok(())
+        let committed = consumer.commit();
+        if has_taken_place(&committed) {
+            let is_durable = committed.is_ok() && self.settings.durability == Durability::Always;
+            for (_, partition) in positions {
+                self.history.commits.entry(partition).or_default().acknowledge(is_durable);
             }
-            Err(error) => self.failed("commit", error),
         }
+        committed.or_else(|error| self.failed("commit", error))
     }
 
     /// Moves the whole group to where a log begins, or forgets it; nobody is in it meanwhile.
@@ -132,17 +130,18 @@ impl Run {
         }
         self.note_version();
         let done = if is_deleted { admin.delete_group(GROUP) } else { reset.execute().map(|_| ()) };
-        match done {
-            Ok(()) | Err(Error::UnknownGroup { .. }) => {
-                let is_durable = self.settings.durability == Durability::Always;
-                for (partition, _) in moved {
-                    self.history.truncated.remove(&partition);
-                    self.history.commits.entry(partition).or_default().acknowledge(is_durable);
-                }
-                Ok(())
+        let done = match done {
+            Err(Error::UnknownGroup { .. }) => Ok(()),
+            done => done,
+        };
+        if has_taken_place(&done) {
+            let is_durable = done.is_ok() && self.settings.durability == Durability::Always;
+            for (partition, _) in moved {
+                self.history.truncated.remove(&partition);
+                self.history.commits.entry(partition).or_default().acknowledge(is_durable);
             }
-            Err(error) => self.failed("move the group", error),
         }
+        done.or_else(|error| self.failed("move the group", error))
     }
 
     /// Reads one log from a random offset on.
@@ -190,4 +189,9 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Whether a group stands where it was told to, durably or not.
+fn has_taken_place(done: &Result<(), Error>) -> bool {
+    done.as_ref().map_or_else(|error| error.outcome() == SendOutcome::Appended, |()| true)
 }
