@@ -272,6 +272,9 @@ impl<'s> Recovery<'s> {
         let SettledEpochs { epochs, were_found, owes_epochs } = self.settle_epochs()?;
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
+        if self.shutdown != Shutdown::Clean && (self.point.point.is_some() || self.point.is_damaged) {
+            self.point.file.distrust_name();
+        }
         let mut checkpoint = Checkpoint::new(self.manifest, self.point.file);
         checkpoint.begin_from(self.point.point, were_found, self.shutdown == Shutdown::Clean);
         if self.shutdown != Shutdown::Clean && self.syncs_first {
