@@ -24,6 +24,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(super) use epochs::{epochs_of, last_leader_epoch};
 pub(crate) use identity::Noted;
 pub(super) use identity::check_owner;
 pub(super) use salvaged_batch::seal_anew;
