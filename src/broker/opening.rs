@@ -22,9 +22,10 @@ use super::topic_partitions::TopicPartitions;
 use super::{parallel, partition_dir, shutdown};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
-use crate::error::{Corruption, Error, Result};
+use crate::error::{Corruption, Error, Result, is_passing};
 use crate::maintenance::Worker;
 use crate::partition::PartitionSource;
+use crate::partition::broken::Broken;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
@@ -292,7 +293,7 @@ impl Store {
     }
 
     /// Recovers every log of every live topic, of which something is `noted`, in the same order. One whose directory is not what
-    /// it should be keeps no other from being served.
+    /// it should be, or is refused, keeps no other from being served.
     fn recover_logs(
         &mut self,
         circumstances: Circumstances,
@@ -340,8 +341,9 @@ impl Store {
         let slots = batches.iter().map(Salvaged::slot).collect();
         let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, circumstances, noted, batches);
         match noted.and_then(recover) {
-            Err(Error::Corrupt(damage)) if circumstances.mode != RecoveryMode::Strict => {
-                let (log, report) = RecoveredLog::broken(spec, &self.files, *damage, slots);
+            Err(error) if circumstances.mode != RecoveryMode::Strict => {
+                let broken = Broken::of(error, &spec.partition, &spec.dir)?;
+                let (log, report) = RecoveredLog::broken(spec, &self.files, broken, slots);
                 Ok((log, Some(report)))
             }
             recovered => recovered,
@@ -397,7 +399,8 @@ impl Store {
         Ok(())
     }
 
-    /// Finishes what a crash interrupted, or a full disk, and goes on interrupting: topics that are given up and not yet removed.
+    /// Finishes what a crash interrupted: topics that are given up and not yet removed. A full disk, or a directory that is refused,
+    /// may go on interrupting it.
     fn finish_deletes(&mut self) -> Result<()> {
         let given_up: Vec<_> = {
             let catalog = self.catalog.lock();
@@ -407,6 +410,13 @@ impl Store {
         for (name, topic_id, partition_count) in given_up {
             match self.finish_delete(&name, topic_id, partition_count) {
                 Err(Error::DiskFull { .. }) => self.report.unfinished_deletes.push(name.to_string()),
+                Err(Error::Io { path, source, .. })
+                    if self.recovery_mode != RecoveryMode::Strict
+                        && !is_passing(&source)
+                        && partition_dir::holds(&self.dir, &path) =>
+                {
+                    self.report.unfinished_deletes.push(name.to_string());
+                }
                 finished => finished?,
             }
         }

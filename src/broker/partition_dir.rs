@@ -28,6 +28,12 @@ pub(super) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
     data_dir.join(partition.to_string())
 }
 
+/// Whether the path is that of a partition's directory, perhaps of a topic that is given up, or lies in one.
+pub(super) fn holds(data_dir: &Path, path: &Path) -> bool {
+    let name = path.strip_prefix(data_dir).ok().and_then(|below| below.iter().next());
+    name.is_some_and(|name| names_a_partition(name) || name.to_string_lossy().ends_with(MARK))
+}
+
 /// Makes the directory of a new partition. The caller syncs the data directory once it has made all it wants.
 pub(super) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartition, topic_id: u128) -> Result<()> {
     let dir = path_of(data_dir, partition);

@@ -78,7 +78,8 @@ impl RecoveryReport {
         self.shared_tails.iter().chain(segments).map(PathBuf::as_path)
     }
 
-    /// Everything that was synced once and cannot be read any more.
+    /// Everything that was synced once and cannot be read any more. Of a partition that the operating system refuses nothing is known:
+    /// [`PartitionRecovery::failure`] tells of that.
     pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
         self.lost_tails.iter().chain(self.partitions.iter().flat_map(PartitionRecovery::damage))
     }
@@ -90,8 +91,9 @@ impl RecoveryReport {
         &self.skipped
     }
 
-    /// Topics that were deleted and of which something is left, since the disk is full: what groups have committed for them, say.
-    /// They are gone for everybody, and their names are free once an opening has found room to finish.
+    /// Topics that were deleted and of which something is left, since the disk is full (what groups have committed for them, say) or
+    /// the operating system refuses a directory or file of theirs. They are gone for everybody, and their names are free once an
+    /// opening could finish.
     #[must_use]
     pub fn unfinished_deletes(&self) -> &[String] {
         &self.unfinished_deletes
@@ -123,7 +125,9 @@ impl fmt::Display for RecoveryReport {
         self.partitions.iter().try_for_each(|partition| write!(f, "\n{partition}"))?;
         self.skipped.iter().try_for_each(|damage| write!(f, "\npassed over: {damage}"))?;
         let mut unfinished = self.unfinished_deletes.iter();
-        unfinished.try_for_each(|name| write!(f, "\ndeleted, and not yet removed as the disk is full: {name}"))?;
+        unfinished.try_for_each(|name| {
+            write!(f, "\ndeleted, and not yet removed, as the disk is full or refuses it: {name}")
+        })?;
         let mut unknown = self.unknown_directories.iter();
         unknown.try_for_each(|dir| write!(f, "\nof no topic, left alone: {}", dir.display()))
     }

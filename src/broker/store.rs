@@ -4,6 +4,7 @@
 //! which comes before every lock of a log. Closing happens once, by `close` or by the last handle's drop.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +21,7 @@ use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::group::{Coordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Logs, Worker};
+use crate::partition::broken::Broken;
 use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
@@ -107,14 +109,16 @@ impl Store {
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
         for TopicPartitionSource { address, source } in partitions {
             let PartitionSource::Follower(follower) = source else { continue };
-            let damage = match follower.damage() {
-                Ok(damage) => damage,
-                Err(Error::Corrupt(damage)) => vec![*damage],
-                // Deleted meanwhile, or not to be looked at now: whoever reads it hears of that.
-                Err(_) => continue,
-            };
-            if !damage.is_empty() {
-                report.partitions.push(PartitionRecovery::of_damage(address.clone(), damage));
+            match follower.damage() {
+                Ok(damage) if damage.is_empty() => {}
+                Ok(damage) => report.partitions.push(PartitionRecovery::of_damage(address.clone(), damage)),
+                // Deleted meanwhile, perhaps.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    let broken = Broken::of(error, address, &partition_dir::path_of(&self.dir, address));
+                    // If it is only not to be looked at now, whoever reads it hears of that.
+                    report.partitions.extend(broken.ok().map(|broken| broken.report(address.clone())));
+                }
             }
         }
         report

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::Admin;
 use super::catalog::{self, Catalog};
 use super::store::Store;
-use super::topic::TopicEntry;
+use super::topic::{TopicEntry, TopicPartitionSource};
+use super::{Admin, partition_dir};
 use crate::error::{Corruption, Error, Result};
 use crate::partition::PartitionSource;
+use crate::partition::broken::Broken;
 use crate::partition::verification::PartitionVerification;
 
 /// What [`Admin::verify`] found.
@@ -45,10 +46,12 @@ impl VerifyReport {
         self.catalog_repairable.iter().chain(self.partitions.iter().flat_map(PartitionVerification::repairable))
     }
 
-    /// Whether nothing was found.
+    /// Whether nothing was found, in any partition.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.damage().chain(self.repairable()).next().is_none()
+        self.catalog_damage.is_none()
+            && self.catalog_repairable.is_none()
+            && self.partitions.iter().all(PartitionVerification::is_clean)
     }
 }
 
@@ -66,7 +69,9 @@ impl fmt::Display for VerifyReport {
             sum(PartitionVerification::index_entry_count),
         )?;
         self.damage().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
-        self.repairable().try_for_each(|damage| write!(f, "\nrepairable: {damage}"))
+        self.repairable().try_for_each(|damage| write!(f, "\nrepairable: {damage}"))?;
+        let mut failures = self.partitions.iter().filter_map(PartitionVerification::failure);
+        failures.try_for_each(|failure| write!(f, "\nnot verified: {failure}"))
     }
 }
 
@@ -113,15 +118,19 @@ impl Store {
         let mut names: Vec<_> = topics.keys().collect();
         names.sort_unstable();
         for entry in names.into_iter().filter_map(|name| topics.get(name)) {
-            for partition in entry.partitions.iter() {
-                let verified = match &partition.source {
+            for TopicPartitionSource { address, source } in entry.partitions.iter() {
+                let verified = match source {
                     PartitionSource::Log(log) => log.verify(),
                     PartitionSource::Follower(follower) => follower.verify(),
                 };
                 match verified {
                     Ok(found) if found.is_clean() => report.partitions.push(found),
                     // Or else its topic was deleted meanwhile, here or by another process.
-                    found if is_there(entry)? => report.partitions.push(found?),
+                    Ok(found) if is_there(entry)? => report.partitions.push(found),
+                    Err(error) if is_there(entry)? => {
+                        let broken = Broken::of(error, address, &partition_dir::path_of(&self.dir, address))?;
+                        report.partitions.push(PartitionVerification::of_broken(address.clone(), broken));
+                    }
                     _ => {}
                 }
             }

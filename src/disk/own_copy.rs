@@ -43,7 +43,7 @@ pub(crate) fn open(files: &OpenFiles, path: &Path, how: Open, wanted_bytes: u64)
 ///
 /// # Errors
 /// The disk's; then the name stands for what it stood for.
-pub(super) fn replace(
+pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
     shared: &dyn DiskFile,

@@ -21,7 +21,7 @@ use super::leader_epoch::LeaderEpochs;
 use super::log::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
-use super::recovery::{check_owner, damage_of_sealed, segment_dir};
+use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::record::Fetched;
@@ -195,14 +195,21 @@ impl Follower {
         if is_there { Ok(()) } else { Err(self.closed_error()) }
     }
 
-    /// The leader epochs as the writer has noted them last. Where that cannot be read, one epoch from the first offset on.
+    /// The leader epochs as the writer has noted them last. Where that cannot be read, those of the batches, as the writer would
+    /// rebuild them.
     pub(crate) fn epochs(&self) -> LeaderEpochs {
-        let noted = LeaderEpochs::load(&**self.dir.files.disk(), &self.spec.dir);
-        noted.ok().flatten().unwrap_or_else(|| {
-            let mut epochs = LeaderEpochs::default();
-            epochs.assign(0, 0);
-            epochs
-        })
+        let seen = self.latest();
+        let noted = LeaderEpochs::load(&**self.dir.files.disk(), &self.spec.dir).ok().flatten();
+        if let Some(noted) = noted.filter(|noted| noted.reach(last_leader_epoch(&seen.files.segments))) {
+            return noted;
+        }
+        let mut epochs = epochs_of(&seen.files.segments).unwrap_or_default();
+        for batch in &seen.tail {
+            epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
+        }
+        // Where nothing is known, nothing is said to be lost.
+        epochs.assign(0, 0);
+        epochs
     }
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].

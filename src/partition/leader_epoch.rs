@@ -8,9 +8,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use crate::disk::os::errors;
 use crate::disk::{Disk, generations};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_passing};
 
 const FILE_NAME: &str = "leader-epoch-checkpoint";
 const VERSION: &str = "0";
@@ -23,16 +22,16 @@ pub(crate) struct LeaderEpochs {
 }
 
 impl LeaderEpochs {
-    /// Reads the file in a partition's directory. `None` if there is none, the medium cannot read it or it makes no sense: it is to
-    /// be rebuilt then.
+    /// Reads the file in a partition's directory. `None` if there is none, it cannot be read or it makes no sense: it is to be rebuilt
+    /// then.
     ///
     /// # Errors
-    /// The disk's, of other kinds.
+    /// Those of the disk that pass.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<LeaderEpochs>> {
         match generations::read_file(disk, &path(dir)) {
             Ok(bytes) => Ok(bytes.and_then(|bytes| LeaderEpochs::parse(std::str::from_utf8(&bytes).ok()?))),
             Err(Error::Corrupt(_)) => Ok(None),
-            Err(Error::Io { source, .. }) if errors::is_unreadable(&source) => Ok(None),
+            Err(Error::Io { source, .. }) if !is_passing(&source) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -92,6 +91,11 @@ impl LeaderEpochs {
     /// to come out of the tail.
     pub(crate) fn least_from(&self, offset: u64) -> i32 {
         self.epoch_of(offset).unwrap_or(0)
+    }
+
+    /// Whether they reach the epoch of the last batch, if there is one: they are written down before the first batch of a new epoch.
+    pub(crate) fn reach(&self, last_epoch: Option<i32>) -> bool {
+        last_epoch.is_none_or(|last| !self.entries.is_empty() && last <= self.latest())
     }
 
     /// Epochs and their first offsets, ascending.

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::appender::Appender;
+use super::broken::Broken;
 use super::checkpoint::{Checkpoint, UNNOTED_BYTES_MAX};
 use super::compaction::CompactionConfig;
 use super::config::TopicConfig;
@@ -94,7 +95,7 @@ pub(crate) struct Log {
     /// Ranges of offsets that opening found missing or damaged.
     pub(super) damage: Vec<Corruption>,
     /// Why nothing can be known of the log, if so. It is closed then, from the beginning.
-    broken: Option<Corruption>,
+    broken: Option<Broken>,
     pub(super) epochs: LeaderEpochs,
 }
 
@@ -136,7 +137,7 @@ impl Log {
         Log::new(spec, environment, recovered, None)
     }
 
-    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Corruption>) -> Log {
+    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Broken>) -> Log {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         let segments_debt = if synced < end { end } else { 0 };
         let offsets = LogOffsets::new(recovered.log_start_offset, synced, end);
@@ -466,22 +467,22 @@ impl Log {
         if self.is_closed() { Err(self.closed_error()) } else { Ok(()) }
     }
 
-    /// Fails if nothing can be known of the log, since its directory is not what it should be. Whatever is not known is then
-    /// said to be 0.
+    /// Fails if nothing can be known of the log, since its directory is not what it should be, or is refused. Whatever is not
+    /// known is then said to be 0.
     #[inline]
     pub(crate) fn check_whole(&self) -> Result<()> {
         if self.broken.is_some() { Err(self.closed_error()) } else { Ok(()) }
     }
 
     /// Why nothing can be known of the log, if so.
-    pub(super) fn broken(&self) -> Option<&Corruption> {
+    pub(super) fn broken(&self) -> Option<&Broken> {
         self.broken.as_ref()
     }
 
     #[cold]
     fn closed_error(&self) -> Error {
         match &self.broken {
-            Some(damage) => Error::Corrupt(Box::new(damage.clone())),
+            Some(broken) => broken.error(),
             None => Error::Closed { what: self.spec.partition.to_string() },
         }
     }
@@ -690,7 +691,7 @@ const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
 pub(crate) struct RecoveredLog {
     spec: LogSpec,
     recovered: Recovered,
-    broken: Option<Corruption>,
+    broken: Option<Broken>,
     /// What the tails hold for a log that is broken: it may be whole again the next time.
     left_in_tail: Vec<(Identity, u64)>,
 }
@@ -709,18 +710,17 @@ impl RecoveredLog {
         Ok((RecoveredLog { spec, recovered, broken: None, left_in_tail: Vec::new() }, report))
     }
 
-    /// A log of which nothing can be known: every call fails with this damage, and its files are left alone, as are the slots of the
-    /// tails that hold batches of it.
+    /// A log of which nothing can be known: every call fails with the error that says why, and its files are left alone, as are the
+    /// slots of the tails that hold batches of it.
     pub(crate) fn broken(
         spec: LogSpec,
         files: &Arc<OpenFiles>,
-        damage: Corruption,
+        broken: Broken,
         left_in_tail: Vec<(Identity, u64)>,
     ) -> (RecoveredLog, PartitionRecovery) {
-        let damage = Corruption { partition: Some(spec.partition.clone()), ..damage };
-        let report = PartitionRecovery::of_damage(spec.partition.clone(), vec![damage.clone()]);
+        let report = broken.clone().report(spec.partition.clone());
         let recovered = Recovered::empty(&spec, files);
-        (RecoveredLog { spec, recovered, broken: Some(damage), left_in_tail }, report)
+        (RecoveredLog { spec, recovered, broken: Some(broken), left_in_tail }, report)
     }
 
     /// The slots of the tail that have to stay as they are, durable, since there was no room elsewhere for what they hold, or nobody

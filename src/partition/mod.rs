@@ -4,6 +4,7 @@
 //! `group_commit` who syncs, `checkpoint` what moves durability from the tail into segments, `recovery` what opening does.
 
 mod appender;
+pub(crate) mod broken;
 mod checkpoint;
 pub(crate) mod compaction;
 pub(crate) mod config;

@@ -23,12 +23,12 @@ pub(crate) const RECOVERY_MODE: &str = "ottla.recovery.mode";
 pub enum RecoveryMode {
     /// Ends each log before the first batch that a crash may have left half written, keeps what is cut in quarantine, reports
     /// damage and leaves it alone: reads of it fail with [`Error::Corrupt`](crate::Error::Corrupt). Where nothing can be known of
-    /// a partition, since its directory is missing or another topic's, every call on it fails so, and all others are served. The
-    /// default.
+    /// a partition, since its directory is missing or another topic's, every call on it fails so, and all others are served; where
+    /// the operating system refuses its directory or one of its files, with that [`Error::Io`](crate::Error::Io). The default.
     #[default]
     TolerateTail,
-    /// Refuses to open where anything would have to be cut, or is damaged, with [`Error::Corrupt`](crate::Error::Corrupt):
-    /// for those who want to look, or to copy the directory, first. Logs that come before it, in the order of their topics'
+    /// Refuses to open where anything would have to be cut, or is damaged, with [`Error::Corrupt`](crate::Error::Corrupt), or
+    /// where the operating system refuses a partition's directory or file, with [`Error::Io`](crate::Error::Io): for those who want to look, or to copy the directory, first. Logs that come before it, in the order of their topics'
     /// names, may have been recovered by then, which takes nothing out of them.
     Strict,
     /// As `TolerateTail`, and reading goes on by itself: consumers pass over what is damaged, and count what they

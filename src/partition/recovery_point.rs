@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use super::log_id::LogId;
 use crate::disk::open_files::OpenFiles;
-use crate::disk::{Disk, Open, generations, own_copy};
+use crate::disk::{Disk, Open, SyncError, generations, own_copy};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
@@ -68,8 +68,18 @@ pub(crate) struct RecoveryPointFile {
     log: LogId,
     /// Of the newest record; the next one goes to the other sector.
     generation: u64,
-    /// Whether it may be that a power cut leaves no such file.
-    is_new: bool,
+    name: Name,
+}
+
+/// What is known of the file's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// It survives a power cut.
+    Durable,
+    /// It may be that a power cut leaves no such file.
+    New,
+    /// A sync that was to make it durable may have failed. The next one would succeed without having written it.
+    Distrusted,
 }
 
 /// A recovery point as it was read.
@@ -89,7 +99,7 @@ pub(crate) struct LoadedPoint {
 impl RecoveryPointFile {
     /// The file of a log that has none yet.
     pub(crate) fn new(dir: &Path, log: LogId) -> RecoveryPointFile {
-        RecoveryPointFile { path: path(dir), log, generation: 0, is_new: true }
+        RecoveryPointFile { path: path(dir), log, generation: 0, name: Name::New }
     }
 
     /// Reads the recovery point of a partition's directory, which is to be that of `log`.
@@ -132,6 +142,11 @@ impl RecoveryPointFile {
         })
     }
 
+    /// To be called of a file that was found after an unclean end: the sync of its name may have been what failed.
+    pub(crate) fn distrust_name(&mut self) {
+        self.name = Name::Distrusted;
+    }
+
     /// Overwrites the older record. When this returns it survives a crash of the process, and perhaps a power cut.
     ///
     /// # Errors
@@ -142,8 +157,8 @@ impl RecoveryPointFile {
         let bytes = encode(self.log, generation, point);
         let open = || own_copy::open(files, &self.path, Open::CreateOrWrite, u64::MAX);
         if let Err(source) = open().and_then(|file| file.write_at(&bytes, sector)) {
-            // It may have been created or copied, and its name not be durable.
-            self.is_new = true;
+            // It may have been created or copied, and the sync of its name have failed.
+            self.name = Name::Distrusted;
             return Err(Error::io("write", &self.path, source));
         }
         // Only now: after an error the same record is tried again, and the good one stays untouched.
@@ -157,11 +172,26 @@ impl RecoveryPointFile {
     /// # Errors
     /// The disk's.
     pub(crate) fn sync(&mut self, files: &OpenFiles) -> Result<()> {
-        let sync = || files.open(&self.path, Open::Write)?.sync();
+        let sync = || {
+            let file = files.open(&self.path, Open::Write)?;
+            // To a file of another name, synced and renamed: so there is something for the sync of the directory to write.
+            let is_copied = self.name == Name::Distrusted;
+            if is_copied {
+                own_copy::replace(&**files.disk(), &self.path, &*file, u64::MAX).map(drop)
+            } else {
+                file.sync()
+            }
+        };
         sync().map_err(|source| Error::io("sync", &self.path, source))?;
-        if let Some(dir) = self.path.parent().filter(|_| self.is_new) {
-            files.disk().sync_dir(dir).map_err(|source| Error::io("sync", dir, source))?;
-            self.is_new = false;
+        if let Some(dir) = self.path.parent().filter(|_| self.name != Name::Durable) {
+            self.name = Name::New;
+            files.disk().sync_dir(dir).map_err(|failure| {
+                if let SyncError::Failed(_) = failure {
+                    self.name = Name::Distrusted;
+                }
+                Error::io("sync", dir, failure)
+            })?;
+            self.name = Name::Durable;
         }
         Ok(())
     }
@@ -281,6 +311,7 @@ mod tests {
     use super::*;
     use crate::disk::open_files::OpenFilesConfig;
     use crate::disk::os::OsDisk;
+    use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
     use crate::segment::{FileSum, IndexCrcs};
 
     const LOG: LogId = LogId { topic_id: 7, partition: 3 };
@@ -345,6 +376,49 @@ mod tests {
             let again = RecoveryPointFile::load(disk, dir.path(), LOG).unwrap();
             assert_eq!((again.point, again.is_damaged), (Some(point(next_offset)), false));
         }
+    }
+
+    /// What the calls that may sync did, in order.
+    fn steps(machine: &SimulatedDisk) -> Vec<Operation> {
+        let steps = [Operation::Rename, Operation::Sync, Operation::SyncDir];
+        machine.log().iter().map(|call| call.operation).filter(|operation| steps.contains(operation)).collect()
+    }
+
+    /// After a failed sync of a directory the system takes its names for written, and the next sync writes nothing.
+    #[test]
+    fn a_name_whose_sync_failed_is_made_anew_before_the_next_sync_counts() {
+        let (machine, dir) = (SimulatedDisk::new(1), Path::new("/log"));
+        machine.put("/log/beside", b"");
+        let files = OpenFiles::new(Arc::new(machine.clone()), OpenFilesConfig::default());
+        let mut file = RecoveryPointFile::new(dir, LOG);
+        file.store(&files, &point(20)).unwrap();
+        machine.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::SyncDir));
+        assert!(matches!(file.sync(&files), Err(Error::Io { action: "sync", .. })));
+        for made in [&[Operation::Sync, Operation::Rename, Operation::SyncDir][..], &[Operation::Sync]] {
+            let before = steps(&machine).len();
+            file.store(&files, &point(20)).unwrap();
+            file.sync(&files).unwrap();
+            assert_eq!(steps(&machine)[before..], *made);
+        }
+        for seed in 0..20 {
+            let after = machine.crash(seed, CrashModel::Subset);
+            let loaded = RecoveryPointFile::load(&after, dir, LOG).unwrap();
+            assert_eq!((loaded.point, loaded.is_damaged), (Some(point(20)), false), "seed {seed}");
+        }
+    }
+
+    /// Where no sync was begun, nothing is lost by it, and nothing has to be made anew.
+    #[test]
+    fn a_name_whose_sync_did_not_begin_is_only_synced_again() {
+        let machine = SimulatedDisk::new(1);
+        machine.put("/log/beside", b"");
+        let files = OpenFiles::new(Arc::new(machine.clone()), OpenFilesConfig::default());
+        let mut file = RecoveryPointFile::new(Path::new("/log"), LOG);
+        file.store(&files, &point(20)).unwrap();
+        machine.fail(FaultRule::new(FaultKind::TooManyOpenFiles).on(Operation::SyncDir));
+        assert!(file.sync(&files).unwrap_err().is_retriable());
+        file.sync(&files).unwrap();
+        assert_eq!(steps(&machine), [Operation::Sync, Operation::SyncDir, Operation::Sync, Operation::SyncDir]);
     }
 
     #[test]

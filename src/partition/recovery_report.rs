@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::Corruption;
+use super::broken::Refusal;
+use crate::error::{Corruption, Error};
 use crate::topic_partition::TopicPartition;
 
 /// What opening one partition found and did. Partitions that were as expected have none.
@@ -31,6 +32,7 @@ pub struct PartitionRecovery {
     pub(super) quarantined: Vec<PathBuf>,
     pub(super) shared_files: Vec<PathBuf>,
     pub(super) damage: Vec<Corruption>,
+    pub(super) refused: Option<Refusal>,
 }
 
 impl PartitionRecovery {
@@ -50,12 +52,18 @@ impl PartitionRecovery {
             quarantined: Vec::new(),
             shared_files: Vec::new(),
             damage: Vec::new(),
+            refused: None,
         }
     }
 
     /// What was found where nothing is repaired.
     pub(crate) fn of_damage(partition: TopicPartition, damage: Vec<Corruption>) -> PartitionRecovery {
         PartitionRecovery { damage, ..PartitionRecovery::new(partition) }
+    }
+
+    /// That the operating system refused what is needed to know anything of it.
+    pub(crate) fn of_refusal(partition: TopicPartition, refusal: Refusal) -> PartitionRecovery {
+        PartitionRecovery { refused: Some(refusal), ..PartitionRecovery::new(partition) }
     }
 
     /// Which partition.
@@ -139,7 +147,14 @@ impl PartitionRecovery {
         self.damage.iter()
     }
 
-    /// Whether nothing was lost or taken out. Records of the tail that were sealed late are no loss, nor are those that could not
+    /// Why the partition is not served, if the operating system refused its directory or one of its files: an [`Error::Io`], as every
+    /// call on it gets. It says nothing of what is there; once the cause is gone, open again.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.refused.as_ref().map(Refusal::error)
+    }
+
+    /// Whether nothing was lost or taken out, and the partition is served. Records of the tail that were sealed late are no loss, nor are those that could not
     /// be sealed for want of room, nor is a second name.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -149,6 +164,7 @@ impl PartitionRecovery {
             && !self.may_have_lost
             && self.quarantined.is_empty()
             && self.damage.is_empty()
+            && self.refused.is_none()
     }
 
     pub(super) fn is_worth_telling(&self) -> bool {
@@ -192,6 +208,7 @@ impl fmt::Display for PartitionRecovery {
         let mut shared = self.shared_files.iter();
         shared
             .try_for_each(|path| write!(f, "\n  has a second name, copied before it is written: {}", path.display()))?;
-        self.damage.iter().try_for_each(|damage| write!(f, "\n  lost: {damage}"))
+        self.damage.iter().try_for_each(|damage| write!(f, "\n  lost: {damage}"))?;
+        self.refused.iter().try_for_each(|refusal| write!(f, "\n  not served: {refusal}"))
     }
 }

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::broken::{Broken, Refusal};
 use super::follower::Follower;
 use super::leader_epoch::{self, LeaderEpochs};
 use super::log::{Log, LogSpec};
@@ -32,6 +33,7 @@ pub struct PartitionVerification {
     index_entry_count: u64,
     damage: Vec<Corruption>,
     repairable: Vec<Corruption>,
+    refused: Option<Refusal>,
 }
 
 impl PartitionVerification {
@@ -84,10 +86,36 @@ impl PartitionVerification {
         &self.repairable
     }
 
+    /// Why the partition could not be verified, if the operating system refused its directory or one of its files: an
+    /// [`Error::Io`].
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.refused.as_ref().map(Refusal::error)
+    }
+
     /// Whether nothing was found.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.damage.is_empty() && self.repairable.is_empty()
+        self.damage.is_empty() && self.repairable.is_empty() && self.refused.is_none()
+    }
+
+    /// What there is to tell of a partition of which nothing can be known.
+    pub(crate) fn of_broken(partition: TopicPartition, broken: Broken) -> PartitionVerification {
+        let nothing = PartitionVerification {
+            partition,
+            segment_count: 0,
+            batch_count: 0,
+            record_count: 0,
+            log_bytes: 0,
+            index_entry_count: 0,
+            damage: Vec::new(),
+            repairable: Vec::new(),
+            refused: None,
+        };
+        match broken {
+            Broken::Damaged(damage) => PartitionVerification { damage: vec![damage], ..nothing },
+            Broken::Refused(refusal) => PartitionVerification { refused: Some(refusal), ..nothing },
+        }
     }
 
     /// Nothing was looked at yet but which segments there are.
@@ -110,6 +138,7 @@ impl PartitionVerification {
             index_entry_count: 0,
             damage: missing.collect(),
             repairable: Vec::new(),
+            refused: None,
         }
     }
 
@@ -161,8 +190,8 @@ impl PartitionVerification {
             self.add_repairable(recovery_point::path(dir), "a record of the recovery point is damaged");
         }
         let epochs = leader_epoch::path(dir);
-        if LeaderEpochs::load(disk, dir)?.is_none() && generations::read_file(disk, &epochs)?.is_some() {
-            self.add_repairable(epochs, "not the text that lists leader epochs");
+        if LeaderEpochs::load(disk, dir)?.is_none() && !matches!(generations::read_file(disk, &epochs), Ok(None)) {
+            self.add_repairable(epochs, "not the text that lists leader epochs, or it cannot be read");
         }
         match partition_metadata::load(disk, dir) {
             Ok(Some(id)) if id == spec.topic_id => {}
@@ -192,10 +221,8 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`]; a lack of handles or memory. What is wrong with the files is no error.
     pub(crate) fn verify(&self) -> Result<PartitionVerification> {
-        if let Some(damage) = self.broken() {
-            let mut found = PartitionVerification::begin(&self.spec, &[], &Manifest::default());
-            found.damage.push(damage.clone());
-            return Ok(found);
+        if let Some(broken) = self.broken() {
+            return Ok(PartitionVerification::of_broken(self.spec.partition.clone(), broken.clone()));
         }
         let found = self.verify_segments();
         // Then what became of the files says nothing.

@@ -206,10 +206,12 @@ fn files_of(data: &Path) -> Vec<(PathBuf, bool)> {
     let sealed_and_active = [&logs[0], &logs[logs.len() - 1]].map(|path| (path.clone(), true));
     let caches = [&indexes[0], &indexes[indexes.len() - 1], &times[0], &times[times.len() - 1]];
     let top = ["catalog", "ottla.lock", "tail", "tail-always", "clean-shutdown"].map(|name| (data.join(name), true));
-    let of_partition = ["manifest", "recovery-point", "leader-epoch-checkpoint", "partition.metadata"]
-        .map(|name| data.join("orders-0").join(name));
+    let of_partition =
+        ["manifest", "recovery-point", "partition.metadata"].map(|name| data.join("orders-0").join(name));
     let mut files: Vec<_> =
         top.into_iter().chain(of_partition.map(|path| (path, true))).chain(sealed_and_active).collect();
+    // Before the others: where a directory stands in its place it cannot be made anew, and nothing is marked as closed.
+    files.push((data.join("orders-0").join("leader-epoch-checkpoint"), false));
     files.extend(caches.map(|path| (path.clone(), false)));
     files
 }

@@ -41,6 +41,8 @@ mod read_only_consumers;
 #[cfg(feature = "testing")]
 mod read_only_damage;
 mod reading;
+#[cfg(feature = "testing")]
+mod refused_files;
 mod reopen;
 #[cfg(feature = "testing")]
 mod stale_files;

@@ -7,13 +7,13 @@ use std::io::{self, ErrorKind};
 #[cfg(unix)]
 pub(crate) const TOO_MANY_OPEN_FILES: i32 = libc::EMFILE;
 /// The medium or the way to it failed.
-#[cfg(unix)]
+#[cfg(all(unix, any(test, feature = "testing")))]
 pub(crate) const INPUT_OUTPUT: i32 = libc::EIO;
 /// No handle is left: `ERROR_TOO_MANY_OPEN_FILES`.
 #[cfg(not(unix))]
 pub(crate) const TOO_MANY_OPEN_FILES: i32 = 4;
 /// The medium or the way to it failed: `ERROR_IO_DEVICE`.
-#[cfg(not(unix))]
+#[cfg(all(not(unix), any(test, feature = "testing")))]
 pub(crate) const INPUT_OUTPUT: i32 = 1117;
 
 /// The whole machine has no handle left; Windows does not tell that apart.
@@ -37,11 +37,6 @@ pub(crate) fn is_out_of_handles(error: &io::Error) -> bool {
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     use ErrorKind::{Interrupted, OutOfMemory, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | OutOfMemory | TimedOut | WouldBlock) || is_out_of_handles(error)
-}
-
-/// Whether the medium failed: trying again will not help.
-pub(crate) fn is_unreadable(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(INPUT_OUTPUT)
 }
 
 #[cfg(test)]

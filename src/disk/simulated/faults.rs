@@ -62,6 +62,8 @@ pub enum FaultKind {
     /// `EIO`, from any call. A failed sync leaves each un-synced sector written or not, and clean: a later sync does not
     /// write it.
     InputOutput,
+    /// `EACCES`, from calls that look for a name, as where somebody else owns the file.
+    PermissionDenied,
     /// `ENOSPC`, from calls that may need space. Nothing is written.
     StorageFull,
     /// `ENOSPC` from a write after half of its bytes.
@@ -79,9 +81,13 @@ impl FaultKind {
     /// Whether a call of this operation can fail so.
     #[must_use]
     pub fn applies_to(self, operation: Operation) -> bool {
-        use Operation::{CreateDir, List, Lock, Map, MapShared, Open, Read, Rename, SetSize, Sync, SyncDir, Write};
+        use Operation::{CreateDir, List, Lock, Map, MapShared, Open, Read, RemoveDir, RemoveFile, Rename, SetSize};
+        use Operation::{Sync, SyncDir, Write};
         match self {
             FaultKind::InputOutput => true,
+            FaultKind::PermissionDenied => {
+                matches!(operation, CreateDir | List | Open | RemoveDir | RemoveFile | Rename | SyncDir)
+            }
             FaultKind::StorageFull => {
                 matches!(operation, CreateDir | Lock | Open | Rename | SetSize | Sync | SyncDir | Write)
             }
@@ -95,6 +101,7 @@ impl FaultKind {
     pub(super) fn error(self) -> io::Error {
         match self {
             FaultKind::InputOutput => io::Error::from_raw_os_error(errors::INPUT_OUTPUT),
+            FaultKind::PermissionDenied => ErrorKind::PermissionDenied.into(),
             FaultKind::StorageFull | FaultKind::ShortWrite => ErrorKind::StorageFull.into(),
             FaultKind::TooManyOpenFiles => io::Error::from_raw_os_error(errors::TOO_MANY_OPEN_FILES),
             FaultKind::OutOfMemory => ErrorKind::OutOfMemory.into(),

@@ -22,7 +22,7 @@ impl Recovery<'_> {
     /// went on says nothing of its disk, which may have come back without what was not synced. An epoch in which nothing was
     /// written gives way to the next one: so it does no harm if there is no room to write it down, as long as it has no record.
     pub(super) fn settle_epochs(&mut self) -> Result<SettledEpochs> {
-        let last_epoch = self.last_leader_epoch();
+        let last_epoch = last_leader_epoch(&self.segments);
         let loaded = self.load_epochs(last_epoch)?;
         let were_found = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
@@ -54,20 +54,11 @@ impl Recovery<'_> {
         Ok(SettledEpochs { epochs, were_found, owes_epochs })
     }
 
-    /// The leader epoch of the last batch that can be read, of the last segment that has one.
-    fn last_leader_epoch(&self) -> Option<i32> {
-        let mut segments = self.segments.iter().rev();
-        segments.find(|segment| segment.base_offset() < segment.next_offset())?.last_leader_epoch()
-    }
-
     /// The epochs in the file, which is written before the first batch of a new epoch: one that does not reach the batches is
     /// damaged, and none is returned.
     fn load_epochs(&mut self, last_epoch: Option<i32>) -> Result<Option<LeaderEpochs>> {
         let loaded = LeaderEpochs::load(&*self.disk, &self.spec.dir)?;
-        let is_behind = |loaded: &LeaderEpochs| {
-            last_epoch.is_some_and(|last| loaded.entries().is_empty() || loaded.latest() < last)
-        };
-        let is_damaged = loaded.as_ref().is_some_and(is_behind);
+        let is_damaged = loaded.as_ref().is_some_and(|loaded| !loaded.reach(last_epoch));
         // It is written before the first segment is noted.
         if is_damaged || loaded.is_none() && !self.manifest.segments.is_empty() {
             self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
@@ -76,8 +67,14 @@ impl Recovery<'_> {
     }
 }
 
+/// The leader epoch of the last batch that can be read, of the last segment that has one.
+pub(in crate::partition) fn last_leader_epoch(segments: &[Arc<Segment>]) -> Option<i32> {
+    let mut segments = segments.iter().rev();
+    segments.find(|segment| segment.base_offset() < segment.next_offset())?.last_leader_epoch()
+}
+
 /// Rebuilds the epochs from the batches, which carry them.
-fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
+pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
     let mut epochs = LeaderEpochs::default();
     for segment in segments {
         let (mut file_position, mut offset) = (0, segment.base_offset());

@@ -24,6 +24,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(super) use epochs::{epochs_of, last_leader_epoch};
 pub(crate) use identity::Noted;
 pub(super) use identity::{check_owner, check_partition, lost_manifest, owner_of_manifest};
 pub(super) use salvaged_batch::seal_anew;
@@ -287,6 +288,9 @@ impl<'s> Recovery<'s> {
         let SettledEpochs { epochs, were_found, owes_epochs } = self.settle_epochs()?;
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
+        if self.shutdown != Shutdown::Clean && (self.point.point.is_some() || self.point.is_damaged) {
+            self.point.file.distrust_name();
+        }
         let has_manifest = self.found_manifest == FoundManifest::Whole;
         let mut checkpoint = Checkpoint::new(self.manifest, has_manifest, self.point.file);
         checkpoint.begin_from(self.point.point, were_found, self.shutdown == Shutdown::Clean);

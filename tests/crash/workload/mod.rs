@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Consumer, Durability, Error, TopicPartition};
+use ottla::{Broker, Consumer, Durability, Error, PartitionRecovery, TopicPartition};
 
 use crate::history::{Checked, History};
 use crate::random::Random;
@@ -164,7 +164,7 @@ impl Run {
         Ok(())
     }
 
-    /// Opens the broker. Not being able to is an error only if nothing was made to fail.
+    /// Opens the broker. Not being able to, or to serve each partition, is an error only if nothing was made to fail.
     pub(crate) fn open(&mut self) -> Checked {
         let opened = Broker::builder(DIR)
             .disk(&self.disk)
@@ -173,7 +173,9 @@ impl Run {
             .tail_bytes(self.settings.tail_bytes)
             .max_open_files(8)
             .open();
-        match opened {
+        let refused =
+            |broker: &Broker| broker.recovery_report().partitions().iter().find_map(PartitionRecovery::failure);
+        match opened.and_then(|broker| refused(&broker).map_or(Ok(broker), Err)) {
             Ok(broker) => self.broker = Some(broker),
             Err(error) => self.failed("open", error)?,
         }
