@@ -147,7 +147,7 @@ impl Run {
     /// Reads one log from a random offset on.
     pub(super) fn read(&mut self) -> Checked {
         let Some(partition) = self.a_partition() else { return Ok(()) };
-        let end = self.history.log(&partition).map_or(0, |log| log.acked() as u64);
+        let end = self.history.log(&partition).map_or(0, |log| log.visible() as u64);
         let from = self.random.below(end + 1);
         let broker = self.broker()?;
         let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
