@@ -140,6 +140,11 @@ impl AppendFile {
         self.published_bytes.load(Ordering::Acquire)
     }
 
+    /// Whether a write was tried since the last sync began, and be it that it failed.
+    pub(crate) fn was_written_since_sync(&self) -> bool {
+        self.handle.is_dirty()
+    }
+
     /// Writes `bytes` behind what is published, publishes them, and returns where they begin.
     ///
     /// # Errors

@@ -227,6 +227,11 @@ impl HandleSlot {
         self.dirty.store(true, Ordering::Release);
     }
 
+    /// Whether something was written since the last sync began.
+    pub(in crate::disk) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
     /// Forgets that something was written, because the file is being removed.
     pub(in crate::disk) fn forget_dirty(&self) {
         self.dirty.store(false, Ordering::Release);
@@ -269,7 +274,7 @@ impl Slot for HandleSlot {
     }
 
     fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Acquire)
+        HandleSlot::is_dirty(self)
     }
 
     fn is_gone(&self) -> bool {

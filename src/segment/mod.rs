@@ -218,7 +218,9 @@ impl Segment {
 
     /// Whether the log file, and its name, survive a power cut as they are.
     pub(crate) fn is_synced(&self) -> bool {
-        self.is_name_synced.load(Ordering::Acquire) && self.log_bytes() <= self.synced_bytes()
+        // A write that failed and was cut back is nowhere in the length, and the longer file may come back.
+        let was_cut = self.loaded.get().is_some_and(|loaded| loaded.log.was_written_since_sync());
+        self.is_name_synced.load(Ordering::Acquire) && self.log_bytes() <= self.synced_bytes() && !was_cut
     }
 
     /// What the segment is, for the manifest once it is sealed.
