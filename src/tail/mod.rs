@@ -339,6 +339,12 @@ impl Tail {
         self.sync_file().map_err(|e| Error::io("sync", &self.path, e))
     }
 
+    /// Whether a sync failed. Then the system may show bytes of the file that the medium lacks, those of its table of chunks among
+    /// them.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.syncing.lock().has_failed
+    }
+
     fn sync_file(&self) -> std::io::Result<()> {
         let Syncing { file, has_failed } = &mut *self.syncing.lock();
         if *has_failed {
