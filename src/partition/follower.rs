@@ -198,11 +198,7 @@ impl Follower {
     /// The leader epochs as the writer has noted them last. Where that cannot be read, one epoch from the first offset on.
     pub(crate) fn epochs(&self) -> LeaderEpochs {
         let noted = LeaderEpochs::load(&**self.dir.files.disk(), &self.spec.dir);
-        noted.ok().flatten().unwrap_or_else(|| {
-            let mut epochs = LeaderEpochs::default();
-            epochs.assign(0, 0);
-            epochs
-        })
+        noted.ok().flatten().unwrap_or_else(LeaderEpochs::first)
     }
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].

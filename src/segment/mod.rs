@@ -216,9 +216,14 @@ impl Segment {
         self.sealed_bytes.is_some()
     }
 
+    /// Whether the log file's name survives a power cut.
+    pub(crate) fn is_name_synced(&self) -> bool {
+        self.is_name_synced.load(Ordering::Acquire)
+    }
+
     /// Whether the log file, and its name, survive a power cut as they are.
     pub(crate) fn is_synced(&self) -> bool {
-        self.is_name_synced.load(Ordering::Acquire) && self.log_bytes() <= self.synced_bytes()
+        self.is_name_synced() && self.log_bytes() <= self.synced_bytes()
     }
 
     /// What the segment is, for the manifest once it is sealed.
@@ -321,7 +326,7 @@ impl Segment {
         self.rewrite_distrusted()?;
         loaded.log.sync().map_err(|failure| failure.map(|source| Error::io("sync", &self.path(), source)))?;
         // After the file: a name without its bytes is worse than no name.
-        if !self.is_name_synced.load(Ordering::Acquire) && !planted(Canary::SkipDirectorySync) {
+        if !self.is_name_synced() && !planted(Canary::SkipDirectorySync) {
             let synced = self.dir.files.sync_dir(&self.dir.path);
             synced.map_err(|failure| failure.map(|source| Error::io("sync", &self.dir.path, source)))?;
             self.is_name_synced.store(true, Ordering::Release);

@@ -1,18 +1,22 @@
 //! The leader epochs of a log that is being opened.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Recovery, Shutdown};
 use crate::canary::{Canary, planted};
+use crate::disk::os::errors;
+use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
+use crate::partition::checkpoint::EpochsFile;
 use crate::partition::leader_epoch::{self, LeaderEpochs};
 use crate::segment::Segment;
 
 /// The leader epochs of a log that is about to be served.
 pub(super) struct SettledEpochs {
     pub(super) epochs: LeaderEpochs,
-    /// Whether there were any in the file.
-    pub(super) were_found: bool,
+    pub(super) file: EpochsFile,
     /// Whether there was no room to write them down.
     pub(super) owes_epochs: bool,
 }
@@ -24,8 +28,17 @@ impl Recovery<'_> {
     pub(super) fn settle_epochs(&mut self) -> Result<SettledEpochs> {
         let last_epoch = self.last_leader_epoch();
         let loaded = self.load_epochs(last_epoch)?;
-        let were_found = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
-        let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
+        let file = match &loaded {
+            Some(loaded) if !loaded.entries().is_empty() => EpochsFile::Whole,
+            None if !is_there(&*self.disk, &self.spec.dir)? => EpochsFile::Absent,
+            _ => EpochsFile::Doubtful,
+        };
+        let mut epochs = match loaded {
+            Some(loaded) => loaded,
+            // They only rise. So a log without the file need not be read, as closing leaves one that has no other epoch.
+            None if last_epoch == Some(0) => LeaderEpochs::first(),
+            None => epochs_of(&self.segments)?,
+        };
         for batch in &self.unsealed {
             epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
         }
@@ -51,7 +64,7 @@ impl Recovery<'_> {
                 stored => stored?,
             }
         }
-        Ok(SettledEpochs { epochs, were_found, owes_epochs })
+        Ok(SettledEpochs { epochs, file, owes_epochs })
     }
 
     /// The leader epoch of the last batch that can be read, of the last segment that has one.
@@ -73,6 +86,17 @@ impl Recovery<'_> {
             self.report.rebuilt.push(leader_epoch::path(&self.spec.dir));
         }
         Ok(loaded.filter(|_| !is_damaged))
+    }
+}
+
+/// Whether a partition's directory has the file.
+fn is_there(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    let path = leader_epoch::path(dir);
+    match disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        // It is written anew then.
+        Err(error) if errors::is_unreadable(&error) => Ok(true),
+        opened => opened.map(|_| true).map_err(|source| Error::io("open", &path, source)),
     }
 }
 
