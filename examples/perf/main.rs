@@ -81,7 +81,7 @@ fn entries(effort: Effort) -> Vec<Entry> {
         vec![send_to_many],
     ];
     let figures = [partitions::bytes_on_disk(records), partitions::memory_while_writing(records)];
-    let figures = figures_of_many.into_iter().chain(figures);
+    let figures = figures_of_many.into_iter().chain(partitions::new_and_closed(partitions)).chain(figures);
     rows.into_iter().flatten().map(Entry::Row).chain(figures.map(Entry::Figure)).collect()
 }
 

@@ -39,7 +39,7 @@ pub(super) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartitio
     let dir = path_of(data_dir, partition);
     set_aside_leftover(disk, &dir)?;
     disk.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
-    partition_metadata::store(disk, &dir, topic_id)
+    partition_metadata::create(disk, &dir, topic_id)
 }
 
 /// The names within the data directory that are no directories: where one of them is a partition's, whoever planted it would

@@ -516,10 +516,11 @@ impl Store {
         result
     }
 
-    /// Whether there is a log that could not be recovered after an unclean end: the next opening is to do that, if it can, and not
-    /// to take it for one that was closed.
+    /// Whether there is a log that could not be recovered after an unclean end, or a tail that cannot be trusted: the next opening is
+    /// to recover the one, if it can, and to make the other anew, and not to take them for what was closed.
     fn owes_recovery(&self, writer: &Writer) -> bool {
-        !self.report.was_clean_shutdown && writer.logs.load().iter().any(|log| log.check_whole().is_err())
+        writer.environment.has_failed()
+            || !self.report.was_clean_shutdown && writer.logs.load().iter().any(|log| log.check_whole().is_err())
     }
 
     /// Reads the catalog anew, for a broker that does not write it; partitions that are known stay.

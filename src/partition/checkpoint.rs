@@ -21,7 +21,7 @@ pub(crate) struct Checkpoint {
     file: RecoveryPointFile,
     stored: Option<RecoveryPoint>,
     point_is: PointIs,
-    epochs_are_stored: bool,
+    epochs_file: EpochsFile,
     /// The index files of the active segment, which has this base offset.
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
@@ -51,7 +51,7 @@ impl Checkpoint {
             file,
             stored: None,
             point_is: PointIs::Synced,
-            epochs_are_stored: false,
+            epochs_file: EpochsFile::Absent,
             indexes,
             compaction,
         }
@@ -59,9 +59,11 @@ impl Checkpoint {
 
     /// Takes over the point that was found, so that it is not stored again while nothing has changed: to open twice changes no
     /// byte the second time. The same goes for the leader epochs, if they were found. What was not closed may not be synced.
-    pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>, has_epochs: bool, was_closed: bool) {
-        (self.stored, self.epochs_are_stored) = (point, has_epochs && was_closed);
+    pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>, epochs: EpochsFile, was_closed: bool) {
+        self.stored = point;
         self.point_is = if was_closed { PointIs::Synced } else { PointIs::Distrusted };
+        let is_trusted = was_closed || epochs != EpochsFile::Whole;
+        self.epochs_file = if is_trusted { epochs } else { EpochsFile::Doubtful };
     }
 
     /// Up to which byte of `active` the recovery point is.
@@ -130,13 +132,13 @@ impl Checkpoint {
     }
 
     /// Whether `active` is as it was when the log was closed.
-    fn is_as_closed(&self, active: &Segment) -> bool {
+    fn is_as_closed(&self, active: &Segment, needs_epochs: bool) -> bool {
         let end = SyncedTo::of(active);
         let is_at_end = |point: &RecoveryPoint| {
             (point.base_offset, point.synced.file_position) == (end.base_offset, end.file_position)
                 && point.synced.index_crcs.is_some()
         };
-        self.point_is == PointIs::Synced && self.epochs_are_stored && self.stored.as_ref().is_some_and(is_at_end)
+        self.point_is == PointIs::Synced && !needs_epochs && self.stored.as_ref().is_some_and(is_at_end)
     }
 
     /// Notes that everything is synced up to there, in `active`.
@@ -194,6 +196,16 @@ impl Checkpoint {
         (self.manifest, self.has_manifest) = (manifest, true);
         Ok(())
     }
+}
+
+/// What there is of the file of the leader epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EpochsFile {
+    /// It says what is so, and survives a power cut.
+    Whole,
+    /// It makes no sense, or may not survive.
+    Doubtful,
+    Absent,
 }
 
 /// Where the active segment ended when a sync of it began.
@@ -256,12 +268,22 @@ impl Log {
     }
 
     fn store_epochs(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        if !checkpoint.epochs_are_stored {
+        if checkpoint.epochs_file != EpochsFile::Whole {
             self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
-            checkpoint.epochs_are_stored = true;
+            checkpoint.epochs_file = EpochsFile::Whole;
         }
         self.epochs_are_stored();
         Ok(())
+    }
+
+    /// Whether the leader epochs are to be written down. Nobody misses the file of a log that has one segment and never had another
+    /// epoch than 0, the one that every log begins with: closing a thousand new partitions would take a third longer with it.
+    fn needs_epochs(&self, checkpoint: &Checkpoint, segments: &Segments) -> bool {
+        match checkpoint.epochs_file {
+            EpochsFile::Whole => false,
+            EpochsFile::Doubtful => true,
+            EpochsFile::Absent => segments.len() > 1 || !self.epochs.are_first(),
+        }
     }
 
     /// Syncs the segments, notes the sealed ones and the index of the active one, and lets the recovery point rise.
@@ -287,7 +309,9 @@ impl Log {
     /// Notes the sealed ones of segments that are synced.
     fn note_sealed(&self, checkpoint: &mut Checkpoint, segments: &Segments) -> Result<()> {
         let Some((_, sealed)) = segments.split_last() else { return Ok(()) };
-        self.store_epochs(checkpoint)?;
+        if self.needs_epochs(checkpoint, segments) {
+            self.store_epochs(checkpoint)?;
+        }
         checkpoint.seal_segments(&self.dir, sealed)?;
         self.sealed_are_noted(sealed.len());
         Ok(())
@@ -308,8 +332,14 @@ impl Log {
         }
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
-        if self.has_unnoted_segments() || !checkpoint.is_as_closed(active) {
+        let needs_epochs = self.needs_epochs(&checkpoint, &segments);
+        if self.has_unnoted_segments() || !checkpoint.is_as_closed(active, needs_epochs) {
+            // Before the segment's name is synced: one sync of the directory is for both. If there is no room, there may be later.
+            let is_made = self.before_name_is_synced(active, || checkpoint.file.make(&self.dir.files).unwrap_or(false));
             let (segments, synced) = self.sync_segments()?;
+            if is_made {
+                checkpoint.file.note_name_synced();
+            }
             self.note_sealed(&mut checkpoint, &segments)?;
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();

@@ -84,6 +84,11 @@ impl Environment {
         [&self.always, &self.relaxed].iter().any(|group| group.tail().is_written_by_calls())
     }
 
+    /// Whether a sync of a tail failed, also one that nobody waited for, as that of a tail that grows.
+    pub(crate) fn has_failed(&self) -> bool {
+        [&self.always, &self.relaxed].iter().any(|group| group.tail().has_failed())
+    }
+
     /// Closes the tails, whoever still asks for slots. All logs are [closed](Log::retire).
     pub(crate) fn close_tails(&self) {
         for group in [&self.always, &self.relaxed] {

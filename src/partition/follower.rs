@@ -199,11 +199,14 @@ impl Follower {
     /// rebuild them.
     pub(crate) fn epochs(&self) -> LeaderEpochs {
         let seen = self.latest();
+        let last_epoch = last_leader_epoch(&seen.files.segments);
         let noted = LeaderEpochs::load(&**self.dir.files.disk(), &self.spec.dir).ok().flatten();
-        if let Some(noted) = noted.filter(|noted| noted.reach(last_leader_epoch(&seen.files.segments))) {
+        if let Some(noted) = noted.filter(|noted| noted.reach(last_epoch)) {
             return noted;
         }
-        let mut epochs = epochs_of(&seen.files.segments).unwrap_or_default();
+        // They only rise, so nothing needs to be read of a log that has but the first.
+        let of_segments = if last_epoch == Some(0) { None } else { epochs_of(&seen.files.segments).ok() };
+        let mut epochs = of_segments.unwrap_or_default();
         for batch in &seen.tail {
             epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
         }

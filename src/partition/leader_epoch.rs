@@ -2,8 +2,8 @@
 //! position from before can be told from one after.
 //!
 //! Kafka's file `leader-epoch-checkpoint`: the lines `0` (version), the count, then `<epoch> <first offset>` for each; both
-//! rise strictly. A cache of the batches, which carry their epoch: a damaged file is rebuilt from them. A crash leaves the
-//! old file or the new one.
+//! rise strictly. A cache of the batches, which carry their epoch: a damaged file is rebuilt from them. A log with one segment and
+//! no epoch but 0, which begins at offset 0, has no file. A crash leaves the old file or the new one.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,16 @@ impl LeaderEpochs {
     pub(crate) fn truncate_to(&mut self, offset: u64) {
         let kept = self.entries.partition_point(|&(_, first_offset)| first_offset < offset);
         self.entries.truncate(kept);
+    }
+
+    /// Just the epoch that every log begins with, from offset 0 on.
+    pub(crate) fn first() -> LeaderEpochs {
+        LeaderEpochs { entries: vec![(0, 0)] }
+    }
+
+    /// Whether there is just the epoch that every log begins with, from offset 0 on.
+    pub(crate) fn are_first(&self) -> bool {
+        *self == LeaderEpochs::first()
     }
 
     /// The newest epoch; 0, the one that every log begins with, if none was noted.

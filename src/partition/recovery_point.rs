@@ -23,8 +23,10 @@
 //! ```
 //! A store overwrites the older record in place, without a sync: if a power cut takes it, the other record is there, and what
 //! it says is lower and still true. The caller stores a point only after what it promises was synced. The point of a log that
-//! is closed is synced, too: with it goes what tells damage from an end that a crash left.
+//! is closed is synced, too: with it goes what tells damage from an end that a crash left. A file without a record is one that a
+//! closing log had just begun.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::log_id::LogId;
@@ -166,6 +168,25 @@ impl RecoveryPointFile {
         Ok(())
     }
 
+    /// Makes the file, without a record, if it is not there. Returns whether it did: the next sync of the directory is for its
+    /// name, too, and is to be [noted](RecoveryPointFile::note_name_synced).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn make(&self, files: &OpenFiles) -> Result<bool> {
+        match files.open(&self.path, Open::CreateNew) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            made => made.map(|_| true).map_err(|source| Error::io("create", &self.path, source)),
+        }
+    }
+
+    /// The directory was synced since the file was made.
+    pub(crate) fn note_name_synced(&mut self) {
+        if self.name == Name::New {
+            self.name = Name::Durable;
+        }
+    }
+
     /// When this returns, what was stored since the last time survives a power cut. After a failure, the point is to be stored
     /// once more before the next try.
     ///
@@ -185,7 +206,7 @@ impl RecoveryPointFile {
         sync().map_err(|source| Error::io("sync", &self.path, source))?;
         if let Some(dir) = self.path.parent().filter(|_| self.name != Name::Durable) {
             self.name = Name::New;
-            files.disk().sync_dir(dir).map_err(|failure| {
+            files.sync_dir(dir).map_err(|failure| {
                 if let SyncError::Failed(_) = failure {
                     self.name = Name::Distrusted;
                 }

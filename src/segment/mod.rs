@@ -216,11 +216,16 @@ impl Segment {
         self.sealed_bytes.is_some()
     }
 
+    /// Whether the log file's name survives a power cut.
+    pub(crate) fn is_name_synced(&self) -> bool {
+        self.is_name_synced.load(Ordering::Acquire)
+    }
+
     /// Whether the log file, and its name, survive a power cut as they are.
     pub(crate) fn is_synced(&self) -> bool {
         // A write that failed and was cut back is nowhere in the length, and the longer file may come back.
         let was_cut = self.loaded.get().is_some_and(|loaded| loaded.log.was_written_since_sync());
-        self.is_name_synced.load(Ordering::Acquire) && self.log_bytes() <= self.synced_bytes() && !was_cut
+        self.is_name_synced() && self.log_bytes() <= self.synced_bytes() && !was_cut
     }
 
     /// What the segment is, for the manifest once it is sealed.
@@ -323,7 +328,7 @@ impl Segment {
         self.rewrite_distrusted()?;
         loaded.log.sync().map_err(|failure| failure.map(|source| Error::io("sync", &self.path(), source)))?;
         // After the file: a name without its bytes is worse than no name.
-        if !self.is_name_synced.load(Ordering::Acquire) && !planted(Canary::SkipDirectorySync) {
+        if !self.is_name_synced() && !planted(Canary::SkipDirectorySync) {
             let synced = self.dir.files.sync_dir(&self.dir.path);
             synced.map_err(|failure| failure.map(|source| Error::io("sync", &self.dir.path, source)))?;
             self.is_name_synced.store(true, Ordering::Release);

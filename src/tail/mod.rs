@@ -339,6 +339,12 @@ impl Tail {
         self.sync_file().map_err(|e| Error::io("sync", &self.path, e))
     }
 
+    /// Whether a sync failed. Then the system may show bytes of the file that the medium lacks, those of its table of chunks among
+    /// them.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.syncing.lock().has_failed
+    }
+
     fn sync_file(&self) -> std::io::Result<()> {
         let Syncing { file, has_failed } = &mut *self.syncing.lock();
         if *has_failed {
@@ -453,10 +459,6 @@ fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<Opened>> {
         }
         state.chunks = chunk + 1;
     }
-    // The sync of an entry may have failed, and its chunk not have been used then: the system shows what the medium lacks. What is
-    // written again goes to the medium with the first sync, which comes before anything in the chunk counts.
-    let used = table.get(..state.chunks * CHUNK_ENTRY_BYTES).unwrap_or_default();
-    file.write_at(used, CHUNK_TABLE as u64).map_err(|e| Error::io("write", path, e))?;
     Ok(Some(Opened { file, state, kept: HashSet::new() }))
 }
 

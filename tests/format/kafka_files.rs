@@ -203,10 +203,24 @@ fn a_reopened_log_is_still_kafkas() {
 }
 
 #[test]
+fn a_log_of_one_segment_and_one_epoch_has_no_file_of_epochs_and_nobody_misses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), config(), 3, true);
+    let epochs = dir.path().join("orders-0/leader-epoch-checkpoint");
+    for _ in 0..2 {
+        assert!(!epochs.exists());
+        let broker = Broker::open(dir.path()).unwrap();
+        assert_eq!(broker.recovery_report().partitions().len(), 0);
+        broker.close().unwrap();
+    }
+}
+
+#[test]
 fn the_files_beside_the_log_are_kafkas_too() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), config(), 10, true);
+    write(dir.path(), config(), COUNT, true);
     let partition = dir.path().join("orders-0");
+    assert!(logs(&partition).len() > 1);
     assert_eq!(std::fs::read_to_string(partition.join("leader-epoch-checkpoint")).unwrap(), "0\n1\n0 0\n");
     let metadata = std::fs::read_to_string(partition.join("partition.metadata")).unwrap();
     let lines: Vec<_> = metadata.lines().collect();

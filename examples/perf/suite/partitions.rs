@@ -2,12 +2,12 @@
 
 use std::cell::{LazyCell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla::{Broker, Durability, ProducerRecord, TopicConfig};
 
 use super::latencies::Latencies;
-use super::place::{SPACE, TOPIC, VALUE, bytes_below, payload};
+use super::place::{SPACE, TOPIC, VALUE, bytes_below, payload, record};
 use super::row::{Figure, Row, Target};
 use super::worker::Worker;
 
@@ -84,6 +84,31 @@ pub(crate) fn many(partitions: u32) -> (Row, Vec<Figure>) {
         Figure::new(name("open"), "ms", open).at_most(500.0),
     ];
     (row.target(Target::Rate(1e6)), figures)
+}
+
+/// How long a topic of so many partitions takes to be made in an empty directory, and to be closed with a record in each, all
+/// durable. The sends are not in it.
+pub(crate) fn new_and_closed(partitions: u32) -> [Figure; 2] {
+    let name = |what| format!("partitions/{partitions}/always/{what}");
+    let created = Figure::new(name("create"), "ms", move || create_send_close(partitions)[0]);
+    let closed = Figure::new(name("close"), "ms", move || create_send_close(partitions)[2]);
+    [created.at_most(200.0), closed.at_most(250.0)]
+}
+
+/// What each of the three took, in ms.
+fn create_send_close(partitions: u32) -> [f64; 3] {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let broker = Broker::open(dir.path()).expect("an empty directory");
+    let mut begin = Instant::now();
+    let mut lap = || std::mem::replace(&mut begin, Instant::now()).elapsed().as_secs_f64() * 1e3;
+    broker.create_topic(TOPIC, TopicConfig::new().partitions(partitions)).expect("a new topic");
+    let created = lap();
+    let producer = broker.producer();
+    (0..partitions).for_each(|number| drop(producer.send(record().partition(number)).expect(SPACE)));
+    let sent = lap();
+    drop(producer);
+    broker.close().expect("a disk that syncs");
+    [created, sent, lap()]
 }
 
 /// Memory that writing `records` adds to a process.

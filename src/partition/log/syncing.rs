@@ -8,6 +8,7 @@ use super::{Log, SLOT_BYTES_KEPT_MAX, Segments};
 use crate::disk::SyncError;
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::SyncedTo;
+use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
 use crate::tail::OpenBatch;
 
@@ -141,6 +142,14 @@ impl Log {
             self.offsets.raise_synced(next_offset);
         }
         Ok((segments, synced))
+    }
+
+    /// Makes a file, if the sync of the segments that comes next is to sync the directory, too, since the name of `active` does not
+    /// survive a power cut yet. Returns what `make` does, or else `false`.
+    pub(in crate::partition) fn before_name_is_synced(&self, active: &Segment, make: impl FnOnce() -> bool) -> bool {
+        // One that is under way may have begun with the directory.
+        let _no_sync_is_under_way = self.segment_sync.lock();
+        !active.is_name_synced() && make()
     }
 
     /// Frees the slots of batches that the segments hold durably. After the recovery point was stored, whether or not that

@@ -1,18 +1,22 @@
 //! The leader epochs of a log that is being opened.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Recovery, Shutdown};
 use crate::canary::{Canary, planted};
+use crate::disk::os::errors;
+use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
+use crate::partition::checkpoint::EpochsFile;
 use crate::partition::leader_epoch::{self, LeaderEpochs};
 use crate::segment::Segment;
 
 /// The leader epochs of a log that is about to be served.
 pub(super) struct SettledEpochs {
     pub(super) epochs: LeaderEpochs,
-    /// Whether there were any in the file.
-    pub(super) were_found: bool,
+    pub(super) file: EpochsFile,
     /// Whether there was no room to write them down.
     pub(super) owes_epochs: bool,
 }
@@ -24,8 +28,17 @@ impl Recovery<'_> {
     pub(super) fn settle_epochs(&mut self) -> Result<SettledEpochs> {
         let last_epoch = last_leader_epoch(&self.segments);
         let loaded = self.load_epochs(last_epoch)?;
-        let were_found = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
-        let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
+        let file = match &loaded {
+            Some(loaded) if !loaded.entries().is_empty() => EpochsFile::Whole,
+            None if !is_there(&*self.disk, &self.spec.dir)? => EpochsFile::Absent,
+            _ => EpochsFile::Doubtful,
+        };
+        let mut epochs = match loaded {
+            Some(loaded) => loaded,
+            // They only rise. So a log without the file need not be read, as closing leaves one that has no other epoch.
+            None if last_epoch == Some(0) => LeaderEpochs::first(),
+            None => epochs_of(&self.segments)?,
+        };
         for batch in &self.unsealed {
             epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
         }
@@ -51,7 +64,7 @@ impl Recovery<'_> {
                 stored => stored?,
             }
         }
-        Ok(SettledEpochs { epochs, were_found, owes_epochs })
+        Ok(SettledEpochs { epochs, file, owes_epochs })
     }
 
     /// The epochs in the file, which is written before the first batch of a new epoch: one that does not reach the batches is
@@ -71,6 +84,17 @@ impl Recovery<'_> {
 pub(in crate::partition) fn last_leader_epoch(segments: &[Arc<Segment>]) -> Option<i32> {
     let mut segments = segments.iter().rev();
     segments.find(|segment| segment.base_offset() < segment.next_offset())?.last_leader_epoch()
+}
+
+/// Whether a partition's directory has the file.
+fn is_there(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    let path = leader_epoch::path(dir);
+    match disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if errors::is_passing(&error) => Err(Error::io("open", &path, error)),
+        // What cannot be read is written anew.
+        _ => Ok(true),
+    }
 }
 
 /// Rebuilds the epochs from the batches, which carry them.

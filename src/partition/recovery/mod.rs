@@ -285,7 +285,7 @@ impl<'s> Recovery<'s> {
     }
 
     fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
-        let SettledEpochs { epochs, were_found, owes_epochs } = self.settle_epochs()?;
+        let SettledEpochs { epochs, file, owes_epochs } = self.settle_epochs()?;
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
         if self.shutdown != Shutdown::Clean && (self.point.point.is_some() || self.point.is_damaged) {
@@ -293,7 +293,7 @@ impl<'s> Recovery<'s> {
         }
         let has_manifest = self.found_manifest == FoundManifest::Whole;
         let mut checkpoint = Checkpoint::new(self.manifest, has_manifest, self.point.file);
-        checkpoint.begin_from(self.point.point, were_found, self.shutdown == Shutdown::Clean);
+        checkpoint.begin_from(self.point.point, file, self.shutdown == Shutdown::Clean);
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             let active = self.segments.last();
             let leader_epoch = epochs.least_from(active.map_or(0, |active| active.next_offset()));
