@@ -88,6 +88,12 @@ pub(crate) fn examine(disk: &dyn Disk, path: &Path, is_whole: bool) -> Result<Co
         if is_unused && size <= position {
             continue;
         }
+        // Chunks are added in order, each synced before its entry: after a power cut a last one without an entry holds whatever the
+        // medium had there before.
+        let behind = header.get(entry_at..).unwrap_or_default();
+        if !is_whole && behind.iter().all(|byte| *byte == 0) {
+            break;
+        }
         let class = decode_chunk_entry(chunk, entry);
         let read = file.read_at(&mut chunk_bytes, position).map_err(|e| Error::io("read", path, e))?;
         let found = contents.batches.len();
@@ -98,7 +104,9 @@ pub(crate) fn examine(disk: &dyn Disk, path: &Path, is_whole: bool) -> Result<Co
         if class.is_some() && read < CHUNK_BYTES {
             contents.damage.push((position + read as u64, "a chunk of the tail is cut short"));
         }
-        if class.is_none() && (!is_unused || contents.batches.len() > found) {
+        // The chunk is all zeros until its entry is synced: where it still is, the entry may have been written by half.
+        let is_in_use = chunk_bytes.iter().take(read).any(|byte| *byte != 0);
+        if class.is_none() && (!is_unused && is_in_use || contents.batches.len() > found) {
             contents.damage.push((entry_at as u64, "an entry of the tail's table of chunks is damaged"));
         }
     }
