@@ -21,7 +21,7 @@
 
 use super::reader::Reader;
 use super::record::Record;
-use super::{Attributes, Invalid, crc32c};
+use super::{Attributes, Invalid, ProducerStamp, crc32c};
 use crate::canary::{Canary, planted};
 
 /// The size of what comes before the bytes that `batch_length` counts.
@@ -63,12 +63,8 @@ pub(crate) struct BatchHeader {
     pub(crate) base_timestamp: i64,
     /// The largest timestamp of a record in ms, or the append time if the flags say so; −1 if none has one.
     pub(crate) max_timestamp: i64,
-    /// The producer, −1 for none.
-    pub(crate) producer_id: i64,
-    /// The producer's epoch, −1 for none.
-    pub(crate) producer_epoch: i16,
-    /// Sequence of the first record, −1 for none.
-    pub(crate) base_sequence: i32,
+    /// Which producer sent it.
+    pub(crate) stamp: ProducerStamp,
     /// Number of records that are there; 0 only after compaction.
     pub(crate) record_count: i32,
 }
@@ -83,22 +79,29 @@ impl BatchHeader {
             return Err(Invalid::Malformed("too few bytes for the header of a batch"));
         };
         let mut reader = Reader::new(bytes);
-        let base_offset = reader.i64()?;
+        let first_offset = reader.i64()?;
         let batch_length = reader.i32()?;
         let leader_epoch = reader.i32()?;
         let magic = reader.i8()?;
+        let base_offset = u64::try_from(first_offset).map_err(|_| Invalid::Malformed("a negative base offset"))?;
+        let batch_bytes = batch_bytes(batch_length)?;
+        let crc = reader.u32()?;
+        let (attributes, is_transactional) = Attributes::from_bits(reader.i16()?)?;
         let header = BatchHeader {
-            base_offset: u64::try_from(base_offset).map_err(|_| Invalid::Malformed("a negative base offset"))?,
-            batch_bytes: batch_bytes(batch_length)?,
+            base_offset,
+            batch_bytes,
             leader_epoch,
-            crc: reader.u32()?,
-            attributes: Attributes::from_bits(reader.i16()?)?,
+            crc,
+            attributes,
             last_offset_delta: reader.i32()?,
             base_timestamp: reader.i64()?,
             max_timestamp: reader.i64()?,
-            producer_id: reader.i64()?,
-            producer_epoch: reader.i16()?,
-            base_sequence: reader.i32()?,
+            stamp: ProducerStamp {
+                producer_id: reader.i64()?,
+                producer_epoch: reader.i16()?,
+                base_sequence: reader.i32()?,
+                is_transactional,
+            },
             record_count: reader.i32()?,
         };
         if magic != MAGIC {
@@ -108,7 +111,7 @@ impl BatchHeader {
             return Err(Invalid::Malformed("the last offset of a batch is below its first"));
         }
         // The next offset must exist too.
-        if base_offset.checked_add(i64::from(header.last_offset_delta)).is_none_or(|last| last == i64::MAX) {
+        if first_offset.checked_add(i64::from(header.last_offset_delta)).is_none_or(|last| last == i64::MAX) {
             return Err(Invalid::Malformed("the last offset of a batch is too large"));
         }
         if header.record_count < 0 {
@@ -131,13 +134,13 @@ impl BatchHeader {
         put(&self.leader_epoch.to_be_bytes());
         put(&MAGIC.to_be_bytes());
         put(&self.crc.to_be_bytes());
-        put(&self.attributes.bits().to_be_bytes());
+        put(&self.attributes.bits(self.stamp.is_transactional).to_be_bytes());
         put(&self.last_offset_delta.to_be_bytes());
         put(&self.base_timestamp.to_be_bytes());
         put(&self.max_timestamp.to_be_bytes());
-        put(&self.producer_id.to_be_bytes());
-        put(&self.producer_epoch.to_be_bytes());
-        put(&self.base_sequence.to_be_bytes());
+        put(&self.stamp.producer_id.to_be_bytes());
+        put(&self.stamp.producer_epoch.to_be_bytes());
+        put(&self.stamp.base_sequence.to_be_bytes());
         put(&self.record_count.to_be_bytes());
         bytes
     }
@@ -165,10 +168,10 @@ impl BatchHeader {
 
     /// The sequence of the batch's last offset, −1 if it has none. Sequences run up to 2³¹ − 1 and then from 0 again.
     pub(crate) fn last_sequence(&self) -> i32 {
-        if self.base_sequence < 0 {
+        if self.stamp.base_sequence < 0 {
             return -1;
         }
-        self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
+        self.stamp.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
     }
 
     /// The time in ms from which on compaction may remove the batch's tombstones or marker, once it has been set.
@@ -250,13 +253,11 @@ mod tests {
             batch_bytes: 61,
             leader_epoch: 3,
             crc: 0,
-            attributes: Attributes::default(),
+            attributes: Attributes::NONE,
             last_offset_delta: 5,
             base_timestamp: 1000,
             max_timestamp: 2000,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
+            stamp: ProducerStamp::NONE,
             record_count: 0,
         }
     }
@@ -291,20 +292,21 @@ mod tests {
 
     #[test]
     fn what_a_later_version_may_write_is_accepted() {
-        assert!(!is_refused(BatchHeader { attributes: Attributes::from_bits(1 << 7).unwrap(), ..header() }));
+        assert!(!is_refused(BatchHeader { attributes: Attributes::from_bits(1 << 7).unwrap().0, ..header() }));
         assert!(!is_refused(BatchHeader { leader_epoch: -1, ..header() }));
     }
 
     #[test]
     fn append_time_is_that_of_every_record() {
         assert_eq!(header().timestamp(7), 1007);
-        let attributes = Attributes::default().with_log_append_time();
+        let attributes = Attributes::NONE.with_log_append_time();
         assert_eq!(BatchHeader { attributes, ..header() }.timestamp(7), 2000);
     }
 
     #[test]
     fn sequences_go_on_from_0() {
         assert_eq!(header().last_sequence(), -1);
-        assert_eq!(BatchHeader { base_sequence: i32::MAX - 4, ..header() }.last_sequence(), 0);
+        let stamp = ProducerStamp { base_sequence: i32::MAX - 4, ..ProducerStamp::NONE };
+        assert_eq!(BatchHeader { stamp, ..header() }.last_sequence(), 0);
     }
 }

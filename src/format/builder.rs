@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
 use super::record::RecordFields;
-use super::{Codec, Invalid, compress, crc32c, crc32c_combine};
+use super::{Codec, Invalid, ProducerStamp, compress, crc32c, crc32c_combine};
 use crate::canary::{Canary, planted};
 use crate::record::Header;
 
@@ -22,12 +22,8 @@ pub(crate) struct SealFields {
     pub(crate) base_timestamp: i64,
     /// The largest timestamp or the append time, in ms.
     pub(crate) max_timestamp: i64,
-    /// The producer, −1 for none.
-    pub(crate) producer_id: i64,
-    /// The producer's epoch, −1 for none.
-    pub(crate) producer_epoch: i16,
-    /// Sequence of the first record, −1 for none.
-    pub(crate) base_sequence: i32,
+    /// Which producer sent it.
+    pub(crate) stamp: ProducerStamp,
     /// Number of records.
     pub(crate) record_count: i32,
 }
@@ -49,9 +45,7 @@ pub(crate) fn seal_header(fields: &SealFields, records_bytes: usize, records_crc
         last_offset_delta: fields.last_offset_delta,
         base_timestamp: fields.base_timestamp,
         max_timestamp: fields.max_timestamp,
-        producer_id: fields.producer_id,
-        producer_epoch: fields.producer_epoch,
-        base_sequence: fields.base_sequence,
+        stamp: fields.stamp,
         record_count: fields.record_count,
     };
     let header_crc = if planted(Canary::CrcSkipsHeader) { 0 } else { crc32c(&header.encode()[CRC_START..]) };
@@ -148,13 +142,11 @@ impl BatchBuilder {
         SealFields {
             base_offset: self.base_offset,
             leader_epoch: 0,
-            attributes: Attributes::default(),
+            attributes: Attributes::NONE,
             last_offset_delta: self.last_offset_delta.max(0),
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
+            stamp: ProducerStamp::NONE,
             record_count: self.record_count,
         }
     }
@@ -212,7 +204,7 @@ mod tests {
     fn records_that_compression_makes_larger_stay_plain() {
         let mut builder = BatchBuilder::new();
         builder.push(-1, None, Some(b"short"), &[]);
-        let attributes = Attributes::default().with_codec(Codec::Snappy);
+        let attributes = Attributes::NONE.with_codec(Codec::Snappy);
         let header = verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap()).unwrap();
         assert_eq!(header.attributes.codec(), Codec::None);
 

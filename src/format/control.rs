@@ -108,7 +108,7 @@ fn check_version(version: i16) -> Result<(), Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Attributes, BatchBuilder, HEADER_BYTES, SealFields};
+    use crate::format::{Attributes, BatchBuilder, HEADER_BYTES, ProducerStamp, SealFields};
 
     /// A control batch of records with these keys and a value of these bytes.
     fn decode(keys: &[&[u8]], value: &[u8]) -> Result<Option<EndTransactionMarker>, Invalid> {
@@ -116,8 +116,9 @@ mod tests {
         for key in keys {
             builder.push(-1, Some(key), Some(value), &[]);
         }
-        let attributes = Attributes::default().with_transactional().with_control();
-        let batch = builder.finish(&SealFields { attributes, ..builder.fields() })?;
+        let attributes = Attributes::NONE.with_control();
+        let stamp = ProducerStamp { is_transactional: true, ..ProducerStamp::NONE };
+        let batch = builder.finish(&SealFields { attributes, stamp, ..builder.fields() })?;
         EndTransactionMarker::decode(&BatchHeader::decode(batch)?, &batch[HEADER_BYTES..])
     }
 

@@ -3,8 +3,8 @@
 
 use super::batch::CRC_FIELD;
 use super::{
-    BatchBuilder, BatchHeader, CRC_START, Codec, EndTransactionMarker, HEADER_BYTES, Invalid, Record, RecordFields,
-    SealFields, check_records, compress, crc32c, decompress, skip, varint, verify,
+    BatchBuilder, BatchHeader, CRC_START, Codec, EndTransactionMarker, HEADER_BYTES, Invalid, ProducerStamp, Record,
+    RecordFields, SealFields, check_records, compress, crc32c, decompress, skip, varint, verify,
 };
 use crate::record::Header;
 
@@ -54,17 +54,8 @@ fn rewrite(header: &BatchHeader, plain: &[u8]) {
     assert_eq!(builder.record_count(), header.record_count);
     let attributes = header.attributes.with_codec(Codec::None);
     let BatchHeader { last_offset_delta, max_timestamp, .. } = *header;
-    let &BatchHeader { leader_epoch, producer_id, producer_epoch, base_sequence, .. } = header;
-    let fields = SealFields {
-        leader_epoch,
-        attributes,
-        last_offset_delta,
-        max_timestamp,
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        ..builder.fields()
-    };
+    let &BatchHeader { leader_epoch, stamp, .. } = header;
+    let fields = SealFields { leader_epoch, attributes, last_offset_delta, max_timestamp, stamp, ..builder.fields() };
     let written = builder.finish(&fields).unwrap();
     let again = verify(written).unwrap();
     let BatchHeader { batch_bytes, crc, .. } = again;
@@ -162,15 +153,16 @@ pub fn control(bytes: &[u8]) {
     let (key, value) = bytes.split_at(bytes.len().min(4));
     builder.push(0, Some(key), Some(value), &[]);
     let fields = builder.fields();
-    let attributes = fields.attributes.with_transactional().with_control();
-    let batch = builder.finish(&SealFields { attributes, ..fields }).unwrap();
+    let attributes = fields.attributes.with_control();
+    let stamp = ProducerStamp { is_transactional: true, ..ProducerStamp::NONE };
+    let batch = builder.finish(&SealFields { attributes, stamp, ..fields }).unwrap();
     let header = BatchHeader::decode(batch).unwrap();
     let marker = EndTransactionMarker::decode(&header, batch.get(HEADER_BYTES..).unwrap());
     if let Ok(Some(marker)) = marker {
         let (key, value) = (marker.encode_key(), marker.encode_value());
         let mut builder = BatchBuilder::new();
         builder.push(0, Some(&key), Some(&value), &[]);
-        let batch = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap();
+        let batch = builder.finish(&SealFields { attributes, stamp, ..builder.fields() }).unwrap();
         let header = BatchHeader::decode(batch).unwrap();
         assert_eq!(EndTransactionMarker::decode(&header, batch.get(HEADER_BYTES..).unwrap()), Ok(Some(marker)));
     }

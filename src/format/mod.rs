@@ -25,6 +25,7 @@ pub(crate) mod control;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod headers;
+pub(crate) mod producer_stamp;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod varint;
@@ -42,6 +43,7 @@ pub use compression::Codec;
 pub(crate) use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use headers::{Headers, HeadersIter};
+pub(crate) use producer_stamp::ProducerStamp;
 pub(crate) use reader::Reader;
 pub(crate) use record::{Record, RecordFields, skip, step_over};
 

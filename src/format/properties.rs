@@ -59,7 +59,7 @@ fn build(records: &[OwnedRecord], codec: Codec) -> Vec<u8> {
         builder.push(timestamp_ms, record.key.as_deref(), record.value.as_deref(), &record.headers());
     }
     let fields = builder.fields();
-    builder.finish(&SealFields { attributes: Attributes::default().with_codec(codec), ..fields }).unwrap().to_vec()
+    builder.finish(&SealFields { attributes: Attributes::NONE.with_codec(codec), ..fields }).unwrap().to_vec()
 }
 
 fn same(record: &Record<'_>, owned: &OwnedRecord) -> bool {

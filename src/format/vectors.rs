@@ -76,13 +76,13 @@ fn check_header(header: &BatchHeader, stated: &Value, name: &str) {
     assert_eq!(i64::from(header.batch_bytes), number("batch_length") + 12, "{name}");
     assert_eq!(i64::from(header.leader_epoch), number("partition_leader_epoch"), "{name}");
     assert_eq!(format!("{:08x}", header.crc), stated["crc"].as_str().unwrap(), "{name}");
-    assert_eq!(i64::from(header.attributes.bits()), number("attributes"), "{name}");
+    assert_eq!(i64::from(header.attributes.bits(header.stamp.is_transactional)), number("attributes"), "{name}");
     assert_eq!(i64::from(header.last_offset_delta), number("last_offset_delta"), "{name}");
     assert_eq!(header.base_timestamp, number("base_timestamp"), "{name}");
     assert_eq!(header.max_timestamp, number("max_timestamp"), "{name}");
-    assert_eq!(header.producer_id, number("producer_id"), "{name}");
-    assert_eq!(i64::from(header.producer_epoch), number("producer_epoch"), "{name}");
-    assert_eq!(i64::from(header.base_sequence), number("base_sequence"), "{name}");
+    assert_eq!(header.stamp.producer_id, number("producer_id"), "{name}");
+    assert_eq!(i64::from(header.stamp.producer_epoch), number("producer_epoch"), "{name}");
+    assert_eq!(i64::from(header.stamp.base_sequence), number("base_sequence"), "{name}");
     assert_eq!(i64::from(header.last_sequence()), number("last_sequence"), "{name}");
     assert_eq!(i64::from(header.record_count), number("records_count"), "{name}");
     assert_eq!(header.delete_horizon(), stated["delete_horizon_ms"].as_i64(), "{name}");
@@ -122,9 +122,7 @@ fn encode(header: &BatchHeader, records: &[Record<'_>]) -> Vec<u8> {
         // Compaction keeps these two when records are gone.
         last_offset_delta: header.last_offset_delta,
         max_timestamp: if is_stated { header.max_timestamp } else { fields.max_timestamp },
-        producer_id: header.producer_id,
-        producer_epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
+        stamp: header.stamp,
         ..fields
     };
     builder.finish(&fields).unwrap().to_vec()

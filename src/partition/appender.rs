@@ -10,7 +10,8 @@ use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, RecordFields, SealFields, compress, crc32c, seal_header,
+    Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, ProducerStamp, RecordFields, SealFields, compress,
+    crc32c, seal_header,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -132,10 +133,8 @@ impl Appender {
             leader_epoch: self.leader_epoch,
             base_offset: self.next_offset,
             base_timestamp,
-            producer_id: -1,
-            producer_epoch: -1,
-            attributes: 0,
-            base_sequence: -1,
+            attributes: Attributes::NONE,
+            stamp: ProducerStamp::NONE,
         };
         let Some(writer) =
             log.environment.group(log.spec.durability).tail().take(least.max(self.class), least, identity)
@@ -279,13 +278,11 @@ impl Open {
         SealFields {
             base_offset: self.base_offset,
             leader_epoch,
-            attributes: Attributes::default().with_codec(codec),
+            attributes: Attributes::NONE.with_codec(codec),
             last_offset_delta: self.record_count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
+            stamp: ProducerStamp::NONE,
             record_count: self.record_count,
         }
     }
@@ -376,10 +373,8 @@ mod tests {
         leader_epoch: 0,
         base_offset: 0,
         base_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        attributes: Attributes::NONE,
+        stamp: ProducerStamp::NONE,
     };
 
     /// The class after a slot that was filled by records of `bytes`, of which every `commit_every`th was waited for.

@@ -44,6 +44,8 @@
 //!   changes when a batch went into a segment without a slot, after it is there: while it is the same, nothing was appended to any
 //!   log of this file but in the slots that are known.
 
+use crate::format::{Attributes, ProducerStamp};
+
 pub(super) const FILE_MAGIC: [u8; 8] = *b"OTTLTAIL";
 pub(super) const FILE_VERSION: u32 = 2;
 pub(super) const FILE_HEADER_BYTES: usize = 4096;
@@ -113,10 +115,8 @@ pub(crate) struct Identity {
     pub(crate) leader_epoch: i32,
     pub(crate) base_offset: u64,
     pub(crate) base_timestamp: i64,
-    pub(crate) producer_id: i64,
-    pub(crate) producer_epoch: i16,
-    pub(crate) attributes: i16,
-    pub(crate) base_sequence: i32,
+    pub(crate) attributes: Attributes,
+    pub(crate) stamp: ProducerStamp,
 }
 
 impl Identity {
@@ -130,10 +130,11 @@ impl Identity {
         out.extend_from_slice(&self.leader_epoch.to_be_bytes());
         out.extend_from_slice(&self.base_offset.to_be_bytes());
         out.extend_from_slice(&self.base_timestamp.to_be_bytes());
-        out.extend_from_slice(&self.producer_id.to_be_bytes());
-        out.extend_from_slice(&self.producer_epoch.to_be_bytes());
-        out.extend_from_slice(&self.attributes.to_be_bytes());
-        out.extend_from_slice(&self.base_sequence.to_be_bytes());
+        let stamp = &self.stamp;
+        out.extend_from_slice(&stamp.producer_id.to_be_bytes());
+        out.extend_from_slice(&stamp.producer_epoch.to_be_bytes());
+        out.extend_from_slice(&self.attributes.bits(stamp.is_transactional).to_be_bytes());
+        out.extend_from_slice(&stamp.base_sequence.to_be_bytes());
         out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
         let mut bytes = [0; IDENTITY_BYTES];
         bytes.copy_from_slice(&out);
@@ -153,17 +154,15 @@ impl Identity {
         }
         let class = SlotClass::from_slot_bytes(fields.u32()?)?;
         let generation = fields.u64()?;
-        let identity = Identity {
-            topic_id: u128::from_be_bytes(fields.take()?),
-            partition: fields.u32()?,
-            leader_epoch: i32::from_be_bytes(fields.take()?),
-            base_offset: fields.u64()?,
-            base_timestamp: i64::from_be_bytes(fields.take()?),
-            producer_id: i64::from_be_bytes(fields.take()?),
-            producer_epoch: i16::from_be_bytes(fields.take()?),
-            attributes: i16::from_be_bytes(fields.take()?),
-            base_sequence: i32::from_be_bytes(fields.take()?),
-        };
+        let (topic_id, partition) = (u128::from_be_bytes(fields.take()?), fields.u32()?);
+        let leader_epoch = i32::from_be_bytes(fields.take()?);
+        let base_offset = fields.u64()?;
+        let base_timestamp = i64::from_be_bytes(fields.take()?);
+        let (producer_id, producer_epoch) = (i64::from_be_bytes(fields.take()?), i16::from_be_bytes(fields.take()?));
+        let (attributes, is_transactional) = Attributes::from_bits_of_plain(i16::from_be_bytes(fields.take()?));
+        let base_sequence = i32::from_be_bytes(fields.take()?);
+        let stamp = ProducerStamp { producer_id, producer_epoch, base_sequence, is_transactional };
+        let identity = Identity { topic_id, partition, leader_epoch, base_offset, base_timestamp, attributes, stamp };
         // No log has offsets above.
         i64::try_from(identity.base_offset).ok()?;
         Some((identity, class, generation))
@@ -291,10 +290,8 @@ mod tests {
         leader_epoch: 1,
         base_offset: 42,
         base_timestamp: 1_700_000_000_000,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        attributes: Attributes::NONE,
+        stamp: ProducerStamp { producer_id: 5, producer_epoch: 2, base_sequence: 40, is_transactional: true },
     };
 
     #[test]

@@ -8,6 +8,7 @@ use loom::thread;
 
 use super::*;
 use crate::disk::simulated::SimulatedDisk;
+use crate::format::{Attributes, ProducerStamp};
 
 fn writer() -> BatchWriter {
     tail_and_writer().1
@@ -20,10 +21,8 @@ fn tail_and_writer() -> (Tail, BatchWriter) {
         leader_epoch: 0,
         base_offset: 100,
         base_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        attributes: Attributes::NONE,
+        stamp: ProducerStamp::NONE,
     };
     let tail = Tail::open(&SimulatedDisk::new(1), Path::new("tail"), 1 << 20, false, 1).expect("opens");
     tail.supply_if_short();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use crate::format::{Attributes, ProducerStamp};
 
 pub(super) const IDENTITY: Identity = Identity {
     topic_id: 7,
@@ -11,10 +12,8 @@ pub(super) const IDENTITY: Identity = Identity {
     leader_epoch: 0,
     base_offset: 100,
     base_timestamp: 0,
-    producer_id: -1,
-    producer_epoch: -1,
-    attributes: 0,
-    base_sequence: -1,
+    attributes: Attributes::NONE,
+    stamp: ProducerStamp::NONE,
 };
 
 fn path() -> PathBuf {

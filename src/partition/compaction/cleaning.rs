@@ -77,7 +77,7 @@ impl<'k> Cleaner<'k> {
     /// # Errors
     /// If its records cannot be read or compressed again.
     pub(super) fn clean(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<Cleaned<'_>, Invalid> {
-        if header.attributes.is_control() || header.attributes.is_transactional() {
+        if header.attributes.is_control() || header.stamp.is_transactional {
             self.rules.has_transactions = true;
             return Ok(Cleaned::Whole);
         }
@@ -111,9 +111,7 @@ impl<'k> Cleaner<'k> {
             leader_epoch: header.leader_epoch,
             attributes: with_horizon_if(new_horizon.is_some(), header.attributes),
             last_offset_delta: header.last_offset_delta,
-            producer_id: header.producer_id,
-            producer_epoch: header.producer_epoch,
-            base_sequence: header.base_sequence,
+            stamp: header.stamp,
             ..self.builder.fields()
         };
         Ok(Cleaned::Rewritten(self.builder.finish(&fields)?))
@@ -153,9 +151,7 @@ fn fields_of_empty(header: &BatchHeader) -> SealFields {
         last_offset_delta: header.last_offset_delta,
         base_timestamp: -1,
         max_timestamp: header.max_timestamp,
-        producer_id: header.producer_id,
-        producer_epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
+        stamp: header.stamp,
         record_count: 0,
     }
 }

@@ -1,11 +1,13 @@
 //! Single batches, as compaction leaves them. Whole logs are in `tests/model` and `tests/crash`.
 
 use super::*;
-use crate::format::{Attributes, BatchBuilder, Codec, SealFields, check_records, verify};
+use crate::format::{Attributes, BatchBuilder, Codec, ProducerStamp, SealFields, check_records, verify};
 use crate::record::Header;
 
 const NOW: i64 = 1_700_000_000_000;
 const RETENTION: i64 = 1000;
+const STAMP: ProducerStamp =
+    ProducerStamp { producer_id: 9, producer_epoch: 2, base_sequence: 40, is_transactional: false };
 
 /// Key, value and timestamp; offsets count up.
 type Given<'a> = (Option<&'a str>, Option<&'a str>, i64);
@@ -17,8 +19,7 @@ fn batch_with(records: &[Given<'_>], change: impl FnOnce(SealFields) -> SealFiel
     for (key, value, timestamp) in records {
         builder.push(*timestamp, key.map(str::as_bytes), value.map(str::as_bytes), &[Header::new("h", "1")]);
     }
-    let of_producer =
-        SealFields { leader_epoch: 3, producer_id: 9, producer_epoch: 2, base_sequence: 40, ..builder.fields() };
+    let of_producer = SealFields { leader_epoch: 3, stamp: STAMP, ..builder.fields() };
     builder.finish(&change(of_producer)).unwrap().to_vec()
 }
 
@@ -90,7 +91,7 @@ fn a_batch_that_loses_records_keeps_its_range_and_its_producer() {
     assert_eq!(records_of(&left), [(101, "b".to_owned(), true, NOW)]);
     let (before, after) = (verify(&bytes).unwrap(), verify(&left).unwrap());
     assert_eq!((after.base_offset, after.next_offset()), (before.base_offset, before.next_offset()));
-    assert_eq!((after.leader_epoch, after.producer_id, after.producer_epoch, after.base_sequence), (3, 9, 2, 40));
+    assert_eq!((after.leader_epoch, after.stamp), (3, STAMP));
     assert_eq!((after.base_timestamp, after.max_timestamp, after.record_count), (NOW, NOW, 1));
     assert_eq!(after.last_sequence(), before.last_sequence());
 }
@@ -111,8 +112,8 @@ fn of_an_emptied_batch_the_range_is_left() {
     let Left::Empty(left) = clean(&keys(&[("a", 200), ("b", 201)]), NOW, &bytes) else { panic!("not empty") };
     let header = verify(&left).unwrap();
     assert_eq!((left.len(), header.base_offset, header.next_offset(), header.record_count), (61, 100, 102, 0));
-    assert_eq!((header.attributes, header.base_timestamp, header.max_timestamp), (Attributes::default(), -1, NOW + 1));
-    assert_eq!((header.leader_epoch, header.producer_id, header.producer_epoch, header.base_sequence), (3, 9, 2, 40));
+    assert_eq!((header.attributes, header.base_timestamp, header.max_timestamp), (Attributes::NONE, -1, NOW + 1));
+    assert_eq!((header.leader_epoch, header.stamp), (3, STAMP));
     assert_eq!(clean(&keys(&[]), NOW, &left), Left::Empty(left.clone()), "and again");
 }
 
@@ -163,7 +164,7 @@ fn what_was_compressed_is_compressed_again() {
 #[test]
 fn transactions_are_not_touched_and_hold_tombstones_behind_them() {
     let transactional = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| SealFields {
-        attributes: fields.attributes.with_transactional(),
+        stamp: ProducerStamp { is_transactional: true, ..STAMP },
         ..fields
     });
     let over = batch_with(&[(Some("a"), None, NOW)], |fields| SealFields {

@@ -5,7 +5,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
 use crate::disk::simulated::SimulatedDisk;
-use crate::format::{Attributes, BatchBuilder, RecordFields, SealFields};
+use crate::format::{Attributes, BatchBuilder, ProducerStamp, RecordFields, SealFields};
 use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
 use crate::segment::{SegmentConfig, SegmentDir};
@@ -21,10 +21,8 @@ fn open_batch() -> (Identity, Vec<u8>) {
         leader_epoch: 0,
         base_offset: BASE_OFFSET,
         base_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        attributes: Attributes::NONE,
+        stamp: ProducerStamp::NONE,
     };
     let mut records = vec![0; 1024];
     let mut bytes = 0;
@@ -109,7 +107,7 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
             builder.push_at(delta.cast_signed(), 0, None, Some(&[offset.to_be_bytes()[7]; 100]), &[]);
             offsets.push(offset);
         }
-        let attributes = Attributes::default().with_codec(codec);
+        let attributes = Attributes::NONE.with_codec(codec);
         let fields = SealFields { attributes, last_offset_delta, ..builder.fields() };
         let batch = builder.finish(&fields).unwrap();
         let header = crate::format::verify(batch).unwrap();

@@ -1,7 +1,7 @@
 //! Turning an open batch that outlived its process into the record batch that sealing it would have made.
 
 use crate::error::{Error, Result};
-use crate::format::{Attributes, Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
+use crate::format::{Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
 use crate::tail::Salvaged;
 
 /// What a salvaged batch holds, found by walking it.
@@ -43,17 +43,14 @@ pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u
     let identity = &batch.identity;
     // At most a mebibyte of records was salvaged.
     let record_count = i32::try_from(contents.record_count).unwrap_or(i32::MAX);
-    let attributes = Attributes::from_bits(identity.attributes).unwrap_or_default();
     let fields = |codec| SealFields {
         base_offset: identity.base_offset,
         leader_epoch: identity.leader_epoch,
-        attributes: attributes.with_codec(codec),
+        attributes: identity.attributes.with_codec(codec),
         last_offset_delta: record_count - 1,
         base_timestamp: identity.base_timestamp,
         max_timestamp: contents.max_timestamp,
-        producer_id: identity.producer_id,
-        producer_epoch: identity.producer_epoch,
-        base_sequence: identity.base_sequence,
+        stamp: identity.stamp,
         record_count,
     };
     let mut compressed = Vec::new();

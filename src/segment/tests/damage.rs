@@ -197,7 +197,7 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
     let (_, dir) = simulated(1);
     let mut builder = BatchBuilder::new();
     builder.push(1, None, Some(&[0; 5000]), &[]);
-    let attributes = Attributes::default().with_codec(Codec::Snappy);
+    let attributes = Attributes::NONE.with_codec(Codec::Snappy);
     let bytes = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap().to_vec();
     for (expanded_bytes_max, batches) in [(6000, 1), (4000, 0)] {
         let config = SegmentConfig { expanded_bytes_max, ..CONFIG };
