@@ -3,27 +3,19 @@
 use super::attributes::Attributes;
 use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
 use super::record::RecordFields;
-use super::{Codec, Invalid, ProducerStamp, compress, crc32c, crc32c_combine};
+use super::{BatchStart, Codec, Invalid, ProducerStamp, compress, crc32c, crc32c_combine};
 use crate::canary::{Canary, planted};
 use crate::record::Header;
 
-/// What a batch's header says besides size and checksum. The fields are those of [`BatchHeader`].
+/// What a batch's header says besides size and checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SealFields {
-    /// Offset of the first record.
-    pub(crate) base_offset: u64,
-    /// Epoch of the leader; 0 or above, or a cluster could not replicate the batch.
-    pub(crate) leader_epoch: i32,
-    /// The flags.
-    pub(crate) attributes: Attributes,
+    /// What it began with.
+    pub(crate) start: BatchStart,
     /// Last offset minus the base offset.
     pub(crate) last_offset_delta: i32,
-    /// What the records' timestamps are relative to, in ms.
-    pub(crate) base_timestamp: i64,
     /// The largest timestamp or the append time, in ms.
     pub(crate) max_timestamp: i64,
-    /// Which producer sent it.
-    pub(crate) stamp: ProducerStamp,
     /// Number of records.
     pub(crate) record_count: i32,
 }
@@ -37,15 +29,11 @@ pub(crate) fn seal_header(fields: &SealFields, records_bytes: usize, records_crc
     let batch_bytes = u32::try_from(HEADER_BYTES + records_bytes).unwrap_or(u32::MAX);
     assert!(batch_bytes <= i32::MAX.cast_unsigned(), "a batch of 2 GiB or more");
     let mut header = BatchHeader {
-        base_offset: fields.base_offset,
+        start: fields.start,
         batch_bytes,
-        leader_epoch: fields.leader_epoch,
         crc: 0,
-        attributes: fields.attributes,
         last_offset_delta: fields.last_offset_delta,
-        base_timestamp: fields.base_timestamp,
         max_timestamp: fields.max_timestamp,
-        stamp: fields.stamp,
         record_count: fields.record_count,
     };
     let header_crc = if planted(Canary::CrcSkipsHeader) { 0 } else { crc32c(&header.encode()[CRC_START..]) };
@@ -140,13 +128,15 @@ impl BatchBuilder {
     /// A header for the records so far: no producer, no codec, leader epoch 0.
     pub(crate) fn fields(&self) -> SealFields {
         SealFields {
-            base_offset: self.base_offset,
-            leader_epoch: 0,
-            attributes: Attributes::NONE,
+            start: BatchStart {
+                base_offset: self.base_offset,
+                leader_epoch: 0,
+                attributes: Attributes::NONE,
+                base_timestamp: self.base_timestamp,
+                stamp: ProducerStamp::NONE,
+            },
             last_offset_delta: self.last_offset_delta.max(0),
-            base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
-            stamp: ProducerStamp::NONE,
             record_count: self.record_count,
         }
     }
@@ -158,7 +148,7 @@ impl BatchBuilder {
     /// [`Invalid::Codec`] if the codec is not compiled in.
     pub(crate) fn finish(&mut self, fields: &SealFields) -> Result<&[u8], Invalid> {
         let plain = self.plain.get_mut(..self.end).unwrap_or_default();
-        let codec = fields.attributes.codec();
+        let codec = fields.start.attributes.codec();
         let mut fields = *fields;
         if codec != Codec::None {
             self.compressed.clear();
@@ -168,7 +158,7 @@ impl BatchBuilder {
         let is_smaller = codec != Codec::None && self.compressed.len() < plain.len();
         let batch = if is_smaller { self.compressed.as_mut_slice() } else { plain };
         if !is_smaller {
-            fields.attributes = fields.attributes.with_codec(Codec::None);
+            fields.start = fields.start.with_codec(Codec::None);
         }
         if let Some((header, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() {
             *header = seal_header(&fields, records.len(), crc32c(records));
@@ -194,8 +184,8 @@ mod tests {
             let batch = builder.finish(&fields).unwrap();
             assert_eq!(batch.len(), batch_bytes);
             let header = verify(batch).unwrap();
-            assert_eq!((header.base_offset, header.next_offset()), (base_offset, base_offset + 2));
-            assert_eq!((header.base_timestamp, header.max_timestamp), (1000, 1000));
+            assert_eq!((header.base_offset(), header.next_offset()), (base_offset, base_offset + 2));
+            assert_eq!((header.start.base_timestamp, header.max_timestamp), (1000, 1000));
             assert_eq!(check_records(&header, &batch[HEADER_BYTES..]), Ok(()));
         }
     }
@@ -204,14 +194,16 @@ mod tests {
     fn records_that_compression_makes_larger_stay_plain() {
         let mut builder = BatchBuilder::new();
         builder.push(-1, None, Some(b"short"), &[]);
-        let attributes = Attributes::NONE.with_codec(Codec::Snappy);
-        let header = verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap()).unwrap();
-        assert_eq!(header.attributes.codec(), Codec::None);
+        let mut fields = builder.fields();
+        fields.start.attributes = Attributes::NONE.with_codec(Codec::Snappy);
+        let header = verify(builder.finish(&fields).unwrap()).unwrap();
+        assert_eq!(header.start.attributes.codec(), Codec::None);
 
         builder.clear(0, -1);
         builder.push(-1, None, Some(&[b'x'; 1000]), &[]);
-        let batch = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap();
-        assert_eq!(verify(batch).unwrap().attributes.codec(), Codec::Snappy);
+        let fields = SealFields { start: fields.start, ..builder.fields() };
+        let batch = builder.finish(&fields).unwrap();
+        assert_eq!(verify(batch).unwrap().start.attributes.codec(), Codec::Snappy);
         assert!(batch.len() < 200);
     }
 

@@ -18,6 +18,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod batch;
+pub(crate) mod batch_start;
 pub(crate) mod builder;
 pub(crate) mod checksum;
 pub(crate) mod compression;
@@ -37,6 +38,7 @@ mod vectors;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};
+pub(crate) use batch_start::BatchStart;
 pub(crate) use builder::{BatchBuilder, SealFields, seal_header};
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;

@@ -64,7 +64,9 @@ fn walk(bytes: &[u8], durable: u64, may_skip: bool) -> Vec<Piece> {
         match &piece {
             Piece::Batch(batch) => {
                 assert_eq!((batch.file_position, batch.end()), (position, walk.file_position()));
-                assert!(next_offset == batch.header.base_offset || may_skip && next_offset < batch.header.base_offset);
+                assert!(
+                    next_offset == batch.header.base_offset() || may_skip && next_offset < batch.header.base_offset()
+                );
                 assert_eq!(batch.header.next_offset(), walk.next_offset());
             }
             Piece::Damage(damage) => {
@@ -141,7 +143,7 @@ fn read_on(segment: &Segment, offset: &mut u64, found: &mut Vec<(u64, u64)>) -> 
         assert!(file_position < batch.end() && *offset <= batch.header.last_offset(), "reading goes on");
         file_position = batch.end();
         *offset = batch.header.next_offset();
-        found.push((batch.header.base_offset, batch.file_position));
+        found.push((batch.header.base_offset(), batch.file_position));
     }
     Ok(())
 }

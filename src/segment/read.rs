@@ -53,7 +53,7 @@ impl Segment {
             let range = loaded.indexes.region_bytes(region, log_bytes);
             if let Some(found) = first_ending_at(offset, range.start, &self.view(loaded, range.clone())?) {
                 // A hole before a region would otherwise be passed over.
-                let is_in_hole = offset < found.header.base_offset && !self.has_gaps();
+                let is_in_hole = offset < found.header.base_offset() && !self.has_gaps();
                 return if is_in_hole {
                     self.locate_near_damage(loaded, region, Wanted::Offset(offset))
                 } else {
@@ -88,7 +88,7 @@ impl Segment {
         if is_good && file_position < log_bytes {
             let end = log_bytes.min(file_position + HEADER_BYTES as u64);
             if let Ok(header) = BatchHeader::decode(&self.view(loaded, file_position..end)?)
-                && (header.base_offset <= offset || self.has_gaps())
+                && (header.base_offset() <= offset || self.has_gaps())
             {
                 return Ok(Some((Located { file_position, header }, true)));
             }
@@ -110,7 +110,7 @@ impl Segment {
 
     fn read_batch(&self, loaded: &Loaded, located: &Located, is_good: bool) -> Result<Batch> {
         let &Located { file_position, header } = located;
-        let codec = header.attributes.codec();
+        let codec = header.start.attributes.codec();
         if !codec.is_available() {
             return Err(self.invalid(located, Invalid::Codec(codec)));
         }
@@ -185,7 +185,7 @@ impl Segment {
         let mut rest = records.map_err(|why| self.invalid(located, why))?;
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest).map_err(|why| self.invalid(located, why))?;
-            let offset = header.base_offset.wrapping_add_signed(i64::from(record.offset_delta));
+            let offset = header.base_offset().wrapping_add_signed(i64::from(record.offset_delta));
             let record_timestamp = header.timestamp(record.timestamp_delta);
             if from_offset <= offset && timestamp <= record_timestamp {
                 return Ok(Some((offset, record_timestamp)));
@@ -232,7 +232,7 @@ impl Segment {
             let is_first = rest.len() == bytes.len();
             let is_next = match entry.filter(|_| is_first) {
                 Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),
-                None => header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps(),
+                None => header.base_offset() == next_offset || next_offset < header.base_offset() && self.has_gaps(),
             };
             let is_within = header.next_offset() <= self.old_end_offset;
             if !is_next || !is_within || !scan::fits_segment(self.base_offset, &header) {
@@ -297,7 +297,7 @@ pub(crate) fn plain_records<'a>(
     expanded_bytes_max: usize,
     plain: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], Invalid> {
-    match header.attributes.codec() {
+    match header.start.attributes.codec() {
         Codec::None => Ok(records),
         codec => {
             plain.clear();

@@ -106,7 +106,7 @@ impl Segment {
         read(buffer, header.batch_bytes as usize)?;
         let checked = check(buffer, self.config.expanded_bytes_max, &mut Vec::new());
         checked.map_err(|invalid| self.invalid(&Located { file_position, header }, invalid))?;
-        let continues = header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps();
+        let continues = header.base_offset() == next_offset || next_offset < header.base_offset() && self.has_gaps();
         if !continues || !scan::fits_segment(self.base_offset, &header) {
             return Err(corrupt("the offset of a batch does not continue the one before"));
         }

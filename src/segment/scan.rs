@@ -146,7 +146,7 @@ impl<'a> LogWalk<'a> {
                 None => return Ok(self.take(batch)),
                 Some(_) if self.is_behind_hole(&batch, durable)? => {
                     let reason = "batches are missing from the log file";
-                    return Ok(self.damage(self.file_position, batch.header.base_offset, reason));
+                    return Ok(self.damage(self.file_position, batch.header.base_offset(), reason));
                 }
                 Some(reason) => reason,
             },
@@ -157,7 +157,7 @@ impl<'a> LogWalk<'a> {
         }
         let behind = self.find_behind(durable)?;
         let (to, next_offset) =
-            behind.map_or((self.window.end, durable), |batch| (batch.file_position, batch.header.base_offset));
+            behind.map_or((self.window.end, durable), |batch| (batch.file_position, batch.header.base_offset()));
         Ok(self.damage(to, next_offset, reason))
     }
 
@@ -165,7 +165,7 @@ impl<'a> LogWalk<'a> {
         self.file_position = batch.end();
         self.next_offset = batch.header.next_offset();
         if let Some(leader_epoch) = &mut self.rules.leader_epoch {
-            *leader_epoch = batch.header.leader_epoch;
+            *leader_epoch = batch.header.start.leader_epoch;
         }
         Piece::Batch(batch)
     }
@@ -185,10 +185,10 @@ impl<'a> LogWalk<'a> {
     /// Why a batch that is right in itself cannot be the next one, if so.
     fn refusal(&self, batch: &Located) -> Option<&'static str> {
         let header = &batch.header;
-        if header.base_offset < self.next_offset {
+        if header.base_offset() < self.next_offset {
             return Some("the offset of a batch goes back");
         }
-        if self.next_offset < header.base_offset && !self.rules.may_skip {
+        if self.next_offset < header.base_offset() && !self.rules.may_skip {
             return Some("the offset of a batch does not continue the one before");
         }
         if !fits_segment(self.rules.base_offset, header) {
@@ -197,7 +197,7 @@ impl<'a> LogWalk<'a> {
         if self.rules.is_beyond_end(batch) {
             return Some("a batch reaches beyond the end of its segment");
         }
-        if self.rules.leader_epoch.is_some_and(|least| header.leader_epoch < least) {
+        if self.rules.leader_epoch.is_some_and(|least| header.start.leader_epoch < least) {
             return Some("the leader epoch of a batch goes back");
         }
         None
@@ -259,7 +259,7 @@ impl<'a> LogWalk<'a> {
                 }
                 let batch = Located { file_position, header: BatchHeader::decode(bytes).ok()? };
                 let offsets = next_offset..=durable;
-                let fits = offsets.contains(&batch.header.base_offset) && fits_segment(base_offset, &batch.header);
+                let fits = offsets.contains(&batch.header.base_offset()) && fits_segment(base_offset, &batch.header);
                 (fits && batch.end() <= end).then_some(batch)
             });
             if found.is_some() || bytes.len() < HEADER_BYTES {
@@ -270,7 +270,7 @@ impl<'a> LogWalk<'a> {
     }
 
     fn is_between(&self, batch: &Located, durable: u64) -> bool {
-        (self.next_offset..=durable).contains(&batch.header.base_offset)
+        (self.next_offset..=durable).contains(&batch.header.base_offset())
             && fits_segment(self.rules.base_offset, &batch.header)
             && !self.rules.is_beyond_end(batch)
     }
@@ -278,7 +278,7 @@ impl<'a> LogWalk<'a> {
     /// Whether a batch with a higher offset than expected is in its place and those before it are gone, rather than its own
     /// offset, which no checksum covers, being wrong: then the batch behind it would tell.
     fn is_behind_hole(&mut self, batch: &Located, durable: u64) -> io::Result<bool> {
-        let is_hole = self.next_offset < batch.header.base_offset && batch.header.next_offset() <= durable;
+        let is_hole = self.next_offset < batch.header.base_offset() && batch.header.next_offset() <= durable;
         Ok(is_hole && self.is_between(batch, durable) && self.is_followed(batch)?)
     }
 
@@ -288,7 +288,7 @@ impl<'a> LogWalk<'a> {
             return Ok(true);
         }
         let bytes = self.window.bytes(batch.end(), HEADER_BYTES)?;
-        Ok(BatchHeader::decode(bytes).is_ok_and(|header| batch.header.next_offset() <= header.base_offset))
+        Ok(BatchHeader::decode(bytes).is_ok_and(|header| batch.header.next_offset() <= header.base_offset()))
     }
 }
 

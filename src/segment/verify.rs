@@ -127,7 +127,7 @@ impl Segment {
         found.damage.push(self.corruption(&Damage {
             file_position: batch.file_position,
             bytes: u64::from(header.batch_bytes),
-            offsets: header.base_offset..header.next_offset(),
+            offsets: header.base_offset()..header.next_offset(),
             reason,
         }));
         Ok(())

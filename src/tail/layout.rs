@@ -44,7 +44,7 @@
 //!   changes when a batch went into a segment without a slot, after it is there: while it is the same, nothing was appended to any
 //!   log of this file but in the slots that are known.
 
-use crate::format::{Attributes, ProducerStamp};
+use crate::format::{Attributes, BatchStart, ProducerStamp};
 
 pub(super) const FILE_MAGIC: [u8; 8] = *b"OTTLTAIL";
 pub(super) const FILE_VERSION: u32 = 2;
@@ -112,14 +112,16 @@ impl SlotClass {
 pub(crate) struct Identity {
     pub(crate) topic_id: u128,
     pub(crate) partition: u32,
-    pub(crate) leader_epoch: i32,
-    pub(crate) base_offset: u64,
-    pub(crate) base_timestamp: i64,
-    pub(crate) attributes: Attributes,
-    pub(crate) stamp: ProducerStamp,
+    pub(crate) start: BatchStart,
 }
 
 impl Identity {
+    /// The offset of the batch's first record.
+    #[inline]
+    pub(crate) fn base_offset(&self) -> u64 {
+        self.start.base_offset
+    }
+
     pub(super) fn encode(&self, slot_bytes: u32, generation: u64) -> [u8; IDENTITY_BYTES] {
         let mut out = Vec::with_capacity(IDENTITY_BYTES);
         out.extend_from_slice(&SLOT_MAGIC.to_be_bytes());
@@ -127,13 +129,13 @@ impl Identity {
         out.extend_from_slice(&generation.to_be_bytes());
         out.extend_from_slice(&self.topic_id.to_be_bytes());
         out.extend_from_slice(&self.partition.to_be_bytes());
-        out.extend_from_slice(&self.leader_epoch.to_be_bytes());
-        out.extend_from_slice(&self.base_offset.to_be_bytes());
-        out.extend_from_slice(&self.base_timestamp.to_be_bytes());
-        let stamp = &self.stamp;
+        let BatchStart { base_offset, leader_epoch, attributes, base_timestamp, stamp } = self.start;
+        out.extend_from_slice(&leader_epoch.to_be_bytes());
+        out.extend_from_slice(&base_offset.to_be_bytes());
+        out.extend_from_slice(&base_timestamp.to_be_bytes());
         out.extend_from_slice(&stamp.producer_id.to_be_bytes());
         out.extend_from_slice(&stamp.producer_epoch.to_be_bytes());
-        out.extend_from_slice(&self.attributes.bits(stamp.is_transactional).to_be_bytes());
+        out.extend_from_slice(&attributes.bits(stamp.is_transactional).to_be_bytes());
         out.extend_from_slice(&stamp.base_sequence.to_be_bytes());
         out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
         let mut bytes = [0; IDENTITY_BYTES];
@@ -162,10 +164,10 @@ impl Identity {
         let (attributes, is_transactional) = Attributes::from_bits_of_plain(i16::from_be_bytes(fields.take()?));
         let base_sequence = i32::from_be_bytes(fields.take()?);
         let stamp = ProducerStamp { producer_id, producer_epoch, base_sequence, is_transactional };
-        let identity = Identity { topic_id, partition, leader_epoch, base_offset, base_timestamp, attributes, stamp };
+        let start = BatchStart { base_offset, leader_epoch, attributes, base_timestamp, stamp };
         // No log has offsets above.
-        i64::try_from(identity.base_offset).ok()?;
-        Some((identity, class, generation))
+        i64::try_from(base_offset).ok()?;
+        Some((Identity { topic_id, partition, start }, class, generation))
     }
 }
 
@@ -287,11 +289,13 @@ mod tests {
     const IDENTITY: Identity = Identity {
         topic_id: 7,
         partition: 3,
-        leader_epoch: 1,
-        base_offset: 42,
-        base_timestamp: 1_700_000_000_000,
-        attributes: Attributes::NONE,
-        stamp: ProducerStamp { producer_id: 5, producer_epoch: 2, base_sequence: 40, is_transactional: true },
+        start: BatchStart {
+            base_offset: 42,
+            leader_epoch: 1,
+            attributes: Attributes::NONE,
+            base_timestamp: 1_700_000_000_000,
+            stamp: ProducerStamp { producer_id: 5, producer_epoch: 2, base_sequence: 40, is_transactional: true },
+        },
     };
 
     #[test]

@@ -135,7 +135,7 @@ fn keys_of(dirty: &[SealedLog], config: CompactionConfig, go_on: GoOn<'_>) -> Re
     for (index, sealed) in dirty.iter().enumerate() {
         let has_room = |keys: &KeyOffsets| index == 0 || keys.bytes() <= config.key_bytes_max;
         let is_read = walk(sealed, go_on, &mut |header, bytes| {
-            if header.attributes.is_control() || header.stamp.is_transactional || !has_room(&keys) {
+            if header.start.attributes.is_control() || header.start.stamp.is_transactional || !has_room(&keys) {
                 return Ok(());
             }
             let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();

@@ -27,7 +27,7 @@ impl Recovery<'_> {
         let were_found = loaded.as_ref().is_some_and(|loaded| !loaded.entries().is_empty());
         let mut epochs = loaded.map_or_else(|| epochs_of(&self.segments), Ok)?;
         for batch in &self.unsealed {
-            epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
+            epochs.assign(batch.identity.start.leader_epoch, batch.identity.base_offset());
         }
         // Whatever the durability is now: another one may have held when what is gone was seen.
         self.report.may_have_lost =
@@ -84,7 +84,7 @@ fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
         loop {
             match segment.locate_at(file_position, offset) {
                 Ok(Some(located)) => {
-                    epochs.assign(located.header.leader_epoch, located.header.base_offset);
+                    epochs.assign(located.header.start.leader_epoch, located.header.base_offset());
                     (file_position, offset) = (located.end(), located.header.next_offset());
                 }
                 // Damage is reported where it is read; the epochs go on behind it.

@@ -21,12 +21,12 @@ impl Contents {
             if u64::try_from(record.offset_delta).ok()? != contents.record_count {
                 return None;
             }
-            let timestamp = batch.identity.base_timestamp.checked_add(record.timestamp_delta)?;
+            let timestamp = batch.identity.start.base_timestamp.checked_add(record.timestamp_delta)?;
             contents.max_timestamp = contents.max_timestamp.max(timestamp);
             contents.record_count += 1;
             rest = rest.get(bytes..)?;
         }
-        let next_offset = batch.identity.base_offset.checked_add(contents.record_count)?;
+        let next_offset = batch.identity.base_offset().checked_add(contents.record_count)?;
         (contents.record_count > 0 && i64::try_from(next_offset).is_ok()).then_some(contents)
     }
 }
@@ -40,17 +40,12 @@ pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Codec) -> Result<
 
 /// The record batch that sealing the open batch would have made.
 pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u8> {
-    let identity = &batch.identity;
     // At most a mebibyte of records was salvaged.
     let record_count = i32::try_from(contents.record_count).unwrap_or(i32::MAX);
     let fields = |codec| SealFields {
-        base_offset: identity.base_offset,
-        leader_epoch: identity.leader_epoch,
-        attributes: identity.attributes.with_codec(codec),
+        start: batch.identity.start.with_codec(codec),
         last_offset_delta: record_count - 1,
-        base_timestamp: identity.base_timestamp,
         max_timestamp: contents.max_timestamp,
-        stamp: identity.stamp,
         record_count,
     };
     let mut compressed = Vec::new();

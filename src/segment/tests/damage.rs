@@ -1,7 +1,7 @@
 //! Bytes of sealed segments and index files that are not what was written.
 
 use super::*;
-use crate::format::{Attributes, Codec, SealFields};
+use crate::format::Codec;
 
 /// A sealed sample with its index files, for damaging.
 fn sealed_sample() -> (SimulatedDisk, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8>>) {
@@ -164,7 +164,7 @@ fn records_that_break_the_format_under_a_right_checksum_are_reported() {
     disk.put(file(&dir, 100, FileKind::Log), &batches.concat());
     let segment = Segment::open_sealed(&dir, &sealed, CONFIG);
     let readout = read_from(&segment, 0);
-    assert_eq!(readout.lost, [header.base_offset..header.next_offset()]);
+    assert_eq!(readout.lost, [header.base_offset()..header.next_offset()]);
     batches.remove(4);
     assert_eq!(readout.batches, batches);
 }
@@ -197,8 +197,9 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
     let (_, dir) = simulated(1);
     let mut builder = BatchBuilder::new();
     builder.push(1, None, Some(&[0; 5000]), &[]);
-    let attributes = Attributes::NONE.with_codec(Codec::Snappy);
-    let bytes = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap().to_vec();
+    let mut fields = builder.fields();
+    fields.start = fields.start.with_codec(Codec::Snappy);
+    let bytes = builder.finish(&fields).unwrap().to_vec();
     for (expanded_bytes_max, batches) in [(6000, 1), (4000, 0)] {
         let config = SegmentConfig { expanded_bytes_max, ..CONFIG };
         dir.files.disk().remove_file(&file(&dir, 0, FileKind::Log)).ok();
