@@ -68,6 +68,8 @@ fn walk(bytes: &[u8], durable: u64, may_skip: bool) -> Vec<Piece> {
                     next_offset == batch.header.base_offset() || may_skip && next_offset < batch.header.base_offset()
                 );
                 assert_eq!(batch.header.next_offset(), walk.next_offset());
+                let place = usize::try_from(position).unwrap()..usize::try_from(batch.end()).unwrap();
+                assert_eq!(walk.batch_bytes(batch).ok(), bytes.get(place), "its bytes are those of the file");
             }
             Piece::Damage(damage) => {
                 assert_eq!((damage.file_position, damage.bytes), (position, walk.file_position() - position));

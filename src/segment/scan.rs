@@ -1,8 +1,9 @@
 //! Walking a log file batch by batch with plain reads, around what is damaged.
 //!
-//! For whoever cannot trust the file: recovery, the rebuilding of an index, and reads near damage. A read error is an error
-//! here, where a map would answer with a signal. Memory is bounded by one buffer, whatever lengths the file claims: checksums
-//! are computed piece by piece.
+//! For whoever cannot trust the file: recovery, the rebuilding of an index, verification, compaction, and reads near damage. A
+//! read error is an error here, where a map would answer with a signal. Memory is bounded by one buffer, whatever lengths the
+//! file claims: checksums are computed piece by piece. Who wants the bytes of a batch, too, asks for them once it is known to
+//! be right, so that the largest one of these bounds the memory.
 //!
 //! A bad batch is *damage* if its offset is known to have been written and synced, and else the *tail*, where the log ends.
 //! Behind damage the next batch is looked for: first where the bad batch's length field points, then at every byte.
@@ -97,6 +98,8 @@ pub(crate) struct LogWalk<'a> {
     pub(crate) rules: Rules,
     file_position: u64,
     next_offset: u64,
+    /// A batch that is larger than the window, for who asks for its bytes.
+    large: Vec<u8>,
 }
 
 impl<'a> LogWalk<'a> {
@@ -108,7 +111,8 @@ impl<'a> LogWalk<'a> {
         file_position: u64,
         next_offset: u64,
     ) -> LogWalk<'a> {
-        LogWalk { window: Window::new(read_at, end, file_position), rules, file_position, next_offset }
+        let window = Window::new(read_at, end, file_position);
+        LogWalk { window, rules, file_position, next_offset, large: Vec::new() }
     }
 
     /// The byte of the log file where the next piece begins.
@@ -159,6 +163,24 @@ impl<'a> LogWalk<'a> {
         let (to, next_offset) =
             behind.map_or((self.window.end, durable), |batch| (batch.file_position, batch.header.base_offset()));
         Ok(self.damage(to, next_offset, reason))
+    }
+
+    /// The bytes of a batch that was taken, as far as the file has them. What was read again for this may be other bytes than
+    /// those whose checksum was right.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or there is no memory for so large a batch.
+    pub(crate) fn batch_bytes(&mut self, batch: &Located) -> io::Result<&[u8]> {
+        let size = batch.header.batch_bytes as usize;
+        if size <= self.window.buffer.len() {
+            let bytes = self.window.bytes(batch.file_position, size)?;
+            return Ok(bytes.get(..size).unwrap_or(bytes));
+        }
+        self.large.clear();
+        self.large.try_reserve(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.large.resize(size, 0);
+        let read = (self.window.read_at)(&mut self.large, batch.file_position)?;
+        Ok(self.large.get(..read).unwrap_or_default())
     }
 
     fn take(&mut self, batch: Located) -> Piece {
@@ -344,7 +366,7 @@ impl<'a> Window<'a> {
         Window { read_at, end, buffer: vec![0; rest.clamp(1, WINDOW_BYTES)].into(), filled: 0..0 }
     }
 
-    /// The bytes from a file position on: at least `least` of them, which is at most a header's, unless the file ends before.
+    /// The bytes from a file position on: at least `least` of them, for which the buffer has room, unless the file ends before.
     fn bytes(&mut self, file_position: u64, least: usize) -> io::Result<&[u8]> {
         let wanted = file_position..self.end.min(file_position + least as u64);
         if wanted.is_empty() {

@@ -175,18 +175,17 @@ fn run_length(sealed: &[SealedLog], segment_bytes: u64) -> usize {
 /// Shows each batch of a sealed log file, after checking it, and in the end that the file is the one that was sealed.
 /// Whether it came to the end.
 fn walk(sealed: &SealedLog, go_on: GoOn<'_>, visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<()>) -> Result<bool> {
-    let segment = &sealed.segment;
     let mut crc = crc32fast::Hasher::new();
-    let (mut file_position, mut next_offset) = (0, segment.base_offset());
-    let mut buffer = Vec::new();
-    while let Some(header) = segment.read_checked(file_position, next_offset, &mut buffer)? {
+    let is_read = sealed.segment.visit_batches(&mut |header, bytes| {
         if !go_on() {
             return Ok(false);
         }
-        crc.update(&buffer);
-        visit(&header, &buffer)?;
-        file_position += u64::from(header.batch_bytes);
-        next_offset = header.next_offset();
+        crc.update(bytes);
+        visit(header, bytes)?;
+        Ok(true)
+    })?;
+    match is_read && Some(crc.finalize()) != sealed.log_crc32 {
+        true => Err(sealed.not_what_was_sealed()),
+        false => Ok(is_read),
     }
-    if Some(crc.finalize()) == sealed.log_crc32 { Ok(true) } else { Err(sealed.not_what_was_sealed()) }
 }

@@ -209,3 +209,32 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
         assert_eq!(read_from(&sealed, 0).batches.len(), batches);
     }
 }
+
+#[test]
+fn who_visits_all_batches_sees_them_as_they_are_and_none_behind_damage() {
+    let (disk, dir) = simulated(1);
+    // One is larger than what a walk reads at a time.
+    let batches = [(0, 10), (1, 300_000), (2, 20), (3, 30)].map(|(offset, bytes)| batch(offset, &[7], bytes));
+    let segment = Segment::create(&dir, 0, CONFIG).unwrap();
+    append_all(&segment, &batches);
+    let visited = |segment: &Segment, count_max: usize| {
+        let mut seen = Vec::new();
+        let is_complete = segment.visit_batches(&mut |header, bytes| {
+            assert_eq!(BatchHeader::decode(bytes).unwrap(), *header);
+            seen.push(bytes.to_vec());
+            Ok(seen.len() < count_max)
+        });
+        (seen, is_complete)
+    };
+    let (seen, is_complete) = visited(&segment, 9);
+    assert!(seen == batches && is_complete.unwrap());
+    let (seen, is_complete) = visited(&segment, 2);
+    assert!(seen == batches[..2] && !is_complete.unwrap());
+
+    let sealed = segment.describe();
+    let damaged = batches[..2].concat().len() as u64 + 70;
+    assert!(disk.flip_bit(file(&dir, 0, FileKind::Log), damaged, 0));
+    let (seen, is_complete) = visited(&Segment::open_sealed(&reopened(&dir), &sealed, CONFIG), 9);
+    let Err(Error::Corrupt(corruption)) = is_complete else { panic!("not damaged") };
+    assert!(seen == batches[..2] && corruption.offsets == Some(2..3));
+}
