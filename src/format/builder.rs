@@ -1,45 +1,10 @@
-//! Making batches: the header for records that are there already, and whole batches from single records.
+//! Making whole batches from single records.
 
 use super::attributes::Attributes;
-use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
+use super::batch::HEADER_BYTES;
 use super::record::RecordFields;
-use super::{BatchStart, Codec, Invalid, ProducerStamp, compress, crc32c, crc32c_combine};
-use crate::canary::{Canary, planted};
+use super::{BatchStart, Codec, Invalid, ProducerStamp, SealFields, compress, crc32c, seal_header};
 use crate::record::Header;
-
-/// What a batch's header says besides size and checksum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SealFields {
-    /// What it began with.
-    pub(crate) start: BatchStart,
-    /// Last offset minus the base offset.
-    pub(crate) last_offset_delta: i32,
-    /// The largest timestamp or the append time, in ms.
-    pub(crate) max_timestamp: i64,
-    /// Number of records.
-    pub(crate) record_count: i32,
-}
-
-/// The header for `records_bytes` bytes of stored records with the checksum `records_crc`. The records are not read again:
-/// what was damaged in memory since that checksum was taken will not match it.
-///
-/// # Panics
-/// If the batch would not be below 2 GiB.
-pub(crate) fn seal_header(fields: &SealFields, records_bytes: usize, records_crc: u32) -> [u8; HEADER_BYTES] {
-    let batch_bytes = u32::try_from(HEADER_BYTES + records_bytes).unwrap_or(u32::MAX);
-    assert!(batch_bytes <= i32::MAX.cast_unsigned(), "a batch of 2 GiB or more");
-    let mut header = BatchHeader {
-        start: fields.start,
-        batch_bytes,
-        crc: 0,
-        last_offset_delta: fields.last_offset_delta,
-        max_timestamp: fields.max_timestamp,
-        record_count: fields.record_count,
-    };
-    let header_crc = if planted(Canary::CrcSkipsHeader) { 0 } else { crc32c(&header.encode()[CRC_START..]) };
-    header.crc = crc32c_combine(header_crc, records_crc, records_bytes);
-    header.encode()
-}
 
 /// Puts records into one batch. For batches that do not go through the tail; keeps its memory from batch to batch.
 ///

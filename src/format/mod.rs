@@ -29,6 +29,7 @@ pub(crate) mod headers;
 pub(crate) mod producer_stamp;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod stored;
 pub(crate) mod varint;
 
 #[cfg(test)]
@@ -39,7 +40,7 @@ mod vectors;
 pub(crate) use attributes::Attributes;
 pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};
 pub(crate) use batch_start::BatchStart;
-pub(crate) use builder::{BatchBuilder, SealFields, seal_header};
+pub(crate) use builder::BatchBuilder;
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;
 pub(crate) use compression::{compress, decompress};
@@ -48,6 +49,7 @@ pub use headers::{Headers, HeadersIter};
 pub(crate) use producer_stamp::ProducerStamp;
 pub(crate) use reader::Reader;
 pub(crate) use record::{Record, RecordFields, skip, step_over};
+pub(crate) use stored::{SealFields, plain_records, seal_header};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -54,7 +54,7 @@ pub(crate) use derived_files::{DerivedFile, SegmentFiles};
 pub(crate) use header_sums::{FOREIGN, HeaderSums};
 pub(crate) use index_files::WrittenIndexes;
 pub(crate) use indexes::IndexCrcs;
-pub(crate) use read::{Batch, plain_records};
+pub(crate) use read::Batch;
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
 pub(crate) use verify::SegmentVerification;

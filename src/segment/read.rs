@@ -9,7 +9,7 @@ use super::scan::{self, Located};
 use super::{Loaded, Segment};
 use crate::disk::SharedBytes;
 use crate::error::{Error, Result};
-use crate::format::{self, BatchHeader, Codec, HEADER_BYTES, Invalid, Record};
+use crate::format::{self, BatchHeader, HEADER_BYTES, Invalid, Record, plain_records};
 
 /// A whole batch, verified.
 #[derive(Debug, Clone)]
@@ -285,24 +285,4 @@ pub(super) fn check(bytes: &[u8], expanded_bytes_max: usize, plain: &mut Vec<u8>
         Err(malformed) => return Err(malformed),
     }
     Ok(header)
-}
-
-/// The records of a batch, expanded into `plain`, to at most `expanded_bytes_max` bytes, if they are compressed.
-///
-/// # Errors
-/// If they cannot be expanded.
-pub(crate) fn plain_records<'a>(
-    header: &BatchHeader,
-    records: &'a [u8],
-    expanded_bytes_max: usize,
-    plain: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Invalid> {
-    match header.start.attributes.codec() {
-        Codec::None => Ok(records),
-        codec => {
-            plain.clear();
-            format::decompress(codec, records, expanded_bytes_max, plain)?;
-            Ok(plain)
-        }
-    }
 }

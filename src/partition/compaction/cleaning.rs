@@ -10,10 +10,9 @@
 
 use super::key_offsets::KeyOffsets;
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, Invalid, Record, SealFields,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, Invalid, Record, SealFields, plain_records,
 };
 use crate::record::Header;
-use crate::segment::plain_records;
 
 /// What is left of a batch.
 #[derive(Debug)]

@@ -27,8 +27,7 @@ use replacement::{Output, SealedLog};
 use super::checkpoint::Checkpoint;
 use super::log::Log;
 use crate::error::Result;
-use crate::format::{BatchHeader, HEADER_BYTES};
-use crate::segment::plain_records;
+use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
 
 /// How a log is compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
