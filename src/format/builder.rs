@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::batch::HEADER_BYTES;
 use super::record::RecordFields;
-use super::{BatchStart, Codec, Invalid, ProducerStamp, SealFields, compress, crc32c, seal_header};
+use super::{BatchStart, Codec, Invalid, ProducerStamp, SealFields, crc32c, is_plain, seal_header, seal_records};
 use crate::record::Header;
 
 /// Puts records into one batch. For batches that do not go through the tail; keeps its memory from batch to batch.
@@ -16,7 +16,7 @@ pub(crate) struct BatchBuilder {
     /// cheaper than to zero the place of every record before encoding it there.
     plain: Vec<u8>,
     end: usize,
-    /// The same with the records compressed, if that was asked for.
+    /// The whole batch with the records compressed, if that was asked for.
     compressed: Vec<u8>,
     base_offset: u64,
     base_timestamp: i64,
@@ -113,22 +113,17 @@ impl BatchBuilder {
     /// [`Invalid::Codec`] if the codec is not compiled in.
     pub(crate) fn finish(&mut self, fields: &SealFields) -> Result<&[u8], Invalid> {
         let plain = self.plain.get_mut(..self.end).unwrap_or_default();
-        let codec = fields.start.attributes.codec();
-        let mut fields = *fields;
-        if codec != Codec::None {
-            self.compressed.clear();
-            self.compressed.resize(HEADER_BYTES, 0);
-            compress(codec, plain.get(HEADER_BYTES..).unwrap_or_default(), &mut self.compressed)?;
+        if !is_plain(&fields.start) {
+            seal_records(fields, plain.get(HEADER_BYTES..).unwrap_or_default(), &mut self.compressed)?;
+            if self.compressed.len() < plain.len() {
+                return Ok(&self.compressed);
+            }
         }
-        let is_smaller = codec != Codec::None && self.compressed.len() < plain.len();
-        let batch = if is_smaller { self.compressed.as_mut_slice() } else { plain };
-        if !is_smaller {
-            fields.start = fields.start.with_codec(Codec::None);
-        }
-        if let Some((header, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() {
+        let fields = SealFields { start: fields.start.with_codec(Codec::None), ..*fields };
+        if let Some((header, records)) = plain.split_first_chunk_mut::<HEADER_BYTES>() {
             *header = seal_header(&fields, records.len(), crc32c(records));
         }
-        Ok(batch)
+        Ok(plain)
     }
 }
 

@@ -43,13 +43,13 @@ pub(crate) use batch_start::BatchStart;
 pub(crate) use builder::BatchBuilder;
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;
-pub(crate) use compression::{compress, decompress};
+use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use headers::{Headers, HeadersIter};
 pub(crate) use producer_stamp::ProducerStamp;
 pub(crate) use reader::Reader;
 pub(crate) use record::{Record, RecordFields, skip, step_over};
-pub(crate) use stored::{SealFields, plain_records, seal_header};
+pub(crate) use stored::{SealFields, check_readable, is_plain, plain_records, seal_header, seal_records};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

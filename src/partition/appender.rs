@@ -11,7 +11,7 @@ use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
     Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, ProducerStamp, RecordFields, SealFields,
-    compress, crc32c, seal_header,
+    is_plain, seal_header, seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -211,20 +211,13 @@ impl Appender {
             return Ok(());
         }
         let fields = open.seal_fields(log.spec.config.compression);
-        let batch = match log.spec.config.compression {
-            Codec::None => {
-                let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
-                open.writer.sealed(&header)
-            }
-            codec => {
-                self.compressed.clear();
-                self.compressed.resize(HEADER_BYTES, 0);
-                compress(codec, open.writer.records(), &mut self.compressed)
-                    .map_err(|_| codec_error(log, open.start.base_offset..self.next_offset))?;
-                let (space, records) = self.compressed.split_at_mut(HEADER_BYTES);
-                space.copy_from_slice(&seal_header(&fields, records.len(), crc32c(records)));
-                &self.compressed
-            }
+        let batch = if is_plain(&fields.start) {
+            let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
+            open.writer.sealed(&header)
+        } else {
+            seal_records(&fields, open.writer.records(), &mut self.compressed)
+                .map_err(|_| codec_error(log, open.start.base_offset..self.next_offset))?;
+            &self.compressed
         };
         log.append_to_segment(batch, &own_header(batch)).map_err(AppendError::into_inner)?;
         log.batch_sealed(open.writer.batch());

@@ -16,7 +16,7 @@ use waypoints::{Known, is_large};
 use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, step_over};
+use crate::format::{BatchHeader, HEADER_BYTES, Record, is_plain, plain_records, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
 use crate::tail::{Identity, OpenBatch};
@@ -262,16 +262,16 @@ impl Fetch<'_> {
         }
         let located = Located { file_position, header };
         let begin = self.begin.filter(|place| place.is_in_sealed(segment, file_position));
-        let codec = header.start.attributes.codec();
+        let is_plain = is_plain(&header.start);
         let plain = begin.and_then(|place| place.plain.clone());
         let records = match plain {
             Some(plain) => plain,
-            None if codec == Codec::None => bytes.into_slice(HEADER_BYTES..header.batch_bytes as usize),
-            None => self.decompress(segment, &located, bytes.get(HEADER_BYTES..).unwrap_or_default())?,
+            None if is_plain => bytes.into_slice(HEADER_BYTES..header.batch_bytes as usize),
+            None => self.expand(segment, &located, bytes.get(HEADER_BYTES..).unwrap_or_default())?,
         };
         let begin = begin.filter(|place| place.is_right(&records, header.base_offset()));
         let is_dense = header.record_count - 1 == header.last_offset_delta;
-        let is_walked_into = header.base_offset() < self.from && is_dense && codec == Codec::None && is_large(&records);
+        let is_walked_into = header.base_offset() < self.from && is_dense && is_plain && is_large(&records);
         let start = match (begin, self.source.waypoints.filter(|_| is_walked_into)) {
             (Some(place), _) => place.start(header.base_offset(), is_dense),
             (None, Some(waypoints)) => waypoints.lead_to(self.from, known, segment, &located, &records),
@@ -294,7 +294,7 @@ impl Fetch<'_> {
             cut.ok_or_else(|| unreadable(self.source, segment, &located, "records do not end where the batch does"))?;
         if self.full {
             let which = WhichBatch::Sealed { segment: Arc::downgrade(segment), file_position };
-            self.place = Some(cut.place(which, (codec != Codec::None).then(|| records.clone())));
+            self.place = Some(cut.place(which, (!is_plain).then(|| records.clone())));
         }
         self.push(&header, records.into_slice(cut.bytes), cut.record_count, cut.next_offset);
         Ok(())
@@ -374,10 +374,11 @@ impl Fetch<'_> {
         Some(Cut { bytes: begin.bytes..begin.bytes + bytes, record_count, next_offset })
     }
 
-    fn decompress(&self, segment: &Segment, located: &Located, compressed: &[u8]) -> Result<SharedBytes> {
+    /// The records of a batch that are not stored as they are.
+    fn expand(&self, segment: &Segment, located: &Located, stored: &[u8]) -> Result<SharedBytes> {
         let bytes_max = expanded_bytes_max(self.source.max_message_bytes);
         let mut plain = Vec::new();
-        decompress(located.header.start.attributes.codec(), compressed, bytes_max, &mut plain)
+        plain_records(&located.header, stored, bytes_max, &mut plain)
             .map_err(|_| unreadable(self.source, segment, located, "the records cannot be decompressed"))?;
         Ok(SharedBytes::from(plain))
     }

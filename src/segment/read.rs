@@ -9,7 +9,7 @@ use super::scan::{self, Located};
 use super::{Loaded, Segment};
 use crate::disk::SharedBytes;
 use crate::error::{Error, Result};
-use crate::format::{self, BatchHeader, HEADER_BYTES, Invalid, Record, plain_records};
+use crate::format::{self, BatchHeader, HEADER_BYTES, Invalid, Record, check_readable, plain_records};
 
 /// A whole batch, verified.
 #[derive(Debug, Clone)]
@@ -110,10 +110,7 @@ impl Segment {
 
     fn read_batch(&self, loaded: &Loaded, located: &Located, is_good: bool) -> Result<Batch> {
         let &Located { file_position, header } = located;
-        let codec = header.start.attributes.codec();
-        if !codec.is_available() {
-            return Err(self.invalid(located, Invalid::Codec(codec)));
-        }
+        check_readable(&header.start).map_err(|invalid| self.invalid(located, invalid))?;
         let bytes = self.view(loaded, file_position..located.end())?;
         if !is_good {
             check(&bytes, self.config.expanded_bytes_max, &mut Vec::new())

@@ -5,7 +5,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
 use crate::disk::simulated::SimulatedDisk;
-use crate::format::{Attributes, BatchBuilder, BatchStart, ProducerStamp, RecordFields, SealFields};
+use crate::format::{Attributes, BatchBuilder, BatchStart, Codec, ProducerStamp, RecordFields, SealFields};
 use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
 use crate::segment::{SegmentConfig, SegmentDir};

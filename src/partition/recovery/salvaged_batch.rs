@@ -1,7 +1,7 @@
 //! Turning an open batch that outlived its process into the record batch that sealing it would have made.
 
 use crate::error::{Error, Result};
-use crate::format::{Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
+use crate::format::{Codec, Record, SealFields, seal_records};
 use crate::tail::Salvaged;
 
 /// What a salvaged batch holds, found by walking it.
@@ -48,14 +48,9 @@ pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u
         max_timestamp: contents.max_timestamp,
         record_count,
     };
-    let mut compressed = Vec::new();
-    let (codec, records) = match compress(codec, &batch.records, &mut compressed) {
-        Ok(()) if codec != Codec::None => (codec, &compressed),
-        // A build without the topic's codec keeps the records all the same.
-        _ => (Codec::None, &batch.records),
-    };
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len());
-    bytes.extend_from_slice(&seal_header(&fields(codec), records.len(), crc32c(records)));
-    bytes.extend_from_slice(records);
+    let mut bytes = Vec::new();
+    let mut seal = |codec| seal_records(&fields(codec), &batch.records, &mut bytes);
+    // A build without the topic's codec keeps the records all the same.
+    seal(codec).or_else(|_| seal(Codec::None)).expect("to store records as they are needs no codec");
     bytes
 }
