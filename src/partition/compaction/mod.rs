@@ -183,8 +183,8 @@ fn walk(sealed: &SealedLog, go_on: GoOn<'_>, visit: &mut dyn FnMut(&BatchHeader,
         visit(header, bytes)?;
         Ok(true)
     })?;
-    match is_read && Some(crc.finalize()) != sealed.log_crc32 {
-        true => Err(sealed.not_what_was_sealed()),
-        false => Ok(is_read),
+    if is_read && Some(crc.finalize()) != sealed.log_crc32 {
+        return Err(sealed.not_what_was_sealed());
     }
+    Ok(is_read)
 }
