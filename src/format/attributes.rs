@@ -47,6 +47,7 @@ impl Attributes {
     }
 
     /// How the records are compressed.
+    #[inline]
     pub(crate) fn codec(self) -> Codec {
         Codec::from_id(self.0 & CODEC_MASK).unwrap_or(Codec::None)
     }

@@ -109,14 +109,13 @@ impl Segment {
     }
 
     fn read_batch(&self, loaded: &Loaded, located: &Located, is_good: bool) -> Result<Batch> {
-        let &Located { file_position, header } = located;
-        check_readable(&header.start).map_err(|invalid| self.invalid(located, invalid))?;
-        let bytes = self.view(loaded, file_position..located.end())?;
+        check_readable(&located.header.start).map_err(|invalid| self.invalid(located, invalid))?;
+        let bytes = self.view(loaded, located.file_position..located.end())?;
         if !is_good {
             check(&bytes, self.config.expanded_bytes_max, &mut Vec::new())
                 .map_err(|invalid| self.invalid(located, invalid))?;
         }
-        Ok(Batch { header, file_position, bytes })
+        Ok(Batch { header: located.header, file_position: located.file_position, bytes })
     }
 
     /// The bytes of a batch that was read before.
