@@ -3,7 +3,7 @@
 //! ```text
 //! bit  0–2  codec
 //!        3  the records' timestamp is the append time, which is in max_timestamp
-//!        4  transactional
+//!        4  transactional: part of the `ProducerStamp`, and not of `Attributes`
 //!        5  control batch: one marker of a coordinator
 //!        6  base_timestamp is the delete horizon
 //!     7–15  zero, not looked at
@@ -11,8 +11,8 @@
 
 use super::{Codec, Invalid};
 
-/// The flags of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The flags of a batch, but for the one that is part of its [`ProducerStamp`](super::ProducerStamp).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Attributes(i16);
 
 const CODEC_MASK: i16 = 0b111;
@@ -22,23 +22,32 @@ const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
 
 impl Attributes {
-    /// The flags as stored.
+    /// No flag, and no codec.
+    pub(crate) const NONE: Attributes = Attributes(0);
+
+    /// The flags as stored, and whether the batch is part of a transaction.
     ///
     /// # Errors
     /// If the codec is none of those there are.
-    pub(crate) fn from_bits(bits: i16) -> Result<Attributes, Invalid> {
+    pub(crate) fn from_bits(bits: i16) -> Result<(Attributes, bool), Invalid> {
         match Codec::from_id(bits & CODEC_MASK) {
-            Some(_) => Ok(Attributes(bits)),
+            Some(_) => Ok(Attributes::from_bits_of_plain(bits)),
             None => Err(Invalid::Malformed("an unknown compression codec")),
         }
     }
 
+    /// The same where records are never compressed, so that the codec means nothing.
+    pub(crate) fn from_bits_of_plain(bits: i16) -> (Attributes, bool) {
+        (Attributes(bits & !TRANSACTIONAL), bits & TRANSACTIONAL != 0)
+    }
+
     /// The flags to store.
-    pub(crate) fn bits(self) -> i16 {
-        self.0
+    pub(crate) fn bits(self, is_transactional: bool) -> i16 {
+        self.0 | if is_transactional { TRANSACTIONAL } else { 0 }
     }
 
     /// How the records are compressed.
+    #[inline]
     pub(crate) fn codec(self) -> Codec {
         Codec::from_id(self.0 & CODEC_MASK).unwrap_or(Codec::None)
     }
@@ -58,17 +67,6 @@ impl Attributes {
     #[must_use]
     pub(crate) fn with_log_append_time(self) -> Attributes {
         Attributes(self.0 | LOG_APPEND_TIME)
-    }
-
-    /// Whether the batch belongs to a transaction.
-    pub(crate) fn is_transactional(self) -> bool {
-        self.0 & TRANSACTIONAL != 0
-    }
-
-    /// The same as part of a transaction.
-    #[must_use]
-    pub(crate) fn with_transactional(self) -> Attributes {
-        Attributes(self.0 | TRANSACTIONAL)
     }
 
     /// Whether the batch is a marker, which no application sees.
@@ -106,13 +104,14 @@ mod tests {
 
     #[test]
     fn flags_are_told_apart() {
-        let attributes = Attributes::default().with_codec(Codec::Zstd).with_transactional().with_control();
-        assert_eq!(attributes.bits(), 0x34);
+        let attributes = Attributes::NONE.with_codec(Codec::Zstd).with_control();
+        assert_eq!((attributes.bits(false), attributes.bits(true)), (0x24, 0x34));
+        assert_eq!(Attributes::from_bits(0x34), Ok((attributes, true)));
         assert_eq!(attributes.with_codec(Codec::Gzip).codec(), Codec::Gzip);
-        assert!(attributes.is_transactional() && attributes.is_control());
+        assert!(attributes.is_control());
         assert!(!attributes.is_log_append_time() && !attributes.has_delete_horizon());
-        let dated = Attributes::default().with_log_append_time().with_delete_horizon();
-        assert_eq!((dated.bits(), dated.without_delete_horizon().bits()), (0x48, 0x08));
+        let dated = Attributes::NONE.with_log_append_time().with_delete_horizon();
+        assert_eq!((dated.bits(false), dated.without_delete_horizon().bits(false)), (0x48, 0x08));
     }
 
     #[test]
@@ -120,6 +119,8 @@ mod tests {
         for codec in 5..8 {
             assert!(Attributes::from_bits(codec).is_err());
         }
-        assert_eq!(Attributes::from_bits(-8).unwrap().codec(), Codec::None);
+        let (attributes, is_transactional) = Attributes::from_bits(-8).unwrap();
+        assert_eq!((attributes.codec(), attributes.bits(is_transactional)), (Codec::None, -8));
+        assert_eq!(Attributes::from_bits_of_plain(7).0.bits(false), 7);
     }
 }

@@ -21,7 +21,7 @@
 
 use super::reader::Reader;
 use super::record::Record;
-use super::{Attributes, Invalid, crc32c};
+use super::{Attributes, BatchStart, Invalid, ProducerStamp, crc32c};
 use crate::canary::{Canary, planted};
 
 /// The size of what comes before the bytes that `batch_length` counts.
@@ -47,28 +47,16 @@ const MAGIC: i8 = 2;
 /// [`HEADER_BYTES`] and a count that is not negative; nothing else is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatchHeader {
-    /// Offset of the first record as first written. Below 2⁶³.
-    pub(crate) base_offset: u64,
+    /// What it began with.
+    pub(crate) start: BatchStart,
     /// The size of the whole batch in bytes, header included.
     pub(crate) batch_bytes: u32,
-    /// Epoch of the leader that appended it, −1 if unknown.
-    pub(crate) leader_epoch: i32,
     /// CRC-32C of the bytes from [`CRC_START`] on.
     pub(crate) crc: u32,
-    /// The flags.
-    pub(crate) attributes: Attributes,
     /// Last offset as first written, minus the base offset. Not negative.
     pub(crate) last_offset_delta: i32,
-    /// What the records' timestamps are relative to, in ms; the delete horizon if the flags say so; −1 if none has one.
-    pub(crate) base_timestamp: i64,
     /// The largest timestamp of a record in ms, or the append time if the flags say so; −1 if none has one.
     pub(crate) max_timestamp: i64,
-    /// The producer, −1 for none.
-    pub(crate) producer_id: i64,
-    /// The producer's epoch, −1 for none.
-    pub(crate) producer_epoch: i16,
-    /// Sequence of the first record, −1 for none.
-    pub(crate) base_sequence: i32,
     /// Number of records that are there; 0 only after compaction.
     pub(crate) record_count: i32,
 }
@@ -83,24 +71,25 @@ impl BatchHeader {
             return Err(Invalid::Malformed("too few bytes for the header of a batch"));
         };
         let mut reader = Reader::new(bytes);
-        let base_offset = reader.i64()?;
+        let first_offset = reader.i64()?;
         let batch_length = reader.i32()?;
         let leader_epoch = reader.i32()?;
         let magic = reader.i8()?;
-        let header = BatchHeader {
-            base_offset: u64::try_from(base_offset).map_err(|_| Invalid::Malformed("a negative base offset"))?,
-            batch_bytes: batch_bytes(batch_length)?,
-            leader_epoch,
-            crc: reader.u32()?,
-            attributes: Attributes::from_bits(reader.i16()?)?,
-            last_offset_delta: reader.i32()?,
-            base_timestamp: reader.i64()?,
-            max_timestamp: reader.i64()?,
+        let base_offset = u64::try_from(first_offset).map_err(|_| Invalid::Malformed("a negative base offset"))?;
+        let batch_bytes = batch_bytes(batch_length)?;
+        let crc = reader.u32()?;
+        let (attributes, is_transactional) = Attributes::from_bits(reader.i16()?)?;
+        let last_offset_delta = reader.i32()?;
+        let (base_timestamp, max_timestamp) = (reader.i64()?, reader.i64()?);
+        let stamp = ProducerStamp {
             producer_id: reader.i64()?,
             producer_epoch: reader.i16()?,
             base_sequence: reader.i32()?,
-            record_count: reader.i32()?,
+            is_transactional,
         };
+        let start = BatchStart { base_offset, leader_epoch, attributes, base_timestamp, stamp };
+        let record_count = reader.i32()?;
+        let header = BatchHeader { start, batch_bytes, crc, last_offset_delta, max_timestamp, record_count };
         if magic != MAGIC {
             return Err(Invalid::Malformed("the magic byte of a batch is not 2"));
         }
@@ -108,7 +97,7 @@ impl BatchHeader {
             return Err(Invalid::Malformed("the last offset of a batch is below its first"));
         }
         // The next offset must exist too.
-        if base_offset.checked_add(i64::from(header.last_offset_delta)).is_none_or(|last| last == i64::MAX) {
+        if first_offset.checked_add(i64::from(header.last_offset_delta)).is_none_or(|last| last == i64::MAX) {
             return Err(Invalid::Malformed("the last offset of a batch is too large"));
         }
         if header.record_count < 0 {
@@ -126,26 +115,33 @@ impl BatchHeader {
             place.copy_from_slice(field);
             rest = behind;
         };
-        put(&self.base_offset.to_be_bytes());
+        let BatchStart { base_offset, leader_epoch, attributes, base_timestamp, stamp } = self.start;
+        put(&base_offset.to_be_bytes());
         put(&self.batch_bytes.saturating_sub(LOG_OVERHEAD_U32).to_be_bytes());
-        put(&self.leader_epoch.to_be_bytes());
+        put(&leader_epoch.to_be_bytes());
         put(&MAGIC.to_be_bytes());
         put(&self.crc.to_be_bytes());
-        put(&self.attributes.bits().to_be_bytes());
+        put(&attributes.bits(stamp.is_transactional).to_be_bytes());
         put(&self.last_offset_delta.to_be_bytes());
-        put(&self.base_timestamp.to_be_bytes());
+        put(&base_timestamp.to_be_bytes());
         put(&self.max_timestamp.to_be_bytes());
-        put(&self.producer_id.to_be_bytes());
-        put(&self.producer_epoch.to_be_bytes());
-        put(&self.base_sequence.to_be_bytes());
+        put(&stamp.producer_id.to_be_bytes());
+        put(&stamp.producer_epoch.to_be_bytes());
+        put(&stamp.base_sequence.to_be_bytes());
         put(&self.record_count.to_be_bytes());
         bytes
+    }
+
+    /// Offset of the first record as first written. Below 2⁶³.
+    #[inline]
+    pub(crate) fn base_offset(&self) -> u64 {
+        self.start.base_offset
     }
 
     /// The last offset of the batch as first written; compaction may have removed its record.
     #[inline]
     pub(crate) fn last_offset(&self) -> u64 {
-        self.base_offset + u64::from(self.last_offset_delta.cast_unsigned())
+        self.start.base_offset + u64::from(self.last_offset_delta.cast_unsigned())
     }
 
     /// The offset after the batch.
@@ -157,23 +153,23 @@ impl BatchHeader {
     /// The timestamp in ms of a record of this batch with this delta.
     #[inline]
     pub(crate) fn timestamp(&self, timestamp_delta: i64) -> i64 {
-        if self.attributes.is_log_append_time() {
+        if self.start.attributes.is_log_append_time() {
             return self.max_timestamp;
         }
-        self.base_timestamp.wrapping_add(timestamp_delta)
+        self.start.base_timestamp.wrapping_add(timestamp_delta)
     }
 
     /// The sequence of the batch's last offset, −1 if it has none. Sequences run up to 2³¹ − 1 and then from 0 again.
     pub(crate) fn last_sequence(&self) -> i32 {
-        if self.base_sequence < 0 {
+        if self.start.stamp.base_sequence < 0 {
             return -1;
         }
-        self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
+        self.start.stamp.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
     }
 
     /// The time in ms from which on compaction may remove the batch's tombstones or marker, once it has been set.
     pub(crate) fn delete_horizon(&self) -> Option<i64> {
-        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
+        self.start.attributes.has_delete_horizon().then_some(self.start.base_timestamp)
     }
 }
 
@@ -219,7 +215,7 @@ pub(crate) fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), 
         if record.offset_delta <= previous_delta {
             return Err(Invalid::Malformed("the offsets of a batch do not rise"));
         }
-        let Some(timestamp) = header.base_timestamp.checked_add(record.timestamp_delta) else {
+        let Some(timestamp) = header.start.base_timestamp.checked_add(record.timestamp_delta) else {
             return Err(Invalid::Malformed("the timestamp of a record is out of range"));
         };
         previous_delta = record.offset_delta;
@@ -233,7 +229,7 @@ pub(crate) fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), 
         return Err(Invalid::Malformed("a record has an offset above its batch's last"));
     }
     // An emptied batch keeps the time of records that are gone; with append time the records' own times do not count.
-    let is_stated = header.record_count == 0 || header.attributes.is_log_append_time();
+    let is_stated = header.record_count == 0 || header.start.attributes.is_log_append_time();
     if !is_stated && max_timestamp != header.max_timestamp {
         return Err(Invalid::Malformed("the max timestamp of a batch is not that of its records"));
     }
@@ -244,21 +240,20 @@ pub(crate) fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), 
 mod tests {
     use super::*;
 
+    const START: BatchStart = BatchStart {
+        base_offset: 100,
+        leader_epoch: 3,
+        attributes: Attributes::NONE,
+        base_timestamp: 1000,
+        stamp: ProducerStamp::NONE,
+    };
+
     fn header() -> BatchHeader {
-        BatchHeader {
-            base_offset: 100,
-            batch_bytes: 61,
-            leader_epoch: 3,
-            crc: 0,
-            attributes: Attributes::default(),
-            last_offset_delta: 5,
-            base_timestamp: 1000,
-            max_timestamp: 2000,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
-            record_count: 0,
-        }
+        with(START)
+    }
+
+    fn with(start: BatchStart) -> BatchHeader {
+        BatchHeader { start, batch_bytes: 61, crc: 0, last_offset_delta: 5, max_timestamp: 2000, record_count: 0 }
     }
 
     fn is_refused(header: BatchHeader) -> bool {
@@ -275,7 +270,7 @@ mod tests {
 
     #[test]
     fn fields_that_cannot_be_are_refused() {
-        assert!(is_refused(BatchHeader { base_offset: 1 << 63, ..header() }));
+        assert!(is_refused(with(BatchStart { base_offset: 1 << 63, ..START })));
         assert!(is_refused(BatchHeader { batch_bytes: 60, ..header() }));
         assert!(is_refused(BatchHeader { batch_bytes: (1 << 31) + 12, ..header() }));
         assert!(is_refused(BatchHeader { last_offset_delta: -1, ..header() }));
@@ -285,26 +280,27 @@ mod tests {
     #[test]
     fn the_offset_behind_a_batch_fits_too() {
         let largest = i64::MAX.cast_unsigned() - 6;
-        assert!(!is_refused(BatchHeader { base_offset: largest, ..header() }));
-        assert!(is_refused(BatchHeader { base_offset: largest + 1, ..header() }));
+        assert!(!is_refused(with(BatchStart { base_offset: largest, ..START })));
+        assert!(is_refused(with(BatchStart { base_offset: largest + 1, ..START })));
     }
 
     #[test]
     fn what_a_later_version_may_write_is_accepted() {
-        assert!(!is_refused(BatchHeader { attributes: Attributes::from_bits(1 << 7).unwrap(), ..header() }));
-        assert!(!is_refused(BatchHeader { leader_epoch: -1, ..header() }));
+        assert!(!is_refused(with(BatchStart { attributes: Attributes::from_bits(1 << 7).unwrap().0, ..START })));
+        assert!(!is_refused(with(BatchStart { leader_epoch: -1, ..START })));
     }
 
     #[test]
     fn append_time_is_that_of_every_record() {
         assert_eq!(header().timestamp(7), 1007);
-        let attributes = Attributes::default().with_log_append_time();
-        assert_eq!(BatchHeader { attributes, ..header() }.timestamp(7), 2000);
+        let attributes = Attributes::NONE.with_log_append_time();
+        assert_eq!(with(BatchStart { attributes, ..START }).timestamp(7), 2000);
     }
 
     #[test]
     fn sequences_go_on_from_0() {
         assert_eq!(header().last_sequence(), -1);
-        assert_eq!(BatchHeader { base_sequence: i32::MAX - 4, ..header() }.last_sequence(), 0);
+        let stamp = ProducerStamp { base_sequence: i32::MAX - 4, ..ProducerStamp::NONE };
+        assert_eq!(with(BatchStart { stamp, ..START }).last_sequence(), 0);
     }
 }

@@ -1,63 +1,10 @@
-//! Making batches: the header for records that are there already, and whole batches from single records.
+//! Making whole batches from single records.
 
 use super::attributes::Attributes;
-use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
+use super::batch::HEADER_BYTES;
 use super::record::RecordFields;
-use super::{Codec, Invalid, compress, crc32c, crc32c_combine};
-use crate::canary::{Canary, planted};
+use super::{BatchStart, Codec, Invalid, ProducerStamp, SealFields, crc32c, is_plain, seal_header, seal_records};
 use crate::record::Header;
-
-/// What a batch's header says besides size and checksum. The fields are those of [`BatchHeader`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SealFields {
-    /// Offset of the first record.
-    pub(crate) base_offset: u64,
-    /// Epoch of the leader; 0 or above, or a cluster could not replicate the batch.
-    pub(crate) leader_epoch: i32,
-    /// The flags.
-    pub(crate) attributes: Attributes,
-    /// Last offset minus the base offset.
-    pub(crate) last_offset_delta: i32,
-    /// What the records' timestamps are relative to, in ms.
-    pub(crate) base_timestamp: i64,
-    /// The largest timestamp or the append time, in ms.
-    pub(crate) max_timestamp: i64,
-    /// The producer, −1 for none.
-    pub(crate) producer_id: i64,
-    /// The producer's epoch, −1 for none.
-    pub(crate) producer_epoch: i16,
-    /// Sequence of the first record, −1 for none.
-    pub(crate) base_sequence: i32,
-    /// Number of records.
-    pub(crate) record_count: i32,
-}
-
-/// The header for `records_bytes` bytes of stored records with the checksum `records_crc`. The records are not read again:
-/// what was damaged in memory since that checksum was taken will not match it.
-///
-/// # Panics
-/// If the batch would not be below 2 GiB.
-pub(crate) fn seal_header(fields: &SealFields, records_bytes: usize, records_crc: u32) -> [u8; HEADER_BYTES] {
-    let batch_bytes = u32::try_from(HEADER_BYTES + records_bytes).unwrap_or(u32::MAX);
-    assert!(batch_bytes <= i32::MAX.cast_unsigned(), "a batch of 2 GiB or more");
-    let mut header = BatchHeader {
-        base_offset: fields.base_offset,
-        batch_bytes,
-        leader_epoch: fields.leader_epoch,
-        crc: 0,
-        attributes: fields.attributes,
-        last_offset_delta: fields.last_offset_delta,
-        base_timestamp: fields.base_timestamp,
-        max_timestamp: fields.max_timestamp,
-        producer_id: fields.producer_id,
-        producer_epoch: fields.producer_epoch,
-        base_sequence: fields.base_sequence,
-        record_count: fields.record_count,
-    };
-    let header_crc = if planted(Canary::CrcSkipsHeader) { 0 } else { crc32c(&header.encode()[CRC_START..]) };
-    header.crc = crc32c_combine(header_crc, records_crc, records_bytes);
-    header.encode()
-}
 
 /// Puts records into one batch. For batches that do not go through the tail; keeps its memory from batch to batch.
 ///
@@ -69,7 +16,7 @@ pub(crate) struct BatchBuilder {
     /// cheaper than to zero the place of every record before encoding it there.
     plain: Vec<u8>,
     end: usize,
-    /// The same with the records compressed, if that was asked for.
+    /// The whole batch with the records compressed, if that was asked for.
     compressed: Vec<u8>,
     base_offset: u64,
     base_timestamp: i64,
@@ -146,15 +93,15 @@ impl BatchBuilder {
     /// A header for the records so far: no producer, no codec, leader epoch 0.
     pub(crate) fn fields(&self) -> SealFields {
         SealFields {
-            base_offset: self.base_offset,
-            leader_epoch: 0,
-            attributes: Attributes::default(),
+            start: BatchStart {
+                base_offset: self.base_offset,
+                leader_epoch: 0,
+                attributes: Attributes::NONE,
+                base_timestamp: self.base_timestamp,
+                stamp: ProducerStamp::NONE,
+            },
             last_offset_delta: self.last_offset_delta.max(0),
-            base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
             record_count: self.record_count,
         }
     }
@@ -166,22 +113,17 @@ impl BatchBuilder {
     /// [`Invalid::Codec`] if the codec is not compiled in.
     pub(crate) fn finish(&mut self, fields: &SealFields) -> Result<&[u8], Invalid> {
         let plain = self.plain.get_mut(..self.end).unwrap_or_default();
-        let codec = fields.attributes.codec();
-        let mut fields = *fields;
-        if codec != Codec::None {
-            self.compressed.clear();
-            self.compressed.resize(HEADER_BYTES, 0);
-            compress(codec, plain.get(HEADER_BYTES..).unwrap_or_default(), &mut self.compressed)?;
+        if !is_plain(&fields.start) {
+            seal_records(fields, plain.get(HEADER_BYTES..).unwrap_or_default(), &mut self.compressed)?;
+            if self.compressed.len() < plain.len() {
+                return Ok(&self.compressed);
+            }
         }
-        let is_smaller = codec != Codec::None && self.compressed.len() < plain.len();
-        let batch = if is_smaller { self.compressed.as_mut_slice() } else { plain };
-        if !is_smaller {
-            fields.attributes = fields.attributes.with_codec(Codec::None);
-        }
-        if let Some((header, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() {
+        let fields = SealFields { start: fields.start.with_codec(Codec::None), ..*fields };
+        if let Some((header, records)) = plain.split_first_chunk_mut::<HEADER_BYTES>() {
             *header = seal_header(&fields, records.len(), crc32c(records));
         }
-        Ok(batch)
+        Ok(plain)
     }
 }
 
@@ -202,8 +144,8 @@ mod tests {
             let batch = builder.finish(&fields).unwrap();
             assert_eq!(batch.len(), batch_bytes);
             let header = verify(batch).unwrap();
-            assert_eq!((header.base_offset, header.next_offset()), (base_offset, base_offset + 2));
-            assert_eq!((header.base_timestamp, header.max_timestamp), (1000, 1000));
+            assert_eq!((header.base_offset(), header.next_offset()), (base_offset, base_offset + 2));
+            assert_eq!((header.start.base_timestamp, header.max_timestamp), (1000, 1000));
             assert_eq!(check_records(&header, &batch[HEADER_BYTES..]), Ok(()));
         }
     }
@@ -212,14 +154,16 @@ mod tests {
     fn records_that_compression_makes_larger_stay_plain() {
         let mut builder = BatchBuilder::new();
         builder.push(-1, None, Some(b"short"), &[]);
-        let attributes = Attributes::default().with_codec(Codec::Snappy);
-        let header = verify(builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap()).unwrap();
-        assert_eq!(header.attributes.codec(), Codec::None);
+        let mut fields = builder.fields();
+        fields.start.attributes = Attributes::NONE.with_codec(Codec::Snappy);
+        let header = verify(builder.finish(&fields).unwrap()).unwrap();
+        assert_eq!(header.start.attributes.codec(), Codec::None);
 
         builder.clear(0, -1);
         builder.push(-1, None, Some(&[b'x'; 1000]), &[]);
-        let batch = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap();
-        assert_eq!(verify(batch).unwrap().attributes.codec(), Codec::Snappy);
+        let fields = SealFields { start: fields.start, ..builder.fields() };
+        let batch = builder.finish(&fields).unwrap();
+        assert_eq!(verify(batch).unwrap().start.attributes.codec(), Codec::Snappy);
         assert!(batch.len() < 200);
     }
 

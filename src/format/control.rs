@@ -76,7 +76,7 @@ impl EndTransactionMarker {
     /// # Errors
     /// If it is not one well-formed record, or is not a control batch at all.
     pub(crate) fn decode(header: &BatchHeader, records: &[u8]) -> Result<Option<EndTransactionMarker>, Invalid> {
-        if !header.attributes.is_control() {
+        if !header.start.attributes.is_control() {
             return Err(Invalid::Malformed("not a control batch"));
         }
         if header.record_count == 0 && records.is_empty() {
@@ -108,7 +108,7 @@ fn check_version(version: i16) -> Result<(), Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Attributes, BatchBuilder, HEADER_BYTES, SealFields};
+    use crate::format::{Attributes, BatchBuilder, HEADER_BYTES};
 
     /// A control batch of records with these keys and a value of these bytes.
     fn decode(keys: &[&[u8]], value: &[u8]) -> Result<Option<EndTransactionMarker>, Invalid> {
@@ -116,8 +116,10 @@ mod tests {
         for key in keys {
             builder.push(-1, Some(key), Some(value), &[]);
         }
-        let attributes = Attributes::default().with_transactional().with_control();
-        let batch = builder.finish(&SealFields { attributes, ..builder.fields() })?;
+        let mut fields = builder.fields();
+        fields.start.attributes = Attributes::NONE.with_control();
+        fields.start.stamp.is_transactional = true;
+        let batch = builder.finish(&fields)?;
         EndTransactionMarker::decode(&BatchHeader::decode(batch)?, &batch[HEADER_BYTES..])
     }
 

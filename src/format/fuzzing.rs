@@ -15,7 +15,7 @@ pub fn batch(bytes: &[u8], expanded_bytes_max: usize) {
         return;
     };
     assert_eq!(Some(&header.encode()[..]), bytes.get(..HEADER_BYTES), "a header comes back from its bytes");
-    assert!(header.base_offset < header.next_offset() && i64::try_from(header.next_offset()).is_ok());
+    assert!(header.base_offset() < header.next_offset() && i64::try_from(header.next_offset()).is_ok());
     assert!(header.last_sequence() >= -1);
     let Some(batch) = bytes.get(..header.batch_bytes as usize) else {
         assert!(verify(bytes).is_err(), "a batch that is cut short is no batch");
@@ -25,7 +25,7 @@ pub fn batch(bytes: &[u8], expanded_bytes_max: usize) {
     let header = verify(&batch).unwrap();
     let stored = batch.get(HEADER_BYTES..).unwrap();
     let mut plain = Vec::new();
-    let expanded = decompress(header.attributes.codec(), stored, expanded_bytes_max, &mut plain);
+    let expanded = decompress(header.start.attributes.codec(), stored, expanded_bytes_max, &mut plain);
     assert!(plain.len() <= expanded_bytes_max);
     if expanded.is_err() {
         assert!(plain.is_empty(), "nothing is left of what cannot be expanded");
@@ -33,7 +33,7 @@ pub fn batch(bytes: &[u8], expanded_bytes_max: usize) {
     }
     let checked = check_records(&header, &plain);
     assert_eq!(checked, check_records(&header, &plain), "the same answer twice");
-    if header.attributes.is_control() {
+    if header.start.attributes.is_control() {
         // Any answer will do: a later version may write what is not understood here.
         _ = EndTransactionMarker::decode(&header, &plain);
     }
@@ -45,30 +45,20 @@ pub fn batch(bytes: &[u8], expanded_bytes_max: usize) {
 /// Makes the batch once more from its records, and compares.
 fn rewrite(header: &BatchHeader, plain: &[u8]) {
     let mut builder = BatchBuilder::new();
-    builder.clear(header.base_offset, header.base_timestamp);
+    builder.clear(header.base_offset(), header.start.base_timestamp);
     for record in records(plain) {
         let headers: Vec<Header<'_>> = record.headers.iter().collect();
-        let timestamp_ms = header.base_timestamp.checked_add(record.timestamp_delta).unwrap();
+        let timestamp_ms = header.start.base_timestamp.checked_add(record.timestamp_delta).unwrap();
         builder.push_at(record.offset_delta, timestamp_ms, record.key, record.value, &headers);
     }
     assert_eq!(builder.record_count(), header.record_count);
-    let attributes = header.attributes.with_codec(Codec::None);
+    let start = header.start.with_codec(Codec::None);
     let BatchHeader { last_offset_delta, max_timestamp, .. } = *header;
-    let &BatchHeader { leader_epoch, producer_id, producer_epoch, base_sequence, .. } = header;
-    let fields = SealFields {
-        leader_epoch,
-        attributes,
-        last_offset_delta,
-        max_timestamp,
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        ..builder.fields()
-    };
+    let fields = SealFields { start, last_offset_delta, max_timestamp, ..builder.fields() };
     let written = builder.finish(&fields).unwrap();
     let again = verify(written).unwrap();
     let BatchHeader { batch_bytes, crc, .. } = again;
-    assert_eq!(again, BatchHeader { batch_bytes, crc, attributes, ..*header });
+    assert_eq!(again, BatchHeader { start, batch_bytes, crc, ..*header });
     let written = written.get(HEADER_BYTES..).unwrap();
     assert_eq!(check_records(&again, written), Ok(()));
     assert!(written.len() <= plain.len(), "what is written is the shortest form");
@@ -161,16 +151,17 @@ pub fn control(bytes: &[u8]) {
     let mut builder = BatchBuilder::new();
     let (key, value) = bytes.split_at(bytes.len().min(4));
     builder.push(0, Some(key), Some(value), &[]);
-    let fields = builder.fields();
-    let attributes = fields.attributes.with_transactional().with_control();
-    let batch = builder.finish(&SealFields { attributes, ..fields }).unwrap();
+    let mut fields = builder.fields();
+    fields.start.attributes = fields.start.attributes.with_control();
+    fields.start.stamp.is_transactional = true;
+    let batch = builder.finish(&fields).unwrap();
     let header = BatchHeader::decode(batch).unwrap();
     let marker = EndTransactionMarker::decode(&header, batch.get(HEADER_BYTES..).unwrap());
     if let Ok(Some(marker)) = marker {
         let (key, value) = (marker.encode_key(), marker.encode_value());
         let mut builder = BatchBuilder::new();
         builder.push(0, Some(&key), Some(&value), &[]);
-        let batch = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap();
+        let batch = builder.finish(&SealFields { start: fields.start, ..builder.fields() }).unwrap();
         let header = BatchHeader::decode(batch).unwrap();
         assert_eq!(EndTransactionMarker::decode(&header, batch.get(HEADER_BYTES..).unwrap()), Ok(Some(marker)));
     }

@@ -18,6 +18,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod batch;
+pub(crate) mod batch_start;
 pub(crate) mod builder;
 pub(crate) mod checksum;
 pub(crate) mod compression;
@@ -25,8 +26,10 @@ pub(crate) mod control;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod headers;
+pub(crate) mod producer_stamp;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod stored;
 pub(crate) mod varint;
 
 #[cfg(test)]
@@ -36,14 +39,17 @@ mod vectors;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};
-pub(crate) use builder::{BatchBuilder, SealFields, seal_header};
+pub(crate) use batch_start::BatchStart;
+pub(crate) use builder::BatchBuilder;
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;
-pub(crate) use compression::{compress, decompress};
+use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use headers::{Headers, HeadersIter};
+pub(crate) use producer_stamp::ProducerStamp;
 pub(crate) use reader::Reader;
 pub(crate) use record::{Record, RecordFields, skip, step_over};
+pub(crate) use stored::{SealFields, check_readable, is_plain, plain_records, seal_header, seal_records};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,8 +58,9 @@ fn build(records: &[OwnedRecord], codec: Codec) -> Vec<u8> {
         let timestamp_ms = BASE_TIMESTAMP + record.timestamp_delta;
         builder.push(timestamp_ms, record.key.as_deref(), record.value.as_deref(), &record.headers());
     }
-    let fields = builder.fields();
-    builder.finish(&SealFields { attributes: Attributes::default().with_codec(codec), ..fields }).unwrap().to_vec()
+    let mut fields = builder.fields();
+    fields.start = fields.start.with_codec(codec);
+    builder.finish(&fields).unwrap().to_vec()
 }
 
 fn same(record: &Record<'_>, owned: &OwnedRecord) -> bool {
@@ -146,7 +147,7 @@ proptest! {
         prop_assert_eq!(&header.encode()[..], &batch[..HEADER_BYTES]);
 
         let mut plain = Vec::new();
-        decompress(header.attributes.codec(), &batch[HEADER_BYTES..], 1 << 20, &mut plain).unwrap();
+        decompress(header.start.attributes.codec(), &batch[HEADER_BYTES..], 1 << 20, &mut plain).unwrap();
         prop_assert_eq!(check_records(&header, &plain), Ok(()));
         let mut rest = &plain[..];
         for owned in &records {
@@ -169,7 +170,9 @@ proptest! {
         let at = at.index(batch.len());
         batch[at] ^= change;
         if let Ok(after) = verify(&batch) {
-            let restored = BatchHeader { base_offset: before.base_offset, leader_epoch: before.leader_epoch, ..after };
+            let BatchStart { base_offset, leader_epoch, .. } = before.start;
+            let start = BatchStart { base_offset, leader_epoch, ..after.start };
+            let restored = BatchHeader { start, ..after };
             prop_assert_eq!(restored, before);
             prop_assert!(after != before);
         }
@@ -207,12 +210,10 @@ proptest! {
             records[at] = byte;
         }
         let mut plain = Vec::new();
-        if decompress(header.attributes.codec(), &records, 1 << 16, &mut plain).is_ok() {
+        if decompress(header.start.attributes.codec(), &records, 1 << 16, &mut plain).is_ok() {
             _ = check_records(&header, &plain);
-            _ = EndTransactionMarker::decode(
-                &BatchHeader { attributes: header.attributes.with_control(), ..header },
-                &plain,
-            );
+            let start = BatchStart { attributes: header.start.attributes.with_control(), ..header.start };
+            _ = EndTransactionMarker::decode(&BatchHeader { start, ..header }, &plain);
         }
     }
 

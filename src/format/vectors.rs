@@ -25,7 +25,7 @@ fn hex_or_null(text: &Value) -> Option<Vec<u8>> {
 /// The records of a batch, decompressed.
 fn plain(header: &BatchHeader, batch: &[u8]) -> Result<Vec<u8>, Invalid> {
     let mut records = Vec::new();
-    decompress(header.attributes.codec(), &batch[HEADER_BYTES..], BYTES_MAX, &mut records)?;
+    decompress(header.start.attributes.codec(), &batch[HEADER_BYTES..], BYTES_MAX, &mut records)?;
     Ok(records)
 }
 
@@ -48,7 +48,7 @@ fn digest(header: &BatchHeader, records: &[Record<'_>]) -> String {
     }
     let mut sha = Sha256::new();
     for record in records {
-        sha.update((header.base_offset.cast_signed() + i64::from(record.offset_delta)).to_be_bytes());
+        sha.update((header.base_offset().cast_signed() + i64::from(record.offset_delta)).to_be_bytes());
         for field in [record.key, record.value] {
             sha.update(length(field));
             sha.update(field.unwrap_or_default());
@@ -71,18 +71,22 @@ fn to_hex(bytes: &[u8]) -> String {
 
 fn check_header(header: &BatchHeader, stated: &Value, name: &str) {
     let number = |field: &str| stated[field].as_i64().unwrap();
-    assert_eq!(header.base_offset.cast_signed(), number("base_offset"), "{name}");
+    assert_eq!(header.base_offset().cast_signed(), number("base_offset"), "{name}");
     assert_eq!(header.last_offset().cast_signed(), number("last_offset"), "{name}");
     assert_eq!(i64::from(header.batch_bytes), number("batch_length") + 12, "{name}");
-    assert_eq!(i64::from(header.leader_epoch), number("partition_leader_epoch"), "{name}");
+    assert_eq!(i64::from(header.start.leader_epoch), number("partition_leader_epoch"), "{name}");
     assert_eq!(format!("{:08x}", header.crc), stated["crc"].as_str().unwrap(), "{name}");
-    assert_eq!(i64::from(header.attributes.bits()), number("attributes"), "{name}");
+    assert_eq!(
+        i64::from(header.start.attributes.bits(header.start.stamp.is_transactional)),
+        number("attributes"),
+        "{name}"
+    );
     assert_eq!(i64::from(header.last_offset_delta), number("last_offset_delta"), "{name}");
-    assert_eq!(header.base_timestamp, number("base_timestamp"), "{name}");
+    assert_eq!(header.start.base_timestamp, number("base_timestamp"), "{name}");
     assert_eq!(header.max_timestamp, number("max_timestamp"), "{name}");
-    assert_eq!(header.producer_id, number("producer_id"), "{name}");
-    assert_eq!(i64::from(header.producer_epoch), number("producer_epoch"), "{name}");
-    assert_eq!(i64::from(header.base_sequence), number("base_sequence"), "{name}");
+    assert_eq!(header.start.stamp.producer_id, number("producer_id"), "{name}");
+    assert_eq!(i64::from(header.start.stamp.producer_epoch), number("producer_epoch"), "{name}");
+    assert_eq!(i64::from(header.start.stamp.base_sequence), number("base_sequence"), "{name}");
     assert_eq!(i64::from(header.last_sequence()), number("last_sequence"), "{name}");
     assert_eq!(i64::from(header.record_count), number("records_count"), "{name}");
     assert_eq!(header.delete_horizon(), stated["delete_horizon_ms"].as_i64(), "{name}");
@@ -90,7 +94,7 @@ fn check_header(header: &BatchHeader, stated: &Value, name: &str) {
 
 fn check_record(header: &BatchHeader, record: &Record<'_>, stated: &Value, name: &str) {
     assert_eq!(
-        header.base_offset.cast_signed() + i64::from(record.offset_delta),
+        header.base_offset().cast_signed() + i64::from(record.offset_delta),
         stated["offset"].as_i64().unwrap(),
         "{name}"
     );
@@ -108,23 +112,19 @@ fn check_record(header: &BatchHeader, record: &Record<'_>, stated: &Value, name:
 /// The batch made anew from what was decoded.
 fn encode(header: &BatchHeader, records: &[Record<'_>]) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
-    builder.clear(header.base_offset, header.base_timestamp);
+    builder.clear(header.base_offset(), header.start.base_timestamp);
     for record in records {
         let headers: Vec<Header<'_>> = record.headers.iter().collect();
-        let timestamp_ms = header.base_timestamp + record.timestamp_delta;
+        let timestamp_ms = header.start.base_timestamp + record.timestamp_delta;
         builder.push_at(record.offset_delta, timestamp_ms, record.key, record.value, &headers);
     }
-    let is_stated = records.is_empty() || header.attributes.is_log_append_time();
+    let is_stated = records.is_empty() || header.start.attributes.is_log_append_time();
     let fields = builder.fields();
     let fields = SealFields {
-        leader_epoch: header.leader_epoch,
-        attributes: header.attributes,
+        start: header.start,
         // Compaction keeps these two when records are gone.
         last_offset_delta: header.last_offset_delta,
         max_timestamp: if is_stated { header.max_timestamp } else { fields.max_timestamp },
-        producer_id: header.producer_id,
-        producer_epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
         ..fields
     };
     builder.finish(&fields).unwrap().to_vec()
@@ -140,8 +140,8 @@ fn valid_batches_decode_to_the_stated_values() {
         check_header(&header, &vector["decoded"], name);
 
         let plain = plain(&header, &batch);
-        if !header.attributes.codec().is_available() {
-            assert_eq!(plain, Err(Invalid::Codec(header.attributes.codec())), "{name}");
+        if !header.start.attributes.codec().is_available() {
+            assert_eq!(plain, Err(Invalid::Codec(header.start.attributes.codec())), "{name}");
             continue;
         }
         let plain = plain.unwrap_or_else(|invalid| panic!("{name}: {invalid:?}"));
@@ -167,7 +167,7 @@ fn batches_are_encoded_to_the_same_bytes() {
         let batch = hex(&vector["hex"]);
         let header = verify(&batch).unwrap();
         assert_eq!(header.encode()[..], batch[..HEADER_BYTES], "{name}");
-        let codec = header.attributes.codec();
+        let codec = header.start.attributes.codec();
         if !codec.is_available() {
             continue;
         }
@@ -179,7 +179,7 @@ fn batches_are_encoded_to_the_same_bytes() {
         }
         // Compressors differ; what they compress does not.
         let header = verify(&encoded).unwrap();
-        assert!(header.attributes.codec() == codec || header.attributes.codec() == Codec::None, "{name}");
+        assert!(header.start.attributes.codec() == codec || header.start.attributes.codec() == Codec::None, "{name}");
         assert_eq!(self::plain(&header, &encoded).unwrap(), plain, "{name}");
     }
 }
@@ -249,7 +249,7 @@ fn every_batch_of_the_sample_partition_is_valid() {
             let plain = plain(&header, batch).unwrap();
             assert_eq!(check_records(&header, &plain), Ok(()));
             assert_eq!(encode(&header, &decode_all(&header, &plain)), batch);
-            assert_eq!(header.base_offset, next_offset);
+            assert_eq!(header.base_offset(), next_offset);
             (batches, records, next_offset) = (batches + 1, records + header.record_count, header.next_offset());
             rest = behind;
         }

@@ -10,7 +10,8 @@ use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, RecordFields, SealFields, compress, crc32c, seal_header,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, ProducerStamp, RecordFields, SealFields,
+    is_plain, seal_header, seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -34,8 +35,7 @@ pub(crate) struct Appender {
 #[derive(Debug)]
 struct Open {
     writer: BatchWriter,
-    base_offset: u64,
-    base_timestamp: i64,
+    start: BatchStart,
     max_timestamp: i64,
     record_count: i32,
     records_bytes_max: usize,
@@ -126,17 +126,14 @@ impl Appender {
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
-        let identity = Identity {
-            topic_id: log.spec.topic_id,
-            partition: log.spec.partition.partition(),
-            leader_epoch: self.leader_epoch,
+        let start = BatchStart {
             base_offset: self.next_offset,
+            leader_epoch: self.leader_epoch,
+            attributes: Attributes::NONE,
             base_timestamp,
-            producer_id: -1,
-            producer_epoch: -1,
-            attributes: 0,
-            base_sequence: -1,
+            stamp: ProducerStamp::NONE,
         };
+        let identity = Identity { topic_id: log.spec.topic_id, partition: log.spec.partition.partition(), start };
         let Some(writer) =
             log.environment.group(log.spec.durability).tail().take(least.max(self.class), least, identity)
         else {
@@ -147,8 +144,7 @@ impl Appender {
         let slot_bytes = writer.class().records_bytes_max();
         self.open = Some(Open {
             writer,
-            base_offset: self.next_offset,
-            base_timestamp,
+            start,
             max_timestamp: i64::MIN,
             record_count: 0,
             records_bytes_max: slot_bytes.min(config.max_message_bytes as usize - HEADER_BYTES),
@@ -179,8 +175,8 @@ impl Appender {
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let mut fields = self.builder.fields();
-        fields.leader_epoch = self.leader_epoch;
-        fields.attributes = fields.attributes.with_codec(log.spec.config.compression);
+        fields.start.leader_epoch = self.leader_epoch;
+        fields.start = fields.start.with_codec(log.spec.config.compression);
         let next_offset = self.next_offset + records.len() as u64;
         let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, self.next_offset..next_offset))?;
         log.append_to_segment(batch, &own_header(batch)).map_err(|failure| match failure {
@@ -214,21 +210,14 @@ impl Appender {
             self.open = None;
             return Ok(());
         }
-        let fields = open.seal_fields(self.leader_epoch, log.spec.config.compression);
-        let batch = match log.spec.config.compression {
-            Codec::None => {
-                let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
-                open.writer.sealed(&header)
-            }
-            codec => {
-                self.compressed.clear();
-                self.compressed.resize(HEADER_BYTES, 0);
-                compress(codec, open.writer.records(), &mut self.compressed)
-                    .map_err(|_| codec_error(log, open.base_offset..self.next_offset))?;
-                let (space, records) = self.compressed.split_at_mut(HEADER_BYTES);
-                space.copy_from_slice(&seal_header(&fields, records.len(), crc32c(records)));
-                &self.compressed
-            }
+        let fields = open.seal_fields(log.spec.config.compression);
+        let batch = if is_plain(&fields.start) {
+            let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
+            open.writer.sealed(&header)
+        } else {
+            seal_records(&fields, open.writer.records(), &mut self.compressed)
+                .map_err(|_| codec_error(log, open.start.base_offset..self.next_offset))?;
+            &self.compressed
         };
         log.append_to_segment(batch, &own_header(batch)).map_err(AppendError::into_inner)?;
         log.batch_sealed(open.writer.batch());
@@ -263,7 +252,7 @@ impl Open {
         let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
-            let fields = fields_of(record, count, self.base_timestamp, timestamp);
+            let fields = fields_of(record, count, self.start.base_timestamp, timestamp);
             let Some(encoded) = fields.try_encode(space) else { return Err(NotPushed::NoRoom) };
             space = space.split_at_mut(encoded).1;
             count += 1;
@@ -275,17 +264,11 @@ impl Open {
         Ok(())
     }
 
-    fn seal_fields(&self, leader_epoch: i32, codec: Codec) -> SealFields {
+    fn seal_fields(&self, codec: Codec) -> SealFields {
         SealFields {
-            base_offset: self.base_offset,
-            leader_epoch,
-            attributes: Attributes::default().with_codec(codec),
+            start: self.start.with_codec(codec),
             last_offset_delta: self.record_count - 1,
-            base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
             record_count: self.record_count,
         }
     }
@@ -373,13 +356,13 @@ mod tests {
     const IDENTITY: Identity = Identity {
         topic_id: 7,
         partition: 3,
-        leader_epoch: 0,
-        base_offset: 0,
-        base_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        start: BatchStart {
+            base_offset: 0,
+            leader_epoch: 0,
+            attributes: Attributes::NONE,
+            base_timestamp: 0,
+            stamp: ProducerStamp::NONE,
+        },
     };
 
     /// The class after a slot that was filled by records of `bytes`, of which every `commit_every`th was waited for.

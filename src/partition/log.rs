@@ -623,7 +623,7 @@ impl Log {
             {
                 Ok(Arc::clone(active))
             }
-            _ => self.roll(header.base_offset),
+            _ => self.roll(header.base_offset()),
         };
         active.and_then(|active| active.append(batch, header)).map_err(|failure| self.append_error(failure))?;
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {

@@ -16,7 +16,7 @@ use waypoints::{Known, is_large};
 use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{BatchHeader, Codec, HEADER_BYTES, Record, decompress, step_over};
+use crate::format::{BatchHeader, HEADER_BYTES, Record, is_plain, plain_records, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
 use crate::tail::{Identity, OpenBatch};
@@ -113,7 +113,7 @@ impl Source<'_> {
     #[cold]
     fn nothing_at(&self, from: u64) -> Error {
         let bases = self.segments.iter().map(|segment| segment.base_offset());
-        let bases = bases.chain(self.tail.iter().map(|tail| tail.identity.base_offset));
+        let bases = bases.chain(self.tail.iter().map(|tail| tail.identity.base_offset()));
         let next = bases.filter(|&base| from < base).min().unwrap_or(u64::MAX).min(self.bounds.end);
         let last = self.segments.iter().rfind(|segment| segment.base_offset() <= from);
         Error::Corrupt(Box::new(Corruption {
@@ -152,8 +152,8 @@ impl TailRecords<'_> {
     fn first_at_or_after(&self, timestamp_ms: i64, records: &[u8]) -> Option<u64> {
         let mut rest = records;
         while let Ok((record, bytes)) = Record::decode(rest) {
-            if self.identity.base_timestamp.wrapping_add(record.timestamp_delta) >= timestamp_ms {
-                return self.identity.base_offset.checked_add_signed(i64::from(record.offset_delta));
+            if self.identity.start.base_timestamp.wrapping_add(record.timestamp_delta) >= timestamp_ms {
+                return self.identity.base_offset().checked_add_signed(i64::from(record.offset_delta));
             }
             rest = rest.get(bytes..)?;
         }
@@ -188,7 +188,7 @@ impl Fetch<'_> {
         }
         let tails = self.source.tail;
         // Each but the last ends where the next one begins.
-        let ends = tails.iter().skip(1).map(|next| next.identity.base_offset).chain([u64::MAX]);
+        let ends = tails.iter().skip(1).map(|next| next.identity.base_offset()).chain([u64::MAX]);
         for (tail, end) in tails.iter().zip(ends) {
             if !self.is_done() && self.fetched.next_offset < end {
                 self.read_tail(*tail, end)?;
@@ -215,7 +215,7 @@ impl Fetch<'_> {
         while !self.is_done()
             && let Some(batch) = segment.batch_at(file_position, self.fetched.next_offset)?
         {
-            if batch.header.base_offset >= self.end {
+            if batch.header.base_offset() >= self.end {
                 break;
             }
             file_position = batch.end();
@@ -256,30 +256,30 @@ impl Fetch<'_> {
     /// Takes what is wanted of a batch, of which something may be `known` from inside.
     fn take(&mut self, segment: &Arc<Segment>, batch: Batch, known: Option<&Known>) -> Result<()> {
         let Batch { header, file_position, bytes } = batch;
-        if header.attributes.is_control() {
+        if header.start.attributes.is_control() {
             self.fetched.next_offset = header.next_offset();
             return Ok(());
         }
         let located = Located { file_position, header };
         let begin = self.begin.filter(|place| place.is_in_sealed(segment, file_position));
-        let codec = header.attributes.codec();
+        let is_plain = is_plain(&header.start);
         let plain = begin.and_then(|place| place.plain.clone());
         let records = match plain {
             Some(plain) => plain,
-            None if codec == Codec::None => bytes.into_slice(HEADER_BYTES..header.batch_bytes as usize),
-            None => self.decompress(segment, &located, bytes.get(HEADER_BYTES..).unwrap_or_default())?,
+            None if is_plain => bytes.into_slice(HEADER_BYTES..header.batch_bytes as usize),
+            None => self.expand(segment, &located, bytes.get(HEADER_BYTES..).unwrap_or_default())?,
         };
-        let begin = begin.filter(|place| place.is_right(&records, header.base_offset));
+        let begin = begin.filter(|place| place.is_right(&records, header.base_offset()));
         let is_dense = header.record_count - 1 == header.last_offset_delta;
-        let is_walked_into = header.base_offset < self.from && is_dense && codec == Codec::None && is_large(&records);
+        let is_walked_into = header.base_offset() < self.from && is_dense && is_plain && is_large(&records);
         let start = match (begin, self.source.waypoints.filter(|_| is_walked_into)) {
-            (Some(place), _) => place.start(header.base_offset, is_dense),
+            (Some(place), _) => place.start(header.base_offset(), is_dense),
             (None, Some(waypoints)) => waypoints.lead_to(self.from, known, segment, &located, &records),
             (None, None) => Start::first(is_dense),
         };
         let rest_count = (header.record_count.unsigned_abs() as usize).saturating_sub(start.count);
         // All from there on is wanted, and it is known how many records they are.
-        let is_counted = header.base_offset >= self.from || begin.is_some() && is_dense;
+        let is_counted = header.base_offset() >= self.from || begin.is_some() && is_dense;
         let whole = is_counted
             && header.next_offset() <= self.end
             && self.bytes + (records.len() - start.bytes) <= self.limits.bytes_max
@@ -289,12 +289,12 @@ impl Fetch<'_> {
             self.push(&header, records.into_slice(rest), rest_count, header.next_offset());
             return Ok(());
         }
-        let cut = self.cut(&records, start, header.base_offset, header.next_offset());
+        let cut = self.cut(&records, start, header.base_offset(), header.next_offset());
         let cut =
             cut.ok_or_else(|| unreadable(self.source, segment, &located, "records do not end where the batch does"))?;
         if self.full {
             let which = WhichBatch::Sealed { segment: Arc::downgrade(segment), file_position };
-            self.place = Some(cut.place(which, (codec != Codec::None).then(|| records.clone())));
+            self.place = Some(cut.place(which, (!is_plain).then(|| records.clone())));
         }
         self.push(&header, records.into_slice(cut.bytes), cut.record_count, cut.next_offset);
         Ok(())
@@ -307,10 +307,10 @@ impl Fetch<'_> {
         if record_count > 0 {
             self.fetched.batches.push(FetchedBatch {
                 records,
-                base_offset: header.base_offset,
-                base_timestamp: header.base_timestamp,
-                append_time: header.attributes.is_log_append_time().then_some(header.max_timestamp),
-                leader_epoch: header.leader_epoch,
+                base_offset: header.base_offset(),
+                base_timestamp: header.start.base_timestamp,
+                append_time: header.start.attributes.is_log_append_time().then_some(header.max_timestamp),
+                leader_epoch: header.start.leader_epoch,
             });
         }
     }
@@ -325,13 +325,13 @@ impl Fetch<'_> {
     /// `batch_end`; the last one may still grow.
     fn copy_tail(&mut self, tail: TailRecords<'_>, records: &[u8], batch_end: u64) -> Result<()> {
         let TailRecords { identity, is_dense, .. } = tail;
-        let begin = self.begin.filter(|place| place.is_in_open(identity.base_offset));
-        let begin = begin.filter(|place| place.is_right(records, identity.base_offset));
-        let start = begin.map_or(Start::first(is_dense), |place| place.start(identity.base_offset, is_dense));
-        let Some(cut) = self.cut(records, start, identity.base_offset, batch_end) else {
+        let begin = self.begin.filter(|place| place.is_in_open(identity.base_offset()));
+        let begin = begin.filter(|place| place.is_right(records, identity.base_offset()));
+        let start = begin.map_or(Start::first(is_dense), |place| place.start(identity.base_offset(), is_dense));
+        let Some(cut) = self.cut(records, start, identity.base_offset(), batch_end) else {
             return Err(Error::InvalidState { reason: "an open batch does not hold whole records" });
         };
-        self.place = Some(cut.place(WhichBatch::Open { base_offset: identity.base_offset }, None));
+        self.place = Some(cut.place(WhichBatch::Open { base_offset: identity.base_offset() }, None));
         let copied = records.get(cut.bytes).unwrap_or_default();
         self.bytes += copied.len();
         self.fetched.record_count += cut.record_count;
@@ -339,10 +339,10 @@ impl Fetch<'_> {
         if cut.record_count > 0 {
             self.fetched.batches.push(FetchedBatch {
                 records: SharedBytes::from(copied.to_vec()),
-                base_offset: identity.base_offset,
-                base_timestamp: identity.base_timestamp,
+                base_offset: identity.base_offset(),
+                base_timestamp: identity.start.base_timestamp,
                 append_time: None,
-                leader_epoch: identity.leader_epoch,
+                leader_epoch: identity.start.leader_epoch,
             });
         }
         Ok(())
@@ -374,10 +374,11 @@ impl Fetch<'_> {
         Some(Cut { bytes: begin.bytes..begin.bytes + bytes, record_count, next_offset })
     }
 
-    fn decompress(&self, segment: &Segment, located: &Located, compressed: &[u8]) -> Result<SharedBytes> {
+    /// The records of a batch that are not stored as they are.
+    fn expand(&self, segment: &Segment, located: &Located, stored: &[u8]) -> Result<SharedBytes> {
         let bytes_max = expanded_bytes_max(self.source.max_message_bytes);
         let mut plain = Vec::new();
-        decompress(located.header.attributes.codec(), compressed, bytes_max, &mut plain)
+        plain_records(&located.header, stored, bytes_max, &mut plain)
             .map_err(|_| unreadable(self.source, segment, located, "the records cannot be decompressed"))?;
         Ok(SharedBytes::from(plain))
     }
@@ -402,7 +403,7 @@ fn unreadable(source: &Source<'_>, segment: &Segment, located: &Located, reason:
         partition: Some(source.partition.clone()),
         path: segment.path(),
         file_position: located.file_position,
-        offsets: Some(located.header.base_offset..located.header.next_offset()),
+        offsets: Some(located.header.base_offset()..located.header.next_offset()),
         reason,
     }))
 }

@@ -83,7 +83,7 @@ impl Segment {
             if let Ok(header) = BatchHeader::decode(header.get(..read).unwrap_or_default())
                 && header.last_offset() == last_offset
             {
-                return Ok((file_position, header.base_offset));
+                return Ok((file_position, header.base_offset()));
             }
         }
         Ok((0, self.base_offset()))
@@ -112,12 +112,12 @@ impl Segment {
             Invalid::Malformed(_) => self.corrupt(&Damage {
                 file_position: batch.file_position,
                 bytes: u64::from(header.batch_bytes),
-                offsets: header.base_offset..header.next_offset(),
+                offsets: header.base_offset()..header.next_offset(),
                 reason: scan::reason(invalid),
             }),
             Invalid::Codec(codec) => Error::CodecUnavailable {
                 partition: self.dir.partition.clone(),
-                offsets: header.base_offset..header.next_offset(),
+                offsets: header.base_offset()..header.next_offset(),
                 codec: codec.name(),
             },
         }

@@ -64,8 +64,12 @@ fn walk(bytes: &[u8], durable: u64, may_skip: bool) -> Vec<Piece> {
         match &piece {
             Piece::Batch(batch) => {
                 assert_eq!((batch.file_position, batch.end()), (position, walk.file_position()));
-                assert!(next_offset == batch.header.base_offset || may_skip && next_offset < batch.header.base_offset);
+                assert!(
+                    next_offset == batch.header.base_offset() || may_skip && next_offset < batch.header.base_offset()
+                );
                 assert_eq!(batch.header.next_offset(), walk.next_offset());
+                let place = usize::try_from(position).unwrap()..usize::try_from(batch.end()).unwrap();
+                assert_eq!(walk.batch_bytes(batch).ok(), bytes.get(place), "its bytes are those of the file");
             }
             Piece::Damage(damage) => {
                 assert_eq!((damage.file_position, damage.bytes), (position, walk.file_position() - position));
@@ -141,7 +145,7 @@ fn read_on(segment: &Segment, offset: &mut u64, found: &mut Vec<(u64, u64)>) -> 
         assert!(file_position < batch.end() && *offset <= batch.header.last_offset(), "reading goes on");
         file_position = batch.end();
         *offset = batch.header.next_offset();
-        found.push((batch.header.base_offset, batch.file_position));
+        found.push((batch.header.base_offset(), batch.file_position));
     }
     Ok(())
 }

@@ -137,7 +137,7 @@ impl Segment {
             file.read_at(&mut header, headers.last_position).ok()?;
             (crc32fast::hash(&header) == headers.last).then_some(())?;
         }
-        BatchHeader::decode(&header).ok().map(|header| header.leader_epoch)
+        BatchHeader::decode(&header).ok().map(|header| header.start.leader_epoch)
     }
 
     /// The byte where the last batch begins, of a segment that may grow.

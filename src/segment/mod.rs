@@ -54,7 +54,7 @@ pub(crate) use derived_files::{DerivedFile, SegmentFiles};
 pub(crate) use header_sums::{FOREIGN, HeaderSums};
 pub(crate) use index_files::WrittenIndexes;
 pub(crate) use indexes::IndexCrcs;
-pub(crate) use read::{Batch, plain_records};
+pub(crate) use read::Batch;
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
 pub(crate) use verify::SegmentVerification;
@@ -286,13 +286,13 @@ impl Segment {
     /// If the offset goes back, or the segment was opened as sealed.
     pub(crate) fn append(&self, batch: &[u8], header: &BatchHeader) -> Result<(), AppendError<Error>> {
         let next_offset = self.next_offset.load(Ordering::Relaxed);
-        assert!(next_offset <= header.base_offset, "offsets of a log rise");
+        assert!(next_offset <= header.base_offset(), "offsets of a log rise");
         assert!(self.sealed_bytes.is_none(), "a sealed segment does not grow");
         let Some(loaded) = self.loaded.get() else { unreachable!("only a sealed segment is loaded later") };
         let file_position = loaded.log.append(batch).map_err(|failure| self.append_error(failure))?;
         let batch = Located { file_position, header: *header };
         loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes);
-        if next_offset < header.base_offset {
+        if next_offset < header.base_offset() {
             self.has_gaps.store(true, Ordering::Release);
         }
         self.max_timestamp.fetch_max(header.max_timestamp, Ordering::AcqRel);

@@ -9,7 +9,7 @@ use super::scan::{self, Located};
 use super::{Loaded, Segment};
 use crate::disk::SharedBytes;
 use crate::error::{Error, Result};
-use crate::format::{self, BatchHeader, Codec, HEADER_BYTES, Invalid, Record};
+use crate::format::{self, BatchHeader, HEADER_BYTES, Invalid, Record, check_readable, plain_records};
 
 /// A whole batch, verified.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Segment {
             let range = loaded.indexes.region_bytes(region, log_bytes);
             if let Some(found) = first_ending_at(offset, range.start, &self.view(loaded, range.clone())?) {
                 // A hole before a region would otherwise be passed over.
-                let is_in_hole = offset < found.header.base_offset && !self.has_gaps();
+                let is_in_hole = offset < found.header.base_offset() && !self.has_gaps();
                 return if is_in_hole {
                     self.locate_near_damage(loaded, region, Wanted::Offset(offset))
                 } else {
@@ -88,7 +88,7 @@ impl Segment {
         if is_good && file_position < log_bytes {
             let end = log_bytes.min(file_position + HEADER_BYTES as u64);
             if let Ok(header) = BatchHeader::decode(&self.view(loaded, file_position..end)?)
-                && (header.base_offset <= offset || self.has_gaps())
+                && (header.base_offset() <= offset || self.has_gaps())
             {
                 return Ok(Some((Located { file_position, header }, true)));
             }
@@ -109,17 +109,13 @@ impl Segment {
     }
 
     fn read_batch(&self, loaded: &Loaded, located: &Located, is_good: bool) -> Result<Batch> {
-        let &Located { file_position, header } = located;
-        let codec = header.attributes.codec();
-        if !codec.is_available() {
-            return Err(self.invalid(located, Invalid::Codec(codec)));
-        }
-        let bytes = self.view(loaded, file_position..located.end())?;
+        check_readable(&located.header.start).map_err(|invalid| self.invalid(located, invalid))?;
+        let bytes = self.view(loaded, located.file_position..located.end())?;
         if !is_good {
             check(&bytes, self.config.expanded_bytes_max, &mut Vec::new())
                 .map_err(|invalid| self.invalid(located, invalid))?;
         }
-        Ok(Batch { header, file_position, bytes })
+        Ok(Batch { header: located.header, file_position: located.file_position, bytes })
     }
 
     /// The bytes of a batch that was read before.
@@ -185,7 +181,7 @@ impl Segment {
         let mut rest = records.map_err(|why| self.invalid(located, why))?;
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest).map_err(|why| self.invalid(located, why))?;
-            let offset = header.base_offset.wrapping_add_signed(i64::from(record.offset_delta));
+            let offset = header.base_offset().wrapping_add_signed(i64::from(record.offset_delta));
             let record_timestamp = header.timestamp(record.timestamp_delta);
             if from_offset <= offset && timestamp <= record_timestamp {
                 return Ok(Some((offset, record_timestamp)));
@@ -232,7 +228,7 @@ impl Segment {
             let is_first = rest.len() == bytes.len();
             let is_next = match entry.filter(|_| is_first) {
                 Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),
-                None => header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps(),
+                None => header.base_offset() == next_offset || next_offset < header.base_offset() && self.has_gaps(),
             };
             let is_within = header.next_offset() <= self.old_end_offset;
             if !is_next || !is_within || !scan::fits_segment(self.base_offset, &header) {
@@ -285,24 +281,4 @@ pub(super) fn check(bytes: &[u8], expanded_bytes_max: usize, plain: &mut Vec<u8>
         Err(malformed) => return Err(malformed),
     }
     Ok(header)
-}
-
-/// The records of a batch, expanded into `plain`, to at most `expanded_bytes_max` bytes, if they are compressed.
-///
-/// # Errors
-/// If they cannot be expanded.
-pub(crate) fn plain_records<'a>(
-    header: &BatchHeader,
-    records: &'a [u8],
-    expanded_bytes_max: usize,
-    plain: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Invalid> {
-    match header.attributes.codec() {
-        Codec::None => Ok(records),
-        codec => {
-            plain.clear();
-            format::decompress(codec, records, expanded_bytes_max, plain)?;
-            Ok(plain)
-        }
-    }
 }

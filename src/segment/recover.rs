@@ -233,7 +233,7 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
             Piece::Tail(reason) => {
                 let file_position = walk.file_position();
                 let next_valid =
-                    walk.find_behind(u64::MAX)?.map(|batch| (batch.file_position, batch.header.base_offset));
+                    walk.find_behind(u64::MAX)?.map(|batch| (batch.file_position, batch.header.base_offset()));
                 scan.bad = Some(Bad { file_position, reason, next_valid });
                 break;
             }
@@ -270,7 +270,7 @@ fn trusted_start(
     }
     // Without the final entry of the time index, so that going on from here gives what counting from the start would.
     let indexes = Indexes::loaded(offset, time.up_to(entry.relative_offset), Some(&first));
-    Some(Start { indexes, file_position, next_offset: header.base_offset })
+    Some(Start { indexes, file_position, next_offset: header.base_offset() })
 }
 
 fn read_header(read_at: &ReadAt<'_>, file_position: u64) -> Option<BatchHeader> {

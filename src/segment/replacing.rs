@@ -7,14 +7,15 @@
 //! Log and indexes change their names together. Who reads through a [`Segment`] never notices; who opens files by their names
 //! has to know which of them counts, and that is written in the manifest alone.
 
+use std::io;
 use std::sync::Arc;
 
 use super::file_name::{self, FileKind, FileName, Stage};
 use super::read::check;
-use super::scan::{self, Located};
+use super::scan::{LogWalk, Piece};
 use super::{Damage, Segment, SegmentConfig, SegmentDir};
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, HEADER_BYTES};
+use crate::format::BatchHeader;
 use crate::sync::atomic::Ordering;
 
 impl Segment {
@@ -72,47 +73,35 @@ impl Segment {
         file_name::move_files(&**self.dir.files.disk(), &self.dir.path, self.base_offset, from, to)
     }
 
-    /// Reads the batch at `file_position` into `buffer`, with plain reads, and checks everything about it; `next_offset` is
-    /// what the one before ends at. `None` at the end of the segment.
+    /// Shows each batch, from the first on, to `visit` until that returns `false`: with plain reads, and after checking everything
+    /// about it. Whether it came to the end.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it is not what was written there; the disk's.
-    pub(crate) fn read_checked(
-        &self,
-        file_position: u64,
-        next_offset: u64,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<BatchHeader>> {
-        let log_bytes = self.log_bytes();
-        if log_bytes <= file_position {
-            return Ok(None);
-        }
+    /// [`Error::Corrupt`] if a batch is not what was written there; the disk's; those of `visit`.
+    pub(crate) fn visit_batches(&self, visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<bool>) -> Result<bool> {
         let loaded = self.loaded()?;
-        let read = |buffer: &mut Vec<u8>, bytes: usize| {
-            buffer.clear();
-            buffer.resize(bytes, 0);
-            let read = loaded.log.read_at(buffer, file_position);
-            read.map(|read| buffer.truncate(read)).map_err(|source| Error::io("read", &self.path(), source))
-        };
-        let corrupt = |reason| {
-            let offsets = next_offset..self.next_offset().max(next_offset);
-            self.corrupt(&Damage { file_position, bytes: log_bytes - file_position, offsets, reason })
-        };
-        read(buffer, HEADER_BYTES)?;
-        let header = BatchHeader::decode(buffer).map_err(|invalid| corrupt(scan::reason(invalid)))?;
-        if log_bytes - file_position < u64::from(header.batch_bytes) {
-            return Err(corrupt("a batch is cut short"));
+        let unreadable = |source: io::Error| Error::io("read", &self.path(), source);
+        let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
+        let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), 0, self.base_offset);
+        let mut plain = Vec::new();
+        loop {
+            let batch = match walk.next(self.next_offset()).map_err(unreadable)? {
+                Piece::Batch(batch) => batch,
+                Piece::Damage(damage) => return Err(self.corrupt(&damage)),
+                Piece::Tail(reason) => {
+                    let (file_position, next_offset) = (walk.file_position(), walk.next_offset());
+                    let bytes = loaded.log.len() - file_position;
+                    let offsets = next_offset..next_offset;
+                    return Err(self.corrupt(&Damage { file_position, bytes, offsets, reason }));
+                }
+                Piece::End => return Ok(true),
+            };
+            let bytes = walk.batch_bytes(&batch).map_err(unreadable)?;
+            let checked = check(bytes, self.config.expanded_bytes_max, &mut plain);
+            checked.map_err(|invalid| self.invalid(&batch, invalid))?;
+            if !visit(&batch.header, bytes)? {
+                return Ok(false);
+            }
         }
-        read(buffer, header.batch_bytes as usize)?;
-        let checked = check(buffer, self.config.expanded_bytes_max, &mut Vec::new());
-        checked.map_err(|invalid| self.invalid(&Located { file_position, header }, invalid))?;
-        let continues = header.base_offset == next_offset || next_offset < header.base_offset && self.has_gaps();
-        if !continues || !scan::fits_segment(self.base_offset, &header) {
-            return Err(corrupt("the offset of a batch does not continue the one before"));
-        }
-        if self.next_offset() < header.next_offset() {
-            return Err(corrupt("a batch has offsets above its segment's last"));
-        }
-        Ok(Some(header))
     }
 }

@@ -1,8 +1,9 @@
 //! Walking a log file batch by batch with plain reads, around what is damaged.
 //!
-//! For whoever cannot trust the file: recovery, the rebuilding of an index, and reads near damage. A read error is an error
-//! here, where a map would answer with a signal. Memory is bounded by one buffer, whatever lengths the file claims: checksums
-//! are computed piece by piece.
+//! For whoever cannot trust the file: recovery, the rebuilding of an index, verification, compaction, and reads near damage. A
+//! read error is an error here, where a map would answer with a signal. Memory is bounded by one buffer, whatever lengths the
+//! file claims: checksums are computed piece by piece. Who wants the bytes of a batch, too, asks for them once it is known to
+//! be right, so that the largest one of these bounds the memory.
 //!
 //! A bad batch is *damage* if its offset is known to have been written and synced, and else the *tail*, where the log ends.
 //! Behind damage the next batch is looked for: first where the bad batch's length field points, then at every byte.
@@ -97,6 +98,8 @@ pub(crate) struct LogWalk<'a> {
     pub(crate) rules: Rules,
     file_position: u64,
     next_offset: u64,
+    /// A batch that is larger than the window, for who asks for its bytes.
+    large: Vec<u8>,
 }
 
 impl<'a> LogWalk<'a> {
@@ -108,7 +111,8 @@ impl<'a> LogWalk<'a> {
         file_position: u64,
         next_offset: u64,
     ) -> LogWalk<'a> {
-        LogWalk { window: Window::new(read_at, end, file_position), rules, file_position, next_offset }
+        let window = Window::new(read_at, end, file_position);
+        LogWalk { window, rules, file_position, next_offset, large: Vec::new() }
     }
 
     /// The byte of the log file where the next piece begins.
@@ -146,7 +150,7 @@ impl<'a> LogWalk<'a> {
                 None => return Ok(self.take(batch)),
                 Some(_) if self.is_behind_hole(&batch, durable)? => {
                     let reason = "batches are missing from the log file";
-                    return Ok(self.damage(self.file_position, batch.header.base_offset, reason));
+                    return Ok(self.damage(self.file_position, batch.header.base_offset(), reason));
                 }
                 Some(reason) => reason,
             },
@@ -157,15 +161,33 @@ impl<'a> LogWalk<'a> {
         }
         let behind = self.find_behind(durable)?;
         let (to, next_offset) =
-            behind.map_or((self.window.end, durable), |batch| (batch.file_position, batch.header.base_offset));
+            behind.map_or((self.window.end, durable), |batch| (batch.file_position, batch.header.base_offset()));
         Ok(self.damage(to, next_offset, reason))
+    }
+
+    /// The bytes of a batch that was taken, as far as the file has them. What was read again for this may be other bytes than
+    /// those whose checksum was right.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or there is no memory for so large a batch.
+    pub(crate) fn batch_bytes(&mut self, batch: &Located) -> io::Result<&[u8]> {
+        let size = batch.header.batch_bytes as usize;
+        if size <= self.window.buffer.len() {
+            let bytes = self.window.bytes(batch.file_position, size)?;
+            return Ok(bytes.get(..size).unwrap_or(bytes));
+        }
+        self.large.clear();
+        self.large.try_reserve(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.large.resize(size, 0);
+        let read = (self.window.read_at)(&mut self.large, batch.file_position)?;
+        Ok(self.large.get(..read).unwrap_or_default())
     }
 
     fn take(&mut self, batch: Located) -> Piece {
         self.file_position = batch.end();
         self.next_offset = batch.header.next_offset();
         if let Some(leader_epoch) = &mut self.rules.leader_epoch {
-            *leader_epoch = batch.header.leader_epoch;
+            *leader_epoch = batch.header.start.leader_epoch;
         }
         Piece::Batch(batch)
     }
@@ -185,10 +207,10 @@ impl<'a> LogWalk<'a> {
     /// Why a batch that is right in itself cannot be the next one, if so.
     fn refusal(&self, batch: &Located) -> Option<&'static str> {
         let header = &batch.header;
-        if header.base_offset < self.next_offset {
+        if header.base_offset() < self.next_offset {
             return Some("the offset of a batch goes back");
         }
-        if self.next_offset < header.base_offset && !self.rules.may_skip {
+        if self.next_offset < header.base_offset() && !self.rules.may_skip {
             return Some("the offset of a batch does not continue the one before");
         }
         if !fits_segment(self.rules.base_offset, header) {
@@ -197,7 +219,7 @@ impl<'a> LogWalk<'a> {
         if self.rules.is_beyond_end(batch) {
             return Some("a batch reaches beyond the end of its segment");
         }
-        if self.rules.leader_epoch.is_some_and(|least| header.leader_epoch < least) {
+        if self.rules.leader_epoch.is_some_and(|least| header.start.leader_epoch < least) {
             return Some("the leader epoch of a batch goes back");
         }
         None
@@ -259,7 +281,7 @@ impl<'a> LogWalk<'a> {
                 }
                 let batch = Located { file_position, header: BatchHeader::decode(bytes).ok()? };
                 let offsets = next_offset..=durable;
-                let fits = offsets.contains(&batch.header.base_offset) && fits_segment(base_offset, &batch.header);
+                let fits = offsets.contains(&batch.header.base_offset()) && fits_segment(base_offset, &batch.header);
                 (fits && batch.end() <= end).then_some(batch)
             });
             if found.is_some() || bytes.len() < HEADER_BYTES {
@@ -270,7 +292,7 @@ impl<'a> LogWalk<'a> {
     }
 
     fn is_between(&self, batch: &Located, durable: u64) -> bool {
-        (self.next_offset..=durable).contains(&batch.header.base_offset)
+        (self.next_offset..=durable).contains(&batch.header.base_offset())
             && fits_segment(self.rules.base_offset, &batch.header)
             && !self.rules.is_beyond_end(batch)
     }
@@ -278,7 +300,7 @@ impl<'a> LogWalk<'a> {
     /// Whether a batch with a higher offset than expected is in its place and those before it are gone, rather than its own
     /// offset, which no checksum covers, being wrong: then the batch behind it would tell.
     fn is_behind_hole(&mut self, batch: &Located, durable: u64) -> io::Result<bool> {
-        let is_hole = self.next_offset < batch.header.base_offset && batch.header.next_offset() <= durable;
+        let is_hole = self.next_offset < batch.header.base_offset() && batch.header.next_offset() <= durable;
         Ok(is_hole && self.is_between(batch, durable) && self.is_followed(batch)?)
     }
 
@@ -288,7 +310,7 @@ impl<'a> LogWalk<'a> {
             return Ok(true);
         }
         let bytes = self.window.bytes(batch.end(), HEADER_BYTES)?;
-        Ok(BatchHeader::decode(bytes).is_ok_and(|header| batch.header.next_offset() <= header.base_offset))
+        Ok(BatchHeader::decode(bytes).is_ok_and(|header| batch.header.next_offset() <= header.base_offset()))
     }
 }
 
@@ -344,7 +366,7 @@ impl<'a> Window<'a> {
         Window { read_at, end, buffer: vec![0; rest.clamp(1, WINDOW_BYTES)].into(), filled: 0..0 }
     }
 
-    /// The bytes from a file position on: at least `least` of them, which is at most a header's, unless the file ends before.
+    /// The bytes from a file position on: at least `least` of them, for which the buffer has room, unless the file ends before.
     fn bytes(&mut self, file_position: u64, least: usize) -> io::Result<&[u8]> {
         let wanted = file_position..self.end.min(file_position + least as u64);
         if wanted.is_empty() {

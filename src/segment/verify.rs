@@ -69,14 +69,14 @@ impl Segment {
         found.log_bytes = loaded.log.len();
         let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
         let mut walk = LogWalk::new(&read_at, found.log_bytes, self.rules(), 0, self.base_offset());
-        let (mut bytes, mut plain) = (Vec::new(), Vec::new());
+        let mut plain = Vec::new();
         loop {
             let (file_position, offset) = (walk.file_position(), walk.next_offset());
             let damage = |file_position, offsets, reason| Damage { file_position, bytes: 0, offsets, reason };
             match walk.next(next_offset) {
                 Ok(Piece::Batch(batch)) => {
                     indexes.append(&batch, self.base_offset(), self.config.index_interval_bytes);
-                    self.verify_records(loaded, &batch, (&mut bytes, &mut plain), found)?;
+                    self.verify_records(&batch, walk.batch_bytes(&batch), &mut plain, found)?;
                 }
                 Ok(Piece::Damage(damage)) => found.damage.push(self.corruption(&damage)),
                 Ok(Piece::Tail(reason)) => {
@@ -102,21 +102,17 @@ impl Segment {
         Ok(indexes)
     }
 
-    /// Looks at the records of a batch whose checksum is right. The buffers are for this only.
+    /// Looks at the records of a batch whose checksum is right. `plain` is a buffer for this only.
     fn verify_records(
         &self,
-        loaded: &Loaded,
         batch: &Located,
-        (bytes, plain): (&mut Vec<u8>, &mut Vec<u8>),
+        bytes: io::Result<&[u8]>,
+        plain: &mut Vec<u8>,
         found: &mut SegmentVerification,
     ) -> Result<()> {
         let header = &batch.header;
-        bytes.clear();
-        let reserved = bytes.try_reserve(header.batch_bytes as usize);
-        reserved.map_err(|_| Error::io("read", &self.path(), io::ErrorKind::OutOfMemory))?;
-        bytes.resize(header.batch_bytes as usize, 0);
-        let reason = match loaded.log.read_at(bytes, batch.file_position) {
-            Ok(_) => check(bytes, self.config.expanded_bytes_max, plain).err().map(scan::reason),
+        let reason = match bytes {
+            Ok(bytes) => check(bytes, self.config.expanded_bytes_max, plain).err().map(scan::reason),
             Err(error) => self.passing_or(error).map(|()| Some(UNREADABLE))?,
         };
         let Some(reason) = reason else {
@@ -127,7 +123,7 @@ impl Segment {
         found.damage.push(self.corruption(&Damage {
             file_position: batch.file_position,
             bytes: u64::from(header.batch_bytes),
-            offsets: header.base_offset..header.next_offset(),
+            offsets: header.base_offset()..header.next_offset(),
             reason,
         }));
         Ok(())

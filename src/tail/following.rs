@@ -129,7 +129,7 @@ impl FollowedTails {
                 found.batches.extend(batch.filter(is_ours));
             }
         }
-        found.batches.sort_by_key(|batch| batch.identity.base_offset);
+        found.batches.sort_by_key(|batch| batch.identity.base_offset());
         Ok(found)
     }
 

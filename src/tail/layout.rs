@@ -44,6 +44,8 @@
 //!   changes when a batch went into a segment without a slot, after it is there: while it is the same, nothing was appended to any
 //!   log of this file but in the slots that are known.
 
+use crate::format::{Attributes, BatchStart, ProducerStamp};
+
 pub(super) const FILE_MAGIC: [u8; 8] = *b"OTTLTAIL";
 pub(super) const FILE_VERSION: u32 = 2;
 pub(super) const FILE_HEADER_BYTES: usize = 4096;
@@ -110,16 +112,16 @@ impl SlotClass {
 pub(crate) struct Identity {
     pub(crate) topic_id: u128,
     pub(crate) partition: u32,
-    pub(crate) leader_epoch: i32,
-    pub(crate) base_offset: u64,
-    pub(crate) base_timestamp: i64,
-    pub(crate) producer_id: i64,
-    pub(crate) producer_epoch: i16,
-    pub(crate) attributes: i16,
-    pub(crate) base_sequence: i32,
+    pub(crate) start: BatchStart,
 }
 
 impl Identity {
+    /// The offset of the batch's first record.
+    #[inline]
+    pub(crate) fn base_offset(&self) -> u64 {
+        self.start.base_offset
+    }
+
     pub(super) fn encode(&self, slot_bytes: u32, generation: u64) -> [u8; IDENTITY_BYTES] {
         let mut out = Vec::with_capacity(IDENTITY_BYTES);
         out.extend_from_slice(&SLOT_MAGIC.to_be_bytes());
@@ -127,13 +129,14 @@ impl Identity {
         out.extend_from_slice(&generation.to_be_bytes());
         out.extend_from_slice(&self.topic_id.to_be_bytes());
         out.extend_from_slice(&self.partition.to_be_bytes());
-        out.extend_from_slice(&self.leader_epoch.to_be_bytes());
-        out.extend_from_slice(&self.base_offset.to_be_bytes());
-        out.extend_from_slice(&self.base_timestamp.to_be_bytes());
-        out.extend_from_slice(&self.producer_id.to_be_bytes());
-        out.extend_from_slice(&self.producer_epoch.to_be_bytes());
-        out.extend_from_slice(&self.attributes.to_be_bytes());
-        out.extend_from_slice(&self.base_sequence.to_be_bytes());
+        let BatchStart { base_offset, leader_epoch, attributes, base_timestamp, stamp } = self.start;
+        out.extend_from_slice(&leader_epoch.to_be_bytes());
+        out.extend_from_slice(&base_offset.to_be_bytes());
+        out.extend_from_slice(&base_timestamp.to_be_bytes());
+        out.extend_from_slice(&stamp.producer_id.to_be_bytes());
+        out.extend_from_slice(&stamp.producer_epoch.to_be_bytes());
+        out.extend_from_slice(&attributes.bits(stamp.is_transactional).to_be_bytes());
+        out.extend_from_slice(&stamp.base_sequence.to_be_bytes());
         out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
         let mut bytes = [0; IDENTITY_BYTES];
         bytes.copy_from_slice(&out);
@@ -153,20 +156,18 @@ impl Identity {
         }
         let class = SlotClass::from_slot_bytes(fields.u32()?)?;
         let generation = fields.u64()?;
-        let identity = Identity {
-            topic_id: u128::from_be_bytes(fields.take()?),
-            partition: fields.u32()?,
-            leader_epoch: i32::from_be_bytes(fields.take()?),
-            base_offset: fields.u64()?,
-            base_timestamp: i64::from_be_bytes(fields.take()?),
-            producer_id: i64::from_be_bytes(fields.take()?),
-            producer_epoch: i16::from_be_bytes(fields.take()?),
-            attributes: i16::from_be_bytes(fields.take()?),
-            base_sequence: i32::from_be_bytes(fields.take()?),
-        };
+        let (topic_id, partition) = (u128::from_be_bytes(fields.take()?), fields.u32()?);
+        let leader_epoch = i32::from_be_bytes(fields.take()?);
+        let base_offset = fields.u64()?;
+        let base_timestamp = i64::from_be_bytes(fields.take()?);
+        let (producer_id, producer_epoch) = (i64::from_be_bytes(fields.take()?), i16::from_be_bytes(fields.take()?));
+        let (attributes, is_transactional) = Attributes::from_bits_of_plain(i16::from_be_bytes(fields.take()?));
+        let base_sequence = i32::from_be_bytes(fields.take()?);
+        let stamp = ProducerStamp { producer_id, producer_epoch, base_sequence, is_transactional };
+        let start = BatchStart { base_offset, leader_epoch, attributes, base_timestamp, stamp };
         // No log has offsets above.
-        i64::try_from(identity.base_offset).ok()?;
-        Some((identity, class, generation))
+        i64::try_from(base_offset).ok()?;
+        Some((Identity { topic_id, partition, start }, class, generation))
     }
 }
 
@@ -288,13 +289,13 @@ mod tests {
     const IDENTITY: Identity = Identity {
         topic_id: 7,
         partition: 3,
-        leader_epoch: 1,
-        base_offset: 42,
-        base_timestamp: 1_700_000_000_000,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        start: BatchStart {
+            base_offset: 42,
+            leader_epoch: 1,
+            attributes: Attributes::NONE,
+            base_timestamp: 1_700_000_000_000,
+            stamp: ProducerStamp { producer_id: 5, producer_epoch: 2, base_sequence: 40, is_transactional: true },
+        },
     };
 
     #[test]

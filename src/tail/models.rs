@@ -8,6 +8,7 @@ use loom::thread;
 
 use super::*;
 use crate::disk::simulated::SimulatedDisk;
+use crate::format::{Attributes, BatchStart, ProducerStamp};
 
 fn writer() -> BatchWriter {
     tail_and_writer().1
@@ -17,13 +18,13 @@ fn tail_and_writer() -> (Tail, BatchWriter) {
     let identity = Identity {
         topic_id: 7,
         partition: 3,
-        leader_epoch: 0,
-        base_offset: 100,
-        base_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        start: BatchStart {
+            base_offset: 100,
+            leader_epoch: 0,
+            attributes: Attributes::NONE,
+            base_timestamp: 0,
+            stamp: ProducerStamp::NONE,
+        },
     };
     let tail = Tail::open(&SimulatedDisk::new(1), Path::new("tail"), 1 << 20, false, 1).expect("opens");
     tail.supply_if_short();

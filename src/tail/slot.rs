@@ -86,7 +86,7 @@ impl FreeSlot {
     /// # Errors
     /// The disk's, where the file is written by calls; the slot is free again.
     pub(super) fn open(self, identity: Identity, generation: u64, lease: Lease<Arc<Pool>>) -> io::Result<BatchWriter> {
-        let base_offset = identity.base_offset;
+        let base_offset = identity.base_offset();
         let pool = Arc::clone(lease.of());
         self.chunk.memory.touch(self.start, self.bytes);
         let batch = OpenBatch {

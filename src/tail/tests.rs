@@ -4,18 +4,24 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use crate::format::{Attributes, BatchStart, ProducerStamp};
 
 pub(super) const IDENTITY: Identity = Identity {
     topic_id: 7,
     partition: 3,
-    leader_epoch: 0,
-    base_offset: 100,
-    base_timestamp: 0,
-    producer_id: -1,
-    producer_epoch: -1,
-    attributes: 0,
-    base_sequence: -1,
+    start: BatchStart {
+        base_offset: 100,
+        leader_epoch: 0,
+        attributes: Attributes::NONE,
+        base_timestamp: 0,
+        stamp: ProducerStamp::NONE,
+    },
 };
+
+/// The identity of a batch of the same log at another offset.
+fn at(base_offset: u64) -> Identity {
+    Identity { start: BatchStart { base_offset, ..IDENTITY.start }, ..IDENTITY }
+}
 
 fn path() -> PathBuf {
     PathBuf::from("tail")
@@ -90,10 +96,7 @@ fn a_full_disk_below_a_tail_that_is_written_by_calls_publishes_nothing_and_is_ov
     assert_eq!(writer.publish(3, 102).unwrap_err().into_inner().kind(), ErrorKind::StorageFull);
     assert_eq!((writer.records(), writer.batch().next_offset()), (&b"one"[..], 101));
     assert_eq!(salvaged(&disk.kill(1), &path()).unwrap()[0].records, b"one");
-    assert!(
-        take(&tail, SlotClass::Small, Identity { base_offset: 200, ..IDENTITY }).is_none(),
-        "it goes around the tail"
-    );
+    assert!(take(&tail, SlotClass::Small, at(200)).is_none(), "it goes around the tail");
     disk.limit_capacity(None);
     append(&mut writer, b"three");
     disk.limit_capacity(Some(disk.used_bytes()));
@@ -185,7 +188,7 @@ fn a_slot_taken_again_does_not_show_its_former_batch() {
     append(&mut writer, b"former");
     writer.batch().commit().unwrap();
     drop(writer);
-    let _again = take(&tail, SlotClass::Large, Identity { base_offset: 101, ..IDENTITY }).unwrap();
+    let _again = take(&tail, SlotClass::Large, at(101)).unwrap();
     assert_eq!(salvaged(&disk.kill(1), &path()).unwrap(), []);
 }
 

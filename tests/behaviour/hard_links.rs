@@ -175,7 +175,7 @@ mod simulated {
         produce(&broker, 0..20);
         broker.close().unwrap();
         for (path, _) in disk.files() {
-            disk.hard_link(&path, Path::new("/backup").join(path.strip_prefix("/data").unwrap()));
+            disk.put_link(&path, Path::new("/backup").join(path.strip_prefix("/data").unwrap()));
         }
         // Index files are not synced, and would not be what they were after a power cut; with or without a backup.
         let disk = disk.crash_after(u64::MAX);

@@ -330,7 +330,7 @@ fn a_file_that_got_a_second_name_goes_on_in_a_copy_when_it_is_opened_again() {
 fn a_copy_ends_where_what_is_published_ends() {
     let disk = SimulatedDisk::new(1);
     disk.put("/log", b"hello, and what another one appended");
-    disk.hard_link("/log", "/backup");
+    disk.put_link("/log", "/backup");
     let file = open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(5, 100)).unwrap();
     file.truncate_to(5).unwrap();
     assert_eq!(disk.read("/log").unwrap(), b"hello");
@@ -343,7 +343,7 @@ fn an_append_that_could_not_copy_the_file_is_made_by_the_next_one_and_survives()
         for nth in 1.. {
             let disk = SimulatedDisk::new(nth);
             disk.put("/log", b"hello");
-            disk.hard_link("/log", "/backup");
+            disk.put_link("/log", "/backup");
             let file = open(&simulated_files(&disk), Path::new("/log"), Open::Write, extent(5, 100)).unwrap();
             disk.fail(FaultRule::new(kind).nth(nth));
             let first = file.append(b" world");

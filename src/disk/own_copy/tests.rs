@@ -7,7 +7,7 @@ use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, SimulatedDisk};
 fn linked(content: &[u8]) -> (SimulatedDisk, Arc<OpenFiles>) {
     let disk = SimulatedDisk::new(1);
     disk.put("/d/file", content);
-    disk.hard_link("/d/file", "/backup/file");
+    disk.put_link("/d/file", "/backup/file");
     let files = OpenFiles::new(Arc::new(disk.clone()), OpenFilesConfig::default());
     (disk, files)
 }

@@ -24,6 +24,8 @@ pub enum Operation {
     RemoveDir,
     /// Renames a file or directory.
     Rename,
+    /// Gives a file a second name.
+    HardLink,
     /// Lists a directory.
     List,
     /// Syncs a directory.
@@ -81,15 +83,15 @@ impl FaultKind {
     /// Whether a call of this operation can fail so.
     #[must_use]
     pub fn applies_to(self, operation: Operation) -> bool {
-        use Operation::{CreateDir, List, Lock, Map, MapShared, Open, Read, RemoveDir, RemoveFile, Rename, SetSize};
-        use Operation::{Sync, SyncDir, Write};
+        use Operation::{CreateDir, HardLink, List, Lock, Map, MapShared, Open, Read, RemoveDir, RemoveFile, Rename};
+        use Operation::{SetSize, Sync, SyncDir, Write};
         match self {
             FaultKind::InputOutput => true,
             FaultKind::PermissionDenied => {
-                matches!(operation, CreateDir | List | Open | RemoveDir | RemoveFile | Rename | SyncDir)
+                matches!(operation, CreateDir | HardLink | List | Open | RemoveDir | RemoveFile | Rename | SyncDir)
             }
             FaultKind::StorageFull => {
-                matches!(operation, CreateDir | Lock | Open | Rename | SetSize | Sync | SyncDir | Write)
+                matches!(operation, CreateDir | HardLink | Lock | Open | Rename | SetSize | Sync | SyncDir | Write)
             }
             FaultKind::ShortWrite => operation == Write,
             FaultKind::TooManyOpenFiles => matches!(operation, List | Lock | Open | SyncDir),

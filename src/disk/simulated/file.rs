@@ -73,6 +73,17 @@ impl FileData {
         &self.content
     }
 
+    /// Its bytes for a file that shares its blocks: what of them is on the medium is there for both.
+    pub(super) fn shared(&self) -> FileData {
+        let (content, durable, pending) = (self.content.clone(), self.durable.clone(), self.pending.clone());
+        FileData { content, durable, pending, ..FileData::default() }
+    }
+
+    /// Gives a new file the bytes of [`shared`](Self::shared).
+    pub(super) fn take_blocks(&mut self, shared: FileData) {
+        (self.content, self.durable, self.pending) = (shared.content, shared.durable, shared.pending);
+    }
+
     /// Whether it has a second name.
     pub(super) fn is_shared(&self) -> bool {
         1 < self.links

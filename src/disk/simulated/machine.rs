@@ -169,6 +169,34 @@ impl Machine {
         Ok(node)
     }
 
+    /// Makes a copy, in the calls that one is made of; it stays open.
+    pub(super) fn copy_file(&mut self, from: &Path, to: &Path) -> io::Result<NodeId> {
+        let source = self.open(from, Open::Read)?;
+        let copied = self.open(to, Open::CreateNew).and_then(|copy| {
+            self.copy_bytes((source, from), (copy, to)).inspect_err(|_| self.close(copy))?;
+            Ok(copy)
+        });
+        self.close(source);
+        copied
+    }
+
+    fn copy_bytes(&mut self, (source, from): (NodeId, &Path), (copy, to): (NodeId, &Path)) -> io::Result<()> {
+        let shares_blocks = self.is_copy_on_write;
+        let original = self.read(source, Operation::Read, from)?;
+        if !shares_blocks {
+            let bytes = original.content().to_vec();
+            return self.write(copy, to, &bytes, 0);
+        }
+        // Blocks that are shared take no room, though that is still counted: whoever overwrites them needs it.
+        let shared = original.shared();
+        self.enter(Operation::Write, to)?;
+        if (shared.content().len() as u64) > self.free_bytes() {
+            return Err(FaultKind::StorageFull.error());
+        }
+        self.file(copy)?.take_blocks(shared);
+        Ok(())
+    }
+
     pub(super) fn lock(&mut self, path: &Path, content: &[u8]) -> io::Result<NodeId> {
         self.enter(Operation::Lock, path)?;
         let (dir, name) = self.parent(path)?;

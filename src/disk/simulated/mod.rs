@@ -68,6 +68,22 @@ impl SimulatedDisk {
         self.machine.lock()
     }
 
+    /// The handle of a file that the machine has just opened.
+    fn opened(
+        &self,
+        mut machine: MutexGuard<'_, Machine>,
+        node: NodeId,
+        path: &Path,
+        is_to_be_written: bool,
+    ) -> io::Result<Arc<dyn DiskFile>> {
+        let file = machine.file(node)?;
+        let (is_shared, size_when_opened) = (file.is_shared(), file.content().len() as u64);
+        drop(machine);
+        let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
+        let (path, is_writable) = (path.to_owned(), is_to_be_written && !is_shared);
+        Ok(Arc::new(SimulatedFile { machine, released, node, path, is_writable, is_shared, size_when_opened }))
+    }
+
     /// The machine after a power cut at this moment (or when it [stopped](Self::stop_after)) and a restart. `seed` decides
     /// which un-synced changes survived. Locks are released and faults cleared; this machine goes on as if nothing was.
     #[must_use]
@@ -281,11 +297,11 @@ impl SimulatedDisk {
         assert!(planted.is_ok(), "cannot put a file at {}: {planted:?}", path.as_ref().display());
     }
 
-    /// Gives a file a second name (a hard link), durably, in the place of a file that has it. Missing directories are made.
+    /// Puts a second name of a file (a hard link) there, durable, in the place of a file that has it. Missing directories are made.
     ///
     /// # Panics
     /// If there is no such file, or a path contains `..` or leads through a file.
-    pub fn hard_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    pub fn put_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) {
         let linked = self.machine().plant_link(from.as_ref(), to.as_ref());
         assert!(linked.is_ok(), "cannot link {} as {}: {linked:?}", from.as_ref().display(), to.as_ref().display());
     }
@@ -325,12 +341,7 @@ impl Disk for SimulatedDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut machine = self.machine();
         let node = machine.open(path, how)?;
-        let file = machine.file(node)?;
-        let (is_shared, size_when_opened) = (file.is_shared(), file.content().len() as u64);
-        drop(machine);
-        let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
-        let (path, is_writable) = (path.to_owned(), how != Open::Read && !is_shared);
-        Ok(Arc::new(SimulatedFile { machine, released, node, path, is_writable, is_shared, size_when_opened }))
+        self.opened(machine, node, path, how != Open::Read)
     }
 
     /// Whatever a path begins with, it begins at the root.
@@ -358,6 +369,16 @@ impl Disk for SimulatedDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.machine().rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.machine().hard_link(from, to)
+    }
+
+    fn copy_file(&self, from: &Path, to: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut machine = self.machine();
+        let copy = machine.copy_file(from, to)?;
+        self.opened(machine, copy, to, true)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {

@@ -98,6 +98,17 @@ impl Machine {
         self.change_names(from_dir, vec![removal], Some(to_dir))
     }
 
+    pub(super) fn hard_link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.enter(Operation::HardLink, from)?;
+        let node = self.resolve(from)?;
+        self.file(node).map_err(|_| io::Error::new(ErrorKind::InvalidInput, "not a regular file"))?;
+        let (dir, name) = self.parent(to)?;
+        if self.dir(dir)?.entries.contains_key(name) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        self.change_names(dir, vec![(name.to_owned(), Some(node))], None)
+    }
+
     pub(super) fn list(&mut self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.enter(Operation::List, path)?;
         let node = self.resolve(path)?;

@@ -7,7 +7,7 @@ use crate::disk::os::{OsDisk, errors};
 fn a_file_with_a_second_name_is_read_and_never_written_and_stays_one_after_a_crash() {
     let disk = SimulatedDisk::new(1);
     disk.put("/d/file", b"bytes");
-    disk.hard_link("/d/file", "/backup/file");
+    disk.put_link("/d/file", "/backup/file");
     assert_eq!(disk.used_bytes(), 5);
     for image in [disk.clone(), disk.kill(1), disk.crash(1, CrashModel::Subset)] {
         assert_eq!(image.read("/backup/file").unwrap(), b"bytes");
@@ -26,7 +26,7 @@ fn a_file_with_a_second_name_is_read_and_never_written_and_stays_one_after_a_cra
 fn the_lock_of_a_file_with_a_second_name_is_another_file_s() {
     let disk = SimulatedDisk::new(1);
     disk.put("/d/lock", b"before");
-    disk.hard_link("/d/lock", "/backup/lock");
+    disk.put_link("/d/lock", "/backup/lock");
     let _held = disk.lock(Path::new("/d/lock"), b"after").unwrap();
     assert_eq!(disk.lock(Path::new("/d/lock"), b"").unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(disk.read("/backup/lock").unwrap(), b"before");
@@ -105,6 +105,7 @@ fn check_contract(disk: &dyn Disk, root: &Path) {
     disk.remove_file(&root.join("moved/a")).unwrap();
     disk.remove_dir(&root.join("moved")).unwrap();
     assert_eq!(kind_of(disk.remove_file(&a)), ErrorKind::NotFound);
+    check_second_names_and_copies(disk, root);
 
     let lock = disk.lock(&a, b"pid").unwrap();
     assert_eq!(kind_of(disk.lock(&a, b"other").map(drop)), ErrorKind::WouldBlock);
@@ -115,6 +116,124 @@ fn check_contract(disk: &dyn Disk, root: &Path) {
     assert_eq!(disk.boot_id(), disk.boot_id());
 }
 
+fn check_second_names_and_copies(disk: &dyn Disk, root: &Path) {
+    let kind_of = |result: io::Result<()>| result.unwrap_err().kind();
+    let [a, link, copy, absent] = ["a", "link", "copy", "absent/to"].map(|name| root.join(name));
+    let bytes_of = |file: &dyn DiskFile| {
+        let mut bytes = vec![0; 100_000];
+        let count = file.read_at(&mut bytes, 0).unwrap();
+        bytes.truncate(count);
+        bytes
+    };
+    let content: Vec<u8> = (0..70_000_u32).map(|n| n.to_be_bytes()[3]).collect();
+    disk.open(&a, Open::CreateNew).unwrap().write_at(&content, 0).unwrap();
+
+    let copied = disk.copy_file(&a, &copy).unwrap();
+    assert_eq!(bytes_of(&*copied), content);
+    copied.write_at(b"other", 5).unwrap();
+    copied.sync().unwrap();
+    assert_eq!(bytes_of(&*disk.open(&a, Open::Read).unwrap()), content, "only what is equal is shared");
+    assert_eq!(bytes_of(&*disk.open(&copy, Open::Write).unwrap())[..12], *b"\0\x01\x02\x03\x04other\x0a\x0b");
+    assert_eq!(kind_of(disk.copy_file(&a, &copy).map(drop)), ErrorKind::AlreadyExists);
+    assert_eq!(kind_of(disk.copy_file(&link, &root.join("new")).map(drop)), ErrorKind::NotFound);
+    assert_eq!(kind_of(disk.copy_file(&a, &absent).map(drop)), ErrorKind::NotFound);
+
+    disk.hard_link(&a, &link).unwrap();
+    assert_eq!(bytes_of(&*disk.open(&link, Open::Read).unwrap()), content);
+    assert!(disk.open(&a, Open::Write).unwrap().write_at(b"x", 0).is_err() || cfg!(not(unix)));
+    assert_eq!(kind_of(disk.hard_link(&a, &copy)), ErrorKind::AlreadyExists);
+    assert_eq!(kind_of(disk.hard_link(&absent, &root.join("new"))), ErrorKind::NotFound);
+    assert_eq!(kind_of(disk.hard_link(&a, &absent)), ErrorKind::NotFound);
+    disk.remove_file(&a).unwrap();
+    assert_eq!(bytes_of(&*disk.open(&link, Open::Write).unwrap()), content);
+    disk.open(&link, Open::Write).unwrap().write_at(b"x", 0).unwrap();
+    disk.remove_file(&link).unwrap();
+    disk.remove_file(&copy).unwrap();
+}
+
+#[test]
+fn a_second_name_is_durable_with_its_directory_and_stands_for_the_same_bytes() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/d/a", b"bytes");
+    disk.create_dir(Path::new("/backup")).unwrap();
+    sync_dir(&disk, "/");
+    disk.hard_link(Path::new("/d/a"), Path::new("/backup/a")).unwrap();
+    assert_eq!(disk.used_bytes(), 5);
+    let bytes = Some(b"bytes".to_vec());
+    for model in CrashModel::ALL {
+        assert_eq!(outcomes(&disk, "/backup/a", model), BTreeSet::from([None, bytes.clone()]), "{model:?}");
+        assert_eq!(outcomes(&disk, "/d/a", model), BTreeSet::from([bytes.clone()]), "{model:?}");
+    }
+    sync_dir(&disk, "/backup");
+    for model in CrashModel::ALL {
+        assert_eq!(outcomes(&disk, "/backup/a", model), BTreeSet::from([bytes.clone()]), "{model:?}");
+        let after = disk.crash(1, model);
+        assert!(after.open(Path::new("/d/a"), Open::Read).unwrap().is_shared());
+    }
+    disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::HardLink));
+    assert!(disk.hard_link(Path::new("/d/a"), Path::new("/d/b")).is_err());
+    assert_eq!(disk.read("/d/b"), None);
+}
+
+/// A file of two sectors, of which the second is not synced, and a copy whose name is.
+fn half_synced_and_copied(copy_on_write: bool) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    if copy_on_write {
+        disk.copy_on_write();
+    }
+    disk.put("/a", &[0; 1024]);
+    let file = open(&disk, "/a");
+    file.write_at(&[1; 512], 0).unwrap();
+    file.sync().unwrap();
+    file.write_at(&[2; 512], 512).unwrap();
+    disk.copy_file(Path::new("/a"), Path::new("/copy")).unwrap();
+    sync_dir(&disk, "/");
+    disk
+}
+
+#[test]
+fn a_copy_is_durable_once_it_was_synced_itself_or_where_it_shares_what_was_durable() {
+    let of = |first: u8, second: u8| Some([[first; 512], [second; 512]].concat());
+    let original = BTreeSet::from([of(1, 0), of(1, 2)]);
+    let disk = half_synced_and_copied(false);
+    assert_eq!(outcomes(&disk, "/a", CrashModel::Subset), original);
+    let copied = outcomes(&disk, "/copy", CrashModel::Subset);
+    assert!(copied.contains(&Some(Vec::new())) && copied.contains(&of(0, 2)), "nothing of it is certain");
+    open(&disk, "/copy").sync().unwrap();
+    assert_eq!(outcomes(&disk, "/copy", CrashModel::Subset), BTreeSet::from([of(1, 2)]));
+    assert_eq!(outcomes(&disk, "/a", CrashModel::Subset), original, "the original is not synced by that");
+
+    let disk = half_synced_and_copied(true);
+    assert_eq!(outcomes(&disk, "/copy", CrashModel::Subset), original, "the blocks are the same ones");
+    open(&disk, "/copy").write_at(&[3; 512], 0).unwrap();
+    assert!(outcomes(&disk, "/a", CrashModel::Subset).is_subset(&original), "what is overwritten is not shared");
+    open(&disk, "/copy").sync().unwrap();
+    assert_eq!(outcomes(&disk, "/copy", CrashModel::Subset), BTreeSet::from([of(3, 2)]));
+}
+
+#[test]
+fn a_copy_that_fails_or_is_cut_off_leaves_a_beginning_and_no_handle() {
+    let disk = SimulatedDisk::new(1);
+    disk.put("/a", &[1; 5000]);
+    let copy = || disk.copy_file(Path::new("/a"), Path::new("/copy")).map(drop);
+    disk.limit_capacity(Some(8000));
+    assert_eq!(copy().unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!((disk.read("/copy").unwrap(), disk.open_handles()), (vec![1; 3000], 0));
+    assert_eq!(copy().unwrap_err().kind(), ErrorKind::AlreadyExists);
+    disk.delete("/copy");
+    disk.copy_on_write();
+    assert_eq!(copy().unwrap_err().kind(), ErrorKind::StorageFull, "its room is counted");
+    assert_eq!((disk.read("/copy").unwrap(), disk.open_handles()), (Vec::new(), 0));
+
+    let disk = SimulatedDisk::new(1);
+    disk.put("/a", &[1; 5000]);
+    // It opens both, reads, and is stopped in its write.
+    disk.stop_after(disk.calls() + 3);
+    assert!(disk.copy_file(Path::new("/a"), Path::new("/copy")).is_err());
+    let lengths: BTreeSet<usize> = (0..50).map(|seed| disk.kill(seed).read("/copy").unwrap().len()).collect();
+    assert!(lengths.len() > 10 && lengths.iter().all(|&length| length <= 5000));
+}
+
 #[test]
 fn both_disks_keep_the_same_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,6 +242,8 @@ fn both_disks_keep_the_same_contract() {
     disk.create_dir(Path::new("/data")).unwrap();
     check_contract(&disk, Path::new("/data"));
     assert_eq!(disk.open_handles(), 0);
+    disk.copy_on_write();
+    check_second_names_and_copies(&disk, Path::new("/"));
 }
 
 #[test]

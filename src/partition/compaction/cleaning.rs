@@ -9,9 +9,10 @@
 //! was never there. For the same reason no tombstone goes where there is one before it.
 
 use super::key_offsets::KeyOffsets;
-use crate::format::{Attributes, BatchBuilder, BatchHeader, Codec, HEADER_BYTES, Invalid, Record, SealFields};
+use crate::format::{
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, Invalid, Record, SealFields, plain_records,
+};
 use crate::record::Header;
-use crate::segment::plain_records;
 
 /// What is left of a batch.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl<'k> Cleaner<'k> {
     /// # Errors
     /// If its records cannot be read or compressed again.
     pub(super) fn clean(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<Cleaned<'_>, Invalid> {
-        if header.attributes.is_control() || header.attributes.is_transactional() {
+        if header.start.attributes.is_control() || header.start.stamp.is_transactional {
             self.rules.has_transactions = true;
             return Ok(Cleaned::Whole);
         }
@@ -86,7 +87,7 @@ impl<'k> Cleaner<'k> {
         let records = plain_records(header, stored, usize::MAX, &mut self.plain)?;
         let verdict = self.rules.judge(header, records)?;
         if verdict.kept == 0 {
-            self.builder.clear(header.base_offset, -1);
+            self.builder.clear(header.base_offset(), -1);
             return Ok(Cleaned::Emptied(self.builder.finish(&fields_of_empty(header))?));
         }
         let is_due = verdict.keeps_tombstone && header.delete_horizon().is_none();
@@ -95,7 +96,7 @@ impl<'k> Cleaner<'k> {
             return Ok(Cleaned::Whole);
         }
         let base_timestamp = new_horizon.or(header.delete_horizon()).unwrap_or(verdict.first_timestamp);
-        self.builder.clear(header.base_offset, base_timestamp);
+        self.builder.clear(header.base_offset(), base_timestamp);
         for_each(header, records, |offset, record| {
             if self.rules.keep(header, offset, record) {
                 let headers: Vec<Header<'_>> = record.headers.iter().collect();
@@ -108,12 +109,12 @@ impl<'k> Cleaner<'k> {
             return Ok(Cleaned::Whole);
         }
         let fields = SealFields {
-            leader_epoch: header.leader_epoch,
-            attributes: with_horizon_if(new_horizon.is_some(), header.attributes),
+            start: BatchStart {
+                attributes: with_horizon_if(new_horizon.is_some(), header.start.attributes),
+                base_timestamp,
+                ..header.start
+            },
             last_offset_delta: header.last_offset_delta,
-            producer_id: header.producer_id,
-            producer_epoch: header.producer_epoch,
-            base_sequence: header.base_sequence,
             ..self.builder.fields()
         };
         Ok(Cleaned::Rewritten(self.builder.finish(&fields)?))
@@ -146,16 +147,11 @@ fn with_horizon_if(is_new: bool, attributes: Attributes) -> Attributes {
 
 /// The header of a batch of which nothing but the range of offsets is left.
 fn fields_of_empty(header: &BatchHeader) -> SealFields {
+    let attributes = header.start.attributes.with_codec(Codec::None).without_delete_horizon();
     SealFields {
-        base_offset: header.base_offset,
-        leader_epoch: header.leader_epoch,
-        attributes: header.attributes.with_codec(Codec::None).without_delete_horizon(),
+        start: BatchStart { attributes, base_timestamp: -1, ..header.start },
         last_offset_delta: header.last_offset_delta,
-        base_timestamp: -1,
         max_timestamp: header.max_timestamp,
-        producer_id: header.producer_id,
-        producer_epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
         record_count: 0,
     }
 }
@@ -169,7 +165,7 @@ pub(super) fn for_each(
     let mut rest = records;
     while !rest.is_empty() {
         let (record, bytes) = Record::decode(rest)?;
-        visit(header.base_offset.wrapping_add_signed(i64::from(record.offset_delta)), &record);
+        visit(header.base_offset().wrapping_add_signed(i64::from(record.offset_delta)), &record);
         rest = rest.get(bytes..).unwrap_or_default();
     }
     Ok(())

@@ -27,8 +27,7 @@ use replacement::{Output, SealedLog};
 use super::checkpoint::Checkpoint;
 use super::log::Log;
 use crate::error::Result;
-use crate::format::{BatchHeader, HEADER_BYTES};
-use crate::segment::plain_records;
+use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
 
 /// How a log is compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +134,7 @@ fn keys_of(dirty: &[SealedLog], config: CompactionConfig, go_on: GoOn<'_>) -> Re
     for (index, sealed) in dirty.iter().enumerate() {
         let has_room = |keys: &KeyOffsets| index == 0 || keys.bytes() <= config.key_bytes_max;
         let is_read = walk(sealed, go_on, &mut |header, bytes| {
-            if header.attributes.is_control() || header.attributes.is_transactional() || !has_room(&keys) {
+            if header.start.attributes.is_control() || header.start.stamp.is_transactional || !has_room(&keys) {
                 return Ok(());
             }
             let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();
@@ -175,18 +174,17 @@ fn run_length(sealed: &[SealedLog], segment_bytes: u64) -> usize {
 /// Shows each batch of a sealed log file, after checking it, and in the end that the file is the one that was sealed.
 /// Whether it came to the end.
 fn walk(sealed: &SealedLog, go_on: GoOn<'_>, visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<()>) -> Result<bool> {
-    let segment = &sealed.segment;
     let mut crc = crc32fast::Hasher::new();
-    let (mut file_position, mut next_offset) = (0, segment.base_offset());
-    let mut buffer = Vec::new();
-    while let Some(header) = segment.read_checked(file_position, next_offset, &mut buffer)? {
+    let is_read = sealed.segment.visit_batches(&mut |header, bytes| {
         if !go_on() {
             return Ok(false);
         }
-        crc.update(&buffer);
-        visit(&header, &buffer)?;
-        file_position += u64::from(header.batch_bytes);
-        next_offset = header.next_offset();
+        crc.update(bytes);
+        visit(header, bytes)?;
+        Ok(true)
+    })?;
+    if is_read && Some(crc.finalize()) != sealed.log_crc32 {
+        return Err(sealed.not_what_was_sealed());
     }
-    if Some(crc.finalize()) == sealed.log_crc32 { Ok(true) } else { Err(sealed.not_what_was_sealed()) }
+    Ok(is_read)
 }

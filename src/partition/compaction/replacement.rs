@@ -33,7 +33,7 @@ pub(super) struct SealedLog {
 impl SealedLog {
     /// The error for a batch whose records cannot be read.
     pub(super) fn unreadable(&self, header: &BatchHeader, invalid: Invalid) -> Error {
-        let (partition, offsets) = (self.segment.partition().clone(), header.base_offset..header.next_offset());
+        let (partition, offsets) = (self.segment.partition().clone(), header.base_offset()..header.next_offset());
         match invalid {
             Invalid::Codec(codec) => Error::CodecUnavailable { partition, offsets, codec: codec.name() },
             Invalid::Malformed(reason) => self.corrupt(offsets, reason),

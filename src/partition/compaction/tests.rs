@@ -1,29 +1,32 @@
 //! Single batches, as compaction leaves them. Whole logs are in `tests/model` and `tests/crash`.
 
 use super::*;
-use crate::format::{Attributes, BatchBuilder, Codec, SealFields, check_records, verify};
+use crate::format::{Attributes, BatchBuilder, Codec, ProducerStamp, SealFields, check_records, verify};
 use crate::record::Header;
 
 const NOW: i64 = 1_700_000_000_000;
 const RETENTION: i64 = 1000;
+const STAMP: ProducerStamp =
+    ProducerStamp { producer_id: 9, producer_epoch: 2, base_sequence: 40, is_transactional: false };
 
 /// Key, value and timestamp; offsets count up.
 type Given<'a> = (Option<&'a str>, Option<&'a str>, i64);
 
 /// A batch from offset 100 on, of a producer, under a header that `change` has seen.
-fn batch_with(records: &[Given<'_>], change: impl FnOnce(SealFields) -> SealFields) -> Vec<u8> {
+fn batch_with(records: &[Given<'_>], change: impl FnOnce(&mut SealFields)) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
     builder.clear(100, records.first().map_or(-1, |record| record.2));
     for (key, value, timestamp) in records {
         builder.push(*timestamp, key.map(str::as_bytes), value.map(str::as_bytes), &[Header::new("h", "1")]);
     }
-    let of_producer =
-        SealFields { leader_epoch: 3, producer_id: 9, producer_epoch: 2, base_sequence: 40, ..builder.fields() };
-    builder.finish(&change(of_producer)).unwrap().to_vec()
+    let mut fields = builder.fields();
+    (fields.start.leader_epoch, fields.start.stamp) = (3, STAMP);
+    change(&mut fields);
+    builder.finish(&fields).unwrap().to_vec()
 }
 
 fn batch(records: &[Given<'_>]) -> Vec<u8> {
-    batch_with(records, |fields| fields)
+    batch_with(records, |_| {})
 }
 
 fn keys(last: &[(&str, u64)]) -> KeyOffsets {
@@ -89,9 +92,9 @@ fn a_batch_that_loses_records_keeps_its_range_and_its_producer() {
     let left = rewritten(&keys(&[("a", 700)]), NOW, &bytes);
     assert_eq!(records_of(&left), [(101, "b".to_owned(), true, NOW)]);
     let (before, after) = (verify(&bytes).unwrap(), verify(&left).unwrap());
-    assert_eq!((after.base_offset, after.next_offset()), (before.base_offset, before.next_offset()));
-    assert_eq!((after.leader_epoch, after.producer_id, after.producer_epoch, after.base_sequence), (3, 9, 2, 40));
-    assert_eq!((after.base_timestamp, after.max_timestamp, after.record_count), (NOW, NOW, 1));
+    assert_eq!((after.base_offset(), after.next_offset()), (before.base_offset(), before.next_offset()));
+    assert_eq!((after.start.leader_epoch, after.start.stamp), (3, STAMP));
+    assert_eq!((after.start.base_timestamp, after.max_timestamp, after.record_count), (NOW, NOW, 1));
     assert_eq!(after.last_sequence(), before.last_sequence());
 }
 
@@ -104,15 +107,17 @@ fn within_a_batch_the_last_record_of_a_key_stays() {
 
 #[test]
 fn of_an_emptied_batch_the_range_is_left() {
-    let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 1)], |fields| SealFields {
-        attributes: fields.attributes.with_codec(Codec::Snappy),
-        ..fields
+    let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 1)], |fields| {
+        fields.start = fields.start.with_codec(Codec::Snappy);
     });
     let Left::Empty(left) = clean(&keys(&[("a", 200), ("b", 201)]), NOW, &bytes) else { panic!("not empty") };
     let header = verify(&left).unwrap();
-    assert_eq!((left.len(), header.base_offset, header.next_offset(), header.record_count), (61, 100, 102, 0));
-    assert_eq!((header.attributes, header.base_timestamp, header.max_timestamp), (Attributes::default(), -1, NOW + 1));
-    assert_eq!((header.leader_epoch, header.producer_id, header.producer_epoch, header.base_sequence), (3, 9, 2, 40));
+    assert_eq!((left.len(), header.base_offset(), header.next_offset(), header.record_count), (61, 100, 102, 0));
+    assert_eq!(
+        (header.start.attributes, header.start.base_timestamp, header.max_timestamp),
+        (Attributes::NONE, -1, NOW + 1)
+    );
+    assert_eq!((header.start.leader_epoch, header.start.stamp), (3, STAMP));
     assert_eq!(clean(&keys(&[]), NOW, &left), Left::Empty(left.clone()), "and again");
 }
 
@@ -138,37 +143,33 @@ fn what_supersedes_a_tombstone_removes_it_at_once() {
 
 #[test]
 fn append_time_stays_that_of_every_record() {
-    let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW)], |fields| SealFields {
-        attributes: fields.attributes.with_log_append_time(),
-        max_timestamp: NOW + 50,
-        ..fields
+    let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW)], |fields| {
+        fields.start.attributes = fields.start.attributes.with_log_append_time();
+        fields.max_timestamp = NOW + 50;
     });
     let left = rewritten(&keys(&[("a", 300)]), NOW, &bytes);
     assert_eq!(records_of(&left), [(101, "b".to_owned(), false, NOW + 50)]);
     let header = verify(&left).unwrap();
-    assert!(header.attributes.is_log_append_time() && header.max_timestamp == NOW + 50);
+    assert!(header.start.attributes.is_log_append_time() && header.max_timestamp == NOW + 50);
 }
 
 #[test]
 fn what_was_compressed_is_compressed_again() {
     let value = "value ".repeat(50);
     let records: Vec<Given<'_>> = ["a", "b", "c"].iter().map(|key| (Some(*key), Some(&*value), NOW)).collect();
-    let bytes =
-        batch_with(&records, |fields| SealFields { attributes: fields.attributes.with_codec(Codec::Snappy), ..fields });
+    let bytes = batch_with(&records, |fields| fields.start = fields.start.with_codec(Codec::Snappy));
     let left = rewritten(&keys(&[("b", 900)]), NOW, &bytes);
-    assert_eq!(verify(&left).unwrap().attributes.codec(), Codec::Snappy);
+    assert_eq!(verify(&left).unwrap().start.attributes.codec(), Codec::Snappy);
     assert_eq!(records_of(&left).iter().map(|record| record.0).collect::<Vec<_>>(), [100, 102]);
 }
 
 #[test]
 fn transactions_are_not_touched_and_hold_tombstones_behind_them() {
-    let transactional = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| SealFields {
-        attributes: fields.attributes.with_transactional(),
-        ..fields
+    let transactional = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| {
+        fields.start.stamp.is_transactional = true;
     });
-    let over = batch_with(&[(Some("a"), None, NOW)], |fields| SealFields {
-        attributes: fields.attributes.with_delete_horizon(),
-        ..fields
+    let over = batch_with(&[(Some("a"), None, NOW)], |fields| {
+        fields.start.attributes = fields.start.attributes.with_delete_horizon();
     });
     let keys = keys(&[("a", 100)]);
     let mut cleaner = Cleaner::new(&keys, NOW, RETENTION);

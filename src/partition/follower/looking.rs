@@ -256,7 +256,7 @@ fn tails_end(tails: &FollowedPartition, end: u64) -> u64 {
 /// One above the last offset of a batch that continues a log that ends at `end`, if it does.
 fn continued_by(batch: &FollowedBatch, end: u64) -> Option<u64> {
     let next_offset = next_offset(&batch.identity, &batch.records)?;
-    (batch.identity.base_offset == end && end < next_offset).then_some(next_offset)
+    (batch.identity.base_offset() == end && end < next_offset).then_some(next_offset)
 }
 
 /// One above the last offset of a batch with these records; `None` if they are not whole.
@@ -268,5 +268,5 @@ fn next_offset(identity: &Identity, mut records: &[u8]) -> Option<u64> {
         last = Some(delta);
         records = records.get(bytes..)?;
     }
-    identity.base_offset.checked_add_signed(i64::from(last?))?.checked_add(1)
+    identity.base_offset().checked_add_signed(i64::from(last?))?.checked_add(1)
 }

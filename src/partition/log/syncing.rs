@@ -156,7 +156,7 @@ impl Log {
     /// went well: until it says how far another process may read, the slots do.
     pub(in crate::partition) fn free_slots(&self, synced: Option<SyncedTo>) {
         if let Some(SyncedTo { next_offset, .. }) = synced {
-            self.sync.lock().slots.retain(|batch| batch.identity().base_offset >= next_offset);
+            self.sync.lock().slots.retain(|batch| batch.identity().base_offset() >= next_offset);
         }
     }
 

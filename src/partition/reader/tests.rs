@@ -5,7 +5,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
 use crate::disk::simulated::SimulatedDisk;
-use crate::format::{Attributes, BatchBuilder, RecordFields, SealFields};
+use crate::format::{Attributes, BatchBuilder, BatchStart, Codec, ProducerStamp, RecordFields, SealFields};
 use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
 use crate::segment::{SegmentConfig, SegmentDir};
@@ -18,13 +18,13 @@ fn open_batch() -> (Identity, Vec<u8>) {
     let identity = Identity {
         topic_id: 1,
         partition: 0,
-        leader_epoch: 0,
-        base_offset: BASE_OFFSET,
-        base_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        attributes: 0,
-        base_sequence: -1,
+        start: BatchStart {
+            base_offset: BASE_OFFSET,
+            leader_epoch: 0,
+            attributes: Attributes::NONE,
+            base_timestamp: 0,
+            stamp: ProducerStamp::NONE,
+        },
     };
     let mut records = vec![0; 1024];
     let mut bytes = 0;
@@ -109,11 +109,12 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
             builder.push_at(delta.cast_signed(), 0, None, Some(&[offset.to_be_bytes()[7]; 100]), &[]);
             offsets.push(offset);
         }
-        let attributes = Attributes::default().with_codec(codec);
-        let fields = SealFields { attributes, last_offset_delta, ..builder.fields() };
+        let attributes = Attributes::NONE.with_codec(codec);
+        let mut fields = SealFields { last_offset_delta, ..builder.fields() };
+        fields.start.attributes = attributes;
         let batch = builder.finish(&fields).unwrap();
         let header = crate::format::verify(batch).unwrap();
-        assert_eq!(header.attributes.codec(), codec);
+        assert_eq!(header.start.attributes.codec(), codec);
         segment.append(batch, &header).unwrap();
     }
     (Arc::new(segment), offsets)
@@ -261,7 +262,7 @@ fn what_is_known_of_a_batch_leads_near_every_record_of_it() {
         source.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }, None).unwrap();
         let guard = waypoints.find(&segments[0], offset).unwrap();
         let known = guard.as_deref().unwrap();
-        assert_eq!(known.located.header.base_offset, base_offset);
+        assert_eq!(known.located.header.base_offset(), base_offset);
         let batch = segments[0].read(&known.located).unwrap();
         let start = waypoints.lead_to(offset, Some(known), &segments[0], &known.located, batch.records());
         let behind = usize::try_from(delta).unwrap() - start.count;
@@ -287,5 +288,5 @@ fn records_that_do_not_end_leave_nothing_behind_them() {
 }
 
 fn known_base_offset(waypoints: &Waypoints, segment: &Arc<Segment>, offset: u64) -> Option<u64> {
-    waypoints.find(segment, offset)?.as_ref().map(|known| known.located.header.base_offset)
+    waypoints.find(segment, offset)?.as_ref().map(|known| known.located.header.base_offset())
 }

@@ -74,7 +74,7 @@ impl Waypoints {
         records: &[u8],
     ) -> Start {
         let stride = stride(located, records);
-        let count = usize::try_from(offset.saturating_sub(located.header.base_offset)).unwrap_or(usize::MAX);
+        let count = usize::try_from(offset.saturating_sub(located.header.base_offset())).unwrap_or(usize::MAX);
         let wanted = (count / stride).min(POINTS_MAX - 1);
         let start = |point: usize, bytes: u32| Start { bytes: bytes as usize, count: point * stride, is_dense: true };
         let points = known.map_or(&[0][..], |known| &known.points);
@@ -119,7 +119,7 @@ impl Known {
     fn has(&self, segment: &Arc<Segment>, offset: u64) -> bool {
         let header = &self.located.header;
         std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
-            && header.base_offset <= offset
+            && header.base_offset() <= offset
             && offset <= header.last_offset()
     }
 }

@@ -40,7 +40,7 @@ impl Recovery<'_> {
             None => epochs_of(&self.segments)?,
         };
         for batch in &self.unsealed {
-            epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
+            epochs.assign(batch.identity.start.leader_epoch, batch.identity.base_offset());
         }
         // Whatever the durability is now: another one may have held when what is gone was seen.
         self.report.may_have_lost =
@@ -105,7 +105,7 @@ pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Leade
         loop {
             match segment.locate_at(file_position, offset) {
                 Ok(Some(located)) => {
-                    epochs.assign(located.header.leader_epoch, located.header.base_offset);
+                    epochs.assign(located.header.start.leader_epoch, located.header.base_offset());
                     (file_position, offset) = (located.end(), located.header.next_offset());
                 }
                 // Damage is reported where it is read; the epochs go on behind it.

@@ -334,7 +334,7 @@ impl<'s> Recovery<'s> {
 
 /// Whether all offsets of a batch are below `offset`.
 fn is_below(batch: &Salvaged, offset: u64) -> bool {
-    Contents::of(batch).is_some_and(|contents| batch.identity.base_offset + contents.record_count <= offset)
+    Contents::of(batch).is_some_and(|contents| batch.identity.base_offset() + contents.record_count <= offset)
 }
 
 /// Notes damage in a report, unless that is to end the opening.

@@ -1,7 +1,7 @@
 //! Turning an open batch that outlived its process into the record batch that sealing it would have made.
 
 use crate::error::{Error, Result};
-use crate::format::{Attributes, Codec, HEADER_BYTES, Record, SealFields, compress, crc32c, seal_header};
+use crate::format::{Codec, Record, SealFields, seal_records};
 use crate::tail::Salvaged;
 
 /// What a salvaged batch holds, found by walking it.
@@ -21,12 +21,12 @@ impl Contents {
             if u64::try_from(record.offset_delta).ok()? != contents.record_count {
                 return None;
             }
-            let timestamp = batch.identity.base_timestamp.checked_add(record.timestamp_delta)?;
+            let timestamp = batch.identity.start.base_timestamp.checked_add(record.timestamp_delta)?;
             contents.max_timestamp = contents.max_timestamp.max(timestamp);
             contents.record_count += 1;
             rest = rest.get(bytes..)?;
         }
-        let next_offset = batch.identity.base_offset.checked_add(contents.record_count)?;
+        let next_offset = batch.identity.base_offset().checked_add(contents.record_count)?;
         (contents.record_count > 0 && i64::try_from(next_offset).is_ok()).then_some(contents)
     }
 }
@@ -40,30 +40,17 @@ pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Codec) -> Result<
 
 /// The record batch that sealing the open batch would have made.
 pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u8> {
-    let identity = &batch.identity;
     // At most a mebibyte of records was salvaged.
     let record_count = i32::try_from(contents.record_count).unwrap_or(i32::MAX);
-    let attributes = Attributes::from_bits(identity.attributes).unwrap_or_default();
     let fields = |codec| SealFields {
-        base_offset: identity.base_offset,
-        leader_epoch: identity.leader_epoch,
-        attributes: attributes.with_codec(codec),
+        start: batch.identity.start.with_codec(codec),
         last_offset_delta: record_count - 1,
-        base_timestamp: identity.base_timestamp,
         max_timestamp: contents.max_timestamp,
-        producer_id: identity.producer_id,
-        producer_epoch: identity.producer_epoch,
-        base_sequence: identity.base_sequence,
         record_count,
     };
-    let mut compressed = Vec::new();
-    let (codec, records) = match compress(codec, &batch.records, &mut compressed) {
-        Ok(()) if codec != Codec::None => (codec, &compressed),
-        // A build without the topic's codec keeps the records all the same.
-        _ => (Codec::None, &batch.records),
-    };
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len());
-    bytes.extend_from_slice(&seal_header(&fields(codec), records.len(), crc32c(records)));
-    bytes.extend_from_slice(records);
+    let mut bytes = Vec::new();
+    let mut seal = |codec| seal_records(&fields(codec), &batch.records, &mut bytes);
+    // A build without the topic's codec keeps the records all the same.
+    seal(codec).or_else(|_| seal(Codec::None)).expect("to store records as they are needs no codec");
     bytes
 }

@@ -18,10 +18,10 @@ impl Recovery<'_> {
     /// gap is dropped, since what is missing was never synced. From the first one on for which there is no room all stay in the
     /// tail.
     pub(super) fn seal_salvaged(&mut self, mut salvaged: Vec<Salvaged>) -> Result<()> {
-        salvaged.sort_by_key(|batch| batch.identity.base_offset);
+        salvaged.sort_by_key(|batch| batch.identity.base_offset());
         let mut rest = salvaged.as_slice();
         while let Some((batch, later)) = rest.split_first() {
-            let is_below = batch.identity.base_offset < self.next_offset;
+            let is_below = batch.identity.base_offset() < self.next_offset;
             self.take(batch)?;
             if batch.torn && !is_below {
                 self.leave_out_torn(batch, later)?;
@@ -33,15 +33,15 @@ impl Recovery<'_> {
 
     fn take(&mut self, batch: &Salvaged) -> Result<()> {
         if let Some(contents) = Contents::of(batch) {
-            if batch.identity.base_offset + contents.record_count > self.next_offset || planted(Canary::SealTwice) {
-                if batch.identity.base_offset == self.next_offset || planted(Canary::SealTwice) {
+            if batch.identity.base_offset() + contents.record_count > self.next_offset || planted(Canary::SealTwice) {
+                if batch.identity.base_offset() == self.next_offset || planted(Canary::SealTwice) {
                     self.seal_one(batch, &contents)?;
                 } else {
                     self.drop_batch(batch)?;
                 }
             }
-        } else if batch.identity.base_offset > self.next_offset
-            || batch.identity.base_offset == self.next_offset && !batch.torn
+        } else if batch.identity.base_offset() > self.next_offset
+            || batch.identity.base_offset() == self.next_offset && !batch.torn
         {
             // Below the end it was given back long ago, and a power cut mixed it with what came before.
             self.drop_batch(batch)?;
@@ -56,7 +56,7 @@ impl Recovery<'_> {
     fn leave_out_torn(&mut self, batch: &Salvaged, later: &[Salvaged]) -> Result<()> {
         self.report.torn_batches += 1;
         let is_damage = self.shutdown == Shutdown::Killed || batch.lost_synced;
-        let continues = batch.identity.base_offset <= self.next_offset;
+        let continues = batch.identity.base_offset() <= self.next_offset;
         if !is_damage || !continues {
             return Ok(());
         }
@@ -64,8 +64,8 @@ impl Recovery<'_> {
         let name = if self.spec.durability == Durability::Always { always } else { relaxed };
         let path = self.spec.dir.with_file_name(name);
         let follows =
-            |later: &&Salvaged| self.next_offset <= later.identity.base_offset && Contents::of(later).is_some();
-        let next_whole = later.iter().find(follows).map(|later| later.identity.base_offset);
+            |later: &&Salvaged| self.next_offset <= later.identity.base_offset() && Contents::of(later).is_some();
+        let next_whole = later.iter().find(follows).map(|later| later.identity.base_offset());
         let hole_end = (self.next_offset + batch.lost_records_max).min(next_whole.unwrap_or(i64::MAX.cast_unsigned()));
         let hole = self.next_offset..hole_end;
         let reason = "the end of an open batch in the tail is not what was published";
@@ -88,7 +88,7 @@ impl Recovery<'_> {
     }
 
     fn drop_batch(&mut self, batch: &Salvaged) -> Result<()> {
-        let path = FileName::live(batch.identity.base_offset, FileKind::Log).path(&self.spec.dir);
+        let path = FileName::live(batch.identity.base_offset(), FileKind::Log).path(&self.spec.dir);
         let reason = "an open batch of the tail does not continue the log";
         refuse_if_strict(self.mode, &self.damage(path, 0, None, reason))?;
         self.report.dropped_batches += 1;
@@ -104,7 +104,7 @@ impl Recovery<'_> {
             // The batch is made durable in its slot: then what comes before it has to be, too.
             self.syncs_first = true;
         }
-        self.next_offset = batch.identity.base_offset + contents.record_count;
+        self.next_offset = batch.identity.base_offset() + contents.record_count;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Bytes of sealed segments and index files that are not what was written.
 
 use super::*;
-use crate::format::{Attributes, Codec, SealFields};
+use crate::format::Codec;
 
 /// A sealed sample with its index files, for damaging.
 fn sealed_sample() -> (SimulatedDisk, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8>>) {
@@ -164,7 +164,7 @@ fn records_that_break_the_format_under_a_right_checksum_are_reported() {
     disk.put(file(&dir, 100, FileKind::Log), &batches.concat());
     let segment = Segment::open_sealed(&dir, &sealed, CONFIG);
     let readout = read_from(&segment, 0);
-    assert_eq!(readout.lost, [header.base_offset..header.next_offset()]);
+    assert_eq!(readout.lost, [header.base_offset()..header.next_offset()]);
     batches.remove(4);
     assert_eq!(readout.batches, batches);
 }
@@ -197,8 +197,9 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
     let (_, dir) = simulated(1);
     let mut builder = BatchBuilder::new();
     builder.push(1, None, Some(&[0; 5000]), &[]);
-    let attributes = Attributes::default().with_codec(Codec::Snappy);
-    let bytes = builder.finish(&SealFields { attributes, ..builder.fields() }).unwrap().to_vec();
+    let mut fields = builder.fields();
+    fields.start = fields.start.with_codec(Codec::Snappy);
+    let bytes = builder.finish(&fields).unwrap().to_vec();
     for (expanded_bytes_max, batches) in [(6000, 1), (4000, 0)] {
         let config = SegmentConfig { expanded_bytes_max, ..CONFIG };
         dir.files.disk().remove_file(&file(&dir, 0, FileKind::Log)).ok();
@@ -207,4 +208,33 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
         let sealed = Segment::open_sealed(&reopened(&dir), &segment.describe(), config);
         assert_eq!(read_from(&sealed, 0).batches.len(), batches);
     }
+}
+
+#[test]
+fn who_visits_all_batches_sees_them_as_they_are_and_none_behind_damage() {
+    let (disk, dir) = simulated(1);
+    // One is larger than what a walk reads at a time.
+    let batches = [(0, 10), (1, 300_000), (2, 20), (3, 30)].map(|(offset, bytes)| batch(offset, &[7], bytes));
+    let segment = Segment::create(&dir, 0, CONFIG).unwrap();
+    append_all(&segment, &batches);
+    let visited = |segment: &Segment, count_max: usize| {
+        let mut seen = Vec::new();
+        let is_complete = segment.visit_batches(&mut |header, bytes| {
+            assert_eq!(BatchHeader::decode(bytes).unwrap(), *header);
+            seen.push(bytes.to_vec());
+            Ok(seen.len() < count_max)
+        });
+        (seen, is_complete)
+    };
+    let (seen, is_complete) = visited(&segment, 9);
+    assert!(seen == batches && is_complete.unwrap());
+    let (seen, is_complete) = visited(&segment, 2);
+    assert!(seen == batches[..2] && !is_complete.unwrap());
+
+    let sealed = segment.describe();
+    let damaged = batches[..2].concat().len() as u64 + 70;
+    assert!(disk.flip_bit(file(&dir, 0, FileKind::Log), damaged, 0));
+    let (seen, is_complete) = visited(&Segment::open_sealed(&reopened(&dir), &sealed, CONFIG), 9);
+    let Err(Error::Corrupt(corruption)) = is_complete else { panic!("not damaged") };
+    assert!(seen == batches[..2] && corruption.offsets == Some(2..3));
 }

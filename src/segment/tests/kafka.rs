@@ -55,7 +55,7 @@ fn check_answers(segments: &[Segment], sample: &Value) {
         let segment = segments.iter().rfind(|segment| segment.base_offset() <= offset).unwrap();
         let located = segment.locate(offset).unwrap().unwrap();
         assert_eq!(Some(segment.base_offset()), lookup["segment_base"].as_u64());
-        assert_eq!(Some(located.header.base_offset), lookup["batch_base_offset"].as_u64());
+        assert_eq!(Some(located.header.base_offset()), lookup["batch_base_offset"].as_u64());
         assert_eq!(Some(located.file_position), lookup["batch_position"].as_u64());
         assert_eq!(Some(u64::from(located.header.batch_bytes)), lookup["batch_size"].as_u64());
     }

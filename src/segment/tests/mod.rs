@@ -108,7 +108,7 @@ struct Readout {
 impl std::fmt::Debug for Readout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let offsets =
-            |batch: &Vec<u8>| BatchHeader::decode(batch).map(|header| header.base_offset..header.next_offset());
+            |batch: &Vec<u8>| BatchHeader::decode(batch).map(|header| header.base_offset()..header.next_offset());
         let batches: Vec<_> = self.batches.iter().map(offsets).collect();
         write!(f, "read {batches:?}, lost {:?}", self.lost)
     }
@@ -148,7 +148,7 @@ fn read_on(segment: &Segment, offset: &mut u64, batches: &mut Vec<Vec<u8>>) -> O
 /// Reads every offset on its own: the base offset of its batch, or the end of what is lost with it.
 fn lookups(segment: &Segment) -> Vec<Result<u64, u64>> {
     let lookup = |offset| match segment.locate(offset) {
-        Ok(located) => Ok(located.unwrap().header.base_offset),
+        Ok(located) => Ok(located.unwrap().header.base_offset()),
         Err(Error::Corrupt(corruption)) => Err(corruption.offsets.unwrap().end),
         Err(error) => panic!("{error}"),
     };
@@ -271,10 +271,10 @@ fn readers_follow_the_appender() {
                 let (mut offset, mut file_position) = (0, 0);
                 while offset < 2000 {
                     if let Some(batch) = segment.batch_at(file_position, offset).unwrap() {
-                        assert_eq!((batch.header.base_offset, batch.file_position), (offset, file_position));
+                        assert_eq!((batch.header.base_offset(), batch.file_position), (offset, file_position));
                         (offset, file_position) = (batch.header.next_offset(), batch.end());
                         let middle = segment.locate(offset / 2).unwrap().unwrap().header;
-                        assert!(middle.base_offset <= offset / 2 && offset / 2 <= middle.last_offset());
+                        assert!(middle.base_offset() <= offset / 2 && offset / 2 <= middle.last_offset());
                     }
                 }
             });

@@ -28,8 +28,8 @@ fn records(batches: &[Vec<u8>]) -> Vec<(u64, u64, i64)> {
         let mut rest = &batch[crate::format::HEADER_BYTES..];
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest).unwrap();
-            let offset = header.base_offset + u64::from(record.offset_delta.unsigned_abs());
-            records.push((header.base_offset, offset, header.timestamp(record.timestamp_delta)));
+            let offset = header.base_offset() + u64::from(record.offset_delta.unsigned_abs());
+            records.push((header.base_offset(), offset, header.timestamp(record.timestamp_delta)));
             rest = &rest[bytes..];
         }
     }
@@ -41,7 +41,7 @@ fn check(segment: &Segment, batches: &[Vec<u8>]) {
     for offset in segment.base_offset()..segment.next_offset() {
         let expected = records.iter().find(|record| offset <= record.1).map(|record| record.0);
         let located = segment.locate(offset).unwrap();
-        assert_eq!(located.map(|located| located.header.base_offset), expected, "offset {offset}");
+        assert_eq!(located.map(|located| located.header.base_offset()), expected, "offset {offset}");
         let expected = records.iter().find(|record| offset <= record.1 && 30 <= record.2);
         let found = segment.offset_for_time(30, offset).unwrap();
         assert_eq!(found, expected.map(|record| (record.1, record.2)), "offset {offset}");

@@ -1,0 +1,20 @@
+//! [`ProducerStamp`]: which producer sent a batch, and as which of its batches.
+
+/// What a batch says of the producer that sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProducerStamp {
+    /// The producer, −1 for none.
+    pub(crate) producer_id: i64,
+    /// The producer's epoch, −1 for none.
+    pub(crate) producer_epoch: i16,
+    /// Sequence of the first record, −1 for none.
+    pub(crate) base_sequence: i32,
+    /// Whether the batch belongs to a transaction of the producer. On the disk this is one of the batch's flags.
+    pub(crate) is_transactional: bool,
+}
+
+impl ProducerStamp {
+    /// That of a producer which has no id.
+    pub(crate) const NONE: ProducerStamp =
+        ProducerStamp { producer_id: -1, producer_epoch: -1, base_sequence: -1, is_transactional: false };
+}
