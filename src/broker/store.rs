@@ -106,8 +106,7 @@ impl Store {
         let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
         for TopicPartitionSource { address, source } in partitions {
-            let PartitionSource::Follower(follower) = source else { continue };
-            let damage = match follower.damage() {
+            let damage = match source.damage() {
                 Ok(damage) => damage,
                 Err(Error::Corrupt(damage)) => vec![*damage],
                 // Deleted meanwhile, or not to be looked at now: whoever reads it hears of that.
@@ -208,10 +207,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::ReadOnly`] if another process keeps it.
     pub(crate) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
-        match self.source(partition)? {
-            PartitionSource::Log(log) => Ok(log),
-            PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "change what a group has committed" }),
-        }
+        self.source(partition)?.writable("change what a group has committed").cloned()
     }
 
     /// The log of this partition, whoever keeps it.
@@ -310,7 +306,7 @@ impl Store {
         let spec = self.log_spec(name, number, topic_id, config);
         let address = spec.partition.clone();
         let log = Log::create(spec, Arc::clone(&writer.environment));
-        TopicPartitionSource { address, source: PartitionSource::Log(Arc::new(log)) }
+        TopicPartitionSource { address, source: Arc::new(log).into() }
     }
 
     pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, topic_id: u128, config: &TopicConfig) -> LogSpec {
@@ -538,7 +534,7 @@ impl Store {
                 let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
                 let address = spec.partition.clone();
                 let follower = Follower::new(spec, &self.files, &self.surroundings);
-                TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) }
+                TopicPartitionSource { address, source: Arc::new(follower).into() }
             };
             topic.partitions.add((topic.partition_count()..entry.config.partitions).map(follow).collect());
             topics.insert(Arc::clone(name), topic);

@@ -39,8 +39,7 @@ impl TopicEntry {
         let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
             return Err(self.unknown_partition(partition));
         };
-        let PartitionSource::Log(log) = source else { return Err(Error::ReadOnly { action: "send" }) };
-        Ok((address, log.append(records)?))
+        Ok((address, source.writable("send")?.append(records)?))
     }
 
     /// Appends one record.
@@ -56,11 +55,7 @@ impl TopicEntry {
 
     /// The logs of all partitions, by number; none if another process keeps them.
     pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
-        let log = |partition: &TopicPartitionSource| match &partition.source {
-            PartitionSource::Log(log) => Some(Arc::clone(log)),
-            PartitionSource::Follower(_) => None,
-        };
-        self.partitions.iter().filter_map(log).collect()
+        self.partitions.iter().filter_map(|partition| partition.source.log().cloned()).collect()
     }
 
     /// How many partitions there are.

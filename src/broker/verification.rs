@@ -7,7 +7,6 @@ use super::catalog::{self, Catalog};
 use super::store::Store;
 use super::topic::TopicEntry;
 use crate::error::{Corruption, Error, Result};
-use crate::partition::PartitionSource;
 use crate::partition::verification::PartitionVerification;
 
 /// What [`Admin::verify`] found.
@@ -114,11 +113,7 @@ impl Store {
         names.sort_unstable();
         for entry in names.into_iter().filter_map(|name| topics.get(name)) {
             for partition in entry.partitions.iter() {
-                let verified = match &partition.source {
-                    PartitionSource::Log(log) => log.verify(),
-                    PartitionSource::Follower(follower) => follower.verify(),
-                };
-                match verified {
+                match partition.source.verify() {
                     Ok(found) if found.is_clean() => report.partitions.push(found),
                     // Or else its topic was deleted meanwhile, here or by another process.
                     found if is_there(entry)? => report.partitions.push(found?),

@@ -83,7 +83,7 @@ impl Coordinator {
         skips_corrupt: bool,
     ) -> Result<Coordinator> {
         let partition_count = |name: &str| topic(name).map_or(0, |(_, count)| count);
-        let sources: Vec<_> = logs.iter().cloned().map(PartitionSource::Log).collect();
+        let sources: Vec<_> = logs.iter().cloned().map(PartitionSource::from).collect();
         let replay = Replay { absent: Absent::Dynamic, partition_count: &partition_count, now, skips_corrupt };
         let Replayed { groups, skipped } = replay::groups(&sources, &replay)?;
         let cells = groups.into_iter().map(|(name, group)| (name, Arc::new(Mutex::new(group)))).collect();

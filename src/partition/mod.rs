@@ -150,10 +150,7 @@ impl Partition {
     /// One above the last offset that was appended; 0 if the partition is so damaged that it is not known, and every read fails.
     #[must_use]
     pub fn log_end_offset(&self) -> u64 {
-        match &self.source {
-            PartitionSource::Log(log) => log.log_end_offset(),
-            PartitionSource::Follower(follower) => follower.bounds().end,
-        }
+        self.source.log_bounds().end
     }
 
     /// One above the last offset that readers may see: below the log end while appended records wait for their sync
@@ -167,10 +164,7 @@ impl Partition {
     /// process that was killed had written counts again once the maintenance or a flush has synced it.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
-        match &self.source {
-            PartitionSource::Log(log) => log.durable_offset(),
-            PartitionSource::Follower(follower) => follower.durable_offset(),
-        }
+        self.source.durable_offset()
     }
 
     /// Returns once everything below `offset` survives a power cut, whatever the topic's durability.
@@ -213,10 +207,7 @@ impl Partition {
     /// The log for writing.
     #[inline]
     pub(crate) fn writable(&self) -> Result<&Arc<Log>> {
-        match &self.source {
-            PartitionSource::Log(log) => Ok(log),
-            PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "write" }),
-        }
+        self.source.writable("write")
     }
 }
 

@@ -12,7 +12,6 @@ use crate::broker::store::Store;
 use crate::broker::topic::TopicEntry;
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result, SendOutcome};
-use crate::partition::PartitionSource;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
 use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata, Timestamp};
@@ -237,10 +236,7 @@ impl Producer {
         if !self.is_durable {
             return None;
         }
-        match &topic.partitions.get(partition)?.source {
-            PartitionSource::Log(log) => Some(log),
-            PartitionSource::Follower(_) => None,
-        }
+        topic.partitions.get(partition)?.source.log()
     }
 }
 
