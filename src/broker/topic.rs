@@ -7,6 +7,7 @@ use super::store::Store;
 use super::topic_partitions::TopicPartitions;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
+use crate::partition::durability::Durability;
 use crate::partition::log::{Appended, Log};
 use crate::partition::{Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
@@ -30,16 +31,22 @@ pub(crate) struct TopicPartitionSource {
 }
 
 impl TopicEntry {
-    /// Appends `records` to partition `partition` in one piece; returns its address and what was done.
+    /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
+    /// its address and what was done.
     ///
     /// # Errors
     /// [`Error::UnknownPartition`], and what appending returns.
     #[inline]
-    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<(&TopicPartition, Appended)> {
+    pub(crate) fn append(
+        &self,
+        partition: u32,
+        records: &[ProducerRecord<'_>],
+        least_durability: Durability,
+    ) -> Result<(&TopicPartition, Appended)> {
         let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
             return Err(self.unknown_partition(partition));
         };
-        Ok((address, source.writable("send")?.append(records)?))
+        Ok((address, source.writable("send")?.append(records, least_durability)?))
     }
 
     /// Appends one record.
@@ -47,8 +54,13 @@ impl TopicEntry {
     /// # Errors
     /// As [`append`](TopicEntry::append).
     #[inline]
-    pub(crate) fn append_one(&self, partition: u32, record: &ProducerRecord<'_>) -> Result<RecordMetadata> {
-        let (address, appended) = self.append(partition, std::slice::from_ref(record))?;
+    pub(crate) fn append_one(
+        &self,
+        partition: u32,
+        record: &ProducerRecord<'_>,
+        least_durability: Durability,
+    ) -> Result<RecordMetadata> {
+        let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
         let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
         Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
     }

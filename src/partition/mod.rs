@@ -42,6 +42,7 @@ pub(crate) use waiters::{Registration, Waiter, Watchers};
 use crate::error::{Error, Result};
 use crate::record::{ConsumerRecords, Fetched, OwnedRecord, ProducerRecord, Timestamp};
 use crate::topic_partition::TopicPartition;
+use durability::Durability;
 use log::Log;
 
 /// One partition of a topic: the log itself, without groups. A cheap handle; clones name the same log, and each keeps the
@@ -99,6 +100,7 @@ impl Partition {
     /// assert_eq!(partition.append_batch(&records)?, 0..2);
     /// # Ok::<_, ottla::Error>(())
     /// ```
+    #[inline]
     pub fn append_batch(&self, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
         let log = self.writable()?;
         if records.is_empty() {
@@ -110,7 +112,7 @@ impl Partition {
             let reason = "it names another topic or partition than it is appended to";
             return Err(Error::InvalidRecord { partition: self.topic_partition().clone(), reason });
         }
-        let appended = log.append(records)?;
+        let appended = log.append(records, Durability::Os)?;
         Ok(appended.base_offset..appended.next_offset)
     }
 

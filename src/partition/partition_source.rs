@@ -41,7 +41,7 @@ impl PartitionSource {
     /// [`Error::ReadOnly`] for this `action` if another process keeps it.
     #[inline]
     pub(crate) fn writable(&self, action: &'static str) -> Result<&Arc<Log>> {
-        self.log().ok_or(Error::ReadOnly { action })
+        self.log().ok_or_else(|| Error::ReadOnly { action })
     }
 
     /// The log, if this process keeps it.
