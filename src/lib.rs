@@ -40,6 +40,7 @@ mod broker;
 mod canary;
 mod config_key;
 mod consumer;
+mod coordinator;
 mod disk;
 mod error;
 mod format;

@@ -15,7 +15,6 @@
 pub(crate) mod assignor;
 pub(crate) mod committed_offset;
 mod committing;
-pub(crate) mod coordinator_partition;
 pub(crate) mod description;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
@@ -37,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canary::{Canary, planted};
+use crate::coordinator::coordinator_partition::coordinator_partition;
 use crate::error::{Corruption, Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
@@ -44,7 +44,6 @@ use crate::record::ProducerRecord;
 use crate::sync::Mutex;
 use crate::topic_partition::TopicPartition;
 use committed_offset::CommittedOffset;
-use coordinator_partition::coordinator_partition;
 use description::GroupDescription;
 use member::Removal;
 use offset_records::{encode_group_key, encode_offset_key};
