@@ -18,7 +18,7 @@ use super::{opening, parallel, partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
-use crate::group::{Coordinator, OFFSETS_TOPIC};
+use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Logs, Worker};
 use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
@@ -77,7 +77,7 @@ pub(super) struct Writer {
     pub(super) logs: Arc<Logs>,
     pub(super) worker: Mutex<Option<Worker>>,
     pub(super) lock: Mutex<Option<DirectoryLock>>,
-    pub(super) coordinator: OnceLock<Arc<Coordinator>>,
+    pub(super) coordinator: OnceLock<Arc<GroupCoordinator>>,
     /// Held while the coordinator is being made.
     pub(super) coordinator_being_made: Mutex<()>,
 }
@@ -420,7 +420,7 @@ impl Store {
     }
 
     /// The groups of this broker, read from the disk at the first call.
-    pub(crate) fn coordinator(&self) -> Result<&Arc<Coordinator>> {
+    pub(crate) fn coordinator(&self) -> Result<&Arc<GroupCoordinator>> {
         let writer = self.writer("join a group")?;
         if let Some(coordinator) = writer.coordinator.get() {
             return Ok(coordinator);
@@ -437,20 +437,20 @@ impl Store {
         };
         let topics = self.topics.load_full();
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
-        let loaded = Coordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
+        let loaded = GroupCoordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
         let coordinator = Arc::new(loaded);
         Ok(writer.coordinator.get_or_init(|| coordinator))
     }
 
     /// The groups, if any was ever used in this directory.
-    pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
+    pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<GroupCoordinator>>> {
         self.check_writable("look at groups")?;
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 
     /// The groups, if any was ever used and what they left is undamaged. Otherwise offsets of a topic that goes stay where
     /// they are: they carry its id, and are void for any other.
-    pub(super) fn readable_coordinator(&self) -> Result<Option<&Arc<Coordinator>>> {
+    pub(super) fn readable_coordinator(&self) -> Result<Option<&Arc<GroupCoordinator>>> {
         match self.coordinator_if_used() {
             Err(Error::Corrupt(_)) => Ok(None),
             found => found,

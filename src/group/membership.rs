@@ -10,7 +10,7 @@ use super::committed_offset::CommittedOffset;
 use super::member::{Joining, Member, Removal, Seat};
 use super::round::Round;
 use super::state::{ChosenAssignor, Step};
-use super::{Committed, Coordinator, Offsets, append_offsets};
+use super::{Committed, GroupCoordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};
 use crate::partition::Waiter;
 use crate::sync::atomic::Ordering;
@@ -27,14 +27,14 @@ pub(crate) struct Membership {
 /// Who keeps the group.
 #[derive(Debug)]
 enum Keeper {
-    Here(Arc<Coordinator>),
+    Here(Arc<GroupCoordinator>),
     /// Another process; what the group had committed when that was last asked for.
     Elsewhere(Vec<(TopicPartition, CommittedOffset)>),
 }
 
 impl Membership {
     /// Not a member yet.
-    pub(crate) fn new(coordinator: &Arc<Coordinator>, group: &str) -> Membership {
+    pub(crate) fn new(coordinator: &Arc<GroupCoordinator>, group: &str) -> Membership {
         Membership { coordinator: Keeper::Here(Arc::clone(coordinator)), group: group.into(), member: None }
     }
 
@@ -58,7 +58,7 @@ impl Membership {
         self.keeper("join a group").map(drop)
     }
 
-    fn keeper(&self, action: &'static str) -> Result<&Coordinator> {
+    fn keeper(&self, action: &'static str) -> Result<&GroupCoordinator> {
         match &self.coordinator {
             Keeper::Here(coordinator) => Ok(coordinator),
             Keeper::Elsewhere(_) => Err(Error::ReadOnly { action }),
@@ -177,9 +177,8 @@ impl Membership {
     /// Looks at this member as the group has it; `None` if it has not.
     fn look<T>(&self, look: impl FnOnce(&Member) -> T) -> Option<T> {
         let (member_id, _) = self.member.as_ref()?;
-        let cell = self.keeper("look at a member").ok()?.find(&self.group)?;
-        let group = cell.lock();
-        group.members.get(member_id).map(look)
+        let keeper = self.keeper("look at a member").ok()?;
+        keeper.look(&self.group, |group| group.members.get(member_id).map(look))?
     }
 
     /// Fails, as a commit of this partition would, once the coordinator has put this member out.

@@ -24,6 +24,7 @@ use super::committed_offset::CommittedOffset;
 use super::late_poll::{LatePoll, LatePollHook};
 use super::member::{Joining, Member, Presence, Removal, Seat, Subscription, fenced};
 use super::round::Round;
+use crate::coordinator::State;
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
@@ -47,8 +48,6 @@ pub(super) struct Group {
     pub(super) lacks_members: bool,
     /// Who is in it has changed since that was last written down.
     pub(super) is_changed: bool,
-    /// It has neither members nor offsets, and is being forgotten.
-    pub(super) is_dead: bool,
     pub(super) news: News,
 }
 
@@ -118,8 +117,8 @@ impl News {
     }
 }
 
-impl Group {
-    pub(super) fn new(name: &str) -> Group {
+impl State for Group {
+    fn new(name: &str) -> Group {
         Group {
             name: name.into(),
             generation: 0,
@@ -131,11 +130,16 @@ impl Group {
             committed: HashMap::new(),
             lacks_members: false,
             is_changed: false,
-            is_dead: false,
             news: News::default(),
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.committed.is_empty()
+    }
+}
+
+impl Group {
     pub(super) fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
     }
