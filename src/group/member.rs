@@ -1,4 +1,4 @@
-//! One member of a group, as the coordinator knows it, and the seat by which its consumer hears from the coordinator.
+//! One member of a group, as the coordinator knows it, and the session by which its consumer hears from the coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,9 +37,10 @@ pub(crate) fn fenced(instance_id: Option<&str>, group: &str) -> Error {
     Error::Fenced { what: format!("the member {:?} of group {group:?}", instance_id.unwrap_or_default()) }
 }
 
-/// What a consumer and the coordinator share of a membership.
+/// The time of one consumer as a member: what it and the coordinator share of that. A static member whose consumer is replaced by
+/// another one goes on in a new session.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Session {
     /// Wakes the consumer.
     pub(super) waiter: Arc<Waiter>,
     /// Whether the coordinator has something for the consumer to do. Lowered under the group's lock only.
@@ -78,16 +79,16 @@ impl Removal {
     }
 }
 
-impl Seat {
-    pub(super) fn new(waiter: Arc<Waiter>, now: Duration) -> Arc<Seat> {
-        let seat = Seat {
+impl Session {
+    pub(super) fn new(waiter: Arc<Waiter>, now: Duration) -> Arc<Session> {
+        let session = Session {
             waiter,
             is_called: AtomicBool::new(true),
             last_poll_ns: AtomicU64::new(0),
             removal: Mutex::new(None),
         };
-        seat.note_poll_end(now);
-        Arc::new(seat)
+        session.note_poll_end(now);
+        Arc::new(session)
     }
 
     pub(super) fn note_poll_begin(&self) {
@@ -105,7 +106,7 @@ impl Seat {
         Some(self.last_poll_ns.load(Ordering::Relaxed)).filter(|&ns| ns != POLLING).map(Duration::from_nanos)
     }
 
-    pub(super) fn remove(&self, removal: Removal) {
+    pub(super) fn end(&self, removal: Removal) {
         self.removal.lock().get_or_insert(removal);
     }
 
@@ -140,8 +141,8 @@ pub(super) struct Member {
 /// Whether there is a consumer for a member.
 #[derive(Debug)]
 pub(super) enum Presence {
-    /// There is, and this is its seat.
-    Here(Arc<Seat>),
+    /// There is, and this is its session.
+    Here(Arc<Session>),
     /// A static member whose consumer is gone; its place is kept until then, by the monotonic clock.
     AwayUntil(Duration),
 }
@@ -165,15 +166,15 @@ impl Member {
         }
     }
 
-    pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
+    pub(super) fn session(&self) -> Option<&Arc<Session>> {
         match &self.presence {
-            Presence::Here(seat) => Some(seat),
+            Presence::Here(session) => Some(session),
             Presence::AwayUntil(_) => None,
         }
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.seat().is_none()
+        self.session().is_none()
     }
 
     /// What it has and is to give up.
@@ -189,7 +190,7 @@ impl Member {
     /// How long it has not polled; `None` while it does, or where nobody asked to watch that.
     pub(super) fn idle(&self, now: Duration) -> Option<(Duration, Duration)> {
         let limit = self.max_poll_interval?;
-        let last = self.seat()?.last_poll()?;
+        let last = self.session()?.last_poll()?;
         Some((now.saturating_sub(last), limit))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::assignor::Assignor;
 use super::committed_offset::CommittedOffset;
-use super::member::{Joining, Member, Removal, Seat};
+use super::member::{Joining, Member, Removal, Session};
 use super::round::Round;
 use super::state::{ChosenAssignor, Step};
 use super::{Committed, GroupCoordinator, Offsets, append_offsets};
@@ -21,7 +21,7 @@ use crate::topic_partition::TopicPartition;
 pub(crate) struct Membership {
     coordinator: Keeper,
     group: Arc<str>,
-    member: Option<(String, Arc<Seat>)>,
+    member: Option<(String, Arc<Session>)>,
 }
 
 /// Who keeps the group.
@@ -78,9 +78,9 @@ impl Membership {
         now: Duration,
     ) -> Result<()> {
         let assignor = ChosenAssignor::new(assignor);
-        let seat = Seat::new(Arc::clone(waiter), now);
-        self.keeper("join a group")?.with_group(&self.group, |group, _| group.join(joining, assignor, &seat))?;
-        self.member = Some((joining.member_id.clone(), seat));
+        let session = Session::new(Arc::clone(waiter), now);
+        self.keeper("join a group")?.with_group(&self.group, |group, _| group.join(joining, assignor, &session))?;
+        self.member = Some((joining.member_id.clone(), session));
         Ok(())
     }
 
@@ -113,27 +113,27 @@ impl Membership {
 
     /// Whether there is something to do: [`next_step`](Membership::next_step) says what.
     pub(crate) fn is_called(&self) -> bool {
-        self.member.as_ref().is_some_and(|(_, seat)| seat.is_called.load(Ordering::Acquire))
+        self.member.as_ref().is_some_and(|(_, session)| session.is_called.load(Ordering::Acquire))
     }
 
     /// A poll begins: however long it takes, the consumer is not late.
     pub(crate) fn note_poll_begin(&self) {
-        if let Some((_, seat)) = &self.member {
-            seat.note_poll_begin();
+        if let Some((_, session)) = &self.member {
+            session.note_poll_begin();
         }
     }
 
     /// A poll has ended.
     pub(crate) fn note_poll_end(&self, now: Duration) {
-        if let Some((_, seat)) = &self.member {
-            seat.note_poll_end(now);
+        if let Some((_, session)) = &self.member {
+            session.note_poll_end(now);
         }
     }
 
     /// What to do next.
     pub(crate) fn next_step(&self, now: Duration) -> Result<Step> {
-        let Some((member_id, seat)) = &self.member else { return Ok(Step::Nothing { until: None }) };
-        self.keeper("join a group")?.with_group(&self.group, |group, _| Ok(group.next_step(member_id, seat, now)))
+        let Some((member_id, session)) = &self.member else { return Ok(Step::Nothing { until: None }) };
+        self.keeper("join a group")?.with_group(&self.group, |group, _| Ok(group.next_step(member_id, session, now)))
     }
 
     /// Says which topics are to be read, with their present numbers of partitions.
@@ -193,7 +193,7 @@ impl Membership {
 
     /// Why the coordinator has put this member out, if it has.
     pub(crate) fn removal(&self) -> Option<Removal> {
-        self.member.as_ref().and_then(|(_, seat)| seat.removal())
+        self.member.as_ref().and_then(|(_, session)| session.removal())
     }
 
     /// What the group has committed for a partition of the topic with this id.
@@ -227,7 +227,7 @@ impl Membership {
                 group.watch_time(now);
             }
             offsets.iter().try_for_each(|(partition, _)| match &self.member {
-                Some((member_id, seat)) => group.check_owner(member_id, seat, partition),
+                Some((member_id, session)) => group.check_owner(member_id, session, partition),
                 None => group.check_no_members(partition),
             })?;
             let appended = append_offsets(log, &self.group, offsets)?;

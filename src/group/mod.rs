@@ -95,12 +95,12 @@ impl GroupCoordinator {
 
     /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
     fn with_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &StateLog) -> Result<T>) -> Result<T> {
-        let (result, news) = self.groups.change(name, |group, log| {
+        let (result, notifications) = self.groups.change(name, |group, log| {
             let result = change(group, log);
             group.end_change(log);
-            (result, group.take_news())
+            (result, group.take_notifications())
         })?;
-        news.tell();
+        notifications.deliver();
         result
     }
 
