@@ -2,7 +2,7 @@
 
 use super::Offsets;
 use super::committed_offset::CommittedOffset;
-use super::member::{Removal, Session};
+use super::session::{Removal, Session};
 use super::state::{Group, Phase};
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};

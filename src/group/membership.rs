@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::assignor::Assignor;
 use super::committed_offset::CommittedOffset;
-use super::member::{Joining, Member, Removal, Session};
+use super::member::{Joining, Member};
 use super::round::Round;
+use super::session::{Removal, Session};
 use super::state::{ChosenAssignor, Step};
 use super::{Committed, GroupCoordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};

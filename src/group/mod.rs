@@ -26,6 +26,7 @@ pub(crate) mod offset_records;
 mod replay;
 mod round;
 mod schema;
+pub(crate) mod session;
 pub(crate) mod state;
 mod watching;
 
@@ -42,9 +43,9 @@ use crate::partition::log::Log;
 use crate::topic_partition::TopicPartition;
 use committed_offset::CommittedOffset;
 use description::GroupDescription;
-use member::Removal;
 use offset_records::{encode_group_key, encode_offset_key};
 use replay::{Absent, Replay};
+use session::Removal;
 use state::Group;
 
 /// The internal topic that holds the committed offsets.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::late_poll::LatePoll;
-use super::member::{Member, Presence, Removal};
+use super::member::{Member, Presence};
+use super::session::Removal;
 use super::state::Group;
 
 impl Group {
