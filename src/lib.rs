@@ -29,7 +29,7 @@
 //! Each is a folder, and knows only those to its left.
 //! ```text
 //! disk ────┐
-//!          ├─→ tail, segment ─→ partition ─→ group, maintenance ─→ broker ─→ producer, consumer
+//!          ├─→ tail, segment ─→ partition ─→ coordinator ─→ group; maintenance ─→ broker ─→ producer, consumer
 //! format ──┘
 //! ```
 //! A record's way: `producer` chooses the partition, `partition::appender` encodes it into the open batch in the `tail` and
@@ -40,6 +40,7 @@ mod broker;
 mod canary;
 mod config_key;
 mod consumer;
+mod coordinator;
 mod disk;
 mod error;
 mod format;

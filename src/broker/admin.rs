@@ -127,24 +127,14 @@ pub struct PartitionDescription {
 
 impl PartitionDescription {
     fn of(source: &PartitionSource) -> PartitionDescription {
-        match source {
-            PartitionSource::Log(log) => {
-                let (log_bytes, segment_count) = log.size();
-                PartitionDescription {
-                    partition: log.partition().clone(),
-                    offsets: log.log_start_offset()..log.log_end_offset(),
-                    durable_offset: log.durable_offset(),
-                    log_bytes,
-                    segment_count,
-                }
-            }
-            PartitionSource::Follower(follower) => {
-                let offsets = follower.bounds();
-                let (log_bytes, segment_count) = follower.size();
-                let durable_offset = follower.durable_offset();
-                let partition = follower.partition().clone();
-                PartitionDescription { partition, offsets, durable_offset, log_bytes, segment_count }
-            }
+        let offsets = source.log_bounds();
+        let (log_bytes, segment_count) = source.size();
+        PartitionDescription {
+            partition: source.partition().clone(),
+            offsets,
+            durable_offset: source.durable_offset(),
+            log_bytes,
+            segment_count,
         }
     }
 

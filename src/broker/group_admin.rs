@@ -9,7 +9,7 @@ use super::store::Store;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::description::{GroupDescription, GroupPartition};
-use crate::group::{self, Coordinator, OFFSETS_TOPIC};
+use crate::group::{self, GroupCoordinator, OFFSETS_TOPIC};
 use crate::partition::log::Log;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
@@ -161,7 +161,7 @@ fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, Group
 }
 
 /// The coordinator, if any group was ever used.
-fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<Coordinator>> {
+fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<GroupCoordinator>> {
     store.coordinator_if_used()?.ok_or_else(|| group::unknown(group))
 }
 
@@ -257,7 +257,7 @@ impl ResetOffsets {
         self.logs(coordinator)?.into_iter().map(change).collect()
     }
 
-    fn logs(&self, coordinator: &Coordinator) -> Result<Vec<Arc<Log>>> {
+    fn logs(&self, coordinator: &GroupCoordinator) -> Result<Vec<Arc<Log>>> {
         let mut partitions = self.partitions.clone();
         for topic in &self.topics {
             let logs = self.store.topic(topic)?.logs();

@@ -24,7 +24,6 @@ use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result, is_passing};
 use crate::maintenance::Worker;
-use crate::partition::PartitionSource;
 use crate::partition::broken::Broken;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
@@ -253,7 +252,7 @@ fn serve(topics: Vec<RecoveredTopic>, environment: &Arc<Environment>) -> Topics 
     let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
         let source = |log: RecoveredLog| {
             let log = log.serve(Arc::clone(environment));
-            TopicPartitionSource { address: log.partition().clone(), source: PartitionSource::Log(Arc::new(log)) }
+            TopicPartitionSource { address: log.partition().clone(), source: Arc::new(log).into() }
         };
         entry.partitions.add(logs.into_iter().map(source).collect());
         (Arc::clone(&entry.name), Arc::new(entry))

@@ -19,7 +19,7 @@ use super::{opening, parallel, partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
-use crate::group::{Coordinator, OFFSETS_TOPIC};
+use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Logs, Worker};
 use crate::partition::broken::Broken;
 use crate::partition::compaction::CompactionConfig;
@@ -79,7 +79,7 @@ pub(super) struct Writer {
     pub(super) logs: Arc<Logs>,
     pub(super) worker: Mutex<Option<Worker>>,
     pub(super) lock: Mutex<Option<DirectoryLock>>,
-    pub(super) coordinator: OnceLock<Arc<Coordinator>>,
+    pub(super) coordinator: OnceLock<Arc<GroupCoordinator>>,
     /// Held while the coordinator is being made.
     pub(super) coordinator_being_made: Mutex<()>,
 }
@@ -108,8 +108,7 @@ impl Store {
         let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
         for TopicPartitionSource { address, source } in partitions {
-            let PartitionSource::Follower(follower) = source else { continue };
-            match follower.damage() {
+            match source.damage() {
                 Ok(damage) if damage.is_empty() => {}
                 Ok(damage) => report.partitions.push(PartitionRecovery::of_damage(address.clone(), damage)),
                 // Deleted meanwhile, perhaps.
@@ -212,10 +211,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::ReadOnly`] if another process keeps it.
     pub(crate) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
-        match self.source(partition)? {
-            PartitionSource::Log(log) => Ok(log),
-            PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "change what a group has committed" }),
-        }
+        self.source(partition)?.writable("change what a group has committed").cloned()
     }
 
     /// The log of this partition, whoever keeps it.
@@ -314,7 +310,7 @@ impl Store {
         let spec = self.log_spec(name, number, topic_id, config);
         let address = spec.partition.clone();
         let log = Log::create(spec, Arc::clone(&writer.environment));
-        TopicPartitionSource { address, source: PartitionSource::Log(Arc::new(log)) }
+        TopicPartitionSource { address, source: Arc::new(log).into() }
     }
 
     pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, topic_id: u128, config: &TopicConfig) -> LogSpec {
@@ -428,7 +424,7 @@ impl Store {
     }
 
     /// The groups of this broker, read from the disk at the first call.
-    pub(crate) fn coordinator(&self) -> Result<&Arc<Coordinator>> {
+    pub(crate) fn coordinator(&self) -> Result<&Arc<GroupCoordinator>> {
         let writer = self.writer("join a group")?;
         if let Some(coordinator) = writer.coordinator.get() {
             return Ok(coordinator);
@@ -445,20 +441,20 @@ impl Store {
         };
         let topics = self.topics.load_full();
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
-        let loaded = Coordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
+        let loaded = GroupCoordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
         let coordinator = Arc::new(loaded);
         Ok(writer.coordinator.get_or_init(|| coordinator))
     }
 
     /// The groups, if any was ever used in this directory.
-    pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<Coordinator>>> {
+    pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<GroupCoordinator>>> {
         self.check_writable("look at groups")?;
         if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 
     /// The groups, if any was ever used and what they left is undamaged. Otherwise offsets of a topic that goes stay where
     /// they are: they carry its id, and are void for any other.
-    pub(super) fn readable_coordinator(&self) -> Result<Option<&Arc<Coordinator>>> {
+    pub(super) fn readable_coordinator(&self) -> Result<Option<&Arc<GroupCoordinator>>> {
         match self.coordinator_if_used() {
             Err(Error::Corrupt(_)) => Ok(None),
             found => found,
@@ -543,7 +539,7 @@ impl Store {
                 let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
                 let address = spec.partition.clone();
                 let follower = Follower::new(spec, &self.files, &self.surroundings);
-                TopicPartitionSource { address, source: PartitionSource::Follower(Arc::new(follower)) }
+                TopicPartitionSource { address, source: Arc::new(follower).into() }
             };
             topic.partitions.add((topic.partition_count()..entry.config.partitions).map(follow).collect());
             topics.insert(Arc::clone(name), topic);

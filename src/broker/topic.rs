@@ -7,6 +7,7 @@ use super::store::Store;
 use super::topic_partitions::TopicPartitions;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
+use crate::partition::durability::Durability;
 use crate::partition::log::{Appended, Log};
 use crate::partition::{Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
@@ -30,17 +31,22 @@ pub(crate) struct TopicPartitionSource {
 }
 
 impl TopicEntry {
-    /// Appends `records` to partition `partition` in one piece; returns its address and what was done.
+    /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
+    /// its address and what was done.
     ///
     /// # Errors
     /// [`Error::UnknownPartition`], and what appending returns.
     #[inline]
-    pub(crate) fn append(&self, partition: u32, records: &[ProducerRecord<'_>]) -> Result<(&TopicPartition, Appended)> {
+    pub(crate) fn append(
+        &self,
+        partition: u32,
+        records: &[ProducerRecord<'_>],
+        least_durability: Durability,
+    ) -> Result<(&TopicPartition, Appended)> {
         let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
             return Err(self.unknown_partition(partition));
         };
-        let PartitionSource::Log(log) = source else { return Err(Error::ReadOnly { action: "send" }) };
-        Ok((address, log.append(records)?))
+        Ok((address, source.writable("send")?.append(records, least_durability)?))
     }
 
     /// Appends one record.
@@ -48,19 +54,20 @@ impl TopicEntry {
     /// # Errors
     /// As [`append`](TopicEntry::append).
     #[inline]
-    pub(crate) fn append_one(&self, partition: u32, record: &ProducerRecord<'_>) -> Result<RecordMetadata> {
-        let (address, appended) = self.append(partition, std::slice::from_ref(record))?;
+    pub(crate) fn append_one(
+        &self,
+        partition: u32,
+        record: &ProducerRecord<'_>,
+        least_durability: Durability,
+    ) -> Result<RecordMetadata> {
+        let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
         let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
         Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
     }
 
     /// The logs of all partitions, by number; none if another process keeps them.
     pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
-        let log = |partition: &TopicPartitionSource| match &partition.source {
-            PartitionSource::Log(log) => Some(Arc::clone(log)),
-            PartitionSource::Follower(_) => None,
-        };
-        self.partitions.iter().filter_map(log).collect()
+        self.partitions.iter().filter_map(|partition| partition.source.log().cloned()).collect()
     }
 
     /// How many partitions there are.

@@ -7,7 +7,6 @@ use super::store::Store;
 use super::topic::{TopicEntry, TopicPartitionSource};
 use super::{Admin, partition_dir};
 use crate::error::{Corruption, Error, Result};
-use crate::partition::PartitionSource;
 use crate::partition::broken::Broken;
 use crate::partition::verification::PartitionVerification;
 
@@ -119,11 +118,7 @@ impl Store {
         names.sort_unstable();
         for entry in names.into_iter().filter_map(|name| topics.get(name)) {
             for TopicPartitionSource { address, source } in entry.partitions.iter() {
-                let verified = match source {
-                    PartitionSource::Log(log) => log.verify(),
-                    PartitionSource::Follower(follower) => follower.verify(),
-                };
-                match verified {
+                match source.verify() {
                     Ok(found) if found.is_clean() => report.partitions.push(found),
                     // Or else its topic was deleted meanwhile, here or by another process.
                     Ok(found) if is_there(entry)? => report.partitions.push(found),

@@ -186,7 +186,7 @@ mod tests {
         let topic = broker.topic("orders").unwrap();
         (0..2).for_each(|_| drop(topic.produce("k", "v").unwrap()));
         let mut position =
-            Position::new(PartitionSource::Log(Arc::clone(topic.partition(0).unwrap().writable().unwrap())));
+            Position::new(PartitionSource::from(Arc::clone(topic.partition(0).unwrap().writable().unwrap())));
         let limits = FetchLimits { bytes_max: 1024, records_max: 10 };
         let mut fetched = position.log().fetch(0, limits).unwrap();
         let mut later = fetched.batches[0].clone();

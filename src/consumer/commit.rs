@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Consumer;
+use super::cursor::check_offset;
 use super::position::Position;
-use super::start::check_offset;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::PartitionSource;

@@ -1,11 +1,12 @@
 //! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
 //!
-//! `subscription` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `start`
-//! and `seek` where to go on in one, `ahead` hands records out one at a time, and `commit` remembers what was dealt with.
+//! `subscription` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `cursor`
+//! reads in one and knows where to begin there, `seek` goes elsewhere, `ahead` hands records out one at a time, and `commit` remembers what was dealt with.
 
 mod ahead;
 mod commit;
 pub(crate) mod config;
+mod cursor;
 pub(crate) mod handle;
 pub(crate) mod listener;
 mod pauses;
@@ -13,7 +14,6 @@ mod position;
 mod positions;
 mod rebalance;
 pub(crate) mod seek;
-mod start;
 mod subscription;
 
 use std::collections::BTreeSet;
@@ -32,11 +32,11 @@ use crate::sync::hint;
 use crate::topic_partition::TopicPartition;
 use ahead::Ahead;
 use config::ConsumerConfig;
+use cursor::{Cursor, Read};
 use handle::{ConsumerHandle, Ready, Shared};
 use pauses::Pauses;
 use position::Position;
 use positions::Positions;
-use start::{Read, Start};
 
 /// A member of a group that reads records. Made by [`Broker::consumer`]; leaves its group when dropped. It may move between
 /// threads, and is used by one at a time; [`handle`](Consumer::handle) is for the others.
@@ -331,14 +331,15 @@ impl Consumer {
     /// Reads from the partition whose turn it is, if one has something to read. Its position stays: that is the caller's.
     fn take_turn(&mut self, turns: &mut usize, limits: FetchLimits) -> Option<(&mut Position, Result<Read>)> {
         let position = self.positions.next_ready(turns)?;
-        let mut start = Start {
+        let mut cursor = Cursor {
+            position,
             membership: &self.membership,
             config: &self.config,
             counts: &mut self.counts,
             skips_corrupt: self.store.skips_corrupt(),
         };
-        let read = start.fetch_from(position, limits);
-        Some((position, read))
+        let read = cursor.read(limits);
+        Some((cursor.position, read))
     }
 
     /// Whether a poll has something to do at once.

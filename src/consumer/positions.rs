@@ -100,10 +100,7 @@ impl Positions {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer partitions than fit in memory")
         });
-        let registration = match &log {
-            PartitionSource::Log(log) => Some(Registration::new(log, &self.waiter, token)),
-            PartitionSource::Follower(_) => None,
-        };
+        let registration = log.register(&self.waiter, token);
         self.tokens.insert(log.partition().clone(), token);
         let slot =
             Slot { position: Position::new(log), registration, activity: Activity::Active, rank: self.next_rank };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Consumer;
-use super::start::{Start, check_offset, skip};
+use super::cursor::{Cursor, check_offset};
 use crate::error::{Corruption, Error, Result};
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
@@ -33,26 +33,20 @@ impl Consumer {
     pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
         self.check_usable()?;
         self.store.check_open()?;
-        let mut start = Start {
-            membership: &self.membership,
-            config: &self.config,
-            counts: &mut self.counts,
-            skips_corrupt: false,
-        };
-        let position = self.positions.get_mut(partition)?;
-        let log = position.log().clone();
+        let mut cursor = self.cursor(partition)?;
+        let log = cursor.position.log();
         let offset = match to {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => log.visible_end(),
-            SeekTo::Offset(offset) => check_offset(&log, offset)?,
+            SeekTo::Offset(offset) => check_offset(log, offset)?,
             SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
             SeekTo::Committed => {
-                start.begin(position)?;
+                cursor.begin()?;
                 self.positions.reactivate(partition);
                 return Ok(());
             }
         };
-        position.go_to(offset, None);
+        cursor.position.go_to(offset, None);
         self.positions.reactivate(partition);
         Ok(())
     }
@@ -85,9 +79,20 @@ impl Consumer {
         self.check_usable()?;
         self.store.check_open()?;
         let Some(partition) = &damage.partition else { return Err(Error::Corrupt(Box::new(damage.clone()))) };
-        let skipped = skip(self.positions.get_mut(partition)?, damage, &mut self.counts)?;
+        let skipped = self.cursor(partition)?.skip(damage)?;
         self.positions.reactivate(partition);
         Ok(skipped)
+    }
+
+    /// The position in `partition`, to be moved by hand.
+    fn cursor(&mut self, partition: &TopicPartition) -> Result<Cursor<'_>> {
+        Ok(Cursor {
+            position: self.positions.get_mut(partition)?,
+            membership: &self.membership,
+            config: &self.config,
+            counts: &mut self.counts,
+            skips_corrupt: false,
+        })
     }
 
     /// Returns nothing from these partitions until [`resume`](Consumer::resume).

@@ -2,7 +2,7 @@
 
 use super::Offsets;
 use super::committed_offset::CommittedOffset;
-use super::member::{Removal, Seat};
+use super::session::{Removal, Session};
 use super::state::{Group, Phase};
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
@@ -10,12 +10,12 @@ use crate::topic_partition::TopicPartition;
 
 impl Group {
     /// Whether this member may commit this partition now.
-    pub(super) fn check_owner(&self, member_id: &str, seat: &Seat, partition: &TopicPartition) -> Result<()> {
+    pub(super) fn check_owner(&self, member_id: &str, session: &Session, partition: &TopicPartition) -> Result<()> {
         let Some(member) = self.members.get(member_id) else {
             if planted(Canary::CommitUnfenced) {
                 return Ok(());
             }
-            return Err(self.refused(partition, seat.removal().unwrap_or(Removal::Removed).reason()));
+            return Err(self.refused(partition, session.removal().unwrap_or(Removal::Removed).reason()));
         };
         if member.owned.contains(partition) {
             return Ok(());

@@ -1,14 +1,12 @@
-//! One member of a group, as the coordinator knows it, and the seat by which its consumer hears from the coordinator.
+//! One member of a group, as the coordinator knows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::late_poll::LatePollHook;
+use super::session::Session;
 use crate::error::Error;
-use crate::partition::Waiter;
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
 
 /// The topics that a member reads, with their numbers of partitions.
@@ -37,83 +35,6 @@ pub(crate) fn fenced(instance_id: Option<&str>, group: &str) -> Error {
     Error::Fenced { what: format!("the member {:?} of group {group:?}", instance_id.unwrap_or_default()) }
 }
 
-/// What a consumer and the coordinator share of a membership.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    /// Wakes the consumer.
-    pub(super) waiter: Arc<Waiter>,
-    /// Whether the coordinator has something for the consumer to do. Lowered under the group's lock only.
-    pub(super) is_called: AtomicBool,
-    /// When the last poll ended, in nanoseconds of the monotonic clock; [`POLLING`] while one is under way.
-    last_poll_ns: AtomicU64,
-    /// Why the coordinator has put the member out.
-    removal: Mutex<Option<Removal>>,
-}
-
-/// A poll is under way, however long it may take.
-const POLLING: u64 = u64::MAX;
-
-/// Why a member is no longer one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Removal {
-    /// It did not poll for so long.
-    Late { idle: Duration, limit: Duration },
-    /// Somebody set the group's offsets.
-    OffsetsReset,
-    /// Somebody removed it, or the whole group.
-    Removed,
-    /// Another consumer came with the same instance id.
-    Replaced,
-}
-
-impl Removal {
-    /// Why such a member may not commit.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Removal::Late { .. } => "the member did not poll for longer than max.poll.interval.ms and was put out",
-            Removal::OffsetsReset => "the group's offsets were reset",
-            Removal::Removed => "the member was removed from the group",
-            Removal::Replaced => "another consumer has joined with the same group.instance.id",
-        }
-    }
-}
-
-impl Seat {
-    pub(super) fn new(waiter: Arc<Waiter>, now: Duration) -> Arc<Seat> {
-        let seat = Seat {
-            waiter,
-            is_called: AtomicBool::new(true),
-            last_poll_ns: AtomicU64::new(0),
-            removal: Mutex::new(None),
-        };
-        seat.note_poll_end(now);
-        Arc::new(seat)
-    }
-
-    pub(super) fn note_poll_begin(&self) {
-        self.last_poll_ns.store(POLLING, Ordering::Relaxed);
-    }
-
-    pub(super) fn note_poll_end(&self, now: Duration) {
-        // 500 years of nanoseconds.
-        let ns = u64::try_from(now.as_nanos()).unwrap_or(POLLING - 1);
-        self.last_poll_ns.store(ns, Ordering::Relaxed);
-    }
-
-    /// When the last poll ended; `None` while one is under way.
-    pub(super) fn last_poll(&self) -> Option<Duration> {
-        Some(self.last_poll_ns.load(Ordering::Relaxed)).filter(|&ns| ns != POLLING).map(Duration::from_nanos)
-    }
-
-    pub(super) fn remove(&self, removal: Removal) {
-        self.removal.lock().get_or_insert(removal);
-    }
-
-    pub(super) fn removal(&self) -> Option<Removal> {
-        *self.removal.lock()
-    }
-}
-
 /// A member. Its partitions are in three places: `target` is what the last round gave it, `owned` what it may commit, and what
 /// nobody else gets before it has released it. Its consumer brings the second in line with the first.
 #[derive(Debug)]
@@ -140,8 +61,8 @@ pub(super) struct Member {
 /// Whether there is a consumer for a member.
 #[derive(Debug)]
 pub(super) enum Presence {
-    /// There is, and this is its seat.
-    Here(Arc<Seat>),
+    /// There is, and this is its session.
+    Here(Arc<Session>),
     /// A static member whose consumer is gone; its place is kept until then, by the monotonic clock.
     AwayUntil(Duration),
 }
@@ -165,15 +86,15 @@ impl Member {
         }
     }
 
-    pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
+    pub(super) fn session(&self) -> Option<&Arc<Session>> {
         match &self.presence {
-            Presence::Here(seat) => Some(seat),
+            Presence::Here(session) => Some(session),
             Presence::AwayUntil(_) => None,
         }
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.seat().is_none()
+        self.session().is_none()
     }
 
     /// What it has and is to give up.
@@ -189,7 +110,7 @@ impl Member {
     /// How long it has not polled; `None` while it does, or where nobody asked to watch that.
     pub(super) fn idle(&self, now: Duration) -> Option<(Duration, Duration)> {
         let limit = self.max_poll_interval?;
-        let last = self.seat()?.last_poll()?;
+        let last = self.session()?.last_poll()?;
         Some((now.saturating_sub(last), limit))
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::assignor::Assignor;
 use super::committed_offset::CommittedOffset;
-use super::member::{Joining, Member, Removal, Seat};
+use super::member::{Joining, Member};
 use super::round::Round;
+use super::session::{Removal, Session};
 use super::state::{ChosenAssignor, Step};
-use super::{Committed, Coordinator, Offsets, append_offsets};
+use super::{Committed, GroupCoordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};
 use crate::partition::Waiter;
 use crate::sync::atomic::Ordering;
@@ -21,20 +22,20 @@ use crate::topic_partition::TopicPartition;
 pub(crate) struct Membership {
     coordinator: Keeper,
     group: Arc<str>,
-    member: Option<(String, Arc<Seat>)>,
+    member: Option<(String, Arc<Session>)>,
 }
 
 /// Who keeps the group.
 #[derive(Debug)]
 enum Keeper {
-    Here(Arc<Coordinator>),
+    Here(Arc<GroupCoordinator>),
     /// Another process; what the group had committed when that was last asked for.
     Elsewhere(Vec<(TopicPartition, CommittedOffset)>),
 }
 
 impl Membership {
     /// Not a member yet.
-    pub(crate) fn new(coordinator: &Arc<Coordinator>, group: &str) -> Membership {
+    pub(crate) fn new(coordinator: &Arc<GroupCoordinator>, group: &str) -> Membership {
         Membership { coordinator: Keeper::Here(Arc::clone(coordinator)), group: group.into(), member: None }
     }
 
@@ -58,7 +59,7 @@ impl Membership {
         self.keeper("join a group").map(drop)
     }
 
-    fn keeper(&self, action: &'static str) -> Result<&Coordinator> {
+    fn keeper(&self, action: &'static str) -> Result<&GroupCoordinator> {
         match &self.coordinator {
             Keeper::Here(coordinator) => Ok(coordinator),
             Keeper::Elsewhere(_) => Err(Error::ReadOnly { action }),
@@ -78,9 +79,9 @@ impl Membership {
         now: Duration,
     ) -> Result<()> {
         let assignor = ChosenAssignor::new(assignor);
-        let seat = Seat::new(Arc::clone(waiter), now);
-        self.keeper("join a group")?.with_group(&self.group, |group, _| group.join(joining, assignor, &seat))?;
-        self.member = Some((joining.member_id.clone(), seat));
+        let session = Session::new(Arc::clone(waiter), now);
+        self.keeper("join a group")?.with_group(&self.group, |group, _| group.join(joining, assignor, &session))?;
+        self.member = Some((joining.member_id.clone(), session));
         Ok(())
     }
 
@@ -113,27 +114,27 @@ impl Membership {
 
     /// Whether there is something to do: [`next_step`](Membership::next_step) says what.
     pub(crate) fn is_called(&self) -> bool {
-        self.member.as_ref().is_some_and(|(_, seat)| seat.is_called.load(Ordering::Acquire))
+        self.member.as_ref().is_some_and(|(_, session)| session.is_called.load(Ordering::Acquire))
     }
 
     /// A poll begins: however long it takes, the consumer is not late.
     pub(crate) fn note_poll_begin(&self) {
-        if let Some((_, seat)) = &self.member {
-            seat.note_poll_begin();
+        if let Some((_, session)) = &self.member {
+            session.note_poll_begin();
         }
     }
 
     /// A poll has ended.
     pub(crate) fn note_poll_end(&self, now: Duration) {
-        if let Some((_, seat)) = &self.member {
-            seat.note_poll_end(now);
+        if let Some((_, session)) = &self.member {
+            session.note_poll_end(now);
         }
     }
 
     /// What to do next.
     pub(crate) fn next_step(&self, now: Duration) -> Result<Step> {
-        let Some((member_id, seat)) = &self.member else { return Ok(Step::Nothing { until: None }) };
-        self.keeper("join a group")?.with_group(&self.group, |group, _| Ok(group.next_step(member_id, seat, now)))
+        let Some((member_id, session)) = &self.member else { return Ok(Step::Nothing { until: None }) };
+        self.keeper("join a group")?.with_group(&self.group, |group, _| Ok(group.next_step(member_id, session, now)))
     }
 
     /// Says which topics are to be read, with their present numbers of partitions.
@@ -177,9 +178,8 @@ impl Membership {
     /// Looks at this member as the group has it; `None` if it has not.
     fn look<T>(&self, look: impl FnOnce(&Member) -> T) -> Option<T> {
         let (member_id, _) = self.member.as_ref()?;
-        let cell = self.keeper("look at a member").ok()?.find(&self.group)?;
-        let group = cell.lock();
-        group.members.get(member_id).map(look)
+        let keeper = self.keeper("look at a member").ok()?;
+        keeper.look(&self.group, |group| group.members.get(member_id).map(look))?
     }
 
     /// Fails, as a commit of this partition would, once the coordinator has put this member out.
@@ -194,7 +194,7 @@ impl Membership {
 
     /// Why the coordinator has put this member out, if it has.
     pub(crate) fn removal(&self) -> Option<Removal> {
-        self.member.as_ref().and_then(|(_, seat)| seat.removal())
+        self.member.as_ref().and_then(|(_, session)| session.removal())
     }
 
     /// What the group has committed for a partition of the topic with this id.
@@ -228,7 +228,7 @@ impl Membership {
                 group.watch_time(now);
             }
             offsets.iter().try_for_each(|(partition, _)| match &self.member {
-                Some((member_id, seat)) => group.check_owner(member_id, seat, partition),
+                Some((member_id, session)) => group.check_owner(member_id, session, partition),
                 None => group.check_no_members(partition),
             })?;
             let appended = append_offsets(log, &self.group, offsets)?;

@@ -1,21 +1,19 @@
 //! Consumer groups: who is a member, who reads which partition, and which offsets were committed.
 //!
 //! ```text
-//! consumer ─▶ Membership ─▶ Coordinator ─▶ one lock a group ─▶ Group (state)          decides, in memory
-//!                                                └──────────▶ `__consumer_offsets`    remembers, with Kafka's schemas
+//! consumer ─▶ Membership ─▶ GroupCoordinator ─▶ one lock a group ─▶ Group (state)          decides, in memory
+//!                                                     └──────────▶ `__consumer_offsets`    remembers, with Kafka's schemas
 //! ```
 //! Everything here happens on the threads of those who call: there are no timers and no thread of its own, and nobody waits
 //! for anybody. Offsets and the groups' make-up are records in the internal topic `__consumer_offsets`; they are read once, when
 //! the first group is used, and then kept in memory.
 //!
-//! Locks: that of the map of groups is held for a look-up, that of a group for a change of its state and the append of what
-//! is to be remembered of it, so that both have one order; the wait for durability, and all of the application's code
-//! (assignors, hooks, wakers), come after it was released.
+//! How a group is looked up, locked, read back and remembered is the business of `coordinator`, which knows nothing of offsets;
+//! all of the application's code (assignors, hooks, wakers) comes after a group's lock was released.
 
 pub(crate) mod assignor;
 pub(crate) mod committed_offset;
 mod committing;
-pub(crate) mod coordinator_partition;
 pub(crate) mod description;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
@@ -28,6 +26,7 @@ pub(crate) mod offset_records;
 mod replay;
 mod round;
 mod schema;
+pub(crate) mod session;
 pub(crate) mod state;
 mod watching;
 
@@ -37,18 +36,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canary::{Canary, planted};
+use crate::coordinator::{self, Coordinator, Replayed, State, StateLog};
 use crate::error::{Corruption, Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
-use crate::record::ProducerRecord;
-use crate::sync::Mutex;
 use crate::topic_partition::TopicPartition;
 use committed_offset::CommittedOffset;
-use coordinator_partition::coordinator_partition;
 use description::GroupDescription;
-use member::Removal;
 use offset_records::{encode_group_key, encode_offset_key};
-use replay::{Absent, Replay, Replayed};
+use replay::{Absent, Replay};
+use session::Removal;
 use state::Group;
 
 /// The internal topic that holds the committed offsets.
@@ -56,38 +53,29 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// All groups of a broker.
 #[derive(Debug)]
-pub(crate) struct Coordinator {
-    /// The partitions of `__consumer_offsets`.
-    logs: Vec<Arc<Log>>,
-    /// What could not be read of them.
-    skipped: Vec<Corruption>,
-    groups: Mutex<BTreeMap<String, Arc<Mutex<Group>>>>,
+pub(crate) struct GroupCoordinator {
+    groups: Coordinator<Group>,
 }
 
 /// Committed offsets by partition.
 pub(crate) type Offsets = Vec<(TopicPartition, CommittedOffset)>;
 
-/// A key of the offsets topic, and the value to put there or none to remove it.
-type KeyValue = (Vec<u8>, Option<Vec<u8>>);
-
-impl Coordinator {
+impl GroupCoordinator {
     /// Reads every group out of `logs`, the partitions of `__consumer_offsets`: at least one. Offsets of topics that are gone
     /// are forgotten; `topic` gives the id and number of partitions of one that is there.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if a record there cannot be read, unless it is to be passed over; [`Error::Io`].
+    /// As [`Coordinator::load`].
     pub(crate) fn load(
         logs: Vec<Arc<Log>>,
         topic: impl Fn(&str) -> Option<(u128, u32)>,
         now: Duration,
         skips_corrupt: bool,
-    ) -> Result<Coordinator> {
+    ) -> Result<GroupCoordinator> {
         let partition_count = |name: &str| topic(name).map_or(0, |(_, count)| count);
-        let sources: Vec<_> = logs.iter().cloned().map(PartitionSource::Log).collect();
-        let replay = Replay { absent: Absent::Dynamic, partition_count: &partition_count, now, skips_corrupt };
-        let Replayed { groups, skipped } = replay::groups(&sources, &replay)?;
-        let cells = groups.into_iter().map(|(name, group)| (name, Arc::new(Mutex::new(group)))).collect();
-        let coordinator = Coordinator { logs, skipped, groups: Mutex::new(cells) };
+        let replay = Replay { absent: Absent::Dynamic, partition_count: &partition_count, now };
+        let groups = Coordinator::load(logs, skips_corrupt, |groups, record| replay.apply(groups, record))?;
+        let coordinator = GroupCoordinator { groups };
         let is_gone = |partition: &TopicPartition, committed: &CommittedOffset| {
             !topic(partition.topic()).is_some_and(|(id, _)| committed.is_of(id))
         };
@@ -98,81 +86,46 @@ impl Coordinator {
 
     /// What was passed over when the groups were read back.
     pub(crate) fn skipped(&self) -> &[Corruption] {
-        &self.skipped
-    }
-
-    /// The partition that keeps what belongs to `group`.
-    fn log(&self, group: &str) -> Result<&Arc<Log>> {
-        let index = coordinator_partition(group, u32::try_from(self.logs.len()).unwrap_or(u32::MAX));
-        let log = self.logs.get(index as usize).ok_or(Error::InvalidState { reason: "no partition keeps offsets" })?;
-        // Of a group whose partition is damaged nobody knows where it stands.
-        log.check_whole()?;
-        Ok(log)
-    }
-
-    /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
-    fn with_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &Log) -> Result<T>) -> Result<T> {
-        let log = self.log(name)?;
-        log.check_not_forked()?;
-        log.supply_slots_if_short();
-        // What it is needed for says so itself, if it could not be done.
-        _ = log.store_owed_epochs();
-        loop {
-            let cell =
-                Arc::clone(self.groups.lock().entry(name.to_owned()).or_insert_with(|| Group::new(name).into_cell()));
-            let mut group = cell.lock();
-            if !group.is_dead {
-                let result = change(&mut group, log);
-                group.end_change(log);
-                let (is_dead, news) = (group.is_dead, group.take_news());
-                drop(group);
-                if is_dead {
-                    self.bury(name, &cell);
-                }
-                log.wake_readers();
-                news.tell();
-                return result;
-            }
-            // Another thread is about to forget it.
-            drop(group);
-            self.bury(name, &cell);
-        }
+        self.groups.skipped()
     }
 
     /// Fails if nothing can be known of a group, since the partition that keeps what belongs to it is damaged.
     pub(crate) fn check_group(&self, group: &str) -> Result<()> {
-        self.log(group).map(drop)
+        self.groups.check(group)
     }
 
-    /// [`with_group`](Coordinator::with_group) for what asks for a group that is there.
-    fn with_known_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &Log) -> Result<T>) -> Result<T> {
+    /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
+    fn with_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &StateLog) -> Result<T>) -> Result<T> {
+        let (result, notifications) = self.groups.change(name, |group, log| {
+            let result = change(group, log);
+            group.end_change(log);
+            (result, group.take_notifications())
+        })?;
+        notifications.deliver();
+        result
+    }
+
+    /// [`with_group`](GroupCoordinator::with_group) for what asks for a group that is there.
+    fn with_known_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &StateLog) -> Result<T>) -> Result<T> {
         self.check_group(name)?;
-        self.find(name).ok_or_else(|| unknown(name))?;
+        self.look(name, |_| ()).ok_or_else(|| unknown(name))?;
         self.with_group(name, change)
     }
 
-    fn bury(&self, name: &str, dead: &Arc<Mutex<Group>>) {
-        let mut groups = self.groups.lock();
-        if groups.get(name).is_some_and(|cell| Arc::ptr_eq(cell, dead)) {
-            groups.remove(name);
-        }
-    }
-
-    /// The group of this name; `None` if it has neither members nor offsets.
-    fn find(&self, name: &str) -> Option<Arc<Mutex<Group>>> {
-        self.groups.lock().get(name).cloned()
+    /// Looks at the group of this name; `None` if it has neither members nor offsets.
+    fn look<T>(&self, name: &str, look: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.groups.look(name, look)
     }
 
     /// What `group` has committed for a partition of the topic with this id.
     pub(crate) fn committed(&self, group: &str, partition: &TopicPartition, topic_id: u128) -> Option<CommittedOffset> {
-        let cell = self.find(group)?;
-        let group = cell.lock();
-        group.committed.get(partition).filter(|committed| committed.is_of(topic_id)).cloned()
+        let found = self.look(group, |group| group.committed.get(partition).cloned())?;
+        found.filter(|committed| committed.is_of(topic_id))
     }
 
     /// The names of all groups, in ascending order.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.groups.lock().keys().cloned().collect()
+        self.groups.ids()
     }
 
     /// What there is to know of a group now; reports and puts out those who are late first.
@@ -200,7 +153,7 @@ impl Coordinator {
             group.committed.clear();
             Ok(appended)
         })?;
-        self.wait_durable(name, appended)
+        self.groups.wait_durable(name, appended)
     }
 
     /// Sets offsets of a group, whether or not it has members: those are put out, begin anew at their next poll, and can
@@ -227,7 +180,7 @@ impl Coordinator {
     /// opening, the group stands where it stood before; if they are only not durable yet, where they say.
     fn settle(&self, name: &str, offsets: &Offsets, committed: Committed) -> Result<()> {
         let Committed { appended, before } = committed;
-        self.wait_durable(name, appended).inspect_err(|error| {
+        self.groups.wait_durable(name, appended).inspect_err(|error| {
             if error.outcome() == SendOutcome::Appended {
                 return;
             }
@@ -255,7 +208,7 @@ impl Coordinator {
             return Ok(());
         }
         if self.forget(|partition, _| partition.topic() == topic, |noted| noted)? {
-            self.logs.iter().try_for_each(|log| log.wait_durable(log.log_end_offset()))?;
+            self.groups.wait_all_durable()?;
         }
         Ok(())
     }
@@ -278,13 +231,6 @@ impl Coordinator {
         }
         Ok(any)
     }
-
-    /// Returns when what was appended for a group, and what its change had written down after that, is as durable as the topic
-    /// of the offsets demands.
-    fn wait_durable(&self, group: &str, appended: Range<u64>) -> Result<()> {
-        let log = self.log(group)?;
-        log.wait_as_demanded(appended.start..log.log_end_offset())
-    }
 }
 
 /// Offsets that were appended and taken in, and are not durable yet.
@@ -296,15 +242,10 @@ struct Committed {
 }
 
 impl Group {
-    fn into_cell(self) -> Arc<Mutex<Group>> {
-        Arc::new(Mutex::new(self))
-    }
-
-    /// Has the log remember who is in the group, if that has changed, and notices whether the group is at its end.
-    fn end_change(&mut self, log: &Log) {
-        self.is_dead = self.members.is_empty() && self.committed.is_empty();
+    /// Has the log remember who is in the group, if that has changed.
+    fn end_change(&mut self, log: &StateLog) {
         // A generation was written down, and is to be removed.
-        self.is_changed |= self.is_dead && self.generation > 0;
+        self.is_changed |= self.is_empty() && self.generation > 0;
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
@@ -313,23 +254,23 @@ impl Group {
         let _ = self.write_down(log);
     }
 
-    fn write_down(&self, log: &Log) -> Result<()> {
+    fn write_down(&self, log: &StateLog) -> Result<()> {
         let mut key = Vec::new();
         encode_group_key(&self.name, &mut key)?;
-        let value = if self.is_dead { None } else { Some(self.metadata_record(log.now_ms())?) };
-        append(log, &[(key, value)]).map(drop)
+        let value = if self.is_empty() { None } else { Some(self.metadata_record(log.now_ms())?) };
+        log.append(&[(key, value)]).map(drop)
     }
 }
 
 /// What `sources`, the partitions of `__consumer_offsets`, say of all groups, by name: for a broker that only reads.
 ///
 /// # Errors
-/// As [`Coordinator::load`].
+/// As [`coordinator::replay`].
 pub(crate) fn descriptions(sources: &[PartitionSource], now: Duration) -> Result<BTreeMap<String, GroupDescription>> {
     // Nothing is divided here.
-    let replay = Replay { absent: Absent::None, partition_count: &|_| u32::MAX, now, skips_corrupt: false };
-    let Replayed { groups, .. } = replay::groups(sources, &replay)?;
-    Ok(groups.iter().map(|(name, group)| (name.clone(), GroupDescription::of(group))).collect())
+    let replay = Replay { absent: Absent::None, partition_count: &|_| u32::MAX, now };
+    let Replayed { states, .. } = coordinator::replay(sources, false, |groups, record| replay.apply(groups, record))?;
+    Ok(states.iter().map(|(name, group)| (name.clone(), GroupDescription::of(group))).collect())
 }
 
 /// The error for a group that is not there.
@@ -338,55 +279,23 @@ pub(crate) fn unknown(group: &str) -> Error {
 }
 
 /// Appends offsets: all of them or none, whatever happens, unless they are too many for one batch. Returns where they are.
-fn append_offsets(log: &Log, group: &str, offsets: &Offsets) -> Result<Range<u64>> {
+fn append_offsets(log: &StateLog, group: &str, offsets: &Offsets) -> Result<Range<u64>> {
     let record = |(partition, committed): &(TopicPartition, CommittedOffset)| {
         let mut value = Vec::new();
         committed.as_record().encode(&mut value)?;
         Ok((offset_key(group, partition)?, Some(value)))
     };
-    append(log, &offsets.iter().map(record).collect::<Result<Vec<_>>>()?)
+    log.append(&offsets.iter().map(record).collect::<Result<Vec<_>>>()?)
 }
 
 /// Appends that these offsets of a group are forgotten.
 fn append_tombstones<'p>(
-    log: &Log,
+    log: &StateLog,
     group: &str,
     partitions: impl Iterator<Item = &'p TopicPartition>,
 ) -> Result<Range<u64>> {
     let records = partitions.map(|partition| Ok((offset_key(group, partition)?, None)));
-    append(log, &records.collect::<Result<Vec<_>>>()?)
-}
-
-fn append(log: &Log, records: &[KeyValue]) -> Result<Range<u64>> {
-    if records.is_empty() {
-        let end = log.log_end_offset();
-        return Ok(end..end);
-    }
-    let records: Vec<_> = records.iter().map(as_producer_record).collect();
-    append_halving(log, &records)
-}
-
-/// Appends `records` in one piece, or in as few as the largest batch allows. Returns where they are; those of other groups may
-/// be between the pieces.
-fn append_halving(log: &Log, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
-    match log.append_unsynced(records) {
-        Err(Error::RecordTooLarge { .. }) if records.len() > 1 => {
-            let (one, other) = records.split_at(records.len() / 2);
-            let first = append_halving(log, one)?;
-            let second = append_halving(log, other)
-                .map_err(|source| Error::partly_sent(vec![(log.partition().clone(), first.clone())], source))?;
-            Ok(first.start..second.end)
-        }
-        appended => appended.map(|appended| appended.base_offset..appended.next_offset),
-    }
-}
-
-fn as_producer_record((key, value): &KeyValue) -> ProducerRecord<'_> {
-    let record = ProducerRecord::to(OFFSETS_TOPIC).key(key);
-    match value {
-        Some(value) => record.value(value),
-        None => record,
-    }
+    log.append(&records.collect::<Result<Vec<_>>>()?)
 }
 
 fn offset_key(group: &str, partition: &TopicPartition) -> Result<Vec<u8>> {

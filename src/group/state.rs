@@ -22,8 +22,10 @@ use std::time::Duration;
 use super::assignor::{Assignor, RebalanceProtocol};
 use super::committed_offset::CommittedOffset;
 use super::late_poll::{LatePoll, LatePollHook};
-use super::member::{Joining, Member, Presence, Removal, Seat, Subscription, fenced};
+use super::member::{Joining, Member, Presence, Subscription, fenced};
 use super::round::Round;
+use super::session::{Removal, Session};
+use crate::coordinator::State;
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
@@ -47,9 +49,7 @@ pub(super) struct Group {
     pub(super) lacks_members: bool,
     /// Who is in it has changed since that was last written down.
     pub(super) is_changed: bool,
-    /// It has neither members nor offsets, and is being forgotten.
-    pub(super) is_dead: bool,
-    pub(super) news: News,
+    pub(super) notifications: Notifications,
 }
 
 /// What members agree on. Not the assignor itself: that is the application's and may hold on to anything, the broker too, while
@@ -101,15 +101,15 @@ pub(crate) enum Step {
 
 /// What is to be told once the group's lock is released, since it ends in the application's code.
 #[derive(Debug, Default)]
-pub(super) struct News {
-    called: Vec<Arc<Seat>>,
+pub(super) struct Notifications {
+    called: Vec<Arc<Session>>,
     pub(super) late: Vec<(LatePollHook, LatePoll)>,
 }
 
-impl News {
-    pub(super) fn tell(self) {
-        for seat in self.called {
-            seat.waiter.wake();
+impl Notifications {
+    pub(super) fn deliver(self) {
+        for session in self.called {
+            session.waiter.wake();
         }
         for (LatePollHook(hook), late) in self.late {
             // It was reported by the panic hook, and is no business of the member that happens to be here.
@@ -118,8 +118,8 @@ impl News {
     }
 }
 
-impl Group {
-    pub(super) fn new(name: &str) -> Group {
+impl State for Group {
+    fn new(name: &str) -> Group {
         Group {
             name: name.into(),
             generation: 0,
@@ -131,18 +131,23 @@ impl Group {
             committed: HashMap::new(),
             lacks_members: false,
             is_changed: false,
-            is_dead: false,
-            news: News::default(),
+            notifications: Notifications::default(),
         }
     }
 
-    pub(super) fn take_news(&mut self) -> News {
-        std::mem::take(&mut self.news)
+    fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.committed.is_empty()
+    }
+}
+
+impl Group {
+    pub(super) fn take_notifications(&mut self) -> Notifications {
+        std::mem::take(&mut self.notifications)
     }
 
     /// Takes a member in. A static one that comes back has its old place, without a round; if its place is taken by a live
     /// consumer, the newer of the two has it, and the other is put out or refused.
-    pub(super) fn join(&mut self, joining: &Joining, assignor: ChosenAssignor, seat: &Arc<Seat>) -> Result<()> {
+    pub(super) fn join(&mut self, joining: &Joining, assignor: ChosenAssignor, session: &Arc<Session>) -> Result<()> {
         let is_same = |member: &Member| joining.instance_id.is_some() && member.instance_id == joining.instance_id;
         let former = self.members.iter().find(|(_, member)| is_same(member)).map(|(id, _)| id.clone());
         let is_taken = former.as_ref().and_then(|id| self.members.get(id)).is_some_and(|former| !former.is_away());
@@ -151,7 +156,7 @@ impl Group {
         }
         self.check_assignor(former.as_deref(), &assignor)?;
         let former = former.and_then(|id| self.take_member(&id));
-        let mut member = Member::new(joining, Presence::Here(Arc::clone(seat)));
+        let mut member = Member::new(joining, Presence::Here(Arc::clone(session)));
         let has_place = former.is_some_and(|former| self.take_place(&mut member, former));
         let is_other = self.assignor.as_ref().is_some_and(|present| present.name != assignor.name);
         self.assignor = Some(assignor);
@@ -245,8 +250,8 @@ impl Group {
     /// Puts every member out, and begins a generation without members.
     pub(super) fn remove_all(&mut self, removal: Removal) {
         for member in std::mem::take(&mut self.members).into_values() {
-            if let Presence::Here(seat) = &member.presence {
-                self.put_out(seat, removal);
+            if let Presence::Here(session) = &member.presence {
+                self.put_out(session, removal);
             }
         }
         self.begin_without_members();
@@ -258,18 +263,18 @@ impl Group {
         let Some(member_id) = self.members.iter().find(|(_, m)| is_it(m)).map(|(id, _)| id.clone()) else {
             return false;
         };
-        if let Some(Presence::Here(seat)) = self.members.get(&member_id).map(|member| &member.presence) {
-            let seat = Arc::clone(seat);
-            self.put_out(&seat, Removal::Removed);
+        if let Some(Presence::Here(session)) = self.members.get(&member_id).map(|member| &member.presence) {
+            let session = Arc::clone(session);
+            self.put_out(&session, Removal::Removed);
         }
         self.remove(&member_id);
         true
     }
 
-    pub(super) fn put_out(&mut self, seat: &Arc<Seat>, removal: Removal) {
-        seat.remove(removal);
-        seat.is_called.store(true, Ordering::Release);
-        self.news.called.push(Arc::clone(seat));
+    pub(super) fn put_out(&mut self, session: &Arc<Session>, removal: Removal) {
+        session.end(removal);
+        session.is_called.store(true, Ordering::Release);
+        self.notifications.called.push(Arc::clone(session));
     }
 
     pub(super) fn set_subscription(&mut self, member_id: &str, subscription: &Subscription) {
@@ -314,25 +319,25 @@ impl Group {
 
     /// Has every member look at what there is to do.
     pub(super) fn call_all(&mut self) {
-        for seat in self.members.values().filter_map(Member::seat) {
-            seat.is_called.store(true, Ordering::Release);
-            self.news.called.push(Arc::clone(seat));
+        for session in self.members.values().filter_map(Member::session) {
+            session.is_called.store(true, Ordering::Release);
+            self.notifications.called.push(Arc::clone(session));
         }
     }
 
-    /// What the member in this seat is to do next. Its consumer asks until there is nothing.
-    pub(super) fn next_step(&mut self, member_id: &str, seat: &Seat, now: Duration) -> Step {
+    /// What this member is to do next. Its consumer asks until there is nothing.
+    pub(super) fn next_step(&mut self, member_id: &str, session: &Session, now: Duration) -> Step {
         self.watch_time(now);
         let until = self.next_deadline(now);
         let Some(member) = self.members.get_mut(member_id) else {
-            return Step::Lost(seat.removal().unwrap_or(Removal::Removed));
+            return Step::Lost(session.removal().unwrap_or(Removal::Removed));
         };
         if std::mem::take(&mut member.is_resumed) && !member.owned.is_empty() {
             return Step::Assign(member.owned.iter().cloned().collect());
         }
         if self.phase == Phase::GivingUp {
             let owned: Vec<_> = member.owned.iter().cloned().collect();
-            return if owned.is_empty() { Self::nothing(seat, until) } else { Step::Revoke(owned) };
+            return if owned.is_empty() { Self::nothing(session, until) } else { Step::Revoke(owned) };
         }
         // Before anything is given up, or that would be by the old round what the new one leaves.
         if self.phase == Phase::Due
@@ -341,7 +346,7 @@ impl Group {
         {
             return Step::RunAssignor(round);
         }
-        self.step_to_target(member_id).unwrap_or_else(|| Self::nothing(seat, until))
+        self.step_to_target(member_id).unwrap_or_else(|| Self::nothing(session, until))
     }
 
     /// What brings a member nearer to what the last round gave it.
@@ -358,8 +363,8 @@ impl Group {
         None
     }
 
-    fn nothing(seat: &Seat, until: Option<Duration>) -> Step {
-        seat.is_called.store(false, Ordering::Release);
+    fn nothing(session: &Session, until: Option<Duration>) -> Step {
+        session.is_called.store(false, Ordering::Release);
         Step::Nothing { until }
     }
 

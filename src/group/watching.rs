@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::late_poll::LatePoll;
-use super::member::{Member, Presence, Removal};
+use super::member::{Member, Presence};
+use super::session::Removal;
 use super::state::Group;
 
 impl Group {
@@ -28,15 +29,17 @@ impl Group {
                 && let Some(hook) = &member.late_poll_hook
             {
                 let (group, member_id) = (Arc::clone(&self.name), id.clone());
-                self.news.late.push((hook.clone(), LatePoll { group, member_id, idle, max_poll_interval: limit }));
+                self.notifications
+                    .late
+                    .push((hook.clone(), LatePoll { group, member_id, idle, max_poll_interval: limit }));
             }
             if idle >= limit && was_late {
-                gone.push((id.clone(), member.seat().cloned().zip(Some(Removal::Late { idle, limit }))));
+                gone.push((id.clone(), member.session().cloned().zip(Some(Removal::Late { idle, limit }))));
             }
         }
         for (id, removal) in gone {
-            if let Some((seat, removal)) = removal {
-                self.put_out(&seat, removal);
+            if let Some((session, removal)) = removal {
+                self.put_out(&session, removal);
             }
             self.remove(&id);
         }
@@ -47,7 +50,7 @@ impl Group {
         let deadline = |member: &Member| match (&member.presence, member.max_poll_interval) {
             (Presence::AwayUntil(deadline), _) => Some(*deadline),
             (Presence::Here(_), None) => None,
-            (Presence::Here(seat), Some(limit)) => Some(match seat.last_poll() {
+            (Presence::Here(session), Some(limit)) => Some(match session.last_poll() {
                 Some(last) if member.is_late => last.saturating_add(limit),
                 Some(last) => last.saturating_add(limit / 2),
                 None => now.saturating_add(limit / 2),

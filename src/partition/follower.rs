@@ -208,7 +208,7 @@ impl Follower {
         let of_segments = if last_epoch == Some(0) { None } else { epochs_of(&seen.files.segments).ok() };
         let mut epochs = of_segments.unwrap_or_default();
         for batch in &seen.tail {
-            epochs.assign(batch.identity.leader_epoch, batch.identity.base_offset);
+            epochs.assign(batch.identity.start.leader_epoch, batch.identity.base_offset());
         }
         // Where nothing is known, nothing is said to be lost.
         epochs.assign(0, 0);

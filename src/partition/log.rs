@@ -175,23 +175,46 @@ impl Log {
     }
 
     /// Appends `records` in one piece: all of them or none. Returns the first one's offset and timestamp once they are as
-    /// durable as the topic demands.
+    /// durable as the topic demands, or the caller with `least_durability` if that is more. Of the two only
+    /// [`Durability::Always`] is waited for: less comes by itself.
     ///
     /// # Errors
     /// [`Error::NotDurable`]: they were appended. [`Error::InDoubt`]: it is not known. Any other: nothing was appended.
     #[inline]
-    pub(crate) fn append(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    pub(crate) fn append(
+        self: &Arc<Log>,
+        records: &[ProducerRecord<'_>],
+        least_durability: Durability,
+    ) -> Result<Appended> {
+        if self.spec.durability == Durability::Always || least_durability == Durability::Always {
+            self.append_durably(records)
+        } else {
+            self.append_visibly(records)
+        }
+    }
+
+    fn append_durably(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
+        // What may fail of making them durable, and can be done before they are in the log.
+        self.rewrite_if_owed()?;
+        let appended = self.append_prepared(records)?;
+        self.wake_readers();
+        self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
+        Ok(appended)
+    }
+
+    fn append_visibly(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+        self.check_not_forked()?;
+        let appended = self.append_prepared(records)?;
+        self.waiters.wake();
+        Ok(appended)
+    }
+
+    #[inline]
+    fn append_prepared(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.supply_slots_if_short();
         self.store_owed_epochs()?;
-        let appended = self.append_unsynced(records)?;
-        if self.spec.durability == Durability::Always {
-            // This wakes the readers, too.
-            self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
-        } else {
-            self.waiters.wake();
-        }
-        Ok(appended)
+        self.append_unsynced(records)
     }
 
     /// Returns once the records that the caller has appended at these offsets are as durable as the topic demands.

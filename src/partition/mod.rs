@@ -20,6 +20,7 @@ pub(crate) mod log_id;
 mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
+mod partition_source;
 mod quarantine;
 mod reader;
 pub(crate) mod recovery;
@@ -35,12 +36,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use follower::{Follower, Questions, Surroundings};
+pub(crate) use partition_source::PartitionSource;
 pub(crate) use reader::{FetchLimits, Place};
 pub(crate) use waiters::{Registration, Waiter, Watchers};
 
 use crate::error::{Error, Result};
 use crate::record::{ConsumerRecords, Fetched, OwnedRecord, ProducerRecord, Timestamp};
 use crate::topic_partition::TopicPartition;
+use durability::Durability;
 use log::Log;
 
 /// One partition of a topic: the log itself, without groups. A cheap handle; clones name the same log, and each keeps the
@@ -60,141 +63,6 @@ pub struct Partition {
     source: PartitionSource,
     /// The broker, as something that only has to stay.
     _broker: Arc<dyn Any + Send + Sync>,
-}
-
-/// Who keeps the log.
-#[derive(Debug, Clone)]
-pub(crate) enum PartitionSource {
-    /// This process writes it.
-    Log(Arc<Log>),
-    /// Another process may be writing it.
-    Follower(Arc<Follower>),
-}
-
-impl PartitionSource {
-    /// The offsets that readers may see now.
-    pub(crate) fn bounds(&self) -> Range<u64> {
-        match self {
-            PartitionSource::Log(log) => log.log_start_offset()..log.visible_end(),
-            PartitionSource::Follower(follower) => follower.bounds(),
-        }
-    }
-
-    /// The address of the partition.
-    pub(crate) fn partition(&self) -> &TopicPartition {
-        match self {
-            PartitionSource::Log(log) => log.partition(),
-            PartitionSource::Follower(follower) => follower.partition(),
-        }
-    }
-
-    /// The id that tells the topic from an earlier or later one of the same name.
-    pub(crate) fn topic_id(&self) -> u128 {
-        match self {
-            PartitionSource::Log(log) => log.topic_id(),
-            PartitionSource::Follower(follower) => follower.topic_id(),
-        }
-    }
-
-    /// Whether both are the same log, and not only of the same name.
-    pub(crate) fn is_same(&self, other: &PartitionSource) -> bool {
-        match (self, other) {
-            (PartitionSource::Log(one), PartitionSource::Log(other)) => Arc::ptr_eq(one, other),
-            (PartitionSource::Follower(one), PartitionSource::Follower(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-
-    /// The first offset that can be read.
-    pub(crate) fn log_start_offset(&self) -> u64 {
-        match self {
-            PartitionSource::Log(log) => log.log_start_offset(),
-            PartitionSource::Follower(follower) => follower.bounds().start,
-        }
-    }
-
-    /// One above the last offset that readers may see now.
-    #[inline]
-    pub(crate) fn visible_end(&self) -> u64 {
-        match self {
-            PartitionSource::Log(log) => log.visible_end(),
-            PartitionSource::Follower(follower) => follower.bounds().end,
-        }
-    }
-
-    /// Whether a reader at offset `from` has something to read, or does not belong there.
-    #[inline]
-    pub(crate) fn is_ready_at(&self, from: u64) -> bool {
-        match self {
-            PartitionSource::Log(log) => from != log.visible_end(),
-            PartitionSource::Follower(follower) => from != follower.visible_end_from(from),
-        }
-    }
-
-    /// Whether reads are refused: the topic was deleted or the broker closed. Read-only also where nothing can be read at all.
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        match self {
-            PartitionSource::Log(log) => log.is_closed(),
-            PartitionSource::Follower(follower) => follower.check_present().is_err(),
-        }
-    }
-
-    /// Fails once the topic was deleted or the broker closed.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        match self {
-            PartitionSource::Log(log) => log.check_open(),
-            PartitionSource::Follower(follower) => follower.check_open(),
-        }
-    }
-
-    /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
-    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
-        match self {
-            PartitionSource::Log(log) => log.offset_for_time(timestamp_ms),
-            PartitionSource::Follower(follower) => follower.offset_for_time(timestamp_ms),
-        }
-    }
-
-    /// The leader epoch of the record before `offset`, if known.
-    pub(crate) fn leader_epoch_before(&self, offset: u64) -> Option<i32> {
-        match self {
-            PartitionSource::Log(log) => log.leader_epoch_before(offset),
-            PartitionSource::Follower(follower) => follower.epochs().epoch_of(offset.checked_sub(1)?),
-        }
-    }
-
-    /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
-    /// of those.
-    pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {
-        match self {
-            PartitionSource::Log(log) => log.truncated_to(position, leader_epoch),
-            PartitionSource::Follower(follower) => {
-                follower.epochs().truncated_to(position, leader_epoch, follower.bounds().end)
-            }
-        }
-    }
-
-    /// Reads for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
-    pub(crate) fn fetch_on(
-        &self,
-        from: u64,
-        limits: FetchLimits,
-        place: Option<&Place>,
-    ) -> Result<(Fetched, Option<Place>)> {
-        match self {
-            PartitionSource::Log(log) => log.fetch_on(from, limits, place),
-            PartitionSource::Follower(follower) => follower.fetch_on(from, limits, place),
-        }
-    }
-
-    /// Reads records from offset `from` (included) on.
-    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        match self {
-            PartitionSource::Log(log) => log.fetch(from, limits),
-            PartitionSource::Follower(follower) => follower.fetch(from, limits),
-        }
-    }
 }
 
 impl Partition {
@@ -233,6 +101,7 @@ impl Partition {
     /// assert_eq!(partition.append_batch(&records)?, 0..2);
     /// # Ok::<_, ottla::Error>(())
     /// ```
+    #[inline]
     pub fn append_batch(&self, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
         let log = self.writable()?;
         if records.is_empty() {
@@ -244,7 +113,7 @@ impl Partition {
             let reason = "it names another topic or partition than it is appended to";
             return Err(Error::InvalidRecord { partition: self.topic_partition().clone(), reason });
         }
-        let appended = log.append(records)?;
+        let appended = log.append(records, Durability::Os)?;
         Ok(appended.base_offset..appended.next_offset)
     }
 
@@ -284,10 +153,7 @@ impl Partition {
     /// One above the last offset that was appended; 0 if the partition is so damaged that it is not known, and every read fails.
     #[must_use]
     pub fn log_end_offset(&self) -> u64 {
-        match &self.source {
-            PartitionSource::Log(log) => log.log_end_offset(),
-            PartitionSource::Follower(follower) => follower.bounds().end,
-        }
+        self.source.log_bounds().end
     }
 
     /// One above the last offset that readers may see: below the log end while appended records wait for their sync
@@ -301,10 +167,7 @@ impl Partition {
     /// process that was killed had written counts again once the maintenance or a flush has synced it.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
-        match &self.source {
-            PartitionSource::Log(log) => log.durable_offset(),
-            PartitionSource::Follower(follower) => follower.durable_offset(),
-        }
+        self.source.durable_offset()
     }
 
     /// Returns once everything below `offset` survives a power cut, whatever the topic's durability.
@@ -347,10 +210,7 @@ impl Partition {
     /// The log for writing.
     #[inline]
     pub(crate) fn writable(&self) -> Result<&Arc<Log>> {
-        match &self.source {
-            PartitionSource::Log(log) => Ok(log),
-            PartitionSource::Follower(_) => Err(Error::ReadOnly { action: "write" }),
-        }
+        self.source.writable("write")
     }
 }
 

@@ -12,9 +12,7 @@ use crate::broker::store::Store;
 use crate::broker::topic::TopicEntry;
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result, SendOutcome};
-use crate::partition::PartitionSource;
 use crate::partition::durability::Durability;
-use crate::partition::log::Log;
 use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
 use config::ProducerConfig;
@@ -39,8 +37,8 @@ use partitioner::{DefaultPartitioner, Partitioner};
 pub struct Producer {
     store: Arc<Store>,
     partitioner: Arc<dyn Partitioner>,
-    /// Whether a send waits for durability where the topic does not.
-    is_durable: bool,
+    /// What a send waits for where its topic demands less.
+    least_durability: Durability,
 }
 
 impl Broker {
@@ -88,7 +86,7 @@ impl Topic {
         let (key, value) = (key.as_ref(), value.as_ref());
         let record = ProducerRecord::to(self.name()).key(key).value(value);
         let partition = DefaultPartitioner::partition_of_key(key, self.entry.partition_count());
-        self.entry.append_one(partition, &record)
+        self.entry.append_one(partition, &record, Durability::Os)
     }
 }
 
@@ -96,7 +94,7 @@ impl Producer {
     fn new(store: &Arc<Store>, config: ProducerConfig) -> Producer {
         Producer {
             store: Arc::clone(store),
-            is_durable: config.durability == Some(Durability::Always),
+            least_durability: config.durability.unwrap_or(Durability::Os),
             partitioner: config.partitioner_or_default(store.random()),
         }
     }
@@ -113,10 +111,7 @@ impl Producer {
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         self.store.with_topic(record.get_topic(), |topic| {
             let partition = self.partition_of(&record, topic.partition_count())?;
-            self.prepare(topic, partition)?;
-            let sent = topic.append_one(partition, &record)?;
-            self.make_durable(topic, partition, sent.offset()..sent.offset() + 1)?;
-            Ok(sent)
+            topic.append_one(partition, &record, self.least_durability)
         })
     }
 
@@ -159,9 +154,7 @@ impl Producer {
 
     /// Sends what goes to one partition.
     fn send_piece(&self, topic: &TopicEntry, partition: u32, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
-        self.prepare(topic, partition)?;
-        let (address, appended) = topic.append(partition, records)?;
-        self.make_durable(topic, partition, appended.base_offset..appended.next_offset)?;
+        let (address, appended) = topic.append(partition, records, self.least_durability)?;
         let now = Timestamp::from_millis(appended.timestamp);
         if records.iter().all(|record| record.get_timestamp().is_none()) {
             return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), now));
@@ -219,29 +212,6 @@ impl Producer {
                 .map_err(|_| Error::InvalidState { reason: "the partitioner panicked" }),
         }
     }
-
-    /// What may fail of making records durable, and can be done before they are appended.
-    #[inline]
-    fn prepare(&self, topic: &TopicEntry, partition: u32) -> Result<()> {
-        self.log_to_sync(topic, partition).map_or(Ok(()), |log| log.rewrite_if_owed())
-    }
-
-    #[inline]
-    fn make_durable(&self, topic: &TopicEntry, partition: u32, offsets: Range<u64>) -> Result<()> {
-        self.log_to_sync(topic, partition).map_or(Ok(()), |log| log.wait_appended_durable(offsets))
-    }
-
-    /// The log whose records this producer makes durable itself.
-    #[inline]
-    fn log_to_sync<'t>(&self, topic: &'t TopicEntry, partition: u32) -> Option<&'t Arc<Log>> {
-        if !self.is_durable {
-            return None;
-        }
-        match &topic.partitions.get(partition)?.source {
-            PartitionSource::Log(log) => Some(log),
-            PartitionSource::Follower(_) => None,
-        }
-    }
 }
 
 /// The error for a batch of several pieces, of which one failed and those before it are in the log: where, the `answers` say,
@@ -260,6 +230,6 @@ fn stopped_by(source: Error, answers: &[(usize, RecordMetadata)]) -> Error {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer").field("is_durable", &self.is_durable).finish_non_exhaustive()
+        f.debug_struct("Producer").field("least_durability", &self.least_durability).finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ impl Topic {
         let topic = broker.create_topic("orders", TopicConfig::new().partitions(PARTITIONS)).unwrap();
         let logs = topic
             .partitions()
-            .map(|partition| PartitionSource::Log(Arc::clone(partition.writable().unwrap())))
+            .map(|partition| PartitionSource::from(Arc::clone(partition.writable().unwrap())))
             .collect();
         Topic { broker, logs }
     }
@@ -171,7 +171,7 @@ fn a_topic_with_the_name_of_a_deleted_one_is_another_topic() {
     let mut positions = topic.positions();
     topic.broker.admin().delete_topic("orders").unwrap();
     let new = topic.broker.topic("orders").unwrap().partition(0).unwrap();
-    positions.set([PartitionSource::Log(Arc::clone(new.writable().unwrap()))]);
+    positions.set([PartitionSource::from(Arc::clone(new.writable().unwrap()))]);
     assert_eq!(positions.iter().count(), 1);
     assert_eq!(positions.get(&orders(0)).unwrap().next_offset(), None);
 }

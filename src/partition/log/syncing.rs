@@ -190,10 +190,13 @@ impl Log {
     ///
     /// # Errors
     /// As [`sync_segments`](Log::sync_segments).
+    #[inline]
     pub(crate) fn rewrite_if_owed(&self) -> Result<()> {
-        if !self.owes_rewrite() {
-            return Ok(());
-        }
+        if self.owes_rewrite() { self.rewrite() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn rewrite(&self) -> Result<()> {
         let _one_at_a_time = self.segment_sync.lock();
         self.check_present()?;
         self.rewrite_segments()

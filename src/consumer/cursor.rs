@@ -1,0 +1,123 @@
+//! A position with all that it takes to read there: what was committed, and the policies for where to begin.
+
+use std::ops::Range;
+
+use super::Counts;
+use super::config::{ConsumerConfig, OffsetReset, TruncationReset};
+use super::position::Position;
+use crate::error::{Corruption, Error, Result};
+use crate::group::committed_offset::CommittedOffset;
+use crate::group::membership::Membership;
+use crate::partition::{FetchLimits, PartitionSource, Place};
+use crate::record::Fetched;
+
+/// What was read from a partition, and where in a batch that ended.
+pub(super) type Read = (Fetched, Option<Place>);
+
+/// A partition at whose position to read.
+pub(super) struct Cursor<'c> {
+    pub(super) position: &'c mut Position,
+    pub(super) membership: &'c Membership,
+    pub(super) config: &'c ConsumerConfig,
+    pub(super) counts: &'c mut Counts,
+    /// Whether damage is passed over.
+    pub(super) skips_corrupt: bool,
+}
+
+impl Cursor<'_> {
+    /// Reads at the position, finding out first where to begin. The position is not moved by what was read.
+    pub(super) fn read(&mut self, limits: FetchLimits) -> Result<Read> {
+        loop {
+            match self.read_once(limits) {
+                Err(Error::Corrupt(damage)) if self.skips_corrupt => {
+                    self.skip(&damage)?;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    fn read_once(&mut self, limits: FetchLimits) -> Result<Read> {
+        let offset = match self.position.next_offset() {
+            Some(offset) => offset,
+            None => self.begin()?,
+        };
+        match self.position.log().fetch_on(offset, limits, self.position.place.as_ref()) {
+            // Retention was faster than this consumer.
+            Err(Error::OffsetOutOfRange { .. }) if self.config.offset_reset != OffsetReset::Error => {
+                self.counts.resets += 1;
+                let offset = self.start_without_offset()?;
+                self.position.go_to(offset, None);
+                self.position.log().fetch_on(offset, limits, None)
+            }
+            fetched => fetched,
+        }
+    }
+
+    /// Finds out where to begin, and goes there.
+    pub(super) fn begin(&mut self) -> Result<u64> {
+        let log = self.position.log();
+        if let Some(committed) = self.membership.committed(log.partition(), log.topic_id()) {
+            return self.resume(&committed);
+        }
+        let offset = self.start_without_offset()?;
+        self.position.go_to(offset, None);
+        Ok(offset)
+    }
+
+    /// Goes to a committed offset, unless a power cut took what it had passed.
+    fn resume(&mut self, committed: &CommittedOffset) -> Result<u64> {
+        let log = self.position.log();
+        let (requested, leader_epoch) = (committed.offset(), committed.leader_epoch());
+        if let Some(truncated_to) = log.truncated_to(requested, leader_epoch.unwrap_or(i32::MAX)) {
+            if self.config.truncation_reset == TruncationReset::Error {
+                return Err(Error::LogTruncated { partition: log.partition().clone(), requested, truncated_to });
+            }
+            self.counts.truncations += 1;
+            self.position.go_to(truncated_to, None);
+            return Ok(truncated_to);
+        }
+        self.position.go_to(requested, leader_epoch);
+        self.position.committed = Some(requested);
+        Ok(requested)
+    }
+
+    fn start_without_offset(&self) -> Result<u64> {
+        let log = self.position.log();
+        match self.config.offset_reset {
+            OffsetReset::Earliest => Ok(log.log_start_offset()),
+            OffsetReset::Latest => Ok(log.visible_end()),
+            OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
+        }
+    }
+
+    /// Goes behind damage at the position; returns the offsets that are passed over: at least one.
+    ///
+    /// # Errors
+    /// The damage itself, as [`Error::Corrupt`], if it is not here.
+    pub(super) fn skip(&mut self, damage: &Corruption) -> Result<Range<u64>> {
+        let position = &mut *self.position;
+        let (Some(offset), Some(lost)) = (position.next_offset(), &damage.offsets) else {
+            return Err(Error::Corrupt(Box::new(damage.clone())));
+        };
+        let is_here = damage.partition.as_ref() == Some(position.partition()) && damage.is_at(offset);
+        if !is_here || position.log().visible_end() < lost.end {
+            return Err(Error::Corrupt(Box::new(damage.clone())));
+        }
+        position.skip_to(lost.end);
+        self.counts.skipped += lost.end - offset;
+        Ok(offset..lost.end)
+    }
+}
+
+/// An offset that a caller has named, if the log has it.
+///
+/// # Errors
+/// [`Error::OffsetOutOfRange`].
+pub(super) fn check_offset(log: &PartitionSource, requested: u64) -> Result<u64> {
+    let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.visible_end());
+    if (log_start_offset..=log_end_offset).contains(&requested) {
+        return Ok(requested);
+    }
+    Err(Error::OffsetOutOfRange { partition: log.partition().clone(), requested, log_start_offset, log_end_offset })
+}

@@ -1,0 +1,226 @@
+//! Who keeps the log of a partition: this process, or another one.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::log::Log;
+use super::verification::PartitionVerification;
+use super::{FetchLimits, Follower, Place, Registration, Waiter};
+use crate::error::{Corruption, Error, Result};
+use crate::record::Fetched;
+use crate::topic_partition::TopicPartition;
+
+/// The log of a partition, whoever keeps it. Which of the two it is nobody else looks at: what differs is a method here.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionSource(Keeper);
+
+#[derive(Debug, Clone)]
+enum Keeper {
+    /// This process writes it.
+    Log(Arc<Log>),
+    /// Another process may be writing it.
+    Follower(Arc<Follower>),
+}
+
+impl From<Arc<Log>> for PartitionSource {
+    fn from(log: Arc<Log>) -> PartitionSource {
+        PartitionSource(Keeper::Log(log))
+    }
+}
+
+impl From<Arc<Follower>> for PartitionSource {
+    fn from(follower: Arc<Follower>) -> PartitionSource {
+        PartitionSource(Keeper::Follower(follower))
+    }
+}
+
+impl PartitionSource {
+    /// The log for writing.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] for this `action` if another process keeps it.
+    #[inline]
+    pub(crate) fn writable(&self, action: &'static str) -> Result<&Arc<Log>> {
+        match &self.0 {
+            Keeper::Log(log) => Ok(log),
+            Keeper::Follower(_) => Err(Error::ReadOnly { action }),
+        }
+    }
+
+    /// The log, if this process keeps it.
+    #[inline]
+    pub(crate) fn log(&self) -> Option<&Arc<Log>> {
+        match &self.0 {
+            Keeper::Log(log) => Some(log),
+            Keeper::Follower(_) => None,
+        }
+    }
+
+    /// Has senders wake `waiter` once it is armed, by its `token` for this partition; `None` where another process sends, which can
+    /// wake nobody here.
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32) -> Option<Registration> {
+        self.log().map(|log| Registration::new(log, waiter, token))
+    }
+
+    /// All offsets that the log has, whether or not readers may see them yet.
+    pub(crate) fn log_bounds(&self) -> Range<u64> {
+        match &self.0 {
+            Keeper::Log(log) => log.log_start_offset()..log.log_end_offset(),
+            Keeper::Follower(follower) => follower.bounds(),
+        }
+    }
+
+    /// The offset below which everything is known to survive a power cut.
+    pub(crate) fn durable_offset(&self) -> u64 {
+        match &self.0 {
+            Keeper::Log(log) => log.durable_offset(),
+            Keeper::Follower(follower) => follower.durable_offset(),
+        }
+    }
+
+    /// Bytes of all segments, and their number.
+    pub(crate) fn size(&self) -> (u64, usize) {
+        match &self.0 {
+            Keeper::Log(log) => log.size(),
+            Keeper::Follower(follower) => follower.size(),
+        }
+    }
+
+    /// What is missing or damaged, as far as opening found it or can be seen without repairing anything.
+    pub(crate) fn damage(&self) -> Result<Vec<Corruption>> {
+        match &self.0 {
+            Keeper::Log(log) => Ok(log.damage.clone()),
+            Keeper::Follower(follower) => follower.damage(),
+        }
+    }
+
+    /// Reads everything that is on the disk of it, and checks it.
+    pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+        match &self.0 {
+            Keeper::Log(log) => log.verify(),
+            Keeper::Follower(follower) => follower.verify(),
+        }
+    }
+
+    /// The offsets that readers may see now.
+    pub(crate) fn bounds(&self) -> Range<u64> {
+        match &self.0 {
+            Keeper::Log(log) => log.log_start_offset()..log.visible_end(),
+            Keeper::Follower(follower) => follower.bounds(),
+        }
+    }
+
+    /// The address of the partition.
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        match &self.0 {
+            Keeper::Log(log) => log.partition(),
+            Keeper::Follower(follower) => follower.partition(),
+        }
+    }
+
+    /// The id that tells the topic from an earlier or later one of the same name.
+    pub(crate) fn topic_id(&self) -> u128 {
+        match &self.0 {
+            Keeper::Log(log) => log.topic_id(),
+            Keeper::Follower(follower) => follower.topic_id(),
+        }
+    }
+
+    /// Whether both are the same log, and not only of the same name.
+    pub(crate) fn is_same(&self, other: &PartitionSource) -> bool {
+        match (&self.0, &other.0) {
+            (Keeper::Log(one), Keeper::Log(other)) => Arc::ptr_eq(one, other),
+            (Keeper::Follower(one), Keeper::Follower(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// The first offset that can be read.
+    pub(crate) fn log_start_offset(&self) -> u64 {
+        match &self.0 {
+            Keeper::Log(log) => log.log_start_offset(),
+            Keeper::Follower(follower) => follower.bounds().start,
+        }
+    }
+
+    /// One above the last offset that readers may see now.
+    #[inline]
+    pub(crate) fn visible_end(&self) -> u64 {
+        match &self.0 {
+            Keeper::Log(log) => log.visible_end(),
+            Keeper::Follower(follower) => follower.bounds().end,
+        }
+    }
+
+    /// Whether a reader at offset `from` has something to read, or does not belong there.
+    #[inline]
+    pub(crate) fn is_ready_at(&self, from: u64) -> bool {
+        match &self.0 {
+            Keeper::Log(log) => from != log.visible_end(),
+            Keeper::Follower(follower) => from != follower.visible_end_from(from),
+        }
+    }
+
+    /// Whether reads are refused: the topic was deleted or the broker closed. Read-only also where nothing can be read at all.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.0 {
+            Keeper::Log(log) => log.is_closed(),
+            Keeper::Follower(follower) => follower.check_present().is_err(),
+        }
+    }
+
+    /// Fails once the topic was deleted or the broker closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        match &self.0 {
+            Keeper::Log(log) => log.check_open(),
+            Keeper::Follower(follower) => follower.check_open(),
+        }
+    }
+
+    /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+        match &self.0 {
+            Keeper::Log(log) => log.offset_for_time(timestamp_ms),
+            Keeper::Follower(follower) => follower.offset_for_time(timestamp_ms),
+        }
+    }
+
+    /// The leader epoch of the record before `offset`, if known.
+    pub(crate) fn leader_epoch_before(&self, offset: u64) -> Option<i32> {
+        match &self.0 {
+            Keeper::Log(log) => log.leader_epoch_before(offset),
+            Keeper::Follower(follower) => follower.epochs().epoch_of(offset.checked_sub(1)?),
+        }
+    }
+
+    /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
+    /// of those.
+    pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {
+        match &self.0 {
+            Keeper::Log(log) => log.truncated_to(position, leader_epoch),
+            Keeper::Follower(follower) => follower.epochs().truncated_to(position, leader_epoch, follower.bounds().end),
+        }
+    }
+
+    /// Reads for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
+    pub(crate) fn fetch_on(
+        &self,
+        from: u64,
+        limits: FetchLimits,
+        place: Option<&Place>,
+    ) -> Result<(Fetched, Option<Place>)> {
+        match &self.0 {
+            Keeper::Log(log) => log.fetch_on(from, limits, place),
+            Keeper::Follower(follower) => follower.fetch_on(from, limits, place),
+        }
+    }
+
+    /// Reads records from offset `from` (included) on.
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        match &self.0 {
+            Keeper::Log(log) => log.fetch(from, limits),
+            Keeper::Follower(follower) => follower.fetch(from, limits),
+        }
+    }
+}
