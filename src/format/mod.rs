@@ -26,6 +26,7 @@ pub(crate) mod control;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod headers;
+pub(crate) mod invalid;
 pub(crate) mod producer_stamp;
 pub(crate) mod reader;
 pub(crate) mod record;
@@ -46,16 +47,8 @@ pub use compression::Codec;
 use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use headers::{Headers, HeadersIter};
+pub(crate) use invalid::Invalid;
 pub(crate) use producer_stamp::ProducerStamp;
 pub(crate) use reader::Reader;
 pub(crate) use record::{Record, RecordFields, skip, step_over};
 pub(crate) use stored::{SealFields, check_readable, is_plain, plain_records, seal_header, seal_records};
-
-/// Why bytes are not what they should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Invalid {
-    /// The bytes break this rule of the format.
-    Malformed(&'static str),
-    /// The records are compressed with a codec that is not compiled in; nothing is known to be wrong with them.
-    Codec(Codec),
-}

@@ -1,6 +1,7 @@
 //! A cursor over bytes that may be anything: every step is checked against what is left.
 
-use super::{Invalid, varint};
+use super::invalid::Invalid;
+use super::varint;
 
 const CUT_SHORT: Invalid = Invalid::Malformed("a field runs past the end");
 

@@ -4,7 +4,7 @@
 //! always the shortest form; read is any form of at most 5 bytes (32 bits) or 10 bytes (64 bits), as Kafka does: bits that
 //! do not fit in the last byte are dropped.
 
-use super::Invalid;
+use super::invalid::Invalid;
 
 /// The largest size of a 32-bit integer in bytes.
 pub(crate) const VARINT_BYTES_MAX: usize = 5;

@@ -15,9 +15,9 @@ use std::path::Path;
 use super::layout::{
     CHUNKS_MAX, DURABLE, Identity, OPENINGS, PUBLISHED, Published, RECORDS, chunk_position, encode_commit,
 };
+use super::opening::{Opened, open_cleared};
 use super::salvage::{Salvaged, examine};
 use super::slot::commit_entry;
-use super::{Opened, open_cleared};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::format::crc32c;

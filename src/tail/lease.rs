@@ -41,6 +41,11 @@ impl Leases {
     }
 }
 
+/// Why there is no lease.
+pub(super) fn closed_error() -> std::io::Error {
+    std::io::Error::other("the tail is closed")
+}
+
 /// One lease, until dropped. `P` is a reference to the count, or owns it.
 #[derive(Debug)]
 pub(super) struct Lease<P: Deref<Target: AsRef<Leases>>>(P);

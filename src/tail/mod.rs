@@ -12,11 +12,12 @@ pub(crate) mod fuzzing;
 mod keeping;
 mod layout;
 mod lease;
+mod opening;
+mod pool;
 mod salvage;
 mod slot;
 
-use std::collections::{BTreeMap, HashSet};
-use std::io::ErrorKind;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,10 +33,12 @@ use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use layout::{
-    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, FILE_VERSION, IS_DEFAULT, OPENINGS,
-    chunk_position, decode_chunk_entry, decode_file_header, encode_chunk_entry, encode_file_header, header_word,
+    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, IS_DEFAULT, OPENINGS, chunk_position,
+    encode_chunk_entry, header_word,
 };
-use lease::{Lease, Leases};
+use lease::{Lease, Leases, closed_error};
+use opening::{Opened, create, open_cleared};
+use pool::{Pool, PoolState};
 use slot::{Chunk, FreeSlot, Openings};
 
 /// The names of the two tail files in a data directory: of `Always` topics, whose syncs are to write nobody else's bytes, and
@@ -75,83 +78,6 @@ struct Syncing {
     /// The system tells of a failure once, and the next sync succeeds without what the failed one lost: whoever heard of it
     /// tells all others.
     has_failed: bool,
-}
-
-/// The slots that nobody uses, and how many are in the others. Apart from [`Tail`], so that an open batch can give its slot back
-/// without keeping the file open.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    state: Mutex<PoolState>,
-    leases: Leases,
-    /// Told when a thread has ended mapping or growing.
-    supplied: Condvar,
-    process: ProcessMark,
-}
-
-#[derive(Debug, Default)]
-struct PoolState {
-    /// By class and place: the first free one is taken, so that slots in use lie together and a sync writes them together.
-    free: [BTreeMap<usize, FreeSlot>; 2],
-    /// Chunks of the file that are not mapped yet, by class.
-    unmapped: [Vec<usize>; 2],
-    chunks: usize,
-    /// Classes of which a slot was wanted and none is left.
-    short: [bool; 2],
-    /// One thread is mapping or growing.
-    busy: bool,
-    /// The file is another one's, perhaps: it is not grown any more.
-    closed: bool,
-}
-
-impl PoolState {
-    /// A free slot of class `wanted`, or else of the next larger one, or else of the largest one from `least` on.
-    fn pop(&mut self, wanted: SlotClass, least: SlotClass) -> Option<FreeSlot> {
-        let larger = SlotClass::ALL.into_iter().filter(|class| *class >= wanted);
-        let smaller = SlotClass::ALL.into_iter().rev().filter(|class| *class < wanted && *class >= least);
-        let taken = larger.chain(smaller).find_map(|class| self.free.get_mut(class as usize)?.pop_first());
-        let is_last = self.free.get(wanted as usize).is_none_or(BTreeMap::is_empty);
-        if let Some(short) = self.short.get_mut(wanted as usize) {
-            *short |= is_last;
-        }
-        taken.map(|(_, slot)| slot)
-    }
-}
-
-impl Pool {
-    /// In a process that was forked off, the slot is its parent's: nothing is done, and the lock not taken.
-    fn give_back(&self, slot: FreeSlot) {
-        if self.process.is_forked() {
-            return;
-        }
-        let class = slot.class;
-        let mut state = self.state.lock();
-        // Of a closed tail nothing stays mapped.
-        if !state.closed
-            && let Some(free) = state.free.get_mut(class as usize)
-        {
-            free.insert(slot.place(), slot);
-        }
-    }
-}
-
-impl AsRef<Leases> for Pool {
-    fn as_ref(&self) -> &Leases {
-        &self.leases
-    }
-}
-
-/// A tail file, and what is known of it.
-struct Opened {
-    file: Arc<dyn DiskFile>,
-    state: PoolState,
-    /// Where in the file slots begin that nobody gets.
-    kept: HashSet<u64>,
-}
-
-impl Opened {
-    fn new(file: Arc<dyn DiskFile>) -> Opened {
-        Opened { file, state: PoolState::default(), kept: HashSet::new() }
-    }
 }
 
 /// What to do where the last free slot of a class was taken.
@@ -424,70 +350,6 @@ impl Tail {
         file.write_at(&entry, (CHUNK_TABLE + chunk * CHUNK_ENTRY_BYTES) as u64)?;
         self.sync_file()
     }
-}
-
-fn closed_error() -> std::io::Error {
-    std::io::Error::other("the tail is closed")
-}
-
-/// The file as it is, and its chunks; `None` if it is not there, not whole, or has a second name.
-fn open_cleared(disk: &dyn Disk, path: &Path) -> Result<Option<Opened>> {
-    let file = match disk.open(path, Open::Write) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("open", path, e)),
-    };
-    if file.is_shared() {
-        // Of a backup, say. Nothing in it is wanted, so a new one does as well as a copy.
-        return Ok(None);
-    }
-    let size = file.size_when_opened();
-    let mut header = vec![0; FILE_HEADER_BYTES];
-    let read = file.read_at(&mut header, 0).map_err(|e| Error::io("read", path, e))?;
-    if read < FILE_HEADER_BYTES || decode_file_header(&header) != Some(FILE_VERSION) {
-        return Ok(None);
-    }
-    let mut state = PoolState::default();
-    let (_, table) = header.split_at(CHUNK_TABLE);
-    for (chunk, entry) in table.chunks_exact(CHUNK_ENTRY_BYTES).enumerate() {
-        let Some(class) = decode_chunk_entry(chunk, entry) else { break };
-        if chunk_position(chunk + 1) > size {
-            break;
-        }
-        if let Some(unmapped) = state.unmapped.get_mut(class as usize) {
-            unmapped.push(chunk);
-        }
-        state.chunks = chunk + 1;
-    }
-    Ok(Some(Opened { file, state, kept: HashSet::new() }))
-}
-
-/// Puts an empty tail, synced, in the place of what is there, so that after a crash the old one or the new one is there: a tail
-/// that is missing is lost. A new file and not the old one cut: whoever in this process still looks at a map of that would be
-/// killed by a signal. The caller syncs the directory.
-fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
-    let new = path.with_extension("new");
-    let create = || -> std::io::Result<Arc<dyn DiskFile>> {
-        match disk.remove_file(&new) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = disk.open(&new, Open::CreateNew)?;
-        let mut header = vec![0; FILE_HEADER_BYTES];
-        header.iter_mut().zip(encode_file_header()).for_each(|(to, from)| *to = from);
-        #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
-        let openings = (disk.random() as u64).to_be_bytes();
-        header.iter_mut().skip(OPENINGS).zip(openings).for_each(|(to, from)| *to = from);
-        file.write_at(&header, 0)?;
-        file.sync()?;
-        disk.rename(&new, path)?;
-        Ok(file)
-    };
-    create().map_err(|e| {
-        // On a full disk its bytes are wanted elsewhere; if it stays, the next opening replaces it.
-        _ = disk.remove_file(&new);
-        Error::io("create", path, e)
-    })
 }
 
 /// Takes the header of the file, to count openings on.

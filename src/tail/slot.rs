@@ -24,11 +24,11 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as Word, fence};
 
-use super::Pool;
 use super::layout::{
     BATCH, COMMIT, DURABLE, IDENTITY_BYTES, Identity, OPENINGS, PUBLISHED, Published, RECORDS, SlotClass, encode_commit,
 };
-use super::lease::Lease;
+use super::lease::{Lease, closed_error};
+use super::pool::Pool;
 use crate::disk::append_file::AppendError;
 use crate::disk::{DiskFile, SharedMapping};
 use crate::format::HEADER_BYTES;
@@ -303,7 +303,7 @@ impl OpenBatch {
         if self.synced.load(Ordering::Acquire) == next_offset {
             return Ok(None);
         }
-        let _lease = Lease::new(&*self.pool).ok_or_else(super::closed_error)?;
+        let _lease = Lease::new(&*self.pool).ok_or_else(closed_error)?;
         self.committed.store(true, Ordering::SeqCst);
         let published = Published::from_word(u64::from_be(self.word(PUBLISHED).load(Ordering::Acquire)));
         // Counted by syncs that succeeded: whatever becomes of this one, the entry that the last such sync carried stays.

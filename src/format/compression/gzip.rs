@@ -5,7 +5,8 @@ use std::io::Read as _;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 
-use super::{Invalid, Output};
+use super::output::Output;
+use crate::format::invalid::Invalid;
 
 const MALFORMED: Invalid = Invalid::Malformed("malformed gzip");
 

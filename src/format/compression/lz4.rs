@@ -21,7 +21,8 @@ use std::io::{Read as _, Write as _};
 
 use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
-use super::{Invalid, Output};
+use super::output::Output;
+use crate::format::invalid::Invalid;
 use crate::format::reader::Reader;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];

@@ -12,7 +12,8 @@
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use super::{Invalid, Output};
+use super::output::Output;
+use crate::format::invalid::Invalid;
 use crate::format::reader::Reader;
 
 const STREAM_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";

@@ -3,7 +3,8 @@
 //! Frames are expanded in one go into their place. A stream decoder would take as much memory as the window that a frame
 //! claims to need, and a frame may claim any.
 
-use super::{Invalid, Output};
+use super::output::Output;
+use crate::format::invalid::Invalid;
 
 const MALFORMED: Invalid = Invalid::Malformed("malformed zstd");
 
