@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use std::io::ErrorKind;
+
 use super::*;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 use crate::format::{Attributes, BatchStart, ProducerStamp};
