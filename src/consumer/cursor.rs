@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Counts;
-use super::config::{ConsumerConfig, OffsetReset, TruncationReset};
+use super::config::ConsumerConfig;
 use super::position::Position;
+use super::reset::{OffsetReset, TruncationReset};
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
@@ -108,6 +108,15 @@ impl Cursor<'_> {
         self.counts.skipped += lost.end - offset;
         Ok(offset..lost.end)
     }
+}
+
+/// How often positions were chosen in place of committed ones.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) resets: u64,
+    pub(super) truncations: u64,
+    /// Offsets that were passed over because they could not be read.
+    pub(super) skipped: u64,
 }
 
 /// An offset that a caller has named, if the log has it.

@@ -16,6 +16,7 @@ mod position;
 mod positions;
 pub(crate) mod ready;
 mod rebalance;
+pub(crate) mod reset;
 pub(crate) mod seek;
 mod subscribe;
 mod subscription;
@@ -36,7 +37,7 @@ use crate::sync::hint;
 use crate::topic_partition::TopicPartition;
 use ahead::Ahead;
 use config::ConsumerConfig;
-use cursor::{Cursor, Read};
+use cursor::{Counts, Cursor, Read};
 use handle::{ConsumerHandle, Shared};
 use pauses::Pauses;
 use position::Position;
@@ -98,15 +99,6 @@ enum Life {
     /// Another consumer has the place of this static member.
     Fenced,
     Closed,
-}
-
-/// How often positions were chosen in place of committed ones.
-#[derive(Debug, Default)]
-struct Counts {
-    resets: u64,
-    truncations: u64,
-    /// Offsets that were passed over because they could not be read.
-    skipped: u64,
 }
 
 impl Broker {
