@@ -330,7 +330,8 @@ impl Consumer {
         let mut cursor = Cursor {
             position,
             membership: &self.membership,
-            config: &self.config,
+            offset_reset: self.config.offset_reset,
+            truncation_reset: self.config.truncation_reset,
             counts: &mut self.counts,
             skips_corrupt: self.store.skips_corrupt(),
         };
