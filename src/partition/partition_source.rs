@@ -41,7 +41,10 @@ impl PartitionSource {
     /// [`Error::ReadOnly`] for this `action` if another process keeps it.
     #[inline]
     pub(crate) fn writable(&self, action: &'static str) -> Result<&Arc<Log>> {
-        self.log().ok_or_else(|| Error::ReadOnly { action })
+        match &self.0 {
+            Keeper::Log(log) => Ok(log),
+            Keeper::Follower(_) => Err(Error::ReadOnly { action }),
+        }
     }
 
     /// The log, if this process keeps it.
