@@ -59,9 +59,11 @@ pub use broker::{
     Topic, TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
-pub use consumer::config::{ConsumerConfig, OffsetReset, TruncationReset};
-pub use consumer::handle::{ConsumerHandle, Ready};
+pub use consumer::config::ConsumerConfig;
+pub use consumer::handle::ConsumerHandle;
 pub use consumer::listener::{Rebalance, RebalanceListener};
+pub use consumer::ready::Ready;
+pub use consumer::reset::{OffsetReset, TruncationReset};
 pub use consumer::seek::SeekTo;
 pub use error::{Corruption, Error, Result, SendOutcome};
 pub use format::{Codec as Compression, Headers, HeadersIter};

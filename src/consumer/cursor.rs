@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use super::Counts;
-use super::config::{ConsumerConfig, OffsetReset, TruncationReset};
 use super::position::Position;
+use super::reset::{OffsetReset, TruncationReset};
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
@@ -18,7 +17,8 @@ pub(super) type Read = (Fetched, Option<Place>);
 pub(super) struct Cursor<'c> {
     pub(super) position: &'c mut Position,
     pub(super) membership: &'c Membership,
-    pub(super) config: &'c ConsumerConfig,
+    pub(super) offset_reset: OffsetReset,
+    pub(super) truncation_reset: TruncationReset,
     pub(super) counts: &'c mut Counts,
     /// Whether damage is passed over.
     pub(super) skips_corrupt: bool,
@@ -44,7 +44,7 @@ impl Cursor<'_> {
         };
         match self.position.log().fetch_on(offset, limits, self.position.place.as_ref()) {
             // Retention was faster than this consumer.
-            Err(Error::OffsetOutOfRange { .. }) if self.config.offset_reset != OffsetReset::Error => {
+            Err(Error::OffsetOutOfRange { .. }) if self.offset_reset != OffsetReset::Error => {
                 self.counts.resets += 1;
                 let offset = self.start_without_offset()?;
                 self.position.go_to(offset, None);
@@ -70,7 +70,7 @@ impl Cursor<'_> {
         let log = self.position.log();
         let (requested, leader_epoch) = (committed.offset(), committed.leader_epoch());
         if let Some(truncated_to) = log.truncated_to(requested, leader_epoch.unwrap_or(i32::MAX)) {
-            if self.config.truncation_reset == TruncationReset::Error {
+            if self.truncation_reset == TruncationReset::Error {
                 return Err(Error::LogTruncated { partition: log.partition().clone(), requested, truncated_to });
             }
             self.counts.truncations += 1;
@@ -84,7 +84,7 @@ impl Cursor<'_> {
 
     fn start_without_offset(&self) -> Result<u64> {
         let log = self.position.log();
-        match self.config.offset_reset {
+        match self.offset_reset {
             OffsetReset::Earliest => Ok(log.log_start_offset()),
             OffsetReset::Latest => Ok(log.visible_end()),
             OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
@@ -108,6 +108,15 @@ impl Cursor<'_> {
         self.counts.skipped += lost.end - offset;
         Ok(offset..lost.end)
     }
+}
+
+/// How often positions were chosen in place of committed ones.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) resets: u64,
+    pub(super) truncations: u64,
+    /// Offsets that were passed over because they could not be read.
+    pub(super) skipped: u64,
 }
 
 /// An offset that a caller has named, if the log has it.

@@ -1,13 +1,8 @@
-//! What other threads and tasks may do with a consumer: wake it, look at its lag, wait for it.
+//! What other threads may do with a consumer: wake it, look at its lag.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::Consumer;
-use super::pauses::Pauses;
 use super::position::SharedPosition;
 use crate::partition::Waiter;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +36,7 @@ impl Shared {
 
     /// Wakes the consumer after a pause, by a thread that lives as long: of what another process sends nobody else tells. Whether
     /// there is such a thread.
-    fn wake_after(self: &Arc<Shared>, pause: Duration) -> bool {
+    pub(super) fn wake_after(self: &Arc<Shared>, pause: Duration) -> bool {
         if self.is_pausing.swap(true, Ordering::AcqRel) {
             return true;
         }
@@ -95,39 +90,5 @@ impl ConsumerHandle {
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.shared.positions.load().iter().map(|position| position.lag()).sum()
-    }
-}
-
-/// Completes when a poll has something to do at once; made by [`Consumer::ready`].
-#[derive(Debug)]
-#[must_use = "a future does nothing until it is awaited"]
-pub struct Ready<'c> {
-    pub(super) consumer: &'c mut Consumer,
-    pub(super) pauses: Pauses,
-}
-
-impl Future for Ready<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Ready { consumer, pauses } = self.get_mut();
-        if consumer.store.is_forked() {
-            return Poll::Ready(());
-        }
-        let is_read_only = consumer.store.is_read_only();
-        loop {
-            consumer.positions.take_delivered();
-            if is_read_only {
-                consumer.positions.take_untold();
-            }
-            if consumer.is_ready() {
-                return Poll::Ready(());
-            }
-            if consumer.shared.waiter.register_waker(context.waker(), consumer.next_due()) {
-                // Without a thread, whoever awaits this is not to wait for ever.
-                let is_woken = !is_read_only || consumer.shared.wake_after(pauses.next());
-                return if is_woken { Poll::Pending } else { Poll::Ready(()) };
-            }
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
 //!
-//! `subscription` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `cursor`
-//! reads in one and knows where to begin there, `seek` goes elsewhere, `ahead` hands records out one at a time, and `commit` remembers what was dealt with.
+//! `subscribe` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `cursor`
+//! reads in one and knows where to begin there, `seek` goes elsewhere, `next_record` hands records out one at a time, and `commit`
+//! remembers what was dealt with. `handle` is for other threads, `ready` for tasks.
 
 mod ahead;
 mod commit;
@@ -9,11 +10,15 @@ pub(crate) mod config;
 mod cursor;
 pub(crate) mod handle;
 pub(crate) mod listener;
+mod next_record;
 mod pauses;
 mod position;
 mod positions;
+pub(crate) mod ready;
 mod rebalance;
+pub(crate) mod reset;
 pub(crate) mod seek;
+mod subscribe;
 mod subscription;
 
 use std::collections::BTreeSet;
@@ -32,8 +37,8 @@ use crate::sync::hint;
 use crate::topic_partition::TopicPartition;
 use ahead::Ahead;
 use config::ConsumerConfig;
-use cursor::{Cursor, Read};
-use handle::{ConsumerHandle, Ready, Shared};
+use cursor::{Counts, Cursor, Read};
+use handle::{ConsumerHandle, Shared};
 use pauses::Pauses;
 use position::Position;
 use positions::Positions;
@@ -94,15 +99,6 @@ enum Life {
     /// Another consumer has the place of this static member.
     Fenced,
     Closed,
-}
-
-/// How often positions were chosen in place of committed ones.
-#[derive(Debug, Default)]
-struct Counts {
-    resets: u64,
-    truncations: u64,
-    /// Offsets that were passed over because they could not be read.
-    skipped: u64,
 }
 
 impl Broker {
@@ -334,7 +330,8 @@ impl Consumer {
         let mut cursor = Cursor {
             position,
             membership: &self.membership,
-            config: &self.config,
+            offset_reset: self.config.offset_reset,
+            truncation_reset: self.config.truncation_reset,
             counts: &mut self.counts,
             skips_corrupt: self.store.skips_corrupt(),
         };
@@ -435,33 +432,6 @@ impl Consumer {
     #[must_use]
     pub fn handle(&self) -> ConsumerHandle {
         ConsumerHandle { shared: Arc::clone(&self.shared) }
-    }
-
-    /// A future that completes when a poll would return at once, under any executor: await it, then call
-    /// `poll(Duration::ZERO)`. To drop it before it has completed loses nothing.
-    ///
-    /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
-    /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
-    /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
-    ///
-    /// Read-only, where another process sends, which can wake nobody here, it looks again after pauses of up to ten milliseconds,
-    /// for each of which there is a thread.
-    ///
-    /// Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a thread
-    /// that may.
-    ///
-    /// # Examples
-    /// ```
-    /// # let broker = ottla::Broker::temporary()?;
-    /// # async fn consume(consumer: &mut ottla::Consumer) -> ottla::Result<ottla::ConsumerRecords> {
-    /// consumer.ready().await;
-    /// consumer.poll(std::time::Duration::ZERO)
-    /// # }
-    /// # Ok::<_, ottla::Error>(())
-    /// ```
-    pub fn ready(&mut self) -> Ready<'_> {
-        let pauses = Pauses::begin(self.store.is_read_only());
-        Ready { consumer: self, pauses }
     }
 
     /// Gives up all partitions (with auto-commit, after committing everything that was returned; a listener is told) and leaves

@@ -89,7 +89,8 @@ impl Consumer {
         Ok(Cursor {
             position: self.positions.get_mut(partition)?,
             membership: &self.membership,
-            config: &self.config,
+            offset_reset: self.config.offset_reset,
+            truncation_reset: self.config.truncation_reset,
             counts: &mut self.counts,
             skips_corrupt: false,
         })

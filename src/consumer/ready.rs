@@ -1,0 +1,71 @@
+//! What tasks may do with a consumer: wait for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::Consumer;
+use super::pauses::Pauses;
+
+impl Consumer {
+    /// A future that completes when a poll would return at once, under any executor: await it, then call
+    /// `poll(Duration::ZERO)`. To drop it before it has completed loses nothing.
+    ///
+    /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
+    /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
+    /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
+    ///
+    /// Read-only, where another process sends, which can wake nobody here, it looks again after pauses of up to ten milliseconds,
+    /// for each of which there is a thread.
+    ///
+    /// Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a thread
+    /// that may.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # async fn consume(consumer: &mut ottla::Consumer) -> ottla::Result<ottla::ConsumerRecords> {
+    /// consumer.ready().await;
+    /// consumer.poll(std::time::Duration::ZERO)
+    /// # }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn ready(&mut self) -> Ready<'_> {
+        let pauses = Pauses::begin(self.store.is_read_only());
+        Ready { consumer: self, pauses }
+    }
+}
+
+/// Completes when a poll has something to do at once; made by [`Consumer::ready`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Ready<'c> {
+    pub(super) consumer: &'c mut Consumer,
+    pub(super) pauses: Pauses,
+}
+
+impl Future for Ready<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Ready { consumer, pauses } = self.get_mut();
+        if consumer.store.is_forked() {
+            return Poll::Ready(());
+        }
+        let is_read_only = consumer.store.is_read_only();
+        loop {
+            consumer.positions.take_delivered();
+            if is_read_only {
+                consumer.positions.take_untold();
+            }
+            if consumer.is_ready() {
+                return Poll::Ready(());
+            }
+            if consumer.shared.waiter.register_waker(context.waker(), consumer.next_due()) {
+                // Without a thread, whoever awaits this is not to wait for ever.
+                let is_woken = !is_read_only || consumer.shared.wake_after(pauses.next());
+                return if is_woken { Poll::Pending } else { Poll::Ready(()) };
+            }
+        }
+    }
+}

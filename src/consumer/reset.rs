@@ -1,0 +1,27 @@
+//! Where to go on where the committed offset does not say.
+
+/// Where to begin in a partition without a committed offset, or with one that is no longer in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OffsetReset {
+    /// At the log start: the default. Nothing is missed.
+    #[default]
+    Earliest,
+    /// At the log end: only what is sent from now on.
+    Latest,
+    /// Nowhere: `poll` returns [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) until `seek` says where.
+    Error,
+}
+
+/// What to do where a power cut took records that the group had passed already (possible below
+/// [`Durability::Always`](crate::Durability::Always)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TruncationReset {
+    /// `poll` returns [`Error::LogTruncated`](crate::Error::LogTruncated) until `seek` says where to go on: the default.
+    #[default]
+    Error,
+    /// Go on with the first record that came after the cut, and count it in
+    /// [`truncation_count`](crate::Consumer::truncation_count). No record that is there is missed.
+    Continue,
+}
