@@ -54,7 +54,7 @@ impl Shared {
     }
 }
 
-/// A handle to a consumer for other threads; made by [`Consumer::handle`].
+/// A handle to a consumer for other threads; made by [`Consumer::handle`](crate::Consumer::handle).
 ///
 /// # Examples
 /// ```
@@ -78,9 +78,10 @@ impl ConsumerHandle {
         self.shared.waiter.wake();
     }
 
-    /// Has the consumer closed by the poll that is under way, or else by the next one, as [`Consumer::close`] does; that poll
-    /// and everything after it return [`Error::Closed`](crate::Error::Closed). What was not returned by then is left to the
-    /// others of the group. Also for a listener that wants to end.
+    /// Has the consumer closed by the poll that is under way, or else by the next one, as
+    /// [`Consumer::close`](crate::Consumer::close) does; that poll and everything after it return
+    /// [`Error::Closed`](crate::Error::Closed). What was not returned by then is left to the others of the group. Also for a
+    /// listener that wants to end.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.waiter.wake();

@@ -87,8 +87,9 @@ impl<S: State> Coordinator<S> {
     /// The partition that keeps what belongs to `id`.
     fn log(&self, id: &str) -> Result<&StateLog> {
         let index = coordinator_partition(id, u32::try_from(self.logs.len()).unwrap_or(u32::MAX));
-        let reason = "an internal topic has no partition";
-        let log = self.logs.get(index as usize).ok_or(Error::InvalidState { reason })?;
+        let Some(log) = self.logs.get(index as usize) else {
+            return Err(Error::InvalidState { reason: "an internal topic has no partition" });
+        };
         // Of an id whose partition is damaged nobody knows the state.
         log.check_whole()?;
         Ok(log)

@@ -205,9 +205,7 @@ impl Log {
 
     fn append_visibly(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
-        let appended = self.append_prepared(records)?;
-        self.waiters.wake();
-        Ok(appended)
+        self.append_prepared(records).inspect(|_| self.waiters.wake())
     }
 
     #[inline]

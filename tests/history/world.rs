@@ -120,6 +120,10 @@ impl World {
     pub(crate) fn failed(&self, action: &str, error: &Error) {
         let is_expected = match error {
             Error::Closed { .. } => self.ends_with(|act| act == Act::Close),
+            // Closed between two pieces.
+            Error::PartlySent { source, .. } if matches!(**source, Error::Closed { .. }) => {
+                self.ends_with(|act| act == Act::Close)
+            }
             Error::DiskFull { .. }
             | Error::Poisoned { .. }
             | Error::InDoubt { .. }
