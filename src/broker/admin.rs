@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Broker;
-use super::topic::TopicEntry;
+use super::topic_entry::TopicEntry;
 use crate::error::Result;
 use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;

@@ -15,9 +15,10 @@ mod partition_dir;
 mod recovery_report;
 mod shutdown;
 pub(crate) mod store;
-pub(crate) mod topic;
+mod topic;
+pub(crate) mod topic_entry;
 pub(crate) mod topic_name;
-pub(crate) mod topic_partitions;
+mod topic_partitions;
 mod verification;
 
 use std::fmt;

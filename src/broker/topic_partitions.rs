@@ -5,7 +5,15 @@
 
 use std::sync::OnceLock;
 
-use super::topic::TopicPartitionSource;
+use crate::partition::PartitionSource;
+use crate::topic_partition::TopicPartition;
+
+/// A partition's address and who keeps its log; the address is made once, so that nothing is allocated per record.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicPartitionSource {
+    pub(crate) address: TopicPartition,
+    pub(crate) source: PartitionSource,
+}
 
 /// Partitions by number, in the pieces in which they were added.
 #[derive(Debug, Default)]

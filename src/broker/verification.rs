@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::catalog::{self, Catalog};
 use super::store::Store;
-use super::topic::{TopicEntry, TopicPartitionSource};
+use super::topic_entry::TopicEntry;
+use super::topic_partitions::TopicPartitionSource;
 use super::{Admin, partition_dir};
 use crate::error::{Corruption, Error, Result};
 use crate::partition::broken::Broken;
