@@ -4,7 +4,6 @@
 //! which comes before every lock of a log. Closing happens once, by `close` or by the last handle's drop.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -14,24 +13,21 @@ use super::directory_lock::DirectoryLock;
 use super::name_hash::NameHash;
 use super::recovery_report::RecoveryReport;
 use super::topic_entry::TopicEntry;
-use super::topic_partitions::{TopicPartitionSource, TopicPartitions};
 use super::{opening, parallel, partition_dir, shutdown};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Logs, Worker};
-use crate::partition::broken::Broken;
 use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
 use crate::partition::recovery_mode::RecoveryMode;
-use crate::partition::recovery_report::PartitionRecovery;
-use crate::partition::{Follower, PartitionSource, Surroundings, Watchers};
+use crate::partition::{PartitionSource, Surroundings, Watchers};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex, MutexGuard};
+use crate::sync::{ArcSwap, Mutex};
 use crate::topic_partition::TopicPartition;
 
 /// The topics by name.
@@ -101,28 +97,6 @@ impl Store {
         if self.writer.is_some() { &self.report } else { self.read_only_report.get_or_init(|| self.look_for_damage()) }
     }
 
-    /// The report with what is wrong with the logs, as far as it can be seen without repairing anything.
-    fn look_for_damage(&self) -> RecoveryReport {
-        let mut report = self.report.clone();
-        let topics = self.topics.load();
-        let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
-        partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
-        for TopicPartitionSource { address, source } in partitions {
-            match source.damage() {
-                Ok(damage) if damage.is_empty() => {}
-                Ok(damage) => report.partitions.push(PartitionRecovery::of_damage(address.clone(), damage)),
-                // Deleted meanwhile, perhaps.
-                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    let broken = Broken::of(error, address, &partition_dir::path_of(&self.dir, address));
-                    // If it is only not to be looked at now, whoever reads it hears of that.
-                    report.partitions.extend(broken.ok().map(|broken| broken.report(address.clone())));
-                }
-            }
-        }
-        report
-    }
-
     /// The clock, in milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> i64 {
         self.disk.now_ms()
@@ -143,7 +117,7 @@ impl Store {
         self.disk.random()
     }
 
-    fn writer(&self, action: &'static str) -> Result<&Writer> {
+    pub(super) fn writer(&self, action: &'static str) -> Result<&Writer> {
         self.check_open()?;
         self.writer.as_ref().ok_or(Error::ReadOnly { action })
     }
@@ -239,80 +213,6 @@ impl Store {
         Err(Error::UnknownTopic { name: name.to_owned() })
     }
 
-    pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
-        let found = self.topic(name);
-        if !matches!(found, Err(Error::UnknownTopic { .. })) || self.writer.is_none() {
-            return found;
-        }
-        match self.create_topic(name, self.topic_defaults.clone()) {
-            // Another thread was faster.
-            Err(Error::TopicExists { .. }) => self.topic(name),
-            created => created,
-        }
-    }
-
-    pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
-        super::topic_name::validate_for_user(name)?;
-        let entry = self.add_topic(name, config)?;
-        // With no lock held, since a waker is the caller's code; the same below.
-        self.watchers.wake();
-        Ok(entry)
-    }
-
-    /// The catalog, to change it and the directories that it speaks of. Closing the broker takes this lock: once that is over,
-    /// the names may be another process's.
-    fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
-        let catalog = self.catalog.lock();
-        self.check_open()?;
-        Ok(catalog)
-    }
-
-    fn add_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
-        let writer = self.writer("create a topic")?;
-        let mut catalog = self.catalog_to_change()?;
-        catalog.check_new(name, &config)?;
-        let topic_id = catalog.new_topic_id();
-        self.create_dirs(name, topic_id, 0..config.partitions)?;
-        // Before the catalog speaks of it: a topic that is there and cannot be used would be in everybody's way.
-        let entry = self.open_topic(writer, name, topic_id, &config);
-        catalog.add(name, topic_id, config)?;
-        self.publish_topics(writer, |topics| {
-            topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
-        });
-        Ok(entry)
-    }
-
-    /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
-    fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
-        let create =
-            |partition| partition_dir::create(&*self.disk, &self.dir, &TopicPartition::new(name, partition), topic_id);
-        parallel::for_all(partitions.collect(), create).into_iter().collect::<Result<()>>()?;
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
-    }
-
-    /// Opens the logs of a topic that has no records yet.
-    fn open_topic(&self, writer: &Writer, name: &str, topic_id: u128, config: &TopicConfig) -> Arc<TopicEntry> {
-        let name: Arc<str> = name.into();
-        let open = |number| self.open_new_partition(writer, &name, number, topic_id, config);
-        let partitions = (0..config.partitions).map(open).collect::<Vec<_>>().into();
-        let config = config.clone();
-        Arc::new(TopicEntry { name, topic_id, config, partitions })
-    }
-
-    fn open_new_partition(
-        &self,
-        writer: &Writer,
-        name: &Arc<str>,
-        number: u32,
-        topic_id: u128,
-        config: &TopicConfig,
-    ) -> TopicPartitionSource {
-        let spec = self.log_spec(name, number, topic_id, config);
-        let address = spec.partition.clone();
-        let log = Log::create(spec, Arc::clone(&writer.environment));
-        TopicPartitionSource { address, source: Arc::new(log).into() }
-    }
-
     pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, topic_id: u128, config: &TopicConfig) -> LogSpec {
         let partition = TopicPartition::new(Arc::clone(name), number);
         LogSpec {
@@ -330,97 +230,6 @@ impl Store {
     fn compaction_of(&self, topic: &str) -> Option<CompactionConfig> {
         let is_internal = super::topic_name::is_internal(topic);
         is_internal.then_some(CompactionConfig::INTERNAL).or(self.compaction)
-    }
-
-    /// Replaces the map of topics, and what follows from it. The caller holds the catalog's lock.
-    fn publish_topics(&self, writer: &Writer, change: impl FnOnce(&mut Topics)) {
-        let mut topics = Topics::clone(&self.topics.load());
-        change(&mut topics);
-        writer.logs.store(Arc::new(logs_of(&topics)));
-        self.topics.store(Arc::new(topics));
-        self.topics_version.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(super) fn add_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
-        let writer = self.writer("add partitions")?;
-        if super::topic_name::is_internal(name) {
-            // Which of them keeps a group's offsets follows from their number.
-            let reason = "internal topics get no more partitions";
-            return Err(Error::InvalidTopic { name: name.to_owned(), reason });
-        }
-        let mut catalog = self.catalog_to_change()?;
-        let topic = self.topic(name)?;
-        let (before, config) = (topic.partition_count(), topic.config.clone().partitions(partition_count));
-        if partition_count > before {
-            config.validate()?;
-            self.create_dirs(name, topic.topic_id, before..partition_count)?;
-        }
-        let open = |number| self.open_new_partition(writer, &topic.name, number, topic.topic_id, &config);
-        let partitions = (before..partition_count).map(open).collect();
-        catalog.alter(name, config)?;
-        topic.partitions.add(partitions);
-        self.publish_topics(writer, |_| {});
-        drop(catalog);
-        self.watchers.wake();
-        Ok(())
-    }
-
-    pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
-        let writer = self.writer("delete a topic")?;
-        if super::topic_name::is_internal(name) {
-            let reason = "internal topics cannot be deleted";
-            return Err(Error::InvalidTopic { name: name.to_owned(), reason });
-        }
-        // Whatever else is wrong with the groups shows before anything is deleted.
-        self.readable_coordinator()?;
-        let mut catalog = self.catalog_to_change()?;
-        let topic = self.topic(name)?;
-        if let Err(error) = catalog.begin_delete(name) {
-            let is_full = matches!(error, Error::DiskFull { .. });
-            if !is_full || partition_dir::mark_deleted(&*self.disk, &self.dir, name, topic.topic_id).is_err() {
-                return Err(error);
-            }
-            catalog.note_deleted(name);
-        }
-        self.publish_topics(writer, |topics| {
-            topics.remove(name);
-        });
-        drop(catalog);
-        let logs = topic.logs();
-        for log in &logs {
-            log.begin_delete();
-        }
-        for log in &logs {
-            log.retire();
-        }
-        self.watchers.wake();
-        self.finish_delete(name, topic.topic_id, topic.partition_count())
-    }
-
-    /// Removes all that is left of a topic that is given up. The files first: on a full disk, what else there is to do takes the room
-    /// that they leave.
-    pub(super) fn finish_delete(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
-        let catalog = self.catalog_to_change()?;
-        partition_dir::empty_mark(&*self.disk, &self.dir, name, topic_id)?;
-        self.remove_partitions(name, topic_id, partition_count)?;
-        drop(catalog);
-        // They may be used only since then.
-        if let Some(coordinator) = self.readable_coordinator()? {
-            coordinator.forget_topic(name)?;
-        }
-        self.catalog_to_change()?.finish_delete(name)?;
-        partition_dir::remove_mark(&*self.disk, &self.dir, name, topic_id);
-        Ok(())
-    }
-
-    /// Removes the files of a topic that is given up.
-    fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
-        let others = partition_dir::other_names(&*self.disk, &self.dir)?;
-        for number in 0..partition_count {
-            let partition = TopicPartition::new(name, number);
-            partition_dir::remove(&*self.disk, &self.dir, &partition, topic_id, &others)?;
-        }
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
     }
 
     /// The groups of this broker, read from the disk at the first call.
@@ -517,35 +326,6 @@ impl Store {
     fn owes_recovery(&self, writer: &Writer) -> bool {
         writer.environment.has_failed()
             || !self.report.was_clean_shutdown && writer.logs.load().iter().any(|log| log.check_whole().is_err())
-    }
-
-    /// Reads the catalog anew, for a broker that does not write it; partitions that are known stay.
-    fn reload_topics(&self) -> Result<()> {
-        let mut catalog = self.catalog.lock();
-        *catalog = Catalog::open_read_only(Arc::clone(&self.disk), &self.dir)?;
-        let known = self.topics.load();
-        let mut topics = Topics::default();
-        for (name, entry) in catalog.live_topics() {
-            let topic = match known.get(name).filter(|topic| topic.topic_id == entry.topic_id) {
-                Some(topic) => Arc::clone(topic),
-                None => Arc::new(TopicEntry {
-                    name: Arc::clone(name),
-                    topic_id: entry.topic_id,
-                    config: entry.config.clone(),
-                    partitions: TopicPartitions::default(),
-                }),
-            };
-            let follow = |number| {
-                let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
-                let address = spec.partition.clone();
-                let follower = Follower::new(spec, &self.files, &self.surroundings);
-                TopicPartitionSource { address, source: Arc::new(follower).into() }
-            };
-            topic.partitions.add((topic.partition_count()..entry.config.partitions).map(follow).collect());
-            topics.insert(Arc::clone(name), topic);
-        }
-        self.topics.store(Arc::new(topics));
-        Ok(())
     }
 }
 
