@@ -11,19 +11,19 @@ mod found;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use self::found::{
     Batches, check_catalog, check_versions, create_data_dir, lost_tails, partitions_of, salvage_tails, shared_tails,
     unknown_directories,
 };
-use super::builder::BrokerBuilder;
 use super::catalog::Catalog;
-use super::directory_lock::{self, DirectoryLock};
+use super::directory_lock::DirectoryLock;
 use super::recovery_report::RecoveryReport;
-use super::store::{Store, Topics, Writer, logs_of};
+use super::store::{Store, Writer};
+use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
-use super::topic_partitions::{TopicPartitionSource, TopicPartitions};
+use super::topic_registry::{TopicRegistry, Topics};
 use super::{parallel, partition_dir, shutdown};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
@@ -36,84 +36,56 @@ use crate::partition::log::{LogSpec, RecoveredLog};
 use crate::partition::recovery::{Circumstances, Noted, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::recovery_report::PartitionRecovery;
-use crate::partition::{Questions, Surroundings};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex};
+use crate::partition::{PartitionSource, Watchers};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::tail::{KeptSlots, Salvaged, TAIL_NAMES, Tail};
 
 /// Opens a directory for writing.
-pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
-    builder.dir = create_data_dir(&*builder.disk, &builder.dir)?;
-    let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
-    let lock = DirectoryLock::take(&*disk, &dir)?;
-    let last_boot = lock.last_boot();
-    let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
-    let noted = check_versions(&*disk, &dir, &catalog)?;
-    let mode = builder.recovery_mode;
-    check_catalog(&*disk, &dir, &catalog, mode)?;
-    let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
-    let (mut salvaged, lost_tails) = match shutdown {
-        Shutdown::Clean => (HashMap::new(), Vec::new()),
-        Shutdown::Killed | Shutdown::PowerCut => salvage_tails(&*disk, &dir, &catalog, shutdown)?,
-    };
-    if let (RecoveryMode::Strict, Some(lost)) = (mode, lost_tails.first()) {
-        return Err(Error::Corrupt(Box::new(lost.clone())));
-    }
-    if shutdown != Shutdown::PowerCut {
-        lock.note_recovered(&*disk, &dir)?;
-    }
-    shutdown::begin_running(&*disk, &dir)?;
-
-    let mut store = Store::closed(builder, catalog);
-    store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
-    store.report.lost_tails = lost_tails;
-    store.report.shared_tails = shared_tails(&*disk, &dir);
-    let recovered = store.recover_logs(Circumstances { shutdown, mode }, noted, &mut salvaged).inspect_err(|_| {
-        if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
-            // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
-            _ = shutdown::mark_clean(&*disk, &dir);
-        }
-    })?;
-    let kept = recovered.iter().flat_map(|topic| &topic.logs).flat_map(RecoveredLog::kept_slots).collect();
-    let environment = Arc::new(store.environment(shutdown, &kept)?);
-    store.report.writes_tail_by_calls = environment.writes_tails_by_calls();
-    if shutdown == Shutdown::PowerCut {
-        lock.note_recovered(&*disk, &dir)?;
-    }
-    let topics = serve(recovered, &environment);
-    store.start(topics, environment, lock)?;
-    store.finish_deletes()?;
-    // Read back now, so that the report says what was passed over. What is wrong otherwise is told when a group is used.
-    if let RecoveryMode::SkipCorrupt = mode
-        && let Ok(Some(coordinator)) = store.coordinator_if_used()
-    {
-        store.report.skipped = coordinator.skipped().to_vec();
-    }
-    Ok(store)
+pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
+    config.dir = create_data_dir(&*config.disk, &config.dir)?;
+    let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
+    let catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
+    let noted = check_versions(&*config.disk, &config.dir, &catalog)?;
+    check_catalog(&*config.disk, &config.dir, &catalog, config.recovery_mode)?;
+    let (mut opening, salvaged) = Opening::begin(config, lock, catalog)?;
+    let topics = opening.recover(noted, salvaged)?;
+    let environment = opening.environment(&topics)?;
+    opening.serve(topics, environment)
 }
 
 /// Opens a directory that another process may be writing.
-pub(super) fn open_read_only(mut builder: BrokerBuilder) -> Result<Store> {
-    builder.dir = builder.disk.resolve(&builder.dir).map_err(|e| Error::io("find", &builder.dir, e))?;
-    let catalog = Catalog::open_read_only(Arc::clone(&builder.disk), &builder.dir)?;
+pub(super) fn open_read_only(mut config: StoreConfig) -> Result<Store> {
+    config.dir = config.disk.resolve(&config.dir).map_err(|e| Error::io("find", &config.dir, e))?;
+    let (disk, dir) = (&*config.disk, &config.dir);
+    let catalog = Catalog::open_read_only(Arc::clone(&config.disk), dir)?;
     if catalog.is_new() {
-        return Err(Error::io("find a catalog in", &builder.dir, ErrorKind::NotFound));
+        return Err(Error::io("find a catalog in", dir, ErrorKind::NotFound));
     }
-    let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
-    let others = partition_dir::other_names(&*disk, &dir)?;
-    partitions_of(&catalog).try_for_each(|partition| partition_dir::check_no_link(&dir, &partition, &others))?;
-    let was_clean_shutdown = shutdown::detect(&*disk, &dir, None)? == Shutdown::Clean;
-    let lost_tails = lost_tails(&*disk, &dir, &catalog)?;
-    let unknown_directories = unknown_directories(&*disk, &dir, &catalog)?;
-    let mut store = Store::closed(builder, catalog);
-    store.report.was_clean_shutdown = was_clean_shutdown;
-    store.report.unknown_directories = unknown_directories;
-    if !was_clean_shutdown {
-        store.report.lost_tails = lost_tails;
-    }
-    store.closed.store(false, Ordering::Release);
-    store.topics()?;
-    Ok(store)
+    let others = partition_dir::other_names(disk, dir)?;
+    partitions_of(&catalog).try_for_each(|partition| partition_dir::check_no_link(dir, &partition, &others))?;
+    let was_clean_shutdown = shutdown::detect(disk, dir, None)? == Shutdown::Clean;
+    let lost_tails = lost_tails(disk, dir, &catalog)?;
+    let report = RecoveryReport {
+        was_clean_shutdown,
+        catalog_fell_back: catalog.fell_back(),
+        lost_tails: if was_clean_shutdown { Vec::new() } else { lost_tails },
+        unknown_directories: unknown_directories(disk, dir, &catalog)?,
+        ..RecoveryReport::default()
+    };
+    let files = OpenFiles::new(Arc::clone(&config.disk), config.open_files());
+    let registry = TopicRegistry::new(catalog, Topics::default(), Arc::default());
+    Store::new(config, files, registry, None, report)
+}
+
+/// A directory that is to be served for writing: it is locked, and how the last writer ended is known.
+struct Opening {
+    config: StoreConfig,
+    lock: DirectoryLock,
+    catalog: Catalog,
+    circumstances: Circumstances,
+    files: Arc<OpenFiles>,
+    watchers: Arc<Watchers>,
+    report: RecoveryReport,
 }
 
 /// A topic whose logs are recovered and not served yet.
@@ -122,99 +94,91 @@ struct RecoveredTopic {
     logs: Vec<RecoveredLog>,
 }
 
-fn serve(topics: Vec<RecoveredTopic>, environment: &Arc<Environment>) -> Topics {
-    let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
-        let source = |log: RecoveredLog| {
-            let log = log.serve(Arc::clone(environment));
-            TopicPartitionSource { address: log.partition().clone(), source: Arc::new(log).into() }
+impl Opening {
+    /// Finds out how the last writer ended, and what the tails hold if it did not close. From here on the directory counts as not
+    /// closed.
+    fn begin(config: StoreConfig, lock: DirectoryLock, catalog: Catalog) -> Result<(Opening, Batches)> {
+        let (disk, dir, mode) = (&*config.disk, &config.dir, config.recovery_mode);
+        let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(disk, dir, lock.last_boot())? };
+        let (salvaged, lost_tails) = match shutdown {
+            Shutdown::Clean => (HashMap::new(), Vec::new()),
+            Shutdown::Killed | Shutdown::PowerCut => salvage_tails(disk, dir, &catalog, shutdown)?,
         };
-        entry.partitions.add(logs.into_iter().map(source).collect());
-        (Arc::clone(&entry.name), Arc::new(entry))
-    };
-    topics.into_iter().map(serve_topic).collect()
-}
-
-impl Store {
-    /// A store that serves nothing yet.
-    fn closed(builder: BrokerBuilder, catalog: Catalog) -> Store {
-        let files = OpenFiles::new(Arc::clone(&builder.disk), builder.open_files());
-        let report = RecoveryReport { catalog_fell_back: catalog.fell_back(), ..RecoveryReport::default() };
-        let questions = Questions { has_topic: Catalog::has_topic, was_restarted: directory_lock::was_restarted };
-        let surroundings = Arc::new(Surroundings::new(&builder.dir, questions));
-        Store {
-            dir: builder.dir,
-            disk: builder.disk,
-            files,
-            durability: builder.durability,
-            topic_defaults: builder.topic_defaults,
-            background: builder.background,
-            tail_bytes: builder.tail_bytes,
-            recovery_mode: builder.recovery_mode,
-            least_leader_epoch: catalog.identity().least_leader_epoch(),
-            catalog: Mutex::new(catalog),
-            topics: ArcSwap::default(),
-            topics_version: AtomicU64::new(0),
-            watchers: Arc::default(),
-            report,
-            read_only_report: OnceLock::new(),
-            surroundings,
-            writer: None,
-            closed: AtomicBool::new(true),
-            is_temporary: builder.temporary,
-            compaction: builder.compaction,
+        if let (RecoveryMode::Strict, Some(lost)) = (mode, lost_tails.first()) {
+            return Err(Error::Corrupt(Box::new(lost.clone())));
         }
+        if shutdown != Shutdown::PowerCut {
+            lock.note_recovered(disk, dir)?;
+        }
+        shutdown::begin_running(disk, dir)?;
+        let report = RecoveryReport {
+            was_clean_shutdown: shutdown == Shutdown::Clean,
+            catalog_fell_back: catalog.fell_back(),
+            lost_tails,
+            shared_tails: shared_tails(disk, dir),
+            ..RecoveryReport::default()
+        };
+        let (circumstances, watchers) = (Circumstances { shutdown, mode }, Arc::default());
+        let files = OpenFiles::new(Arc::clone(&config.disk), config.open_files());
+        Ok((Opening { config, lock, catalog, circumstances, files, watchers, report }, salvaged))
     }
 
-    /// Recovers every log of every live topic, of which something is `noted`, in the same order. One whose directory is not what
-    /// it should be, or is refused, keeps no other from being served.
-    fn recover_logs(
-        &mut self,
-        circumstances: Circumstances,
-        noted: Vec<Result<Noted>>,
-        salvaged: &mut Batches,
-    ) -> Result<Vec<RecoveredTopic>> {
-        let entries: Vec<_> =
-            self.catalog.lock().live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect();
+    /// Recovers the logs of all topics, of which something is `noted`, in their order; `salvaged` is what the tails hold for them.
+    fn recover(&mut self, noted: Vec<Result<Noted>>, salvaged: Batches) -> Result<Vec<RecoveredTopic>> {
+        let recovered = self.recover_logs(noted, salvaged);
+        let Circumstances { shutdown, mode } = self.circumstances;
+        if recovered.is_err() && mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
+            // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
+            _ = shutdown::mark_clean(&*self.config.disk, &self.config.dir);
+        }
+        recovered
+    }
+
+    /// Recovers every log of every live topic. One whose directory is not what it should be, or is refused, keeps no other from
+    /// being served.
+    fn recover_logs(&mut self, noted: Vec<Result<Noted>>, mut salvaged: Batches) -> Result<Vec<RecoveredTopic>> {
+        let least_leader_epoch = self.catalog.identity().least_leader_epoch();
+        let topics = self.catalog.live_topics();
+        let topics =
+            topics.map(|(name, entry)| TopicEntry::new(Arc::clone(name), entry.topic_id, entry.config.clone()));
+        let topics: Vec<_> = topics.collect();
         let mut wanted = Vec::new();
-        for (name, entry) in &entries {
-            for number in 0..entry.config.partitions {
-                let spec = self.log_spec(name, number, entry.topic_id, &entry.config);
-                wanted.push((spec, salvaged.remove(&(entry.topic_id, number)).unwrap_or_default()));
+        for topic in &topics {
+            for number in 0..topic.config.partitions {
+                let spec = self.config.log_spec(topic, number, least_leader_epoch);
+                wanted.push((spec, salvaged.remove(&(topic.topic_id, number)).unwrap_or_default()));
             }
         }
         let has_failed = AtomicBool::new(false);
         let wanted = wanted.into_iter().zip(noted).collect();
         let recovered = parallel::for_all(wanted, |((spec, batches), noted)| {
             let is_wanted = !has_failed.load(Ordering::Relaxed);
-            let recovered = is_wanted.then(|| self.recover_log(spec, circumstances, noted, batches));
+            let recovered = is_wanted.then(|| self.recover_log(spec, noted, batches));
             has_failed.fetch_or(matches!(recovered, Some(Err(_))), Ordering::Relaxed);
             recovered
         });
         let recovered = recovered.into_iter().flatten().collect::<Result<Vec<_>>>()?;
         let (mut recovered, reports): (VecDeque<_>, Vec<_>) = recovered.into_iter().unzip();
         self.report.partitions = reports.into_iter().flatten().collect();
-        let mut topics = Vec::with_capacity(entries.len());
-        for (name, entry) in entries {
+        let with_logs = |entry: TopicEntry| {
             let logs = recovered.drain(..entry.config.partitions as usize).collect();
-            let (topic_id, config) = (entry.topic_id, entry.config);
-            let entry = TopicEntry { name, topic_id, config, partitions: TopicPartitions::default() };
-            topics.push(RecoveredTopic { entry, logs });
-        }
-        self.report.unknown_directories = unknown_directories(&*self.disk, &self.dir, &self.catalog.lock())?;
+            RecoveredTopic { entry, logs }
+        };
+        let topics = topics.into_iter().map(with_logs).collect();
+        self.report.unknown_directories = unknown_directories(&*self.config.disk, &self.config.dir, &self.catalog)?;
         Ok(topics)
     }
 
     fn recover_log(
         &self,
         spec: LogSpec,
-        circumstances: Circumstances,
         noted: Result<Noted>,
         batches: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
         let slots = batches.iter().map(Salvaged::slot).collect();
-        let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, circumstances, noted, batches);
+        let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, self.circumstances, noted, batches);
         match noted.and_then(recover) {
-            Err(error) if circumstances.mode != RecoveryMode::Strict => {
+            Err(error) if self.circumstances.mode != RecoveryMode::Strict => {
                 let broken = Broken::of(error, &spec.partition, &spec.dir)?;
                 let (log, report) = RecoveredLog::broken(spec, &self.files, broken, slots);
                 Ok((log, Some(report)))
@@ -223,52 +187,58 @@ impl Store {
         }
     }
 
-    /// Opens the tails, which forgets what they held but what is to be `kept`.
-    fn environment(&self, shutdown: Shutdown, kept: &KeptSlots) -> Result<Environment> {
+    /// Opens the tails, which forgets what they held but what recovery could not put anywhere else. Then nothing is owed to the
+    /// last writer.
+    fn environment(&mut self, topics: &[RecoveredTopic]) -> Result<Arc<Environment>> {
+        let (disk, dir) = (&*self.config.disk, &self.config.dir);
+        let kept: KeptSlots = topics.iter().flat_map(|topic| &topic.logs).flat_map(RecoveredLog::kept_slots).collect();
         #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
-        let seed = self.disk.random() as u64;
+        let seed = disk.random() as u64;
         let [always, relaxed] = TAIL_NAMES;
-        let open = |name| {
-            let path = self.dir.join(name);
-            let tail = if kept.is_empty() {
-                Tail::open(&*self.disk, &path, self.tail_bytes, shutdown == Shutdown::Clean, seed)?
-            } else {
-                Tail::open_keeping(&*self.disk, &path, self.tail_bytes, kept, seed)?
-            };
-            tail.say_default((self.durability == Durability::Always) == (name == always))?;
-            Ok(GroupCommit::new(tail))
-        };
         let environment = Environment::new(
             Arc::clone(&self.files),
-            Arc::clone(&self.disk),
-            open(always)?,
-            open(relaxed)?,
+            Arc::clone(&self.config.disk),
+            self.open_tail(always, self.config.durability == Durability::Always, &kept, seed)?,
+            self.open_tail(relaxed, self.config.durability != Durability::Always, &kept, seed)?,
             Arc::clone(&self.watchers),
         );
         // The tails' names, and whatever recovery renamed.
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
-        Ok(environment)
+        disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
+        if self.circumstances.shutdown == Shutdown::PowerCut {
+            self.lock.note_recovered(disk, dir)?;
+        }
+        self.report.writes_tail_by_calls = environment.writes_tails_by_calls();
+        Ok(Arc::new(environment))
+    }
+
+    fn open_tail(&self, name: &str, is_default: bool, kept: &KeptSlots, seed: u64) -> Result<GroupCommit> {
+        let (disk, path, bytes) = (&*self.config.disk, self.config.dir.join(name), self.config.tail_bytes);
+        let tail = if kept.is_empty() {
+            Tail::open(disk, &path, bytes, self.circumstances.shutdown == Shutdown::Clean, seed)?
+        } else {
+            Tail::open_keeping(disk, &path, bytes, kept, seed)?
+        };
+        tail.say_default(is_default)?;
+        Ok(GroupCommit::new(tail))
     }
 
     /// Begins to serve.
-    fn start(&mut self, topics: Topics, environment: Arc<Environment>, lock: DirectoryLock) -> Result<()> {
-        let logs = Arc::new(ArcSwap::from_pointee(logs_of(&topics)));
-        self.topics.store(Arc::new(topics));
-        let worker = if self.background {
-            let started = Worker::start(Arc::clone(&logs), Arc::clone(&environment));
-            Some(started.map_err(|e| Error::io("start the maintenance thread of", &self.dir, e))?)
+    fn serve(self, topics: Vec<RecoveredTopic>, environment: Arc<Environment>) -> Result<Store> {
+        let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
+            let serve_log =
+                |log: RecoveredLog| PartitionSource::from(Arc::new(log.serve(Arc::clone(&environment)))).into();
+            entry.partitions.add(logs.into_iter().map(serve_log).collect());
+            (Arc::clone(&entry.name), Arc::new(entry))
+        };
+        let topics = topics.into_iter().map(serve_topic).collect();
+        let registry = TopicRegistry::new(self.catalog, topics, self.watchers);
+        let worker = if self.config.background {
+            let started = Worker::start(Arc::clone(registry.logs()), Arc::clone(&environment));
+            Some(started.map_err(|e| Error::io("start the maintenance thread of", &self.config.dir, e))?)
         } else {
             None
         };
-        self.writer = Some(Writer {
-            environment,
-            logs,
-            worker: Mutex::new(worker),
-            lock: Mutex::new(Some(lock)),
-            coordinator: OnceLock::new(),
-            coordinator_being_made: Mutex::new(()),
-        });
-        self.closed.store(false, Ordering::Release);
-        Ok(())
+        let writer = Writer::new(environment, worker, self.lock);
+        Store::new(self.config, self.files, registry, Some(writer), self.report)
     }
 }

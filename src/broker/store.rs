@@ -1,37 +1,29 @@
 //! What all handles of a broker share: the directory's lock, its topics, their logs, and the thread that maintains them.
 //!
-//! Topics are looked up without a lock, in a map that is replaced as a whole; whoever changes topics holds the catalog's lock,
-//! which comes before every lock of a log. Closing happens once, by `close` or by the last handle's drop.
+//! It is made by `opening`, once everything is there. Closing happens once, by `close` or by the last handle's drop.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::builder::BrokerBuilder;
 use super::catalog::Catalog;
-use super::directory_lock::DirectoryLock;
-use super::name_hash::NameHash;
+use super::directory_lock::{self, DirectoryLock};
 use super::recovery_report::RecoveryReport;
+use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
-use super::{opening, parallel, partition_dir, shutdown};
-use crate::disk::Disk;
+use super::topic_registry::{TopicRegistry, Topics};
+use super::{parallel, partition_dir, shutdown};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
-use crate::maintenance::{self, Logs, Worker};
-use crate::partition::compaction::CompactionConfig;
+use crate::maintenance::{self, Worker};
 use crate::partition::config::TopicConfig;
-use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::log::{Log, LogSpec};
 use crate::partition::recovery_mode::RecoveryMode;
-use crate::partition::{PartitionSource, Surroundings, Watchers};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex};
+use crate::partition::{PartitionSource, Questions, Surroundings, Watchers};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::topic_partition::TopicPartition;
-
-/// The topics by name.
-pub(crate) type Topics = HashMap<Arc<str>, Arc<TopicEntry>, NameHash>;
 
 /// Small, since compaction begins with the first segment that is full.
 const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
@@ -39,82 +31,110 @@ const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
 /// A data directory that is open.
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(super) dir: PathBuf,
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) config: StoreConfig,
     pub(super) files: Arc<OpenFiles>,
-    pub(super) durability: Durability,
-    pub(super) topic_defaults: TopicConfig,
-    pub(super) background: bool,
-    pub(super) tail_bytes: u64,
-    pub(super) recovery_mode: RecoveryMode,
+    pub(super) registry: TopicRegistry,
     /// No record gets a lower leader epoch.
     pub(super) least_leader_epoch: i32,
-    pub(super) catalog: Mutex<Catalog>,
-    pub(super) topics: ArcSwap<Topics>,
-    /// Rises whenever topics or partitions come or go.
-    pub(super) topics_version: AtomicU64,
-    /// Who wants to know when that happens, or when the broker is closed.
-    pub(super) watchers: Arc<Watchers>,
-    pub(super) report: RecoveryReport,
+    report: RecoveryReport,
     /// The report of a broker that is open read-only, which looks at the logs only once somebody asks.
-    pub(super) read_only_report: OnceLock<RecoveryReport>,
+    read_only_report: OnceLock<RecoveryReport>,
     /// What the followers share, where the directory is open read-only.
     pub(super) surroundings: Arc<Surroundings>,
     /// `None` if the directory is open read-only.
-    pub(super) writer: Option<Writer>,
-    pub(super) closed: AtomicBool,
-    pub(super) is_temporary: bool,
-    /// Of ordinary topics; for tests.
-    pub(super) compaction: Option<CompactionConfig>,
+    writer: Option<Writer>,
+    closed: AtomicBool,
 }
 
 /// What only the process that writes a directory has.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) environment: Arc<Environment>,
-    pub(super) logs: Arc<Logs>,
-    pub(super) worker: Mutex<Option<Worker>>,
-    pub(super) lock: Mutex<Option<DirectoryLock>>,
-    pub(super) coordinator: OnceLock<Arc<GroupCoordinator>>,
+    worker: Mutex<Option<Worker>>,
+    lock: Mutex<Option<DirectoryLock>>,
+    coordinator: OnceLock<Arc<GroupCoordinator>>,
     /// Held while the coordinator is being made.
-    pub(super) coordinator_being_made: Mutex<()>,
+    coordinator_being_made: Mutex<()>,
+}
+
+impl Writer {
+    pub(super) fn new(environment: Arc<Environment>, worker: Option<Worker>, lock: DirectoryLock) -> Writer {
+        Writer {
+            environment,
+            worker: Mutex::new(worker),
+            lock: Mutex::new(Some(lock)),
+            coordinator: OnceLock::new(),
+            coordinator_being_made: Mutex::new(()),
+        }
+    }
 }
 
 impl Store {
-    /// Opens the directory as `builder` says.
-    pub(super) fn open(builder: BrokerBuilder) -> Result<Store> {
-        match builder.recovery_mode {
-            RecoveryMode::ReadOnly => opening::open_read_only(builder),
-            _ => opening::open(builder),
+    /// Serves a directory, with all that opening has made. Then it finishes what only a store that serves can: a writer removes
+    /// topics that are given up, and adds to the `report` what it could not; others read which topics there are.
+    pub(super) fn new(
+        config: StoreConfig,
+        files: Arc<OpenFiles>,
+        registry: TopicRegistry,
+        writer: Option<Writer>,
+        report: RecoveryReport,
+    ) -> Result<Store> {
+        let questions = Questions { has_topic: Catalog::has_topic, was_restarted: directory_lock::was_restarted };
+        let least_leader_epoch = registry.catalog().identity().least_leader_epoch();
+        let mut store = Store {
+            files,
+            registry,
+            least_leader_epoch,
+            report,
+            read_only_report: OnceLock::new(),
+            surroundings: Arc::new(Surroundings::new(&config.dir, questions)),
+            writer,
+            closed: AtomicBool::new(false),
+            config,
+        };
+        if store.is_read_only() {
+            store.topics()?;
+            return Ok(store);
         }
+        store.report.unfinished_deletes = store.finish_deletes()?;
+        // Read back now, so that the report says what was passed over. What is wrong otherwise is told when a group is used.
+        if store.skips_corrupt()
+            && let Ok(Some(coordinator)) = store.coordinator_if_used()
+        {
+            store.report.skipped = coordinator.skipped().to_vec();
+        }
+        Ok(store)
     }
 
     pub(super) fn dir(&self) -> &Path {
-        &self.dir
+        &self.config.dir
     }
 
     pub(super) fn recovery_report(&self) -> &RecoveryReport {
-        if self.writer.is_some() { &self.report } else { self.read_only_report.get_or_init(|| self.look_for_damage()) }
+        if self.writer.is_some() {
+            return &self.report;
+        }
+        self.read_only_report.get_or_init(|| self.look_for_damage(self.report.clone()))
     }
 
     /// The clock, in milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> i64 {
-        self.disk.now_ms()
+        self.config.disk.now_ms()
     }
 
     /// The monotonic clock.
     pub(crate) fn monotonic(&self) -> std::time::Duration {
-        self.disk.monotonic()
+        self.config.disk.monotonic()
     }
 
     /// Whether consumers pass over what is damaged.
     pub(crate) fn skips_corrupt(&self) -> bool {
-        self.recovery_mode == RecoveryMode::SkipCorrupt
+        self.config.recovery_mode == RecoveryMode::SkipCorrupt
     }
 
     /// A random number.
     pub(crate) fn random(&self) -> u128 {
-        self.disk.random()
+        self.config.disk.random()
     }
 
     pub(super) fn writer(&self, action: &'static str) -> Result<&Writer> {
@@ -142,7 +162,7 @@ impl Store {
     pub(crate) fn check_open(&self) -> Result<()> {
         self.check_not_forked()?;
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed { what: format!("the broker of {}", self.dir.display()) });
+            return Err(Error::Closed { what: format!("the broker of {}", self.config.dir.display()) });
         }
         Ok(())
     }
@@ -153,17 +173,17 @@ impl Store {
         if self.writer.is_none() {
             self.reload_topics()?;
         }
-        Ok(self.topics.load_full())
+        Ok(self.registry.all())
     }
 
     /// Who is woken when topics or partitions come or go, or the broker is closed.
     pub(crate) fn watchers(&self) -> &Watchers {
-        &self.watchers
+        self.registry.watchers()
     }
 
     /// A number that changes when topics or partitions come or go.
     pub(crate) fn topics_version(&self) -> u64 {
-        self.topics_version.load(Ordering::Acquire)
+        self.registry.version()
     }
 
     /// The topic of this name.
@@ -172,7 +192,7 @@ impl Store {
     /// [`Error::UnknownTopic`].
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicEntry>> {
         self.check_open()?;
-        if let Some(entry) = self.topics.load().get(name)
+        if let Some(entry) = self.registry.load().get(name)
             && self.writer.is_some()
         {
             return Ok(Arc::clone(entry));
@@ -206,30 +226,16 @@ impl Store {
     /// Runs `use_topic` on the topic of this name, without sharing it: the way of a send.
     #[inline]
     pub(crate) fn with_topic<T>(&self, name: &str, use_topic: impl FnOnce(&TopicEntry) -> Result<T>) -> Result<T> {
-        if let Some(entry) = self.topics.load().get(name) {
+        if let Some(entry) = self.registry.load().get(name) {
             return use_topic(entry);
         }
         self.check_open()?;
         Err(Error::UnknownTopic { name: name.to_owned() })
     }
 
-    pub(super) fn log_spec(&self, name: &Arc<str>, number: u32, topic_id: u128, config: &TopicConfig) -> LogSpec {
-        let partition = TopicPartition::new(Arc::clone(name), number);
-        LogSpec {
-            dir: partition_dir::path_of(&self.dir, &partition),
-            partition,
-            topic_id,
-            durability: config.durability.unwrap_or(self.durability),
-            config: config.clone(),
-            compaction: self.compaction_of(name),
-            least_leader_epoch: self.least_leader_epoch,
-        }
-    }
-
-    /// Internal topics are compacted, and so far nothing else.
-    fn compaction_of(&self, topic: &str) -> Option<CompactionConfig> {
-        let is_internal = super::topic_name::is_internal(topic);
-        is_internal.then_some(CompactionConfig::INTERNAL).or(self.compaction)
+    /// Where the log of a topic's partition is, and how it is kept.
+    pub(super) fn log_spec(&self, topic: &TopicEntry, number: u32) -> LogSpec {
+        self.config.log_spec(topic, number, self.least_leader_epoch)
     }
 
     /// The groups of this broker, read from the disk at the first call.
@@ -248,7 +254,7 @@ impl Store {
             }
             found => found?,
         };
-        let topics = self.topics.load_full();
+        let topics = self.registry.all();
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
         let loaded = GroupCoordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
         let coordinator = Arc::new(loaded);
@@ -258,7 +264,7 @@ impl Store {
     /// The groups, if any was ever used in this directory.
     pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<GroupCoordinator>>> {
         self.check_writable("look at groups")?;
-        if self.topics.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
+        if self.registry.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
     }
 
     /// The groups, if any was ever used and what they left is undamaged. Otherwise offsets of a topic that goes stay where
@@ -272,7 +278,7 @@ impl Store {
 
     pub(crate) fn flush(&self) -> Result<()> {
         let writer = self.writer("flush")?;
-        let logs = writer.logs.load_full();
+        let logs = self.registry.logs().load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
         writer.environment.commit(&logs);
         logs.iter().zip(ends).try_for_each(|(log, end)| maintenance::unless_deleted(log.wait_durable(end)))
@@ -280,7 +286,7 @@ impl Store {
 
     pub(super) fn run_maintenance(&self) -> Result<()> {
         let writer = self.writer("run the maintenance")?;
-        maintenance::run_pass(&writer.logs.load(), &writer.environment, &|| self.check_open().is_err())
+        maintenance::run_pass(&self.registry.logs().load(), &writer.environment, &|| self.check_open().is_err())
     }
 
     /// Closes everything, once. In a process that was forked off, nothing: it is all the parent's.
@@ -289,7 +295,7 @@ impl Store {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.watchers.wake();
+        self.registry.watchers().wake();
         // A waker may fork, and come back in the child.
         self.check_not_forked()?;
         let Some(writer) = &self.writer else {
@@ -298,24 +304,25 @@ impl Store {
             return Ok(());
         };
         // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
-        drop(self.catalog.lock());
+        drop(self.registry.catalog());
         if let Some(worker) = writer.worker.lock().take() {
             worker.stop();
         }
-        let logs = writer.logs.load().iter().cloned().collect();
+        let logs = self.registry.logs().load().iter().cloned().collect();
         let closed = parallel::for_all(logs, |log: Arc<Log>| log.close_cleanly());
         let mut result = closed.into_iter().collect::<Result<()>>();
         // The last rounds, for senders that still wait for one.
-        writer.environment.commit(&writer.logs.load());
-        writer.logs.load().iter().for_each(|log| log.retire());
+        writer.environment.commit(&self.registry.logs().load());
+        self.registry.logs().load().iter().for_each(|log| log.retire());
         writer.environment.close_tails();
         self.files.close();
-        if self.is_temporary {
+        if self.config.is_temporary {
             writer.lock.lock().take();
-            return partition_dir::remove_all(&*self.disk, &self.dir).map_err(|e| Error::io("remove", &self.dir, e));
+            return partition_dir::remove_all(&*self.config.disk, &self.config.dir)
+                .map_err(|e| Error::io("remove", &self.config.dir, e));
         }
         if result.is_ok() && !self.owes_recovery(writer) {
-            result = shutdown::mark_clean(&*self.disk, &self.dir);
+            result = shutdown::mark_clean(&*self.config.disk, &self.config.dir);
         }
         writer.lock.lock().take();
         result
@@ -325,7 +332,8 @@ impl Store {
     /// to recover the one, if it can, and to make the other anew, and not to take them for what was closed.
     fn owes_recovery(&self, writer: &Writer) -> bool {
         writer.environment.has_failed()
-            || !self.report.was_clean_shutdown && writer.logs.load().iter().any(|log| log.check_whole().is_err())
+            || !self.report.was_clean_shutdown
+                && self.registry.logs().load().iter().any(|log| log.check_whole().is_err())
     }
 }
 
@@ -340,11 +348,4 @@ impl Drop for Store {
             std::mem::forget(writer.worker.get_mut().take());
         }
     }
-}
-
-/// The logs of all topics, in the order of their names, so that what is done to all is done alike in every run.
-pub(super) fn logs_of(topics: &Topics) -> Vec<Arc<Log>> {
-    let mut logs: Vec<_> = topics.values().flat_map(|topic| topic.logs()).collect();
-    logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
-    logs
 }

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use super::catalog::Catalog;
-use super::store::{Store, Topics, Writer, logs_of};
+use super::store::{Store, Writer};
 use super::topic_entry::TopicEntry;
 use super::topic_partitions::TopicPartitionSource;
 use super::{parallel, partition_dir};
 use crate::error::{Error, Result, is_passing};
+use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;
 use crate::partition::log::Log;
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::sync::MutexGuard;
-use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
 
 impl Store {
     pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
         let found = self.topic(name);
-        if !matches!(found, Err(Error::UnknownTopic { .. })) || self.writer.is_none() {
+        if !matches!(found, Err(Error::UnknownTopic { .. })) || self.is_read_only() {
             return found;
         }
-        match self.create_topic(name, self.topic_defaults.clone()) {
+        match self.create_topic(name, self.config.topic_defaults.clone()) {
             // Another thread was faster.
             Err(Error::TopicExists { .. }) => self.topic(name),
             created => created,
@@ -32,14 +32,14 @@ impl Store {
         super::topic_name::validate_for_user(name)?;
         let entry = self.add_topic(name, config)?;
         // With no lock held, since a waker is the caller's code; the same below.
-        self.watchers.wake();
+        self.registry.watchers().wake();
         Ok(entry)
     }
 
     /// The catalog, to change it and the directories that it speaks of. Closing the broker takes this lock: once that is over,
     /// the names may be another process's.
     fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
-        let catalog = self.catalog.lock();
+        let catalog = self.registry.catalog();
         self.check_open()?;
         Ok(catalog)
     }
@@ -51,9 +51,10 @@ impl Store {
         let topic_id = catalog.new_topic_id();
         self.create_dirs(name, topic_id, 0..config.partitions)?;
         // Before the catalog speaks of it: a topic that is there and cannot be used would be in everybody's way.
-        let entry = self.open_topic(writer, name, topic_id, &config);
+        let entry = Arc::new(TopicEntry::new(name.into(), topic_id, config.clone()));
+        entry.partitions.add(self.open_new_partitions(writer, &entry, 0..config.partitions));
         catalog.add(name, topic_id, config)?;
-        self.publish_topics(writer, |topics| {
+        self.registry.publish(|topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
         });
         Ok(entry)
@@ -61,42 +62,25 @@ impl Store {
 
     /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
     fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
-        let create =
-            |partition| partition_dir::create(&*self.disk, &self.dir, &TopicPartition::new(name, partition), topic_id);
+        let create = |partition| {
+            partition_dir::create(&*self.config.disk, &self.config.dir, &TopicPartition::new(name, partition), topic_id)
+        };
         parallel::for_all(partitions.collect(), create).into_iter().collect::<Result<()>>()?;
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
+        self.config.disk.sync_dir(&self.config.dir).map_err(|e| Error::io("sync", &self.config.dir, e))
     }
 
-    /// Opens the logs of a topic that has no records yet.
-    fn open_topic(&self, writer: &Writer, name: &str, topic_id: u128, config: &TopicConfig) -> Arc<TopicEntry> {
-        let name: Arc<str> = name.into();
-        let open = |number| self.open_new_partition(writer, &name, number, topic_id, config);
-        let partitions = (0..config.partitions).map(open).collect::<Vec<_>>().into();
-        let config = config.clone();
-        Arc::new(TopicEntry { name, topic_id, config, partitions })
-    }
-
-    fn open_new_partition(
+    /// Opens the logs of partitions that have no records yet.
+    fn open_new_partitions(
         &self,
         writer: &Writer,
-        name: &Arc<str>,
-        number: u32,
-        topic_id: u128,
-        config: &TopicConfig,
-    ) -> TopicPartitionSource {
-        let spec = self.log_spec(name, number, topic_id, config);
-        let address = spec.partition.clone();
-        let log = Log::create(spec, Arc::clone(&writer.environment));
-        TopicPartitionSource { address, source: Arc::new(log).into() }
-    }
-
-    /// Replaces the map of topics, and what follows from it. The caller holds the catalog's lock.
-    fn publish_topics(&self, writer: &Writer, change: impl FnOnce(&mut Topics)) {
-        let mut topics = Topics::clone(&self.topics.load());
-        change(&mut topics);
-        writer.logs.store(Arc::new(logs_of(&topics)));
-        self.topics.store(Arc::new(topics));
-        self.topics_version.fetch_add(1, Ordering::AcqRel);
+        topic: &TopicEntry,
+        numbers: std::ops::Range<u32>,
+    ) -> Vec<TopicPartitionSource> {
+        let open = |number| {
+            let log = Log::create(self.log_spec(topic, number), Arc::clone(&writer.environment));
+            PartitionSource::from(Arc::new(log)).into()
+        };
+        numbers.map(open).collect()
     }
 
     pub(super) fn add_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
@@ -113,18 +97,17 @@ impl Store {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
         }
-        let open = |number| self.open_new_partition(writer, &topic.name, number, topic.topic_id, &config);
-        let partitions = (before..partition_count).map(open).collect();
+        let partitions = self.open_new_partitions(writer, &topic, before..partition_count);
         catalog.alter(name, config)?;
         topic.partitions.add(partitions);
-        self.publish_topics(writer, |_| {});
+        self.registry.publish(|_| {});
         drop(catalog);
-        self.watchers.wake();
+        self.registry.watchers().wake();
         Ok(())
     }
 
     pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
-        let writer = self.writer("delete a topic")?;
+        self.check_writable("delete a topic")?;
         if super::topic_name::is_internal(name) {
             let reason = "internal topics cannot be deleted";
             return Err(Error::InvalidTopic { name: name.to_owned(), reason });
@@ -135,12 +118,14 @@ impl Store {
         let topic = self.topic(name)?;
         if let Err(error) = catalog.begin_delete(name) {
             let is_full = matches!(error, Error::DiskFull { .. });
-            if !is_full || partition_dir::mark_deleted(&*self.disk, &self.dir, name, topic.topic_id).is_err() {
+            if !is_full
+                || partition_dir::mark_deleted(&*self.config.disk, &self.config.dir, name, topic.topic_id).is_err()
+            {
                 return Err(error);
             }
             catalog.note_deleted(name);
         }
-        self.publish_topics(writer, |topics| {
+        self.registry.publish(|topics| {
             topics.remove(name);
         });
         drop(catalog);
@@ -151,7 +136,7 @@ impl Store {
         for log in &logs {
             log.retire();
         }
-        self.watchers.wake();
+        self.registry.watchers().wake();
         self.finish_delete(name, topic.topic_id, topic.partition_count())
     }
 
@@ -159,7 +144,7 @@ impl Store {
     /// that they leave.
     pub(super) fn finish_delete(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
         let catalog = self.catalog_to_change()?;
-        partition_dir::empty_mark(&*self.disk, &self.dir, name, topic_id)?;
+        partition_dir::empty_mark(&*self.config.disk, &self.config.dir, name, topic_id)?;
         self.remove_partitions(name, topic_id, partition_count)?;
         drop(catalog);
         // They may be used only since then.
@@ -167,46 +152,53 @@ impl Store {
             coordinator.forget_topic(name)?;
         }
         self.catalog_to_change()?.finish_delete(name)?;
-        partition_dir::remove_mark(&*self.disk, &self.dir, name, topic_id);
+        partition_dir::remove_mark(&*self.config.disk, &self.config.dir, name, topic_id);
         Ok(())
     }
 
     /// Removes the files of a topic that is given up.
     fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
-        let others = partition_dir::other_names(&*self.disk, &self.dir)?;
+        let others = partition_dir::other_names(&*self.config.disk, &self.config.dir)?;
         for number in 0..partition_count {
             let partition = TopicPartition::new(name, number);
-            partition_dir::remove(&*self.disk, &self.dir, &partition, topic_id, &others)?;
+            partition_dir::remove(&*self.config.disk, &self.config.dir, &partition, topic_id, &others)?;
         }
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
+        self.config.disk.sync_dir(&self.config.dir).map_err(|e| Error::io("sync", &self.config.dir, e))
     }
 
     /// Finishes what a crash interrupted: topics that are given up and not yet removed. A full disk, or a directory that is refused,
-    /// may go on interrupting it.
-    pub(super) fn finish_deletes(&mut self) -> Result<()> {
+    /// may go on interrupting it: returns the topics of which that is true.
+    pub(super) fn finish_deletes(&self) -> Result<Vec<String>> {
         let given_up: Vec<_> = {
-            let catalog = self.catalog.lock();
+            let catalog = self.registry.catalog();
             let dead = catalog.being_deleted();
             dead.map(|(name, entry)| (Arc::clone(name), entry.topic_id, entry.config.partitions)).collect()
         };
+        let mut unfinished = Vec::new();
         for (name, topic_id, partition_count) in given_up {
             match self.finish_delete(&name, topic_id, partition_count) {
-                Err(Error::DiskFull { .. }) => self.report.unfinished_deletes.push(name.to_string()),
-                Err(Error::Io { path, source, .. })
-                    if self.recovery_mode != RecoveryMode::Strict
-                        && !is_passing(&source)
-                        && partition_dir::holds(&self.dir, &path) =>
-                {
-                    self.report.unfinished_deletes.push(name.to_string());
-                }
+                Err(error) if self.may_be_put_off(&error) => unfinished.push(name.to_string()),
                 finished => finished?,
             }
         }
         // Those of topics that the catalog has forgotten are empty; what is not is no mark, and stays.
-        let marks = partition_dir::marks(&*self.disk, &self.dir)?;
-        for (_, mark) in marks.iter().filter(|(topic_id, _)| !self.catalog.lock().knows(**topic_id)) {
-            _ = self.disk.remove_dir(mark);
+        let marks = partition_dir::marks(&*self.config.disk, &self.config.dir)?;
+        for (_, mark) in marks.iter().filter(|(topic_id, _)| !self.registry.catalog().knows(**topic_id)) {
+            _ = self.config.disk.remove_dir(mark);
         }
-        Ok(())
+        Ok(unfinished)
+    }
+
+    /// Whether a topic may wait for its removal: there is no room, or what is refused is one of its own directories.
+    fn may_be_put_off(&self, error: &Error) -> bool {
+        match error {
+            Error::DiskFull { .. } => true,
+            Error::Io { path, source, .. } => {
+                self.config.recovery_mode != RecoveryMode::Strict
+                    && !is_passing(source)
+                    && partition_dir::holds(&self.config.dir, path)
+            }
+            _ => false,
+        }
     }
 }

@@ -21,6 +21,11 @@ pub(crate) struct TopicEntry {
 }
 
 impl TopicEntry {
+    /// A topic whose partitions are to be added.
+    pub(super) fn new(name: Arc<str>, topic_id: u128, config: TopicConfig) -> TopicEntry {
+        TopicEntry { name, topic_id, config, partitions: TopicPartitions::default() }
+    }
+
     /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
     /// its address and what was done.
     ///

@@ -15,6 +15,12 @@ pub(crate) struct TopicPartitionSource {
     pub(crate) source: PartitionSource,
 }
 
+impl From<PartitionSource> for TopicPartitionSource {
+    fn from(source: PartitionSource) -> TopicPartitionSource {
+        TopicPartitionSource { address: source.partition().clone(), source }
+    }
+}
+
 /// Partitions by number, in the pieces in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct TopicPartitions {
@@ -69,13 +75,5 @@ impl TopicPartitions {
     #[inline]
     fn pieces(&self) -> impl Iterator<Item = &Piece> {
         std::iter::successors(self.first.get(), |piece| piece.next.get()).map(|piece| &**piece)
-    }
-}
-
-impl From<Vec<TopicPartitionSource>> for TopicPartitions {
-    fn from(partitions: Vec<TopicPartitionSource>) -> TopicPartitions {
-        let list = TopicPartitions::default();
-        list.add(partitions);
-        list
     }
 }

@@ -1,8 +1,8 @@
 //! Which topics a consumer reads: by name, by pattern, or partitions that it is given by hand.
 
 use super::Consumer;
-use crate::broker::store::Topics;
 use crate::broker::topic_name::is_internal;
+use crate::broker::topic_registry::Topics;
 use crate::config_key::invalid;
 use crate::error::Result;
 use crate::group::member;
