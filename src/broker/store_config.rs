@@ -55,7 +55,7 @@ impl StoreConfig {
             partition,
             topic_id: topic.topic_id,
             durability: topic.config.durability.unwrap_or(self.durability),
-            config: topic.config.clone(),
+            config: Arc::clone(&topic.config),
             compaction: self.compaction_of(&topic.name),
             least_leader_epoch,
         }

@@ -92,7 +92,7 @@ impl Store {
         }
         let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
-        let (before, config) = (topic.partition_count(), topic.config.clone().partitions(partition_count));
+        let (before, config) = (topic.partition_count(), TopicConfig::clone(&topic.config).partitions(partition_count));
         if partition_count > before {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;

@@ -15,7 +15,8 @@ use crate::topic_partition::TopicPartition;
 pub(crate) struct TopicEntry {
     pub(crate) name: Arc<str>,
     pub(crate) topic_id: u128,
-    pub(crate) config: TopicConfig,
+    /// Its logs share it.
+    pub(crate) config: Arc<TopicConfig>,
     /// Grows when partitions are added, and never shrinks.
     pub(crate) partitions: TopicPartitions,
 }
@@ -23,7 +24,7 @@ pub(crate) struct TopicEntry {
 impl TopicEntry {
     /// A topic whose partitions are to be added.
     pub(super) fn new(name: Arc<str>, topic_id: u128, config: TopicConfig) -> TopicEntry {
-        TopicEntry { name, topic_id, config, partitions: TopicPartitions::default() }
+        TopicEntry { name, topic_id, config: Arc::new(config), partitions: TopicPartitions::default() }
     }
 
     /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
