@@ -1,5 +1,6 @@
 //! What can go wrong, as one enum. Every variant says where it happened and, in its documentation, what to do next.
 
+pub(crate) mod os;
 mod outcome;
 
 use std::io;
@@ -7,9 +8,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::disk::os::errors::is_disk_full;
-pub(crate) use crate::disk::os::errors::is_passing;
 use crate::topic_partition::TopicPartition;
+use os::is_disk_full;
+pub(crate) use os::is_passing;
 pub use outcome::SendOutcome;
 
 /// The result of every fallible call of this crate.

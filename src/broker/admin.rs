@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Broker;
-use super::topic::TopicEntry;
+use super::topic_entry::TopicEntry;
 use crate::error::Result;
 use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;
@@ -86,7 +86,7 @@ impl TopicDescription {
         TopicDescription {
             name: Arc::clone(&entry.name),
             topic_id: entry.topic_id,
-            config: entry.config.clone().partitions(entry.partition_count()),
+            config: TopicConfig::clone(&entry.config).partitions(entry.partition_count()),
             partitions: entry.partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
         }
     }

@@ -1,30 +1,18 @@
 //! How to open a broker.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Broker;
-use super::store::Store;
+use super::read_mode::ReadMode;
+use super::store_config::StoreConfig;
+use super::{Broker, opening};
 use crate::config_key::{check_range, invalid, parse_bool, parse_number};
-use crate::disk::Disk;
-use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
 use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::recovery_mode::{RECOVERY_MODE, RecoveryMode};
-
-/// How records are read from segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum ReadMode {
-    /// Through memory maps, without copying: the default. A medium that fails to deliver a page kills the process.
-    #[default]
-    Map,
-    /// By system calls into buffers. For media that may fail: an unreadable page is an error.
-    Copy,
-}
 
 const BACKGROUND: &str = "ottla.background";
 const MAX_OPEN_FILES: &str = "ottla.max.open.files";
@@ -33,7 +21,6 @@ const READ_MODE: &str = "ottla.read.mode";
 
 const MAX_OPEN_FILES_BOUNDS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
 const TAIL_BYTES_BOUNDS: std::ops::RangeInclusive<u64> = 1 << 20..=448 << 20;
-const OPEN_MAPS_MAX: usize = 4096;
 
 /// Opens a broker with other than the default settings; made by [`Broker::builder`].
 ///
@@ -51,86 +38,76 @@ const OPEN_MAPS_MAX: usize = 4096;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct BrokerBuilder {
-    pub(super) dir: PathBuf,
-    pub(super) durability: Durability,
-    pub(super) topic_defaults: TopicConfig,
-    pub(super) background: bool,
-    pub(super) tail_bytes: u64,
-    pub(super) recovery_mode: RecoveryMode,
-    pub(super) temporary: bool,
-    /// Of ordinary topics; for tests.
-    pub(super) compaction: Option<CompactionConfig>,
-    pub(super) disk: Arc<dyn Disk>,
-    max_open_files: u32,
-    read_mode: ReadMode,
+    pub(super) config: StoreConfig,
 }
 
 impl BrokerBuilder {
     pub(super) fn new(dir: &Path) -> BrokerBuilder {
-        BrokerBuilder {
+        let config = StoreConfig {
             dir: dir.to_owned(),
+            disk: Arc::new(OsDisk::new()),
             durability: Durability::default(),
             topic_defaults: TopicConfig::new(),
             background: true,
-            tail_bytes: 64 << 20,
-            recovery_mode: RecoveryMode::default(),
-            temporary: false,
-            compaction: None,
-            disk: Arc::new(OsDisk::new()),
             max_open_files: 128,
+            tail_bytes: 64 << 20,
             read_mode: ReadMode::Map,
-        }
+            recovery_mode: RecoveryMode::default(),
+            is_temporary: false,
+            compaction: None,
+        };
+        BrokerBuilder { config }
     }
 
     /// When a send of a topic without a durability of its own returns. Default: [`Durability::Always`].
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.config.durability = durability;
         self
     }
 
     /// The configuration of topics that [`Broker::topic`] creates. Default: [`TopicConfig::new`].
     pub fn topic_defaults(mut self, config: TopicConfig) -> Self {
-        self.topic_defaults = config;
+        self.config.topic_defaults = config;
         self
     }
 
     /// Whether a thread of the broker does the maintenance. Default: true. Without it, call
     /// [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`].
     pub fn background(mut self, background: bool) -> Self {
-        self.background = background;
+        self.config.background = background;
         self
     }
 
     /// How many segment files are kept open at a time. Default: 128; from 8. Partitions may be many more.
     #[doc(alias = "max.open.files")]
     pub fn max_open_files(mut self, files: u32) -> Self {
-        self.max_open_files = files;
+        self.config.max_open_files = files;
         self
     }
 
     /// Bound in bytes of each of the two tail files, which hold what is not sealed yet: a partition that is being written to
     /// takes 4 KiB, a busy one 64 KiB. Default: 64 MiB; from 1 MiB to 448 MiB.
     pub fn tail_bytes(mut self, bytes: u64) -> Self {
-        self.tail_bytes = bytes;
+        self.config.tail_bytes = bytes;
         self
     }
 
     /// How segments are read. Default: [`ReadMode::Map`].
     pub fn read_mode(mut self, mode: ReadMode) -> Self {
-        self.read_mode = mode;
+        self.config.read_mode = mode;
         self
     }
 
     /// What opening may do about what a crash or a medium left. Default: [`RecoveryMode::TolerateTail`].
     pub fn recovery_mode(mut self, mode: RecoveryMode) -> Self {
-        self.recovery_mode = mode;
+        self.config.recovery_mode = mode;
         self
     }
 
     /// Keeps the data directory on a simulated disk, to test what crashes leave.
     #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
-        self.disk = Arc::new(disk.clone());
+        self.config.disk = Arc::new(disk.clone());
         self
     }
 
@@ -138,7 +115,7 @@ impl BrokerBuilder {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn compact_all_topics(mut self) -> Self {
-        self.compaction = Some(CompactionConfig::INTERNAL);
+        self.config.compaction = Some(CompactionConfig::INTERNAL);
         self
     }
 
@@ -156,13 +133,13 @@ impl BrokerBuilder {
     /// ```
     pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
         match key {
-            BACKGROUND => self.background = parse_bool(BACKGROUND, value)?,
-            MAX_OPEN_FILES => self.max_open_files = parse_number(MAX_OPEN_FILES, value)?,
-            TAIL_BYTES => self.tail_bytes = parse_number(TAIL_BYTES, value)?,
-            READ_MODE => self.read_mode = parse_read_mode(value)?,
-            RECOVERY_MODE => self.recovery_mode = RecoveryMode::parse(value)?,
-            crate::partition::durability::DURABILITY => self.durability = Durability::parse(value)?,
-            _ => self.topic_defaults = self.topic_defaults.set(key, value)?,
+            BACKGROUND => self.config.background = parse_bool(BACKGROUND, value)?,
+            MAX_OPEN_FILES => self.config.max_open_files = parse_number(MAX_OPEN_FILES, value)?,
+            TAIL_BYTES => self.config.tail_bytes = parse_number(TAIL_BYTES, value)?,
+            READ_MODE => self.config.read_mode = parse_read_mode(value)?,
+            RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
+            crate::partition::durability::DURABILITY => self.config.durability = Durability::parse(value)?,
+            _ => self.config.topic_defaults = self.config.topic_defaults.set(key, value)?,
         }
         Ok(self)
     }
@@ -173,20 +150,15 @@ impl BrokerBuilder {
     /// [`Error::AlreadyOpen`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog is
     /// lost (or, [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`], [`Error::DiskFull`].
     pub fn open(self) -> Result<Broker> {
-        check_range(MAX_OPEN_FILES, self.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
-        check_range(TAIL_BYTES, self.tail_bytes, TAIL_BYTES_BOUNDS)?;
-        self.durability.validate()?;
-        self.topic_defaults.validate()?;
-        Ok(Broker { store: Arc::new(Store::open(self)?) })
-    }
-
-    pub(super) fn open_files(&self) -> OpenFilesConfig {
-        let read_mode = match self.read_mode {
-            ReadMode::Map if self.recovery_mode != RecoveryMode::ReadOnly => Mode::Map,
-            // Another process may cut a file that we have mapped, and we would be killed for looking at it.
-            _ => Mode::Copy,
+        check_range(MAX_OPEN_FILES, self.config.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
+        check_range(TAIL_BYTES, self.config.tail_bytes, TAIL_BYTES_BOUNDS)?;
+        self.config.durability.validate()?;
+        self.config.topic_defaults.validate()?;
+        let store = match self.config.recovery_mode {
+            RecoveryMode::ReadOnly => opening::open_read_only(self.config)?,
+            _ => opening::open(self.config)?,
         };
-        OpenFilesConfig { handles_max: self.max_open_files as usize, maps_max: OPEN_MAPS_MAX, read_mode }
+        Ok(Broker { store: Arc::new(store) })
     }
 }
 

@@ -9,7 +9,6 @@
 //! Changes are on the disk before they are visible. Kept under one lock by the broker; no sender or reader comes here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -301,7 +300,7 @@ fn has_dash(topic_id: u128) -> bool {
 /// Whether a directory within `dir` is one of a partition, ours or Kafka's: its name and its identity file say so.
 fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
-    for entry in entries.into_iter().filter(|entry| entry.is_dir && names_a_partition(&entry.name)) {
+    for entry in entries.into_iter().filter(|entry| entry.is_dir && partition_dir::names_a_partition(&entry.name)) {
         let path = dir.join(entry.name).join("partition.metadata");
         match disk.open(&path, Open::Read) {
             Ok(_) => return Ok(true),
@@ -311,12 +310,6 @@ fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// Whether this is `<topic>-<partition>`; a stranger's directory, such as `lost+found`, may not even be readable.
-pub(super) fn names_a_partition(name: &OsStr) -> bool {
-    let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
-    parts.is_some_and(|(topic, partition)| topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok())
 }
 
 /// The error for content that is not taken.

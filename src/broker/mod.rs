@@ -1,7 +1,7 @@
 //! A data directory: who may open it, which topics are in it, and how it is closed.
 //!
-//! [`Broker`] is the handle; `store` is what it points at; `builder` says how to open it; `catalog` which topics there are;
-//! `shutdown` how the last writer ended.
+//! [`Broker`] is the handle; `store` is what it points at; `builder` says how to open it, and `opening` does; `catalog` says which
+//! topics there are, and `topic_registry` finds them; `shutdown` says how the last writer ended.
 
 mod admin;
 mod builder;
@@ -12,12 +12,18 @@ mod name_hash;
 mod opening;
 mod parallel;
 mod partition_dir;
+mod read_mode;
+mod read_only;
 mod recovery_report;
 mod shutdown;
 pub(crate) mod store;
-pub(crate) mod topic;
+mod store_config;
+mod topic;
+mod topic_changes;
+pub(crate) mod topic_entry;
 pub(crate) mod topic_name;
-pub(crate) mod topic_partitions;
+mod topic_partitions;
+pub(crate) mod topic_registry;
 mod verification;
 
 use std::fmt;
@@ -25,8 +31,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
-pub use builder::{BrokerBuilder, ReadMode};
+pub use builder::BrokerBuilder;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
+pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
 pub use verification::VerifyReport;
@@ -114,10 +121,11 @@ impl Broker {
     /// As [`BrokerBuilder::open`].
     pub fn temporary() -> Result<Broker> {
         let mut builder = Broker::builder("");
-        let dir = std::env::temp_dir().join(format!("ottla-{:032x}", builder.disk.random()));
-        builder.dir = builder.disk.absolute(&dir).map_err(|e| Error::io("find", &dir, e))?;
-        builder.temporary = true;
-        let (disk, dir) = (Arc::clone(&builder.disk), builder.dir.clone());
+        let config = &mut builder.config;
+        let dir = std::env::temp_dir().join(format!("ottla-{:032x}", config.disk.random()));
+        config.dir = config.disk.absolute(&dir).map_err(|e| Error::io("find", &dir, e))?;
+        config.is_temporary = true;
+        let (disk, dir) = (Arc::clone(&config.disk), config.dir.clone());
         builder.open().inspect_err(|_| {
             // What there is of it is of no use to anybody.
             _ = partition_dir::remove_all(&*disk, &dir);

@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::catalog::names_a_partition;
+use super::topic_name;
 use crate::disk::{DirEntry, Disk};
 use crate::error::{Error, Result};
 use crate::partition::partition_metadata;
@@ -26,6 +26,12 @@ const ID_DIGITS: usize = 32;
 /// Where a partition lives within the data directory.
 pub(super) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
     data_dir.join(partition.to_string())
+}
+
+/// Whether this is `<topic>-<partition>`; a stranger's directory, such as `lost+found`, may not even be readable.
+pub(super) fn names_a_partition(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
+    parts.is_some_and(|(topic, partition)| topic_name::validate(topic).is_ok() && partition.parse::<u32>().is_ok())
 }
 
 /// Whether the path is that of a partition's directory, perhaps of a topic that is given up, or lies in one.

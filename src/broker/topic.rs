@@ -4,83 +4,11 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::store::Store;
-use super::topic_partitions::TopicPartitions;
-use crate::error::{Error, Result};
+use super::topic_entry::TopicEntry;
+use super::topic_partitions::TopicPartitionSource;
+use crate::error::Result;
+use crate::partition::Partition;
 use crate::partition::config::TopicConfig;
-use crate::partition::durability::Durability;
-use crate::partition::log::{Appended, Log};
-use crate::partition::{Partition, PartitionSource};
-use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
-use crate::topic_partition::TopicPartition;
-
-/// What a broker keeps of a topic.
-#[derive(Debug)]
-pub(crate) struct TopicEntry {
-    pub(crate) name: Arc<str>,
-    pub(crate) topic_id: u128,
-    pub(crate) config: TopicConfig,
-    /// Grows when partitions are added, and never shrinks.
-    pub(crate) partitions: TopicPartitions,
-}
-
-/// A partition's address and who keeps its log; the address is made once, so that nothing is allocated per record.
-#[derive(Debug, Clone)]
-pub(crate) struct TopicPartitionSource {
-    pub(crate) address: TopicPartition,
-    pub(crate) source: PartitionSource,
-}
-
-impl TopicEntry {
-    /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
-    /// its address and what was done.
-    ///
-    /// # Errors
-    /// [`Error::UnknownPartition`], and what appending returns.
-    #[inline]
-    pub(crate) fn append(
-        &self,
-        partition: u32,
-        records: &[ProducerRecord<'_>],
-        least_durability: Durability,
-    ) -> Result<(&TopicPartition, Appended)> {
-        let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
-            return Err(self.unknown_partition(partition));
-        };
-        Ok((address, source.writable("send")?.append(records, least_durability)?))
-    }
-
-    /// Appends one record.
-    ///
-    /// # Errors
-    /// As [`append`](TopicEntry::append).
-    #[inline]
-    pub(crate) fn append_one(
-        &self,
-        partition: u32,
-        record: &ProducerRecord<'_>,
-        least_durability: Durability,
-    ) -> Result<RecordMetadata> {
-        let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
-        let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
-        Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
-    }
-
-    /// The logs of all partitions, by number; none if another process keeps them.
-    pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
-        self.partitions.iter().filter_map(|partition| partition.source.log().cloned()).collect()
-    }
-
-    /// How many partitions there are.
-    #[inline]
-    pub(crate) fn partition_count(&self) -> u32 {
-        self.partitions.count()
-    }
-
-    pub(crate) fn unknown_partition(&self, partition: u32) -> Error {
-        let partition = TopicPartition::new(Arc::clone(&self.name), partition);
-        Error::UnknownPartition { partition, partition_count: self.partition_count() }
-    }
-}
 
 /// A topic of a broker. A cheap handle that keeps the broker open.
 ///
@@ -117,7 +45,7 @@ impl Topic {
     /// The partition of this number, from 0.
     ///
     /// # Errors
-    /// [`Error::UnknownPartition`].
+    /// [`Error::UnknownPartition`](crate::Error::UnknownPartition).
     pub fn partition(&self, id: u32) -> Result<Partition> {
         let found = self.entry.partitions.get(id).ok_or_else(|| self.entry.unknown_partition(id))?;
         Ok(self.handle(found))

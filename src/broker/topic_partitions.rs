@@ -5,7 +5,21 @@
 
 use std::sync::OnceLock;
 
-use super::topic::TopicPartitionSource;
+use crate::partition::PartitionSource;
+use crate::topic_partition::TopicPartition;
+
+/// A partition's address and who keeps its log; the address is made once, so that nothing is allocated per record.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicPartitionSource {
+    pub(crate) address: TopicPartition,
+    pub(crate) source: PartitionSource,
+}
+
+impl From<PartitionSource> for TopicPartitionSource {
+    fn from(source: PartitionSource) -> TopicPartitionSource {
+        TopicPartitionSource { address: source.partition().clone(), source }
+    }
+}
 
 /// Partitions by number, in the pieces in which they were added.
 #[derive(Debug, Default)]
@@ -61,13 +75,5 @@ impl TopicPartitions {
     #[inline]
     fn pieces(&self) -> impl Iterator<Item = &Piece> {
         std::iter::successors(self.first.get(), |piece| piece.next.get()).map(|piece| &**piece)
-    }
-}
-
-impl From<Vec<TopicPartitionSource>> for TopicPartitions {
-    fn from(partitions: Vec<TopicPartitionSource>) -> TopicPartitions {
-        let list = TopicPartitions::default();
-        list.add(partitions);
-        list
     }
 }

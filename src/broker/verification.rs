@@ -1,10 +1,12 @@
 //! Verifying a whole data directory.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::catalog::{self, Catalog};
 use super::store::Store;
-use super::topic::{TopicEntry, TopicPartitionSource};
+use super::topic_entry::TopicEntry;
+use super::topic_partitions::TopicPartitionSource;
 use super::{Admin, partition_dir};
 use crate::error::{Corruption, Error, Result};
 use crate::partition::broken::Broken;
@@ -95,19 +97,19 @@ impl Store {
     fn verify(&self) -> Result<VerifyReport> {
         let mut report = VerifyReport::default();
         let corruption = |reason| {
-            let path = self.dir.join(catalog::FILE_NAME);
+            let path = self.config.dir.join(catalog::FILE_NAME);
             Corruption { partition: None, path, file_position: 0, offsets: None, reason }
         };
-        match Catalog::open_read_only(self.disk.clone(), &self.dir) {
+        match Catalog::open_read_only(Arc::clone(&self.config.disk), &self.config.dir) {
             Ok(catalog) if catalog.is_new() => report.catalog_damage = Some(corruption("the catalog is missing")),
-            Ok(_) if Catalog::is_whole(&*self.disk, &self.dir)? => {}
+            Ok(_) if Catalog::is_whole(&*self.config.disk, &self.config.dir)? => {}
             Ok(_) => report.catalog_repairable = Some(corruption("a generation of the catalog is damaged or missing")),
             Err(Error::Corrupt(damage)) => report.catalog_damage = Some(*damage),
             Err(error) => return Err(error),
         }
         let topics = || match self.topics() {
             // What is known of it, in memory.
-            Err(Error::Corrupt(_)) => Ok(self.topics.load_full()),
+            Err(Error::Corrupt(_)) => Ok(self.registry.all()),
             topics => topics,
         };
         let is_there = |entry: &TopicEntry| {
@@ -123,7 +125,7 @@ impl Store {
                     // Or else its topic was deleted meanwhile, here or by another process.
                     Ok(found) if is_there(entry)? => report.partitions.push(found),
                     Err(error) if is_there(entry)? => {
-                        let broken = Broken::of(error, address, &partition_dir::path_of(&self.dir, address))?;
+                        let broken = Broken::of(error, address, &partition_dir::path_of(&self.config.dir, address))?;
                         report.partitions.push(PartitionVerification::of_broken(address.clone(), broken));
                     }
                     _ => {}

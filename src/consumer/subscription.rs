@@ -1,7 +1,7 @@
 //! Which topics are meant: by name, or by pattern.
 
-use crate::broker::store::Topics;
 use crate::broker::topic_name::is_internal;
+use crate::broker::topic_registry::Topics;
 use crate::config_key::invalid;
 use crate::error::Result;
 use crate::group::member;

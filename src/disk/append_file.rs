@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::open_files::{HandleSlot, MapSlot, OpenFiles, ReadMode, ReadableMap};
-use super::os::errors::is_disk_full;
 use super::{DiskFile, Mapping, Open, SharedBytes, SyncError};
 use crate::canary::{Canary, planted};
+use crate::error::os::is_disk_full;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

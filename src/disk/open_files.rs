@@ -16,9 +16,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use queue::{Closing, Queue, Slot};
 
-use super::os::errors::is_out_of_handles;
 use super::{Disk, DiskFile, Mapping, Open, ProcessMark, SyncError};
 use crate::error::Error;
+use crate::error::os::is_out_of_handles;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, Mutex};
 

@@ -5,8 +5,6 @@
 //! link) is never written to.
 #![allow(clippy::disallowed_types, reason = "the one place that names the operating system's files, maps and clock")]
 
-pub(crate) mod errors;
-
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
@@ -17,9 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapOptions;
 
-use self::errors::is_disk_full;
 use super::{DirEntry, Disk, DiskFile, FileLock, FollowedMapping, Mapping, Open, SharedMapping, SyncError, own_copy};
 use crate::canary::{Canary, planted};
+use crate::error::os::is_disk_full;
 
 /// The machine that this runs on.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use super::attributes::Attributes;
 use super::batch::HEADER_BYTES;
+use super::header::Header;
 use super::record::RecordFields;
 use super::{BatchStart, Codec, Invalid, ProducerStamp, SealFields, crc32c, is_plain, seal_header, seal_records};
-use crate::record::Header;
 
 /// Puts records into one batch. For batches that do not go through the tail; keeps its memory from batch to batch.
 ///

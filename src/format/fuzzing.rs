@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how the fuzzer hears of a broken rule")]
 
 use super::batch::CRC_FIELD;
+use super::header::Header;
 use super::{
     BatchBuilder, BatchHeader, CRC_START, Codec, EndTransactionMarker, HEADER_BYTES, Invalid, Record, RecordFields,
     SealFields, check_records, compress, crc32c, decompress, skip, varint, verify,
 };
-use crate::record::Header;
 
 /// Reads a batch, with its checksum put right, and writes it again.
 pub fn batch(bytes: &[u8], expanded_bytes_max: usize) {

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::Invalid;
+use super::header::Header;
 use super::reader::Reader;
-use crate::record::Header;
 
 /// The headers of a record, in the order in which the producer gave them. Names may repeat.
 ///

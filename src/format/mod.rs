@@ -25,6 +25,7 @@ pub(crate) mod compression;
 pub(crate) mod control;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
+mod header;
 pub(crate) mod headers;
 pub(crate) mod invalid;
 pub(crate) mod producer_stamp;
@@ -46,6 +47,7 @@ pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
 pub use compression::Codec;
 use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
+pub use header::Header;
 pub use headers::{Headers, HeadersIter};
 pub(crate) use invalid::Invalid;
 pub(crate) use producer_stamp::ProducerStamp;

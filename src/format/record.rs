@@ -14,9 +14,9 @@
 //! ```
 //! The smallest record has 7 bytes.
 
+use super::header::Header;
 use super::reader::Reader;
 use super::{Headers, Invalid, varint};
-use crate::record::Header;
 
 /// A record to encode.
 #[derive(Debug, Clone, Copy)]

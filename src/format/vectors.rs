@@ -3,8 +3,8 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::header::Header;
 use super::*;
-use crate::record::Header;
 
 /// Larger than what any of the vectors expands to.
 const BYTES_MAX: usize = 1 << 20;

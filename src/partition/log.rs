@@ -48,7 +48,10 @@ pub(crate) struct LogSpec {
     pub(crate) partition: TopicPartition,
     pub(crate) topic_id: u128,
     pub(crate) dir: PathBuf,
-    pub(crate) config: TopicConfig,
+    /// One for all logs of the topic and the topic itself. To change settings of logs that serve, exchange this as a whole: an
+    /// `ArcSwap` here and with the topic. A send that fits its open batch does not look here; what begins or seals a batch or
+    /// begins a segment does, and a fetch, once.
+    pub(crate) config: Arc<TopicConfig>,
     pub(crate) durability: Durability,
     /// Whether old records of a key are removed, and how. Follows from the topic's name; not in the catalog.
     pub(crate) compaction: Option<CompactionConfig>,
@@ -682,7 +685,7 @@ impl Log {
         if let Some(full) = view.segments.last() {
             full.settle()?;
         }
-        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&self.spec.config));
+        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&*self.spec.config));
         let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
         if let Some(rolled) = view.segments.last() {
             rolled.note_rolled(self.environment.now_ms());

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::broker::store::Store;
-use crate::broker::topic::TopicEntry;
+use crate::broker::topic_entry::TopicEntry;
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result, SendOutcome};
 use crate::partition::durability::Durability;

@@ -3,10 +3,9 @@
 use std::str;
 
 use super::consumer_records::{Fetched, FetchedBatch};
-use super::header::Header;
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};
-use crate::format::Headers;
+use crate::format::{Header, Headers};
 use crate::topic_partition::TopicPartition;
 
 /// A record in a [`ConsumerRecords`](super::ConsumerRecords): a small `Copy` view, nothing of the record itself is copied.

@@ -115,7 +115,7 @@ fn directories_of_partitions_are_known_by_their_names() {
     for (name, is_one) in
         [("orders-0", true), ("a-b-12", true), ("orders", false), ("-1", false), ("lost+found", false), ("a-x", false)]
     {
-        assert_eq!(names_a_partition(OsStr::new(name)), is_one, "{name}");
+        assert_eq!(partition_dir::names_a_partition(std::ffi::OsStr::new(name)), is_one, "{name}");
     }
 }
 

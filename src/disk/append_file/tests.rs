@@ -1,8 +1,9 @@
 use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFilesConfig;
-use crate::disk::os::{OsDisk, errors};
+use crate::disk::os::OsDisk;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use crate::error::os;
 
 fn os_files(read_mode: ReadMode) -> Arc<OpenFiles> {
     OpenFiles::new(Arc::new(OsDisk::new()), OpenFilesConfig { read_mode, ..OpenFilesConfig::default() })
@@ -253,7 +254,7 @@ fn a_failed_sync_is_never_tried_again() {
     file.append(b"kept").unwrap();
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
     for _ in 0..2 {
-        assert_eq!(file.sync().unwrap_err().into_inner().raw_os_error(), Some(errors::INPUT_OUTPUT));
+        assert_eq!(file.sync().unwrap_err().into_inner().raw_os_error(), Some(os::INPUT_OUTPUT));
     }
     assert!(matches!(file.append(b"more"), Err(AppendError::Torn(_))));
     assert_eq!(disk.log().iter().filter(|call| call.operation == Operation::Sync).count(), 1);

@@ -1,7 +1,8 @@
 use super::*;
 use crate::disk::append_file::{AppendError, AppendFile};
-use crate::disk::os::{OsDisk, errors};
+use crate::disk::os::OsDisk;
 use crate::disk::simulated::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use crate::error::os;
 
 fn os_files(handles_max: usize, maps_max: usize) -> Arc<OpenFiles> {
     OpenFiles::new(Arc::new(OsDisk::new()), OpenFilesConfig { handles_max, maps_max, read_mode: ReadMode::Map })
@@ -98,9 +99,9 @@ fn a_sync_that_failed_is_told_to_every_later_caller() {
     let disk = SimulatedDisk::new(1);
     let log = crowded_out(&disk);
     disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
-    assert_eq!(log.sync().unwrap_err().into_inner().raw_os_error(), Some(errors::INPUT_OUTPUT));
+    assert_eq!(log.sync().unwrap_err().into_inner().raw_os_error(), Some(os::INPUT_OUTPUT));
     assert!(matches!(log.append(b"more"), Err(AppendError::Torn(_))));
-    assert_eq!(log.sync().unwrap_err().into_inner().raw_os_error(), Some(errors::INPUT_OUTPUT));
+    assert_eq!(log.sync().unwrap_err().into_inner().raw_os_error(), Some(os::INPUT_OUTPUT));
     assert_eq!(*log.view(0..4).unwrap(), *b"kept");
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::disk::os::errors;
+use crate::error::os;
 
 /// Calls that are remembered for messages.
 const LOG_CALLS_MAX: usize = 4096;
@@ -102,10 +102,10 @@ impl FaultKind {
 
     pub(super) fn error(self) -> io::Error {
         match self {
-            FaultKind::InputOutput => io::Error::from_raw_os_error(errors::INPUT_OUTPUT),
+            FaultKind::InputOutput => io::Error::from_raw_os_error(os::INPUT_OUTPUT),
             FaultKind::PermissionDenied => ErrorKind::PermissionDenied.into(),
             FaultKind::StorageFull | FaultKind::ShortWrite => ErrorKind::StorageFull.into(),
-            FaultKind::TooManyOpenFiles => io::Error::from_raw_os_error(errors::TOO_MANY_OPEN_FILES),
+            FaultKind::TooManyOpenFiles => io::Error::from_raw_os_error(os::TOO_MANY_OPEN_FILES),
             FaultKind::OutOfMemory => ErrorKind::OutOfMemory.into(),
             FaultKind::Interrupted => ErrorKind::Interrupted.into(),
         }

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::disk::os::{OsDisk, errors};
+use crate::disk::os::OsDisk;
+use crate::error::os;
 
 #[test]
 fn a_file_with_a_second_name_is_read_and_never_written_and_stays_one_after_a_crash() {
@@ -477,7 +478,7 @@ fn a_failed_sync_loses_bytes_that_a_later_sync_does_not_bring_back() {
         let file = open(&disk, "/a");
         file.write_at(&[1; 512], 0).unwrap();
         disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync));
-        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(errors::INPUT_OUTPUT));
+        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(os::INPUT_OUTPUT));
         file.sync().unwrap();
         // The cache shows what the medium may lack.
         assert_eq!(disk.read("/a").unwrap(), [1; 512]);
@@ -507,7 +508,7 @@ fn rules_choose_calls_by_number_operation_and_path() {
     disk.fail(FaultRule::new(FaultKind::TooManyOpenFiles).forever());
     for _ in 0..2 {
         let refused = disk.open(Path::new("/a"), Open::Read).unwrap_err();
-        assert_eq!(refused.raw_os_error(), Some(errors::TOO_MANY_OPEN_FILES));
+        assert_eq!(refused.raw_os_error(), Some(os::TOO_MANY_OPEN_FILES));
     }
     disk.clear_faults();
     disk.open(Path::new("/a"), Open::Read).unwrap();
@@ -598,7 +599,7 @@ fn handles_are_limited_on_demand() {
     disk.limit_handles(Some(2));
     let (first, _second) = (open(&disk, "/a"), open(&disk, "/b"));
     let refused = disk.open(Path::new("/c"), Open::CreateNew).unwrap_err();
-    assert_eq!(refused.raw_os_error(), Some(errors::TOO_MANY_OPEN_FILES));
+    assert_eq!(refused.raw_os_error(), Some(os::TOO_MANY_OPEN_FILES));
     assert_eq!(disk.read("/c"), None);
     drop(first);
     open(&disk, "/c");

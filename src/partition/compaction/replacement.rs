@@ -67,7 +67,7 @@ impl Output {
     /// Begins to write what replaces `run`. No file is made before there is a batch.
     pub(super) fn begin(log: &Log, base_offset: u64, run: &[SealedLog]) -> Output {
         // Old records lie beside young ones here, and belong together.
-        let config = SegmentConfig { segment_ms: i64::MAX, ..SegmentConfig::from(&log.spec.config) };
+        let config = SegmentConfig { segment_ms: i64::MAX, ..SegmentConfig::from(&*log.spec.config) };
         let bytes_max = run.iter().map(|sealed| sealed.segment.log_bytes()).sum();
         Output { dir: Arc::clone(&log.dir), config, base_offset, bytes_max, segments: Vec::new() }
     }

@@ -156,7 +156,7 @@ impl Follower {
         written: u64,
     ) -> Result<Found> {
         let proven = point.map_or(0, |point| point.synced.next_offset).max(written);
-        let config = SegmentConfig::from(&self.spec.config);
+        let config = SegmentConfig::from(&*self.spec.config);
         let segments = self.sealed_segments(disk, layout, before, config)?;
         let names = file_name::list(disk, &self.spec.dir)?.into_iter();
         let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Live);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{Recovery, Shutdown};
 use crate::canary::{Canary, planted};
-use crate::disk::os::errors;
 use crate::disk::{Disk, Open};
+use crate::error::os;
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::EpochsFile;
 use crate::partition::leader_epoch::{self, LeaderEpochs};
@@ -91,7 +91,7 @@ fn is_there(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     let path = leader_epoch::path(dir);
     match disk.open(&path, Open::Read) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) if errors::is_passing(&error) => Err(Error::io("open", &path, error)),
+        Err(error) if os::is_passing(&error) => Err(Error::io("open", &path, error)),
         // What cannot be read is written anew.
         _ => Ok(true),
     }

@@ -211,7 +211,7 @@ impl<'s> Recovery<'s> {
         Ok(Recovery {
             spec,
             dir: segment_dir(spec, files, false),
-            config: SegmentConfig::from(&spec.config),
+            config: SegmentConfig::from(&*spec.config),
             shutdown,
             mode,
             point: noted.point?,

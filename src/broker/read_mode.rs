@@ -1,0 +1,12 @@
+//! How segments are read.
+
+/// How records are read from segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Through memory maps, without copying: the default. A medium that fails to deliver a page kills the process.
+    #[default]
+    Map,
+    /// By system calls into buffers. For media that may fail: an unreadable page is an error.
+    Copy,
+}

@@ -1,0 +1,68 @@
+//! What is asked of a data directory that is opened: what the builder was told, as plain data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::read_mode::ReadMode;
+use super::topic_entry::TopicEntry;
+use super::{partition_dir, topic_name};
+use crate::disk::Disk;
+use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
+use crate::partition::compaction::CompactionConfig;
+use crate::partition::config::TopicConfig;
+use crate::partition::durability::Durability;
+use crate::partition::log::LogSpec;
+use crate::partition::recovery_mode::RecoveryMode;
+use crate::topic_partition::TopicPartition;
+
+const OPEN_MAPS_MAX: usize = 4096;
+
+/// Which directory, and how it is opened and kept. Each setter of the builder says what its value means.
+#[derive(Debug, Clone)]
+pub(super) struct StoreConfig {
+    /// As the user gave it. Opening puts there what it stands for from then on.
+    pub(super) dir: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) durability: Durability,
+    pub(super) topic_defaults: TopicConfig,
+    pub(super) background: bool,
+    pub(super) max_open_files: u32,
+    pub(super) tail_bytes: u64,
+    pub(super) read_mode: ReadMode,
+    pub(super) recovery_mode: RecoveryMode,
+    /// Whether the directory is removed when it is closed.
+    pub(super) is_temporary: bool,
+    /// Of ordinary topics; for tests.
+    pub(super) compaction: Option<CompactionConfig>,
+}
+
+impl StoreConfig {
+    /// How files are kept open.
+    pub(super) fn open_files(&self) -> OpenFilesConfig {
+        let read_mode = match self.read_mode {
+            ReadMode::Map if self.recovery_mode != RecoveryMode::ReadOnly => Mode::Map,
+            // Another process may cut a file that we have mapped, and we would be killed for looking at it.
+            _ => Mode::Copy,
+        };
+        OpenFilesConfig { handles_max: self.max_open_files as usize, maps_max: OPEN_MAPS_MAX, read_mode }
+    }
+
+    /// Where the log of a topic's partition is, and how it is kept.
+    pub(super) fn log_spec(&self, topic: &TopicEntry, number: u32, least_leader_epoch: i32) -> LogSpec {
+        let partition = TopicPartition::new(Arc::clone(&topic.name), number);
+        LogSpec {
+            dir: partition_dir::path_of(&self.dir, &partition),
+            partition,
+            topic_id: topic.topic_id,
+            durability: topic.config.durability.unwrap_or(self.durability),
+            config: Arc::clone(&topic.config),
+            compaction: self.compaction_of(&topic.name),
+            least_leader_epoch,
+        }
+    }
+
+    /// Internal topics are compacted, and so far nothing else.
+    fn compaction_of(&self, topic: &str) -> Option<CompactionConfig> {
+        topic_name::is_internal(topic).then_some(CompactionConfig::INTERNAL).or(self.compaction)
+    }
+}

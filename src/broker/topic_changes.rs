@@ -1,0 +1,204 @@
+//! How topics come and go, and get more partitions.
+
+use std::sync::Arc;
+
+use super::catalog::Catalog;
+use super::store::{Store, Writer};
+use super::topic_entry::TopicEntry;
+use super::topic_partitions::TopicPartitionSource;
+use super::{parallel, partition_dir};
+use crate::error::{Error, Result, is_passing};
+use crate::partition::PartitionSource;
+use crate::partition::config::TopicConfig;
+use crate::partition::log::Log;
+use crate::partition::recovery_mode::RecoveryMode;
+use crate::sync::MutexGuard;
+use crate::topic_partition::TopicPartition;
+
+impl Store {
+    pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
+        let found = self.topic(name);
+        if !matches!(found, Err(Error::UnknownTopic { .. })) || self.is_read_only() {
+            return found;
+        }
+        match self.create_topic(name, self.config.topic_defaults.clone()) {
+            // Another thread was faster.
+            Err(Error::TopicExists { .. }) => self.topic(name),
+            created => created,
+        }
+    }
+
+    pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
+        super::topic_name::validate_for_user(name)?;
+        let entry = self.add_topic(name, config)?;
+        // With no lock held, since a waker is the caller's code; the same below.
+        self.registry.watchers().wake();
+        Ok(entry)
+    }
+
+    /// The catalog, to change it and the directories that it speaks of. Closing the broker takes this lock: once that is over,
+    /// the names may be another process's.
+    fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
+        let catalog = self.registry.catalog();
+        self.check_open()?;
+        Ok(catalog)
+    }
+
+    pub(super) fn add_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
+        let writer = self.writer("create a topic")?;
+        let mut catalog = self.catalog_to_change()?;
+        catalog.check_new(name, &config)?;
+        let topic_id = catalog.new_topic_id();
+        self.create_dirs(name, topic_id, 0..config.partitions)?;
+        // Before the catalog speaks of it: a topic that is there and cannot be used would be in everybody's way.
+        let entry = Arc::new(TopicEntry::new(name.into(), topic_id, config.clone()));
+        entry.partitions.add(self.open_new_partitions(writer, &entry, 0..config.partitions));
+        catalog.add(name, topic_id, config)?;
+        self.registry.publish(|topics| {
+            topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
+        });
+        Ok(entry)
+    }
+
+    /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
+    fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
+        let create = |partition| {
+            partition_dir::create(&*self.config.disk, &self.config.dir, &TopicPartition::new(name, partition), topic_id)
+        };
+        parallel::for_all(partitions.collect(), create).into_iter().collect::<Result<()>>()?;
+        self.config.disk.sync_dir(&self.config.dir).map_err(|e| Error::io("sync", &self.config.dir, e))
+    }
+
+    /// Opens the logs of partitions that have no records yet.
+    fn open_new_partitions(
+        &self,
+        writer: &Writer,
+        topic: &TopicEntry,
+        numbers: std::ops::Range<u32>,
+    ) -> Vec<TopicPartitionSource> {
+        let open = |number| {
+            let log = Log::create(self.log_spec(topic, number), Arc::clone(&writer.environment));
+            PartitionSource::from(Arc::new(log)).into()
+        };
+        numbers.map(open).collect()
+    }
+
+    pub(super) fn add_partitions(&self, name: &str, partition_count: u32) -> Result<()> {
+        let writer = self.writer("add partitions")?;
+        if super::topic_name::is_internal(name) {
+            // Which of them keeps a group's offsets follows from their number.
+            let reason = "internal topics get no more partitions";
+            return Err(Error::InvalidTopic { name: name.to_owned(), reason });
+        }
+        let mut catalog = self.catalog_to_change()?;
+        let topic = self.topic(name)?;
+        let (before, config) = (topic.partition_count(), TopicConfig::clone(&topic.config).partitions(partition_count));
+        if partition_count > before {
+            config.validate()?;
+            self.create_dirs(name, topic.topic_id, before..partition_count)?;
+        }
+        let partitions = self.open_new_partitions(writer, &topic, before..partition_count);
+        catalog.alter(name, config)?;
+        topic.partitions.add(partitions);
+        self.registry.publish(|_| {});
+        drop(catalog);
+        self.registry.watchers().wake();
+        Ok(())
+    }
+
+    pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.check_writable("delete a topic")?;
+        if super::topic_name::is_internal(name) {
+            let reason = "internal topics cannot be deleted";
+            return Err(Error::InvalidTopic { name: name.to_owned(), reason });
+        }
+        // Whatever else is wrong with the groups shows before anything is deleted.
+        self.readable_coordinator()?;
+        let mut catalog = self.catalog_to_change()?;
+        let topic = self.topic(name)?;
+        if let Err(error) = catalog.begin_delete(name) {
+            let is_full = matches!(error, Error::DiskFull { .. });
+            if !is_full
+                || partition_dir::mark_deleted(&*self.config.disk, &self.config.dir, name, topic.topic_id).is_err()
+            {
+                return Err(error);
+            }
+            catalog.note_deleted(name);
+        }
+        self.registry.publish(|topics| {
+            topics.remove(name);
+        });
+        drop(catalog);
+        let logs = topic.logs();
+        for log in &logs {
+            log.begin_delete();
+        }
+        for log in &logs {
+            log.retire();
+        }
+        self.registry.watchers().wake();
+        self.finish_delete(name, topic.topic_id, topic.partition_count())
+    }
+
+    /// Removes all that is left of a topic that is given up. The files first: on a full disk, what else there is to do takes the room
+    /// that they leave.
+    pub(super) fn finish_delete(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
+        let catalog = self.catalog_to_change()?;
+        partition_dir::empty_mark(&*self.config.disk, &self.config.dir, name, topic_id)?;
+        self.remove_partitions(name, topic_id, partition_count)?;
+        drop(catalog);
+        // They may be used only since then.
+        if let Some(coordinator) = self.readable_coordinator()? {
+            coordinator.forget_topic(name)?;
+        }
+        self.catalog_to_change()?.finish_delete(name)?;
+        partition_dir::remove_mark(&*self.config.disk, &self.config.dir, name, topic_id);
+        Ok(())
+    }
+
+    /// Removes the files of a topic that is given up.
+    fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
+        let others = partition_dir::other_names(&*self.config.disk, &self.config.dir)?;
+        for number in 0..partition_count {
+            let partition = TopicPartition::new(name, number);
+            partition_dir::remove(&*self.config.disk, &self.config.dir, &partition, topic_id, &others)?;
+        }
+        self.config.disk.sync_dir(&self.config.dir).map_err(|e| Error::io("sync", &self.config.dir, e))
+    }
+
+    /// Finishes what a crash interrupted: topics that are given up and not yet removed. A full disk, or a directory that is refused,
+    /// may go on interrupting it: returns the topics of which that is true.
+    pub(super) fn finish_deletes(&self) -> Result<Vec<String>> {
+        let given_up: Vec<_> = {
+            let catalog = self.registry.catalog();
+            let dead = catalog.being_deleted();
+            dead.map(|(name, entry)| (Arc::clone(name), entry.topic_id, entry.config.partitions)).collect()
+        };
+        let mut unfinished = Vec::new();
+        for (name, topic_id, partition_count) in given_up {
+            match self.finish_delete(&name, topic_id, partition_count) {
+                Err(error) if self.may_be_put_off(&error) => unfinished.push(name.to_string()),
+                finished => finished?,
+            }
+        }
+        // Those of topics that the catalog has forgotten are empty; what is not is no mark, and stays.
+        let marks = partition_dir::marks(&*self.config.disk, &self.config.dir)?;
+        for (_, mark) in marks.iter().filter(|(topic_id, _)| !self.registry.catalog().knows(**topic_id)) {
+            _ = self.config.disk.remove_dir(mark);
+        }
+        Ok(unfinished)
+    }
+
+    /// Whether a topic may wait for its removal: there is no room, or what is refused is one of its own directories.
+    fn may_be_put_off(&self, error: &Error) -> bool {
+        match error {
+            Error::DiskFull { .. } => true,
+            Error::Io { path, source, .. } => {
+                self.config.recovery_mode != RecoveryMode::Strict
+                    && !is_passing(source)
+                    && partition_dir::holds(&self.config.dir, path)
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a broker keeps of a topic.
+
+use std::sync::Arc;
+
+use super::topic_partitions::{TopicPartitionSource, TopicPartitions};
+use crate::error::{Error, Result};
+use crate::partition::config::TopicConfig;
+use crate::partition::durability::Durability;
+use crate::partition::log::{Appended, Log};
+use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use crate::topic_partition::TopicPartition;
+
+/// What a broker keeps of a topic.
+#[derive(Debug)]
+pub(crate) struct TopicEntry {
+    pub(crate) name: Arc<str>,
+    pub(crate) topic_id: u128,
+    /// Its logs share it.
+    pub(crate) config: Arc<TopicConfig>,
+    /// Grows when partitions are added, and never shrinks.
+    pub(crate) partitions: TopicPartitions,
+}
+
+impl TopicEntry {
+    /// A topic whose partitions are to be added.
+    pub(super) fn new(name: Arc<str>, topic_id: u128, config: TopicConfig) -> TopicEntry {
+        TopicEntry { name, topic_id, config: Arc::new(config), partitions: TopicPartitions::default() }
+    }
+
+    /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
+    /// its address and what was done.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`], and what appending returns.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        partition: u32,
+        records: &[ProducerRecord<'_>],
+        least_durability: Durability,
+    ) -> Result<(&TopicPartition, Appended)> {
+        let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
+            return Err(self.unknown_partition(partition));
+        };
+        Ok((address, source.writable("send")?.append(records, least_durability)?))
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// As [`append`](TopicEntry::append).
+    #[inline]
+    pub(crate) fn append_one(
+        &self,
+        partition: u32,
+        record: &ProducerRecord<'_>,
+        least_durability: Durability,
+    ) -> Result<RecordMetadata> {
+        let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
+        let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
+        Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
+    }
+
+    /// The logs of all partitions, by number; none if another process keeps them.
+    pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
+        self.partitions.iter().filter_map(|partition| partition.source.log().cloned()).collect()
+    }
+
+    /// How many partitions there are.
+    #[inline]
+    pub(crate) fn partition_count(&self) -> u32 {
+        self.partitions.count()
+    }
+
+    pub(crate) fn unknown_partition(&self, partition: u32) -> Error {
+        let partition = TopicPartition::new(Arc::clone(&self.name), partition);
+        Error::UnknownPartition { partition, partition_count: self.partition_count() }
+    }
+}
