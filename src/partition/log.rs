@@ -13,18 +13,15 @@ mod syncing;
 
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::appender::Appender;
 use super::broken::Broken;
 use super::checkpoint::{Checkpoint, UNNOTED_BYTES_MAX};
-use super::compaction::CompactionConfig;
-use super::config::TopicConfig;
 use super::durability::Durability;
 use super::environment::Environment;
 use super::leader_epoch::{self, LeaderEpochs};
-use super::log_id::LogId;
+use super::log_spec::LogSpec;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{Circumstances, Noted, Recovered, recover};
@@ -41,27 +38,6 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 use crate::tail::{Identity, OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
-
-/// Where a log is and how it is kept.
-#[derive(Debug, Clone)]
-pub(crate) struct LogSpec {
-    pub(crate) partition: TopicPartition,
-    pub(crate) topic_id: u128,
-    pub(crate) dir: PathBuf,
-    pub(crate) config: TopicConfig,
-    pub(crate) durability: Durability,
-    /// Whether old records of a key are removed, and how. Follows from the topic's name; not in the catalog.
-    pub(crate) compaction: Option<CompactionConfig>,
-    /// No record gets a lower leader epoch.
-    pub(crate) least_leader_epoch: i32,
-}
-
-impl LogSpec {
-    /// Which log it is.
-    pub(crate) fn id(&self) -> LogId {
-        LogId { topic_id: self.topic_id, partition: self.partition.partition() }
-    }
-}
 
 /// The log of one partition, open for writing.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;
 pub(crate) mod log_id;
+pub(crate) mod log_spec;
 mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;

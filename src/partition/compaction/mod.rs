@@ -14,11 +14,14 @@
 //! the next try is made when there is another sealed segment.
 
 mod cleaning;
+mod config;
 mod key_offsets;
 pub(super) mod recovery;
 pub(super) mod replacement;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use config::CompactionConfig;
 
 use cleaning::{Cleaned, Cleaner, for_each};
 use key_offsets::KeyOffsets;
@@ -28,22 +31,6 @@ use super::checkpoint::Checkpoint;
 use super::log::Log;
 use crate::error::Result;
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
-
-/// How a log is compacted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CompactionConfig {
-    /// How long a tombstone stays visible, in ms: who reads on within that time learns of every deletion.
-    pub(crate) delete_retention_ms: i64,
-    /// About how much memory the keys of one pass may take, in bytes. What does not fit is left to the next pass; the keys
-    /// of one segment are always taken.
-    pub(crate) key_bytes_max: usize,
-}
-
-impl CompactionConfig {
-    /// That of internal topics, which is Kafka's.
-    pub(crate) const INTERNAL: CompactionConfig =
-        CompactionConfig { delete_retention_ms: 24 * 3600 * 1000, key_bytes_max: 64 << 20 };
-}
 
 /// So many bytes of segments are rewritten and swapped at once, or one segment if that is larger: as much space is needed
 /// meanwhile.

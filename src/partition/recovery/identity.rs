@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
-use crate::partition::log::LogSpec;
 use crate::partition::log_id::{LogId, Owner};
+use crate::partition::log_spec::LogSpec;
 use crate::partition::manifest::{self, LoadedManifest, Manifest};
 use crate::partition::partition_metadata;
 use crate::partition::recovery_mode::RecoveryMode;

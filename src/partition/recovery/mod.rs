@@ -33,7 +33,7 @@ pub(super) use sealed::damage_of_sealed;
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
-use super::log::LogSpec;
+use super::log_spec::LogSpec;
 use super::manifest::Manifest;
 use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
