@@ -28,10 +28,10 @@ use crate::partition::broken::Broken;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
-use crate::partition::log::RecoveredLog;
+use crate::partition::log::Log;
 use crate::partition::log_id::LogId;
 use crate::partition::log_spec::LogSpec;
-use crate::partition::recovery::{Circumstances, Noted, Shutdown};
+use crate::partition::recovery::{Circumstances, Noted, RecoveredLog, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::recovery_report::PartitionRecovery;
 use crate::partition::{Questions, Surroundings};
@@ -252,7 +252,7 @@ struct RecoveredTopic {
 fn serve(topics: Vec<RecoveredTopic>, environment: &Arc<Environment>) -> Topics {
     let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
         let source = |log: RecoveredLog| {
-            let log = log.serve(Arc::clone(environment));
+            let log = Log::serve(log, Arc::clone(environment));
             TopicPartitionSource { address: log.partition().clone(), source: Arc::new(log).into() }
         };
         entry.partitions.add(logs.into_iter().map(source).collect());

@@ -24,19 +24,17 @@ use super::leader_epoch::{self, LeaderEpochs};
 use super::log_spec::LogSpec;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
-use super::recovery::{Circumstances, Noted, Recovered, recover};
-use super::recovery_report::PartitionRecovery;
+use super::recovery::{Recovered, RecoveredLog};
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
 use crate::disk::append_file::AppendError;
-use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
 use crate::record::{Fetched, ProducerRecord};
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{ArcSwap, Mutex};
-use crate::tail::{Identity, OpenBatch, Salvaged};
+use crate::tail::{OpenBatch, Salvaged};
 use crate::topic_partition::TopicPartition;
 
 /// The log of one partition, open for writing.
@@ -111,6 +109,11 @@ impl Log {
     pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Log {
         let recovered = Recovered::empty(&spec, &environment.files);
         Log::new(spec, environment, recovered, None)
+    }
+
+    /// Begins to serve a log that was recovered.
+    pub(crate) fn serve(recovered: RecoveredLog, environment: Arc<Environment>) -> Log {
+        Log::new(recovered.spec, environment, recovered.recovered, recovered.broken)
     }
 
     fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Broken>) -> Log {
@@ -454,7 +457,7 @@ impl Log {
         self.deleted.load(Ordering::Acquire)
     }
 
-    /// Fails in a process that was forked off. To be called before any lock is taken, see [`OpenFiles::is_forked`].
+    /// Fails in a process that was forked off. To be called before any lock is taken, see [`OpenFiles::is_forked`](crate::disk::open_files::OpenFiles::is_forked).
     #[inline]
     pub(crate) fn check_not_forked(&self) -> Result<()> {
         self.environment.files.check_not_forked()
@@ -684,52 +687,3 @@ fn in_tail(batch: &Salvaged) -> TailRecords<'_> {
 
 /// So many bytes in slots wait for the segment's sync before the maintenance is called to do it.
 const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
-
-/// A log that was recovered and waits for the environment to be ready.
-#[derive(Debug)]
-pub(crate) struct RecoveredLog {
-    spec: LogSpec,
-    recovered: Recovered,
-    broken: Option<Broken>,
-    /// What the tails hold for a log that is broken: it may be whole again the next time.
-    left_in_tail: Vec<(Identity, u64)>,
-}
-
-impl RecoveredLog {
-    /// Recovers the log of an existing partition, of which something is `noted`; `salvaged` are the batches that the tails held
-    /// for it. Returns a report if there was anything to tell.
-    pub(crate) fn recover(
-        spec: LogSpec,
-        files: &Arc<OpenFiles>,
-        circumstances: Circumstances,
-        noted: Noted,
-        salvaged: Vec<Salvaged>,
-    ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
-        let (recovered, report) = recover(&spec, files, circumstances, noted, salvaged)?;
-        Ok((RecoveredLog { spec, recovered, broken: None, left_in_tail: Vec::new() }, report))
-    }
-
-    /// A log of which nothing can be known: every call fails with the error that says why, and its files are left alone, as are the
-    /// slots of the tails that hold batches of it.
-    pub(crate) fn broken(
-        spec: LogSpec,
-        files: &Arc<OpenFiles>,
-        broken: Broken,
-        left_in_tail: Vec<(Identity, u64)>,
-    ) -> (RecoveredLog, PartitionRecovery) {
-        let report = broken.clone().report(spec.partition.clone());
-        let recovered = Recovered::empty(&spec, files);
-        (RecoveredLog { spec, recovered, broken: Some(broken), left_in_tail }, report)
-    }
-
-    /// The slots of the tail that have to stay as they are, durable, since there was no room elsewhere for what they hold, or nobody
-    /// can tell where it belongs.
-    pub(crate) fn kept_slots(&self) -> impl Iterator<Item = (Identity, u64)> {
-        self.recovered.unsealed.iter().map(|batch| batch.slot()).chain(self.left_in_tail.iter().copied())
-    }
-
-    /// Begins to serve the log.
-    pub(crate) fn serve(self, environment: Arc<Environment>) -> Log {
-        Log::new(self.spec, environment, self.recovered, self.broken)
-    }
-}

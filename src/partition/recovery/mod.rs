@@ -15,6 +15,7 @@
 
 mod epochs;
 mod identity;
+mod recovered_log;
 mod salvaged_batch;
 mod salvaging;
 mod sealed;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub(super) use epochs::{epochs_of, last_leader_epoch};
 pub(crate) use identity::Noted;
 pub(super) use identity::{check_owner, check_partition, lost_manifest, owner_of_manifest};
+pub(crate) use recovered_log::RecoveredLog;
 pub(super) use salvaged_batch::seal_anew;
 pub(super) use sealed::damage_of_sealed;
 
@@ -114,7 +116,7 @@ pub(super) fn segment_dir(spec: &LogSpec, files: &Arc<OpenFiles>, is_read_only: 
 
 /// Opens the log of an existing partition, of which something is `noted`. `salvaged` are the batches that the tail held for it,
 /// in any order. Returns a report if there was anything to tell.
-pub(super) fn recover(
+fn recover(
     spec: &LogSpec,
     files: &Arc<OpenFiles>,
     circumstances: Circumstances,
