@@ -25,7 +25,7 @@ use super::log_spec::LogSpec;
 use super::offsets::LogOffsets;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{Recovered, RecoveredLog};
-use super::waiters::Waiters;
+use super::waiters::{Registration, Waiter, Waiters};
 use crate::canary::{Canary, planted};
 use crate::disk::append_file::AppendError;
 use crate::error::{Corruption, Error, Result};
@@ -65,7 +65,7 @@ pub(crate) struct Log {
     /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
     retired: AtomicBool,
     enlisted: AtomicBool,
-    pub(super) waiters: Waiters,
+    pub(super) waiters: Arc<Waiters>,
     /// Ranges of offsets that opening found missing or damaged.
     pub(super) damage: Vec<Corruption>,
     /// Why nothing can be known of the log, if so. It is closed then, from the beginning.
@@ -143,7 +143,7 @@ impl Log {
             closed: AtomicBool::new(broken.is_some()),
             retired: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
-            waiters: Waiters::default(),
+            waiters: Arc::default(),
             dir: recovered.dir,
             damage: recovered.damage,
             broken,
@@ -239,6 +239,14 @@ impl Log {
         if self.spec.durability != Durability::Always {
             self.waiters.wake();
         }
+    }
+
+    /// Has `token` delivered to `waiter` when something becomes visible here, once the registration is armed.
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32) -> Registration {
+        let registration = Registration::new(&self.waiters, &self.environment.files, waiter, token);
+        // Whoever appends after this has seen the waiter.
+        drop(self.appender.lock());
+        registration
     }
 
     /// Returns once everything below `offset` is durable, joining the group commit.

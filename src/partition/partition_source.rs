@@ -59,7 +59,7 @@ impl PartitionSource {
     /// Has senders wake `waiter` once it is armed, by its `token` for this partition; `None` where another process sends, which can
     /// wake nobody here.
     pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32) -> Option<Registration> {
-        self.log().map(|log| Registration::new(log, waiter, token))
+        self.log().map(|log| log.register(waiter, token))
     }
 
     /// All offsets that the log has, whether or not readers may see them yet.
