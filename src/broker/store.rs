@@ -466,7 +466,7 @@ impl Store {
         let writer = self.writer("flush")?;
         let logs = writer.logs.load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
-        writer.environment.commit(&logs);
+        Log::commit_all(&logs, &writer.environment);
         logs.iter().zip(ends).try_for_each(|(log, end)| maintenance::unless_deleted(log.wait_durable(end)))
     }
 
@@ -498,7 +498,7 @@ impl Store {
         let closed = parallel::for_all(logs, |log: Arc<Log>| log.close_cleanly());
         let mut result = closed.into_iter().collect::<Result<()>>();
         // The last rounds, for senders that still wait for one.
-        writer.environment.commit(&writer.logs.load());
+        Log::commit_all(&writer.logs.load(), &writer.environment);
         writer.logs.load().iter().for_each(|log| log.retire());
         writer.environment.close_tails();
         self.files.close();

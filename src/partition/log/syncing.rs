@@ -8,40 +8,22 @@ use super::{Log, SLOT_BYTES_KEPT_MAX, Segments};
 use crate::disk::SyncError;
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::SyncedTo;
+use crate::partition::durability::Durability;
+use crate::partition::environment::Environment;
+use crate::partition::group_commit::{CommitMember, PreparedCommit};
 use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
-use crate::tail::OpenBatch;
 
-/// What a commit round is about to make durable for one log.
-#[derive(Debug)]
-pub(in crate::partition) struct PreparedCommit {
-    end: u64,
-    /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
-    /// being reused before the round ends.
-    commits: Vec<(u64, Arc<OpenBatch>)>,
-    /// Whether an entry could not be written, without which what was published is not durable.
-    is_short: bool,
-}
-
-impl PreparedCommit {
-    /// Whether the tail's sync must carry something.
-    pub(in crate::partition) fn needs_tail(&self) -> bool {
-        !self.commits.is_empty()
-    }
-}
-
-impl Log {
-    /// Whether the log was not yet waiting for a commit round.
-    pub(in crate::partition) fn enlist(&self) -> bool {
+impl CommitMember for Log {
+    fn enlist(&self) -> bool {
         !self.enlisted.swap(true, Ordering::Relaxed)
     }
 
-    pub(in crate::partition) fn delist(&self) {
+    fn delist(&self) {
         self.enlisted.store(false, Ordering::Relaxed);
     }
 
-    /// Writes commit entries for everything published.
-    pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
+    fn prepare_commit(&self) -> PreparedCommit {
         let end = self.log_end_offset();
         let mut commits: Vec<_> = {
             let mut sync = self.sync.lock();
@@ -66,14 +48,7 @@ impl Log {
         PreparedCommit { end, commits, is_short }
     }
 
-    /// Why the last commit round did not cover all that was published, for one of those who waited for it.
-    pub(super) fn take_commit_error(&self) -> Option<Error> {
-        self.check_present().err().or_else(|| self.sync.lock().commit_error.take())
-    }
-
-    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
-    /// for that and sees that it did not looks for the reason with an attempt of their own.
-    pub(in crate::partition) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
+    fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
         // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
         let debt = self.sync.lock().segments_debt;
         if debt > self.offsets.synced() && self.settle_debt().is_err() {
@@ -86,6 +61,32 @@ impl Log {
         // A log that was retired has given up the slots that were not covered.
         let is_covered = !prepared.is_short && self.check_present().is_ok() && self.check_unharmed().is_ok();
         is_covered && self.offsets.raise_durable(prepared.end)
+    }
+
+    fn wake_waiters(&self) {
+        self.waiters.wake_unlocked();
+    }
+
+    fn poison(&self, reason: &str) {
+        Log::poison(self, reason);
+    }
+}
+
+impl Log {
+    /// Runs one round of each group for all of `logs`, after which each is durable up to here or says why not.
+    pub(crate) fn commit_all(logs: &[Arc<Log>], environment: &Environment) {
+        let (always, relaxed): (Vec<_>, Vec<_>) =
+            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
+        environment.always.commit(&always);
+        // A waker may have forked, and come back in the child.
+        if !environment.files.is_forked() {
+            environment.relaxed.commit(&relaxed);
+        }
+    }
+
+    /// Why the last commit round did not cover all that was published, for one of those who waited for it.
+    pub(super) fn take_commit_error(&self) -> Option<Error> {
+        self.check_present().err().or_else(|| self.sync.lock().commit_error.take())
     }
 
     /// Syncs what no slot covers, and lets the recovery point say so: nothing else tells other processes.
@@ -107,11 +108,6 @@ impl Log {
         }
         self.free_slots(synced);
         Ok(())
-    }
-
-    /// Wakes whoever waits for what a commit round made visible.
-    pub(in crate::partition) fn wake_waiters(&self) {
-        self.waiters.wake_unlocked();
     }
 
     /// Syncs everything in segments; returns them, and up to where they are synced if there is one. Slots that are not needed
