@@ -9,6 +9,7 @@
 //! or read), `appender` (never held across a sync or in user code), `sync` (a leaf, held for a few instructions). Readers take none of them: they
 //! load the offsets and then the view, and whatever the offsets admit is in a view loaded later.
 
+mod checkpointing;
 mod syncing;
 
 use std::io;
