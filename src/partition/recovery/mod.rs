@@ -33,14 +33,15 @@ pub(super) use salvaged_batch::seal_anew;
 pub(super) use sealed::damage_of_sealed;
 
 use super::checkpoint::Checkpoint;
+use super::compaction::recovery::settle;
 use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::Manifest;
+use super::quarantine;
 use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
 use super::recovery_report::PartitionRecovery;
-use super::{compaction, quarantine};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, SyncError};
 use crate::error::{Corruption, Error, Result};
@@ -189,7 +190,7 @@ impl<'s> Recovery<'s> {
         let (mut manifest, found_manifest, names) = match noted.manifest {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
-                let names = compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
+                let names = settle(&*disk, &spec.dir, loaded.as_ref())?;
                 let found = if loaded.is_some() { FoundManifest::Whole } else { FoundManifest::None };
                 (loaded.map_or_else(|| Manifest::new(spec.id()), |loaded| loaded.manifest), found, names)
             }
