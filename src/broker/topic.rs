@@ -8,8 +8,8 @@ use super::topic_partitions::TopicPartitions;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
-use crate::partition::log::{Appended, Log};
-use crate::partition::{Partition, PartitionSource};
+use crate::partition::log::Log;
+use crate::partition::{Appended, Partition, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
 

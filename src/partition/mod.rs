@@ -16,8 +16,10 @@ pub(crate) mod fuzzing;
 pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;
+mod log_core;
 pub(crate) mod log_id;
 pub(crate) mod log_spec;
+mod log_view;
 mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
@@ -36,6 +38,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use appender::Appended;
 pub(crate) use follower::{Follower, Questions, Surroundings};
 pub(crate) use partition_source::PartitionSource;
 pub(crate) use reader::{FetchLimits, Place};

@@ -1,8 +1,9 @@
 //! When a log is synced and noted, and how it is closed.
 
-use super::{Log, Segments};
+use super::Log;
 use crate::error::Result;
 use crate::partition::checkpoint::{Checkpoint, EpochsFile, SyncedTo, UNNOTED_BYTES_MAX};
+use crate::partition::log_view::Segments;
 
 impl Log {
     /// Runs a checkpoint if there is enough above the recovery point to make it worthwhile, if that frees slots that others wait
