@@ -6,13 +6,15 @@
 //!        |               |             |                   `durable` with Durability::Always, else `log_end_offset`
 //!   [ segment ][ segment ][ open batch )
 //! ```
-//! Readers take no lock: they load the offsets and then the view, and whatever the offsets admit is in a view loaded later. Who
-//! changes the view holds the append lock, which is the [`Log`](super::log::Log)'s.
+//! Readers take no lock: they load the end and then the view, which says where the log begins. What is below the end is in a view
+//! loaded later, or below its start, so that one store moves the start together with the segments. Who changes the view holds
+//! the append lock, which is the [`Log`](super::log::Log)'s.
 
 mod appending;
 mod reading;
 mod slots;
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::broken::Broken;
@@ -51,8 +53,6 @@ pub(crate) struct LogCore {
     /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
     retired: AtomicBool,
     pub(super) waiters: Arc<Waiters>,
-    /// Ranges of offsets that opening found missing or damaged.
-    pub(super) damage: Vec<Corruption>,
     /// Why nothing can be known of the log, if so. It is closed then, from the beginning.
     broken: Option<Broken>,
     pub(super) epochs: LeaderEpochs,
@@ -67,14 +67,17 @@ impl LogCore {
         broken: Option<Broken>,
     ) -> (LogCore, Checkpoint) {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
+        assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let core = LogCore {
             view: ArcSwap::from_pointee(LogView {
+                log_start_offset: recovered.log_start_offset,
+                damage: recovered.damage.into(),
                 segments: recovered.segments.into(),
                 unsealed: recovered.unsealed.into(),
                 open: None,
             }),
-            offsets: LogOffsets::new(recovered.log_start_offset, synced, end),
+            offsets: LogOffsets::new(synced, end),
             sync: Mutex::new(SyncState::owing(if synced < end { end } else { 0 })),
             noted_bytes: AtomicU64::new(noted_bytes),
             owes_epochs: AtomicBool::new(recovered.owes_epochs),
@@ -83,7 +86,6 @@ impl LogCore {
             retired: AtomicBool::new(false),
             waiters: Arc::default(),
             dir: recovered.dir,
-            damage: recovered.damage,
             broken,
             epochs: recovered.epochs,
             spec,
@@ -131,7 +133,7 @@ impl LogCore {
     }
 
     pub(crate) fn log_start_offset(&self) -> u64 {
-        self.offsets.start()
+        self.view().log_start_offset
     }
 
     pub(crate) fn log_end_offset(&self) -> u64 {
@@ -146,6 +148,17 @@ impl LogCore {
     pub(crate) fn visible_end(&self) -> u64 {
         let only_durable = self.spec.durability == Durability::Always && !planted(Canary::ServeBeforeSync);
         if only_durable { self.durable_offset() } else { self.log_end_offset() }
+    }
+
+    /// The offsets that readers may see now.
+    pub(crate) fn visible_bounds(&self) -> Range<u64> {
+        // In this order: the start is never above an end that is loaded later.
+        self.log_start_offset()..self.visible_end()
+    }
+
+    /// Ranges of offsets that opening found missing or damaged.
+    pub(super) fn damage(&self) -> Arc<[Corruption]> {
+        Arc::clone(&self.view().damage)
     }
 
     pub(super) fn view(&self) -> arc_swap::Guard<Arc<LogView>> {
@@ -181,7 +194,7 @@ impl LogCore {
 
     /// Gives up what it keeps in the tail.
     pub(super) fn give_up_slots(&self) {
-        self.view.store(Arc::new(LogView { segments: self.segments(), unsealed: Arc::default(), open: None }));
+        self.view.store(Arc::new(LogView { unsealed: Arc::default(), open: None, ..LogView::clone(&self.view()) }));
         self.sync.lock().slots.clear();
     }
 

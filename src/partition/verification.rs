@@ -257,7 +257,7 @@ impl Log {
                 found.add_segment(verify_segment(new, &checkpoint.manifest)?);
             }
         }
-        found.add_known(&self.damage);
+        found.add_known(&self.damage());
         let _nobody_stores_them_now = self.checkpoint.lock();
         found.add_small_files(&*self.environment.disk, &self.spec)?;
         Ok(found)

@@ -48,7 +48,7 @@ impl Log {
     pub(crate) fn compact_if_due(&self, go_on: GoOn<'_>) -> Result<()> {
         let Some(config) = self.spec.compaction else { return Ok(()) };
         // What is missing or damaged is not to be swept under the carpet.
-        if self.is_closed() || self.check_unharmed().is_err() || !self.damage.is_empty() {
+        if self.is_closed() || self.check_unharmed().is_err() || !self.damage().is_empty() {
             return Ok(());
         }
         // As for a checkpoint: others are not to wait for who verifies this log.

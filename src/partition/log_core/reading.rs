@@ -34,8 +34,8 @@ impl LogCore {
         self.check_not_forked()?;
         loop {
             self.check_open()?;
-            // In this order: whatever the offsets admit is in a view loaded later.
-            let bounds = self.log_start_offset()..self.visible_end();
+            // In this order: what is below the end is in a view loaded later, unless that begins behind it.
+            let end = self.visible_end();
             let view = self.view();
             let open = view.open.as_ref().map(|open| TailRecords {
                 identity: open.identity(),
@@ -49,9 +49,9 @@ impl LogCore {
                 segments: &view.segments,
                 // While there are such batches, none is open.
                 tail: if unsealed.is_empty() { open.as_slice() } else { &unsealed },
-                damage: &self.damage,
+                damage: &view.damage,
                 waypoints: Some(&self.environment.waypoints),
-                bounds,
+                bounds: view.log_start_offset..end.max(view.log_start_offset),
                 max_message_bytes: self.spec.config.max_message_bytes,
             });
             if result.is_ok() {
