@@ -31,7 +31,7 @@ use crate::partition::group_commit::GroupCommit;
 use crate::partition::log::Log;
 use crate::partition::log_id::LogId;
 use crate::partition::log_spec::LogSpec;
-use crate::partition::recovery::{Circumstances, Noted, RecoveredLog, Shutdown};
+use crate::partition::recovery::{LoadedState, RecoveredLog, RecoveryConditions, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::recovery_report::PartitionRecovery;
 use crate::partition::{Questions, Surroundings};
@@ -47,7 +47,7 @@ pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
     let lock = DirectoryLock::take(&*disk, &dir)?;
     let last_boot = lock.last_boot();
     let catalog = Catalog::open(Arc::clone(&disk), &dir)?;
-    let noted = check_versions(&*disk, &dir, &catalog)?;
+    let loaded = check_versions(&*disk, &dir, &catalog)?;
     let mode = builder.recovery_mode;
     check_catalog(&*disk, &dir, &catalog, mode)?;
     let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(&*disk, &dir, last_boot)? };
@@ -67,12 +67,13 @@ pub(super) fn open(mut builder: BrokerBuilder) -> Result<Store> {
     store.report.was_clean_shutdown = shutdown == Shutdown::Clean;
     store.report.lost_tails = lost_tails;
     store.report.shared_tails = shared_tails(&*disk, &dir);
-    let recovered = store.recover_logs(Circumstances { shutdown, mode }, noted, &mut salvaged).inspect_err(|_| {
-        if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
-            // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
-            _ = shutdown::mark_clean(&*disk, &dir);
-        }
-    })?;
+    let recovered =
+        store.recover_logs(RecoveryConditions { shutdown, mode }, loaded, &mut salvaged).inspect_err(|_| {
+            if mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
+                // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
+                _ = shutdown::mark_clean(&*disk, &dir);
+            }
+        })?;
     let kept = recovered.iter().flat_map(|topic| &topic.logs).flat_map(RecoveredLog::kept_slots).collect();
     let environment = Arc::new(store.environment(shutdown, &kept)?);
     store.report.writes_tail_by_calls = environment.writes_tails_by_calls();
@@ -145,8 +146,8 @@ fn create_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> {
 }
 
 /// Refuses what another version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
-/// is noted of each partition, in the order of the topics, or why its directory is not to be looked into.
-fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Result<Noted>>> {
+/// the small files of each partition say, in the order of the topics, or why its directory is not to be looked into.
+fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Result<LoadedState>>> {
     for name in TAIL_NAMES {
         _ = tail::check_version(disk, &dir.join(name))?;
     }
@@ -157,10 +158,10 @@ fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<
     let load = |(topic_id, partition): (u128, TopicPartition)| {
         partition_dir::check_no_link(dir, &partition, &others)?;
         let log = LogId { topic_id, partition: partition.partition() };
-        Noted::load(disk, &partition_dir::path_of(dir, &partition), log)
+        LoadedState::load(disk, &partition_dir::path_of(dir, &partition), log)
     };
-    let only_damage = |noted| match noted {
-        noted @ (Ok(_) | Err(Error::Corrupt(_))) => Ok(noted),
+    let only_damage = |loaded| match loaded {
+        loaded @ (Ok(_) | Err(Error::Corrupt(_))) => Ok(loaded),
         Err(error) => Err(error),
     };
     parallel::for_all(partitions.collect(), load).into_iter().map(only_damage).collect()
@@ -292,12 +293,12 @@ impl Store {
         }
     }
 
-    /// Recovers every log of every live topic, of which something is `noted`, in the same order. One whose directory is not what
+    /// Recovers every log of every live topic, whose files are `loaded` in the same order. One whose directory is not what
     /// it should be, or is refused, keeps no other from being served.
     fn recover_logs(
         &mut self,
-        circumstances: Circumstances,
-        noted: Vec<Result<Noted>>,
+        conditions: RecoveryConditions,
+        loaded: Vec<Result<LoadedState>>,
         salvaged: &mut Batches,
     ) -> Result<Vec<RecoveredTopic>> {
         let entries: Vec<_> =
@@ -310,10 +311,10 @@ impl Store {
             }
         }
         let has_failed = AtomicBool::new(false);
-        let wanted = wanted.into_iter().zip(noted).collect();
-        let recovered = parallel::for_all(wanted, |((spec, batches), noted)| {
+        let wanted = wanted.into_iter().zip(loaded).collect();
+        let recovered = parallel::for_all(wanted, |((spec, batches), loaded)| {
             let is_wanted = !has_failed.load(Ordering::Relaxed);
-            let recovered = is_wanted.then(|| self.recover_log(spec, circumstances, noted, batches));
+            let recovered = is_wanted.then(|| self.recover_log(spec, conditions, loaded, batches));
             has_failed.fetch_or(matches!(recovered, Some(Err(_))), Ordering::Relaxed);
             recovered
         });
@@ -334,14 +335,14 @@ impl Store {
     fn recover_log(
         &self,
         spec: LogSpec,
-        circumstances: Circumstances,
-        noted: Result<Noted>,
+        conditions: RecoveryConditions,
+        loaded: Result<LoadedState>,
         batches: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
         let slots = batches.iter().map(Salvaged::slot).collect();
-        let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, circumstances, noted, batches);
-        match noted.and_then(recover) {
-            Err(error) if circumstances.mode != RecoveryMode::Strict => {
+        let recover = |loaded| RecoveredLog::recover(spec.clone(), &self.files, conditions, loaded, batches);
+        match loaded.and_then(recover) {
+            Err(error) if conditions.mode != RecoveryMode::Strict => {
                 let broken = Broken::of(error, &spec.partition, &spec.dir)?;
                 let (log, report) = RecoveredLog::broken(spec, &self.files, broken, slots);
                 Ok((log, Some(report)))

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) use epochs::{epochs_of, last_leader_epoch};
-pub(crate) use identity::Noted;
+pub(crate) use identity::LoadedState;
 pub(super) use identity::{check_owner, check_partition, lost_manifest, owner_of_manifest};
 pub(crate) use recovered_log::RecoveredLog;
 pub(super) use salvaged_batch::seal_anew;
@@ -63,9 +63,9 @@ pub(crate) enum Shutdown {
     PowerCut,
 }
 
-/// In what circumstances logs are opened.
+/// How the last writer of the logs ended, and what is to become of damage in them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Circumstances {
+pub(crate) struct RecoveryConditions {
     pub(crate) shutdown: Shutdown,
     pub(crate) mode: RecoveryMode,
 }
@@ -115,17 +115,17 @@ pub(super) fn segment_dir(spec: &LogSpec, files: &Arc<OpenFiles>, is_read_only: 
     Arc::new(SegmentDir { files: Arc::clone(files), path, partition, is_read_only })
 }
 
-/// Opens the log of an existing partition, of which something is `noted`. `salvaged` are the batches that the tail held for it,
+/// Opens the log of an existing partition, whose small files are `loaded`. `salvaged` are the batches that the tail held for it,
 /// in any order. Returns a report if there was anything to tell.
 fn recover(
     spec: &LogSpec,
     files: &Arc<OpenFiles>,
-    circumstances: Circumstances,
-    noted: Noted,
+    conditions: RecoveryConditions,
+    loaded: LoadedState,
     salvaged: Vec<Salvaged>,
 ) -> Result<(Recovered, Option<PartitionRecovery>)> {
-    let metadata_rebuilt = check_identity(&**files.disk(), spec, &noted, circumstances.mode)?;
-    let mut recovery = Recovery::begin(spec, files, circumstances, noted)?;
+    let metadata_rebuilt = check_identity(&**files.disk(), spec, &loaded, conditions.mode)?;
+    let mut recovery = Recovery::begin(spec, files, conditions, loaded)?;
     recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
     recovery.recover_unsealed_segments()?;
@@ -181,13 +181,13 @@ impl<'s> Recovery<'s> {
     fn begin(
         spec: &'s LogSpec,
         files: &Arc<OpenFiles>,
-        circumstances: Circumstances,
-        noted: Noted,
+        conditions: RecoveryConditions,
+        loaded: LoadedState,
     ) -> Result<Recovery<'s>> {
-        let Circumstances { shutdown, mode } = circumstances;
+        let RecoveryConditions { shutdown, mode } = conditions;
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
-        let (mut manifest, found_manifest, names) = match noted.manifest {
+        let (mut manifest, found_manifest, names) = match loaded.manifest {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
                 let names = settle(&*disk, &spec.dir, loaded.as_ref())?;
@@ -217,7 +217,7 @@ impl<'s> Recovery<'s> {
             config: SegmentConfig::from(&spec.config),
             shutdown,
             mode,
-            point: noted.point?,
+            point: loaded.point?,
             noted_segments: manifest.segments.len(),
             syncs_first: true,
             disk,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Circumstances, Noted, Recovered, recover};
+use super::{LoadedState, Recovered, RecoveryConditions, recover};
 use crate::disk::open_files::OpenFiles;
 use crate::error::Result;
 use crate::partition::broken::Broken;
@@ -21,16 +21,16 @@ pub(crate) struct RecoveredLog {
 }
 
 impl RecoveredLog {
-    /// Recovers the log of an existing partition, of which something is `noted`; `salvaged` are the batches that the tails held
+    /// Recovers the log of an existing partition, whose small files are `loaded`; `salvaged` are the batches that the tails held
     /// for it. Returns a report if there was anything to tell.
     pub(crate) fn recover(
         spec: LogSpec,
         files: &Arc<OpenFiles>,
-        circumstances: Circumstances,
-        noted: Noted,
+        conditions: RecoveryConditions,
+        loaded: LoadedState,
         salvaged: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
-        let (recovered, report) = recover(&spec, files, circumstances, noted, salvaged)?;
+        let (recovered, report) = recover(&spec, files, conditions, loaded, salvaged)?;
         Ok((RecoveredLog { spec, recovered, broken: None, left_in_tail: Vec::new() }, report))
     }
 
