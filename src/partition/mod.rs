@@ -1,7 +1,8 @@
 //! One log made of segments: appending, reading, group commit, recovery.
 //!
-//! [`Partition`] is the handle that users hold; `log` is what it points at, `appender` its one writer, `reader` its readers,
-//! `group_commit` who syncs, `checkpoint` what moves durability from the tail into segments, `recovery` what opening does.
+//! [`Partition`] is the handle that users hold; `log` is what it points at, `log_core` what that shares with `appender`, its one
+//! writer, and `reader`, its readers. `group_commit` is who syncs, `checkpoint` what moves durability from the tail into segments,
+//! `recovery` what opening does.
 
 mod appender;
 pub(crate) mod broken;
