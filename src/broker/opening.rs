@@ -32,8 +32,9 @@ use crate::partition::broken::Broken;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
-use crate::partition::log::{LogSpec, RecoveredLog};
-use crate::partition::recovery::{Circumstances, Noted, Shutdown};
+use crate::partition::log::Log;
+use crate::partition::log_spec::LogSpec;
+use crate::partition::recovery::{LoadedState, RecoveredLog, RecoveryConditions, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::recovery_report::PartitionRecovery;
 use crate::partition::{PartitionSource, Watchers};
@@ -45,10 +46,10 @@ pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
     config.dir = create_data_dir(&*config.disk, &config.dir)?;
     let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
     let catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
-    let noted = check_versions(&*config.disk, &config.dir, &catalog)?;
+    let loaded = check_versions(&*config.disk, &config.dir, &catalog)?;
     check_catalog(&*config.disk, &config.dir, &catalog, config.recovery_mode)?;
     let (mut opening, salvaged) = Opening::begin(config, lock, catalog)?;
-    let topics = opening.recover(noted, salvaged)?;
+    let topics = opening.recover(loaded, salvaged)?;
     let environment = opening.environment(&topics)?;
     opening.serve(topics, environment)
 }
@@ -82,7 +83,7 @@ struct Opening {
     config: StoreConfig,
     lock: DirectoryLock,
     catalog: Catalog,
-    circumstances: Circumstances,
+    conditions: RecoveryConditions,
     files: Arc<OpenFiles>,
     watchers: Arc<Watchers>,
     report: RecoveryReport,
@@ -118,15 +119,15 @@ impl Opening {
             shared_tails: shared_tails(disk, dir),
             ..RecoveryReport::default()
         };
-        let (circumstances, watchers) = (Circumstances { shutdown, mode }, Arc::default());
+        let (conditions, watchers) = (RecoveryConditions { shutdown, mode }, Arc::default());
         let files = OpenFiles::new(Arc::clone(&config.disk), config.open_files());
-        Ok((Opening { config, lock, catalog, circumstances, files, watchers, report }, salvaged))
+        Ok((Opening { config, lock, catalog, conditions, files, watchers, report }, salvaged))
     }
 
-    /// Recovers the logs of all topics, of which something is `noted`, in their order; `salvaged` is what the tails hold for them.
-    fn recover(&mut self, noted: Vec<Result<Noted>>, salvaged: Batches) -> Result<Vec<RecoveredTopic>> {
-        let recovered = self.recover_logs(noted, salvaged);
-        let Circumstances { shutdown, mode } = self.circumstances;
+    /// Recovers the logs of all topics, whose files are `loaded`, in their order; `salvaged` is what the tails hold for them.
+    fn recover(&mut self, loaded: Vec<Result<LoadedState>>, salvaged: Batches) -> Result<Vec<RecoveredTopic>> {
+        let recovered = self.recover_logs(loaded, salvaged);
+        let RecoveryConditions { shutdown, mode } = self.conditions;
         if recovered.is_err() && mode == RecoveryMode::Strict && shutdown == Shutdown::Clean {
             // Nothing was written since. Without the mark, the next opening has more to read and comes to the same.
             _ = shutdown::mark_clean(&*self.config.disk, &self.config.dir);
@@ -136,7 +137,7 @@ impl Opening {
 
     /// Recovers every log of every live topic. One whose directory is not what it should be, or is refused, keeps no other from
     /// being served.
-    fn recover_logs(&mut self, noted: Vec<Result<Noted>>, mut salvaged: Batches) -> Result<Vec<RecoveredTopic>> {
+    fn recover_logs(&mut self, loaded: Vec<Result<LoadedState>>, mut salvaged: Batches) -> Result<Vec<RecoveredTopic>> {
         let least_leader_epoch = self.catalog.identity().least_leader_epoch();
         let topics = self.catalog.live_topics();
         let topics =
@@ -150,10 +151,10 @@ impl Opening {
             }
         }
         let has_failed = AtomicBool::new(false);
-        let wanted = wanted.into_iter().zip(noted).collect();
-        let recovered = parallel::for_all(wanted, |((spec, batches), noted)| {
+        let wanted = wanted.into_iter().zip(loaded).collect();
+        let recovered = parallel::for_all(wanted, |((spec, batches), loaded)| {
             let is_wanted = !has_failed.load(Ordering::Relaxed);
-            let recovered = is_wanted.then(|| self.recover_log(spec, noted, batches));
+            let recovered = is_wanted.then(|| self.recover_log(spec, loaded, batches));
             has_failed.fetch_or(matches!(recovered, Some(Err(_))), Ordering::Relaxed);
             recovered
         });
@@ -172,13 +173,13 @@ impl Opening {
     fn recover_log(
         &self,
         spec: LogSpec,
-        noted: Result<Noted>,
+        loaded: Result<LoadedState>,
         batches: Vec<Salvaged>,
     ) -> Result<(RecoveredLog, Option<PartitionRecovery>)> {
         let slots = batches.iter().map(Salvaged::slot).collect();
-        let recover = |noted| RecoveredLog::recover(spec.clone(), &self.files, self.circumstances, noted, batches);
-        match noted.and_then(recover) {
-            Err(error) if self.circumstances.mode != RecoveryMode::Strict => {
+        let recover = |loaded| RecoveredLog::recover(spec.clone(), &self.files, self.conditions, loaded, batches);
+        match loaded.and_then(recover) {
+            Err(error) if self.conditions.mode != RecoveryMode::Strict => {
                 let broken = Broken::of(error, &spec.partition, &spec.dir)?;
                 let (log, report) = RecoveredLog::broken(spec, &self.files, broken, slots);
                 Ok((log, Some(report)))
@@ -204,7 +205,7 @@ impl Opening {
         );
         // The tails' names, and whatever recovery renamed.
         disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
-        if self.circumstances.shutdown == Shutdown::PowerCut {
+        if self.conditions.shutdown == Shutdown::PowerCut {
             self.lock.note_recovered(disk, dir)?;
         }
         self.report.writes_tail_by_calls = environment.writes_tails_by_calls();
@@ -214,7 +215,7 @@ impl Opening {
     fn open_tail(&self, name: &str, is_default: bool, kept: &KeptSlots, seed: u64) -> Result<GroupCommit> {
         let (disk, path, bytes) = (&*self.config.disk, self.config.dir.join(name), self.config.tail_bytes);
         let tail = if kept.is_empty() {
-            Tail::open(disk, &path, bytes, self.circumstances.shutdown == Shutdown::Clean, seed)?
+            Tail::open(disk, &path, bytes, self.conditions.shutdown == Shutdown::Clean, seed)?
         } else {
             Tail::open_keeping(disk, &path, bytes, kept, seed)?
         };
@@ -226,7 +227,7 @@ impl Opening {
     fn serve(self, topics: Vec<RecoveredTopic>, environment: Arc<Environment>) -> Result<Store> {
         let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
             let serve_log =
-                |log: RecoveredLog| PartitionSource::from(Arc::new(log.serve(Arc::clone(&environment)))).into();
+                |log: RecoveredLog| PartitionSource::from(Arc::new(Log::serve(log, Arc::clone(&environment)))).into();
             entry.partitions.add(logs.into_iter().map(serve_log).collect());
             (Arc::clone(&entry.name), Arc::new(entry))
         };

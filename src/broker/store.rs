@@ -18,7 +18,8 @@ use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
 use crate::partition::config::TopicConfig;
 use crate::partition::environment::Environment;
-use crate::partition::log::{Log, LogSpec};
+use crate::partition::log::Log;
+use crate::partition::log_spec::LogSpec;
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::{PartitionSource, Questions, Surroundings, Watchers};
 use crate::sync::Mutex;
@@ -280,7 +281,7 @@ impl Store {
         let writer = self.writer("flush")?;
         let logs = self.registry.logs().load_full();
         let ends: Vec<u64> = logs.iter().map(|log| log.log_end_offset()).collect();
-        writer.environment.commit(&logs);
+        Log::commit_all(&logs, &writer.environment);
         logs.iter().zip(ends).try_for_each(|(log, end)| maintenance::unless_deleted(log.wait_durable(end)))
     }
 
@@ -312,7 +313,7 @@ impl Store {
         let closed = parallel::for_all(logs, |log: Arc<Log>| log.close_cleanly());
         let mut result = closed.into_iter().collect::<Result<()>>();
         // The last rounds, for senders that still wait for one.
-        writer.environment.commit(&self.registry.logs().load());
+        Log::commit_all(&self.registry.logs().load(), &writer.environment);
         self.registry.logs().load().iter().for_each(|log| log.retire());
         writer.environment.close_tails();
         self.files.close();

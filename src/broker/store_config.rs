@@ -11,7 +11,7 @@ use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
 use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
-use crate::partition::log::LogSpec;
+use crate::partition::log_spec::LogSpec;
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::topic_partition::TopicPartition;
 

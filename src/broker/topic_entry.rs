@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::topic_partitions::{TopicPartitionSource, TopicPartitions};
 use crate::error::{Error, Result};
+use crate::partition::Appended;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
-use crate::partition::log::{Appended, Log};
+use crate::partition::log::Log;
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
 

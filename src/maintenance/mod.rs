@@ -69,7 +69,7 @@ fn commit_intervals(logs: &[Arc<Log>], environment: &Environment) {
     let is_due = |log: &&Arc<Log>| log.durability() != Durability::Os && log.durable_offset() < log.log_end_offset();
     let due: Vec<_> = logs.iter().filter(is_due).cloned().collect();
     if !due.is_empty() {
-        environment.commit(&due);
+        Log::commit_all(&due, environment);
     }
 }
 

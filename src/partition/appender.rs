@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::log::{Appended, Log};
+use super::log_core::LogCore;
 use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
@@ -15,6 +15,15 @@ use crate::format::{
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
+
+/// What an append did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: u64,
+    pub(crate) next_offset: u64,
+    /// The timestamp given to records that brought none.
+    pub(crate) timestamp: i64,
+}
 
 /// What only the holder of the append lock may touch.
 #[derive(Debug)]
@@ -52,7 +61,7 @@ enum NotPushed {
 impl NotPushed {
     /// The error for records that were to get these offsets, if it is one.
     #[cold]
-    fn fail_unless_full(self, log: &Log, offsets: Range<u64>) -> Result<()> {
+    fn fail_unless_full(self, log: &LogCore, offsets: Range<u64>) -> Result<()> {
         match self {
             NotPushed::NoRoom => Ok(()),
             NotPushed::Failed(failure) => Err(log.slot_error(failure, offsets)),
@@ -81,7 +90,7 @@ impl Appender {
     #[inline]
     pub(super) fn append(
         &mut self,
-        log: &Log,
+        log: &LogCore,
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
     ) -> Result<Appended> {
@@ -115,7 +124,7 @@ impl Appender {
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
     #[cold]
-    fn begin_batch(&mut self, log: &Log, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
+    fn begin_batch(&mut self, log: &LogCore, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
         let config = &log.spec.config;
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
         let bytes = encoded_bytes(records, 0, base_timestamp, timestamp);
@@ -155,7 +164,7 @@ impl Appender {
     /// Writes `records` straight into the segment, as a batch of their own.
     fn append_around_tail(
         &mut self,
-        log: &Log,
+        log: &LogCore,
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
         timestamp: i64,
@@ -197,7 +206,7 @@ impl Appender {
     ///
     /// # Errors
     /// After [`Error::DiskFull`] the batch is still open, and sealing it can be tried again.
-    pub(super) fn seal(&mut self, log: &Log) -> Result<()> {
+    pub(super) fn seal(&mut self, log: &LogCore) -> Result<()> {
         while let Some(batch) = log.first_unsealed() {
             let bytes = seal_anew(&batch, log.spec.config.compression)?;
             log.append_to_segment(&bytes, &own_header(&bytes)).map_err(AppendError::into_inner)?;
@@ -231,7 +240,7 @@ impl Appender {
     }
 
     /// Seals the open batch if nothing was appended since the last call.
-    pub(super) fn seal_if_idle(&mut self, log: &Log) -> Result<()> {
+    pub(super) fn seal_if_idle(&mut self, log: &LogCore) -> Result<()> {
         if self.seen_end == self.next_offset {
             self.class = SlotClass::Small;
             self.seal(log)?;
@@ -287,7 +296,7 @@ fn class_after(full: &BatchWriter) -> SlotClass {
 
 /// One reading of the clock for all records that bring no timestamp of their own.
 #[inline]
-fn timestamp_of_now(log: &Log, records: &[ProducerRecord<'_>]) -> i64 {
+fn timestamp_of_now(log: &LogCore, records: &[ProducerRecord<'_>]) -> i64 {
     match records {
         [record] => record.get_timestamp().map_or_else(|| log.environment.now_ms(), Timestamp::as_millis),
         _ => log.environment.now_ms(),
@@ -327,7 +336,7 @@ fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timesta
 }
 
 /// Fails if a batch of `batch_bytes` is more than the topic allows.
-fn check_size(log: &Log, batch_bytes: usize) -> Result<()> {
+fn check_size(log: &LogCore, batch_bytes: usize) -> Result<()> {
     let limit = u64::from(log.spec.config.max_message_bytes);
     match batch_bytes as u64 {
         size if limit < size => Err(Error::RecordTooLarge { partition: log.spec.partition.clone(), size, limit }),
@@ -340,7 +349,7 @@ fn own_header(batch: &[u8]) -> BatchHeader {
 }
 
 /// Topics refuse a codec that is not compiled in, so this needs a data directory that was made by another build.
-fn codec_error(log: &Log, offsets: Range<u64>) -> Error {
+fn codec_error(log: &LogCore, offsets: Range<u64>) -> Error {
     let codec = log.spec.config.compression.name();
     Error::CodecUnavailable { partition: log.spec.partition.clone(), offsets, codec }
 }

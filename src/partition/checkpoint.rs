@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::compaction::replacement::CompactionState;
-use super::log::{Log, Segments};
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::error::Result;
@@ -18,10 +17,10 @@ pub(crate) struct Checkpoint {
     pub(super) manifest: Manifest,
     /// Whether there is a manifest on the disk.
     has_manifest: bool,
-    file: RecoveryPointFile,
+    pub(super) file: RecoveryPointFile,
     stored: Option<RecoveryPoint>,
     point_is: PointIs,
-    epochs_file: EpochsFile,
+    pub(super) epochs_file: EpochsFile,
     /// The index files of the active segment, which has this base offset.
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
@@ -115,7 +114,12 @@ impl Checkpoint {
 
     /// Writes what the index of `active` has gained below `log_bytes`. Indexes are caches: without them the next one to open
     /// rebuilds them.
-    fn extend_indexes(&mut self, dir: &SegmentDir, active: &Segment, log_bytes: u64) -> Result<Option<IndexCrcs>> {
+    pub(super) fn extend_indexes(
+        &mut self,
+        dir: &SegmentDir,
+        active: &Segment,
+        log_bytes: u64,
+    ) -> Result<Option<IndexCrcs>> {
         if self.indexes.0 != active.base_offset() {
             self.indexes = (active.base_offset(), WrittenIndexes::default());
         }
@@ -125,14 +129,14 @@ impl Checkpoint {
 
     /// To be called before the index files of what is or was the active segment are changed, so that whoever reads along can
     /// tell that they are not what they were.
-    fn forget_indexes(&mut self, dir: &SegmentDir) -> Result<()> {
+    pub(super) fn forget_indexes(&mut self, dir: &SegmentDir) -> Result<()> {
         let Some(mut point) = self.stored.clone() else { return Ok(()) };
         point.synced.index_crcs = None;
         self.store_if_new(dir, point)
     }
 
     /// Whether `active` is as it was when the log was closed.
-    fn is_as_closed(&self, active: &Segment, needs_epochs: bool) -> bool {
+    pub(super) fn is_as_closed(&self, active: &Segment, needs_epochs: bool) -> bool {
         let end = SyncedTo::of(active);
         let is_at_end = |point: &RecoveryPoint| {
             (point.base_offset, point.synced.file_position) == (end.base_offset, end.file_position)
@@ -142,7 +146,7 @@ impl Checkpoint {
     }
 
     /// Notes that everything is synced up to there, in `active`.
-    fn store(
+    pub(super) fn store(
         &mut self,
         dir: &SegmentDir,
         active: &Segment,
@@ -176,7 +180,7 @@ impl Checkpoint {
     }
 
     /// Notes sealed segments that the manifest does not have yet.
-    fn seal_segments(&mut self, dir: &SegmentDir, sealed: &[Arc<Segment>]) -> Result<()> {
+    pub(super) fn seal_segments(&mut self, dir: &SegmentDir, sealed: &[Arc<Segment>]) -> Result<()> {
         let known = self.manifest.segments.last().map_or(0, |segment| segment.sealed.next_offset);
         let new: Vec<_> =
             sealed.iter().filter(|s| s.base_offset() >= known && s.next_offset() > s.base_offset()).collect();
@@ -230,131 +234,5 @@ impl SyncedTo {
             last_batch_position: active.last_batch_position(),
             max_timestamp: active.max_timestamp(),
         }
-    }
-}
-
-impl Log {
-    /// Runs a checkpoint if there is enough above the recovery point to make it worthwhile, if that frees slots that others wait
-    /// for, or if an earlier process has left something un-synced.
-    pub(crate) fn checkpoint_if_due(&self, slots_are_short: bool) -> Result<()> {
-        let is_due = self.has_unnoted_segments()
-            || self.holds_slots(slots_are_short)
-            || self.unnoted_bytes() > UNNOTED_BYTES_MAX
-            || self.owes_rewrite()
-            || self.owes_point();
-        if !is_due || self.check_unharmed().is_err() || self.is_closed() {
-            return Ok(());
-        }
-        match self.checkpoint.try_lock() {
-            Some(mut checkpoint) => self.run_checkpoint(&mut checkpoint),
-            // Somebody verifies this log, say. Others are not to wait for that; the next pass looks again.
-            None => Ok(()),
-        }
-    }
-
-    /// Writes down the leader epochs, if there was no room for that when the log was opened; for callers that hold no lock of the
-    /// log. Records can be appended from then on.
-    #[inline]
-    pub(crate) fn store_owed_epochs(&self) -> Result<()> {
-        if self.owes_epochs() { self.store_epochs_now() } else { Ok(()) }
-    }
-
-    #[cold]
-    fn store_epochs_now(&self) -> Result<()> {
-        // Also against another thread that is at it: the file is written under one name.
-        let mut checkpoint = self.checkpoint.lock();
-        self.check_present()?;
-        self.store_epochs(&mut checkpoint)
-    }
-
-    fn store_epochs(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        if checkpoint.epochs_file != EpochsFile::Whole {
-            self.epochs.store(&*self.environment.disk, &self.spec.dir)?;
-            checkpoint.epochs_file = EpochsFile::Whole;
-        }
-        self.epochs_are_stored();
-        Ok(())
-    }
-
-    /// Whether the leader epochs are to be written down. Nobody misses the file of a log that has one segment and never had another
-    /// epoch than 0, the one that every log begins with: closing a thousand new partitions would take a third longer with it.
-    fn needs_epochs(&self, checkpoint: &Checkpoint, segments: &Segments) -> bool {
-        match checkpoint.epochs_file {
-            EpochsFile::Whole => false,
-            EpochsFile::Doubtful => true,
-            EpochsFile::Absent => segments.len() > 1 || !self.epochs.are_first(),
-        }
-    }
-
-    /// Syncs the segments, notes the sealed ones and the index of the active one, and lets the recovery point rise.
-    fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        self.pays_point();
-        let (segments, synced) = self.sync_segments()?;
-        let noted = self.note_synced(checkpoint, &segments, synced);
-        self.free_slots(synced);
-        noted
-    }
-
-    /// Notes the sealed segments, the index of the active one, and that everything is synced up to there.
-    fn note_synced(&self, checkpoint: &mut Checkpoint, segments: &Segments, synced: Option<SyncedTo>) -> Result<()> {
-        self.note_sealed(checkpoint, segments)?;
-        let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
-        let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
-        let leader_epoch = self.epochs.least_from(synced.next_offset);
-        checkpoint.store(&self.dir, active, synced, leader_epoch, index_crcs)?;
-        self.point_is_at(synced.file_position);
-        Ok(())
-    }
-
-    /// Notes the sealed ones of segments that are synced.
-    fn note_sealed(&self, checkpoint: &mut Checkpoint, segments: &Segments) -> Result<()> {
-        let Some((_, sealed)) = segments.split_last() else { return Ok(()) };
-        if self.needs_epochs(checkpoint, segments) {
-            self.store_epochs(checkpoint)?;
-        }
-        checkpoint.seal_segments(&self.dir, sealed)?;
-        self.sealed_are_noted(sealed.len());
-        Ok(())
-    }
-
-    /// Seals the open batch and leaves everything synced, noted and indexed, for a clean shutdown. The log is closed, also
-    /// after an error: another process may write it as soon as the broker's lock is given up.
-    pub(crate) fn close_cleanly(&self) -> Result<()> {
-        self.close_with(|appender| {
-            self.check_unharmed()?;
-            appender.seal(self)?;
-            self.settle_active()
-        })?;
-        let mut checkpoint = self.checkpoint.lock();
-        if self.owes_epochs() {
-            // Also where there is no record: the lost ones that it was raised for may have been seen.
-            self.store_epochs(&mut checkpoint)?;
-        }
-        let segments = self.segments();
-        let Some(active) = segments.last() else { return Ok(()) };
-        let needs_epochs = self.needs_epochs(&checkpoint, &segments);
-        if self.has_unnoted_segments() || !checkpoint.is_as_closed(active, needs_epochs) {
-            // Before the segment's name is synced: one sync of the directory is for both. If there is no room, there may be later.
-            let is_made = self.before_name_is_synced(active, || checkpoint.file.make(&self.dir.files).unwrap_or(false));
-            let (segments, synced) = self.sync_segments()?;
-            if is_made {
-                checkpoint.file.note_name_synced();
-            }
-            self.note_sealed(&mut checkpoint, &segments)?;
-            checkpoint.forget_indexes(&self.dir)?;
-            let index_crcs = active.write_indexes().ok();
-            let leader_epoch = self.epochs.least_from(active.next_offset());
-            checkpoint.store(&self.dir, active, SyncedTo::of(active), leader_epoch, index_crcs)?;
-            checkpoint.sync_point(&self.dir)?;
-            self.free_slots(synced);
-        }
-        checkpoint.settle_replacement(&self.dir)
-    }
-
-    /// Seals the open batch if nothing was appended since the last call, to give its slot to a busier log.
-    pub(crate) fn seal_if_idle(&self) -> Result<()> {
-        self.check_unharmed()?;
-        let mut appender = self.appender.lock();
-        if self.is_closed() { Ok(()) } else { appender.seal_if_idle(self) }
     }
 }

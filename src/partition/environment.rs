@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
-use super::log::Log;
 use super::reader::Waypoints;
 use super::waiters::Watchers;
 use crate::disk::Disk;
@@ -56,17 +55,6 @@ impl Environment {
         if durability == Durability::Always { &self.always } else { &self.relaxed }
     }
 
-    /// Runs one round for all of `logs`, after which each is durable up to here or says why not.
-    pub(crate) fn commit(&self, logs: &[Arc<Log>]) {
-        let (always, relaxed): (Vec<_>, Vec<_>) =
-            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
-        self.always.commit(&always);
-        // A waker may have forked, and come back in the child.
-        if !self.files.is_forked() {
-            self.relaxed.commit(&relaxed);
-        }
-    }
-
     /// Keeps free slots ahead of need in both tails, and then frees what was there before them.
     pub(crate) fn supply_slots(&self) {
         let tails = [&self.always, &self.relaxed].map(GroupCommit::tail);
@@ -89,7 +77,7 @@ impl Environment {
         [&self.always, &self.relaxed].iter().any(|group| group.tail().has_failed())
     }
 
-    /// Closes the tails, whoever still asks for slots. All logs are [closed](Log::retire).
+    /// Closes the tails, whoever still asks for slots. All logs are closed.
     pub(crate) fn close_tails(&self) {
         for group in [&self.always, &self.relaxed] {
             group.tail().close();

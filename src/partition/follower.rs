@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::leader_epoch::LeaderEpochs;
-use super::log::LogSpec;
+use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};

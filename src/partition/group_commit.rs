@@ -9,12 +9,52 @@
 //! One group commit stands for one tail file. After a failed sync of that file nothing is known about any batch in it, so the
 //! group refuses for ever: a failed sync is never retried.
 
+use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-use super::log::Log;
 use crate::canary::{Canary, planted};
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
-use crate::tail::Tail;
+use crate::tail::{OpenBatch, Tail};
+
+/// What a round does with each log that it covers.
+pub(crate) trait CommitMember: Debug + Send + Sync {
+    /// Whether it was not yet waiting for a round; from now on it is.
+    fn enlist(&self) -> bool;
+
+    /// What it publishes from now on, the next round covers.
+    fn delist(&self);
+
+    /// Writes commit entries for everything published.
+    fn prepare_commit(&self) -> PreparedCommit;
+
+    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
+    /// for that and sees that it did not looks for the reason with an attempt of their own.
+    fn finish_commit(&self, prepared: &PreparedCommit) -> bool;
+
+    /// The tail's sync failed for this `reason`: what was published may never be durable.
+    fn poison(&self, reason: &str);
+
+    /// Wakes whoever waits for what the round made visible.
+    fn wake_waiters(&self);
+}
+
+/// What a round is about to make durable for one log.
+#[derive(Debug)]
+pub(crate) struct PreparedCommit {
+    pub(super) end: u64,
+    /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
+    /// being reused before the round ends.
+    pub(super) commits: Vec<(u64, Arc<OpenBatch>)>,
+    /// Whether an entry could not be written, without which what was published is not durable.
+    pub(super) is_short: bool,
+}
+
+impl PreparedCommit {
+    /// Whether the tail's sync must carry something.
+    fn needs_tail(&self) -> bool {
+        !self.commits.is_empty()
+    }
+}
 
 /// The group commit of one tail file.
 #[derive(Debug)]
@@ -27,7 +67,7 @@ pub(crate) struct GroupCommit {
 #[derive(Debug, Default)]
 struct State {
     /// Logs that the next round covers.
-    pending: Vec<Arc<Log>>,
+    pending: Vec<Arc<dyn CommitMember>>,
     /// Who waits for the next round.
     sleepers: Vec<Arc<Sleeper>>,
     /// A round is running, or somebody was called to lead the next.
@@ -59,9 +99,15 @@ impl GroupCommit {
     /// Returns once a round that began after this call has ended, for everything that `logs` had published before. Whether it
     /// succeeded, each log knows: its durable offset has risen, or it is poisoned, or else its segments could not be opened to
     /// be synced. That harms nobody, and whoever waits for the log finds out the reason for themselves.
-    pub(crate) fn commit(&self, logs: &[Arc<Log>]) {
+    pub(super) fn commit<L: CommitMember + 'static>(&self, logs: &[Arc<L>]) {
         let mut state = self.state.lock();
-        state.pending.extend(logs.iter().filter(|log| log.enlist()).cloned());
+        let enlisted = logs.iter().filter(|log| log.enlist());
+        state.pending.extend(enlisted.map(|log| Arc::clone(log) as Arc<dyn CommitMember>));
+        self.join(state);
+    }
+
+    /// Runs the next round, or waits for it.
+    fn join<'s>(&'s self, mut state: MutexGuard<'s, State>) {
         if state.running {
             let sleeper = Arc::new(Sleeper::default());
             state.sleepers.push(Arc::clone(&sleeper));
@@ -109,7 +155,7 @@ impl GroupCommit {
     }
 
     /// One round, by its leader, with no lock held. Returns the logs of which more is durable now.
-    fn run<'l>(&self, logs: &'l [Arc<Log>]) -> Vec<&'l Arc<Log>> {
+    fn run<'l>(&self, logs: &'l [Arc<dyn CommitMember>]) -> Vec<&'l Arc<dyn CommitMember>> {
         let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit())).collect();
         if prepared.iter().any(|(_, prepared)| prepared.needs_tail())
             && let Err(reason) = self.sync_tail()

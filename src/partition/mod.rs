@@ -1,7 +1,8 @@
 //! One log made of segments: appending, reading, group commit, recovery.
 //!
-//! [`Partition`] is the handle that users hold; `log` is what it points at, `appender` its one writer, `reader` its readers,
-//! `group_commit` who syncs, `checkpoint` what moves durability from the tail into segments, `recovery` what opening does.
+//! [`Partition`] is the handle that users hold; `log` is what it points at, `log_core` what that shares with `appender`, its one
+//! writer, and `reader`, its readers. `group_commit` is who syncs, `checkpoint` what moves durability from the tail into segments,
+//! `recovery` what opening does.
 
 mod appender;
 pub(crate) mod broken;
@@ -16,7 +17,10 @@ pub(crate) mod fuzzing;
 pub(crate) mod group_commit;
 mod leader_epoch;
 pub(crate) mod log;
+mod log_core;
 pub(crate) mod log_id;
+pub(crate) mod log_spec;
+mod log_view;
 mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
@@ -35,6 +39,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use appender::Appended;
 pub(crate) use follower::{Follower, Questions, Surroundings};
 pub(crate) use partition_source::PartitionSource;
 pub(crate) use reader::{FetchLimits, Place};

@@ -1,4 +1,4 @@
-//! The offsets that bound a log, and their order.
+//! The offsets up to which a log goes, and their order. Where it begins is in its view, with the segments.
 //!
 //! ```text
 //! log start <= durable <= log end            all but the log start excluded; each only rises
@@ -11,7 +11,6 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// The bounds of one log, read without a lock.
 #[derive(Debug)]
 pub(super) struct LogOffsets {
-    start: u64,
     end: AtomicU64,
     durable: AtomicU64,
     synced: AtomicU64,
@@ -19,16 +18,9 @@ pub(super) struct LogOffsets {
 
 impl LogOffsets {
     /// The bounds of a log that was recovered, of which what is below `synced` is in segments durably.
-    pub(super) fn new(start: u64, synced: u64, end: u64) -> LogOffsets {
-        assert!(start <= synced, "a log is synced from where it begins");
+    pub(super) fn new(synced: u64, end: u64) -> LogOffsets {
         assert!(synced <= end, "nothing is synced that is not there");
-        LogOffsets { start, end: AtomicU64::new(end), durable: AtomicU64::new(synced), synced: AtomicU64::new(synced) }
-    }
-
-    /// The first offset that can be read.
-    #[inline]
-    pub(super) fn start(&self) -> u64 {
-        self.start
+        LogOffsets { end: AtomicU64::new(end), durable: AtomicU64::new(synced), synced: AtomicU64::new(synced) }
     }
 
     /// One above the last published offset. Whatever is below is in a view that is loaded after this.
@@ -74,10 +66,10 @@ mod tests {
 
     #[test]
     fn marks_never_go_back() {
-        let offsets = LogOffsets::new(3, 5, 5);
+        let offsets = LogOffsets::new(5, 5);
         offsets.set_end(10);
         assert!(offsets.raise_durable(9));
         assert!(!offsets.raise_durable(7));
-        assert_eq!((offsets.start(), offsets.end(), offsets.durable()), (3, 10, 9));
+        assert_eq!((offsets.end(), offsets.durable()), (10, 9));
     }
 }

@@ -59,7 +59,7 @@ impl PartitionSource {
     /// Has senders wake `waiter` once it is armed, by its `token` for this partition; `None` where another process sends, which can
     /// wake nobody here.
     pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32) -> Option<Registration> {
-        self.log().map(|log| Registration::new(log, waiter, token))
+        self.log().map(|log| log.register(waiter, token))
     }
 
     /// All offsets that the log has, whether or not readers may see them yet.
@@ -89,7 +89,7 @@ impl PartitionSource {
     /// What is missing or damaged, as far as opening found it or can be seen without repairing anything.
     pub(crate) fn damage(&self) -> Result<Vec<Corruption>> {
         match &self.0 {
-            Keeper::Log(log) => Ok(log.damage.clone()),
+            Keeper::Log(log) => Ok(log.damage().to_vec()),
             Keeper::Follower(follower) => follower.damage(),
         }
     }
@@ -105,7 +105,7 @@ impl PartitionSource {
     /// The offsets that readers may see now.
     pub(crate) fn bounds(&self) -> Range<u64> {
         match &self.0 {
-            Keeper::Log(log) => log.log_start_offset()..log.visible_end(),
+            Keeper::Log(log) => log.visible_bounds(),
             Keeper::Follower(follower) => follower.bounds(),
         }
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::broken::{Broken, Refusal};
 use super::follower::Follower;
 use super::leader_epoch::{self, LeaderEpochs};
-use super::log::{Log, LogSpec};
+use super::log::Log;
+use super::log_spec::LogSpec;
 use super::manifest::{self, Manifest, ManifestSegment};
 use super::partition_metadata;
 use super::recovery::lost_manifest;
@@ -256,7 +257,7 @@ impl Log {
                 found.add_segment(verify_segment(new, &checkpoint.manifest)?);
             }
         }
-        found.add_known(&self.damage);
+        found.add_known(&self.damage());
         let _nobody_stores_them_now = self.checkpoint.lock();
         found.add_small_files(&*self.environment.disk, &self.spec)?;
         Ok(found)

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::log::Log;
 use crate::canary::{Canary, planted};
+use crate::disk::open_files::OpenFiles;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::{Condvar, Mutex};
 
@@ -193,39 +193,45 @@ impl Waiters {
 /// A waiter's place at one partition, until dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    log: Arc<Log>,
+    waiters: Arc<Waiters>,
+    /// They know whether this process was forked off, where the lock of `waiters` may be held for ever.
+    files: Arc<OpenFiles>,
     waiter: Arc<Waiter>,
     token: u32,
 }
 
 impl Registration {
-    /// Has `token` delivered to `waiter` when something becomes visible in `log` while this is armed. It is not, at first.
-    pub(crate) fn new(log: &Arc<Log>, waiter: &Arc<Waiter>, token: u32) -> Registration {
-        log.waiters.registered.fetch_add(1, Ordering::Relaxed);
-        // Whoever appends after this has seen the waiter.
-        drop(log.appender.lock());
-        Registration { log: Arc::clone(log), waiter: Arc::clone(waiter), token }
+    /// Has `token` delivered to `waiter` when something becomes visible in the partition of `waiters` while this is armed. It is
+    /// not, at first. The caller takes the append lock after this, before it arms: who appends later has seen the waiter.
+    pub(super) fn new(
+        waiters: &Arc<Waiters>,
+        files: &Arc<OpenFiles>,
+        waiter: &Arc<Waiter>,
+        token: u32,
+    ) -> Registration {
+        waiters.registered.fetch_add(1, Ordering::Relaxed);
+        Registration { waiters: Arc::clone(waiters), files: Arc::clone(files), waiter: Arc::clone(waiter), token }
     }
 
     /// Has the token delivered once, by the next who makes something visible or closes the log. The caller looks once more
     /// after this, and [disarms](Registration::disarm) if there was something already.
     pub(crate) fn arm(&self) {
-        self.log.waiters.arm(&self.waiter, self.token);
+        self.waiters.arm(&self.waiter, self.token);
     }
 
     /// Has nothing delivered any more, unless it was already.
     pub(crate) fn disarm(&self) {
-        self.log.waiters.disarm(&self.waiter, self.token);
+        self.waiters.disarm(&self.waiter, self.token);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if self.log.check_not_forked().is_err() {
+        if self.files.is_forked() {
             return;
         }
         self.disarm();
-        self.log.waiters.registered.fetch_sub(1, Ordering::Relaxed);
+        self.waiters.registered.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::broker::{parallel, partition_dir};
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
 use crate::partition::log_id::LogId;
-use crate::partition::recovery::{Noted, Shutdown};
+use crate::partition::recovery::{LoadedState, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::tail::{self, Salvaged, TAIL_NAMES, TailContents, examine};
 use crate::topic_partition::TopicPartition;
@@ -45,8 +45,8 @@ pub(super) fn create_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> 
 }
 
 /// Refuses what another version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
-/// is noted of each partition, in the order of the topics, or why its directory is not to be looked into.
-pub(super) fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Result<Noted>>> {
+/// the small files of each partition say, in the order of the topics, or why its directory is not to be looked into.
+pub(super) fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<Result<LoadedState>>> {
     for name in TAIL_NAMES {
         _ = tail::check_version(disk, &dir.join(name))?;
     }
@@ -57,10 +57,10 @@ pub(super) fn check_versions(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> 
     let load = |(topic_id, partition): (u128, TopicPartition)| {
         partition_dir::check_no_link(dir, &partition, &others)?;
         let log = LogId { topic_id, partition: partition.partition() };
-        Noted::load(disk, &partition_dir::path_of(dir, &partition), log)
+        LoadedState::load(disk, &partition_dir::path_of(dir, &partition), log)
     };
-    let only_damage = |noted| match noted {
-        noted @ (Ok(_) | Err(Error::Corrupt(_))) => Ok(noted),
+    let only_damage = |loaded| match loaded {
+        loaded @ (Ok(_) | Err(Error::Corrupt(_))) => Ok(loaded),
         Err(error) => Err(error),
     };
     parallel::for_all(partitions.collect(), load).into_iter().map(only_damage).collect()

@@ -14,11 +14,14 @@
 //! the next try is made when there is another sealed segment.
 
 mod cleaning;
+mod config;
 mod key_offsets;
 pub(super) mod recovery;
 pub(super) mod replacement;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use config::CompactionConfig;
 
 use cleaning::{Cleaned, Cleaner, for_each};
 use key_offsets::KeyOffsets;
@@ -28,22 +31,7 @@ use super::checkpoint::Checkpoint;
 use super::log::Log;
 use crate::error::Result;
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
-
-/// How a log is compacted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CompactionConfig {
-    /// How long a tombstone stays visible, in ms: who reads on within that time learns of every deletion.
-    pub(crate) delete_retention_ms: i64,
-    /// About how much memory the keys of one pass may take, in bytes. What does not fit is left to the next pass; the keys
-    /// of one segment are always taken.
-    pub(crate) key_bytes_max: usize,
-}
-
-impl CompactionConfig {
-    /// That of internal topics, which is Kafka's.
-    pub(crate) const INTERNAL: CompactionConfig =
-        CompactionConfig { delete_retention_ms: 24 * 3600 * 1000, key_bytes_max: 64 << 20 };
-}
+use crate::segment::SegmentConfig;
 
 /// So many bytes of segments are rewritten and swapped at once, or one segment if that is larger: as much space is needed
 /// meanwhile.
@@ -60,7 +48,7 @@ impl Log {
     pub(crate) fn compact_if_due(&self, go_on: GoOn<'_>) -> Result<()> {
         let Some(config) = self.spec.compaction else { return Ok(()) };
         // What is missing or damaged is not to be swept under the carpet.
-        if self.is_closed() || self.check_unharmed().is_err() || !self.damage.is_empty() {
+        if self.is_closed() || self.check_unharmed().is_err() || !self.damage().is_empty() {
             return Ok(());
         }
         // As for a checkpoint: others are not to wait for who verifies this log.
@@ -78,7 +66,7 @@ impl Log {
             let (run, later) = rest.split_at(run_length(rest, u64::from(self.spec.config.segment_bytes)));
             rest = later;
             let Some(output) = self.clean_run(run, &mut cleaner, &go_on)? else { return Ok(()) };
-            checkpoint.replace(self, run, output)?;
+            checkpoint.replace(&self.dir, run, output, |old, new| self.replace_segments(old, new))?;
         }
         Ok(())
     }
@@ -87,7 +75,8 @@ impl Log {
     fn clean_run(&self, run: &[SealedLog], cleaner: &mut Cleaner<'_>, go_on: GoOn<'_>) -> Result<Option<Output>> {
         let Some((first, last)) = run.first().zip(run.last()) else { return Ok(None) };
         let end = last.segment.next_offset();
-        let mut output = Output::begin(self, first.segment.base_offset(), run);
+        let config = SegmentConfig::from(&*self.spec.config);
+        let mut output = Output::begin(&self.dir, config, first.segment.base_offset(), run);
         let mut write = |sealed: &SealedLog| {
             walk(sealed, go_on, &mut |header, bytes| {
                 match cleaner.clean(header, bytes).map_err(|invalid| sealed.unreadable(header, invalid))? {

@@ -15,7 +15,6 @@
 use std::sync::Arc;
 
 use super::super::checkpoint::Checkpoint;
-use super::super::log::Log;
 use super::super::manifest::{Manifest, ManifestSegment};
 use crate::disk::append_file::AppendError;
 use crate::error::{Corruption, Error, Result};
@@ -65,11 +64,11 @@ pub(super) struct Output {
 
 impl Output {
     /// Begins to write what replaces `run`. No file is made before there is a batch.
-    pub(super) fn begin(log: &Log, base_offset: u64, run: &[SealedLog]) -> Output {
+    pub(super) fn begin(dir: &Arc<SegmentDir>, config: SegmentConfig, base_offset: u64, run: &[SealedLog]) -> Output {
         // Old records lie beside young ones here, and belong together.
-        let config = SegmentConfig { segment_ms: i64::MAX, ..SegmentConfig::from(&*log.spec.config) };
+        let config = SegmentConfig { segment_ms: i64::MAX, ..config };
         let bytes_max = run.iter().map(|sealed| sealed.segment.log_bytes()).sum();
-        Output { dir: Arc::clone(&log.dir), config, base_offset, bytes_max, segments: Vec::new() }
+        Output { dir: Arc::clone(dir), config, base_offset, bytes_max, segments: Vec::new() }
     }
 
     /// Writes a batch, into another segment if the one before is full.
@@ -198,22 +197,29 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Puts `output` into the place of `run`, segments that the manifest has.
-    pub(super) fn replace(&mut self, log: &Log, run: &[SealedLog], output: Output) -> Result<()> {
+    /// Puts `output` into the place of `run`, segments that the manifest has. Once it counts, `show` tells readers of the old and
+    /// the new segments.
+    pub(super) fn replace(
+        &mut self,
+        dir: &SegmentDir,
+        run: &[SealedLog],
+        output: Output,
+        show: impl FnOnce(&[Arc<Segment>], &[Arc<Segment>]),
+    ) -> Result<()> {
         let noted = output.set_aside().and_then(|()| output.describe()).inspect_err(|_| output.discard())?;
         let Some(manifest) = self.manifest.with_replaced(run.iter().map(|sealed| sealed.segment.base_offset()), noted)
         else {
             output.discard();
             return Err(Error::InvalidState { reason: "segments that the manifest does not have" });
         };
-        if let Err(error) = manifest.store(&**log.dir.files.disk(), &log.dir.path) {
+        if let Err(error) = manifest.store(&**dir.files.disk(), &dir.path) {
             self.compaction.doubtful = Some(output);
             return Err(error);
         }
         self.manifest = manifest;
         let old: Vec<_> = run.iter().map(|sealed| Arc::clone(&sealed.segment)).collect();
-        log.replace_segments(&old, &output.segments);
+        show(&old, &output.segments);
         self.compaction.unfinished = Some(Replacement { new: output.segments, old });
-        self.settle_replacement(&log.dir)
+        self.settle_replacement(dir)
     }
 }

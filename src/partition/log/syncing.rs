@@ -1,91 +1,59 @@
-//! What the group commit and the checkpoint do with a log, without the append lock: commit entries, syncs of its segments, and
-//! the slots that these set free.
+//! What the group commit and the checkpoint do with a log: syncs of its segments, and what is owed from before.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Log, SLOT_BYTES_KEPT_MAX, Segments};
+use super::Log;
 use crate::disk::SyncError;
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::SyncedTo;
+use crate::partition::durability::Durability;
+use crate::partition::environment::Environment;
+use crate::partition::group_commit::{CommitMember, PreparedCommit};
+use crate::partition::log_view::Segments;
 use crate::segment::Segment;
 use crate::sync::atomic::Ordering;
-use crate::tail::OpenBatch;
 
-/// What a commit round is about to make durable for one log.
-#[derive(Debug)]
-pub(in crate::partition) struct PreparedCommit {
-    end: u64,
-    /// Commit entries that were written, and up to where they count once the tail is synced. This also keeps the slots from
-    /// being reused before the round ends.
-    commits: Vec<(u64, Arc<OpenBatch>)>,
-    /// Whether an entry could not be written, without which what was published is not durable.
-    is_short: bool,
-}
+impl CommitMember for Log {
+    fn enlist(&self) -> bool {
+        !self.enlisted.swap(true, Ordering::Relaxed)
+    }
 
-impl PreparedCommit {
-    /// Whether the tail's sync must carry something.
-    pub(in crate::partition) fn needs_tail(&self) -> bool {
-        !self.commits.is_empty()
+    fn delist(&self) {
+        self.enlisted.store(false, Ordering::Relaxed);
+    }
+
+    fn prepare_commit(&self) -> PreparedCommit {
+        self.core.prepare_commit()
+    }
+
+    fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
+        // Asked after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
+        if self.segments_are_owed() && self.settle_debt().is_err() {
+            return false;
+        }
+        self.core.finish_commit(prepared)
+    }
+
+    fn wake_waiters(&self) {
+        self.waiters.wake_unlocked();
+    }
+
+    fn poison(&self, reason: &str) {
+        self.core.poison(reason);
     }
 }
 
 impl Log {
-    /// Whether the log was not yet waiting for a commit round.
-    pub(in crate::partition) fn enlist(&self) -> bool {
-        !self.enlisted.swap(true, Ordering::Relaxed)
-    }
-
-    pub(in crate::partition) fn delist(&self) {
-        self.enlisted.store(false, Ordering::Relaxed);
-    }
-
-    /// Writes commit entries for everything published.
-    pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
-        let end = self.log_end_offset();
-        let mut commits: Vec<_> = {
-            let mut sync = self.sync.lock();
-            sync.commit_error = None;
-            let uncommitted = sync.slots.iter().filter(|batch| batch.has_uncommitted());
-            uncommitted.map(|batch| (batch.next_offset(), Arc::clone(batch))).collect()
-        };
-        let mut is_short = false;
-        // Behind one that is not covered none is: what is said to be durable is so with all that comes before.
-        commits.retain_mut(|(end, batch)| match if is_short { Ok(None) } else { batch.commit() } {
-            Ok(Some(next_offset)) => {
-                *end = next_offset;
-                true
-            }
-            Ok(None) => false,
-            Err(source) => {
-                is_short = true;
-                self.sync.lock().commit_error = Some(self.commit_error(source));
-                false
-            }
-        });
-        PreparedCommit { end, commits, is_short }
-    }
-
-    /// Why the last commit round did not cover all that was published, for one of those who waited for it.
-    pub(super) fn take_commit_error(&self) -> Option<Error> {
-        self.check_present().err().or_else(|| self.sync.lock().commit_error.take())
-    }
-
-    /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
-    /// for that and sees that it did not looks for the reason with an attempt of their own.
-    pub(in crate::partition) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
-        // Read after the commit entries were begun: a batch sealed before that left its debt, one sealed later its slot.
-        let debt = self.sync.lock().segments_debt;
-        if debt > self.offsets.synced() && self.settle_debt().is_err() {
-            return false;
+    /// Runs one round of each group for all of `logs`, after which each is durable up to here or says why not.
+    pub(crate) fn commit_all(logs: &[Arc<Log>], environment: &Environment) {
+        let (always, relaxed): (Vec<_>, Vec<_>) =
+            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
+        environment.always.commit(&always);
+        // A waker may have forked, and come back in the child.
+        if !environment.files.is_forked() {
+            environment.relaxed.commit(&relaxed);
         }
-        // After the debt: it tells other processes that everything before is durable, too.
-        for (next_offset, batch) in &prepared.commits {
-            batch.note_synced(*next_offset);
-        }
-        // A log that was retired has given up the slots that were not covered.
-        let is_covered = !prepared.is_short && self.check_present().is_ok() && self.check_unharmed().is_ok();
-        is_covered && self.offsets.raise_durable(prepared.end)
     }
 
     /// Syncs what no slot covers, and lets the recovery point say so: nothing else tells other processes.
@@ -109,13 +77,8 @@ impl Log {
         Ok(())
     }
 
-    /// Wakes whoever waits for what a commit round made visible.
-    pub(in crate::partition) fn wake_waiters(&self) {
-        self.waiters.wake_unlocked();
-    }
-
     /// Syncs everything in segments; returns them, and up to where they are synced if there is one. Slots that are not needed
-    /// any more are still to be [freed](Log::free_slots).
+    /// any more are still to be [freed](super::super::log_core::LogCore::free_slots).
     ///
     /// # Errors
     /// [`Error::Poisoned`] if a write or sync failed, now or before. What could not begin, for want of a handle or of room, say,
@@ -139,7 +102,7 @@ impl Log {
             SyncError::Failed(error) => self.poisoned_by(&error),
         })?;
         if let Some(SyncedTo { next_offset, .. }) = synced {
-            self.offsets.raise_synced(next_offset);
+            self.note_segments_synced(next_offset);
         }
         Ok((segments, synced))
     }
@@ -152,14 +115,6 @@ impl Log {
         !active.is_name_synced() && make()
     }
 
-    /// Frees the slots of batches that the segments hold durably. After the recovery point was stored, whether or not that
-    /// went well: until it says how far another process may read, the slots do.
-    pub(in crate::partition) fn free_slots(&self, synced: Option<SyncedTo>) {
-        if let Some(SyncedTo { next_offset, .. }) = synced {
-            self.sync.lock().slots.retain(|batch| batch.identity().base_offset() >= next_offset);
-        }
-    }
-
     /// Whether the recovery point is behind what a commit round synced.
     pub(in crate::partition) fn owes_point(&self) -> bool {
         self.owes_point.load(Ordering::Acquire)
@@ -168,17 +123,6 @@ impl Log {
     /// The recovery point is about to be stored.
     pub(in crate::partition) fn pays_point(&self) {
         self.owes_point.store(false, Ordering::Release);
-    }
-
-    /// Whether the leader epochs are still to be written down before a record is appended.
-    #[inline]
-    pub(in crate::partition) fn owes_epochs(&self) -> bool {
-        self.owes_epochs.load(Ordering::Acquire)
-    }
-
-    /// They are written down.
-    pub(in crate::partition) fn epochs_are_stored(&self) {
-        self.owes_epochs.store(false, Ordering::Release);
     }
 
     /// Whether [`rewrite_if_owed`](Log::rewrite_if_owed) has something to do.
@@ -230,24 +174,6 @@ impl Log {
                 source => Error::NotDurable { partition, offsets, source: Box::new(source) },
             }
         })
-    }
-
-    /// How many bytes of the active segment are above the recovery point.
-    pub(in crate::partition) fn unnoted_bytes(&self) -> u64 {
-        let active_bytes = self.view().segments.last().map_or(0, |active| active.log_bytes());
-        active_bytes.saturating_sub(self.noted_bytes.load(Ordering::Relaxed))
-    }
-
-    /// The recovery point is at this byte of the active segment.
-    pub(in crate::partition) fn point_is_at(&self, file_position: u64) {
-        self.noted_bytes.store(file_position, Ordering::Relaxed);
-    }
-
-    /// Whether a sync of the segments would free so much of the tail that it is worthwhile or, if slots are short, any.
-    pub(in crate::partition) fn holds_slots(&self, slots_are_short: bool) -> bool {
-        let sync = self.sync.lock();
-        // One slot is the open batch's.
-        if slots_are_short { sync.slots.len() > 1 } else { sync.slot_bytes() >= SLOT_BYTES_KEPT_MAX }
     }
 
     /// Whether there are sealed segments that the manifest does not have.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
-use crate::partition::log::LogSpec;
 use crate::partition::log_id::{LogId, Owner};
+use crate::partition::log_spec::LogSpec;
 use crate::partition::manifest::{self, LoadedManifest, Manifest};
 use crate::partition::partition_metadata;
 use crate::partition::recovery_mode::RecoveryMode;
@@ -15,17 +15,17 @@ use crate::segment::file_name::{FileKind, FileName};
 
 /// What manifest and recovery point of a partition say, or what is wrong with them.
 #[derive(Debug)]
-pub(crate) struct Noted {
+pub(crate) struct LoadedState {
     pub(super) manifest: Result<Option<LoadedManifest>>,
     pub(super) point: Result<LoadedPoint>,
 }
 
-impl Noted {
-    /// Reads what is noted of a partition. Changes nothing, so that it can be asked before anything is.
+impl LoadedState {
+    /// Reads both files of a partition. Changes nothing, so that it can be asked before anything is.
     ///
     /// # Errors
     /// [`Error::UnsupportedVersion`] if another version wrote it. What else is wrong ends the recovery, or does not.
-    pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<Noted> {
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<LoadedState> {
         let (manifest, point) = (Manifest::load(disk, dir, log), RecoveryPointFile::load(disk, dir, log));
         let manifest = match (&manifest, &point) {
             (Ok(None), Ok(LoadedPoint { point, .. })) => {
@@ -37,7 +37,7 @@ impl Noted {
             (Err(newer @ Error::UnsupportedVersion { .. }), _) | (_, Err(newer @ Error::UnsupportedVersion { .. })) => {
                 Err(newer)
             }
-            (manifest, point) => Ok(Noted { manifest, point }),
+            (manifest, point) => Ok(LoadedState { manifest, point }),
         }
     }
 
@@ -132,11 +132,11 @@ pub(in crate::partition) fn lost_manifest(dir: &Path, point: Option<&RecoveryPoi
 pub(super) fn check_identity(
     disk: &dyn Disk,
     spec: &LogSpec,
-    noted: &Noted,
+    loaded: &LoadedState,
     mode: RecoveryMode,
 ) -> Result<Option<PathBuf>> {
     if mode != RecoveryMode::SkipCorrupt {
-        noted.check_partition(disk, &spec.dir)?;
+        loaded.check_partition(disk, &spec.dir)?;
     }
     let is_whole = match check_owner(disk, spec) {
         Err(Error::Corrupt(damage)) if mode == RecoveryMode::SkipCorrupt && damage.reason == OF_ANOTHER_TOPIC => false,

@@ -15,6 +15,7 @@
 
 mod epochs;
 mod identity;
+mod recovered_log;
 mod salvaged_batch;
 mod salvaging;
 mod sealed;
@@ -25,20 +26,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) use epochs::{epochs_of, last_leader_epoch};
-pub(crate) use identity::Noted;
+pub(crate) use identity::LoadedState;
 pub(super) use identity::{check_owner, check_partition, lost_manifest, owner_of_manifest};
+pub(crate) use recovered_log::RecoveredLog;
 pub(super) use salvaged_batch::seal_anew;
 pub(super) use sealed::damage_of_sealed;
 
 use super::checkpoint::Checkpoint;
+use super::compaction::recovery::settle;
 use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
-use super::log::LogSpec;
+use super::log_spec::LogSpec;
 use super::manifest::Manifest;
+use super::quarantine;
 use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
 use super::recovery_report::PartitionRecovery;
-use super::{compaction, quarantine};
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, SyncError};
 use crate::error::{Corruption, Error, Result};
@@ -60,9 +63,9 @@ pub(crate) enum Shutdown {
     PowerCut,
 }
 
-/// In what circumstances logs are opened.
+/// How the last writer of the logs ended, and what is to become of damage in them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Circumstances {
+pub(crate) struct RecoveryConditions {
     pub(crate) shutdown: Shutdown,
     pub(crate) mode: RecoveryMode,
 }
@@ -112,17 +115,17 @@ pub(super) fn segment_dir(spec: &LogSpec, files: &Arc<OpenFiles>, is_read_only: 
     Arc::new(SegmentDir { files: Arc::clone(files), path, partition, is_read_only })
 }
 
-/// Opens the log of an existing partition, of which something is `noted`. `salvaged` are the batches that the tail held for it,
+/// Opens the log of an existing partition, whose small files are `loaded`. `salvaged` are the batches that the tail held for it,
 /// in any order. Returns a report if there was anything to tell.
-pub(super) fn recover(
+fn recover(
     spec: &LogSpec,
     files: &Arc<OpenFiles>,
-    circumstances: Circumstances,
-    noted: Noted,
+    conditions: RecoveryConditions,
+    loaded: LoadedState,
     salvaged: Vec<Salvaged>,
 ) -> Result<(Recovered, Option<PartitionRecovery>)> {
-    let metadata_rebuilt = check_identity(&**files.disk(), spec, &noted, circumstances.mode)?;
-    let mut recovery = Recovery::begin(spec, files, circumstances, noted)?;
+    let metadata_rebuilt = check_identity(&**files.disk(), spec, &loaded, conditions.mode)?;
+    let mut recovery = Recovery::begin(spec, files, conditions, loaded)?;
     recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
     recovery.recover_unsealed_segments()?;
@@ -178,16 +181,16 @@ impl<'s> Recovery<'s> {
     fn begin(
         spec: &'s LogSpec,
         files: &Arc<OpenFiles>,
-        circumstances: Circumstances,
-        noted: Noted,
+        conditions: RecoveryConditions,
+        loaded: LoadedState,
     ) -> Result<Recovery<'s>> {
-        let Circumstances { shutdown, mode } = circumstances;
+        let RecoveryConditions { shutdown, mode } = conditions;
         let disk = Arc::clone(files.disk());
         let mut report = PartitionRecovery::new(spec.partition.clone());
-        let (mut manifest, found_manifest, names) = match noted.manifest {
+        let (mut manifest, found_manifest, names) = match loaded.manifest {
             // Without a manifest no segment was ever sealed and noted, nor any removed: the log begins at offset 0.
             Ok(loaded) => {
-                let names = compaction::recovery::settle(&*disk, &spec.dir, loaded.as_ref())?;
+                let names = settle(&*disk, &spec.dir, loaded.as_ref())?;
                 let found = if loaded.is_some() { FoundManifest::Whole } else { FoundManifest::None };
                 (loaded.map_or_else(|| Manifest::new(spec.id()), |loaded| loaded.manifest), found, names)
             }
@@ -214,7 +217,7 @@ impl<'s> Recovery<'s> {
             config: SegmentConfig::from(&*spec.config),
             shutdown,
             mode,
-            point: noted.point?,
+            point: loaded.point?,
             noted_segments: manifest.segments.len(),
             syncs_first: true,
             disk,

@@ -1,0 +1,278 @@
+//! What readers, the appender and the group commit share of a log: its structure, its offsets, the slots that it keeps, and
+//! whether it can be relied on.
+//!
+//! ```text
+//! log_start_offset <= durable <= log_end_offset            what readers see ends at `visible_end`:
+//!        |               |             |                   `durable` with Durability::Always, else `log_end_offset`
+//!   [ segment ][ segment ][ open batch )
+//! ```
+//! Readers take no lock: they load the end and then the view, which says where the log begins. What is below the end is in a view
+//! loaded later, or below its start, so that one store moves the start together with the segments. Who changes the view holds
+//! the append lock, which is the [`Log`](super::log::Log)'s.
+
+mod appending;
+mod reading;
+mod slots;
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use super::broken::Broken;
+use super::checkpoint::Checkpoint;
+use super::durability::Durability;
+use super::environment::Environment;
+use super::leader_epoch::LeaderEpochs;
+use super::log_spec::LogSpec;
+use super::log_view::{LogView, Segments};
+use super::offsets::LogOffsets;
+use super::recovery::Recovered;
+use super::waiters::Waiters;
+use crate::canary::{Canary, planted};
+use crate::error::{Corruption, Error, Result};
+use crate::segment::{Segment, SegmentDir};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex};
+use crate::topic_partition::TopicPartition;
+use slots::SyncState;
+
+/// What readers, the appender and the group commit share of a log.
+#[derive(Debug)]
+pub(crate) struct LogCore {
+    pub(super) spec: LogSpec,
+    pub(super) dir: Arc<SegmentDir>,
+    pub(super) environment: Arc<Environment>,
+    view: ArcSwap<LogView>,
+    offsets: LogOffsets,
+    sync: Mutex<SyncState>,
+    /// Up to which byte of the active segment the recovery point is. Too high just after a roll, which is noted anyway.
+    noted_bytes: AtomicU64,
+    /// That the leader epoch was raised found no room on the disk. No record gets it before it is written down.
+    owes_epochs: AtomicBool,
+    poison: OnceLock<String>,
+    closed: AtomicBool,
+    /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
+    retired: AtomicBool,
+    pub(super) waiters: Arc<Waiters>,
+    /// Why nothing can be known of the log, if so. It is closed then, from the beginning.
+    broken: Option<Broken>,
+    pub(super) epochs: LeaderEpochs,
+}
+
+impl LogCore {
+    /// What was recovered, and the checkpoint, which is the log's.
+    pub(super) fn new(
+        spec: LogSpec,
+        environment: Arc<Environment>,
+        recovered: Recovered,
+        broken: Option<Broken>,
+    ) -> (LogCore, Checkpoint) {
+        let (synced, end) = (recovered.synced_offset, recovered.next_offset);
+        assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
+        let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
+        let core = LogCore {
+            view: ArcSwap::from_pointee(LogView {
+                log_start_offset: recovered.log_start_offset,
+                damage: recovered.damage.into(),
+                segments: recovered.segments.into(),
+                unsealed: recovered.unsealed.into(),
+                open: None,
+            }),
+            offsets: LogOffsets::new(synced, end),
+            sync: Mutex::new(SyncState::owing(if synced < end { end } else { 0 })),
+            noted_bytes: AtomicU64::new(noted_bytes),
+            owes_epochs: AtomicBool::new(recovered.owes_epochs),
+            poison: OnceLock::new(),
+            closed: AtomicBool::new(broken.is_some()),
+            retired: AtomicBool::new(false),
+            waiters: Arc::default(),
+            dir: recovered.dir,
+            broken,
+            epochs: recovered.epochs,
+            spec,
+            environment,
+        };
+        (core, recovered.checkpoint)
+    }
+
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        &self.spec.partition
+    }
+
+    /// The id that tells the log's topic from an earlier or later one of the same name.
+    pub(crate) fn topic_id(&self) -> u128 {
+        self.spec.topic_id
+    }
+
+    /// The clock, in milliseconds since 1970 UTC.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.environment.now_ms()
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.spec.durability
+    }
+
+    /// Bytes of all segments, and their number.
+    pub(crate) fn size(&self) -> (u64, usize) {
+        let segments = self.segments();
+        (segments.iter().map(|segment| segment.log_bytes()).sum(), segments.len())
+    }
+
+    /// The leader epoch of the record before `offset`, whether or not that can be read.
+    pub(crate) fn leader_epoch_before(&self, offset: u64) -> Option<i32> {
+        self.epochs.epoch_of(offset.checked_sub(1)?)
+    }
+
+    /// Where the log went on after the records that a position with this leader epoch has passed, if a power cut took some
+    /// of those.
+    pub(crate) fn truncated_to(&self, position: u64, leader_epoch: i32) -> Option<u64> {
+        if self.broken.is_some() {
+            return None;
+        }
+        self.epochs.truncated_to(position, leader_epoch, self.log_end_offset())
+    }
+
+    pub(crate) fn log_start_offset(&self) -> u64 {
+        self.view().log_start_offset
+    }
+
+    pub(crate) fn log_end_offset(&self) -> u64 {
+        self.offsets.end()
+    }
+
+    pub(crate) fn durable_offset(&self) -> u64 {
+        self.offsets.durable()
+    }
+
+    /// One above the last offset that readers may see: with `Always`, nothing that a power cut could take away again.
+    pub(crate) fn visible_end(&self) -> u64 {
+        let only_durable = self.spec.durability == Durability::Always && !planted(Canary::ServeBeforeSync);
+        if only_durable { self.durable_offset() } else { self.log_end_offset() }
+    }
+
+    /// The offsets that readers may see now.
+    pub(crate) fn visible_bounds(&self) -> Range<u64> {
+        // In this order: the start is never above an end that is loaded later.
+        self.log_start_offset()..self.visible_end()
+    }
+
+    /// Ranges of offsets that opening found missing or damaged.
+    pub(super) fn damage(&self) -> Arc<[Corruption]> {
+        Arc::clone(&self.view().damage)
+    }
+
+    pub(super) fn view(&self) -> arc_swap::Guard<Arc<LogView>> {
+        self.view.load()
+    }
+
+    pub(super) fn segments(&self) -> Segments {
+        Arc::clone(&self.view().segments)
+    }
+
+    /// Puts `new` segments into the place of `old` ones, which follow one another. Who reads in the old ones goes on there.
+    pub(super) fn replace_segments(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) {
+        let view = self.view();
+        let is_old = |segment: &&Arc<Segment>| old.iter().any(|other| Arc::ptr_eq(other, segment));
+        let before = view.segments.iter().take_while(|segment| !is_old(segment));
+        let behind = view.segments.iter().skip_while(|segment| !is_old(segment)).filter(|segment| !is_old(segment));
+        let segments = before.chain(new).chain(behind).cloned().collect();
+        self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
+    }
+
+    /// Refuses appends and reads from now on.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Refuses syncs, too, and keeps no file open nor opens one any more.
+    pub(super) fn close_files(&self) {
+        self.retired.store(true, Ordering::Release);
+        for segment in self.segments().iter() {
+            segment.close_for_good();
+        }
+    }
+
+    /// Gives up what it keeps in the tail.
+    pub(super) fn give_up_slots(&self) {
+        self.view.store(Arc::new(LogView { unsealed: Arc::default(), open: None, ..LogView::clone(&self.view()) }));
+        self.sync.lock().slots.clear();
+    }
+
+    /// Whether appends and reads are refused: the topic was deleted or the broker closed.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Fails once the log was retired.
+    pub(super) fn check_present(&self) -> Result<()> {
+        if self.retired.load(Ordering::Acquire) { Err(self.closed_error()) } else { Ok(()) }
+    }
+
+    /// Fails in a process that was forked off. To be called before any lock is taken, see
+    /// [`is_forked`](crate::disk::open_files::OpenFiles::is_forked).
+    #[inline]
+    pub(crate) fn check_not_forked(&self) -> Result<()> {
+        self.environment.files.check_not_forked()
+    }
+
+    /// Fails once the topic was deleted or the broker closed.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed() { Err(self.closed_error()) } else { Ok(()) }
+    }
+
+    /// Fails if nothing can be known of the log, since its directory is not what it should be, or is refused. Whatever is not
+    /// known is then said to be 0.
+    #[inline]
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        if self.broken.is_some() { Err(self.closed_error()) } else { Ok(()) }
+    }
+
+    /// Why nothing can be known of the log, if so.
+    pub(super) fn broken(&self) -> Option<&Broken> {
+        self.broken.as_ref()
+    }
+
+    #[cold]
+    fn closed_error(&self) -> Error {
+        match &self.broken {
+            Some(broken) => broken.error(),
+            None => Error::Closed { what: self.spec.partition.to_string() },
+        }
+    }
+
+    #[inline]
+    pub(super) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        self.check_unharmed()
+    }
+
+    /// Fails if an earlier write or sync failed.
+    #[inline]
+    pub(super) fn check_unharmed(&self) -> Result<()> {
+        let tail_failure = self.environment.group(self.spec.durability).failure();
+        match self.poison.get().map(String::as_str).or(tail_failure) {
+            None => Ok(()),
+            Some(reason) => Err(self.poisoned_error(reason)),
+        }
+    }
+
+    #[cold]
+    fn poisoned_error(&self, reason: &str) -> Error {
+        Error::Poisoned { partition: self.spec.partition.clone(), reason: reason.to_owned() }
+    }
+
+    /// Refuses writes from now on, because of what just failed; the error that says so.
+    pub(super) fn poisoned_by(&self, error: &Error) -> Error {
+        let reason = error.to_string();
+        self.poison(&reason);
+        self.poisoned_error(&reason)
+    }
+
+    /// Refuses writes from now on, for the first reason given.
+    pub(super) fn poison(&self, reason: &str) {
+        // The first reason stays.
+        let _ = self.poison.set(reason.to_owned());
+    }
+}

@@ -1,0 +1,162 @@
+//! What the appender does to a log, under the append lock.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::LogCore;
+use super::slots::SLOT_BYTES_KEPT_MAX;
+use crate::disk::append_file::AppendError;
+use crate::error::{Error, Result};
+use crate::format::BatchHeader;
+use crate::partition::checkpoint::UNNOTED_BYTES_MAX;
+use crate::partition::durability::Durability;
+use crate::partition::leader_epoch;
+use crate::partition::log_view::LogView;
+use crate::segment::{Segment, SegmentConfig};
+use crate::tail::{OpenBatch, Salvaged};
+
+impl LogCore {
+    /// Publishes a new log end.
+    #[inline]
+    pub(in crate::partition) fn set_log_end(&self, next_offset: u64) {
+        self.offsets.set_end(next_offset);
+    }
+
+    /// Lets readers and the group commit know of a batch in a slot, before anything is published in it.
+    pub(in crate::partition) fn batch_opened(&self, batch: &Arc<OpenBatch>) {
+        self.sync.lock().slots.push(Arc::clone(batch));
+        self.view.store(Arc::new(LogView { open: Some(Arc::clone(batch)), ..LogView::clone(&self.view()) }));
+    }
+
+    /// The first of the batches that opening could not seal.
+    pub(in crate::partition) fn first_unsealed(&self) -> Option<Arc<Salvaged>> {
+        self.view().unsealed.first().cloned()
+    }
+
+    /// The first of them is in the segment now. It is as durable as before: its slot is nobody else's for as long as the broker is
+    /// open.
+    pub(in crate::partition) fn unsealed_is_sealed(&self) {
+        let unsealed = self.view().unsealed.iter().skip(1).cloned().collect();
+        self.view.store(Arc::new(LogView { unsealed, ..LogView::clone(&self.view()) }));
+    }
+
+    /// Fails as long as there was no room to write down the leader epoch that the next record gets.
+    pub(in crate::partition) fn check_epochs_are_stored(&self) -> Result<()> {
+        if self.owes_epochs() {
+            let path = leader_epoch::path(&self.spec.dir);
+            return Err(Error::DiskFull { action: "write", path });
+        }
+        Ok(())
+    }
+
+    /// The batch has no records, and gets none.
+    pub(in crate::partition) fn batch_given_up(&self, batch: &Arc<OpenBatch>) {
+        self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
+        self.sync.lock().slots.retain(|other| !Arc::ptr_eq(other, batch));
+    }
+
+    /// The batch is in the segment now.
+    pub(in crate::partition) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
+        self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
+        let bytes_kept = {
+            let mut sync = self.sync.lock();
+            if self.spec.durability != Durability::Always && !batch.is_committed() {
+                sync.slots.retain(|other| !Arc::ptr_eq(other, batch));
+                sync.segments_debt = batch.next_offset();
+            }
+            sync.slot_bytes()
+        };
+        if bytes_kept >= SLOT_BYTES_KEPT_MAX {
+            self.environment.bell.ring();
+        }
+    }
+
+    /// Why records at these offsets could not be written to a slot, which only is a call where the tail is not mapped. As
+    /// [`append_to_segment`], it harms nothing if the disk is full or the error is a passing one.
+    ///
+    /// [`append_to_segment`]: LogCore::append_to_segment
+    #[cold]
+    pub(in crate::partition) fn slot_error(&self, failure: AppendError, offsets: Range<u64>) -> Error {
+        match failure {
+            AppendError::Torn(source) => {
+                let error = self.environment.group(self.spec.durability).tail().write_error(source);
+                let (partition, source) = (self.spec.partition.clone(), Box::new(self.poisoned_by(&error)));
+                Error::InDoubt { partition, offsets, source }
+            }
+            AppendError::NotBegun(source) | AppendError::Clean(source) => self.commit_error(source),
+        }
+    }
+
+    /// What a call that wrote a commit entry returned: the log refuses writes from now on, unless the disk is full or the error is
+    /// a passing one.
+    #[cold]
+    pub(super) fn commit_error(&self, source: io::Error) -> Error {
+        let error = self.environment.group(self.spec.durability).tail().write_error(source);
+        if error.is_retriable() { error } else { self.poisoned_by(&error) }
+    }
+
+    /// Appends a whole batch to the active segment, beginning a new one if it must, with one write.
+    ///
+    /// # Errors
+    /// What could not begin, a disk that is full and passing errors leave everything as it was; any other poisons the log.
+    pub(in crate::partition) fn append_to_segment(
+        &self,
+        batch: &[u8],
+        header: &BatchHeader,
+    ) -> Result<(), AppendError<Error>> {
+        let active = match self.view().segments.last() {
+            Some(active)
+                if !active.must_roll_before(batch.len() as u64, header.last_offset(), header.max_timestamp) =>
+            {
+                Ok(Arc::clone(active))
+            }
+            _ => self.roll(header.base_offset()),
+        };
+        active.and_then(|active| active.append(batch, header)).map_err(|failure| self.append_error(failure))?;
+        if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
+            self.environment.bell.ring();
+        }
+        Ok(())
+    }
+
+    /// What an append has left, in the words of a log: it refuses writes from now on if the file may be harmed.
+    fn append_error(&self, failure: AppendError<Error>) -> AppendError<Error> {
+        match failure {
+            AppendError::Clean(error) if !error.is_retriable() => AppendError::Clean(self.poisoned_by(&error)),
+            AppendError::Torn(error) => AppendError::Torn(self.poisoned_by(&error)),
+            harmless => harmless,
+        }
+    }
+
+    /// Leaves the active segment as it is to be found by who opens it next; for who holds the append lock.
+    ///
+    /// # Errors
+    /// As [`append_to_segment`](LogCore::append_to_segment).
+    pub(in crate::partition) fn settle_active(&self) -> Result<()> {
+        let settled = self.view().segments.last().map_or(Ok(()), |active| active.settle());
+        settled.map_err(|failure| self.append_error(failure).into_inner())
+    }
+
+    /// Records that went into the segment without a slot are durable only with it.
+    pub(in crate::partition) fn bypassed_tail(&self, next_offset: u64) {
+        self.sync.lock().segments_debt = next_offset;
+        self.environment.group(self.spec.durability).tail().note_bypassed();
+    }
+
+    fn roll(&self, base_offset: u64) -> Result<Arc<Segment>, AppendError<Error>> {
+        let view = self.view();
+        if let Some(full) = view.segments.last() {
+            full.settle()?;
+        }
+        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&*self.spec.config));
+        let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
+        if let Some(rolled) = view.segments.last() {
+            rolled.note_rolled(self.environment.now_ms());
+        }
+        let segments = view.segments.iter().chain([&segment]).cloned().collect();
+        self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
+        self.environment.bell.ring();
+        Ok(segment)
+    }
+}

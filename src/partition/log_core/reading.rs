@@ -1,0 +1,78 @@
+//! Reading a log, without a lock.
+
+use std::sync::Arc;
+
+use super::LogCore;
+use crate::error::Result;
+use crate::partition::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
+use crate::record::Fetched;
+use crate::tail::Salvaged;
+
+impl LogCore {
+    /// Reads records from offset `from` (included) on; see [`Source::fetch`].
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+        Ok(self.fetch_on(from, limits, None)?.0)
+    }
+
+    /// [`fetch`](LogCore::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
+    pub(crate) fn fetch_on(
+        &self,
+        from: u64,
+        limits: FetchLimits,
+        place: Option<&Place>,
+    ) -> Result<(Fetched, Option<Place>)> {
+        self.read(|source| source.fetch(from, limits, place))
+    }
+
+    /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+        self.read(|source| source.offset_for_time(timestamp_ms))
+    }
+
+    fn read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+        // A slot that this process still takes for the open batch's may be another one's by now.
+        self.check_not_forked()?;
+        loop {
+            self.check_open()?;
+            // In this order: what is below the end is in a view loaded later, unless that begins behind it.
+            let end = self.visible_end();
+            let view = self.view();
+            let open = view.open.as_ref().map(|open| TailRecords {
+                identity: open.identity(),
+                bytes: TailBytes::InSlot(open),
+                is_dense: true,
+            });
+            let unsealed = if view.unsealed.is_empty() { Vec::new() } else { all_in_tail(&view.unsealed) };
+            let result = read(&Source {
+                partition: &self.spec.partition,
+                topic_id: self.spec.topic_id,
+                segments: &view.segments,
+                // While there are such batches, none is open.
+                tail: if unsealed.is_empty() { open.as_slice() } else { &unsealed },
+                damage: &view.damage,
+                waypoints: Some(&self.environment.waypoints),
+                bounds: view.log_start_offset..end.max(view.log_start_offset),
+                max_message_bytes: self.spec.config.max_message_bytes,
+            });
+            if result.is_ok() {
+                return result;
+            }
+            // Its files may have been closed meanwhile.
+            self.check_open()?;
+            // Segments that were replaced meanwhile may no longer be opened by their names.
+            if Arc::ptr_eq(&view.segments, &self.view().segments) {
+                return result;
+            }
+        }
+    }
+}
+
+/// The batches that opening could not seal, for readers. Apart from [`LogCore::read`], which as a rule finds none.
+#[cold]
+fn all_in_tail(unsealed: &[Arc<Salvaged>]) -> Vec<TailRecords<'_>> {
+    unsealed.iter().map(|batch| in_tail(batch)).collect()
+}
+
+fn in_tail(batch: &Salvaged) -> TailRecords<'_> {
+    TailRecords { identity: &batch.identity, bytes: TailBytes::Copied(&batch.records), is_dense: true }
+}

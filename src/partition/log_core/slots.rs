@@ -1,0 +1,127 @@
+//! The slots of the tail that a log keeps: commit entries for what is in them, and what the sync of its segments sets free.
+
+use std::sync::Arc;
+
+use super::LogCore;
+use crate::error::Error;
+use crate::partition::checkpoint::SyncedTo;
+use crate::partition::group_commit::PreparedCommit;
+use crate::sync::atomic::Ordering;
+use crate::tail::OpenBatch;
+
+/// So many bytes in slots wait for the segment's sync before the maintenance is called to do it.
+pub(super) const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
+
+/// What is still to be made durable.
+#[derive(Debug, Default)]
+pub(super) struct SyncState {
+    /// The open batch, and sealed ones whose slot must stay until the segment holds them durably.
+    pub(super) slots: Vec<Arc<OpenBatch>>,
+    /// Durability below this offset needs the segments to be synced, since no slot covers what they hold.
+    pub(super) segments_debt: u64,
+    /// Why the last commit round covers less than was published, until somebody who waits for it is told.
+    commit_error: Option<Error>,
+}
+
+impl SyncState {
+    /// Without slots, where what is below an offset is durable only once the segments are synced.
+    pub(super) fn owing(segments_debt: u64) -> SyncState {
+        SyncState { segments_debt, ..SyncState::default() }
+    }
+
+    /// The bytes of the tail that this log keeps.
+    pub(super) fn slot_bytes(&self) -> usize {
+        self.slots.iter().map(|batch| batch.slot_bytes()).sum()
+    }
+}
+
+impl LogCore {
+    /// Writes commit entries for everything published.
+    pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
+        let end = self.log_end_offset();
+        let mut commits: Vec<_> = {
+            let mut sync = self.sync.lock();
+            sync.commit_error = None;
+            let uncommitted = sync.slots.iter().filter(|batch| batch.has_uncommitted());
+            uncommitted.map(|batch| (batch.next_offset(), Arc::clone(batch))).collect()
+        };
+        let mut is_short = false;
+        // Behind one that is not covered none is: what is said to be durable is so with all that comes before.
+        commits.retain_mut(|(end, batch)| match if is_short { Ok(None) } else { batch.commit() } {
+            Ok(Some(next_offset)) => {
+                *end = next_offset;
+                true
+            }
+            Ok(None) => false,
+            Err(source) => {
+                is_short = true;
+                self.sync.lock().commit_error = Some(self.commit_error(source));
+                false
+            }
+        });
+        PreparedCommit { end, commits, is_short }
+    }
+
+    /// Whether something that was published is in no slot, nor durable in the segments.
+    pub(in crate::partition) fn segments_are_owed(&self) -> bool {
+        self.sync.lock().segments_debt > self.offsets.synced()
+    }
+
+    /// Ends a round, after the tail's sync and that of the segments that are owed: lets the durable offset rise. Whether it rose.
+    pub(in crate::partition) fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
+        // After the debt: it tells other processes that everything before is durable, too.
+        for (next_offset, batch) in &prepared.commits {
+            batch.note_synced(*next_offset);
+        }
+        // A log that was retired has given up the slots that were not covered.
+        let is_covered = !prepared.is_short && self.check_present().is_ok() && self.check_unharmed().is_ok();
+        is_covered && self.offsets.raise_durable(prepared.end)
+    }
+
+    /// The segments are synced up to this offset.
+    pub(in crate::partition) fn note_segments_synced(&self, next_offset: u64) {
+        self.offsets.raise_synced(next_offset);
+    }
+
+    /// Why the last commit round did not cover all that was published, for one of those who waited for it.
+    pub(in crate::partition) fn take_commit_error(&self) -> Option<Error> {
+        self.check_present().err().or_else(|| self.sync.lock().commit_error.take())
+    }
+
+    /// Frees the slots of batches that the segments hold durably. After the recovery point was stored, whether or not that
+    /// went well: until it says how far another process may read, the slots do.
+    pub(in crate::partition) fn free_slots(&self, synced: Option<SyncedTo>) {
+        if let Some(SyncedTo { next_offset, .. }) = synced {
+            self.sync.lock().slots.retain(|batch| batch.identity().base_offset() >= next_offset);
+        }
+    }
+
+    /// Whether the leader epochs are still to be written down before a record is appended.
+    #[inline]
+    pub(in crate::partition) fn owes_epochs(&self) -> bool {
+        self.owes_epochs.load(Ordering::Acquire)
+    }
+
+    /// They are written down.
+    pub(in crate::partition) fn epochs_are_stored(&self) {
+        self.owes_epochs.store(false, Ordering::Release);
+    }
+
+    /// How many bytes of the active segment are above the recovery point.
+    pub(in crate::partition) fn unnoted_bytes(&self) -> u64 {
+        let active_bytes = self.view().segments.last().map_or(0, |active| active.log_bytes());
+        active_bytes.saturating_sub(self.noted_bytes.load(Ordering::Relaxed))
+    }
+
+    /// The recovery point is at this byte of the active segment.
+    pub(in crate::partition) fn point_is_at(&self, file_position: u64) {
+        self.noted_bytes.store(file_position, Ordering::Relaxed);
+    }
+
+    /// Whether a sync of the segments would free so much of the tail that it is worthwhile or, if slots are short, any.
+    pub(in crate::partition) fn holds_slots(&self, slots_are_short: bool) -> bool {
+        let sync = self.sync.lock();
+        // One slot is the open batch's.
+        if slots_are_short { sync.slots.len() > 1 } else { sync.slot_bytes() >= SLOT_BYTES_KEPT_MAX }
+    }
+}
