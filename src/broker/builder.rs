@@ -9,7 +9,6 @@ use super::{Broker, opening};
 use crate::config_key::{check_range, invalid, parse_bool, parse_number};
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
-use crate::partition::compaction::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::recovery_mode::{RECOVERY_MODE, RecoveryMode};
@@ -115,7 +114,7 @@ impl BrokerBuilder {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn compact_all_topics(mut self) -> Self {
-        self.config.compaction = Some(CompactionConfig::INTERNAL);
+        self.config.compaction = Some(crate::partition::compaction::CompactionConfig::INTERNAL);
         self
     }
 
