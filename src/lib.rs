@@ -26,7 +26,7 @@
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Layers
-//! Each is a folder, and knows only those to its left.
+//! Each is a folder, and knows only those to its left; `src/guide/contributing.md` has the whole drawing.
 //! ```text
 //! disk ────┐
 //!          ├─→ tail, segment ─→ partition ─→ coordinator ─→ group; maintenance ─→ broker ─→ producer, consumer
