@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::LogCore;
 use crate::error::Result;
+use crate::partition::log_view::LogView;
 use crate::partition::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use crate::record::Fetched;
 use crate::tail::Salvaged;
@@ -36,7 +37,8 @@ impl LogCore {
             self.check_open()?;
             // In this order: what is below the end is in a view loaded later, unless that begins behind it.
             let end = self.visible_end();
-            let view = self.view();
+            let guard = self.view();
+            let view: &LogView = &guard;
             let open = view.open.as_ref().map(|open| TailRecords {
                 identity: open.identity(),
                 bytes: TailBytes::InSlot(open),
