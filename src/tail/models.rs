@@ -92,7 +92,7 @@ pub fn nobody_is_in_a_slot_of_a_closed_tail() {
                 if let Some(records) = batch.records() {
                     // What another broker may store from the moment on at which closing has returned.
                     assert_eq!(others.load(Ordering::Relaxed), 0);
-                    assert_eq!(records.len(), 1);
+                    assert!((1..=2).contains(&records.len()), "with what was sent meanwhile, or without");
                 }
             }
         });
