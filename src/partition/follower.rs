@@ -204,9 +204,7 @@ impl Follower {
         if let Some(noted) = noted.filter(|noted| noted.reach(last_epoch)) {
             return noted;
         }
-        // They only rise, so nothing needs to be read of a log that has but the first.
-        let of_segments = if last_epoch == Some(0) { None } else { epochs_of(&seen.files.segments).ok() };
-        let mut epochs = of_segments.unwrap_or_default();
+        let mut epochs = epochs_of(&seen.files.segments, last_epoch).unwrap_or_default();
         for batch in &seen.tail {
             epochs.assign(batch.identity.start.leader_epoch, batch.identity.base_offset());
         }

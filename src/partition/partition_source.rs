@@ -224,3 +224,27 @@ impl PartitionSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::disk::simulated::SimulatedDisk;
+    use crate::{Broker, Durability, ProducerRecord, RecoveryMode, TopicConfig};
+
+    /// A log that never had another epoch has no file that says so.
+    #[test]
+    fn the_epoch_of_a_log_that_never_had_another_one_is_the_same_for_who_reads_along() {
+        let disk = SimulatedDisk::new(1);
+        let builder = || Broker::builder("/data").background(false).disk(&disk);
+        let writer = builder().open().unwrap();
+        let topic = writer.create_topic("orders", TopicConfig::new().durability(Durability::Os)).unwrap();
+        let log = topic.partition(0).unwrap();
+        // One in the segment, and one in the tail.
+        log.append(&ProducerRecord::to("orders").value(&vec![7; 100_000])).unwrap();
+        log.append(&ProducerRecord::to("orders").value("small")).unwrap();
+        let reader = builder().recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
+        for broker in [&writer, &reader] {
+            let partition = broker.topic("orders").unwrap().partition(0).unwrap();
+            assert_eq!([1, 2].map(|offset| partition.source.leader_epoch_before(offset)), [Some(0); 2]);
+        }
+    }
+}

@@ -35,9 +35,7 @@ impl Recovery<'_> {
         };
         let mut epochs = match loaded {
             Some(loaded) => loaded,
-            // They only rise. So a log without the file need not be read, as closing leaves one that has no other epoch.
-            None if last_epoch == Some(0) => LeaderEpochs::first(),
-            None => epochs_of(&self.segments)?,
+            None => epochs_of(&self.segments, last_epoch)?,
         };
         for batch in &self.unsealed {
             epochs.assign(batch.identity.start.leader_epoch, batch.identity.base_offset());
@@ -97,8 +95,12 @@ fn is_there(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     }
 }
 
-/// Rebuilds the epochs from the batches, which carry them.
-pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs> {
+/// Rebuilds the epochs from the batches, which carry them, and of which the last one has `last_epoch`. They only rise: so a log
+/// without the file need not be read, as closing leaves one that has no epoch but 0.
+pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>], last_epoch: Option<i32>) -> Result<LeaderEpochs> {
+    if last_epoch == Some(0) {
+        return Ok(LeaderEpochs::first());
+    }
     let mut epochs = LeaderEpochs::default();
     for segment in segments {
         let (mut file_position, mut offset) = (0, segment.base_offset());
