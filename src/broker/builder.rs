@@ -114,7 +114,7 @@ impl BrokerBuilder {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn compact_all_topics(mut self) -> Self {
-        self.config.compaction = Some(crate::partition::compaction::CompactionConfig::INTERNAL);
+        self.config.compaction = Some(crate::partition::compaction::config::CompactionConfig::INTERNAL);
         self
     }
 

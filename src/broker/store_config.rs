@@ -8,7 +8,7 @@ use super::topic_entry::TopicEntry;
 use super::{partition_dir, topic_name};
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
-use crate::partition::compaction::CompactionConfig;
+use crate::partition::compaction::config::CompactionConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::log_spec::LogSpec;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::compaction::CompactionConfig;
+use super::compaction::config::CompactionConfig;
 use super::config::TopicConfig;
 use super::durability::Durability;
 use super::log_id::LogId;

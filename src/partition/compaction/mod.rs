@@ -14,14 +14,14 @@
 //! the next try is made when there is another sealed segment.
 
 mod cleaning;
-mod config;
+pub(crate) mod config;
 mod key_offsets;
 pub(super) mod recovery;
 pub(super) mod replacement;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use config::CompactionConfig;
+use config::CompactionConfig;
 
 use cleaning::{Cleaned, Cleaner, for_each};
 use key_offsets::KeyOffsets;
