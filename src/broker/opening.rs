@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use self::found::{
-    Batches, check_catalog, check_versions, create_data_dir, lost_tails, partitions_of, salvage_tails, shared_tails,
+    Batches, check_catalog, check_versions, create_data_dir, lost_tails, salvage_tails, shared_tails,
     unknown_directories,
 };
 use super::catalog::Catalog;
@@ -24,7 +24,7 @@ use super::store::{Store, Writer};
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{parallel, partition_dir, shutdown};
+use super::{parallel, shutdown};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::maintenance::Worker;
@@ -62,8 +62,6 @@ pub(super) fn open_read_only(mut config: StoreConfig) -> Result<Store> {
     if catalog.is_new() {
         return Err(Error::io("find a catalog in", dir, ErrorKind::NotFound));
     }
-    let others = partition_dir::other_names(disk, dir)?;
-    partitions_of(&catalog).try_for_each(|partition| partition_dir::check_no_link(dir, &partition, &others))?;
     let was_clean_shutdown = shutdown::detect(disk, dir, None)? == Shutdown::Clean;
     let lost_tails = lost_tails(disk, dir, &catalog)?;
     let report = RecoveryReport {

@@ -1,9 +1,11 @@
 //! What is done apart where another process writes the directory.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, CatalogEntry};
 use super::partition_dir;
 use super::recovery_report::RecoveryReport;
 use super::store::Store;
@@ -12,6 +14,7 @@ use super::topic_partitions::TopicPartitionSource;
 use super::topic_registry::Topics;
 use crate::error::{Error, Result};
 use crate::partition::broken::Broken;
+use crate::partition::log_spec::LogSpec;
 use crate::partition::recovery_report::PartitionRecovery;
 use crate::partition::{Follower, PartitionSource};
 
@@ -42,20 +45,37 @@ impl Store {
         let mut catalog = self.registry.catalog();
         *catalog = Catalog::open_read_only(Arc::clone(&self.config.disk), &self.config.dir)?;
         let known = self.registry.all();
+        let known_of = |name: &str, entry: &CatalogEntry| {
+            let same_id = |topic: &&Arc<TopicEntry>| topic.topic_id == entry.topic_id;
+            known.get(name).filter(same_id).map(Arc::clone)
+        };
+        let is_known = |(name, entry): (&Arc<str>, &CatalogEntry)| {
+            known_of(name, entry).is_some_and(|topic| topic.partition_count() == entry.config.partitions)
+        };
+        // Every call reads the topics anew. Mostly there is nothing new, and nothing to list for.
+        let (disk, dir) = (&*self.config.disk, &self.config.dir);
+        let others =
+            if catalog.live_topics().all(is_known) { HashSet::new() } else { partition_dir::other_names(disk, dir)? };
         let mut topics = Topics::default();
         for (name, entry) in catalog.live_topics() {
-            let topic = match known.get(name).filter(|topic| topic.topic_id == entry.topic_id) {
-                Some(topic) => Arc::clone(topic),
-                None => Arc::new(TopicEntry::new(Arc::clone(name), entry.topic_id, entry.config.clone())),
-            };
-            let follow = |number| {
-                let follower = Follower::new(self.log_spec(&topic, number), &self.files, &self.surroundings);
-                PartitionSource::from(Arc::new(follower)).into()
-            };
-            topic.partitions.add((topic.partition_count()..entry.config.partitions).map(follow).collect());
+            let new = || Arc::new(TopicEntry::new(Arc::clone(name), entry.topic_id, entry.config.clone()));
+            let topic = known_of(name, entry).unwrap_or_else(new);
+            let new_partitions = topic.partition_count()..entry.config.partitions;
+            let followers = new_partitions.map(|number| self.follow(self.log_spec(&topic, number), &others));
+            topic.partitions.add(followers.collect::<Result<_>>()?);
             topics.insert(Arc::clone(name), topic);
         }
         self.registry.follow(topics);
         Ok(())
+    }
+
+    /// Follows a log. What is no directory keeps only its own partition from being read: it is one of `others`.
+    fn follow(&self, spec: LogSpec, others: &HashSet<OsString>) -> Result<TopicPartitionSource> {
+        let broken = match partition_dir::check_no_link(&self.config.dir, &spec.partition, others) {
+            Ok(()) => None,
+            Err(error) => Some(Broken::of(error, &spec.partition, &spec.dir)?),
+        };
+        let follower = Follower::new(spec, &self.files, &self.surroundings, broken);
+        Ok(PartitionSource::from(Arc::new(follower)).into())
     }
 }

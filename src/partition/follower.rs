@@ -17,6 +17,7 @@ mod surroundings;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::broken::Broken;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
@@ -37,6 +38,8 @@ pub(crate) struct Follower {
     pub(super) spec: LogSpec,
     pub(super) dir: Arc<SegmentDir>,
     surroundings: Arc<Surroundings>,
+    /// Why the directory is not to be looked into.
+    broken: Option<Broken>,
     seen: Mutex<Arc<Seen>>,
 }
 
@@ -93,9 +96,15 @@ pub(super) struct Layout {
 const LOOKS_MAX: usize = 20;
 
 impl Follower {
-    pub(crate) fn new(spec: LogSpec, files: &Arc<OpenFiles>, surroundings: &Arc<Surroundings>) -> Follower {
+    /// The log in the directory of `spec`. If that is `broken`, every call fails and says why.
+    pub(crate) fn new(
+        spec: LogSpec,
+        files: &Arc<OpenFiles>,
+        surroundings: &Arc<Surroundings>,
+        broken: Option<Broken>,
+    ) -> Follower {
         let surroundings = Arc::clone(surroundings);
-        Follower { dir: segment_dir(&spec, files, true), surroundings, seen: Mutex::default(), spec }
+        Follower { dir: segment_dir(&spec, files, true), surroundings, broken, seen: Mutex::default(), spec }
     }
 
     pub(crate) fn partition(&self) -> &TopicPartition {
@@ -164,13 +173,16 @@ impl Follower {
 
     /// Fails once the topic was deleted, or if the directory is another topic's.
     pub(super) fn check_present(&self) -> Result<()> {
-        self.check_files_are_open()?;
+        self.check_usable()?;
         check_owner(&**self.dir.files.disk(), &self.spec).map(drop)
     }
 
-    fn check_files_are_open(&self) -> Result<()> {
+    fn check_usable(&self) -> Result<()> {
         self.dir.files.check_not_forked()?;
-        if self.dir.files.are_closed() { Err(self.closed_error()) } else { Ok(()) }
+        if self.dir.files.are_closed() {
+            return Err(self.closed_error());
+        }
+        self.broken.as_ref().map_or(Ok(()), |broken| Err(broken.error()))
     }
 
     fn closed_error(&self) -> Error {
@@ -190,7 +202,7 @@ impl Follower {
 
     /// Fails once the topic was deleted or the broker closed.
     pub(crate) fn check_open(&self) -> Result<()> {
-        self.check_files_are_open()?;
+        self.check_usable()?;
         let is_there = self.surroundings.has_topic(self.dir.files.disk(), self.spec.topic_id)?;
         if is_there { Ok(()) } else { Err(self.closed_error()) }
     }

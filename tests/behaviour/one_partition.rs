@@ -138,9 +138,41 @@ fn a_link_in_the_place_of_a_directory_closes_one_partition() {
     let (planted, target) = (dir.path().join("a-1"), elsewhere.path().join("a-1"));
     fs::rename(&planted, &target).unwrap();
     std::os::unix::fs::symlink(&target, &planted).unwrap();
+    refuses_one_read_only(dir.path());
     only_one_is_damaged(dir.path(), "billing");
     open(dir.path()).admin().delete_topic("a").unwrap();
     assert!(!planted.exists() && target.join(SEGMENT).exists());
+}
+
+/// A file stands where the partition's directory should, before the reader opens and behind its back.
+#[cfg(unix)]
+#[test]
+fn a_file_in_the_place_of_a_directory_closes_one_partition() {
+    let dir = tempfile::tempdir().unwrap();
+    three_topics(dir.path());
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let planted = dir.path().join("a-1");
+    fs::rename(&planted, dir.path().join("elsewhere")).unwrap();
+    fs::write(&planted, "not a directory").unwrap();
+    assert!(partition(&reader, "a", 1).read(0, 100).is_err());
+    assert_eq!(values(&partition(&reader, "a", 0)).len(), 12);
+    refuses_one_read_only(dir.path());
+    only_one_is_damaged(dir.path(), "billing");
+}
+
+/// Who reads along serves all but partition 1 of topic `a`, says what is wrong with it, and never looks into it.
+#[cfg(unix)]
+fn refuses_one_read_only(dir: &Path) {
+    let reader = Broker::open_read_only(dir).unwrap();
+    let reason = "a link or a file stands where the partition's directory should";
+    let refused = partition(&reader, "a", 1);
+    assert_eq!(corruption(refused.read(0, 100)).reason, reason);
+    assert_eq!(corruption(refused.offset_for_time(ottla::Timestamp::from_millis(0))).reason, reason);
+    assert_eq!((refused.log_start_offset(), refused.log_end_offset()), (0, 0));
+    let reports = reader.recovery_report().partitions().to_vec();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports[0].damage().next().unwrap().reason, reason);
+    assert_eq!(values(&partition(&reader, "a", 0)).len(), 12);
 }
 
 #[test]

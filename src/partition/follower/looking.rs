@@ -97,7 +97,7 @@ impl Follower {
     /// What is there now from offset `from` on, if that can be told without a look at the files: the tails say what was appended,
     /// and nothing of it waits for a proof that only the files may have.
     pub(super) fn look_at_tails(&self, from: u64) -> Result<Option<Arc<Seen>>> {
-        self.check_files_are_open()?;
+        self.check_usable()?;
         let before = Arc::clone(&self.seen.lock());
         if from < before.bounds.end.max(before.files.offsets.end) {
             return Ok(None);
