@@ -315,6 +315,9 @@ impl Store {
         // The last rounds, for senders that still wait for one.
         Log::commit_all(&self.registry.logs().load(), &writer.environment);
         self.registry.logs().load().iter().for_each(|log| log.retire());
+        if result.is_ok() && !self.config.is_temporary {
+            result = writer.environment.sync_tails();
+        }
         writer.environment.close_tails();
         self.files.close();
         if self.config.is_temporary {

@@ -9,6 +9,7 @@ use super::reader::Waypoints;
 use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
+use crate::error::Result;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex};
 
@@ -75,6 +76,14 @@ impl Environment {
     /// Whether a sync of a tail failed, also one that nobody waited for, as that of a tail that grows.
     pub(crate) fn has_failed(&self) -> bool {
         [&self.always, &self.relaxed].iter().any(|group| group.tail().has_failed())
+    }
+
+    /// Leaves the tails as a clean shutdown is to find them.
+    ///
+    /// # Errors
+    /// The disk's; then [`has_failed`](Environment::has_failed).
+    pub(crate) fn sync_tails(&self) -> Result<()> {
+        [&self.always, &self.relaxed].iter().try_for_each(|group| group.tail().sync_if_used())
     }
 
     /// Closes the tails, whoever still asks for slots. All logs are closed.

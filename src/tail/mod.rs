@@ -58,6 +58,8 @@ pub(crate) struct Tail {
     syncing: Mutex<Syncing>,
     pool: Arc<Pool>,
     generation: AtomicU64,
+    /// That of the first batch.
+    first_generation: u64,
     /// `None` once the tail is closed.
     openings: Mutex<Option<Openings>>,
     chunks_max: usize,
@@ -158,6 +160,7 @@ impl Tail {
             syncing,
             pool: Arc::new(pool),
             generation: AtomicU64::new(seed),
+            first_generation: seed,
             openings: Mutex::new(Some(openings)),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
             kept,
@@ -263,6 +266,15 @@ impl Tail {
     /// The disk's, now and for ever after: also if the sync that failed was one of growing the file.
     pub(crate) fn sync(&self) -> Result<()> {
         self.sync_file().map_err(|e| Error::io("sync", &self.path, e))
+    }
+
+    /// Leaves the file as it is to be found by who opens it after a clean shutdown, and takes every sector for what was written last:
+    /// a power cut after the shutdown must not take some of them back.
+    ///
+    /// # Errors
+    /// As [`sync`](Tail::sync).
+    pub(crate) fn sync_if_used(&self) -> Result<()> {
+        if self.generation.load(Ordering::Relaxed) == self.first_generation { Ok(()) } else { self.sync() }
     }
 
     /// Whether a sync failed. Then the system may show bytes of the file that the medium lacks, those of its table of chunks among
