@@ -58,6 +58,8 @@ pub(crate) enum Canary {
     WakeNobody,
     /// Compaction keeps the oldest record of a key.
     CompactToOldest,
+    /// The files of deleted records go before the manifest says so.
+    DeleteBeforeStart,
     /// Compressed records may expand to any size.
     UnboundedDecompression,
     /// Symbolic links are followed.

@@ -70,6 +70,38 @@ impl<'b> Admin<'b> {
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
         self.broker.store.delete_topic(topic)
     }
+
+    /// Deletes, of each partition, the records below an offset, which is excluded: that record stays and is the first one then.
+    /// [`Partition::last_stable_offset`](crate::Partition::last_stable_offset) deletes all that can be read. Returns where each
+    /// partition begins then, in the same order; of one that begins there or later already nothing is deleted.
+    ///
+    /// Records that were read stay. Who reads below the new start gets
+    /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange); consumers go on by their reset policy. The disk gets back the
+    /// segments that are deleted as a whole; one that the start lies in stays until the start has passed it.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above what can be read,
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::UnknownPartition`](crate::Error::UnknownPartition),
+    /// [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic: then nothing was deleted. After an error of the
+    /// disk the partitions before the one that it names have moved.
+    ///
+    /// # Examples
+    /// ```
+    /// # use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # let partition = broker.topic("orders")?.partition(0)?;
+    /// for value in ["one", "two", "three"] {
+    ///     partition.append(&ProducerRecord::to("orders").value(value))?;
+    /// }
+    /// let orders_0 = partition.topic_partition().clone();
+    /// let starts = broker.admin().delete_records(&[(orders_0.clone(), 2)])?;
+    /// assert_eq!(starts, [(orders_0, 2)]);
+    /// assert_eq!(partition.log_start_offset(), 2);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn delete_records(&self, before: &[(TopicPartition, u64)]) -> Result<Vec<(TopicPartition, u64)>> {
+        self.broker.store.delete_records(before)
+    }
 }
 
 /// A topic at one moment.

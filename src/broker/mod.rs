@@ -6,6 +6,7 @@
 mod admin;
 mod builder;
 pub(crate) mod catalog;
+mod delete_records;
 mod directory_lock;
 mod group_admin;
 mod name_hash;

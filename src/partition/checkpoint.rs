@@ -24,6 +24,8 @@ pub(crate) struct Checkpoint {
     /// The index files of the active segment, which has this base offset.
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
+    /// Segments that the manifest does not name any more, and whose files may still be there.
+    pub(super) deleted: Vec<Arc<Segment>>,
 }
 
 /// How far the newest recovery point got.
@@ -43,7 +45,7 @@ pub(super) const UNNOTED_BYTES_MAX: u64 = 4 << 20;
 
 impl Checkpoint {
     pub(super) fn new(manifest: Manifest, has_manifest: bool, file: RecoveryPointFile) -> Checkpoint {
-        let (indexes, compaction) = Default::default();
+        let (indexes, compaction, deleted) = Default::default();
         Checkpoint {
             manifest,
             has_manifest,
@@ -53,6 +55,7 @@ impl Checkpoint {
             epochs_file: EpochsFile::Absent,
             indexes,
             compaction,
+            deleted,
         }
     }
 
@@ -175,6 +178,28 @@ impl Checkpoint {
             }
             self.file.store(&dir.files, &point)?;
             (self.stored, self.point_is) = (Some(point), PointIs::Written);
+        }
+        Ok(())
+    }
+
+    /// Notes that the log begins at `offset`. What ends below it does not count any more.
+    pub(super) fn store_start(&mut self, dir: &SegmentDir, offset: u64) -> Result<()> {
+        let manifest = self.manifest.starting_at(offset.max(self.manifest.log_start_offset));
+        manifest.store(&**dir.files.disk(), &dir.path)?;
+        (self.manifest, self.has_manifest) = (manifest, true);
+        Ok(())
+    }
+
+    /// Removes what is left of deleted segments. Whatever fails is tried again the next time, or by recovery.
+    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir) -> Result<()> {
+        if self.deleted.is_empty() {
+            return Ok(());
+        }
+        // If the newest generation is damaged later, the one before must not speak of files that are gone.
+        self.manifest.store(&**dir.files.disk(), &dir.path)?;
+        while let Some(segment) = self.deleted.first() {
+            segment.remove()?;
+            self.deleted.remove(0);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! (never held across a sync or in user code); then the core's leaf, for a few instructions. Readers take none of them.
 
 mod checkpointing;
+mod deleting;
 mod syncing;
 
 use std::ops::{Deref, Range};

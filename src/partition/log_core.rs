@@ -179,6 +179,19 @@ impl LogCore {
         self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
     }
 
+    /// The log begins at `offset` now, without its first `gone` segments. For the holder of the append lock.
+    pub(super) fn begin_at(&self, offset: u64, gone: usize) {
+        let view = self.view();
+        let segments = view.segments.iter().skip(gone).cloned().collect();
+        let log_start_offset = view.log_start_offset.max(offset);
+        let is_left =
+            |damage: &&Corruption| damage.offsets.as_ref().is_none_or(|offsets| log_start_offset < offsets.end);
+        let damage = view.damage.iter().filter(is_left).cloned().collect();
+        // Whatever went was synced in segments.
+        self.offsets.raise_durable(log_start_offset);
+        self.view.store(Arc::new(LogView { log_start_offset, damage, segments, ..LogView::clone(&view) }));
+    }
+
     /// Refuses appends and reads from now on.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);

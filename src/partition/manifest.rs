@@ -177,6 +177,13 @@ impl Manifest {
         Some(Manifest { segments, files: self.files.clone(), ..*self })
     }
 
+    /// The same of a log that begins at `log_start_offset`: without the segments that end at or below it.
+    pub(crate) fn starting_at(&self, log_start_offset: u64) -> Manifest {
+        let segments =
+            self.segments.iter().filter(|noted| log_start_offset < noted.sealed.next_offset).cloned().collect();
+        Manifest { log_start_offset, segments, files: self.files.clone(), ..*self }
+    }
+
     /// What ends at or below this offset was compacted.
     fn clean_offset(&self) -> u64 {
         let compacted = self.segments.iter().take_while(|noted| noted.sealed.has_gaps);

@@ -52,6 +52,8 @@ pub(crate) struct FollowedPartition {
     pub(crate) default_is_always: bool,
     /// While it is the same, nothing was appended but in the slots that are known. `None` if that cannot be told.
     pub(crate) openings: Option<[u64; 2]>,
+    /// While it is the same, the log begins where it did. `None` if that cannot be told.
+    pub(crate) deletions: Option<[u64; 2]>,
 }
 
 impl FollowedPartition {
@@ -130,7 +132,14 @@ impl FollowedTails {
             }
         }
         found.batches.sort_by_key(|batch| batch.identity.base_offset());
+        found.deletions = self.deletions();
         Ok(found)
+    }
+
+    /// The words that change when records are deleted; `None` if they cannot be told without opening a file.
+    pub(crate) fn deletions(&self) -> Option<[u64; 2]> {
+        let [always, relaxed] = self.tails.each_ref().map(FollowedTail::deletions);
+        Some([always?, relaxed?])
     }
 
     /// Closes and unmaps the files.
@@ -140,6 +149,10 @@ impl FollowedTails {
 }
 
 impl FollowedTail {
+    fn deletions(&self) -> Option<u64> {
+        self.file.lock().as_ref().filter(|file| file.is_at(&self.path))?.deletions()
+    }
+
     /// Where batches of `owner` are in the file as it is now; `None` if there is no file.
     fn look(&self, disk: &dyn Disk, owner: Owner) -> Result<Option<Places>> {
         let io_error = |e| Error::io("read", &self.path, e);

@@ -9,6 +9,7 @@
 //!   16        8  openings (below)                         88     8  durable: a copy of `published`  how far others may read
 //!   24        8  1 if topics without a durability        512    24  commit A (below)                what survives a power cut
 //!                of their own are in this file          1024    24  commit B
+//!   32        8  deletions (below)
 //!  512  448 * 8  chunk table: slot bytes, CRC-32        1536    61  header of the batch, filled in when it is sealed
 //!                of chunk number and slot bytes         1597   ...  records
 //! 4096    1 MiB  chunk 0: slots of one size
@@ -43,6 +44,8 @@
 //!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file. It also
 //!   changes when a batch went into a segment without a slot, after it is there: while it is the same, nothing was appended to any
 //!   log of this file but in the slots that are known.
+//! - `deletions` begins with a random number and changes whenever records were deleted at the front of a log, after its manifest
+//!   says so and before a file goes. While it is the same, every log of this file begins where it did.
 
 use crate::format::{Attributes, BatchStart, ProducerStamp};
 
@@ -51,6 +54,7 @@ pub(super) const FILE_VERSION: u32 = 2;
 pub(super) const FILE_HEADER_BYTES: usize = 4096;
 pub(super) const OPENINGS: usize = 16;
 pub(super) const IS_DEFAULT: usize = 24;
+pub(super) const DELETIONS: usize = 32;
 pub(super) const CHUNK_TABLE: usize = 512;
 pub(super) const CHUNK_ENTRY_BYTES: usize = 8;
 pub(super) const CHUNKS_MAX: usize = (FILE_HEADER_BYTES - CHUNK_TABLE) / CHUNK_ENTRY_BYTES;
@@ -69,7 +73,7 @@ pub(super) const COMMIT_BYTES: usize = 24;
 pub(super) const BATCH: usize = 1536;
 pub(super) const RECORDS: usize = BATCH + crate::format::HEADER_BYTES;
 const _: () = assert!(IDENTITY_BYTES <= PUBLISHED && PUBLISHED.is_multiple_of(8) && PUBLISHED + 8 == DURABLE);
-const _: () = assert!(DURABLE + 8 <= COMMIT[0] && IS_DEFAULT + 8 <= CHUNK_TABLE);
+const _: () = assert!(DURABLE + 8 <= COMMIT[0] && DELETIONS + 8 <= CHUNK_TABLE);
 const _: () = assert!(CHUNKS_MAX == 448);
 
 /// How large a slot is.

@@ -33,8 +33,8 @@ use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use layout::{
-    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, IS_DEFAULT, OPENINGS, chunk_position,
-    encode_chunk_entry, header_word,
+    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, DELETIONS, FILE_HEADER_BYTES, IS_DEFAULT, OPENINGS,
+    chunk_position, encode_chunk_entry, header_word,
 };
 use lease::{Lease, Leases, closed_error};
 use opening::{Opened, create, open_cleared};
@@ -62,6 +62,8 @@ pub(crate) struct Tail {
     first_generation: u64,
     /// `None` once the tail is closed.
     openings: Mutex<Option<Openings>>,
+    /// The header's word of that name.
+    deletions: Mutex<u64>,
     chunks_max: usize,
     /// Where in the file slots begin that nobody gets.
     kept: HashSet<u64>,
@@ -142,7 +144,7 @@ impl Tail {
     fn of(path: &Path, opened: Opened, bytes_max: u64, seed: u64) -> Result<Tail> {
         let Opened { file, state, kept } = opened;
         let is_written_by_calls = !file.overwrites_in_place();
-        let openings = open_openings(&file, is_written_by_calls).map_err(|e| Error::io("map", path, e))?;
+        let (openings, deletions) = open_counters(&file, is_written_by_calls).map_err(|e| Error::io("map", path, e))?;
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
         let state = PoolState { short: [true, false], ..state };
         let syncing = Mutex::new(Syncing { file: Some(Arc::clone(&file)), has_failed: false });
@@ -162,6 +164,7 @@ impl Tail {
             generation: AtomicU64::new(seed),
             first_generation: seed,
             openings: Mutex::new(Some(openings)),
+            deletions: Mutex::new(deletions),
             chunks_max: chunks_max.clamp(1, CHUNKS_MAX),
             kept,
             is_short: AtomicBool::new(true),
@@ -195,6 +198,15 @@ impl Tail {
             // Where it fails they see the batch with the next slot that is opened.
             _ = openings.rise();
         }
+    }
+
+    /// Says, for processes that read along, that records were deleted at the front of a log.
+    pub(crate) fn note_deleted(&self) {
+        let Some(file) = self.file.lock().clone() else { return };
+        let mut deletions = self.deletions.lock();
+        *deletions = deletions.wrapping_add(1);
+        // Where it fails they see it once they look at the log for another reason.
+        _ = file.write_at(&deletions.to_be_bytes(), DELETIONS as u64);
     }
 
     /// Says, for processes that read along, whether topics without a durability of their own are in this file.
@@ -364,12 +376,13 @@ impl Tail {
     }
 }
 
-/// Takes the header of the file, to count openings on.
-fn open_openings(file: &Arc<dyn DiskFile>, is_written_by_calls: bool) -> std::io::Result<Openings> {
-    let mut header = [0; OPENINGS + 8];
+/// Takes the header of the file, to count openings and deletions on.
+fn open_counters(file: &Arc<dyn DiskFile>, is_written_by_calls: bool) -> std::io::Result<(Openings, u64)> {
+    let mut header = [0; DELETIONS + 8];
     let read = file.read_at(&mut header, 0)?;
-    let count = header.get(..read).and_then(|header| header_word(header, OPENINGS)).unwrap_or_default();
-    Ok(Openings::new(Chunk::of(file, 0, FILE_HEADER_BYTES, is_written_by_calls)?, count))
+    let count = |at| header.get(..read).and_then(|header| header_word(header, at)).unwrap_or_default();
+    let chunk = Chunk::of(file, 0, FILE_HEADER_BYTES, is_written_by_calls)?;
+    Ok((Openings::new(chunk, count(OPENINGS)), count(DELETIONS)))
 }
 
 #[cfg(loom)]

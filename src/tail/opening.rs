@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::layout::{
-    CHUNK_ENTRY_BYTES, CHUNK_TABLE, FILE_HEADER_BYTES, FILE_VERSION, OPENINGS, chunk_position, decode_chunk_entry,
-    decode_file_header, encode_file_header,
+    CHUNK_ENTRY_BYTES, CHUNK_TABLE, DELETIONS, FILE_HEADER_BYTES, FILE_VERSION, OPENINGS, chunk_position,
+    decode_chunk_entry, decode_file_header, encode_file_header,
 };
 use super::pool::PoolState;
 use crate::disk::{Disk, DiskFile, Open};
@@ -73,8 +73,10 @@ pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> 
         let mut header = vec![0; FILE_HEADER_BYTES];
         header.iter_mut().zip(encode_file_header()).for_each(|(to, from)| *to = from);
         #[allow(clippy::cast_possible_truncation, reason = "half of a random number is a random number")]
-        let openings = (disk.random() as u64).to_be_bytes();
-        header.iter_mut().skip(OPENINGS).zip(openings).for_each(|(to, from)| *to = from);
+        let count = (disk.random() as u64).to_be_bytes();
+        for at in [OPENINGS, DELETIONS] {
+            header.iter_mut().skip(at).zip(count).for_each(|(to, from)| *to = from);
+        }
         file.write_at(&header, 0)?;
         file.sync()?;
         disk.rename(&new, path)?;

@@ -16,6 +16,7 @@ mod compression;
 mod consumers;
 mod copy_on_write;
 mod damage;
+mod delete_records;
 mod directories;
 #[cfg(feature = "testing")]
 mod disk_trouble;

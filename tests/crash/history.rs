@@ -62,6 +62,10 @@ pub(crate) struct LogHistory {
     pub(crate) seen: usize,
     /// From here on they are in the log, and readers may not see them yet.
     pub(crate) hidden_from: Option<usize>,
+    /// What is below was deleted.
+    pub(crate) start: u64,
+    /// What is below may have been: that was asked for, and not acknowledged.
+    pub(crate) start_asked: u64,
 }
 
 impl LogHistory {
@@ -82,6 +86,18 @@ impl LogHistory {
         self.open.clear();
         self.records.extend_from_slice(sent);
         Ok(())
+    }
+
+    /// Deleting what is below `offset` was acknowledged. It was made durable before, and all that came before it.
+    pub(crate) fn deleted(&mut self, offset: u64) {
+        self.start = self.start.max(offset);
+        self.durable = self.durable.max(usize::try_from(offset).unwrap_or(usize::MAX));
+    }
+
+    /// Compares where the log begins.
+    pub(crate) fn compare_start(&self, found: u64) -> Checked {
+        let allowed = self.start..=self.start_asked;
+        if allowed.contains(&found) { Ok(()) } else { Err(format!("begins at {found}, and should in {allowed:?}")) }
     }
 
     /// Compares records that begin at offset `from`.
@@ -113,19 +129,21 @@ impl LogHistory {
         self.open.iter().find(is_it)
     }
 
-    /// Takes what was found after a crash, from offset 0 on, for the whole truth, once it was compared. What was durable before
+    /// Takes what was found after a crash, from offset `start` on, for the whole truth, once it was compared. What was durable before
     /// stays so, whether or not the broker still knows.
-    pub(crate) fn settle(&mut self, found: &[OwnedRecord], durable_offset: u64) -> Checked {
-        if self.records.get(found.len()).is_some_and(|next| next.continues) {
-            return Err(format!("a piece was cut in two: the log ends at {}", found.len()));
+    pub(crate) fn settle(&mut self, start: u64, found: &[OwnedRecord], durable_offset: u64) -> Checked {
+        let end = usize::try_from(start).unwrap_or(usize::MAX) + found.len();
+        if self.records.get(end).is_some_and(|next| next.continues) {
+            return Err(format!("a piece was cut in two: the log ends at {end}"));
         }
         let piece = self.piece(self.acked(), found).cloned().unwrap_or_default();
-        self.records.truncate(found.len());
+        self.records.truncate(end);
         self.records.extend(piece);
         self.open.clear();
         self.hidden_from = None;
-        self.durable = self.durable.max(usize::try_from(durable_offset).unwrap_or(usize::MAX)).min(found.len());
-        self.seen = found.len();
+        self.durable = self.durable.max(usize::try_from(durable_offset).unwrap_or(usize::MAX)).min(end);
+        self.seen = end;
+        (self.start, self.start_asked) = (start, start);
         Ok(())
     }
 }

@@ -75,24 +75,26 @@ fn check_topics(broker: &Broker, history: &mut History) -> Checked {
 
 /// Compares a whole log with what was sent.
 fn check_log(partition: &Partition, log: &mut LogHistory, durability: Durability, loss: Loss) -> Checked {
-    let found = read_from(partition, 0)?;
-    log.compare(0, &found)?;
+    let start = partition.log_start_offset();
+    log.compare_start(start)?;
+    let found = read_from(partition, start)?;
+    log.compare(start, &found)?;
     let required = match (loss, durability) {
         (Loss::Process, _) => log.acked(),
         (Loss::Power, Durability::Always) => log.durable.max(log.seen),
         (Loss::Power, _) => log.durable,
     };
-    if found.len() < required {
-        return Err(format!("{} records are left of {required} that must be there", found.len()));
+    let end = start + found.len() as u64;
+    if end < required as u64 {
+        return Err(format!("the log ends at {end}, and {required} records must be there"));
     }
-    let end = found.len() as u64;
     let durable_offset = partition.durable_offset();
     // After a kill, what nobody was promised to be durable is synced later.
     let is_synced = durable_offset == end || (loss, durability) == (Loss::Process, Durability::Os);
     if [partition.log_end_offset(), partition.last_stable_offset()] != [end; 2] || !is_synced || end < durable_offset {
-        return Err(format!("{end} records were read of {partition:?}"));
+        return Err(format!("{partition:?} was read to {end}"));
     }
-    log.settle(&found, durable_offset)
+    log.settle(start, &found, durable_offset)
 }
 
 /// All records from offset `from` on.

@@ -9,7 +9,7 @@ use crate::format::{Record, skip};
 use crate::partition::compaction;
 use crate::partition::durability::Durability;
 use crate::partition::manifest::Manifest;
-use crate::partition::recovery::{check_partition, lost_manifest, owner_of_manifest};
+use crate::partition::recovery::{check_partition, first_offset, lost_manifest, owner_of_manifest};
 use crate::partition::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{ScanStart, Segment, SegmentConfig};
@@ -27,22 +27,33 @@ impl Follower {
     pub(super) fn look(&self) -> Result<Arc<Seen>> {
         let mut looks = 1;
         loop {
+            let deletions = self.surroundings.tails.deletions();
             let seen = self.look_once();
             if looks == LOOKS_MAX || seen.as_ref().is_ok_and(|seen| self.is_still(seen).unwrap_or(false)) {
                 let seen = seen?;
                 *self.seen.lock() = Arc::clone(&seen);
                 return Ok(seen);
             }
-            if self.spec.compaction.is_none() {
+            if seen.is_err() && self.keeps_names_since(deletions) {
                 return seen;
             }
             looks += 1;
         }
     }
 
-    /// Whether the names stand for what they stood for when they were looked at.
+    /// Whether the names stand for what they stood for when they were looked at, and the log begins where it did.
     pub(super) fn is_still(&self, seen: &Seen) -> Result<bool> {
-        Ok(self.spec.compaction.is_none() || self.layout()? == seen.files.layout)
+        if self.keeps_names_since(seen.tails.deletions) {
+            return Ok(true);
+        }
+        let (now, then) = (self.layout()?, &seen.files.layout);
+        let begins_where_it_did = now.manifest.log_start_offset == then.manifest.log_start_offset;
+        Ok(if self.spec.compaction.is_some() { now == *then } else { begins_where_it_did })
+    }
+
+    /// Whether it is known, without a look at the files, that none went or was swapped since the tails said this.
+    fn keeps_names_since(&self, deletions: Option<[u64; 2]>) -> bool {
+        self.spec.compaction.is_none() && deletions.is_some() && self.surroundings.tails.deletions() == deletions
     }
 
     pub(super) fn layout(&self) -> Result<Layout> {
@@ -161,10 +172,8 @@ impl Follower {
         let names = file_name::list(disk, &self.spec.dir)?.into_iter();
         let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Live);
         let mut bases: Vec<u64> = logs.map(|name| name.base_offset).collect();
-        // Without a manifest the log begins where its first file does.
-        let first_found = bases.first().copied().filter(|_| !is_manifest_whole);
-        let start = segments.last().map(|segment| segment.next_offset()).or(first_found);
-        let start = start.unwrap_or(layout.manifest.log_start_offset);
+        let first = || first_offset(&layout.manifest, &bases, !is_manifest_whole);
+        let start = segments.last().map_or_else(first, |segment| segment.next_offset());
         bases.retain(|&base| start <= base);
         let mut found = Found { segments, damage: Vec::new(), next_offset: start };
         for (index, &base_offset) in bases.iter().enumerate() {

@@ -59,7 +59,7 @@ impl Log {
     }
 
     /// Syncs the segments, notes the sealed ones and the index of the active one, and lets the recovery point rise.
-    fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+    pub(super) fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         self.pays_point();
         let (segments, synced) = self.sync_segments()?;
         let noted = self.note_synced(checkpoint, &segments, synced);

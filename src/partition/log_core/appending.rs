@@ -144,6 +144,15 @@ impl LogCore {
         self.environment.group(self.spec.durability).tail().note_bypassed();
     }
 
+    /// Begins a new segment where the active one ends. For the holder of the append lock.
+    ///
+    /// # Errors
+    /// As [`append_to_segment`](LogCore::append_to_segment).
+    pub(in crate::partition) fn roll_active(&self) -> Result<()> {
+        let end = self.view().segments.last().map_or(self.log_end_offset(), |active| active.next_offset());
+        self.roll(end).map(drop).map_err(|failure| self.append_error(failure).into_inner())
+    }
+
     fn roll(&self, base_offset: u64) -> Result<Arc<Segment>, AppendError<Error>> {
         let view = self.view();
         if let Some(full) = view.segments.last() {

@@ -22,7 +22,7 @@ mod sealed;
 mod unsealed;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use epochs::{epochs_of, last_leader_epoch};
@@ -135,6 +135,25 @@ fn recover(
     recovery.finish()
 }
 
+/// The first offset of the first segment of a log, whose log files have these base offsets; the log may begin within it.
+pub(super) fn first_offset(manifest: &Manifest, bases: &[u64], is_manifest_damaged: bool) -> u64 {
+    let first_sealed = manifest.segments.first().map(|segment| segment.sealed.base_offset);
+    // Without a manifest the log begins where its first file does.
+    let first_found = bases.first().copied().filter(|_| is_manifest_damaged);
+    let start = manifest.log_start_offset;
+    let holds_start = || bases.iter().rfind(|&&base| base <= start).copied();
+    first_sealed.or(first_found).or_else(holds_start).unwrap_or(start)
+}
+
+/// Removes files of segments below the first one: those were deleted, or were about to be when the process ended.
+fn remove_deleted(disk: &dyn Disk, dir: &Path, names: &[FileName], first_offset: u64) -> Result<()> {
+    for name in names.iter().filter(|name| name.stage == Stage::Live && name.base_offset < first_offset) {
+        let path = name.path(dir);
+        disk.remove_file(&path).map_err(|source| Error::io("remove", &path, source))?;
+    }
+    Ok(())
+}
+
 /// How the manifest was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FoundManifest {
@@ -203,10 +222,12 @@ impl<'s> Recovery<'s> {
             Err(error) => return Err(error),
         };
         let is_live_log = |name: &&FileName| name.kind == FileKind::Log && name.stage == Stage::Live;
-        let bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
-        let first_sealed = manifest.segments.first().map(|segment| segment.sealed.base_offset);
-        let first_found = bases.first().copied().filter(|_| found_manifest == FoundManifest::Damaged);
-        let next_offset = first_sealed.or(first_found).unwrap_or(manifest.log_start_offset);
+        let mut bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
+        let next_offset = first_offset(&manifest, &bases, found_manifest == FoundManifest::Damaged);
+        if found_manifest == FoundManifest::Whole {
+            remove_deleted(&*disk, &spec.dir, &names, next_offset)?;
+            bases.retain(|&base| next_offset <= base);
+        }
         let log_start_offset = next_offset.max(manifest.log_start_offset);
         if found_manifest == FoundManifest::Damaged {
             manifest.log_start_offset = log_start_offset;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::disk::{Disk, DiskFile, FollowedMapping, Open};
 use crate::error::{Error, Result};
 use crate::tail::layout::{
-    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, FILE_HEADER_BYTES, GENERATION, IDENTITY_BYTES, IS_DEFAULT,
-    Identity, OPENINGS, SLOT_MAGIC, SlotClass, chunk_position, decode_chunk_entry, header_word,
+    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, DELETIONS, FILE_HEADER_BYTES, GENERATION, IDENTITY_BYTES,
+    IS_DEFAULT, Identity, OPENINGS, SLOT_MAGIC, SlotClass, chunk_position, decode_chunk_entry, header_word,
 };
 use crate::tail::salvage::read_header;
 
@@ -93,6 +93,11 @@ impl FollowedFile {
     /// The word `openings` from before the slots were looked at; `None` if the file is not mapped.
     pub(super) fn openings(&self) -> Option<u64> {
         self.pieces.header.as_ref().map(|_| self.state.1)
+    }
+
+    /// The word `deletions` as it is now; `None` if the file is not mapped.
+    pub(super) fn deletions(&self) -> Option<u64> {
+        self.pieces.header.as_ref().and_then(|header| header.word(DELETIONS))
     }
 
     /// Whether topics without a durability of their own are in this file.

@@ -148,9 +148,10 @@ impl Run {
     pub(super) fn read(&mut self) -> Checked {
         let Some(partition) = self.a_partition() else { return Ok(()) };
         let end = self.history.log(&partition).map_or(0, |log| log.visible() as u64);
-        let from = self.random.below(end + 1);
         let broker = self.broker()?;
         let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
+        let start = found.as_ref().map_or(0, ottla::Partition::log_start_offset).min(end);
+        let from = start + self.random.below(end - start + 1);
         let found = found.and_then(|log| log.iter_from(from).collect::<Result<Vec<_>, _>>());
         match found {
             Ok(records) => {
@@ -168,10 +169,14 @@ impl Run {
         let broker = self.broker()?;
         for partition in self.history.partitions() {
             let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
-            let records = read_from(&found.map_err(|e| e.to_string())?, 0).map_err(|e| format!("{partition}: {e}"))?;
+            let found = found.map_err(|e| e.to_string())?;
+            let start = found.log_start_offset();
+            let records = read_from(&found, start).map_err(|e| format!("{partition}: {e}"))?;
             let Some(log) = self.history.log(&partition) else { continue };
-            if records.len() < log.visible() {
-                return Err(format!("{partition}: {} records, {} were acknowledged", records.len(), log.visible()));
+            log.compare_start(start).map_err(|e| format!("{partition}: {e}"))?;
+            let end = usize::try_from(start).unwrap_or(usize::MAX) + records.len();
+            if end < log.visible() {
+                return Err(format!("{partition}: read to {end}, {} were acknowledged", log.visible()));
             }
             self.saw(&partition, &records)?;
         }

@@ -89,6 +89,29 @@ impl Run {
         }
     }
 
+    /// Deletes the records of one partition up to somewhere.
+    pub(super) fn delete_records(&mut self) -> Checked {
+        let Some(partition) = self.a_partition() else { return Ok(()) };
+        let broker = self.broker()?;
+        let found = broker.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
+        let Ok(found) = found else { return Ok(()) };
+        let (start, end) = (found.log_start_offset(), found.last_stable_offset());
+        let offset = if self.random.chance(20) { end } else { start + self.random.below(end - start + 1) };
+        let Some(log) = self.history.log(&partition) else { return Ok(()) };
+        log.start_asked = log.start_asked.max(offset);
+        self.note_version();
+        match broker.admin().delete_records(&[(partition.clone(), offset)]) {
+            Ok(starts) => {
+                let Some(log) = self.history.log(&partition) else { return Ok(()) };
+                for (_, start) in starts {
+                    log.deleted(start);
+                }
+                Ok(())
+            }
+            Err(error) => self.failed("delete records", error),
+        }
+    }
+
     pub(super) fn add_partitions(&mut self) -> Checked {
         let Some(name) = self.a_partition().map(|partition| partition.topic().to_owned()) else { return Ok(()) };
         let Some(topic) = self.history.topics.get_mut(&name) else { return Ok(()) };

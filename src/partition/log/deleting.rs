@@ -1,0 +1,94 @@
+//! Deleting records at the front of a log: its start moves, and the segments that end below it go.
+//!
+//! ```text
+//! 1  segments     synced up to the new start, and noted: a log never ends below its start
+//! 2  manifest     stored with the new start, without the segments that go: from here on they do not count
+//! 3  view         readers get the new start together with what is left
+//! 4  manifest     stored again, so that its older generation names no file that goes
+//! 5  files        removed
+//! ```
+//! A crash before 2 leaves the old log; after it, recovery removes the files that lie below the start. Errors from 3 on leave a log
+//! that works; the rest is done by the next call, the next pass of the maintenance, or the next opening. Who reads in a segment
+//! that goes keeps its bytes; who comes later gets [`Error::OffsetOutOfRange`].
+
+use super::Log;
+use crate::canary::{Canary, planted};
+use crate::error::{Error, Result};
+use crate::partition::checkpoint::Checkpoint;
+
+impl Log {
+    /// Deletes all records below `offset`, which may be the visible end. Returns the first offset that there is then, which is higher
+    /// if that was so before. The segment that `offset` lies in stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`] above the visible end; [`Error::Poisoned`] and what [`wait_durable`](Log::wait_durable) says, if
+    /// what stays cannot be made durable; [`Error::DiskFull`], [`Error::Io`]. The start may have moved then, but no further.
+    pub(crate) fn delete_before(&self, offset: u64) -> Result<u64> {
+        self.check_not_forked()?;
+        self.check_deletable(offset)?;
+        if self.log_start_offset() < offset {
+            self.leave_below(offset)?;
+            let mut checkpoint = self.checkpoint.lock();
+            self.check_present()?;
+            checkpoint.settle_replacement(&self.dir)?;
+            self.run_checkpoint(&mut checkpoint)?;
+            self.move_start(&mut checkpoint, offset)?;
+        }
+        Ok(self.log_start_offset())
+    }
+
+    /// Whether [`delete_before`](Log::delete_before) may be asked for `offset`.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`], and those of a log that is not to be written to.
+    pub(crate) fn check_deletable(&self, offset: u64) -> Result<()> {
+        self.check_writable()?;
+        let bounds = self.visible_bounds();
+        if bounds.end < offset {
+            return Err(Error::OffsetOutOfRange {
+                partition: self.spec.partition.clone(),
+                requested: offset,
+                log_start_offset: bounds.start,
+                log_end_offset: bounds.end,
+            });
+        }
+        Ok(())
+    }
+
+    /// Sees to it that no open batch has records below `offset`, and that a segment which ends there is not the active one.
+    fn leave_below(&self, offset: u64) -> Result<()> {
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        if self.segments().last().is_none_or(|active| active.next_offset() < offset) {
+            appender.seal(&self.core)?;
+        }
+        match self.segments().last() {
+            Some(active) if active.base_offset() < active.next_offset() && active.next_offset() <= offset => {
+                self.core.roll_active()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the start to `offset`, if it is not there yet: steps 2 to 5.
+    fn move_start(&self, checkpoint: &mut Checkpoint, offset: u64) -> Result<()> {
+        let segments = self.segments();
+        let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let gone: Vec<_> = sealed.iter().take_while(|segment| segment.next_offset() <= offset).cloned().collect();
+        if offset <= self.log_start_offset() && gone.is_empty() {
+            return checkpoint.remove_deleted(&self.dir);
+        }
+        if planted(Canary::DeleteBeforeStart) {
+            gone.iter().try_for_each(|segment| segment.remove())?;
+        }
+        checkpoint.store_start(&self.dir, offset)?;
+        self.environment.group(self.spec.durability).tail().note_deleted();
+        {
+            let _nobody_changes_the_view = self.appender.lock();
+            self.core.begin_at(offset, gone.len());
+            self.sealed_are_noted(checkpoint.manifest.segments.len());
+        }
+        checkpoint.deleted.extend(gone);
+        checkpoint.remove_deleted(&self.dir)
+    }
+}
