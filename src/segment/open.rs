@@ -36,7 +36,7 @@ impl Segment {
         let log = AppendFile::create(&dir.files, &path, capacity_bytes)
             .map_err(|source| Error::io("create", &path, source))?;
         let empty = SealedSegment {
-            // Whether or not any are missing in the end: this also says that it was compacted.
+            // Whether or not any are missing in the end: so it is read back from what the manifest says, too.
             has_gaps: stage != Stage::Live,
             created_ms: Some(dir.files.disk().now_ms().max(0)),
             ..SealedSegment::empty(base_offset)

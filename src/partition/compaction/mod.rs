@@ -7,8 +7,7 @@
 //! ```
 //! Kafka's rules: offsets never move, tombstones stay for `delete.retention.ms`, and work begins when at least half of the
 //! bytes are dirty. So a log with n bytes of live records has at most about 2n in sealed segments after a pass, and one active
-//! segment. A segment that was compacted is marked as having gaps, in the manifest too: that is how the dirty part is found
-//! again after opening.
+//! segment. The manifest says up to which offset the log was compacted: that is how the dirty part is found again after opening.
 //!
 //! Only the checkpoint lock is held throughout, which neither send nor poll takes. Whatever fails, the log stays as it was;
 //! the next try is made when there is another sealed segment.
@@ -108,7 +107,8 @@ struct Due {
 /// Whether at least half of what is sealed was not compacted before, and some of it is new since the last try.
 fn due(checkpoint: &mut Checkpoint, log: &Log) -> Option<Due> {
     let sealed = checkpoint.sealed_logs(&log.segments());
-    let clean_count = sealed.iter().take_while(|sealed| sealed.segment.has_gaps()).count();
+    let clean_offset = checkpoint.manifest.clean_offset;
+    let clean_count = sealed.iter().take_while(|sealed| sealed.segment.next_offset() <= clean_offset).count();
     let end = sealed.last()?.segment.next_offset();
     let bytes = |sealed: &[SealedLog]| sealed.iter().map(|sealed| sealed.segment.log_bytes()).sum::<u64>();
     let (clean, dirty) = sealed.split_at(clean_count);

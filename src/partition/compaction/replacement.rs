@@ -207,7 +207,7 @@ impl Checkpoint {
         show: impl FnOnce(&[Arc<Segment>], &[Arc<Segment>]),
     ) -> Result<()> {
         let noted = output.set_aside().and_then(|()| output.describe()).inspect_err(|_| output.discard())?;
-        let Some(manifest) = self.manifest.with_replaced(run.iter().map(|sealed| sealed.segment.base_offset()), noted)
+        let Some(manifest) = self.manifest.with_cleaned(run.iter().map(|sealed| sealed.segment.base_offset()), noted)
         else {
             output.discard();
             return Err(Error::InvalidState { reason: "segments that the manifest does not have" });
