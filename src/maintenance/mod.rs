@@ -36,7 +36,7 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
     let mut result = Ok(());
     for log in logs {
         let sealed = if slots_are_short { log.seal_if_idle() } else { Ok(()) };
-        let maintained = sealed.and_then(|()| log.checkpoint_if_due(slots_are_short));
+        let maintained = sealed.and_then(|()| log.checkpoint_if_due(slots_are_short).map(drop));
         result = result.and(unless_deleted(maintained));
     }
     let interval = pass_interval(logs);
@@ -50,7 +50,7 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
         !is_stopping()
     };
     for log in logs {
-        result = result.and(unless_deleted(log.compact_if_due(&go_on)));
+        result = result.and(unless_deleted(log.compact_if_due(&go_on).map(drop)));
     }
     result
 }
