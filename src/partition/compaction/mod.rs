@@ -68,6 +68,11 @@ impl Log {
         Ok(true)
     }
 
+    /// Whether there is something sealed that compaction may have to do with.
+    pub(crate) fn may_be_compacted(&self) -> bool {
+        self.spec.compaction.is_some() && self.segments().len() > 1
+    }
+
     /// Cleans what is due, run by run, until the caller wants no more, or what was to be cleaned is not there any more.
     fn compact(&self, due: &Due, config: CompactionConfig, go_on: GoOn<'_>) -> Result<()> {
         let (clean, dirty) = due.sealed.split_at(due.clean_count);

@@ -2,6 +2,7 @@
 
 use super::Log;
 use crate::error::Result;
+use crate::partition::bell::Work;
 use crate::partition::checkpoint::{Checkpoint, EpochsFile, SyncedTo, UNNOTED_BYTES_MAX};
 use crate::partition::log_view::Segments;
 
@@ -85,8 +86,12 @@ impl Log {
         if self.needs_epochs(checkpoint, segments) {
             self.store_epochs(checkpoint)?;
         }
+        let is_new = self.has_unnoted_segments();
         checkpoint.seal_segments(&self.dir, sealed)?;
         self.sealed_are_noted(sealed.len());
+        if is_new && self.spec.compaction.is_some() {
+            self.environment.bell.ring(Work::Compaction);
+        }
         Ok(())
     }
 
