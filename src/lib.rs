@@ -103,7 +103,7 @@ pub mod testing {
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models {
-    pub use crate::partition::environment::models::*;
+    pub use crate::partition::bell::models::*;
     pub use crate::partition::offsets::models::*;
     pub use crate::partition::waiters::models::*;
     pub use crate::segment::entries::models::*;

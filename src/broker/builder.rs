@@ -70,8 +70,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Whether a thread of the broker does the maintenance. Default: true. Without it, call
-    /// [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`].
+    /// Whether a thread of the broker does the maintenance, with another one beside it for compaction once there is some. Default:
+    /// true. Without it, call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`].
     pub fn background(mut self, background: bool) -> Self {
         self.config.background = background;
         self

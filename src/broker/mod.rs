@@ -190,8 +190,8 @@ impl Broker {
         self.store.flush()
     }
 
-    /// Does once what the broker's thread does regularly: interval syncs, and moving durability from the tail into segments.
-    /// For brokers opened with [`background(false)`](BrokerBuilder::background).
+    /// Does now, on this thread, all that the broker's threads do when it is due: interval syncs, waking tasks, moving durability
+    /// from the tail into segments, compaction. For brokers opened with [`background(false)`](BrokerBuilder::background).
     ///
     /// # Errors
     /// The first one met; every partition got its turn, and the next call tries again what can be tried again.

@@ -16,6 +16,7 @@ use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
+use crate::partition::bell::Work;
 use crate::partition::config::TopicConfig;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -182,6 +183,15 @@ impl Store {
         self.registry.watchers()
     }
 
+    /// Has the maintenance look then for tasks that are to be woken. Called after one was registered.
+    pub(crate) fn wake_tasks_at(&self, due: std::time::Duration) {
+        if let Some(writer) = &self.writer
+            && self.registry.watchers().is_sooner(due)
+        {
+            writer.environment.bell.ring(Work::Wakers);
+        }
+    }
+
     /// A number that changes when topics or partitions come or go.
     pub(crate) fn topics_version(&self) -> u64 {
         self.registry.version()
@@ -287,7 +297,7 @@ impl Store {
 
     pub(super) fn run_maintenance(&self) -> Result<()> {
         let writer = self.writer("run the maintenance")?;
-        maintenance::run_pass(&self.registry.logs().load(), &writer.environment, &|| self.check_open().is_err())
+        maintenance::run_all(&self.registry.logs().load(), &writer.environment, &|| self.check_open().is_err())
     }
 
     /// Closes everything, once. In a process that was forked off, nothing: it is all the parent's.

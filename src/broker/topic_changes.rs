@@ -9,6 +9,7 @@ use super::topic_partitions::TopicPartitionSource;
 use super::{parallel, partition_dir};
 use crate::error::{Error, Result, is_passing};
 use crate::partition::PartitionSource;
+use crate::partition::bell::Work;
 use crate::partition::config::TopicConfig;
 use crate::partition::log::Log;
 use crate::partition::recovery_mode::RecoveryMode;
@@ -57,6 +58,8 @@ impl Store {
         self.registry.publish(|topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
         });
+        // Which may have an interval that is shorter than all others.
+        writer.environment.bell.ring(Work::Syncs);
         Ok(entry)
     }
 

@@ -12,8 +12,8 @@ impl Consumer {
     /// `poll(Duration::ZERO)`. To drop it before it has completed loses nothing.
     ///
     /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
-    /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
-    /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
+    /// none. What is due by time, as an auto-commit is, completes it once the broker's
+    /// [maintenance](crate::BrokerBuilder::background) has looked at the clock, which its thread does then.
     ///
     /// Read-only, where another process sends, which can wake nobody here, it looks again after pauses of up to ten milliseconds,
     /// for each of which there is a thread.
@@ -61,7 +61,11 @@ impl Future for Ready<'_> {
             if consumer.is_ready() {
                 return Poll::Ready(());
             }
-            if consumer.shared.waiter.register_waker(context.waker(), consumer.next_due()) {
+            let due = consumer.next_due();
+            if consumer.shared.waiter.register_waker(context.waker(), due) {
+                if let Some(due) = due {
+                    consumer.store.wake_tasks_at(due);
+                }
                 // Without a thread, whoever awaits this is not to wait for ever.
                 let is_woken = !is_read_only || consumer.shared.wake_after(pauses.next());
                 return if is_woken { Poll::Pending } else { Poll::Ready(()) };

@@ -151,6 +151,11 @@ impl<S: State> Coordinator<S> {
         self.log(id)?.wait_as_demanded(appended.start)
     }
 
+    /// Has everything that was appended made as durable as the topic demands before long, since nobody waits for that.
+    pub(crate) fn sync_later(&self) {
+        self.logs.iter().for_each(StateLog::sync_later);
+    }
+
     /// Returns when everything that was appended survives a power cut, whatever the topic demands.
     pub(crate) fn wait_all_durable(&self) -> Result<()> {
         self.logs.iter().try_for_each(StateLog::wait_durable)

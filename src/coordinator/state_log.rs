@@ -53,6 +53,11 @@ impl StateLog {
         }
     }
 
+    /// Has what was appended made as durable as the topic demands before long, since nobody waits for that.
+    pub(crate) fn sync_later(&self) {
+        self.log.sync_later();
+    }
+
     /// The clock, in milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> i64 {
         self.log.now_ms()

@@ -80,7 +80,9 @@ impl GroupCoordinator {
             !topic(partition.topic()).is_some_and(|(id, _)| committed.is_of(id))
         };
         // What cannot be written down now, on a full disk say, is forgotten again the next time.
-        coordinator.forget(is_gone, |_| Ok(()))?;
+        if coordinator.forget(is_gone, |_| Ok(()))? {
+            coordinator.groups.sync_later();
+        }
         Ok(coordinator)
     }
 
@@ -252,6 +254,7 @@ impl Group {
         // Nobody depends on it in this life of the broker. The worst that follows from a full disk here is that after the next
         // opening a static member is not waited for.
         let _ = self.write_down(log);
+        log.sync_later();
     }
 
     fn write_down(&self, log: &StateLog) -> Result<()> {

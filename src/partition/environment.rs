@@ -1,8 +1,8 @@
-//! What all logs of a broker share: the disk, its open files, the tails, and a bell for the maintenance.
+//! What all logs of a broker share: the disk, its open files, the tails, and a [bell](super::bell) for the maintenance.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::bell::{Bell, Work};
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
 use super::reader::Waypoints;
@@ -11,7 +11,6 @@ use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::Result;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex};
 
 /// Shared by all logs of a broker.
 #[derive(Debug)]
@@ -68,6 +67,11 @@ impl Environment {
         }
     }
 
+    /// Whether a tail is short of slots and could not be given more, though there may be more the next time.
+    pub(crate) fn wants_slots(&self) -> bool {
+        [&self.always, &self.relaxed].iter().any(|group| group.tail().wants_retry())
+    }
+
     /// Whether the tails are written by system calls, where a store through a map could meet a full disk.
     pub(crate) fn writes_tails_by_calls(&self) -> bool {
         [&self.always, &self.relaxed].iter().any(|group| group.tail().is_written_by_calls())
@@ -95,42 +99,11 @@ impl Environment {
 
     pub(super) fn report_short_slots(&self) {
         self.slots_are_short.store(true, Ordering::Relaxed);
-        self.bell.ring();
+        self.bell.ring(Work::Slots);
     }
 
     /// Whether a slot was missing since the last call.
     pub(crate) fn take_short_slots(&self) -> bool {
         self.slots_are_short.swap(false, Ordering::Relaxed)
-    }
-}
-
-#[cfg(loom)]
-pub(crate) mod models;
-
-/// Calls the maintenance before its time. Ringing it costs one atomic store while it has been rung already.
-#[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: AtomicBool,
-    lock: Mutex<()>,
-    condvar: Condvar,
-}
-
-impl Bell {
-    pub(crate) fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            let _not_between_check_and_wait = self.lock.lock();
-            self.condvar.notify_all();
-        }
-    }
-
-    /// Sleeps until rung or for `timeout`.
-    pub(crate) fn wait(&self, timeout: Duration) {
-        let mut lock = self.lock.lock();
-        if !self.rung.swap(false, Ordering::AcqRel) {
-            self.condvar.wait_for(&mut lock, timeout);
-            // A swap, and no store: whoever rang meanwhile saw the bell rung and told nobody, so what they laid out before has
-            // to be seen from here on.
-            self.rung.swap(false, Ordering::AcqRel);
-        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Its structure and its offsets are the [core](super::log_core)'s. The locks that decide who changes them are here, in the order in
 //! which they may be taken: `checkpoint` and `segment_sync` (held across syncs; never needed to append or read), `appender`
-//! (never held across a sync or in user code); then the core's leaf, for a few instructions. Readers take none of them.
+//! (never held across a sync or in user code); then the core's leaf, for a few instructions. Readers take none of them. The turn
+//! to compact comes before all of them, and only who retires the log waits for it.
 
 mod checkpointing;
 mod deleting;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use super::appender::{Appended, Appender};
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
+use super::compaction::turn::CompactionTurn;
 use super::durability::Durability;
 use super::environment::Environment;
 use super::log_core::LogCore;
@@ -30,6 +32,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Log {
     core: LogCore,
+    pub(super) compaction: CompactionTurn,
     pub(super) checkpoint: Mutex<Checkpoint>,
     appender: Mutex<Appender>,
     segment_sync: Mutex<()>,
@@ -71,6 +74,7 @@ impl Log {
         let (core, checkpoint) = LogCore::new(spec, environment, recovered, broken);
         Log {
             core,
+            compaction: CompactionTurn::default(),
             checkpoint: Mutex::new(checkpoint),
             appender: Mutex::new(appender),
             segment_sync: Mutex::default(),
@@ -215,6 +219,7 @@ impl Log {
     /// was deleted or the broker closed, and another one may soon have files of the same names.
     pub(crate) fn retire(&self) {
         self.close_with(|_| ());
+        self.compaction.wait_for_end();
         let _no_checkpoint_is_under_way = self.checkpoint.lock();
         let _no_sync_is_under_way = self.segment_sync.lock();
         self.close_files();

@@ -108,6 +108,12 @@ impl LogCore {
         self.environment.now_ms()
     }
 
+    /// What it shares with all other logs.
+    #[cfg(test)]
+    pub(crate) fn environment(&self) -> &Arc<Environment> {
+        &self.environment
+    }
+
     pub(crate) fn durability(&self) -> Durability {
         self.spec.durability
     }

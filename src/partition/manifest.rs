@@ -5,7 +5,7 @@
 //!    0    16  topic_id              whose log it is
 //!   16     4  partition
 //!   20     8  log_start_offset      the truth about it
-//!   28     8  clean_offset          what ends below was compacted
+//!   28     8  clean_offset          what ends at or below it was compacted, and may have gaps; 0 where nothing was
 //!   36     -  files                 of the log, as in segment/derived_files.rs
 //!    -     4  segment_count
 //!    -     -  segments, ascending   byte  size  field of one segment
@@ -19,11 +19,13 @@
 //!                                     56     4  log_crc32             of the whole log file
 //!                                     60     4  first_header_crc32    of the header of the first batch
 //!                                     64     4  last_header_crc32     of the header of the last batch
-//!                                     68     4  flags                 1: has gaps, 2: has header checksums, 4: has log_crc32
+//!                                     68     4  flags                 1: may have gaps though it ends above the clean offset,
+//!                                                                     2: has header checksums, 4: has log_crc32
 //!                                     72     -  files                 as in segment/derived_files.rs
 //! ```
 //! Files of kinds that are not known here are kept when a manifest is written again; a flag that is not known makes it one of a
-//! newer version. A crash leaves the old manifest or the new one.
+//! newer version. A crash leaves the old manifest or the new one. So what was cleaned is said in one piece with the segments that
+//! it was cleaned into. Where the manifest was lost nothing is known to be clean, and any segment may have gaps all the same.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,8 @@ pub(crate) struct Manifest {
     pub(crate) log: LogId,
     /// The first offset that may be read. It may lie within a segment, and what ends below it is to be removed.
     pub(crate) log_start_offset: u64,
+    /// What ends at or below this offset was compacted: of each of its keys, what was there when that was done.
+    pub(super) clean_offset: u64,
     /// The segments, ascending.
     pub(crate) segments: Vec<ManifestSegment>,
     /// Files that are made from the log as a whole.
@@ -157,9 +161,9 @@ impl Manifest {
         }
     }
 
-    /// The same with `new` segments in the place of those with these base offsets, which follow one another. `None` if they
-    /// do not.
-    pub(crate) fn with_replaced(
+    /// The same with `new` segments, which were cleaned, in the place of those with these base offsets, which follow one another.
+    /// `None` if they do not, or are not there. All that comes before them was cleaned as well.
+    pub(crate) fn with_cleaned(
         &self,
         old: impl ExactSizeIterator<Item = u64>,
         new: Vec<ManifestSegment>,
@@ -172,22 +176,18 @@ impl Manifest {
         if !replaced.iter().map(|noted| noted.sealed.base_offset).eq(old) {
             return None;
         }
+        let cleaned_to = replaced.last()?.sealed.next_offset;
         let mut segments = self.segments.clone();
         segments.splice(start..end, new);
-        Some(Manifest { segments, files: self.files.clone(), ..*self })
+        let clean_offset = self.clean_offset.max(cleaned_to);
+        Some(Manifest { segments, files: self.files.clone(), clean_offset, ..*self })
     }
 
     /// The same of a log that begins at `log_start_offset`: without the segments that end at or below it.
     pub(crate) fn starting_at(&self, log_start_offset: u64) -> Manifest {
-        let segments =
-            self.segments.iter().filter(|noted| log_start_offset < noted.sealed.next_offset).cloned().collect();
+        let is_left = |noted: &&ManifestSegment| log_start_offset < noted.sealed.next_offset;
+        let segments = self.segments.iter().filter(is_left).cloned().collect();
         Manifest { log_start_offset, segments, files: self.files.clone(), ..*self }
-    }
-
-    /// What ends at or below this offset was compacted.
-    fn clean_offset(&self) -> u64 {
-        let compacted = self.segments.iter().take_while(|noted| noted.sealed.has_gaps);
-        compacted.last().map_or(self.log_start_offset, |noted| noted.sealed.next_offset)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -195,10 +195,10 @@ impl Manifest {
         bytes.extend(self.log.topic_id.to_be_bytes());
         bytes.extend(self.log.partition.to_be_bytes());
         bytes.extend(self.log_start_offset.to_be_bytes());
-        bytes.extend(self.clean_offset().to_be_bytes());
+        bytes.extend(self.clean_offset.to_be_bytes());
         derived_files::encode(&self.files, &mut bytes);
         bytes.extend(u32::try_from(self.segments.len()).unwrap_or(u32::MAX).to_be_bytes());
-        self.segments.iter().for_each(|segment| segment.encode(&mut bytes));
+        self.segments.iter().for_each(|segment| segment.encode(self.clean_offset, &mut bytes));
         bytes
     }
 
@@ -206,15 +206,15 @@ impl Manifest {
         let mut reader = Reader::new(bytes);
         let log = LogId { topic_id: u128::from_be_bytes(reader.array()?), partition: reader.u32()? };
         let log_start_offset = reader.i64()?.cast_unsigned();
-        // Follows from the segments, here.
-        let _clean_offset = reader.i64()?;
+        let clean_offset = reader.i64()?.cast_unsigned();
         let files = derived_files::decode(&mut reader)?;
         let segment_count = reader.u32()?;
-        let segments = (0..segment_count).map(|_| ManifestSegment::decode(&mut reader)).collect::<Result<_, _>>()?;
+        let segments = (0..segment_count).map(|_| ManifestSegment::decode(clean_offset, &mut reader));
+        let segments = segments.collect::<Result<_, _>>()?;
         if !reader.is_empty() {
             return Err(Refusal::Malformed("the manifest has more than its segments"));
         }
-        let manifest = Manifest { log, log_start_offset, segments, files };
+        let manifest = Manifest { log, log_start_offset, clean_offset, segments, files };
         manifest.check().map_err(Refusal::Malformed)?;
         Ok(manifest)
     }
@@ -223,6 +223,9 @@ impl Manifest {
     fn check(&self) -> Result<(), &'static str> {
         if i64::try_from(self.log_start_offset).is_err() {
             return Err("the log start offset of a manifest is too large");
+        }
+        if i64::try_from(self.clean_offset).is_err() {
+            return Err("the clean offset of a manifest is too large");
         }
         let mut least = 0;
         for ManifestSegment { sealed, .. } in &self.segments {
@@ -245,11 +248,11 @@ impl Manifest {
 }
 
 impl ManifestSegment {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, clean_offset: u64, out: &mut Vec<u8>) {
         let SealedSegment { base_offset, next_offset, log_bytes, max_timestamp, has_gaps, .. } = self.sealed;
         let SealedSegment { created_ms, rolled_ms, headers, index_crcs, .. } = self.sealed;
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        let flags = flag(has_gaps, HAS_GAPS)
+        let flags = flag(has_gaps && clean_offset < next_offset, HAS_GAPS)
             | flag(headers.is_some(), HAS_HEADERS)
             | flag(self.log_crc32.is_some(), HAS_LOG_CRC);
         let headers = headers.unwrap_or(HeaderSums { first: 0, last: 0, last_position: 0 });
@@ -266,7 +269,7 @@ impl ManifestSegment {
         derived_files::encode(&SegmentFiles { index_crcs, others: self.other_files.clone() }.list(), out);
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<ManifestSegment, Refusal> {
+    fn decode(clean_offset: u64, reader: &mut Reader<'_>) -> Result<ManifestSegment, Refusal> {
         let (base_offset, next_offset) = (reader.i64()?.cast_unsigned(), reader.i64()?.cast_unsigned());
         let log_bytes = reader.i64()?.cast_unsigned();
         let mut time = || Ok::<_, Invalid>(Some(reader.i64()?).filter(|&time| 0 <= time));
@@ -282,7 +285,7 @@ impl ManifestSegment {
             next_offset,
             log_bytes,
             max_timestamp,
-            has_gaps: flags & HAS_GAPS != 0,
+            has_gaps: next_offset <= clean_offset || flags & HAS_GAPS != 0,
             created_ms,
             rolled_ms,
             headers: (flags & HAS_HEADERS != 0).then_some(HeaderSums { first, last, last_position }),
@@ -353,18 +356,42 @@ mod tests {
         manifest.segments[1].other_files.push(other);
         let Ok(decoded) = Manifest::decode(&manifest.encode()) else { panic!("refused") };
         assert_eq!(decoded, manifest);
-        let replaced = decoded.with_replaced([0].into_iter(), vec![segment(0, 10)]).unwrap();
-        assert_eq!((replaced.files, &replaced.segments[1]), (vec![other], &manifest.segments[1]));
+        let cleaned = decoded.with_cleaned([0].into_iter(), vec![segment(0, 10)]).unwrap();
+        assert_eq!((cleaned.files, &cleaned.segments[1]), (vec![other], &manifest.segments[1]));
+    }
+
+    #[test]
+    fn what_was_cleaned_is_said_with_the_segments_that_came_of_it() {
+        let cleaned = manifest().with_cleaned([0, 10].into_iter(), vec![segment(0, 11)]).unwrap();
+        assert_eq!((cleaned.clean_offset, cleaned.segments.len()), (11, 2));
+        // Another run of the same pass, or one of the next, in what was cleaned before.
+        assert_eq!(cleaned.with_cleaned([0].into_iter(), vec![segment(0, 11)]).unwrap().clean_offset, 11);
+        assert_eq!(cleaned.with_cleaned([0, 10].into_iter(), vec![]), None, "10 is not there any more");
+        assert_eq!(cleaned.with_cleaned([15, 0].into_iter(), vec![]), None, "they do not follow one another");
+    }
+
+    #[test]
+    fn what_was_cleaned_may_have_gaps_and_what_may_have_gaps_need_not_be_clean() {
+        let with_gaps = |base_offset, next_offset, has_gaps| {
+            let noted = segment(base_offset, next_offset);
+            ManifestSegment { sealed: SealedSegment { has_gaps, ..noted.sealed }, ..noted }
+        };
+        let segments = vec![with_gaps(0, 10, false), with_gaps(10, 20, false), with_gaps(20, 30, true)];
+        let manifest = Manifest { clean_offset: 10, segments, ..Manifest::new(LOG) };
+        let Ok(decoded) = Manifest::decode(&manifest.encode()) else { panic!("refused") };
+        assert_eq!(decoded.segments.iter().map(|noted| noted.sealed.has_gaps).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(decoded.clean_offset, 10);
     }
 
     #[test]
     fn the_bytes_of_version_2_stay() {
-        let bytes = Manifest { log_start_offset: 4, segments: vec![segment(10, 11)], ..Manifest::new(LOG) }.encode();
+        let segments = vec![segment(10, 11)];
+        let bytes = Manifest { log_start_offset: 4, clean_offset: 3, segments, ..Manifest::new(LOG) }.encode();
         let expected: [&[u8]; 22] = [
             &7_u128.to_be_bytes(),
             &[0, 0, 0, 3],
             &[0, 0, 0, 0, 0, 0, 0, 4],
-            &[0, 0, 0, 0, 0, 0, 0, 4],
+            &[0, 0, 0, 0, 0, 0, 0, 3],
             &[0, 0],
             &[0, 0, 0, 1],
             &[0, 0, 0, 0, 0, 0, 0, 10],
@@ -409,6 +436,8 @@ mod tests {
         assert!(refused(with_size(77, 77)) && refused(with_size(77, u64::MAX)), "a batch behind the end");
         assert!(refused(with_size(1 << 63, 12)), "more bytes than a file can have");
         let huge = Manifest { log_start_offset: 1 << 63, ..Manifest::new(LOG) };
+        assert!(Manifest::decode(&huge.encode()).is_err());
+        let huge = Manifest { clean_offset: 1 << 63, ..Manifest::new(LOG) };
         assert!(Manifest::decode(&huge.encode()).is_err());
         let mut longer = manifest().encode();
         longer.push(0);

@@ -5,6 +5,7 @@
 //! `recovery` what opening does.
 
 mod appender;
+pub(crate) mod bell;
 pub(crate) mod broken;
 mod checkpoint;
 pub(crate) mod compaction;

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Condvar, Mutex};
 
 /// One thread or task that waits, for any number of partitions.
@@ -69,8 +69,8 @@ impl Waiter {
         self.condvar.wait_while_for(&mut inbox, |_| !self.is_signalled.load(Ordering::Relaxed), timeout);
     }
 
-    /// Has `waker` called at the next wake-up, or when it is `due` by the monotonic clock, as exactly as the maintenance looks
-    /// at it. Returns false if there was a wake-up since [`take_tokens`](Waiter::take_tokens).
+    /// Has `waker` called at the next wake-up, or when it is `due` by the monotonic clock, if the maintenance
+    /// [knows](Watchers::is_sooner) that it is to look then. Returns false if there was a wake-up since [`take_tokens`](Waiter::take_tokens).
     pub(crate) fn register_waker(&self, waker: &Waker, due: Option<Duration>) -> bool {
         // To clone one and to drop one is their owners' code, too.
         let waker = waker.clone();
@@ -102,9 +102,13 @@ impl Waiter {
         inbox.waker.take()
     }
 
-    fn is_due(&self, now: Duration) -> bool {
-        self.inbox.lock().due.is_some_and(|due| due <= now)
+    fn due(&self) -> Option<Duration> {
+        self.inbox.lock().due
     }
+}
+
+fn as_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Calls a waker. It is its owner's code: if it panics, which the panic hook has reported, that is to harm neither the others who
@@ -236,10 +240,18 @@ impl Drop for Registration {
 }
 
 /// Who wants to know of rare events, such as topics that come and go: all of them are woken each time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watchers {
     /// Before the locks of the waiters in it.
     list: Mutex<Vec<Arc<Waiter>>>,
+    /// The first moment for which a task waits, in ns by the monotonic clock, as it was when all were looked at.
+    first_due_ns: AtomicU64,
+}
+
+impl Default for Watchers {
+    fn default() -> Watchers {
+        Watchers { list: Mutex::default(), first_due_ns: AtomicU64::new(u64::MAX) }
+    }
 }
 
 impl Watchers {
@@ -253,12 +265,28 @@ impl Watchers {
         self.list.lock().retain(|other| !Arc::ptr_eq(other, waiter));
     }
 
-    /// Wakes those tasks for which it is time. Threads that park look at the clock themselves.
-    pub(crate) fn wake_due(&self, now: Duration) {
-        let due: Vec<_> = self.list.lock().iter().filter(|waiter| waiter.is_due(now)).cloned().collect();
-        for waiter in due {
+    /// Wakes those tasks for which it is time, and returns when it is time for the next. Threads that park look at the clock
+    /// themselves.
+    pub(crate) fn wake_due(&self, now: Duration) -> Option<Duration> {
+        // Before the look: whoever waits for something earlier from here on was seen by it, or rings.
+        self.first_due_ns.store(u64::MAX, Ordering::Relaxed);
+        let waiting: Vec<_> =
+            self.list.lock().iter().filter_map(|waiter| Some((waiter.due()?, Arc::clone(waiter)))).collect();
+        let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(due, _)| *due <= now);
+        let next = later.iter().map(|(due, _)| *due).min();
+        if let Some(next) = next {
+            self.first_due_ns.fetch_min(as_ns(next), Ordering::Relaxed);
+        }
+        for (_, waiter) in due {
             waiter.wake();
         }
+        next
+    }
+
+    /// Whether who waits until `due` is to call the maintenance, since it would not look by then. Asked after the waker was
+    /// registered: the lock there is what orders this and a look.
+    pub(crate) fn is_sooner(&self, due: Duration) -> bool {
+        as_ns(due) < self.first_due_ns.fetch_min(as_ns(due), Ordering::Relaxed)
     }
 
     /// Wakes everybody, after something happened. The caller holds no lock, since a waker is its owner's code.

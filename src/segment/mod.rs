@@ -101,7 +101,7 @@ pub(crate) struct SealedSegment {
     pub(crate) log_bytes: u64,
     /// The largest timestamp in it.
     pub(crate) max_timestamp: Option<i64>,
-    /// Whether offsets are missing between its batches, as compaction leaves it.
+    /// Whether offsets may be missing between its batches, as compaction leaves it.
     pub(crate) has_gaps: bool,
     /// When it was made, by the wall clock in ms, if that is known.
     pub(crate) created_ms: Option<i64>,
@@ -253,7 +253,7 @@ impl Segment {
         self.rolled_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Whether offsets are missing between batches, as compaction leaves it.
+    /// Whether offsets may be missing between batches, as compaction leaves it.
     pub(crate) fn has_gaps(&self) -> bool {
         self.has_gaps.load(Ordering::Acquire)
     }

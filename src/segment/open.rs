@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::file_name::Stage;
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
-use super::scan::{LogWalk, Piece, Rules};
+use super::scan::{Located, LogWalk, Piece, Rules};
 use super::{Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
@@ -36,7 +36,7 @@ impl Segment {
         let log = AppendFile::create(&dir.files, &path, capacity_bytes)
             .map_err(|source| Error::io("create", &path, source))?;
         let empty = SealedSegment {
-            // Whether or not any are missing in the end: this also says that it was compacted.
+            // Whether or not any are missing in the end: so it is read back from what the manifest says, too.
             has_gaps: stage != Stage::Live,
             created_ms: Some(dir.files.disk().now_ms().max(0)),
             ..SealedSegment::empty(base_offset)
@@ -145,13 +145,27 @@ impl Segment {
     /// Makes the indexes of a sealed segment from its log file, leaving out what is damaged.
     fn rebuild(&self, log: &AppendFile) -> Result<Indexes> {
         let indexes = Indexes::empty();
+        let append = |batch: &Located| indexes.append(batch, self.base_offset, self.config.index_interval_bytes);
+        self.walk_intact(log, append)?;
+        Ok(indexes)
+    }
+
+    /// Shows each batch whose checksum and place are right, from the first on, with plain reads. Damage is passed over.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the log file is missing or another one; the disk's.
+    pub(crate) fn visit_intact(&self, visit: impl FnMut(&Located)) -> Result<()> {
+        self.walk_intact(&self.loaded()?.log, visit)
+    }
+
+    fn walk_intact(&self, log: &AppendFile, mut visit: impl FnMut(&Located)) -> Result<()> {
         let read_at = |buffer: &mut [u8], position| log.read_at(buffer, position);
         let mut walk = LogWalk::new(&read_at, log.len(), self.rules(), 0, self.base_offset);
         loop {
             match walk.next(self.next_offset()).map_err(|source| Error::io("read", &self.path(), source))? {
-                Piece::Batch(batch) => indexes.append(&batch, self.base_offset, self.config.index_interval_bytes),
+                Piece::Batch(batch) => visit(&batch),
                 Piece::Damage(_) => {}
-                Piece::Tail(_) | Piece::End => return Ok(indexes),
+                Piece::Tail(_) | Piece::End => return Ok(()),
             }
         }
     }

@@ -231,15 +231,27 @@ impl Tail {
     /// sync. After it failed, or at the file's bound, it does nothing until [`retry_supply`](Tail::retry_supply).
     #[inline]
     pub(crate) fn supply_if_short(&self) {
-        if self.is_short.load(Ordering::Relaxed) && !self.is_exhausted.load(Ordering::Relaxed) {
+        if self.wants_supply() {
             self.supply_short_classes();
         }
+    }
+
+    /// Whether the last free slot of a class was taken, and nobody has tried yet to get more.
+    #[inline]
+    pub(crate) fn wants_supply(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed) && !self.is_exhausted.load(Ordering::Relaxed)
     }
 
     /// Frees the file that this one took the place of, which may take long.
     pub(crate) fn release_replaced(&self) {
         let replaced = self.replaced.lock().take();
         drop(replaced);
+    }
+
+    /// Whether the last try to supply slots failed and another may not: at the file's bound there is nothing to try.
+    pub(crate) fn wants_retry(&self) -> bool {
+        let is_tried = self.is_short.load(Ordering::Relaxed) && self.is_exhausted.load(Ordering::Relaxed);
+        is_tried && self.pool.state.lock().could_be_supplied(self.chunks_max)
     }
 
     /// Has the next [`supply_if_short`](Tail::supply_if_short) try again.

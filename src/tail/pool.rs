@@ -46,6 +46,12 @@ impl PoolState {
         }
         taken.map(|(_, slot)| slot)
     }
+
+    /// Whether there is something to map, or to grow within `chunks_max`, for a class that is short.
+    pub(super) fn could_be_supplied(&self, chunks_max: usize) -> bool {
+        let mut short = self.short.iter().zip(&self.unmapped).filter(|(is_short, _)| **is_short);
+        !self.closed && short.any(|(_, unmapped)| !unmapped.is_empty() || self.chunks < chunks_max)
+    }
 }
 
 impl Pool {

@@ -7,11 +7,11 @@
 //! ```
 //! Kafka's rules: offsets never move, tombstones stay for `delete.retention.ms`, and work begins when at least half of the
 //! bytes are dirty. So a log with n bytes of live records has at most about 2n in sealed segments after a pass, and one active
-//! segment. A segment that was compacted is marked as having gaps, in the manifest too: that is how the dirty part is found
-//! again after opening.
+//! segment. The manifest says up to which offset the log was compacted: that is how the dirty part is found again after opening.
 //!
-//! Only the checkpoint lock is held throughout, which neither send nor poll takes. Whatever fails, the log stays as it was;
-//! the next try is made when there is another sealed segment.
+//! What is sealed never changes, so it is read and cleaned with no lock that anything else needs. The checkpoint lock, which syncs
+//! and notes wait for, is taken twice for a moment: to see what there is, and to exchange a run for what came of it, if it is
+//! still there. Whatever fails, the log stays as it was; the next try is made when there is another sealed segment.
 
 mod cleaning;
 pub(crate) mod config;
@@ -20,6 +20,9 @@ pub(super) mod recovery;
 pub(super) mod replacement;
 #[cfg(test)]
 mod tests;
+pub(super) mod turn;
+
+use std::sync::Arc;
 
 use config::CompactionConfig;
 
@@ -41,34 +44,77 @@ const RUN_BYTES_MAX: u64 = 64 << 20;
 pub(crate) type GoOn<'a> = &'a dyn Fn() -> bool;
 
 impl Log {
-    /// Compacts the log if that is its policy and enough was sealed since the last time.
+    /// Compacts the log if that is its policy and enough was sealed since the last time. `false` if somebody else has what that
+    /// takes, and it is to be looked at again.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if what is sealed is damaged; it is left as it is then. [`Error::DiskFull`], [`Error::Io`].
-    pub(crate) fn compact_if_due(&self, go_on: GoOn<'_>) -> Result<()> {
-        let Some(config) = self.spec.compaction else { return Ok(()) };
+    pub(crate) fn compact_if_due(&self, go_on: GoOn<'_>) -> Result<bool> {
+        let Some(config) = self.spec.compaction else { return Ok(true) };
+        // Before the look at whether the log is closed: who retires it closes it, and then waits for this turn to end.
+        let Some(_turn) = self.compaction.begin() else { return Ok(false) };
         // What is missing or damaged is not to be swept under the carpet.
         if self.is_closed() || self.check_unharmed().is_err() || !self.damage().is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         // As for a checkpoint: others are not to wait for who verifies this log.
-        let Some(mut checkpoint) = self.checkpoint.try_lock() else { return Ok(()) };
+        let Some(mut checkpoint) = self.checkpoint.try_lock() else { return Ok(false) };
         self.check_present()?;
         checkpoint.settle_replacement(&self.dir)?;
-        let Some(Due { sealed, clean_count }) = due(&mut checkpoint, self) else { return Ok(()) };
-        let go_on = || !self.is_closed() && go_on();
-        let (clean, dirty) = sealed.split_at(clean_count);
-        let Some((keys, covered)) = keys_of(dirty, config, &go_on)? else { return Ok(()) };
-        let now_ms = self.environment.now_ms();
-        let mut cleaner = Cleaner::new(&keys, now_ms, config.delete_retention_ms);
-        let mut rest = sealed.get(..clean.len() + covered).unwrap_or_default();
+        let due = due(&mut checkpoint, self);
+        drop(checkpoint);
+        let Some(due) = due else { return Ok(true) };
+        self.compact(&due, config, &|| !self.is_closed() && go_on())?;
+        Ok(true)
+    }
+
+    /// Whether there is something sealed that compaction may have to do with.
+    pub(crate) fn may_be_compacted(&self) -> bool {
+        self.spec.compaction.is_some() && self.segments().len() > 1
+    }
+
+    /// Cleans what is due, run by run, until the caller wants no more, or what was to be cleaned is not there any more.
+    fn compact(&self, due: &Due, config: CompactionConfig, go_on: GoOn<'_>) -> Result<()> {
+        let (clean, dirty) = due.sealed.split_at(due.clean_count);
+        let keys = self.unless_gone(dirty, keys_of(dirty, config, go_on));
+        let Some((keys, covered)) = keys? else { return Ok(()) };
+        let mut cleaner = Cleaner::new(&keys, self.environment.now_ms(), config.delete_retention_ms);
+        let mut rest = due.sealed.get(..clean.len() + covered).unwrap_or_default();
         while !rest.is_empty() {
             let (run, later) = rest.split_at(run_length(rest, u64::from(self.spec.config.segment_bytes)));
             rest = later;
-            let Some(output) = self.clean_run(run, &mut cleaner, &go_on)? else { return Ok(()) };
-            checkpoint.replace(&self.dir, run, output, |old, new| self.replace_segments(old, new))?;
+            let output = self.unless_gone(run, self.clean_run(run, &mut cleaner, go_on));
+            let Some(output) = output? else { return Ok(()) };
+            if !self.exchange(run, output)? {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// That segments could not be read which are closed, or not there any more, is no failure.
+    fn unless_gone<T>(&self, run: &[SealedLog], read: Result<Option<T>>) -> Result<Option<T>> {
+        let is_gone = || self.is_closed() || !self.has_segments(run);
+        if read.is_err() && is_gone() { Ok(None) } else { read }
+    }
+
+    /// Puts what came of a run into its place; `false`, and it is removed, if the run is not there any more or the log is closed.
+    fn exchange(&self, run: &[SealedLog], output: Output) -> Result<bool> {
+        let noted = output.complete()?;
+        let mut checkpoint = self.checkpoint.lock();
+        if self.is_closed() || !self.has_segments(run) {
+            output.discard();
+            return Ok(false);
+        }
+        checkpoint.replace(&self.dir, run, output, noted, |old, new| self.replace_segments(old, new))
+    }
+
+    /// Whether these segments, which follow one another, are what readers see. They go under the checkpoint lock only.
+    fn has_segments(&self, run: &[SealedLog]) -> bool {
+        let segments = self.segments();
+        let Some(first) = run.first() else { return true };
+        let from_there = segments.iter().skip_while(|segment| !Arc::ptr_eq(segment, &first.segment));
+        from_there.take(run.len()).map(Arc::as_ptr).eq(run.iter().map(|sealed| Arc::as_ptr(&sealed.segment)))
     }
 
     /// Writes what is left of some segments that follow one another. `None` if the caller wants no more.
@@ -92,7 +138,10 @@ impl Log {
         if matches!(written, Ok(true)) {
             return Ok(Some(output));
         }
-        output.discard();
+        // Of a log that this thread has retired meanwhile, the files are another's.
+        if self.check_present().is_ok() {
+            output.discard();
+        }
         written.map(|_| None)
     }
 }
@@ -108,7 +157,8 @@ struct Due {
 /// Whether at least half of what is sealed was not compacted before, and some of it is new since the last try.
 fn due(checkpoint: &mut Checkpoint, log: &Log) -> Option<Due> {
     let sealed = checkpoint.sealed_logs(&log.segments());
-    let clean_count = sealed.iter().take_while(|sealed| sealed.segment.has_gaps()).count();
+    let clean_offset = checkpoint.manifest.clean_offset;
+    let clean_count = sealed.iter().take_while(|sealed| sealed.segment.next_offset() <= clean_offset).count();
     let end = sealed.last()?.segment.next_offset();
     let bytes = |sealed: &[SealedLog]| sealed.iter().map(|sealed| sealed.segment.log_bytes()).sum::<u64>();
     let (clean, dirty) = sealed.split_at(clean_count);

@@ -26,6 +26,7 @@ pub(in crate::partition) fn settle(
         return Ok(names);
     }
     let segments = loaded.map_or(&[][..], |loaded| &loaded.manifest.segments);
+    let clean_offset = loaded.map_or(0, |loaded| loaded.manifest.clean_offset);
     let mut has_changed = false;
     for name in names.iter().filter(|name| matches!(name.stage, Stage::Cleaned | Stage::Swap | Stage::OwnCopy)) {
         let noted = segments.iter().find(|noted| noted.sealed.base_offset == name.base_offset);
@@ -39,7 +40,7 @@ pub(in crate::partition) fn settle(
         has_changed = true;
     }
     for name in names.iter().filter(|name| name.stage == Stage::Live) {
-        if is_replaced(disk, dir, name.base_offset, segments)? {
+        if is_replaced(disk, dir, name.base_offset, clean_offset, segments)? {
             let path = name.path(dir);
             disk.remove_file(&path).map_err(|source| Error::io("remove", &path, source))?;
             has_changed = true;
@@ -94,10 +95,18 @@ fn file_crc32(disk: &dyn Disk, path: &Path) -> std::io::Result<u32> {
 }
 
 /// Whether the offsets from `base_offset` on belong to a compacted segment of another name, which is there.
-fn is_replaced(disk: &dyn Disk, dir: &Path, base_offset: u64, segments: &[ManifestSegment]) -> Result<bool> {
-    let end = segments.last().map_or(0, |noted| noted.sealed.next_offset);
+fn is_replaced(
+    disk: &dyn Disk,
+    dir: &Path,
+    base_offset: u64,
+    clean_offset: u64,
+    segments: &[ManifestSegment],
+) -> Result<bool> {
+    if clean_offset <= base_offset {
+        return Ok(false);
+    }
     let before = segments.iter().rev().find(|noted| noted.sealed.base_offset <= base_offset);
-    let Some(before) = before.filter(|noted| noted.sealed.has_gaps && base_offset < end) else { return Ok(false) };
+    let Some(before) = before else { return Ok(false) };
     if before.sealed.base_offset == base_offset {
         return Ok(false);
     }

@@ -8,7 +8,7 @@
 //! 5  manifest             stored again, so that its older generation speaks of no file that goes now
 //! 6  old files            removed
 //! ```
-//! A crash before 3 leaves the old log, and `recovery` removes what was written beside it; from 3 on it finishes 4 and 6. Bytes
+//! The first two need no lock, the others are done under the checkpoint lock. A crash before 3 leaves the old log, and `recovery` removes what was written beside it; from 3 on it finishes 4 and 6. Bytes
 //! of old files are never overwritten: who has one open or mapped goes on with it, and who wants to open it by its name is
 //! refused, and looks again. Errors from 4 on leave a log that works; the rest is done in the next pass.
 
@@ -100,6 +100,11 @@ impl Output {
         sync_dir(&self.dir)?;
         self.segments.iter().for_each(|segment| segment.name_is_synced());
         Ok(())
+    }
+
+    /// Makes all of them complete; what the manifest is to say of them. After an error they are removed.
+    pub(super) fn complete(&self) -> Result<Vec<ManifestSegment>> {
+        self.set_aside().and_then(|()| self.describe()).inspect_err(|_| self.discard())
     }
 
     fn describe(&self) -> Result<Vec<ManifestSegment>> {
@@ -197,20 +202,20 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Puts `output` into the place of `run`, segments that the manifest has. Once it counts, `show` tells readers of the old and
-    /// the new segments.
+    /// Puts `output`, which is complete and to be `noted`, into the place of `run`. Once it counts, `show` tells readers of the old
+    /// and the new segments. `false`, and `output` is removed, if the manifest does not have the run any more.
     pub(super) fn replace(
         &mut self,
         dir: &SegmentDir,
         run: &[SealedLog],
         output: Output,
+        noted: Vec<ManifestSegment>,
         show: impl FnOnce(&[Arc<Segment>], &[Arc<Segment>]),
-    ) -> Result<()> {
-        let noted = output.set_aside().and_then(|()| output.describe()).inspect_err(|_| output.discard())?;
-        let Some(manifest) = self.manifest.with_replaced(run.iter().map(|sealed| sealed.segment.base_offset()), noted)
+    ) -> Result<bool> {
+        let Some(manifest) = self.manifest.with_cleaned(run.iter().map(|sealed| sealed.segment.base_offset()), noted)
         else {
             output.discard();
-            return Err(Error::InvalidState { reason: "segments that the manifest does not have" });
+            return Ok(false);
         };
         if let Err(error) = manifest.store(&**dir.files.disk(), &dir.path) {
             self.compaction.doubtful = Some(output);
@@ -220,6 +225,7 @@ impl Checkpoint {
         let old: Vec<_> = run.iter().map(|sealed| Arc::clone(&sealed.segment)).collect();
         show(&old, &output.segments);
         self.compaction.unfinished = Some(Replacement { new: output.segments, old });
-        self.settle_replacement(dir)
+        self.settle_replacement(dir)?;
+        Ok(true)
     }
 }

@@ -2,25 +2,27 @@
 
 use super::Log;
 use crate::error::Result;
+use crate::partition::bell::Work;
 use crate::partition::checkpoint::{Checkpoint, EpochsFile, SyncedTo, UNNOTED_BYTES_MAX};
 use crate::partition::log_view::Segments;
 
 impl Log {
     /// Runs a checkpoint if there is enough above the recovery point to make it worthwhile, if that frees slots that others wait
-    /// for, or if an earlier process has left something un-synced.
-    pub(crate) fn checkpoint_if_due(&self, slots_are_short: bool) -> Result<()> {
+    /// for, or if an earlier process has left something un-synced. `false` if somebody else has what that takes, and it is to be
+    /// looked at again.
+    pub(crate) fn checkpoint_if_due(&self, slots_are_short: bool) -> Result<bool> {
         let is_due = self.has_unnoted_segments()
             || self.holds_slots(slots_are_short)
             || self.unnoted_bytes() > UNNOTED_BYTES_MAX
             || self.owes_rewrite()
             || self.owes_point();
         if !is_due || self.check_unharmed().is_err() || self.is_closed() {
-            return Ok(());
+            return Ok(true);
         }
         match self.checkpoint.try_lock() {
-            Some(mut checkpoint) => self.run_checkpoint(&mut checkpoint),
-            // Somebody verifies this log, say. Others are not to wait for that; the next pass looks again.
-            None => Ok(()),
+            Some(mut checkpoint) => self.run_checkpoint(&mut checkpoint).map(|()| true),
+            // Somebody verifies this log, say. Others are not to wait for that.
+            None => Ok(false),
         }
     }
 
@@ -84,8 +86,12 @@ impl Log {
         if self.needs_epochs(checkpoint, segments) {
             self.store_epochs(checkpoint)?;
         }
+        let is_new = self.has_unnoted_segments();
         checkpoint.seal_segments(&self.dir, sealed)?;
         self.sealed_are_noted(sealed.len());
+        if is_new && self.spec.compaction.is_some() {
+            self.environment.bell.ring(Work::Compaction);
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Log;
 use crate::disk::SyncError;
 use crate::error::{Error, Result};
+use crate::partition::bell::Work;
 use crate::partition::checkpoint::SyncedTo;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
@@ -71,7 +72,7 @@ impl Log {
         };
         if !is_noted {
             self.owes_point.store(true, Ordering::Release);
-            self.environment.bell.ring();
+            self.environment.bell.ring(Work::Checkpoints);
         }
         self.free_slots(synced);
         Ok(())
@@ -171,9 +172,19 @@ impl Log {
             match source {
                 Error::Closed { .. } if self.is_deleted() => source,
                 Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
-                source => Error::NotDurable { partition, offsets, source: Box::new(source) },
+                source => {
+                    self.sync_later();
+                    Error::NotDurable { partition, offsets, source: Box::new(source) }
+                }
             }
         })
+    }
+
+    /// Has the maintenance make durable what was appended, since nobody waits for that.
+    pub(crate) fn sync_later(&self) {
+        if self.spec.durability == Durability::Always {
+            self.environment.bell.ring(Work::Syncs);
+        }
     }
 
     /// Whether there are sealed segments that the manifest does not have.

@@ -9,6 +9,7 @@ use super::slots::SLOT_BYTES_KEPT_MAX;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
+use crate::partition::bell::Work;
 use crate::partition::checkpoint::UNNOTED_BYTES_MAX;
 use crate::partition::durability::Durability;
 use crate::partition::leader_epoch;
@@ -27,6 +28,10 @@ impl LogCore {
     pub(in crate::partition) fn batch_opened(&self, batch: &Arc<OpenBatch>) {
         self.sync.lock().slots.push(Arc::clone(batch));
         self.view.store(Arc::new(LogView { open: Some(Arc::clone(batch)), ..LogView::clone(&self.view()) }));
+        if self.environment.group(self.spec.durability).tail().wants_supply() {
+            // So that others find a slot ahead of need.
+            self.environment.bell.ring(Work::Slots);
+        }
     }
 
     /// The first of the batches that opening could not seal.
@@ -68,7 +73,7 @@ impl LogCore {
             sync.slot_bytes()
         };
         if bytes_kept >= SLOT_BYTES_KEPT_MAX {
-            self.environment.bell.ring();
+            self.environment.bell.ring(Work::Checkpoints);
         }
     }
 
@@ -115,7 +120,7 @@ impl LogCore {
         };
         active.and_then(|active| active.append(batch, header)).map_err(|failure| self.append_error(failure))?;
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
-            self.environment.bell.ring();
+            self.environment.bell.ring(Work::Checkpoints);
         }
         Ok(())
     }
@@ -165,7 +170,7 @@ impl LogCore {
         }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
         self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
-        self.environment.bell.ring();
+        self.environment.bell.ring(Work::Checkpoints);
         Ok(segment)
     }
 }

@@ -11,7 +11,7 @@ use crate::error::os;
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::EpochsFile;
 use crate::partition::leader_epoch::{self, LeaderEpochs};
-use crate::segment::Segment;
+use crate::segment::{Located, Segment};
 
 /// The leader epochs of a log that is about to be served.
 pub(super) struct SettledEpochs {
@@ -103,21 +103,12 @@ pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>], last_epoch: Opt
     }
     let mut epochs = LeaderEpochs::default();
     for segment in segments {
-        let (mut file_position, mut offset) = (0, segment.base_offset());
-        loop {
-            match segment.locate_at(file_position, offset) {
-                Ok(Some(located)) => {
-                    epochs.assign(located.header.start.leader_epoch, located.header.base_offset());
-                    (file_position, offset) = (located.end(), located.header.next_offset());
-                }
-                // Damage is reported where it is read; the epochs go on behind it.
-                Err(Error::Corrupt(corruption)) => match &corruption.offsets {
-                    Some(offsets) if offsets.end > offset => offset = offsets.end,
-                    _ => break,
-                },
-                Ok(None) => break,
-                Err(error) => return Err(error),
-            }
+        let mut assign =
+            |batch: &Located| _ = epochs.assign(batch.header.start.leader_epoch, batch.header.base_offset());
+        match segment.visit_intact(&mut assign) {
+            // Damage is reported where it is read; the epochs go on behind it.
+            Err(Error::Corrupt(_)) => {}
+            visited => visited?,
         }
     }
     Ok(epochs)

@@ -222,3 +222,50 @@ fn slots_run_short_beside_readers() {
         }
     });
 }
+
+/// Closing beside the thread that compacts, which may be anywhere: it gives way, and the newest value of each key is there at
+/// reopening, with nothing left of what was under way.
+#[test]
+fn close_beside_compaction() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let open = |is_background| builder(&disk, Durability::Os).compact_all_topics().background(is_background).open();
+        let broker = open(true).unwrap();
+        let partition = broker.create_topic("t", small_segments()).unwrap().partition(0).unwrap();
+        // Each in a segment of its own.
+        let payload = "x".repeat(12_000);
+        for i in 0..6 {
+            let (key, value) = (format!("k{}", i % 2), format!("{i}{payload}"));
+            partition.append(&ProducerRecord::to("t").key(&key).value(&value)).unwrap();
+        }
+        drop(partition);
+        broker.close().unwrap();
+        let is_waiting = |path: &std::path::Path| path.extension().is_some_and(|end| end == "cleaned" || end == "swap");
+        assert!(!disk.files().iter().any(|(path, _)| is_waiting(path)));
+        let broker = open(false).unwrap();
+        assert!(broker.recovery_report().is_clean(), "{:?}", broker.recovery_report());
+        let records: Vec<_> =
+            broker.topic("t").unwrap().partition(0).unwrap().iter_from(0).map(Result::unwrap).collect();
+        assert!(records.iter().rev().map(|record| record.offset()).take(2).eq([5, 4]), "{records:?}");
+    });
+}
+
+/// A topic is deleted beside the thread that compacts it: nothing of it is left, and a new one of its name is empty.
+#[test]
+fn delete_topic_beside_compaction() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = builder(&disk, Durability::Os).compact_all_topics().background(true).open().unwrap();
+        let partition = broker.create_topic("t", small_segments()).unwrap().partition(0).unwrap();
+        let payload = "x".repeat(12_000);
+        for i in 0..4 {
+            let value = format!("{i}{payload}");
+            partition.append(&ProducerRecord::to("t").key("k").value(&value)).unwrap();
+        }
+        broker.admin().delete_topic("t").unwrap();
+        assert!(!disk.files().iter().any(|(path, _)| path.starts_with("/data/t-0")));
+        let again = broker.create_topic("t", small_segments()).unwrap().partition(0).unwrap();
+        assert_eq!(again.append(&record("new")).unwrap(), 0);
+        broker.close().unwrap();
+    });
+}

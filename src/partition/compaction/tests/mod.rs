@@ -1,4 +1,7 @@
-//! Single batches, as compaction leaves them. Whole logs are in `tests/model` and `tests/crash`.
+//! Single batches, as compaction leaves them; `beside` has what happens to a log meanwhile. Whole logs are in `tests/model` and
+//! `tests/crash`.
+
+mod beside;
 
 use super::*;
 use crate::format::{Attributes, BatchBuilder, Codec, ProducerStamp, SealFields, check_records, verify};

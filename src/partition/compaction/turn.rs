@@ -1,0 +1,47 @@
+//! Who compacts a log: one thread at a time, for which whoever retires the log waits.
+//!
+//! No lock, since between batches the caller of a compaction has its own code run, which may come to close the broker: a thread
+//! does not wait for itself.
+
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex};
+
+/// Whether a log is being compacted, and by whom.
+#[derive(Debug, Default)]
+pub(in crate::partition) struct CompactionTurn {
+    holder: Mutex<Option<ThreadId>>,
+    ended: Condvar,
+}
+
+impl CompactionTurn {
+    /// Has this thread compact, until what is returned is dropped; `None` while any thread does.
+    pub(super) fn begin(&self) -> Option<Turn<'_>> {
+        let mut holder = self.holder.lock();
+        if holder.is_some() {
+            return None;
+        }
+        *holder = Some(thread::current().id());
+        Some(Turn { turn: self })
+    }
+
+    /// Returns once no other thread compacts. The log is closed, so that those that do give way, and no more begin.
+    pub(in crate::partition) fn wait_for_end(&self) {
+        let mut holder = self.holder.lock();
+        while holder.is_some_and(|holder| holder != thread::current().id()) {
+            self.ended.wait(&mut holder);
+        }
+    }
+}
+
+/// This thread's turn.
+#[derive(Debug)]
+pub(super) struct Turn<'t> {
+    turn: &'t CompactionTurn,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.turn.holder.lock() = None;
+        self.turn.ended.notify_all();
+    }
+}
