@@ -66,7 +66,7 @@ pub use consumer::ready::Ready;
 pub use consumer::reset::{OffsetReset, TruncationReset};
 pub use consumer::seek::SeekTo;
 pub use error::{Corruption, Error, Result, SendOutcome};
-pub use format::{Codec as Compression, Headers, HeadersIter};
+pub use format::{Compression, Headers, HeadersIter};
 pub use group::assignor::{
     Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor,

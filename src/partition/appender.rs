@@ -10,8 +10,8 @@ use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, ProducerStamp, RecordFields, SealFields,
-    is_plain, seal_header, seal_records,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, HEADER_BYTES, ProducerStamp, RecordFields,
+    SealFields, is_plain, seal_header, seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -273,7 +273,7 @@ impl Open {
         Ok(())
     }
 
-    fn seal_fields(&self, codec: Codec) -> SealFields {
+    fn seal_fields(&self, codec: Compression) -> SealFields {
         SealFields {
             start: self.start.with_codec(codec),
             last_offset_delta: self.record_count - 1,

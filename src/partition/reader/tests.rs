@@ -5,7 +5,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
 use crate::disk::simulated::SimulatedDisk;
-use crate::format::{Attributes, BatchBuilder, BatchStart, Codec, ProducerStamp, RecordFields, SealFields};
+use crate::format::{Attributes, BatchBuilder, BatchStart, Compression, ProducerStamp, RecordFields, SealFields};
 use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
 use crate::segment::{SegmentConfig, SegmentDir};
@@ -99,9 +99,9 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
     let mut builder = BatchBuilder::new();
     let mut offsets = Vec::new();
     for (base_offset, deltas, last_offset_delta, codec) in [
-        (BASE_OFFSET, vec![0_u32, 1, 2, 3, 4, 5, 6], 6, Codec::None),
-        (BASE_OFFSET + 7, vec![1, 2, 5, 9], 11, Codec::None),
-        (BASE_OFFSET + 19, vec![0, 1, 2, 3, 4, 5, 6, 7], 7, Codec::Snappy),
+        (BASE_OFFSET, vec![0_u32, 1, 2, 3, 4, 5, 6], 6, Compression::None),
+        (BASE_OFFSET + 7, vec![1, 2, 5, 9], 11, Compression::None),
+        (BASE_OFFSET + 19, vec![0, 1, 2, 3, 4, 5, 6, 7], 7, Compression::Snappy),
     ] {
         builder.clear(base_offset, 0);
         for delta in deltas {
