@@ -30,6 +30,8 @@ pub(super) struct StoreConfig {
     pub(super) tail_bytes: u64,
     pub(super) read_mode: ReadMode,
     pub(super) recovery_mode: RecoveryMode,
+    /// Whether a log may be begun among files of others.
+    pub(super) allow_other_files: bool,
     /// Whether the directory is removed when it is closed.
     pub(super) is_temporary: bool,
     /// Of ordinary topics; for tests.

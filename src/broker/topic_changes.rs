@@ -16,14 +16,18 @@ use crate::sync::MutexGuard;
 use crate::topic_partition::TopicPartition;
 
 impl Store {
-    pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
+    /// The topic of this name, created with `config` if there is none.
+    pub(super) fn topic_or_create(&self, name: &str, config: &TopicConfig) -> Result<Arc<TopicEntry>> {
         let found = self.topic(name);
         if !matches!(found, Err(Error::UnknownTopic { .. })) || self.is_read_only() {
             return found;
         }
-        match self.create_topic(name, self.config.topic_defaults.clone()) {
-            // Another thread was faster.
-            Err(Error::TopicExists { .. }) => self.topic(name),
+        match self.create_topic(name, config.clone()) {
+            // Another thread was faster, or else one of this name is being deleted.
+            Err(exists @ Error::TopicExists { .. }) => match self.topic(name) {
+                Err(Error::UnknownTopic { .. }) => Err(exists),
+                found => found,
+            },
             created => created,
         }
     }

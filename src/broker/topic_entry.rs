@@ -62,6 +62,25 @@ impl TopicEntry {
         Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
     }
 
+    /// How the topic is configured now, with its present number of partitions.
+    pub(super) fn present_config(&self) -> TopicConfig {
+        TopicConfig::clone(&self.config).partitions(self.partition_count())
+    }
+
+    /// Fails if the topic is configured otherwise than `wanted`.
+    ///
+    /// # Errors
+    /// [`Error::TopicConfigDiffers`] with the first setting that differs.
+    pub(super) fn check_config(&self, wanted: &TopicConfig) -> Result<()> {
+        match self.present_config().difference(wanted) {
+            None => Ok(()),
+            Some((key, found, wanted)) => {
+                let (name, found, wanted) = (self.name.to_string(), found.into(), wanted.into());
+                Err(Error::TopicConfigDiffers { name, key, found, wanted })
+            }
+        }
+    }
+
     /// The logs of all partitions, by number; none if another process keeps them.
     pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
         self.partitions.iter().filter_map(|partition| partition.source.log().cloned()).collect()

@@ -52,6 +52,7 @@ pub(crate) fn run_pass(logs: &[Arc<Log>], environment: &Environment, is_stopping
     for log in logs {
         result = result.and(unless_deleted(log.compact_if_due(&go_on)));
     }
+    environment.note_pass(&result);
     result
 }
 
@@ -101,7 +102,7 @@ impl Worker {
                 let is_stopping = || stop.load(Ordering::Acquire) || environment.files.is_forked();
                 while !is_stopping() {
                     let logs = logs.load_full();
-                    // A failed pass is repeated; a failed sync has poisoned its log, which says so at the next send.
+                    // A failed pass is noted and repeated; a failed sync has poisoned its log, which says so at the next send.
                     let _ = run_pass(&logs, &environment, &is_stopping);
                     let interval = pass_interval(&logs);
                     // Not held asleep: the files of a topic that is deleted meanwhile are gone when that call returns.

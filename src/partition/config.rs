@@ -237,6 +237,16 @@ impl TopicConfig {
         properties
     }
 
+    /// The first setting in which `other` differs: its key, what it is here, and what it is there.
+    pub(crate) fn difference(&self, other: &TopicConfig) -> Option<(&'static str, String, String)> {
+        let value = |config: &TopicConfig, key| {
+            let found = config.properties().into_iter().find(|(name, _)| *name == key);
+            found.map_or_else(|| "(as the broker)".to_owned(), |(_, value)| value)
+        };
+        let mut values = KEYS.into_iter().map(|key| (key, value(self, key), value(other, key)));
+        values.find(|(_, here, there)| here != there)
+    }
+
     fn check_bounds(&self) -> Result<()> {
         check_range(PARTITIONS, self.partitions, 1..=PARTITIONS_MAX)?;
         check_range(SEGMENT_BYTES, self.segment_bytes, SEGMENT_BYTES_MIN..=SIZE_MAX)?;

@@ -9,6 +9,7 @@ use super::reader::Waypoints;
 use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
+use crate::error::Result;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex};
 
@@ -28,6 +29,8 @@ pub(crate) struct Environment {
     pub(super) waypoints: Waypoints,
     /// A log found no free slot: idle ones are to be sealed.
     slots_are_short: AtomicBool,
+    /// What went wrong in the last pass of the maintenance.
+    pass_error: Mutex<Option<String>>,
 }
 
 impl Environment {
@@ -40,7 +43,8 @@ impl Environment {
     ) -> Environment {
         let bell = Bell::default();
         let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
-        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short }
+        let pass_error = Mutex::default();
+        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short, pass_error }
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
@@ -82,6 +86,16 @@ impl Environment {
         for group in [&self.always, &self.relaxed] {
             group.tail().close();
         }
+    }
+
+    /// What went wrong first in the last pass of the maintenance, if anything.
+    pub(crate) fn pass_error(&self) -> Option<String> {
+        self.pass_error.lock().clone()
+    }
+
+    /// Notes how a pass of the maintenance ended.
+    pub(crate) fn note_pass(&self, result: &Result<()>) {
+        *self.pass_error.lock() = result.as_ref().err().map(|error| error.with_causes().to_string());
     }
 
     pub(super) fn report_short_slots(&self) {

@@ -23,7 +23,7 @@ use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};
 use crate::disk::open_files::OpenFiles;
-use crate::error::{Corruption, Error, Result};
+use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::record::Fetched;
 use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::sync::Mutex;
@@ -170,20 +170,20 @@ impl Follower {
 
     fn check_files_are_open(&self) -> Result<()> {
         self.dir.files.check_not_forked()?;
-        if self.dir.files.are_closed() { Err(self.closed_error()) } else { Ok(()) }
+        if self.dir.files.are_closed() { Err(self.closed_error(ClosedBy::Broker)) } else { Ok(()) }
     }
 
-    fn closed_error(&self) -> Error {
-        Error::Closed { what: self.spec.partition.to_string() }
+    fn closed_error(&self, by: ClosedBy) -> Error {
+        Error::Closed { what: self.spec.partition.to_string(), by }
     }
 
     /// What to say in place of `error` if the topic was deleted or the broker closed, perhaps while it was read.
     fn unless_deleted(&self, error: Error) -> Error {
         if self.dir.files.are_closed() {
-            return self.closed_error();
+            return self.closed_error(ClosedBy::Broker);
         }
         match self.surroundings.has_topic(self.dir.files.disk(), self.spec.topic_id) {
-            Ok(false) => self.closed_error(),
+            Ok(false) => self.closed_error(ClosedBy::Deletion),
             _ => error,
         }
     }
@@ -192,7 +192,7 @@ impl Follower {
     pub(crate) fn check_open(&self) -> Result<()> {
         self.check_files_are_open()?;
         let is_there = self.surroundings.has_topic(self.dir.files.disk(), self.spec.topic_id)?;
-        if is_there { Ok(()) } else { Err(self.closed_error()) }
+        if is_there { Ok(()) } else { Err(self.closed_error(ClosedBy::Deletion)) }
     }
 
     /// The leader epochs as the writer has noted them last. Where that cannot be read, those of the batches, as the writer would

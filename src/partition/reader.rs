@@ -15,7 +15,7 @@ use waypoints::{Known, is_large};
 
 use super::config::expanded_bytes_max;
 use crate::disk::SharedBytes;
-use crate::error::{Corruption, Error, Result};
+use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES, Record, is_plain, plain_records, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
@@ -143,8 +143,9 @@ impl Source<'_> {
         Ok(None)
     }
 
+    /// The tail was closed, as it is with the broker alone.
     fn closed_error(&self) -> Error {
-        Error::Closed { what: self.partition.to_string() }
+        Error::Closed { what: self.partition.to_string(), by: ClosedBy::Broker }
     }
 }
 

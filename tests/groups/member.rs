@@ -167,7 +167,7 @@ fn with_listener(config: ConsumerConfig, listens: Listens, events: &Arc<Mutex<Ve
         }
         match listens {
             Listens::Commits if is_revocation => consumer.commit(),
-            Listens::Fails => Err(Error::InvalidState { reason: FAILURE }),
+            Listens::Fails => Err(Error::other(FAILURE)),
             // Without the panic hook's message, which says nothing in a test that wants it.
             Listens::Panics => resume_unwind(Box::new(FAILURE)),
             _ => Ok(()),

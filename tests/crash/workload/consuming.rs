@@ -41,7 +41,7 @@ impl Run {
                 }
                 Ok(!found.is_empty())
             }
-            Err(Error::LogTruncated { partition, requested, truncated_to }) => {
+            Err(Error::LogTruncated { partition, requested, truncated_to, .. }) => {
                 self.seek_back(&partition, requested, truncated_to)
             }
             Err(error) => self.failed("poll", error).map(|()| false),
