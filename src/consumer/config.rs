@@ -60,6 +60,7 @@ const AUTO_COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 /// ```
 /// use ottla::{ConsumerConfig, OffsetReset};
 /// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?;
 /// let config = ConsumerConfig::new("billing").topics(["orders"]).offset_reset(OffsetReset::Latest).max_poll_records(100);
 /// let consumer = broker.consumer_with(config)?;
 /// # Ok::<_, ottla::Error>(())

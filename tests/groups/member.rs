@@ -58,7 +58,8 @@ impl Member {
         let events = Arc::<Mutex<Vec<Event>>>::default();
         let config = ConsumerConfig::new(group_name(group))
             .session_timeout(joins.session_timeout)
-            .max_poll_records(joins.max_poll_records);
+            .max_poll_records(joins.max_poll_records)
+            .wait_for_topics(true);
         let config = with_assignor(config, assignor);
         let config = match &joins.topics {
             Topics::Names(_) => config.topics(joins.topics.names()),
