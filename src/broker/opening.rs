@@ -146,7 +146,7 @@ impl Opening {
         let topics: Vec<_> = topics.collect();
         let mut wanted = Vec::new();
         for topic in &topics {
-            for number in 0..topic.config.partitions {
+            for number in 0..topic.settings.load().partitions {
                 let spec = self.config.log_spec(topic, number, least_leader_epoch);
                 wanted.push((spec, salvaged.remove(&(topic.topic_id, number)).unwrap_or_default()));
             }
@@ -163,7 +163,7 @@ impl Opening {
         let (mut recovered, reports): (VecDeque<_>, Vec<_>) = recovered.into_iter().unzip();
         self.report.partitions = reports.into_iter().flatten().collect();
         let with_logs = |entry: TopicEntry| {
-            let logs = recovered.drain(..entry.config.partitions as usize).collect();
+            let logs = recovered.drain(..entry.settings.load().partitions as usize).collect();
             RecoveredTopic { entry, logs }
         };
         let topics = topics.into_iter().map(with_logs).collect();

@@ -48,6 +48,9 @@ impl Store {
                 Some(topic) => Arc::clone(topic),
                 None => Arc::new(TopicEntry::new(Arc::clone(name), entry.topic_id, entry.config.clone())),
             };
+            if **topic.settings.load() != entry.config {
+                topic.settings.replace(entry.config.clone());
+            }
             let follow = |number| {
                 let follower = Follower::new(self.log_spec(&topic, number), &self.files, &self.surroundings);
                 PartitionSource::from(Arc::new(follower)).into()

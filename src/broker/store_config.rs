@@ -56,8 +56,8 @@ impl StoreConfig {
             dir: partition_dir::path_of(&self.dir, &partition),
             partition,
             topic_id: topic.topic_id,
-            durability: topic.config.durability.unwrap_or(self.durability),
-            config: Arc::clone(&topic.config),
+            durability: topic.settings.load().durability.unwrap_or(self.durability),
+            settings: Arc::clone(&topic.settings),
             compaction: self.compaction_of(&topic.name),
             least_leader_epoch,
         }

@@ -96,13 +96,14 @@ impl Store {
         }
         let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
-        let (before, config) = (topic.partition_count(), TopicConfig::clone(&topic.config).partitions(partition_count));
+        let (before, config) = (topic.partition_count(), topic.present_config().partitions(partition_count));
         if partition_count > before {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
         }
         let partitions = self.open_new_partitions(writer, &topic, before..partition_count);
-        catalog.alter(name, config)?;
+        catalog.alter(name, config.clone())?;
+        topic.settings.replace(config);
         topic.partitions.add(partitions);
         self.registry.publish(|_| {});
         drop(catalog);

@@ -8,6 +8,7 @@ use crate::partition::Appended;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
+use crate::partition::topic_settings::TopicSettings;
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
 
@@ -16,8 +17,8 @@ use crate::topic_partition::TopicPartition;
 pub(crate) struct TopicEntry {
     pub(crate) name: Arc<str>,
     pub(crate) topic_id: u128,
-    /// Its logs share it.
-    pub(crate) config: Arc<TopicConfig>,
+    /// Its logs share them.
+    pub(crate) settings: Arc<TopicSettings>,
     /// Grows when partitions are added, and never shrinks.
     pub(crate) partitions: TopicPartitions,
 }
@@ -25,7 +26,8 @@ pub(crate) struct TopicEntry {
 impl TopicEntry {
     /// A topic whose partitions are to be added.
     pub(super) fn new(name: Arc<str>, topic_id: u128, config: TopicConfig) -> TopicEntry {
-        TopicEntry { name, topic_id, config: Arc::new(config), partitions: TopicPartitions::default() }
+        let settings = Arc::new(TopicSettings::new(config));
+        TopicEntry { name, topic_id, settings, partitions: TopicPartitions::default() }
     }
 
     /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
@@ -64,7 +66,7 @@ impl TopicEntry {
 
     /// How the topic is configured now, with its present number of partitions.
     pub(super) fn present_config(&self) -> TopicConfig {
-        TopicConfig::clone(&self.config).partitions(self.partition_count())
+        TopicConfig::clone(&self.settings.load()).partitions(self.partition_count())
     }
 
     /// Fails if the topic is configured otherwise than `wanted`.

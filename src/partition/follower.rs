@@ -25,7 +25,7 @@ use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoc
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::record::Fetched;
-use crate::segment::{Segment, SegmentConfig, SegmentDir};
+use crate::segment::{Segment, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{FollowedBatch, FollowedPartition};
 use crate::topic_partition::TopicPartition;
@@ -150,7 +150,7 @@ impl Follower {
     fn damage_of_sealed(&self, layout: &Layout) -> Result<Vec<Corruption>> {
         let is_live = |noted: &&ManifestSegment| !layout.set_aside.contains(&noted.sealed.base_offset);
         let segments = layout.manifest.segments.iter().filter(is_live);
-        damage_of_sealed(&self.dir, segments, SegmentConfig::from(&*self.spec.config), self.spec.compaction.is_some())
+        damage_of_sealed(&self.dir, segments, self.spec.segment_config(), self.spec.compaction.is_some())
     }
 
     /// What is there now, or was last, if looking fails.
@@ -282,7 +282,7 @@ impl Follower {
             damage: &seen.files.damage,
             waypoints: None,
             bounds: seen.bounds.clone(),
-            max_message_bytes: self.spec.config.max_message_bytes,
+            settings: &self.spec.settings,
         })
     }
 }

@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::Weak;
+use std::sync::{LazyLock, Weak};
 
 use super::*;
 use crate::disk::Disk;
@@ -10,6 +10,7 @@ use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
 use crate::segment::{SegmentConfig, SegmentDir};
 
+static SETTINGS: LazyLock<TopicSettings> = LazyLock::new(|| TopicSettings::new(TopicConfig::new()));
 const BASE_OFFSET: u64 = 100;
 const RECORDS: u8 = 5;
 
@@ -48,7 +49,7 @@ fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64,
         damage: &[],
         waypoints: None,
         bounds: BASE_OFFSET..BASE_OFFSET + u64::from(RECORDS),
-        max_message_bytes: 1 << 20,
+        settings: &SETTINGS,
     };
     let (fetched, place) = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
     let next_offset = fetched.next_offset;
@@ -122,16 +123,7 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
 
 fn source<'l>(partition: &'l TopicPartition, segments: &'l [Arc<Segment>]) -> Source<'l> {
     let bounds = BASE_OFFSET..segments.last().unwrap().next_offset();
-    Source {
-        topic_id: 1,
-        partition,
-        segments,
-        tail: &[],
-        damage: &[],
-        waypoints: None,
-        bounds,
-        max_message_bytes: 1 << 20,
-    }
+    Source { topic_id: 1, partition, segments, tail: &[], damage: &[], waypoints: None, bounds, settings: &SETTINGS }
 }
 
 fn offsets_of(fetched: Fetched) -> Vec<u64> {
