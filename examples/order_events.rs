@@ -104,7 +104,7 @@ impl RebalanceListener for Done {
     /// Before a partition is read: what does the log say of the orders that will come again?
     fn on_partitions_assigned(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> ottla::Result<()> {
         for partition in partitions {
-            let committed = consumer.committed(partition).map_or(0, |committed| committed.offset());
+            let committed = consumer.committed(partition)?.map_or(0, |committed| committed.offset());
             for record in self.topic.partition(partition.partition())?.iter_from(committed) {
                 let record = record?;
                 let is_of_stage = record.value().is_some_and(|value| value.starts_with(self.stage.as_bytes()));

@@ -1,17 +1,26 @@
 //! What can go wrong, as one enum. Every variant says where it happened and, in its documentation, what to do next.
+//!
+//! A message does not repeat what its source says: who prints a chain of errors prints each cause once. `Debug`, which is what
+//! `main` prints of an error that it returns, is the message, and then each cause on a line of its own.
 
+mod closed_by;
 pub(crate) mod os;
 mod outcome;
+mod with_causes;
 
+use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::topic_partition::TopicPartition;
+pub use closed_by::ClosedBy;
 use os::is_disk_full;
 pub(crate) use os::is_passing;
 pub use outcome::SendOutcome;
+pub use with_causes::WithCauses;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,11 +30,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// From a call that sends, all but three mean that nothing was appended: after [`NotDurable`](Error::NotDurable) the records are
 /// in the log, after [`InDoubt`](Error::InDoubt) nobody knows, and [`PartlySent`](Error::PartlySent) tells which are.
 /// [`outcome`](Error::outcome) says it in one word.
-#[derive(Debug, thiserror::Error)]
+///
+/// The message (`Display`) says what went wrong here, and [`source`](std::error::Error::source) why; for a line of a log that
+/// says both, there is [`with_causes`](Error::with_causes). A `main` that returns this error prints both, too.
+///
+/// # Examples
+/// ```
+/// use ottla::{Broker, Error};
+/// # let broker = Broker::temporary()?;
+/// match broker.existing_topic("orders") {
+///     Err(Error::UnknownTopic { name, .. }) => println!("nobody has made {name:?} yet"),
+///     Err(error) => eprintln!("{}", error.with_causes()),
+///     Ok(topic) => println!("{} partitions", topic.partitions().len()),
+/// }
+/// # Ok::<_, Error>(())
+/// ```
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused. If [`is_retriable`](Error::is_retriable), trying again may work; else look at the source.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
+    #[non_exhaustive]
     Io {
         /// What was tried: a verb, as in "cannot *open* …".
         action: &'static str,
@@ -41,6 +66,7 @@ pub enum Error {
     /// a process that does not ignore it: this error comes only to one that does. A library changes nothing about signals, so it
     /// is up to the program: `signal(SIGXFSZ, SIG_IGN)`, or no such limit.
     #[error("cannot {action} {}: the disk is full", path.display())]
+    #[non_exhaustive]
     DiskFull {
         /// What was tried.
         action: &'static str,
@@ -51,6 +77,7 @@ pub enum Error {
     /// A write or sync of this partition failed, so what is on the disk is no longer known. Reads of durable records go on;
     /// writes are refused until the broker is reopened, which checks and repairs the log. Nothing was appended.
     #[error("{partition}: refuses writes until reopened, because a write or sync failed: {reason}")]
+    #[non_exhaustive]
     Poisoned {
         /// The partition that refuses writes.
         partition: TopicPartition,
@@ -61,7 +88,8 @@ pub enum Error {
     /// The records were appended, and could not be made durable: there was no file handle left for the sync, say. Do not send
     /// them again. They are in the log and outlive the process, and are durable, and with [`Always`](crate::Durability::Always)
     /// visible, with the next sync of the partition; [`wait_durable`](crate::Partition::wait_durable) or a flush makes one.
-    #[error("{partition}: offsets {}..{} were appended and are not durable yet: {source}", offsets.start, offsets.end)]
+    #[error("{partition}: offsets {}..{} were appended and are not durable yet", offsets.start, offsets.end)]
+    #[non_exhaustive]
     NotDurable {
         /// Where they are.
         partition: TopicPartition,
@@ -73,7 +101,8 @@ pub enum Error {
 
     /// The write or sync failed that these very records went through, and it is not known whether they are in the log: all of
     /// them or none. The partition refuses writes now; what is there shows once the broker is reopened.
-    #[error("{partition}: it is not known whether offsets {}..{} were appended: {source}", offsets.start, offsets.end)]
+    #[error("{partition}: it is not known whether offsets {}..{} were appended", offsets.start, offsets.end)]
+    #[non_exhaustive]
     InDoubt {
         /// Where they were to go.
         partition: TopicPartition,
@@ -86,7 +115,8 @@ pub enum Error {
     /// What was sent in several pieces was not appended as a whole: some pieces are in the log, one failed, and those after it
     /// were not tried. Comes from [`send_batch`](crate::Producer::send_batch) to several partitions, and from a commit of more
     /// offsets than fit in a batch.
-    #[error("sent in part, {} pieces before this: {source}", appended.len())]
+    #[error("sent in part: {} pieces are in the log, and the next one failed", appended.len())]
+    #[non_exhaustive]
     PartlySent {
         /// The pieces that are in the log, as durable as they were to be: partition and offsets, in the order of their sending.
         appended: Vec<(TopicPartition, Range<u64>)>,
@@ -101,7 +131,8 @@ pub enum Error {
     Corrupt(Box<Corruption>),
 
     /// The data directory is open in another process or elsewhere in this one. Close that first, or open read-only.
-    #[error("{} is already open for writing{}", path.display(), pid.map(|pid| format!(" by process {pid}")).unwrap_or_default())]
+    #[error("{} is already open for writing{}: close that first, or open it read-only", path.display(), pid.map(|pid| format!(" by process {pid}")).unwrap_or_default())]
+    #[non_exhaustive]
     AlreadyOpen {
         /// The data directory.
         path: PathBuf,
@@ -114,12 +145,38 @@ pub enum Error {
     /// exiting change nothing. Fork first and open then, or open another directory in the child; programs that are started
     /// ([`std::process::Command`]) need not care. The parent's directory stays locked until the parent has closed the broker
     /// and the child has dropped its handles or ended.
-    #[error("the broker was opened by the process that this one was forked off from")]
+    #[error("the broker was opened by the process that this one was forked off from, and only that one can use it")]
     Forked,
+
+    /// No log is kept in this directory, or it is none. Check the path; to begin a log there, open it for writing.
+    #[error("{} is not a data directory: {reason}", path.display())]
+    #[non_exhaustive]
+    NotADataDirectory {
+        /// What was to be opened.
+        path: PathBuf,
+        /// What it is, and what to do.
+        reason: &'static str,
+    },
+
+    /// The directory has files of others in it and no log, and nothing was changed: it may have been given by mistake. Choose an
+    /// empty or a new one, or allow it with [`allow_other_files`](crate::BrokerBuilder::allow_other_files).
+    #[error(
+        "{} holds other files, {found:?} among them, and no log: choose an empty or a new directory, \
+         or allow it with BrokerBuilder::allow_other_files",
+        path.display()
+    )]
+    #[non_exhaustive]
+    OtherFiles {
+        /// The directory.
+        path: PathBuf,
+        /// The name of one that is not ours.
+        found: OsString,
+    },
 
     /// The file is of a format that this version of the crate does not read, and nothing was changed. If it is a newer one,
     /// update the crate; format 1 was never released, and nothing reads it.
     #[error("{} has format version {found}; this version of the crate reads {supported}", path.display())]
+    #[non_exhaustive]
     UnsupportedVersion {
         /// The file.
         path: PathBuf,
@@ -131,6 +188,7 @@ pub enum Error {
 
     /// The name cannot be a topic's. Choose 1 to 249 of `[a-zA-Z0-9._-]`.
     #[error("invalid topic name {name:?}: {reason}")]
+    #[non_exhaustive]
     InvalidTopic {
         /// The name as given.
         name: String,
@@ -140,6 +198,7 @@ pub enum Error {
 
     /// A setting is unknown, malformed, out of bounds, or contradicts another one.
     #[error("invalid configuration {key}={value}: {reason}")]
+    #[non_exhaustive]
     InvalidConfig {
         /// The setting, by Kafka's property name where it has one.
         key: &'static str,
@@ -151,6 +210,7 @@ pub enum Error {
 
     /// No property has this name.
     #[error("unknown configuration {key:?}{}", nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default())]
+    #[non_exhaustive]
     UnknownConfig {
         /// The name as given.
         key: String,
@@ -158,8 +218,10 @@ pub enum Error {
         nearest: Option<&'static str>,
     },
 
-    /// There is no topic of this name. Create it first.
-    #[error("unknown topic {name:?}")]
+    /// There is no topic of this name. Create it first, with [`Broker::topic`](crate::Broker::topic), say; a consumer can also
+    /// [wait](crate::ConsumerConfig::wait_for_topics) for it.
+    #[error("there is no topic {name:?}; create it first")]
+    #[non_exhaustive]
     UnknownTopic {
         /// The name as given.
         name: String,
@@ -167,6 +229,7 @@ pub enum Error {
 
     /// The topic has no partition of this number.
     #[error("{partition}: the topic has {partition_count} partitions")]
+    #[non_exhaustive]
     UnknownPartition {
         /// The address as given.
         partition: TopicPartition,
@@ -176,13 +239,30 @@ pub enum Error {
 
     /// The consumer does not read this partition. Subscribe or assign it first.
     #[error("{partition} is not among the partitions that the consumer reads")]
+    #[non_exhaustive]
     NotAssigned {
         /// The address as given.
         partition: TopicPartition,
     },
 
-    /// A topic of this name exists, perhaps with another configuration.
+    /// The topic exists, and a setting of it is not the one that it was to be created with. Take it as it is, with
+    /// [`Broker::existing_topic`](crate::Broker::existing_topic), or ask for what it has.
+    #[error("topic {name:?} exists with {key}={found}, not {wanted}")]
+    #[non_exhaustive]
+    TopicConfigDiffers {
+        /// The topic.
+        name: String,
+        /// The first setting that differs, by its property name.
+        key: &'static str,
+        /// What the topic has.
+        found: Box<str>,
+        /// What was asked for.
+        wanted: Box<str>,
+    },
+
+    /// A topic of this name exists, perhaps with another configuration; or one is being deleted, and its name is not free yet.
     #[error("topic {name:?} exists already")]
+    #[non_exhaustive]
     TopicExists {
         /// The name as given.
         name: String,
@@ -190,6 +270,7 @@ pub enum Error {
 
     /// The record or batch is larger than the topic allows. Nothing was appended.
     #[error("{partition}: {size} bytes exceed the limit of {limit} (max.message.bytes)")]
+    #[non_exhaustive]
     RecordTooLarge {
         /// Where it was to go.
         partition: TopicPartition,
@@ -201,6 +282,7 @@ pub enum Error {
 
     /// The record is not one that the format can hold. Nothing was appended.
     #[error("{partition}: invalid record: {reason}")]
+    #[non_exhaustive]
     InvalidRecord {
         /// Where it was to go.
         partition: TopicPartition,
@@ -210,6 +292,7 @@ pub enum Error {
 
     /// The offset is below the log's start or above its end. Seek to an offset within.
     #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
+    #[non_exhaustive]
     OffsetOutOfRange {
         /// The log that was read.
         partition: TopicPartition,
@@ -223,6 +306,7 @@ pub enum Error {
 
     /// The group has committed nothing here, and the reset policy is to say so. Seek to where to begin.
     #[error("{partition}: the group has no committed offset, and the reset policy is to fail")]
+    #[non_exhaustive]
     NoCommittedOffset {
         /// The log that was to be read.
         partition: TopicPartition,
@@ -231,6 +315,7 @@ pub enum Error {
     /// A power cut took records that this position had passed (possible below `Durability::Always`). Seek to
     /// `truncated_to` to go on with what came after.
     #[error("{partition}: offset {requested} was lost in a power cut; the log then continued from {truncated_to}")]
+    #[non_exhaustive]
     LogTruncated {
         /// The log that was read.
         partition: TopicPartition,
@@ -242,6 +327,7 @@ pub enum Error {
 
     /// The batch is compressed with a codec that is not compiled in. Enable the feature of that name.
     #[error("{partition}: offsets {}..{} need the codec {codec}; enable the feature of that name", offsets.start, offsets.end)]
+    #[non_exhaustive]
     CodecUnavailable {
         /// The log that was read.
         partition: TopicPartition,
@@ -253,6 +339,7 @@ pub enum Error {
 
     /// A newer holder has taken over. Stop; the newer one goes on.
     #[error("{what} was fenced by a newer one")]
+    #[non_exhaustive]
     Fenced {
         /// What was fenced: a group's member, say.
         what: String,
@@ -260,6 +347,7 @@ pub enum Error {
 
     /// The group's partitions are being handed out anew. Poll again.
     #[error("group {group:?} is rebalancing")]
+    #[non_exhaustive]
     RebalanceInProgress {
         /// The group.
         group: String,
@@ -268,6 +356,7 @@ pub enum Error {
     /// The commit was refused, and nothing was committed: the partition is not this consumer's (any more). Poll: it tells what
     /// is, and goes on from what was committed.
     #[error("group {group:?}: cannot commit {partition}: {reason}")]
+    #[non_exhaustive]
     CommitRefused {
         /// The group.
         group: String,
@@ -282,17 +371,19 @@ pub enum Error {
     #[error(
         "group {group:?}: no poll for {idle:?}, more than the {max_poll_interval:?} of max.poll.interval.ms: the partitions were given to others"
     )]
+    #[non_exhaustive]
     PollTooLate {
         /// The group.
         group: String,
         /// How long the consumer did not poll.
         idle: Duration,
-        /// How long it had said it would at most not.
+        /// The longest time between two polls that it was configured with.
         max_poll_interval: Duration,
     },
 
     /// The members of a group must agree on how to divide the partitions. Join with the group's assignor.
     #[error("group {group:?} divides its partitions by {expected:?}, not by {given:?}")]
+    #[non_exhaustive]
     InconsistentAssignor {
         /// The group.
         group: String,
@@ -304,6 +395,7 @@ pub enum Error {
 
     /// The assignor gave no valid assignment, or panicked. Members keep what they have; every poll tries again.
     #[error("group {group:?}: assignor {assignor:?} failed: {reason}")]
+    #[non_exhaustive]
     AssignorFailed {
         /// The group.
         group: String,
@@ -315,6 +407,7 @@ pub enum Error {
 
     /// A rebalance listener panicked, and the rebalance went on without it. Poll again.
     #[error("the rebalance listener of group {group:?} panicked: {reason}")]
+    #[non_exhaustive]
     ListenerPanicked {
         /// The group.
         group: String,
@@ -323,7 +416,8 @@ pub enum Error {
     },
 
     /// There is no group of this name: it has neither members nor committed offsets.
-    #[error("unknown group {group:?}")]
+    #[error("there is no group {group:?}: it has neither members nor committed offsets")]
+    #[non_exhaustive]
     UnknownGroup {
         /// The name as given.
         group: String,
@@ -331,6 +425,7 @@ pub enum Error {
 
     /// The group has members, so it cannot be deleted. Close their consumers first.
     #[error("group {group:?} has {member_count} members")]
+    #[non_exhaustive]
     GroupNotEmpty {
         /// The group.
         group: String,
@@ -340,6 +435,7 @@ pub enum Error {
 
     /// The call is not possible in the state that the object is in.
     #[error("invalid state: {reason}")]
+    #[non_exhaustive]
     InvalidState {
         /// What is wrong and what to do first.
         reason: &'static str,
@@ -347,6 +443,7 @@ pub enum Error {
 
     /// A value or key that was asked for as text is not UTF-8.
     #[error("{partition}: the record at offset {offset} is not UTF-8 text")]
+    #[non_exhaustive]
     NotText {
         /// The record's log.
         partition: TopicPartition,
@@ -356,6 +453,7 @@ pub enum Error {
 
     /// The broker is open read-only. Open it for writing.
     #[error("cannot {action}: the broker is open read-only")]
+    #[non_exhaustive]
     ReadOnly {
         /// What was tried.
         action: &'static str,
@@ -365,16 +463,33 @@ pub enum Error {
     #[error("the consumer was woken up")]
     Wakeup,
 
-    /// The broker, topic or consumer has been closed or deleted.
-    #[error("{what} is closed")]
+    /// The broker or consumer was closed, or the topic deleted, by this program. Open or create it again, if that is wanted.
+    #[error("{what}: {by}")]
+    #[non_exhaustive]
     Closed {
-        /// What is closed.
+        /// What does not answer any more: a data directory, a partition, or a consumer's group.
         what: String,
+        /// What has closed it.
+        by: ClosedBy,
     },
+
+    /// An error of the application's own, made with [`Error::other`]: what its
+    /// [`RebalanceListener`](crate::RebalanceListener) returns, say. Nothing in this crate returns it of itself.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The message, and then each cause on a line of its own: what is on the screen when `main` returns the error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        self.causes().try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+    }
 }
 
 /// Where bytes on the disk are not what was written, and which offsets are lost with them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("{}: corrupt at byte {file_position}: {reason}{}", path.display(), describe_offsets(partition.as_ref(), offsets.as_ref()))]
 pub struct Corruption {
     /// The log, if the file belongs to one.
@@ -431,6 +546,18 @@ impl Error {
             Error::PartlySent { source, .. } => source.is_fatal(),
             _ => false,
         }
+    }
+
+    /// An error of the application's own, for code that returns this crate's [`Result`], such as a
+    /// [`RebalanceListener`](crate::RebalanceListener).
+    ///
+    /// # Examples
+    /// ```
+    /// let error = ottla::Error::other("the invoices are not ready");
+    /// assert_eq!(error.to_string(), "the invoices are not ready");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Other(error.into())
     }
 
     /// The error for what was to go in several pieces, of which these are in the log and the next one failed.

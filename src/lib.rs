@@ -55,8 +55,8 @@ mod tail;
 mod topic_partition;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, OffsetChange, PartitionDescription, ReadMode, RecoveryReport, ResetOffsets, ResetTo,
-    Topic, TopicDescription, VerifyReport,
+    Admin, Broker, BrokerBuilder, Health, OffsetChange, PartitionDescription, PartitionFailure, ReadMode,
+    RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
@@ -65,8 +65,9 @@ pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::ready::Ready;
 pub use consumer::reset::{OffsetReset, TruncationReset};
 pub use consumer::seek::SeekTo;
-pub use error::{Corruption, Error, Result, SendOutcome};
-pub use format::{Codec as Compression, Headers, HeadersIter};
+pub use disk::file_mode::FileMode;
+pub use error::{ClosedBy, Corruption, Error, Result, SendOutcome, WithCauses};
+pub use format::{Compression, Headers, HeadersIter};
 pub use group::assignor::{
     Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor,
@@ -77,6 +78,7 @@ pub use group::late_poll::LatePoll;
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;
+pub use partition::isolation::Isolation;
 pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;
 pub use partition::verification::PartitionVerification;

@@ -76,9 +76,9 @@ impl Journal {
             .compression(Compression::Snappy)
             .max_message_bytes(BATCH_BYTES_MAX)
             .segment_ms(SEGMENT_AGE);
-        let lines = open_topic(&broker, LINES, &lines)?.partitions().collect();
+        let lines = broker.topic_with(LINES, lines)?.partitions().collect();
         let bookmarks = TopicConfig::new().max_message_bytes(CHECKPOINT_BYTES_MAX).segment_ms(SEGMENT_AGE);
-        let bookmarks = open_topic(&broker, BOOKMARKS, &bookmarks)?;
+        let bookmarks = broker.topic_with(BOOKMARKS, bookmarks)?;
         Ok(Journal { broker, lines, bookmarks, data_dir: data_dir.to_owned() })
     }
 
@@ -196,19 +196,6 @@ pub(crate) fn read_from(
         if !take(&records)? {
             return Ok(offset);
         }
-    }
-}
-
-fn open_topic(broker: &Broker, name: &str, config: &TopicConfig) -> Result<Topic> {
-    match broker.create_topic(name, config.clone()) {
-        Err(ottla::Error::TopicExists { .. }) => {
-            let topic = broker.topic(name)?;
-            if topic.config() != config {
-                return Err(format!("the data directory has another topic {name:?}; choose another with --data").into());
-            }
-            Ok(topic)
-        }
-        created => Ok(created?),
     }
 }
 

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Collect(options)) => run(&options).unwrap_or_else(|error| {
-            eprintln!("log_collector: {error}");
+            eprintln!("log_collector: {}", with_causes(&*error));
             ExitCode::FAILURE
         }),
         Err(reason) => {
@@ -75,6 +75,16 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// An error and what led to it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let (mut line, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }
 
 fn run(options: &Options) -> Result<ExitCode> {

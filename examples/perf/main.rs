@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     worker::serve_if_asked();
     let done = match Command::parse(std::env::args().skip(1), std::env::var("OTTLA_PERF_SECONDS").ok()) {
         Ok(Command::Table(options)) => table(&options).map_err(|error| error.to_string()),
-        Ok(Command::Workload(workload)) => workload.run().map_err(|error| error.to_string()),
+        Ok(Command::Workload(workload)) => workload.run().map_err(|error| error.with_causes().to_string()),
         Ok(Command::Help) => {
             println!("{USAGE}");
             Ok(())

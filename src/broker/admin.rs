@@ -118,7 +118,7 @@ impl TopicDescription {
         TopicDescription {
             name: Arc::clone(&entry.name),
             topic_id: entry.topic_id,
-            config: TopicConfig::clone(&entry.config).partitions(entry.partition_count()),
+            config: entry.present_config(),
             partitions: entry.partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
         }
     }

@@ -7,6 +7,7 @@ use super::read_mode::ReadMode;
 use super::store_config::StoreConfig;
 use super::{Broker, opening};
 use crate::config_key::{check_range, invalid, parse_bool, parse_number};
+use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
@@ -17,6 +18,8 @@ const BACKGROUND: &str = "ottla.background";
 const MAX_OPEN_FILES: &str = "ottla.max.open.files";
 const TAIL_BYTES: &str = "ottla.tail.bytes";
 const READ_MODE: &str = "ottla.read.mode";
+const FILE_MODE: &str = "ottla.file.mode";
+const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
 
 const MAX_OPEN_FILES_BOUNDS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
 const TAIL_BYTES_BOUNDS: std::ops::RangeInclusive<u64> = 1 << 20..=448 << 20;
@@ -52,6 +55,7 @@ impl BrokerBuilder {
             tail_bytes: 64 << 20,
             read_mode: ReadMode::Map,
             recovery_mode: RecoveryMode::default(),
+            allow_other_files: false,
             is_temporary: false,
             compaction: None,
         };
@@ -103,6 +107,33 @@ impl BrokerBuilder {
         self
     }
 
+    /// Who may read the files and directories that the broker makes, on Unix. Default: [`FileMode::Private`], the user that the
+    /// process runs as.
+    #[doc(alias = "ottla.file.mode")]
+    pub fn file_mode(mut self, mode: FileMode) -> Self {
+        self.config.disk = Arc::clone(&self.config.disk).with_file_mode(mode);
+        self
+    }
+
+    /// Whether a log may be begun in a directory that has files of others in it. Without, opening such a directory for the first
+    /// time returns [`Error::OtherFiles`]: it may have been given by mistake, and the files of a log are many. Names that begin with
+    /// a dot, and `lost+found`, do not count; nor does what comes once there is a log. Default: false.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Error};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    /// assert!(matches!(Broker::open(dir.path()), Err(Error::OtherFiles { .. })));
+    /// let broker = Broker::builder(dir.path()).allow_other_files(true).open()?;
+    /// # Ok::<_, Error>(())
+    /// ```
+    #[doc(alias = "ottla.allow.other.files")]
+    pub fn allow_other_files(mut self, allow: bool) -> Self {
+        self.config.allow_other_files = allow;
+        self
+    }
+
     /// Keeps the data directory on a simulated disk, to test what crashes leave.
     #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
@@ -135,6 +166,8 @@ impl BrokerBuilder {
             BACKGROUND => self.config.background = parse_bool(BACKGROUND, value)?,
             MAX_OPEN_FILES => self.config.max_open_files = parse_number(MAX_OPEN_FILES, value)?,
             TAIL_BYTES => self.config.tail_bytes = parse_number(TAIL_BYTES, value)?,
+            FILE_MODE => self = self.file_mode(parse_file_mode(value)?),
+            ALLOW_OTHER_FILES => self.config.allow_other_files = parse_bool(ALLOW_OTHER_FILES, value)?,
             READ_MODE => self.config.read_mode = parse_read_mode(value)?,
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
             crate::partition::durability::DURABILITY => self.config.durability = Durability::parse(value)?,
@@ -143,10 +176,10 @@ impl BrokerBuilder {
         Ok(self)
     }
 
-    /// Opens the broker, creating the directory if it is absent, and recovers what a crash left.
+    /// Opens the broker, and recovers what a crash left. The directory is created if it is absent, and those above it.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog is
+    /// [`Error::AlreadyOpen`], [`Error::OtherFiles`], [`Error::NotADataDirectory`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog is
     /// lost (or, [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`], [`Error::DiskFull`].
     pub fn open(self) -> Result<Broker> {
         check_range(MAX_OPEN_FILES, self.config.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
@@ -158,6 +191,14 @@ impl BrokerBuilder {
             _ => opening::open(self.config)?,
         };
         Ok(Broker { store: Arc::new(store) })
+    }
+}
+
+fn parse_file_mode(value: &str) -> Result<FileMode, Error> {
+    match value.trim() {
+        "private" => Ok(FileMode::Private),
+        "umask" => Ok(FileMode::Umask),
+        _ => Err(invalid(FILE_MODE, value, "expected private or umask")),
     }
 }
 

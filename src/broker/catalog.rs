@@ -128,7 +128,11 @@ impl Catalog {
         let path = dir.join(FILE_NAME);
         let Some(loaded) = generations::load(&*disk, &path, KIND)? else {
             if holds_a_partition(&*disk, dir)? {
-                return Err(Error::corrupt_file(&path, 0, "the catalog is missing, and there are partitions"));
+                return Err(Error::corrupt_file(
+                    &path,
+                    0,
+                    "the catalog is missing, and there are partitions; restore it from a backup",
+                ));
             }
             let identity = DirectoryIdentity::new(&*disk);
             return Ok(Catalog { disk, path, is_new: true, fell_back: false, identity, topics: Topics::new() });
@@ -298,7 +302,7 @@ fn has_dash(topic_id: u128) -> bool {
 }
 
 /// Whether a directory within `dir` is one of a partition, ours or Kafka's: its name and its identity file say so.
-fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+pub(super) fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
     for entry in entries.into_iter().filter(|entry| entry.is_dir && partition_dir::names_a_partition(&entry.name)) {
         let path = dir.join(entry.name).join("partition.metadata");

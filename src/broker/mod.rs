@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 mod delete_records;
 mod directory_lock;
 mod group_admin;
+mod health;
 mod name_hash;
 mod opening;
 mod parallel;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use builder::BrokerBuilder;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
+pub use health::{Health, PartitionFailure};
 pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
@@ -80,10 +82,18 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Opens the data directory `dir` for writing, creating it if it is absent.
+    /// Opens the data directory `dir` for writing, creating it if it is absent, and those above it.
     ///
     /// # Errors
     /// As [`BrokerBuilder::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let dir = dir.path();
+    /// let broker = ottla::Broker::open(dir.join("var/lib/orders"))?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn open(dir: impl AsRef<Path>) -> Result<Broker> {
         Broker::builder(dir).open()
     }
@@ -100,7 +110,8 @@ impl Broker {
     /// does by other means ends this process with a signal, as with any map.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if there is no such directory, [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion),
+    /// [`Error::NotADataDirectory`](crate::Error::NotADataDirectory), also if there is no such directory,
+    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion),
     /// [`Error::Corrupt`](crate::Error::Corrupt).
     ///
     /// # Examples
@@ -159,12 +170,64 @@ impl Broker {
         Ok(Topic::new(entry, Arc::clone(&self.store)))
     }
 
-    /// The topic of this name, created with the broker's defaults if there is none.
+    /// The topic of this name, created with the [broker's defaults](BrokerBuilder::topic_defaults) if there is none. One that is
+    /// there may be configured otherwise.
     ///
     /// # Errors
     /// As [`create_topic`](Broker::create_topic); read-only, [`Error::UnknownTopic`](crate::Error::UnknownTopic).
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn topic(&self, name: &str) -> Result<Topic> {
-        let entry = self.store.topic_or_create(name)?;
+        let entry = self.store.topic_or_create(name, &self.store.config.topic_defaults)?;
+        Ok(Topic::new(entry, Arc::clone(&self.store)))
+    }
+
+    /// The topic of this name, if there is one; creates nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), or [`Error::InvalidTopic`](crate::Error::InvalidTopic) if no topic can
+    /// have this name.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// assert!(matches!(broker.existing_topic("orders"), Err(ottla::Error::UnknownTopic { .. })));
+    /// broker.topic("orders")?;
+    /// assert_eq!(broker.existing_topic("orders")?.name(), "orders");
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn existing_topic(&self, name: &str) -> Result<Topic> {
+        Ok(Topic::new(self.store.topic(name)?, Arc::clone(&self.store)))
+    }
+
+    /// The topic of this name with this configuration, created with it if there is none: what a program says that needs the
+    /// topic to be just so.
+    ///
+    /// # Errors
+    /// [`Error::TopicConfigDiffers`](crate::Error::TopicConfigDiffers) if the topic is there and configured otherwise, be it in the
+    /// number of its partitions; else as [`topic`](Broker::topic).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::TopicConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let config = TopicConfig::new().partitions(4);
+    /// // At the first start it is created, and at each later one found.
+    /// broker.topic_with("orders", config.clone())?;
+    /// broker.topic_with("orders", config)?;
+    /// let error = broker.topic_with("orders", TopicConfig::new().partitions(8)).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"topic "orders" exists with num.partitions=4, not 8"#);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[allow(clippy::needless_pass_by_value, reason = "as `create_topic`, and a configuration is made in the call")]
+    pub fn topic_with(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        let entry = self.store.topic_or_create(name, &config)?;
+        entry.check_config(&config)?;
         Ok(Topic::new(entry, Arc::clone(&self.store)))
     }
 

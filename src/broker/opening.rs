@@ -7,15 +7,15 @@
 //! A full disk keeps no directory from being opened, or else nobody could delete a topic to make room: what needs room is put
 //! off, and the report says what that was. (Recovery has the exceptions, see `partition/recovery`.)
 
+mod data_dir;
 mod found;
 
 use std::collections::{HashMap, VecDeque};
-use std::io::ErrorKind;
 use std::sync::Arc;
 
+use self::data_dir::{create_data_dir, find_data_dir};
 use self::found::{
-    Batches, check_catalog, check_versions, create_data_dir, lost_tails, salvage_tails, shared_tails,
-    unknown_directories,
+    Batches, check_catalog, check_versions, lost_tails, salvage_tails, shared_tails, unknown_directories,
 };
 use super::catalog::Catalog;
 use super::directory_lock::DirectoryLock;
@@ -43,7 +43,7 @@ use crate::tail::{KeptSlots, Salvaged, TAIL_NAMES, Tail};
 
 /// Opens a directory for writing.
 pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
-    config.dir = create_data_dir(&*config.disk, &config.dir)?;
+    config.dir = create_data_dir(&*config.disk, &config.dir, config.allow_other_files)?;
     let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
     let catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
     let loaded = check_versions(&*config.disk, &config.dir, &catalog)?;
@@ -56,11 +56,12 @@ pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
 
 /// Opens a directory that another process may be writing.
 pub(super) fn open_read_only(mut config: StoreConfig) -> Result<Store> {
-    config.dir = config.disk.resolve(&config.dir).map_err(|e| Error::io("find", &config.dir, e))?;
+    config.dir = find_data_dir(&*config.disk, &config.dir)?;
     let (disk, dir) = (&*config.disk, &config.dir);
     let catalog = Catalog::open_read_only(Arc::clone(&config.disk), dir)?;
     if catalog.is_new() {
-        return Err(Error::io("find a catalog in", dir, ErrorKind::NotFound));
+        let reason = "nothing was ever written there; check the path, or open it for writing once, which makes it one";
+        return Err(Error::NotADataDirectory { path: dir.clone(), reason });
     }
     let was_clean_shutdown = shutdown::detect(disk, dir, None)? == Shutdown::Clean;
     let lost_tails = lost_tails(disk, dir, &catalog)?;
@@ -143,7 +144,7 @@ impl Opening {
         let topics: Vec<_> = topics.collect();
         let mut wanted = Vec::new();
         for topic in &topics {
-            for number in 0..topic.config.partitions {
+            for number in 0..topic.settings.load().partitions {
                 let spec = self.config.log_spec(topic, number, least_leader_epoch);
                 wanted.push((spec, salvaged.remove(&(topic.topic_id, number)).unwrap_or_default()));
             }
@@ -160,7 +161,7 @@ impl Opening {
         let (mut recovered, reports): (VecDeque<_>, Vec<_>) = recovered.into_iter().unzip();
         self.report.partitions = reports.into_iter().flatten().collect();
         let with_logs = |entry: TopicEntry| {
-            let logs = recovered.drain(..entry.config.partitions as usize).collect();
+            let logs = recovered.drain(..entry.settings.load().partitions as usize).collect();
             RecoveredTopic { entry, logs }
         };
         let topics = topics.into_iter().map(with_logs).collect();

@@ -60,6 +60,9 @@ impl Store {
         for (name, entry) in catalog.live_topics() {
             let new = || Arc::new(TopicEntry::new(Arc::clone(name), entry.topic_id, entry.config.clone()));
             let topic = known_of(name, entry).unwrap_or_else(new);
+            if **topic.settings.load() != entry.config {
+                topic.settings.replace(entry.config.clone());
+            }
             let new_partitions = topic.partition_count()..entry.config.partitions;
             let followers = new_partitions.map(|number| self.follow(self.log_spec(&topic, number), &others));
             topic.partitions.add(followers.collect::<Result<_>>()?);

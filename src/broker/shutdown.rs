@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::partition::recovery::Shutdown;
 
 /// The marker's name within the data directory. Its presence is what counts.
-const FILE_NAME: &str = "clean-shutdown";
+pub(super) const FILE_NAME: &str = "clean-shutdown";
 
 /// Finds out how the last writer ended. `last_boot` is the boot during which it had the lock.
 pub(super) fn detect(disk: &dyn Disk, dir: &Path, last_boot: Option<u128>) -> Result<Shutdown> {

@@ -11,9 +11,9 @@ use super::recovery_report::RecoveryReport;
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{parallel, partition_dir, shutdown};
+use super::{parallel, partition_dir, shutdown, topic_name};
 use crate::disk::open_files::OpenFiles;
-use crate::error::{Error, Result};
+use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
 use crate::partition::bell::Work;
@@ -119,6 +119,16 @@ impl Store {
         self.read_only_report.get_or_init(|| self.look_for_damage(self.report.clone()))
     }
 
+    /// The tails that opening found lost.
+    pub(super) fn lost_tails(&self) -> &[Corruption] {
+        &self.report.lost_tails
+    }
+
+    /// What went wrong in the last pass of the maintenance, if anything.
+    pub(super) fn maintenance_error(&self) -> Option<String> {
+        self.writer.as_ref().and_then(|writer| writer.environment.maintenance_error())
+    }
+
     /// The clock, in milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> i64 {
         self.config.disk.now_ms()
@@ -164,7 +174,7 @@ impl Store {
     pub(crate) fn check_open(&self) -> Result<()> {
         self.check_not_forked()?;
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed { what: format!("the broker of {}", self.config.dir.display()) });
+            return Err(Error::Closed { what: self.config.dir.display().to_string(), by: ClosedBy::Broker });
         }
         Ok(())
     }
@@ -200,7 +210,7 @@ impl Store {
     /// The topic of this name.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`].
+    /// [`Error::UnknownTopic`], or [`Error::InvalidTopic`] if there can be none.
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicEntry>> {
         self.check_open()?;
         if let Some(entry) = self.registry.load().get(name)
@@ -208,7 +218,7 @@ impl Store {
         {
             return Ok(Arc::clone(entry));
         }
-        self.topics()?.get(name).cloned().ok_or_else(|| Error::UnknownTopic { name: name.to_owned() })
+        self.topics()?.get(name).cloned().ok_or_else(|| topic_name::unknown(name))
     }
 
     /// The log of this partition.
@@ -241,7 +251,7 @@ impl Store {
             return use_topic(entry);
         }
         self.check_open()?;
-        Err(Error::UnknownTopic { name: name.to_owned() })
+        Err(topic_name::unknown(name))
     }
 
     /// Where the log of a topic's partition is, and how it is kept.

@@ -30,6 +30,8 @@ pub(super) struct StoreConfig {
     pub(super) tail_bytes: u64,
     pub(super) read_mode: ReadMode,
     pub(super) recovery_mode: RecoveryMode,
+    /// Whether a log may be begun among files of others.
+    pub(super) allow_other_files: bool,
     /// Whether the directory is removed when it is closed.
     pub(super) is_temporary: bool,
     /// Of ordinary topics; for tests.
@@ -54,8 +56,8 @@ impl StoreConfig {
             dir: partition_dir::path_of(&self.dir, &partition),
             partition,
             topic_id: topic.topic_id,
-            durability: topic.config.durability.unwrap_or(self.durability),
-            config: Arc::clone(&topic.config),
+            durability: topic.settings.load().durability.unwrap_or(self.durability),
+            settings: Arc::clone(&topic.settings),
             compaction: self.compaction_of(&topic.name),
             least_leader_epoch,
         }

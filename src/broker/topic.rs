@@ -37,9 +37,24 @@ impl Topic {
         &self.entry.name
     }
 
-    /// The configuration that the topic was created with.
-    pub fn config(&self) -> &TopicConfig {
-        &self.entry.config
+    /// How the topic is configured now, with its present number of partitions. Read-only, as the process that writes has
+    /// written it down by now.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let topic = broker.topic("orders")?;
+    /// let before = topic.config();
+    /// broker.admin().add_partitions("orders", 3)?;
+    /// assert_eq!(topic.config(), before.partitions(3));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn config(&self) -> TopicConfig {
+        if self.store.is_read_only() {
+            // Where it cannot be read now, what was known last is the best that there is.
+            _ = self.store.topics();
+        }
+        self.entry.present_config()
     }
 
     /// The partition of this number, from 0.

@@ -17,14 +17,18 @@ use crate::sync::MutexGuard;
 use crate::topic_partition::TopicPartition;
 
 impl Store {
-    pub(super) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
+    /// The topic of this name, created with `config` if there is none.
+    pub(super) fn topic_or_create(&self, name: &str, config: &TopicConfig) -> Result<Arc<TopicEntry>> {
         let found = self.topic(name);
         if !matches!(found, Err(Error::UnknownTopic { .. })) || self.is_read_only() {
             return found;
         }
-        match self.create_topic(name, self.config.topic_defaults.clone()) {
-            // Another thread was faster.
-            Err(Error::TopicExists { .. }) => self.topic(name),
+        match self.create_topic(name, config.clone()) {
+            // Another thread was faster, or else one of this name is being deleted.
+            Err(exists @ Error::TopicExists { .. }) => match self.topic(name) {
+                Err(Error::UnknownTopic { .. }) => Err(exists),
+                found => found,
+            },
             created => created,
         }
     }
@@ -95,13 +99,14 @@ impl Store {
         }
         let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
-        let (before, config) = (topic.partition_count(), TopicConfig::clone(&topic.config).partitions(partition_count));
+        let (before, config) = (topic.partition_count(), topic.present_config().partitions(partition_count));
         if partition_count > before {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
         }
         let partitions = self.open_new_partitions(writer, &topic, before..partition_count);
-        catalog.alter(name, config)?;
+        catalog.alter(name, config.clone())?;
+        topic.settings.replace(config);
         topic.partitions.add(partitions);
         self.registry.publish(|_| {});
         drop(catalog);

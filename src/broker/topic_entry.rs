@@ -8,6 +8,7 @@ use crate::partition::Appended;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
+use crate::partition::topic_settings::TopicSettings;
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
 use crate::topic_partition::TopicPartition;
 
@@ -16,8 +17,8 @@ use crate::topic_partition::TopicPartition;
 pub(crate) struct TopicEntry {
     pub(crate) name: Arc<str>,
     pub(crate) topic_id: u128,
-    /// Its logs share it.
-    pub(crate) config: Arc<TopicConfig>,
+    /// Its logs share them.
+    pub(crate) settings: Arc<TopicSettings>,
     /// Grows when partitions are added, and never shrinks.
     pub(crate) partitions: TopicPartitions,
 }
@@ -25,7 +26,8 @@ pub(crate) struct TopicEntry {
 impl TopicEntry {
     /// A topic whose partitions are to be added.
     pub(super) fn new(name: Arc<str>, topic_id: u128, config: TopicConfig) -> TopicEntry {
-        TopicEntry { name, topic_id, config: Arc::new(config), partitions: TopicPartitions::default() }
+        let settings = Arc::new(TopicSettings::new(config));
+        TopicEntry { name, topic_id, settings, partitions: TopicPartitions::default() }
     }
 
     /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns
@@ -60,6 +62,25 @@ impl TopicEntry {
         let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
         let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
         Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
+    }
+
+    /// How the topic is configured now, with its present number of partitions.
+    pub(super) fn present_config(&self) -> TopicConfig {
+        TopicConfig::clone(&self.settings.load()).partitions(self.partition_count())
+    }
+
+    /// Fails if the topic is configured otherwise than `wanted`.
+    ///
+    /// # Errors
+    /// [`Error::TopicConfigDiffers`] with the first setting that differs.
+    pub(super) fn check_config(&self, wanted: &TopicConfig) -> Result<()> {
+        match self.present_config().difference(wanted) {
+            None => Ok(()),
+            Some((key, found, wanted)) => {
+                let (name, found, wanted) = (self.name.to_string(), found.into(), wanted.into());
+                Err(Error::TopicConfigDiffers { name, key, found, wanted })
+            }
+        }
     }
 
     /// The logs of all partitions, by number; none if another process keeps them.

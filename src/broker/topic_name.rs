@@ -65,6 +65,11 @@ fn folded(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|byte| if byte == b'.' { b'_' } else { byte.to_ascii_lowercase() })
 }
 
+/// What to say of a name that no topic has: [`Error::UnknownTopic`], or that none can ever have it.
+pub(crate) fn unknown(name: &str) -> Error {
+    validate(name).err().unwrap_or_else(|| Error::UnknownTopic { name: name.to_owned() })
+}
+
 /// A name may be anything and of any length, so only its beginning is kept for the message.
 fn invalid(name: &str, reason: &'static str) -> Error {
     let mut shown: String = name.chars().take(LENGTH_MAX).collect();

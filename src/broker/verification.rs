@@ -72,7 +72,7 @@ impl fmt::Display for VerifyReport {
         self.damage().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
         self.repairable().try_for_each(|damage| write!(f, "\nrepairable: {damage}"))?;
         let mut failures = self.partitions.iter().filter_map(PartitionVerification::failure);
-        failures.try_for_each(|failure| write!(f, "\nnot verified: {failure}"))
+        failures.try_for_each(|failure| write!(f, "\nnot verified: {}", failure.with_causes()))
     }
 }
 

@@ -70,6 +70,7 @@ mod tests {
     use crate::broker::Broker;
     use crate::partition::FetchLimits;
     use crate::partition::PartitionSource;
+    use crate::partition::isolation::Isolation;
 
     /// Offsets 5 and 6 in one batch, 10 and 11 in another of a later epoch, and nothing from there to 20: as compaction and
     /// control batches leave it.
@@ -77,8 +78,10 @@ mod tests {
         let broker = Broker::temporary().unwrap();
         let topic = broker.topic("orders").unwrap();
         (0..2).for_each(|_| drop(topic.produce("k", "v").unwrap()));
-        let mut position =
-            Position::new(PartitionSource::from(Arc::clone(topic.partition(0).unwrap().writable().unwrap())));
+        let mut position = Position::new(
+            PartitionSource::from(Arc::clone(topic.partition(0).unwrap().writable().unwrap())),
+            Isolation::default(),
+        );
         let limits = FetchLimits { bytes_max: 1024, records_max: 10 };
         let mut fetched = position.log().fetch(0, limits).unwrap();
         let mut later = fetched.batches[0].clone();
@@ -117,7 +120,7 @@ mod tests {
         assert!(!ahead.is_next_in(&position));
         position.go_to(6, None);
         assert!(ahead.is_next_in(&position));
-        let mut taken_up_again = Position::new(position.log().clone());
+        let mut taken_up_again = Position::new(position.log().clone(), Isolation::default());
         taken_up_again.go_to(6, None);
         assert!(!ahead.is_next_in(&taken_up_again));
     }

@@ -70,13 +70,13 @@ impl Consumer {
     /// consumer.poll(Duration::from_secs(1))?;
     /// let orders = TopicPartition::new("orders", 0);
     /// consumer.commit_offsets(&[(orders.clone(), CommittedOffset::new(1).with_metadata("invoice 17"))])?;
-    /// assert_eq!(consumer.committed(&orders).unwrap().metadata(), "invoice 17");
+    /// assert_eq!(consumer.committed(&orders)?.unwrap().metadata(), "invoice 17");
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
         self.check_usable()?;
         for (partition, committed) in offsets {
-            check_offset(self.positions.get_mut(partition)?.log(), committed.offset())?;
+            check_offset(self.positions.get_mut(partition)?, committed.offset())?;
         }
         self.commit_all(offsets.to_vec())
     }

@@ -12,6 +12,7 @@ use crate::config_key::{
 use crate::error::Result;
 use crate::group::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor};
 use crate::group::late_poll::{LatePoll, LatePollHook};
+use crate::partition::isolation::Isolation;
 
 const GROUP_ID: &str = "group.id";
 const CLIENT_ID: &str = "client.id";
@@ -24,9 +25,11 @@ const AUTO_COMMIT: &str = "enable.auto.commit";
 const AUTO_COMMIT_INTERVAL: &str = "auto.commit.interval.ms";
 const MAX_POLL_RECORDS: &str = "max.poll.records";
 const FETCH_MAX_BYTES: &str = "fetch.max.bytes";
+const ISOLATION: &str = "isolation.level";
 const SPIN: &str = "ottla.spin.us";
+const WAIT_FOR_TOPICS: &str = "ottla.wait.for.topics";
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     GROUP_ID,
     CLIENT_ID,
     GROUP_INSTANCE_ID,
@@ -38,7 +41,9 @@ const KEYS: [&str; 12] = [
     AUTO_COMMIT_INTERVAL,
     MAX_POLL_RECORDS,
     FETCH_MAX_BYTES,
+    ISOLATION,
     SPIN,
+    WAIT_FOR_TOPICS,
 ];
 
 /// The length of a group's name must fit Kafka's field for it.
@@ -55,6 +60,7 @@ const AUTO_COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 /// ```
 /// use ottla::{ConsumerConfig, OffsetReset};
 /// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?;
 /// let config = ConsumerConfig::new("billing").topics(["orders"]).offset_reset(OffsetReset::Latest).max_poll_records(100);
 /// let consumer = broker.consumer_with(config)?;
 /// # Ok::<_, ottla::Error>(())
@@ -64,6 +70,7 @@ const AUTO_COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 pub struct ConsumerConfig {
     pub(super) group: String,
     pub(super) subscription: Subscription,
+    pub(super) wait_for_topics: bool,
     pub(super) client_id: String,
     pub(super) instance_id: Option<String>,
     pub(super) session_timeout: Duration,
@@ -78,6 +85,7 @@ pub struct ConsumerConfig {
     pub(super) auto_commit_interval: Duration,
     pub(super) max_poll_records: u32,
     pub(super) fetch_max_bytes: u32,
+    pub(super) isolation: Isolation,
     pub(super) spin: Duration,
 }
 
@@ -88,6 +96,7 @@ impl ConsumerConfig {
         ConsumerConfig {
             group: group.into(),
             subscription: Subscription::default(),
+            wait_for_topics: false,
             client_id: "consumer".to_owned(),
             instance_id: None,
             session_timeout: Duration::from_secs(45),
@@ -101,14 +110,38 @@ impl ConsumerConfig {
             auto_commit_interval: AUTO_COMMIT_INTERVAL_DEFAULT,
             max_poll_records: 500,
             fetch_max_bytes: 1 << 20,
+            isolation: Isolation::ReadCommitted,
             spin: Duration::ZERO,
         }
     }
 
-    /// The topics whose partitions the group divides among its members. One that does not exist yet is read once it does.
-    /// Default: none; call [`Consumer::assign`](crate::Consumer::assign) then.
+    /// The topics whose partitions the group divides among its members. They have to be there, unless the consumer
+    /// [waits for them](ConsumerConfig::wait_for_topics). Default: none; call [`Consumer::assign`](crate::Consumer::assign) then.
     pub fn topics<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
         self.subscription.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether a topic that is named and is not there is waited for, and read once somebody creates it. Without, there is no
+    /// consumer of it: to make one, or to [subscribe](crate::Consumer::subscribe), returns
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), since a name is misspelt sooner than a topic is late. A topic that is deleted
+    /// afterwards is read again once there is one of its name, with or without this. Default: false.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::ConsumerConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let config = ConsumerConfig::new("billing").topics(["orders"]).wait_for_topics(true);
+    /// let mut consumer = broker.consumer_with(config)?;
+    /// assert!(consumer.poll(Duration::ZERO)?.is_empty());
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "ottla.wait.for.topics")]
+    pub fn wait_for_topics(mut self, wait: bool) -> Self {
+        self.wait_for_topics = wait;
         self
     }
 
@@ -232,6 +265,22 @@ impl ConsumerConfig {
         self
     }
 
+    /// What of transactions the consumer sees; see [`Isolation`], which says what that means today. Default:
+    /// [`Isolation::ReadCommitted`] (Kafka's: read uncommitted).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ConsumerConfig, Isolation};
+    /// let config = ConsumerConfig::new("billing").isolation(Isolation::ReadUncommitted);
+    /// let pasted = ConsumerConfig::new("billing").set("isolation.level", "read_uncommitted")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "isolation.level")]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
     /// How long a poll that finds nothing looks again and again before its thread goes to sleep, within its timeout. A record
     /// that comes meanwhile is handed over without waking a thread, which takes 5 to 40 microseconds; it costs a whole
     /// core for so long, each time. Only where producers have a core of their own. Default: zero, never. As text in whole
@@ -266,6 +315,8 @@ impl ConsumerConfig {
             AUTO_COMMIT_INTERVAL => self.auto_commit_interval = parse_duration_ms(AUTO_COMMIT_INTERVAL, value)?,
             MAX_POLL_RECORDS => self.max_poll_records = parse_number(MAX_POLL_RECORDS, value)?,
             FETCH_MAX_BYTES => self.fetch_max_bytes = parse_number(FETCH_MAX_BYTES, value)?,
+            ISOLATION => self.isolation = parse_isolation(value)?,
+            WAIT_FOR_TOPICS => self.wait_for_topics = parse_bool(WAIT_FOR_TOPICS, value)?,
             SPIN => self.spin = Duration::from_micros(parse_number(SPIN, value)?),
             _ => return Err(unknown(key, &KEYS)),
         }
@@ -298,6 +349,14 @@ fn parse_reset(value: &str) -> Result<OffsetReset> {
         "latest" => Ok(OffsetReset::Latest),
         "none" => Ok(OffsetReset::Error),
         _ => Err(invalid(AUTO_OFFSET_RESET, value, "expected earliest, latest or none")),
+    }
+}
+
+fn parse_isolation(value: &str) -> Result<Isolation> {
+    match value.trim() {
+        "read_committed" => Ok(Isolation::ReadCommitted),
+        "read_uncommitted" => Ok(Isolation::ReadUncommitted),
+        _ => Err(invalid(ISOLATION, value, "expected read_committed or read_uncommitted")),
     }
 }
 

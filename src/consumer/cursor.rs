@@ -7,7 +7,7 @@ use super::reset::{OffsetReset, TruncationReset};
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
-use crate::partition::{FetchLimits, PartitionSource, Place};
+use crate::partition::{FetchLimits, Place};
 use crate::record::Fetched;
 
 /// What was read from a partition, and where in a batch that ended.
@@ -86,7 +86,7 @@ impl Cursor<'_> {
         let log = self.position.log();
         match self.offset_reset {
             OffsetReset::Earliest => Ok(log.log_start_offset()),
-            OffsetReset::Latest => Ok(log.visible_end()),
+            OffsetReset::Latest => Ok(self.position.end()),
             OffsetReset::Error => Err(Error::NoCommittedOffset { partition: log.partition().clone() }),
         }
     }
@@ -101,7 +101,7 @@ impl Cursor<'_> {
             return Err(Error::Corrupt(Box::new(damage.clone())));
         };
         let is_here = damage.partition.as_ref() == Some(position.partition()) && damage.is_at(offset);
-        if !is_here || position.log().visible_end() < lost.end {
+        if !is_here || position.end() < lost.end {
             return Err(Error::Corrupt(Box::new(damage.clone())));
         }
         position.skip_to(lost.end);
@@ -119,14 +119,19 @@ pub(super) struct Counts {
     pub(super) skipped: u64,
 }
 
-/// An offset that a caller has named, if the log has it.
+/// An offset that a caller has named, if the log has it and the consumer may see it.
 ///
 /// # Errors
 /// [`Error::OffsetOutOfRange`].
-pub(super) fn check_offset(log: &PartitionSource, requested: u64) -> Result<u64> {
-    let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.visible_end());
+pub(super) fn check_offset(position: &Position, requested: u64) -> Result<u64> {
+    let (log_start_offset, log_end_offset) = (position.log().log_start_offset(), position.end());
     if (log_start_offset..=log_end_offset).contains(&requested) {
         return Ok(requested);
     }
-    Err(Error::OffsetOutOfRange { partition: log.partition().clone(), requested, log_start_offset, log_end_offset })
+    Err(Error::OffsetOutOfRange {
+        partition: position.partition().clone(),
+        requested,
+        log_start_offset,
+        log_end_offset,
+    })
 }

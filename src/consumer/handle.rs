@@ -60,6 +60,7 @@ impl Shared {
 /// ```
 /// use std::time::Duration;
 /// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?;
 /// let mut consumer = broker.consumer("billing", ["orders"])?;
 /// let handle = consumer.handle();
 /// std::thread::spawn(move || handle.wakeup());

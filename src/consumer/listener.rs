@@ -12,7 +12,8 @@ use crate::topic_partition::TopicPartition;
 ///
 /// Called inside [`poll`](Consumer::poll) (and inside `close`, `unsubscribe` and what else gives partitions up), on the
 /// consumer's thread, with no lock held. It may do with the consumer what it likes, but poll or subscribe: commit, seek, pause,
-/// or close it through its [`handle`](Consumer::handle). An error or panic of it fails that poll, and the rebalance goes on.
+/// or close it through its [`handle`](Consumer::handle). An error or panic of it fails that poll, and the rebalance goes on;
+/// [`Error::other`](crate::Error::other) makes an error of the application's own one that can be returned.
 ///
 /// A closure `Fn(&mut Consumer, Rebalance) -> Result<()>` is a listener, too.
 ///
@@ -20,6 +21,7 @@ use crate::topic_partition::TopicPartition;
 /// ```
 /// use ottla::{Consumer, ConsumerConfig, Rebalance};
 /// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?;
 /// let config = ConsumerConfig::new("billing").topics(["orders"]).rebalance_listener(
 ///     |consumer: &mut Consumer, event: Rebalance<'_>| match event {
 ///         Rebalance::Revoked(_) => consumer.commit(),

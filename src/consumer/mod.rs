@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::broker::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{ClosedBy, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
@@ -102,10 +102,19 @@ enum Life {
 }
 
 impl Broker {
-    /// A consumer of `topics` in `group`, with the default settings.
+    /// A consumer of `topics` in `group`, with the default settings. The topics have to be there.
     ///
     /// # Errors
     /// As [`consumer_with`](Broker::consumer_with).
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.topic("orders")?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// assert_eq!(consumer.assignment().len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn consumer<S: Into<String>>(&self, group: &str, topics: impl IntoIterator<Item = S>) -> Result<Consumer> {
         self.consumer_with(ConsumerConfig::new(group).topics(topics))
     }
@@ -114,6 +123,8 @@ impl Broker {
     /// [assigned](Consumer::assign): it begins at what the group has committed by then, and commits nothing.
     ///
     /// # Errors
+    /// [`Error::UnknownTopic`] for a topic that is not there, unless the consumer is to
+    /// [wait for it](ConsumerConfig::wait_for_topics); [`Error::InvalidTopic`] for one that can never be.
     /// [`Error::InconsistentAssignor`] if the group's members divide partitions in another way; [`Error::InvalidConfig`],
     /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if the committed offsets cannot be read.
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
@@ -122,9 +133,9 @@ impl Broker {
         let mut consumer = Consumer {
             store: Arc::clone(&self.store),
             membership: self.membership(&config)?,
+            positions: Positions::new(Arc::clone(&shared.waiter), config.isolation),
             config,
             seen_topics_version: None,
-            positions: Positions::new(Arc::clone(&shared.waiter)),
             ahead: None,
             shared,
             untold: Vec::new(),
@@ -137,6 +148,7 @@ impl Broker {
             was_put_out: false,
             life: Life::Open,
         };
+        consumer.check_topics(&consumer.config.subscription)?;
         consumer.store.watchers().register(&consumer.shared.waiter);
         consumer.begin_subscription()?;
         Ok(consumer)
@@ -158,6 +170,18 @@ impl Broker {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Corrupt`] if what the group has committed cannot be known.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// # consumer.poll(std::time::Duration::from_secs(1))?;
+    /// consumer.commit()?;
+    /// let orders = ottla::TopicPartition::new("orders", 0);
+    /// assert_eq!(broker.committed("billing", &orders)?.map(|committed| committed.offset()), Some(1));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
         self.store.committed(group, partition)
     }
@@ -362,7 +386,7 @@ impl Consumer {
     }
 
     fn closed(&self) -> Error {
-        Error::Closed { what: format!("the consumer of group {:?}", self.group()) }
+        Error::Closed { what: format!("group {:?}", self.group()), by: ClosedBy::Consumer }
     }
 
     /// Fails inside a listener.
@@ -390,15 +414,21 @@ impl Consumer {
         self.positions.get(partition)?.next_offset()
     }
 
-    /// What the group has committed in a partition, if anything. Read-only, as the process that writes has written it down by now;
-    /// where that cannot be read, nothing.
-    #[must_use]
-    pub fn committed(&self, partition: &TopicPartition) -> Option<CommittedOffset> {
-        if self.store.is_read_only() {
-            return self.store.committed(self.group(), partition).ok().flatten();
-        }
-        let topic = self.store.topic(partition.topic()).ok()?;
-        self.membership.committed(partition, topic.topic_id)
+    /// What the group has committed in a partition, if anything: what [`Broker::committed`] says of this consumer's group.
+    ///
+    /// # Errors
+    /// As [`Broker::committed`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// # let consumer = broker.consumer("billing", ["orders"])?;
+    /// assert_eq!(consumer.committed(&ottla::TopicPartition::new("orders", 0))?, None);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn committed(&self, partition: &TopicPartition) -> Result<Option<CommittedOffset>> {
+        self.store.committed(self.group(), partition)
     }
 
     /// How many offsets of a partition were not read yet; from the log start if it was not polled yet. `None` if the consumer

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::canary::{Canary, planted};
 use crate::group::committed_offset::CommittedOffset;
+use crate::partition::isolation::Isolation;
 use crate::partition::{PartitionSource, Place};
 use crate::record::Fetched;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ const UNKNOWN: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct SharedPosition {
     pub(super) log: PartitionSource,
+    isolation: Isolation,
     next_offset: AtomicU64,
 }
 
@@ -24,10 +26,15 @@ impl SharedPosition {
         Some(self.next_offset.load(Ordering::Acquire)).filter(|&offset| offset != UNKNOWN)
     }
 
+    /// One above the last offset that the consumer may see now.
+    fn end(&self) -> u64 {
+        self.log.end(self.isolation)
+    }
+
     /// How many offsets lie between the position and the end; from the log start if there is no position yet.
     pub(super) fn lag(&self) -> u64 {
         let from = self.next_offset().unwrap_or_else(|| self.log.log_start_offset());
-        self.log.visible_end().saturating_sub(from)
+        self.end().saturating_sub(from)
     }
 }
 
@@ -45,13 +52,18 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn new(log: PartitionSource) -> Position {
-        let shared = SharedPosition { log, next_offset: AtomicU64::new(UNKNOWN) };
+    pub(super) fn new(log: PartitionSource, isolation: Isolation) -> Position {
+        let shared = SharedPosition { log, isolation, next_offset: AtomicU64::new(UNKNOWN) };
         Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, place: None, committed: None }
     }
 
     pub(super) fn log(&self) -> &PartitionSource {
         &self.shared.log
+    }
+
+    /// One above the last offset that the consumer may see now.
+    pub(super) fn end(&self) -> u64 {
+        self.shared.end()
     }
 
     pub(super) fn partition(&self) -> &TopicPartition {

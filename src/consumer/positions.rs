@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::position::Position;
 use crate::error::{Error, Result};
+use crate::partition::isolation::Isolation;
 use crate::partition::{PartitionSource, Registration, Waiter};
 use crate::topic_partition::TopicPartition;
 
@@ -22,6 +23,7 @@ use crate::topic_partition::TopicPartition;
 #[derive(Debug)]
 pub(super) struct Positions {
     waiter: Arc<Waiter>,
+    isolation: Isolation,
     slots: Vec<Option<Slot>>,
     /// Tokens without a partition. A delivery for the last one that had the token may still come; it makes the next one
     /// active, which is harmless.
@@ -55,10 +57,11 @@ enum Activity {
 }
 
 impl Positions {
-    /// No partitions. Senders wake `waiter`.
-    pub(super) fn new(waiter: Arc<Waiter>) -> Positions {
+    /// No partitions. Senders wake `waiter`; what it sees of transactions `isolation` says.
+    pub(super) fn new(waiter: Arc<Waiter>, isolation: Isolation) -> Positions {
         Positions {
             waiter,
+            isolation,
             slots: Vec::new(),
             free: Vec::new(),
             tokens: HashMap::new(),
@@ -102,8 +105,8 @@ impl Positions {
         });
         let registration = log.register(&self.waiter, token);
         self.tokens.insert(log.partition().clone(), token);
-        let slot =
-            Slot { position: Position::new(log), registration, activity: Activity::Active, rank: self.next_rank };
+        let position = Position::new(log, self.isolation);
+        let slot = Slot { position, registration, activity: Activity::Active, rank: self.next_rank };
         self.next_rank += 1;
         if let Some(place) = self.slots.get_mut(token as usize) {
             *place = Some(slot);

@@ -37,9 +37,9 @@ impl Consumer {
         let log = cursor.position.log();
         let offset = match to {
             SeekTo::Earliest => log.log_start_offset(),
-            SeekTo::Latest => log.visible_end(),
-            SeekTo::Offset(offset) => check_offset(log, offset)?,
-            SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| log.visible_end()),
+            SeekTo::Latest => cursor.position.end(),
+            SeekTo::Offset(offset) => check_offset(cursor.position, offset)?,
+            SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| cursor.position.end()),
             SeekTo::Committed => {
                 cursor.begin()?;
                 self.positions.reactivate(partition);

@@ -9,6 +9,9 @@ impl Consumer {
     /// Reads these topics from now on, as a member of the group; gives up whatever was read before.
     ///
     /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), unless the consumer
+    /// [waits for topics](crate::ConsumerConfig::wait_for_topics), and [`Error::InvalidTopic`](crate::Error::InvalidTopic) for a name
+    /// that no topic can have: nothing was changed.
     /// [`Error::InconsistentAssignor`](crate::Error::InconsistentAssignor), [`Error::InvalidState`](crate::Error::InvalidState) in a listener, [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what
     /// giving up partitions returns.
     pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
@@ -38,7 +41,7 @@ impl Consumer {
         self.check_outside_listener()?;
         self.check_usable()?;
         self.store.check_open()?;
-        subscription.validate()?;
+        self.check_topics(&subscription)?;
         if !subscription.is_empty() {
             self.membership.check_can_join()?;
         }
@@ -48,6 +51,12 @@ impl Consumer {
         self.config.subscription = subscription;
         self.begin_subscription()?;
         given_up
+    }
+
+    /// Checks that all topics of `subscription` are there, or may be waited for.
+    pub(super) fn check_topics(&self, subscription: &Subscription) -> Result<()> {
+        subscription.validate()?;
+        if self.config.wait_for_topics { Ok(()) } else { subscription.check_present(&*self.store.topics()?) }
     }
 
     /// Joins the group, if there is something to subscribe to, and takes what can be had at once.

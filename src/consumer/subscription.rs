@@ -1,6 +1,6 @@
 //! Which topics are meant: by name, or by pattern.
 
-use crate::broker::topic_name::is_internal;
+use crate::broker::topic_name::{self, is_internal};
 use crate::broker::topic_registry::Topics;
 use crate::config_key::invalid;
 use crate::error::Result;
@@ -18,7 +18,12 @@ impl Subscription {
         self.topics.is_empty() && self.pattern.is_none()
     }
 
+    /// Checks that all of it can be meant.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTopic`](crate::Error::InvalidTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) for the pattern.
     pub(super) fn validate(&self) -> Result<()> {
+        self.topics.iter().try_for_each(|name| topic_name::validate(name))?;
         let Some(pattern) = &self.pattern else { return Ok(()) };
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-*?".contains(&byte);
         if pattern.is_empty() || !pattern.bytes().all(is_allowed) {
@@ -26,6 +31,15 @@ impl Subscription {
             return Err(invalid("topic.pattern", pattern.clone(), reason));
         }
         Ok(())
+    }
+
+    /// Checks that every topic that is meant by name exists.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic).
+    pub(super) fn check_present(&self, topics: &Topics) -> Result<()> {
+        let missing = self.topics.iter().find(|name| !topics.contains_key(name.as_str()));
+        missing.map_or(Ok(()), |name| Err(topic_name::unknown(name)))
     }
 
     /// The topics that exist and are meant, with their numbers of partitions. Internal topics only by name.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) mod append_file;
+pub(crate) mod file_mode;
 pub(crate) mod generations;
 pub(crate) mod mapping;
 pub(crate) mod open_files;
@@ -25,12 +26,15 @@ pub(crate) mod shared_bytes;
 pub(crate) mod simulated;
 mod sync_error;
 
+pub(crate) use file_mode::FileMode;
 pub(crate) use mapping::{FollowedMapping, Mapping, ProcessMark, SharedMapping};
 pub(crate) use shared_bytes::SharedBytes;
 pub(crate) use sync_error::SyncError;
 
 /// A machine to keep a data directory on.
 pub(crate) trait Disk: Debug + Send + Sync {
+    /// The same machine, where this is who may read what is made. In memory nobody else could.
+    fn with_file_mode(self: Arc<Self>, mode: FileMode) -> Arc<dyn Disk>;
     /// Opens a regular file; never follows a symbolic link, and refuses anything else than a regular file. One with a second
     /// name can be read and synced and nothing else, however it was opened: see [`own_copy`].
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
@@ -38,7 +42,7 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn absolute(&self, path: &Path) -> io::Result<PathBuf>;
     /// The path from the root on to what is there, without links: it means the same when a link that led there is another one.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
-    /// Creates one directory, readable by its owner only. It is not an error if it is there.
+    /// Creates one directory. It is not an error if it is there.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a file. Open handles and maps stay valid.
     fn remove_file(&self, path: &Path) -> io::Result<()>;

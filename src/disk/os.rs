@@ -1,6 +1,6 @@
 //! The operating system's disk.
 //!
-//! Files are 0600 and directories 0700. Every name is opened without following a link at its end and without blocking, and
+//! Files are 0600 and directories 0700, unless the umask is to say. Every name is opened without following a link at its end and without blocking, and
 //! refused unless it is a regular file: a planted symbolic link, FIFO or device is an error. A file with a second name (a hard
 //! link) is never written to.
 #![allow(clippy::disallowed_types, reason = "the one place that names the operating system's files, maps and clock")]
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapOptions;
 
-use super::{DirEntry, Disk, DiskFile, FileLock, FollowedMapping, Mapping, Open, SharedMapping, SyncError, own_copy};
+use super::{
+    DirEntry, Disk, DiskFile, FileLock, FileMode, FollowedMapping, Mapping, Open, SharedMapping, SyncError, own_copy,
+};
 use crate::canary::{Canary, planted};
 use crate::error::os::is_disk_full;
 
@@ -23,18 +25,23 @@ use crate::error::os::is_disk_full;
 #[derive(Debug)]
 pub(crate) struct OsDisk {
     started: Instant,
+    file_mode: FileMode,
 }
 
 impl OsDisk {
     /// A disk whose monotonic clock starts now.
     pub(crate) fn new() -> OsDisk {
-        OsDisk { started: Instant::now() }
+        OsDisk { started: Instant::now(), file_mode: FileMode::Private }
     }
 }
 
 impl Disk for OsDisk {
+    fn with_file_mode(self: Arc<OsDisk>, mode: FileMode) -> Arc<dyn Disk> {
+        Arc::new(OsDisk { started: self.started, file_mode: mode })
+    }
+
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(open_regular(path, how)?))
+        Ok(Arc::new(open_regular(path, how, self.file_mode)?))
     }
 
     fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
@@ -54,7 +61,7 @@ impl Disk for OsDisk {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        match create_private_dir(path) {
+        match create_one_dir(path, self.file_mode) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 // A link to a directory is refused, too: whoever planted it would choose where the data goes.
                 if fs::symlink_metadata(path)?.is_dir() { Ok(()) } else { Err(error) }
@@ -85,7 +92,8 @@ impl Disk for OsDisk {
     /// The standard library has a call for this that takes paths. That one follows links, overwrites what is there and lets others
     /// read what those may who can read the original.
     fn copy_file(&self, from: &Path, to: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let (source, copy) = (open_regular(from, Open::Read)?, open_regular(to, Open::CreateNew)?);
+        let source = open_regular(from, Open::Read, self.file_mode)?;
+        let copy = open_regular(to, Open::CreateNew, self.file_mode)?;
         // On Linux the system copies, which shares blocks where it can; everywhere else it is reads and writes.
         io::copy(&mut &source.file, &mut &copy.file)?;
         Ok(Arc::new(copy))
@@ -116,11 +124,11 @@ impl Disk for OsDisk {
 
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>> {
         for _ in 0..OPEN_ATTEMPTS_MAX {
-            let found = open_regular(path, Open::CreateOrWrite)?;
+            let found = open_regular(path, Open::CreateOrWrite, self.file_mode)?;
             try_lock(&found.file)?;
             // Whoever had the lock may have put another file there before giving this one back.
             if is_named(&found.file, path)? {
-                let own = if found.is_shared { Some(replace_locked(path, content)?) } else { None };
+                let own = if found.is_shared { Some(replace_locked(path, content, self.file_mode)?) } else { None };
                 let file = own.unwrap_or(found.file);
                 match write_content(&file, content) {
                     // It is locked. On a full disk it says what it said before.
@@ -178,13 +186,17 @@ fn random_by_hashing() -> u64 {
 }
 
 #[cfg(unix)]
-fn create_private_dir(path: &Path) -> io::Result<()> {
+fn create_one_dir(path: &Path, mode: FileMode) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(path)
+    let bits = match mode {
+        FileMode::Private => 0o700,
+        FileMode::Umask => 0o777,
+    };
+    fs::DirBuilder::new().mode(bits).create(path)
 }
 
 #[cfg(not(unix))]
-fn create_private_dir(path: &Path) -> io::Result<()> {
+fn create_one_dir(path: &Path, _mode: FileMode) -> io::Result<()> {
     fs::create_dir(path)
 }
 
@@ -199,13 +211,13 @@ fn try_lock(file: &File) -> io::Result<()> {
 
 /// Puts a file that is locked already in the place of the one of this name, whose lock the caller holds: only who does may
 /// change what the name stands for, so that no two can hold what it stands for.
-fn replace_locked(path: &Path, content: &[u8]) -> io::Result<File> {
+fn replace_locked(path: &Path, content: &[u8], mode: FileMode) -> io::Result<File> {
     let own_path = own_copy::path_of(path);
     match fs::remove_file(&own_path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let own = open_regular(&own_path, Open::CreateNew)?.file;
+    let own = open_regular(&own_path, Open::CreateNew, mode)?.file;
     try_lock(&own)?;
     write_content(&own, content)?;
     fs::rename(&own_path, path)?;
@@ -218,8 +230,9 @@ fn write_content(file: &File, content: &[u8]) -> io::Result<()> {
     file.set_len(content.len() as u64)
 }
 
-/// Opens a regular file.
-fn open_regular(path: &Path, how: Open) -> io::Result<OsFile> {
+/// Opens a regular file, which others may read as `mode` says if it is made.
+#[cfg_attr(not(unix), allow(unused_variables, reason = "elsewhere files are as their directory says"))]
+fn open_regular(path: &Path, how: Open, mode: FileMode) -> io::Result<OsFile> {
     let mut options = OpenOptions::new();
     options.read(true);
     match how {
@@ -232,7 +245,11 @@ fn open_regular(path: &Path, how: Open) -> io::Result<OsFile> {
     {
         use std::os::unix::fs::OpenOptionsExt;
         // O_NONBLOCK means nothing to a regular file, and keeps a FIFO from holding us until somebody opens its other end.
-        options.mode(0o600).custom_flags(no_follow() | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        let bits = match mode {
+            FileMode::Private => 0o600,
+            FileMode::Umask => 0o666,
+        };
+        options.mode(bits).custom_flags(no_follow() | libc::O_CLOEXEC | libc::O_NONBLOCK);
     }
     let mut attempts = 1;
     loop {

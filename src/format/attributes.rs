@@ -9,7 +9,7 @@
 //!     7–15  zero, not looked at
 //! ```
 
-use super::{Codec, Invalid};
+use super::{Compression, Invalid};
 
 /// The flags of a batch, but for the one that is part of its [`ProducerStamp`](super::ProducerStamp).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ impl Attributes {
     /// # Errors
     /// If the codec is none of those there are.
     pub(crate) fn from_bits(bits: i16) -> Result<(Attributes, bool), Invalid> {
-        match Codec::from_id(bits & CODEC_MASK) {
+        match Compression::from_id(bits & CODEC_MASK) {
             Some(_) => Ok(Attributes::from_bits_of_plain(bits)),
             None => Err(Invalid::Malformed("an unknown compression codec")),
         }
@@ -48,13 +48,13 @@ impl Attributes {
 
     /// How the records are compressed.
     #[inline]
-    pub(crate) fn codec(self) -> Codec {
-        Codec::from_id(self.0 & CODEC_MASK).unwrap_or(Codec::None)
+    pub(crate) fn codec(self) -> Compression {
+        Compression::from_id(self.0 & CODEC_MASK).unwrap_or(Compression::None)
     }
 
     /// The same with this codec instead.
     #[must_use]
-    pub(crate) fn with_codec(self, codec: Codec) -> Attributes {
+    pub(crate) fn with_codec(self, codec: Compression) -> Attributes {
         Attributes(self.0 & !CODEC_MASK | codec.id())
     }
 
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn flags_are_told_apart() {
-        let attributes = Attributes::NONE.with_codec(Codec::Zstd).with_control();
+        let attributes = Attributes::NONE.with_codec(Compression::Zstd).with_control();
         assert_eq!((attributes.bits(false), attributes.bits(true)), (0x24, 0x34));
         assert_eq!(Attributes::from_bits(0x34), Ok((attributes, true)));
-        assert_eq!(attributes.with_codec(Codec::Gzip).codec(), Codec::Gzip);
+        assert_eq!(attributes.with_codec(Compression::Gzip).codec(), Compression::Gzip);
         assert!(attributes.is_control());
         assert!(!attributes.is_log_append_time() && !attributes.has_delete_horizon());
         let dated = Attributes::NONE.with_log_append_time().with_delete_horizon();
@@ -120,7 +120,7 @@ mod tests {
             assert!(Attributes::from_bits(codec).is_err());
         }
         let (attributes, is_transactional) = Attributes::from_bits(-8).unwrap();
-        assert_eq!((attributes.codec(), attributes.bits(is_transactional)), (Codec::None, -8));
+        assert_eq!((attributes.codec(), attributes.bits(is_transactional)), (Compression::None, -8));
         assert_eq!(Attributes::from_bits_of_plain(7).0.bits(false), 7);
     }
 }

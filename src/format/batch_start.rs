@@ -1,6 +1,6 @@
 //! [`BatchStart`]: what is known of a batch before its first record is.
 
-use super::{Attributes, Codec, ProducerStamp};
+use super::{Attributes, Compression, ProducerStamp};
 
 /// What a batch begins with: a slot is opened with it, a batch is sealed with it, and the header has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ pub(crate) struct BatchStart {
 impl BatchStart {
     /// The same with this codec instead.
     #[must_use]
-    pub(crate) fn with_codec(self, codec: Codec) -> BatchStart {
+    pub(crate) fn with_codec(self, codec: Compression) -> BatchStart {
         BatchStart { attributes: self.attributes.with_codec(codec), ..self }
     }
 }

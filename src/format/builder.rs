@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::batch::HEADER_BYTES;
 use super::header::Header;
 use super::record::RecordFields;
-use super::{BatchStart, Codec, Invalid, ProducerStamp, SealFields, crc32c, is_plain, seal_header, seal_records};
+use super::{BatchStart, Compression, Invalid, ProducerStamp, SealFields, crc32c, is_plain, seal_header, seal_records};
 
 /// Puts records into one batch. For batches that do not go through the tail; keeps its memory from batch to batch.
 ///
@@ -119,7 +119,7 @@ impl BatchBuilder {
                 return Ok(&self.compressed);
             }
         }
-        let fields = SealFields { start: fields.start.with_codec(Codec::None), ..*fields };
+        let fields = SealFields { start: fields.start.with_codec(Compression::None), ..*fields };
         if let Some((header, records)) = plain.split_first_chunk_mut::<HEADER_BYTES>() {
             *header = seal_header(&fields, records.len(), crc32c(records));
         }
@@ -155,15 +155,15 @@ mod tests {
         let mut builder = BatchBuilder::new();
         builder.push(-1, None, Some(b"short"), &[]);
         let mut fields = builder.fields();
-        fields.start.attributes = Attributes::NONE.with_codec(Codec::Snappy);
+        fields.start.attributes = Attributes::NONE.with_codec(Compression::Snappy);
         let header = verify(builder.finish(&fields).unwrap()).unwrap();
-        assert_eq!(header.start.attributes.codec(), Codec::None);
+        assert_eq!(header.start.attributes.codec(), Compression::None);
 
         builder.clear(0, -1);
         builder.push(-1, None, Some(&[b'x'; 1000]), &[]);
         let fields = SealFields { start: fields.start, ..builder.fields() };
         let batch = builder.finish(&fields).unwrap();
-        assert_eq!(verify(batch).unwrap().start.attributes.codec(), Codec::Snappy);
+        assert_eq!(verify(batch).unwrap().start.attributes.codec(), Compression::Snappy);
         assert!(batch.len() < 200);
     }
 

@@ -4,8 +4,8 @@
 use super::batch::CRC_FIELD;
 use super::header::Header;
 use super::{
-    BatchBuilder, BatchHeader, CRC_START, Codec, EndTransactionMarker, HEADER_BYTES, Invalid, Record, RecordFields,
-    SealFields, check_records, compress, crc32c, decompress, skip, varint, verify,
+    BatchBuilder, BatchHeader, CRC_START, Compression, EndTransactionMarker, HEADER_BYTES, Invalid, Record,
+    RecordFields, SealFields, check_records, compress, crc32c, decompress, skip, varint, verify,
 };
 
 /// Reads a batch, with its checksum put right, and writes it again.
@@ -52,7 +52,7 @@ fn rewrite(header: &BatchHeader, plain: &[u8]) {
         builder.push_at(record.offset_delta, timestamp_ms, record.key, record.value, &headers);
     }
     assert_eq!(builder.record_count(), header.record_count);
-    let start = header.start.with_codec(Codec::None);
+    let start = header.start.with_codec(Compression::None);
     let BatchHeader { last_offset_delta, max_timestamp, .. } = *header;
     let fields = SealFields { start, last_offset_delta, max_timestamp, ..builder.fields() };
     let written = builder.finish(&fields).unwrap();
@@ -167,8 +167,8 @@ pub fn control(bytes: &[u8]) {
     }
 }
 
-fn codec(number: u8) -> Codec {
-    Codec::from_id(i16::from(number % 5)).unwrap()
+fn codec(number: u8) -> Compression {
+    Compression::from_id(i16::from(number % 5)).unwrap()
 }
 
 /// Expands bytes that may never have been compressed.

@@ -44,7 +44,7 @@ pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check
 pub(crate) use batch_start::BatchStart;
 pub(crate) use builder::BatchBuilder;
 pub(crate) use checksum::{crc32c, crc32c_append, crc32c_combine};
-pub use compression::Codec;
+pub use compression::Compression;
 use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use header::Header;

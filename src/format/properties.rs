@@ -8,10 +8,11 @@ use super::header::Header;
 use super::record::skip_any;
 use super::*;
 
-const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
-fn codecs() -> impl Strategy<Value = Codec> {
-    let available: Vec<Codec> = CODECS.into_iter().filter(|codec| codec.is_available()).collect();
+fn codecs() -> impl Strategy<Value = Compression> {
+    let available: Vec<Compression> = CODECS.into_iter().filter(|codec| codec.is_available()).collect();
     prop::sample::select(available)
 }
 
@@ -51,7 +52,7 @@ fn records() -> impl Strategy<Value = Vec<OwnedRecord>> {
 
 const BASE_TIMESTAMP: i64 = 1_700_000_000_000;
 
-fn build(records: &[OwnedRecord], codec: Codec) -> Vec<u8> {
+fn build(records: &[OwnedRecord], codec: Compression) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
     builder.clear(1000, BASE_TIMESTAMP);
     for record in records {
@@ -180,7 +181,7 @@ proptest! {
 
     #[test]
     fn a_batch_that_is_cut_is_refused(records in records(), cut: prop::sample::Index) {
-        let batch = build(&records, Codec::None);
+        let batch = build(&records, Compression::None);
         prop_assert!(verify(&batch[..cut.index(batch.len())]).is_err());
     }
 

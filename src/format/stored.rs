@@ -8,7 +8,7 @@
 //! are, and go the way of all when the slot is sealed, from the slot itself or from what was salvaged of it.
 
 use super::batch::{BatchHeader, CRC_START, HEADER_BYTES};
-use super::{BatchStart, Codec, Invalid, compress, crc32c, crc32c_combine, decompress};
+use super::{BatchStart, Compression, Invalid, compress, crc32c, crc32c_combine, decompress};
 use crate::canary::{Canary, planted};
 
 /// What a batch's header says besides size and checksum.
@@ -65,7 +65,7 @@ pub(crate) fn seal_records(fields: &SealFields, records: &[u8], batch: &mut Vec<
 /// Whether the stored bytes of a batch are its records, so that neither way needs a copy of them.
 #[inline]
 pub(crate) fn is_plain(start: &BatchStart) -> bool {
-    start.attributes.codec() == Codec::None
+    start.attributes.codec() == Compression::None
 }
 
 /// Checks that the records of a batch can be had in this build.
@@ -107,7 +107,7 @@ mod tests {
         builder.push(5, None, Some(&[b'x'; 1000]), &[]);
         let fields = builder.fields();
         let records = builder.finish(&fields).unwrap()[HEADER_BYTES..].to_vec();
-        for codec in [Codec::None, Codec::Snappy] {
+        for codec in [Compression::None, Compression::Snappy] {
             let fields = SealFields { start: fields.start.with_codec(codec), ..fields };
             let (mut batch, mut plain) = (b"left from before".to_vec(), b"left from before".to_vec());
             seal_records(&fields, &records, &mut batch).unwrap();
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_codec_that_is_missing_is_missing_both_ways() {
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             let fields = BatchBuilder::new().fields();
             let fields = SealFields { start: fields.start.with_codec(codec), ..fields };
             let sealed = seal_records(&fields, b"", &mut Vec::new());

@@ -179,7 +179,10 @@ fn batches_are_encoded_to_the_same_bytes() {
         }
         // Compressors differ; what they compress does not.
         let header = verify(&encoded).unwrap();
-        assert!(header.start.attributes.codec() == codec || header.start.attributes.codec() == Codec::None, "{name}");
+        assert!(
+            header.start.attributes.codec() == codec || header.start.attributes.codec() == Compression::None,
+            "{name}"
+        );
         assert_eq!(self::plain(&header, &encoded).unwrap(), plain, "{name}");
     }
 }

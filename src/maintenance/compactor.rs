@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Logs;
+use super::{Logs, unless_deleted};
 use crate::partition::bell::{Bell, Work};
 use crate::partition::environment::Environment;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,7 @@ impl Compactor {
             move || {
                 let go_on = || !stop.load(Ordering::Acquire) && !environment.files.is_forked();
                 while go_on() {
-                    let is_done = compact_all(&logs, &go_on);
+                    let is_done = compact_all(&logs, &environment, &go_on);
                     bell.wait((!is_done).then_some(BACKOFF));
                 }
             }
@@ -76,11 +76,14 @@ impl Drop for Compactor {
 }
 
 /// Compacts what is due in every log; whether all of them had their turn.
-fn compact_all(logs: &Logs, go_on: &dyn Fn() -> bool) -> bool {
-    let mut is_done = true;
+fn compact_all(logs: &Logs, environment: &Environment, go_on: &dyn Fn() -> bool) -> bool {
+    let (mut result, mut is_done) = (Ok(()), true);
     for log in logs.load_full().iter() {
         // What failed has left its log as it was.
-        is_done &= matches!(log.compact_if_due(go_on), Ok(true));
+        let compacted = log.compact_if_due(go_on);
+        is_done &= matches!(compacted, Ok(true));
+        result = result.and(unless_deleted(compacted.map(drop)));
     }
+    environment.note_turn(Work::Compaction, &result);
     is_done
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 pub(crate) use worker::Worker;
 
 use crate::error::{Error, Result};
+use crate::partition::bell::Work;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
 use crate::sync::ArcSwap;
@@ -49,8 +50,8 @@ pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping:
     if is_stopping() {
         return Ok(());
     }
-    let result = chores::supply_slots(logs, environment).result;
-    let result = result.and(chores::checkpoint(logs, environment).result);
+    let result = chores::supply_slots(logs, environment).noted(Work::Slots, environment).result;
+    let result = result.and(chores::checkpoint(logs, environment).noted(Work::Checkpoints, environment).result);
     result.and(compact_all(logs, environment, is_stopping))
 }
 
@@ -67,7 +68,9 @@ fn compact_all(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn F
         !is_stopping()
     };
     let compacted = logs.iter().map(|log| unless_deleted(log.compact_if_due(&go_on).map(drop)));
-    compacted.fold(Ok(()), Result::and)
+    let result = compacted.fold(Ok(()), Result::and);
+    environment.note_turn(Work::Compaction, &result);
+    result
 }
 
 /// What was done to a log, for whoever goes through many of them: that its topic was deleted meanwhile is no failure, as nobody
@@ -86,4 +89,12 @@ struct Turn {
     result: Result<()>,
     /// When the next turn is due, by the monotonic clock; at no time of its own if nothing is to be done.
     next: Option<Duration>,
+}
+
+impl Turn {
+    /// The same, once it is noted for who asks how the broker is.
+    fn noted(self, work: Work, environment: &Environment) -> Turn {
+        environment.note_turn(work, &self.result);
+        self
+    }
 }

@@ -54,8 +54,8 @@ impl Rounds {
         match work {
             Work::Syncs => self.syncs.run(logs, environment, now),
             Work::Wakers => environment.watchers.wake_due(now),
-            Work::Slots => chores::supply_slots(logs, environment).next,
-            Work::Checkpoints => chores::checkpoint(logs, environment).next,
+            Work::Slots => chores::supply_slots(logs, environment).noted(work, environment).next,
+            Work::Checkpoints => chores::checkpoint(logs, environment).noted(work, environment).next,
             Work::Compaction => self.compactor.call().is_err().then_some(now + RETRY),
         }
     }

@@ -10,8 +10,8 @@ use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, ProducerStamp, RecordFields, SealFields,
-    is_plain, seal_header, seal_records,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, HEADER_BYTES, ProducerStamp, RecordFields,
+    SealFields, is_plain, seal_header, seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -125,7 +125,7 @@ impl Appender {
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
     #[cold]
     fn begin_batch(&mut self, log: &LogCore, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
-        let config = &log.spec.config;
+        let config = log.spec.settings.load();
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
         let bytes = encoded_bytes(records, 0, base_timestamp, timestamp);
         check_size(log, HEADER_BYTES + bytes)?;
@@ -170,7 +170,7 @@ impl Appender {
         timestamp: i64,
     ) -> Result<()> {
         let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
-        if log.spec.config.max_message_bytes as usize <= payload_bytes {
+        if log.spec.settings.load().max_message_bytes as usize <= payload_bytes {
             // Before it takes memory.
             check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, timestamp))?;
         }
@@ -185,7 +185,7 @@ impl Appender {
         log.check_epochs_are_stored()?;
         let mut fields = self.builder.fields();
         fields.start.leader_epoch = self.leader_epoch;
-        fields.start = fields.start.with_codec(log.spec.config.compression);
+        fields.start = fields.start.with_codec(log.spec.settings.load().compression);
         let next_offset = self.next_offset + records.len() as u64;
         let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, self.next_offset..next_offset))?;
         log.append_to_segment(batch, &own_header(batch)).map_err(|failure| match failure {
@@ -208,7 +208,7 @@ impl Appender {
     /// After [`Error::DiskFull`] the batch is still open, and sealing it can be tried again.
     pub(super) fn seal(&mut self, log: &LogCore) -> Result<()> {
         while let Some(batch) = log.first_unsealed() {
-            let bytes = seal_anew(&batch, log.spec.config.compression)?;
+            let bytes = seal_anew(&batch, log.spec.settings.load().compression)?;
             log.append_to_segment(&bytes, &own_header(&bytes)).map_err(AppendError::into_inner)?;
             log.unsealed_is_sealed();
         }
@@ -219,7 +219,7 @@ impl Appender {
             self.open = None;
             return Ok(());
         }
-        let fields = open.seal_fields(log.spec.config.compression);
+        let fields = open.seal_fields(log.spec.settings.load().compression);
         let batch = if is_plain(&fields.start) {
             let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
             open.writer.sealed(&header)
@@ -273,7 +273,7 @@ impl Open {
         Ok(())
     }
 
-    fn seal_fields(&self, codec: Codec) -> SealFields {
+    fn seal_fields(&self, codec: Compression) -> SealFields {
         SealFields {
             start: self.start.with_codec(codec),
             last_offset_delta: self.record_count - 1,
@@ -337,7 +337,7 @@ fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timesta
 
 /// Fails if a batch of `batch_bytes` is more than the topic allows.
 fn check_size(log: &LogCore, batch_bytes: usize) -> Result<()> {
-    let limit = u64::from(log.spec.config.max_message_bytes);
+    let limit = u64::from(log.spec.settings.load().max_message_bytes);
     match batch_bytes as u64 {
         size if limit < size => Err(Error::RecordTooLarge { partition: log.spec.partition.clone(), size, limit }),
         _ => Ok(()),
@@ -350,7 +350,7 @@ fn own_header(batch: &[u8]) -> BatchHeader {
 
 /// Topics refuse a codec that is not compiled in, so this needs a data directory that was made by another build.
 fn codec_error(log: &LogCore, offsets: Range<u64>) -> Error {
-    let codec = log.spec.config.compression.name();
+    let codec = log.spec.settings.load().compression.name();
     Error::CodecUnavailable { partition: log.spec.partition.clone(), offsets, codec }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::config_key::{check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown};
 use crate::error::Result;
-use crate::format::{Codec, Invalid, Reader};
+use crate::format::{Compression, Invalid, Reader};
 use crate::partition::durability::{DURABILITY, Durability};
 use crate::segment::SegmentConfig;
 
@@ -91,7 +91,7 @@ pub struct TopicConfig {
     pub(crate) index_interval_bytes: u32,
     pub(crate) segment_index_bytes: u32,
     pub(crate) max_message_bytes: u32,
-    pub(crate) compression: Codec,
+    pub(crate) compression: Compression,
     pub(crate) durability: Option<Durability>,
 }
 
@@ -124,7 +124,7 @@ impl Default for TopicConfig {
             index_interval_bytes: 4096,
             segment_index_bytes: 10 << 20,
             max_message_bytes: 1_048_588,
-            compression: Codec::None,
+            compression: Compression::None,
             durability: None,
         }
     }
@@ -182,7 +182,7 @@ impl TopicConfig {
 
     /// How sealed batches are compressed. Default: not at all. All but `Snappy` need the crate feature of that name.
     #[doc(alias = "compression.type")]
-    pub fn compression(mut self, codec: Codec) -> Self {
+    pub fn compression(mut self, codec: Compression) -> Self {
         self.compression = codec;
         self
     }
@@ -235,6 +235,16 @@ impl TopicConfig {
         ];
         properties.extend(self.durability.map(|durability| (DURABILITY, durability.to_string())));
         properties
+    }
+
+    /// The first setting in which `other` differs: its key, what it is here, and what it is there.
+    pub(crate) fn difference(&self, other: &TopicConfig) -> Option<(&'static str, String, String)> {
+        let value = |config: &TopicConfig, key| {
+            let found = config.properties().into_iter().find(|(name, _)| *name == key);
+            found.map_or_else(|| "(as the broker)".to_owned(), |(_, value)| value)
+        };
+        let mut values = KEYS.into_iter().map(|key| (key, value(self, key), value(other, key)));
+        values.find(|(_, here, there)| here != there)
     }
 
     fn check_bounds(&self) -> Result<()> {
@@ -306,9 +316,9 @@ impl TopicConfig {
 }
 
 /// Kafka calls the absence of compression `none` for producers and `uncompressed` for topics.
-fn parse_codec(value: &str) -> Result<Codec> {
+fn parse_codec(value: &str) -> Result<Compression> {
     let name = if value.trim() == "uncompressed" { "none" } else { value.trim() };
-    let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+    let codecs = [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
     let found = codecs.into_iter().find(|codec| codec.name() == name);
     found.ok_or_else(|| invalid(COMPRESSION, value, "expected none, uncompressed, gzip, snappy, lz4 or zstd"))
 }

@@ -10,6 +10,7 @@ use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::Result;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Shared by all logs of a broker.
@@ -28,6 +29,8 @@ pub(crate) struct Environment {
     pub(super) waypoints: Waypoints,
     /// A log found no free slot: idle ones are to be sealed.
     slots_are_short: AtomicBool,
+    /// What went wrong in the last turn of each kind of maintenance.
+    turn_errors: Mutex<[Option<String>; Work::ALL.len()]>,
 }
 
 impl Environment {
@@ -40,7 +43,8 @@ impl Environment {
     ) -> Environment {
         let bell = Bell::default();
         let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
-        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short }
+        let turn_errors = Mutex::default();
+        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short, turn_errors }
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
@@ -94,6 +98,18 @@ impl Environment {
     pub(crate) fn close_tails(&self) {
         for group in [&self.always, &self.relaxed] {
             group.tail().close();
+        }
+    }
+
+    /// What went wrong in the maintenance and was not done since, if anything: the most urgent of it.
+    pub(crate) fn maintenance_error(&self) -> Option<String> {
+        self.turn_errors.lock().iter().flatten().next().cloned()
+    }
+
+    /// Notes how a turn of some kind of maintenance ended.
+    pub(crate) fn note_turn(&self, work: Work, result: &Result<()>) {
+        if let Some(error) = self.turn_errors.lock().get_mut(work as usize) {
+            *error = result.as_ref().err().map(|error| error.with_causes().to_string());
         }
     }
 

@@ -24,9 +24,9 @@ use super::manifest::{Manifest, ManifestSegment};
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};
 use crate::disk::open_files::OpenFiles;
-use crate::error::{Corruption, Error, Result};
+use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::record::Fetched;
-use crate::segment::{Segment, SegmentConfig, SegmentDir};
+use crate::segment::{Segment, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{FollowedBatch, FollowedPartition};
 use crate::topic_partition::TopicPartition;
@@ -159,7 +159,7 @@ impl Follower {
     fn damage_of_sealed(&self, layout: &Layout) -> Result<Vec<Corruption>> {
         let is_live = |noted: &&ManifestSegment| !layout.set_aside.contains(&noted.sealed.base_offset);
         let segments = layout.manifest.segments.iter().filter(is_live);
-        damage_of_sealed(&self.dir, segments, SegmentConfig::from(&*self.spec.config), self.spec.compaction.is_some())
+        damage_of_sealed(&self.dir, segments, self.spec.segment_config(), self.spec.compaction.is_some())
     }
 
     /// What is there now, or was last, if looking fails.
@@ -180,22 +180,22 @@ impl Follower {
     fn check_usable(&self) -> Result<()> {
         self.dir.files.check_not_forked()?;
         if self.dir.files.are_closed() {
-            return Err(self.closed_error());
+            return Err(self.closed_error(ClosedBy::Broker));
         }
         self.broken.as_ref().map_or(Ok(()), |broken| Err(broken.error()))
     }
 
-    fn closed_error(&self) -> Error {
-        Error::Closed { what: self.spec.partition.to_string() }
+    fn closed_error(&self, by: ClosedBy) -> Error {
+        Error::Closed { what: self.spec.partition.to_string(), by }
     }
 
     /// What to say in place of `error` if the topic was deleted or the broker closed, perhaps while it was read.
     fn unless_deleted(&self, error: Error) -> Error {
         if self.dir.files.are_closed() {
-            return self.closed_error();
+            return self.closed_error(ClosedBy::Broker);
         }
         match self.surroundings.has_topic(self.dir.files.disk(), self.spec.topic_id) {
-            Ok(false) => self.closed_error(),
+            Ok(false) => self.closed_error(ClosedBy::Deletion),
             _ => error,
         }
     }
@@ -204,7 +204,7 @@ impl Follower {
     pub(crate) fn check_open(&self) -> Result<()> {
         self.check_usable()?;
         let is_there = self.surroundings.has_topic(self.dir.files.disk(), self.spec.topic_id)?;
-        if is_there { Ok(()) } else { Err(self.closed_error()) }
+        if is_there { Ok(()) } else { Err(self.closed_error(ClosedBy::Deletion)) }
     }
 
     /// The leader epochs as the writer has noted them last. Where that cannot be read, those of the batches, as the writer would
@@ -294,7 +294,7 @@ impl Follower {
             damage: &seen.files.damage,
             waypoints: None,
             bounds: seen.bounds.clone(),
-            max_message_bytes: self.spec.config.max_message_bytes,
+            settings: &self.spec.settings,
         })
     }
 }

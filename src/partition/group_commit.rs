@@ -175,7 +175,7 @@ impl GroupCommit {
         if self.failure.get().is_none() {
             match self.tail.sync() {
                 Ok(()) => return Ok(()),
-                Err(error) => _ = self.failure.set(error.to_string()),
+                Err(error) => _ = self.failure.set(error.with_causes().to_string()),
             }
         }
         Err(self.failure().unwrap_or_default())

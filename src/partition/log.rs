@@ -42,7 +42,6 @@ pub(crate) struct Log {
     owes_point: AtomicBool,
     /// How many sealed segments the manifest has.
     noted_segments: AtomicUsize,
-    deleted: AtomicBool,
     enlisted: AtomicBool,
 }
 
@@ -81,7 +80,6 @@ impl Log {
             owes_rewrite: AtomicBool::new(owes_rewrite),
             owes_point: AtomicBool::new(false),
             noted_segments: AtomicUsize::new(noted),
-            deleted: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
         }
     }
@@ -247,12 +245,7 @@ impl Log {
     /// Refuses every later append and read, since the topic is deleted, and has no slot to write to any more. Wakes nobody yet:
     /// a waker is the caller's code, may close the broker, and would wait there for the slots of this topic's other logs.
     pub(crate) fn begin_delete(&self) {
-        self.deleted.store(true, Ordering::Release);
+        self.note_deleted();
         self.close_silently(|_| ());
-    }
-
-    /// Whether the topic was deleted.
-    pub(super) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
     }
 }

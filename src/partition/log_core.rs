@@ -28,7 +28,7 @@ use super::offsets::LogOffsets;
 use super::recovery::Recovered;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
-use crate::error::{Corruption, Error, Result};
+use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::segment::{Segment, SegmentDir};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
@@ -50,6 +50,8 @@ pub(crate) struct LogCore {
     owes_epochs: AtomicBool,
     poison: OnceLock<String>,
     closed: AtomicBool,
+    /// Its topic was deleted.
+    deleted: AtomicBool,
     /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
     retired: AtomicBool,
     pub(super) waiters: Arc<Waiters>,
@@ -83,6 +85,7 @@ impl LogCore {
             owes_epochs: AtomicBool::new(recovered.owes_epochs),
             poison: OnceLock::new(),
             closed: AtomicBool::new(broken.is_some()),
+            deleted: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             waiters: Arc::default(),
             dir: recovered.dir,
@@ -203,6 +206,16 @@ impl LogCore {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Says that it is because its topic was deleted that it is about to be closed.
+    pub(super) fn note_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    /// Whether the topic was deleted.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
     /// Refuses syncs, too, and keeps no file open nor opens one any more.
     pub(super) fn close_files(&self) {
         self.retired.store(true, Ordering::Release);
@@ -255,10 +268,11 @@ impl LogCore {
 
     #[cold]
     fn closed_error(&self) -> Error {
-        match &self.broken {
-            Some(broken) => broken.error(),
-            None => Error::Closed { what: self.spec.partition.to_string() },
+        if let Some(broken) = &self.broken {
+            return broken.error();
         }
+        let by = if self.is_deleted() { ClosedBy::Deletion } else { ClosedBy::Broker };
+        Error::Closed { what: self.spec.partition.to_string(), by }
     }
 
     #[inline]
@@ -284,7 +298,7 @@ impl LogCore {
 
     /// Refuses writes from now on, because of what just failed; the error that says so.
     pub(super) fn poisoned_by(&self, error: &Error) -> Error {
-        let reason = error.to_string();
+        let reason = error.with_causes().to_string();
         self.poison(&reason);
         self.poisoned_error(&reason)
     }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compaction::config::CompactionConfig;
-use super::config::TopicConfig;
 use super::durability::Durability;
 use super::log_id::LogId;
+use super::topic_settings::TopicSettings;
+use crate::segment::SegmentConfig;
 use crate::topic_partition::TopicPartition;
 
 /// Where a log is and how it is kept.
@@ -15,10 +16,9 @@ pub(crate) struct LogSpec {
     pub(crate) partition: TopicPartition,
     pub(crate) topic_id: u128,
     pub(crate) dir: PathBuf,
-    /// One for all logs of the topic and the topic itself. To change settings of logs that serve, exchange this as a whole: an
-    /// `ArcSwap` here and with the topic. A send that fits its open batch does not look here; what begins or seals a batch or
-    /// begins a segment does, and a fetch, once.
-    pub(crate) config: Arc<TopicConfig>,
+    /// Those of the topic.
+    pub(crate) settings: Arc<TopicSettings>,
+    /// What the topic had, or the broker, when the log was opened: it decides which tail the log writes to.
     pub(crate) durability: Durability,
     /// Whether old records of a key are removed, and how. Follows from the topic's name; not in the catalog.
     pub(crate) compaction: Option<CompactionConfig>,
@@ -27,6 +27,11 @@ pub(crate) struct LogSpec {
 }
 
 impl LogSpec {
+    /// How its segments are kept, as the topic is configured now.
+    pub(crate) fn segment_config(&self) -> SegmentConfig {
+        SegmentConfig::from(&**self.settings.load())
+    }
+
     /// Which log it is.
     pub(crate) fn id(&self) -> LogId {
         LogId { topic_id: self.topic_id, partition: self.partition.partition() }

@@ -16,6 +16,7 @@ mod follower;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod group_commit;
+pub(crate) mod isolation;
 mod leader_epoch;
 pub(crate) mod log;
 mod log_core;
@@ -32,6 +33,7 @@ pub(crate) mod recovery;
 pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
+pub(crate) mod topic_settings;
 pub(crate) mod verification;
 pub(crate) mod waiters;
 
@@ -162,14 +164,33 @@ impl Partition {
         self.source.log_bounds().end
     }
 
-    /// One above the last offset that readers may see: below the log end while appended records wait for their sync
-    /// (`Durability::Always`).
+    /// One above the last offset that a reader of [`Isolation::ReadUncommitted`](crate::Isolation::ReadUncommitted) sees: below the
+    /// log end while appended records wait for their sync (`Durability::Always`).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// partition.append(&ProducerRecord::to("orders").value("2 coffees"))?;
+    /// assert_eq!((partition.last_stable_offset(), partition.high_watermark()), (1, 1));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
-    pub fn last_stable_offset(&self) -> u64 {
-        self.source.visible_end()
+    pub fn high_watermark(&self) -> u64 {
+        self.source.high_watermark()
     }
 
-    /// The offset below which everything is known to survive a power cut. With [`Durability::Os`](crate::Durability::Os), what a
+    /// One above the last offset that a reader of [`Isolation::ReadCommitted`](crate::Isolation::ReadCommitted) sees: never above the
+    /// [high watermark](Partition::high_watermark), and equal to it as long as there are no transactions.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> u64 {
+        self.source.last_stable_offset()
+    }
+
+    /// The offset below which everything is known to survive a power cut. It never goes back, and what lies above may be durable,
+    /// too. Read-only it is never above what the process that writes knows: what its files and its tail prove, or did when they
+    /// could last be read. With [`Durability::Os`](crate::Durability::Os), what a
     /// process that was killed had written counts again once the maintenance or a flush has synced it.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {

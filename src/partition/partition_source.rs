@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::isolation::Isolation;
 use super::log::Log;
 use super::verification::PartitionVerification;
 use super::{FetchLimits, Follower, Place, Registration, Waiter};
@@ -94,6 +95,18 @@ impl PartitionSource {
         }
     }
 
+    /// [`damage`](PartitionSource::damage), if the partition does all that it should.
+    ///
+    /// # Errors
+    /// Why it refuses writes, or everything.
+    pub(crate) fn check_health(&self) -> Result<Vec<Corruption>> {
+        if let Keeper::Log(log) = &self.0 {
+            log.check_whole()?;
+            log.check_unharmed()?;
+        }
+        self.damage()
+    }
+
     /// Reads everything that is on the disk of it, and checks it.
     pub(crate) fn verify(&self) -> Result<PartitionVerification> {
         match &self.0 {
@@ -143,9 +156,24 @@ impl PartitionSource {
         }
     }
 
-    /// One above the last offset that readers may see now.
+    /// One above the last offset that a reader of this isolation may see now.
     #[inline]
-    pub(crate) fn visible_end(&self) -> u64 {
+    pub(crate) fn end(&self, isolation: Isolation) -> u64 {
+        match isolation {
+            Isolation::ReadCommitted => self.last_stable_offset(),
+            Isolation::ReadUncommitted => self.high_watermark(),
+        }
+    }
+
+    /// One above the last offset that nothing but an open transaction may keep from readers: there is none that could yet.
+    #[inline]
+    pub(crate) fn last_stable_offset(&self) -> u64 {
+        self.high_watermark()
+    }
+
+    /// One above the last offset that readers may see now, whatever is committed.
+    #[inline]
+    pub(crate) fn high_watermark(&self) -> u64 {
         match &self.0 {
             Keeper::Log(log) => log.visible_end(),
             Keeper::Follower(follower) => follower.bounds().end,

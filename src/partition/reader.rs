@@ -14,8 +14,9 @@ pub(crate) use waypoints::Waypoints;
 use waypoints::{Known, is_large};
 
 use super::config::expanded_bytes_max;
+use super::topic_settings::TopicSettings;
 use crate::disk::SharedBytes;
-use crate::error::{Corruption, Error, Result};
+use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES, Record, is_plain, plain_records, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
@@ -41,7 +42,8 @@ pub(super) struct Source<'l> {
     pub(super) waypoints: Option<&'l Waypoints>,
     /// The offsets that may be read.
     pub(super) bounds: Range<u64>,
-    pub(super) max_message_bytes: u32,
+    /// Looked at where something is compressed.
+    pub(super) settings: &'l TopicSettings,
 }
 
 /// Records of an open batch.
@@ -143,8 +145,9 @@ impl Source<'_> {
         Ok(None)
     }
 
+    /// The tail was closed, as it is with the broker alone.
     fn closed_error(&self) -> Error {
-        Error::Closed { what: self.partition.to_string() }
+        Error::Closed { what: self.partition.to_string(), by: ClosedBy::Broker }
     }
 }
 
@@ -376,7 +379,7 @@ impl Fetch<'_> {
 
     /// The records of a batch that are not stored as they are.
     fn expand(&self, segment: &Segment, located: &Located, stored: &[u8]) -> Result<SharedBytes> {
-        let bytes_max = expanded_bytes_max(self.source.max_message_bytes);
+        let bytes_max = expanded_bytes_max(self.source.settings.load().max_message_bytes);
         let mut plain = Vec::new();
         plain_records(&located.header, stored, bytes_max, &mut plain)
             .map_err(|_| unreadable(self.source, segment, located, "the records cannot be decompressed"))?;

@@ -64,7 +64,7 @@ fn a_record_above_the_limit_is_refused_before_anything_is_done() {
     topic.produce("k", "v").unwrap();
     let large = [1; 10_000];
     match topic.produce("k", large) {
-        Err(Error::RecordTooLarge { partition, size, limit }) => {
+        Err(Error::RecordTooLarge { partition, size, limit, .. }) => {
             assert_eq!((partition.to_string().as_str(), limit), ("orders-0", 10_000));
             assert!(size > 10_000);
         }

@@ -208,7 +208,7 @@ fn iterating_ends_when_nothing_comes() {
     let offsets: Vec<_> = consumer.iter(Duration::ZERO).map(|record| record.unwrap().offset()).collect();
     assert_eq!(offsets, (0..10).collect::<Vec<_>>());
     consumer.commit().unwrap();
-    assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 10);
+    assert_eq!(consumer.committed(&orders(0)).unwrap().unwrap().offset(), 10);
 }
 
 #[test]

@@ -106,12 +106,12 @@ fn damage_of_another_partition_or_place_cannot_be_skipped() {
     let broker = open(dir.path());
     let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 10);
-    let made_up = |partition: &str, offsets: Option<Range<u64>>| Corruption {
-        partition: Some(TopicPartition::new(partition, 0)),
-        path: PathBuf::new(),
-        file_position: 0,
-        offsets,
-        reason: "made up",
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("catalog"), "not a catalog").unwrap();
+    let made_up = |partition: &str, offsets: Option<Range<u64>>| {
+        let mut damage = corruption(Broker::open(elsewhere.path()));
+        (damage.partition, damage.offsets) = (Some(TopicPartition::new(partition, 0)), offsets);
+        damage
     };
     for damage in [made_up("orders", Some(2..4)), made_up("orders", Some(10..50)), made_up("orders", None)] {
         assert_eq!(corruption(consumer.skip_corrupt(&damage)), damage);

@@ -271,7 +271,7 @@ fn a_batch_for_several_partitions_that_stops_half_way_tells_what_was_sent() {
     let records = [0, 1, 2].map(|number| ProducerRecord::to("t").partition(number).value(&[7; LARGE]));
     disk.fail(FaultRule::new(FaultKind::StorageFull).path_containing("t-1").forever());
     let error = broker.producer().send_batch("t", &records).unwrap_err();
-    let Error::PartlySent { appended, source } = &error else { panic!("{error:?}") };
+    let Error::PartlySent { appended, source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*appended, [(TopicPartition::new("t", 0), 0..1)]);
     assert!(matches!(**source, Error::DiskFull { .. }), "{source:?}");
     assert_eq!((error.outcome(), error.is_retriable()), (SendOutcome::Partly, false));

@@ -9,7 +9,7 @@ fn a_second_writer_in_this_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let broker = open(dir.path());
     match Broker::open(dir.path()) {
-        Err(Error::AlreadyOpen { path, pid }) => {
+        Err(Error::AlreadyOpen { path, pid, .. }) => {
             assert_eq!((path.as_path(), pid), (dir.path(), Some(std::process::id())));
         }
         other => panic!("{other:?}"),

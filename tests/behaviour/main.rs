@@ -21,9 +21,11 @@ mod directories;
 #[cfg(feature = "testing")]
 mod disk_trouble;
 mod durability;
+mod error_texts;
 #[cfg(feature = "testing")]
 mod extremes;
 mod files;
+mod first_opening;
 #[cfg(feature = "testing")]
 mod full_disk;
 #[cfg(feature = "testing")]
@@ -31,6 +33,7 @@ mod group_time;
 mod groups;
 mod handed_out;
 mod hard_links;
+mod health;
 mod hostile_names;
 mod locking;
 mod offsets_topic;

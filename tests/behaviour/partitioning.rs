@@ -48,7 +48,7 @@ fn a_partition_that_is_named_is_taken() {
     let sent = broker.producer().send(ProducerRecord::to("orders").key("k").partition(3)).unwrap();
     assert_eq!((sent.partition(), sent.to_string().as_str()), (3, "orders-3@0"));
     match broker.producer().send(ProducerRecord::to("orders").partition(4)) {
-        Err(Error::UnknownPartition { partition, partition_count }) => {
+        Err(Error::UnknownPartition { partition, partition_count, .. }) => {
             assert_eq!((partition.to_string().as_str(), partition_count), ("orders-4", 4));
         }
         other => panic!("{other:?}"),

@@ -127,7 +127,7 @@ fn reading_begins_at_what_the_group_has_committed() {
     member.commit_offsets(&[(orders(0), CommittedOffset::new(3))]).unwrap();
     let reader = Broker::open_read_only(dir.path()).unwrap();
     let mut consumer = assigned(&reader, &[0]);
-    assert_eq!(consumer.committed(&orders(0)).unwrap().offset(), 3);
+    assert_eq!(consumer.committed(&orders(0)).unwrap().unwrap().offset(), 3);
     assert_eq!(polled(&mut consumer), ["3", "4"]);
 }
 
@@ -139,13 +139,13 @@ fn what_is_committed_is_what_was_committed_by_the_call() {
     send(&writer, 0, 0..5);
     let reader = Broker::open_read_only(dir.path()).unwrap();
     let mut early = reader.consumer_with(ConsumerConfig::new("billing")).unwrap();
-    assert_eq!(early.committed(&orders(0)), None);
+    assert_eq!(early.committed(&orders(0)).unwrap(), None);
     let mut member = writer.consumer("billing", ["orders"]).unwrap();
     member.poll(LONG).unwrap();
     for offset in [2, 4] {
         member.commit_offsets(&[(orders(0), CommittedOffset::new(offset))]).unwrap();
-        assert_eq!(early.committed(&orders(0)), member.committed(&orders(0)));
-        assert_eq!(early.committed(&orders(0)).unwrap().offset(), offset);
+        assert_eq!(early.committed(&orders(0)).unwrap(), member.committed(&orders(0)).unwrap());
+        assert_eq!(early.committed(&orders(0)).unwrap().unwrap().offset(), offset);
     }
     early.assign(&[orders(0)]).unwrap();
     assert_eq!(polled(&mut early), ["4"], "it begins at what was committed when it was assigned");

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use ottla::testing::{CrashModel, Operation, SimulatedDisk};
+use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Broker, BrokerBuilder, Corruption, Durability, Error, Partition, RecoveryMode, Topic, TopicConfig};
 
 use crate::{all_from, values};
@@ -124,6 +124,32 @@ fn the_durable_offset_is_what_is_known_to_be_synced() {
     assert_eq!((described.partitions()[0].offsets(), described.partitions()[0].durable_offset()), (0..15, 10));
     writer.close().unwrap();
     assert_eq!((there.log_end_offset(), there.durable_offset()), (15, 15));
+}
+
+/// Whatever the topic's durability, who reads along claims no more than the writer knows, and no less once all is synced.
+#[test]
+fn who_reads_along_never_takes_for_durable_what_is_not() {
+    let interval = Durability::Interval(std::time::Duration::from_secs(3600));
+    for durability in [Durability::Always, interval, Durability::Os] {
+        let disk = SimulatedDisk::new(1);
+        let writer = builder(&disk).durability(durability).open().unwrap();
+        let topic = writer.topic("orders").unwrap();
+        let (here, there) = (topic.partition(0).unwrap(), partition(&read_only(&disk), "orders"));
+        for round in 0..10 {
+            send_numbers(&topic, 10 * round..10 * round + 10);
+            assert!(there.durable_offset() <= here.durable_offset(), "{durability}, {round}");
+            match round % 3 {
+                0 => writer.flush().unwrap(),
+                1 => writer.run_maintenance().unwrap(),
+                _ => continue,
+            }
+            assert_eq!(there.durable_offset(), here.durable_offset(), "{durability}, {round}");
+        }
+        // What was proven once stays so where nobody can look any more.
+        let known = there.durable_offset();
+        disk.fail(FaultRule::new(FaultKind::InputOutput).path_containing("orders-0").forever());
+        assert_eq!(there.durable_offset(), known);
+    }
 }
 
 #[test]

@@ -5,9 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use ottla::{Broker, Error, ProducerRecord, TopicConfig, TopicPartition};
+use ottla::{Broker, ConsumerConfig, Durability, Error, ProducerRecord, TopicConfig, TopicPartition};
 
 use crate::{open, values};
+
+/// A consumer that begins before the topic is there.
+fn waiting(topic: &str) -> ConsumerConfig {
+    ConsumerConfig::new("g").topics([topic]).wait_for_topics(true)
+}
 
 #[test]
 fn topics_are_listed_in_order_and_without_internal_ones() {
@@ -25,9 +30,91 @@ fn creating_twice_is_refused_and_getting_twice_is_not() {
     broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
     assert!(matches!(
         broker.create_topic("orders", TopicConfig::new().partitions(2)),
-        Err(Error::TopicExists { name }) if name == "orders"
+        Err(Error::TopicExists { name, .. }) if name == "orders"
     ));
     assert_eq!(broker.topic("orders").unwrap().partitions().len(), 2);
+}
+
+#[test]
+fn looking_for_a_topic_creates_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    for _ in 0..2 {
+        let missing = broker.existing_topic("orders");
+        assert!(matches!(&missing, Err(Error::UnknownTopic { name, .. }) if name == "orders"), "{missing:?}");
+        assert!(broker.admin().list_topics().unwrap().is_empty());
+    }
+    broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    for broker in [&broker, &reader] {
+        assert_eq!(broker.existing_topic("orders").unwrap().partitions().len(), 2);
+    }
+}
+
+#[test]
+fn a_topic_with_a_configuration_is_created_once_and_found_as_it_is_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = || TopicConfig::new().partitions(2).segment_ms(Duration::from_secs(60)).durability(Durability::Os);
+    {
+        let broker = open(dir.path());
+        broker.topic_with("orders", wanted()).unwrap().produce("k", "v").unwrap();
+        assert_eq!(broker.topic_with("orders", wanted()).unwrap().config(), wanted());
+        let invalid = broker.topic_with("other", TopicConfig::new().partitions(0));
+        assert!(matches!(invalid, Err(Error::InvalidConfig { key: "num.partitions", .. })), "{invalid:?}");
+    }
+    let broker = open(dir.path());
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    for broker in [&broker, &reader] {
+        assert_eq!(broker.topic_with("orders", wanted()).unwrap().config(), wanted());
+        for (other, expected) in [
+            (wanted().partitions(3), ("num.partitions", "2", "3")),
+            (wanted().segment_ms(Duration::from_secs(61)), ("segment.ms", "60000", "61000")),
+            (wanted().durability(Durability::Always), ("ottla.durability", "os", "always")),
+            (wanted().segment_bytes(4096).durability(Durability::Always), ("segment.bytes", "1073741824", "4096")),
+        ] {
+            match broker.topic_with("orders", other) {
+                Err(Error::TopicConfigDiffers { name, key, found, wanted, .. }) => {
+                    assert_eq!((name.as_str(), (key, &*found, &*wanted)), ("orders", expected));
+                }
+                taken => panic!("{taken:?}"),
+            }
+        }
+    }
+    let new = reader.topic_with("new", wanted());
+    assert!(matches!(new, Err(Error::UnknownTopic { .. })), "{new:?}");
+}
+
+#[test]
+fn of_many_who_want_one_topic_one_creates_it() {
+    let broker = Broker::temporary().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for name in ["a", "b", "c", "d"] {
+                    let topic = broker.topic_with(name, TopicConfig::new().partitions(2)).unwrap();
+                    assert_eq!(topic.partitions().len(), 2);
+                }
+            });
+        }
+    });
+    assert_eq!(broker.admin().list_topics().unwrap(), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn the_configuration_of_a_handle_is_the_present_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let topic = broker.topic("orders").unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let followed = reader.topic("orders").unwrap();
+    let before = topic.config();
+    broker.admin().add_partitions("orders", 3).unwrap();
+    assert_eq!(topic.config(), before.clone().partitions(3));
+    assert_eq!(followed.config(), before.clone().partitions(3));
+    assert_eq!((topic.partitions().len(), followed.partitions().len()), (3, 3));
+    assert!(broker.topic_with("orders", before.clone().partitions(3)).is_ok());
+    let stale = broker.topic_with("orders", before);
+    assert!(matches!(stale, Err(Error::TopicConfigDiffers { key: "num.partitions", .. })), "{stale:?}");
 }
 
 #[test]
@@ -40,6 +127,8 @@ fn names_that_are_no_names_are_refused_and_leave_nothing_behind() {
         let refused = broker.create_topic(name, TopicConfig::new());
         assert!(matches!(refused, Err(Error::InvalidTopic { .. })), "{name:?}: {refused:?}");
         assert!(broker.topic(name).is_err(), "{name:?}");
+        let wanted = broker.topic_with(name, TopicConfig::new());
+        assert!(matches!(wanted, Err(Error::InvalidTopic { .. })), "{name:?}: {wanted:?}");
     }
     for twin in ["orders_eu", "Orders.eu"] {
         assert!(matches!(broker.create_topic(twin, TopicConfig::new()), Err(Error::InvalidTopic { .. })), "{twin}");
@@ -141,7 +230,7 @@ fn a_deleted_topic_is_closed_whoever_still_holds_on_to_it() {
 
     let disk = SimulatedDisk::new(1);
     let broker = Broker::builder("/data").background(false).disk(&disk).open().unwrap();
-    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    let mut consumer = broker.consumer_with(waiting("orders")).unwrap();
     let handles_before = disk.open_handles();
     let topic = broker.topic("orders").unwrap();
     let partition = topic.partition(0).unwrap();
@@ -174,7 +263,7 @@ fn a_deletion_that_a_close_overtakes_removes_no_files_of_the_next_process() {
     }
     let dir = tempfile::tempdir().unwrap();
     let broker = open(dir.path());
-    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    let mut consumer = broker.consumer_with(waiting("orders")).unwrap();
     broker.topic("orders").unwrap().produce("k", "old").unwrap();
     assert_eq!(consumer.poll(Duration::from_secs(1)).unwrap().len(), 1);
     let hand_over = Arc::new(HandOver(Mutex::new((Some(broker.clone()), dir.path().to_owned(), None))));
@@ -233,13 +322,13 @@ fn positions_in_a_deleted_topic_are_not_committed_for_its_successor() {
     broker.admin().delete_topic("orders").unwrap();
     broker.topic("orders").unwrap();
     consumer.commit().unwrap();
-    assert_eq!(consumer.committed(&TopicPartition::new("orders", 0)), None);
-    assert_eq!(consumer.committed(&TopicPartition::new("other", 0)).unwrap().offset(), 1);
+    assert_eq!(consumer.committed(&TopicPartition::new("orders", 0)).unwrap(), None);
+    assert_eq!(consumer.committed(&TopicPartition::new("other", 0)).unwrap().unwrap().offset(), 1);
 }
 
 #[test]
 fn internal_topics_cannot_be_deleted_or_written_by_accident() {
     let broker = Broker::temporary().unwrap();
-    drop(broker.consumer("g", ["orders"]).unwrap());
+    drop(broker.consumer_with(waiting("orders")).unwrap());
     assert!(matches!(broker.admin().delete_topic("__consumer_offsets"), Err(Error::InvalidTopic { .. })));
 }

@@ -17,6 +17,11 @@ const FOREVER: Duration = Duration::from_secs(60);
 /// Enough for the other thread to fall asleep; nothing depends on whether it did.
 const A_MOMENT: Duration = Duration::from_millis(30);
 
+/// A consumer that begins before its topics are there.
+fn waiting<const N: usize>(topics: [&str; N]) -> ConsumerConfig {
+    ConsumerConfig::new("g").topics(topics).wait_for_topics(true)
+}
+
 /// Polls in another thread while `act` runs here, and expects the poll not to have slept through.
 fn poll_while(mut consumer: Consumer, act: impl FnOnce()) -> Result<ConsumerRecords, Error> {
     let begin = Instant::now();
@@ -45,7 +50,7 @@ fn a_send_to_any_partition_wakes_a_poll() {
     for partition in [0, 9] {
         let broker = Broker::temporary().unwrap();
         broker.create_topic("orders", TopicConfig::new().partitions(10)).unwrap();
-        let consumer = broker.consumer("g", ["another", "orders"]).unwrap();
+        let consumer = broker.consumer_with(waiting(["another", "orders"])).unwrap();
         let producer = broker.producer();
         let send = || drop(producer.send(ProducerRecord::to("orders").partition(partition)).unwrap());
         assert!(poll_while(consumer, send).unwrap().iter().any(|record| record.partition() == partition));
@@ -122,7 +127,7 @@ fn a_poll_without_records_returns_empty_after_its_time() {
 #[test]
 fn a_topic_that_is_created_wakes_those_who_wait_for_it() {
     let broker = Broker::temporary().unwrap();
-    let consumer = broker.consumer("g", ["orders"]).unwrap();
+    let consumer = broker.consumer_with(waiting(["orders"])).unwrap();
     let records = poll_while(consumer, || drop(broker.topic("orders").unwrap().produce("k", "v").unwrap()));
     assert_eq!(records.unwrap().len(), 1);
 }
@@ -145,7 +150,7 @@ fn closing_the_broker_wakes_who_waits() {
         let dir = tempfile::tempdir().unwrap();
         let broker = crate::open(dir.path());
         broker.topic("orders").unwrap();
-        let consumer = broker.consumer("g", topics).unwrap();
+        let consumer = broker.consumer_with(waiting(topics)).unwrap();
         let closed = poll_while(consumer, || broker.close().unwrap());
         assert!(matches!(closed, Err(Error::Closed { .. })), "{closed:?}");
     }
@@ -272,7 +277,7 @@ fn await_while(consumer: &mut Consumer, act: &mut (dyn FnMut() + Send)) -> Resul
 fn a_task_is_woken_by_wakeup_by_a_new_topic_and_by_closing() {
     let dir = tempfile::tempdir().unwrap();
     let broker = crate::open(dir.path());
-    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    let mut consumer = broker.consumer_with(waiting(["orders"])).unwrap();
     let handle = consumer.handle();
     let mut wait_while = |act: &mut (dyn FnMut() + Send)| await_while(&mut consumer, act);
     assert!(matches!(wait_while(&mut || handle.wakeup()), Err(Error::Wakeup)));

@@ -109,7 +109,7 @@ fn a_newer_version_of_any_file_is_refused_and_nothing_is_changed() {
             let newer = versioned.changed(&image[&path], next);
             image.insert(path.clone(), newer);
             match refusal(golden, &image, &path) {
-                Error::UnsupportedVersion { path: named, found, supported } => {
+                Error::UnsupportedVersion { path: named, found, supported, .. } => {
                     assert_eq!((found, supported), (versioned.version + 1, versioned.version));
                     assert_eq!(named, Path::new(DATA).join(&path), "{golden}");
                 }

@@ -179,7 +179,7 @@ pub(crate) fn check_closing(result: Result<()>, listens: Listens, is_owner: bool
 
 pub(crate) fn check_listener_error(error: &Error, listens: Listens) {
     match (error, listens) {
-        (Error::InvalidState { reason: FAILURE }, Listens::Fails) => {}
+        (Error::Other(own), Listens::Fails) => assert_eq!(own.to_string(), FAILURE),
         (Error::ListenerPanicked { reason, .. }, Listens::Panics) => assert!(reason.contains(FAILURE), "{reason}"),
         _ => panic!("{error}"),
     }

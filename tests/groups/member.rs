@@ -58,7 +58,8 @@ impl Member {
         let events = Arc::<Mutex<Vec<Event>>>::default();
         let config = ConsumerConfig::new(group_name(group))
             .session_timeout(joins.session_timeout)
-            .max_poll_records(joins.max_poll_records);
+            .max_poll_records(joins.max_poll_records)
+            .wait_for_topics(true);
         let config = with_assignor(config, assignor);
         let config = match &joins.topics {
             Topics::Names(_) => config.topics(joins.topics.names()),
@@ -167,7 +168,7 @@ fn with_listener(config: ConsumerConfig, listens: Listens, events: &Arc<Mutex<Ve
         }
         match listens {
             Listens::Commits if is_revocation => consumer.commit(),
-            Listens::Fails => Err(Error::InvalidState { reason: FAILURE }),
+            Listens::Fails => Err(Error::other(FAILURE)),
             // Without the panic hook's message, which says nothing in a test that wants it.
             Listens::Panics => resume_unwind(Box::new(FAILURE)),
             _ => Ok(()),

@@ -10,7 +10,8 @@ const LONG: Duration = Duration::from_secs(20);
 #[test]
 fn a_parked_consumer_is_woken_by_the_first_record_of_a_topic_that_is_new() {
     let broker = Broker::temporary().unwrap();
-    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    let waiting = ottla::ConsumerConfig::new("billing").topics(["orders"]).wait_for_topics(true);
+    let mut consumer = broker.consumer_with(waiting).unwrap();
     let polled = std::thread::scope(|scope| {
         let polling = scope.spawn(move || {
             let begun = Instant::now();

@@ -81,7 +81,7 @@ fn a_listener_hears_of_the_loss_of_partitions_of_a_topic_made_anew() {
 fn a_topic_that_is_back_before_the_round_is_read() {
     let broker = broker(1);
     broker.create_topic("payments", TopicConfig::new()).unwrap();
-    let fails = |_: &mut Consumer, _: Rebalance<'_>| Err(Error::InvalidState { reason: "not now" });
+    let fails = |_: &mut Consumer, _: Rebalance<'_>| Err(Error::other("not now"));
     let config = config().topics(["orders", "payments"]).rebalance_listener(fails);
     let mut consumer = broker.consumer_with(config).unwrap();
     broker.admin().delete_topic("orders").unwrap();
@@ -96,7 +96,7 @@ fn a_topic_that_is_back_before_the_round_is_read() {
 fn a_replaced_member_stays_out_even_if_its_listener_fails() {
     let broker = broker(1);
     let fails = |_: &mut Consumer, event: Rebalance<'_>| match event {
-        Rebalance::Lost(_) => Err(Error::InvalidState { reason: "not now" }),
+        Rebalance::Lost(_) => Err(Error::other("not now")),
         _ => Ok(()),
     };
     let mut older = broker.consumer_with(config().group_instance_id("a").rebalance_listener(fails)).unwrap();
@@ -240,7 +240,7 @@ fn a_member_that_a_reset_has_put_out_cannot_commit_even_what_was_committed() {
 fn a_poll_that_fails_after_a_reset_leaves_no_partition_that_its_consumer_does_not_know_of() {
     let broker = broker(1);
     let fails = |_: &mut Consumer, event: Rebalance<'_>| match event {
-        Rebalance::Lost(_) => Err(Error::InvalidState { reason: "not now" }),
+        Rebalance::Lost(_) => Err(Error::other("not now")),
         _ => Ok(()),
     };
     let instance = |config: ConsumerConfig| config.group_instance_id("a");
@@ -249,7 +249,7 @@ fn a_poll_that_fails_after_a_reset_leaves_no_partition_that_its_consumer_does_no
     broker.admin().reset_offsets("g").topic("orders").to(ResetTo::Earliest).execute().unwrap();
     let second = broker.consumer_with(instance(config())).unwrap();
     assert_eq!(second.assignment(), [orders(0)]);
-    assert!(matches!(first.poll(Duration::ZERO), Err(Error::InvalidState { .. })));
+    assert!(matches!(first.poll(Duration::ZERO), Err(Error::Other(_))));
     let group = broker.admin().describe_group("g").unwrap();
     let known: Vec<_> = group.members().iter().map(|member| Some(member.member_id())).collect();
     assert_eq!(known, [second.member_id()], "what its consumer knows of is what is described");

@@ -60,7 +60,7 @@ fn a_recovery_that_was_killed_does_not_forget_the_power_cut() {
             }
             append(&log, 30);
             let mut consumer = again.consumer("billing", ["orders"]).unwrap();
-            if consumer.committed(&topic).is_none_or(|committed| committed.offset() < 20) {
+            if consumer.committed(&topic).unwrap().is_none_or(|committed| committed.offset() < 20) {
                 continue;
             }
             let polled = consumer.poll(Duration::ZERO);

@@ -1,7 +1,6 @@
 //! What is found in a data directory, before anything in it is changed.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,35 +13,6 @@ use crate::partition::recovery::{LoadedState, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::tail::{self, Salvaged, TAIL_NAMES, TailContents, examine};
 use crate::topic_partition::TopicPartition;
-
-/// Makes the directory, if it is absent, and syncs its name, until there is a catalog in it. Parents must be there.
-///
-/// Returns the path that stands for the directory from here on, whatever becomes of the working directory and of links: where a
-/// path leads that the user gave is the user's business, and is found out once. All names below it are ours, and may not be links.
-pub(super) fn create_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> {
-    let given = disk.absolute(given).map_err(|e| Error::io("find", given, e))?;
-    let resolve = || disk.resolve(&given).map_err(|e| Error::io("find", &given, e));
-    let (dir, was_there) = match resolve() {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            disk.create_dir(&given).map_err(|e| Error::io("create", &given, e))?;
-            (resolve()?, false)
-        }
-        found => (found?, true),
-    };
-    if was_there {
-        let entries = disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
-        if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
-            return Ok(dir);
-        }
-    }
-    let Some(parent) = dir.parent() else { return Ok(dir) };
-    match disk.sync_dir(parent) {
-        // Whoever made a directory where we may not look has to see to it.
-        Err(e) if was_there && e.kind() == ErrorKind::PermissionDenied => {}
-        synced => synced.map_err(|e| Error::io("sync", parent, e))?,
-    }
-    Ok(dir)
-}
 
 /// Refuses what another version wrote, before a byte of it is changed: also the mark of a clean shutdown has to stay. Returns what
 /// the small files of each partition say, in the order of the topics, or why its directory is not to be looked into.

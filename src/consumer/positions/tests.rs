@@ -27,7 +27,7 @@ impl Topic {
 
     /// Positions at the beginning of every partition.
     fn positions(&self) -> Positions {
-        let mut positions = Positions::new(Arc::default());
+        let mut positions = Positions::new(Arc::default(), Isolation::default());
         positions.set(self.logs.iter().cloned());
         for partition in 0..PARTITIONS {
             positions.get_mut(&orders(partition)).unwrap().go_to(0, None);
@@ -46,7 +46,7 @@ fn read_all(positions: &mut Positions) -> Vec<u32> {
     let mut read = Vec::new();
     while let Some(position) = positions.next_ready(&mut turns) {
         read.push(position.partition().partition());
-        let end = position.log().visible_end();
+        let end = position.end();
         position.go_to(end, None);
     }
     read

@@ -29,7 +29,7 @@ pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use self::pages::Pages;
-use super::{DirEntry, Disk, DiskFile, FileLock, FollowedMapping, Mapping, Open, SharedMapping, SyncError};
+use super::{DirEntry, Disk, DiskFile, FileLock, FileMode, FollowedMapping, Mapping, Open, SharedMapping, SyncError};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
@@ -338,6 +338,10 @@ impl fmt::Debug for SimulatedDisk {
 }
 
 impl Disk for SimulatedDisk {
+    fn with_file_mode(self: Arc<SimulatedDisk>, _mode: FileMode) -> Arc<dyn Disk> {
+        self
+    }
+
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut machine = self.machine();
         let node = machine.open(path, how)?;

@@ -1,4 +1,4 @@
-//! [`Codec`]: the codecs that Kafka has.
+//! [`Compression`]: the codecs that Kafka has.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[doc(alias = "compression.type")]
 #[non_exhaustive]
-pub enum Codec {
+pub enum Compression {
     /// Not at all.
     #[default]
     None,
@@ -22,38 +22,38 @@ pub enum Codec {
     Zstd,
 }
 
-impl Codec {
+impl Compression {
     /// Kafka's name for it, which is also that of the feature.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Codec::None => "none",
-            Codec::Gzip => "gzip",
-            Codec::Snappy => "snappy",
-            Codec::Lz4 => "lz4",
-            Codec::Zstd => "zstd",
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
         }
     }
 
     /// Its number in a batch's attributes.
     pub(crate) const fn id(self) -> i16 {
         match self {
-            Codec::None => 0,
-            Codec::Gzip => 1,
-            Codec::Snappy => 2,
-            Codec::Lz4 => 3,
-            Codec::Zstd => 4,
+            Compression::None => 0,
+            Compression::Gzip => 1,
+            Compression::Snappy => 2,
+            Compression::Lz4 => 3,
+            Compression::Zstd => 4,
         }
     }
 
     /// The codec of this number.
-    pub(crate) const fn from_id(id: i16) -> Option<Codec> {
+    pub(crate) const fn from_id(id: i16) -> Option<Compression> {
         match id {
-            0 => Some(Codec::None),
-            1 => Some(Codec::Gzip),
-            2 => Some(Codec::Snappy),
-            3 => Some(Codec::Lz4),
-            4 => Some(Codec::Zstd),
+            0 => Some(Compression::None),
+            1 => Some(Compression::Gzip),
+            2 => Some(Compression::Snappy),
+            3 => Some(Compression::Lz4),
+            4 => Some(Compression::Zstd),
             _ => None,
         }
     }
@@ -62,15 +62,15 @@ impl Codec {
     #[must_use]
     pub const fn is_available(self) -> bool {
         match self {
-            Codec::None | Codec::Snappy => true,
-            Codec::Gzip => cfg!(feature = "gzip"),
-            Codec::Lz4 => cfg!(feature = "lz4"),
-            Codec::Zstd => cfg!(feature = "zstd"),
+            Compression::None | Compression::Snappy => true,
+            Compression::Gzip => cfg!(feature = "gzip"),
+            Compression::Lz4 => cfg!(feature = "lz4"),
+            Compression::Zstd => cfg!(feature = "zstd"),
         }
     }
 }
 
-impl fmt::Display for Codec {
+impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -13,7 +13,7 @@ mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
 
-pub use codec::Codec;
+pub use codec::Compression;
 use output::Output;
 
 use super::invalid::Invalid;
@@ -22,19 +22,19 @@ use super::invalid::Invalid;
 ///
 /// # Errors
 /// [`Invalid::Codec`] if the codec is not compiled in.
-pub(crate) fn compress(codec: Codec, records: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
+pub(crate) fn compress(codec: Compression, records: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     match codec {
-        Codec::None => {
+        Compression::None => {
             out.extend_from_slice(records);
             Ok(())
         }
         #[cfg(feature = "gzip")]
-        Codec::Gzip => gzip::compress(records, out),
-        Codec::Snappy => snappy::compress(records, out),
+        Compression::Gzip => gzip::compress(records, out),
+        Compression::Snappy => snappy::compress(records, out),
         #[cfg(feature = "lz4")]
-        Codec::Lz4 => lz4::compress(records, out),
+        Compression::Lz4 => lz4::compress(records, out),
         #[cfg(feature = "zstd")]
-        Codec::Zstd => zstd::compress(records, out),
+        Compression::Zstd => zstd::compress(records, out),
         #[allow(unreachable_patterns, reason = "none is left with all features")]
         missing => Err(Invalid::Codec(missing)),
     }
@@ -44,17 +44,17 @@ pub(crate) fn compress(codec: Codec, records: &[u8], out: &mut Vec<u8>) -> Resul
 ///
 /// # Errors
 /// [`Invalid::Codec`] if the codec is not compiled in; else if the bytes are malformed or expand to more.
-pub(crate) fn decompress(codec: Codec, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Invalid> {
+pub(crate) fn decompress(codec: Compression, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Invalid> {
     let before = out.len();
     let result = match codec {
-        Codec::None => Output::new(bytes_max, out).push(bytes),
+        Compression::None => Output::new(bytes_max, out).push(bytes),
         #[cfg(feature = "gzip")]
-        Codec::Gzip => gzip::decompress(bytes, &mut Output::new(bytes_max, out)),
-        Codec::Snappy => snappy::decompress(bytes, &mut Output::new(bytes_max, out)),
+        Compression::Gzip => gzip::decompress(bytes, &mut Output::new(bytes_max, out)),
+        Compression::Snappy => snappy::decompress(bytes, &mut Output::new(bytes_max, out)),
         #[cfg(feature = "lz4")]
-        Codec::Lz4 => lz4::decompress(bytes, &mut Output::new(bytes_max, out)),
+        Compression::Lz4 => lz4::decompress(bytes, &mut Output::new(bytes_max, out)),
         #[cfg(feature = "zstd")]
-        Codec::Zstd => zstd::decompress(bytes, &mut Output::new(bytes_max, out)),
+        Compression::Zstd => zstd::decompress(bytes, &mut Output::new(bytes_max, out)),
         #[allow(unreachable_patterns, reason = "none is left with all features")]
         missing => Err(Invalid::Codec(missing)),
     };
@@ -70,7 +70,7 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    fn expand(codec: Codec, bytes: &[u8], bytes_max: usize) -> (Result<(), Invalid>, Vec<u8>) {
+    fn expand(codec: Compression, bytes: &[u8], bytes_max: usize) -> (Result<(), Invalid>, Vec<u8>) {
         let mut out = Vec::new();
         let result = decompress(codec, bytes, bytes_max, &mut out);
         (result, out)
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_codec_that_is_not_compiled_in_is_named() {
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             let expected = if codec.is_available() { Ok(()) } else { Err(Invalid::Codec(codec)) };
             assert_eq!(compress(codec, b"plain", &mut Vec::new()), expected);
         }
@@ -87,16 +87,16 @@ mod tests {
     #[test]
     fn numbers_and_codecs_go_there_and_back() {
         for id in -1..8 {
-            assert_eq!(Codec::from_id(id).map_or(id, Codec::id), id);
+            assert_eq!(Compression::from_id(id).map_or(id, Compression::id), id);
         }
-        assert_eq!(Codec::from_id(4), Some(Codec::Zstd));
-        assert_eq!(Codec::from_id(5), None);
+        assert_eq!(Compression::from_id(4), Some(Compression::Zstd));
+        assert_eq!(Compression::from_id(5), None);
     }
 
     #[test]
     fn a_bomb_takes_no_more_memory_than_is_allowed() {
         let plain = vec![0; 3 * MIB];
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             let mut bomb = Vec::new();
             if compress(codec, &plain, &mut bomb).is_err() {
                 continue;
@@ -110,21 +110,22 @@ mod tests {
 
     #[test]
     fn nothing_is_no_compressed_form_of_nothing() {
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             assert!(expand(codec, b"", MIB).0.is_err(), "{codec}");
         }
     }
 
     #[test]
     fn what_is_cut_or_followed_by_more_is_refused() {
-        for codec in
-            [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].into_iter().filter(|codec| codec.is_available())
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
+            .into_iter()
+            .filter(|codec| codec.is_available())
         {
             let mut bytes = Vec::new();
             compress(codec, &[7; 1000], &mut bytes).unwrap();
             for cut in 1..bytes.len() {
                 // An empty stream is a stream.
-                let is_whole = codec == Codec::Snappy && cut == 16;
+                let is_whole = codec == Compression::Snappy && cut == 16;
                 assert!(expand(codec, &bytes[..cut], MIB).0.is_err() || is_whole, "{codec} cut at {cut}");
             }
             bytes.push(0xff);

@@ -10,7 +10,8 @@
 
 use super::key_offsets::KeyOffsets;
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, Codec, HEADER_BYTES, Invalid, Record, SealFields, plain_records,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, HEADER_BYTES, Invalid, Record, SealFields,
+    plain_records,
 };
 use crate::record::Header;
 
@@ -147,7 +148,7 @@ fn with_horizon_if(is_new: bool, attributes: Attributes) -> Attributes {
 
 /// The header of a batch of which nothing but the range of offsets is left.
 fn fields_of_empty(header: &BatchHeader) -> SealFields {
-    let attributes = header.start.attributes.with_codec(Codec::None).without_delete_horizon();
+    let attributes = header.start.attributes.with_codec(Compression::None).without_delete_horizon();
     SealFields {
         start: BatchStart { attributes, base_timestamp: -1, ..header.start },
         last_offset_delta: header.last_offset_delta,

@@ -34,7 +34,6 @@ use super::checkpoint::Checkpoint;
 use super::log::Log;
 use crate::error::Result;
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
-use crate::segment::SegmentConfig;
 
 /// So many bytes of segments are rewritten and swapped at once, or one segment if that is larger: as much space is needed
 /// meanwhile.
@@ -81,7 +80,7 @@ impl Log {
         let mut cleaner = Cleaner::new(&keys, self.environment.now_ms(), config.delete_retention_ms);
         let mut rest = due.sealed.get(..clean.len() + covered).unwrap_or_default();
         while !rest.is_empty() {
-            let (run, later) = rest.split_at(run_length(rest, u64::from(self.spec.config.segment_bytes)));
+            let (run, later) = rest.split_at(run_length(rest, u64::from(self.spec.settings.load().segment_bytes)));
             rest = later;
             let output = self.unless_gone(run, self.clean_run(run, &mut cleaner, go_on));
             let Some(output) = output? else { return Ok(()) };
@@ -121,7 +120,7 @@ impl Log {
     fn clean_run(&self, run: &[SealedLog], cleaner: &mut Cleaner<'_>, go_on: GoOn<'_>) -> Result<Option<Output>> {
         let Some((first, last)) = run.first().zip(run.last()) else { return Ok(None) };
         let end = last.segment.next_offset();
-        let config = SegmentConfig::from(&*self.spec.config);
+        let config = self.spec.segment_config();
         let mut output = Output::begin(&self.dir, config, first.segment.base_offset(), run);
         let mut write = |sealed: &SealedLog| {
             walk(sealed, go_on, &mut |header, bytes| {

@@ -10,7 +10,7 @@ fn unusual() -> TopicConfig {
         .index_interval_bytes(0)
         .segment_index_bytes(4096)
         .max_message_bytes(1000)
-        .compression(Codec::Snappy)
+        .compression(Compression::Snappy)
         .durability(Durability::Interval(Duration::from_millis(20)))
 }
 
@@ -111,6 +111,6 @@ fn bounds_are_checked_and_the_key_is_named() {
 
 #[test]
 fn a_codec_that_is_not_compiled_in_is_refused() {
-    let config = TopicConfig::new().compression(Codec::Zstd);
+    let config = TopicConfig::new().compression(Compression::Zstd);
     assert_eq!(config.validate().is_ok(), cfg!(feature = "zstd"));
 }

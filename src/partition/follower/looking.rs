@@ -151,7 +151,8 @@ impl Follower {
             }
         }
         let durable_offset = if end <= proven || was_restarted() { end } else { proven };
-        let is_always = self.spec.config.durability.map_or(tails.default_is_always, |own| own == Durability::Always);
+        let is_always =
+            self.spec.settings.load().durability.map_or(tails.default_is_always, |own| own == Durability::Always);
         let visible_end = if is_always { durable_offset } else { end };
         Seen { files, tails, tail, end, bounds: log_start_offset..visible_end, durable_offset }
     }
@@ -167,7 +168,7 @@ impl Follower {
         written: u64,
     ) -> Result<Found> {
         let proven = point.map_or(0, |point| point.synced.next_offset).max(written);
-        let config = SegmentConfig::from(&*self.spec.config);
+        let config = self.spec.segment_config();
         let segments = self.sealed_segments(disk, layout, before, config)?;
         let names = file_name::list(disk, &self.spec.dir)?.into_iter();
         let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Live);

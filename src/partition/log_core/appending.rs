@@ -14,7 +14,7 @@ use crate::partition::checkpoint::UNNOTED_BYTES_MAX;
 use crate::partition::durability::Durability;
 use crate::partition::leader_epoch;
 use crate::partition::log_view::LogView;
-use crate::segment::{Segment, SegmentConfig};
+use crate::segment::Segment;
 use crate::tail::{OpenBatch, Salvaged};
 
 impl LogCore {
@@ -163,7 +163,7 @@ impl LogCore {
         if let Some(full) = view.segments.last() {
             full.settle()?;
         }
-        let segment = Segment::create(&self.dir, base_offset, SegmentConfig::from(&*self.spec.config));
+        let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config());
         let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
         if let Some(rolled) = view.segments.last() {
             rolled.note_rolled(self.environment.now_ms());

@@ -54,7 +54,7 @@ impl LogCore {
                 damage: &view.damage,
                 waypoints: Some(&self.environment.waypoints),
                 bounds: view.log_start_offset..end.max(view.log_start_offset),
-                max_message_bytes: self.spec.config.max_message_bytes,
+                settings: &self.spec.settings,
             });
             if result.is_ok() {
                 return result;

@@ -1,15 +1,16 @@
 use std::path::Path;
-use std::sync::Weak;
+use std::sync::{LazyLock, Weak};
 
 use super::*;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
 use crate::disk::simulated::SimulatedDisk;
-use crate::format::{Attributes, BatchBuilder, BatchStart, Codec, ProducerStamp, RecordFields, SealFields};
+use crate::format::{Attributes, BatchBuilder, BatchStart, Compression, ProducerStamp, RecordFields, SealFields};
 use crate::partition::config::TopicConfig;
 use crate::record::ConsumerRecords;
 use crate::segment::{SegmentConfig, SegmentDir};
 
+static SETTINGS: LazyLock<TopicSettings> = LazyLock::new(|| TopicSettings::new(TopicConfig::new()));
 const BASE_OFFSET: u64 = 100;
 const RECORDS: u8 = 5;
 
@@ -48,7 +49,7 @@ fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64,
         damage: &[],
         waypoints: None,
         bounds: BASE_OFFSET..BASE_OFFSET + u64::from(RECORDS),
-        max_message_bytes: 1 << 20,
+        settings: &SETTINGS,
     };
     let (fetched, place) = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
     let next_offset = fetched.next_offset;
@@ -99,9 +100,9 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
     let mut builder = BatchBuilder::new();
     let mut offsets = Vec::new();
     for (base_offset, deltas, last_offset_delta, codec) in [
-        (BASE_OFFSET, vec![0_u32, 1, 2, 3, 4, 5, 6], 6, Codec::None),
-        (BASE_OFFSET + 7, vec![1, 2, 5, 9], 11, Codec::None),
-        (BASE_OFFSET + 19, vec![0, 1, 2, 3, 4, 5, 6, 7], 7, Codec::Snappy),
+        (BASE_OFFSET, vec![0_u32, 1, 2, 3, 4, 5, 6], 6, Compression::None),
+        (BASE_OFFSET + 7, vec![1, 2, 5, 9], 11, Compression::None),
+        (BASE_OFFSET + 19, vec![0, 1, 2, 3, 4, 5, 6, 7], 7, Compression::Snappy),
     ] {
         builder.clear(base_offset, 0);
         for delta in deltas {
@@ -122,16 +123,7 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
 
 fn source<'l>(partition: &'l TopicPartition, segments: &'l [Arc<Segment>]) -> Source<'l> {
     let bounds = BASE_OFFSET..segments.last().unwrap().next_offset();
-    Source {
-        topic_id: 1,
-        partition,
-        segments,
-        tail: &[],
-        damage: &[],
-        waypoints: None,
-        bounds,
-        max_message_bytes: 1 << 20,
-    }
+    Source { topic_id: 1, partition, segments, tail: &[], damage: &[], waypoints: None, bounds, settings: &SETTINGS }
 }
 
 fn offsets_of(fetched: Fetched) -> Vec<u64> {

@@ -235,7 +235,7 @@ impl<'s> Recovery<'s> {
         Ok(Recovery {
             spec,
             dir: segment_dir(spec, files, false),
-            config: SegmentConfig::from(&*spec.config),
+            config: spec.segment_config(),
             shutdown,
             mode,
             point: loaded.point?,

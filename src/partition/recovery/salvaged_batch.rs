@@ -1,7 +1,7 @@
 //! Turning an open batch that outlived its process into the record batch that sealing it would have made.
 
 use crate::error::{Error, Result};
-use crate::format::{Codec, Record, SealFields, seal_records};
+use crate::format::{Compression, Record, SealFields, seal_records};
 use crate::tail::Salvaged;
 
 /// What a salvaged batch holds, found by walking it.
@@ -32,14 +32,14 @@ impl Contents {
 }
 
 /// The record batch of one that there was no room to seal when the log was opened.
-pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Codec) -> Result<Vec<u8>> {
+pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Compression) -> Result<Vec<u8>> {
     let contents =
         Contents::of(batch).ok_or(Error::InvalidState { reason: "a batch that was taken out of the tail" })?;
     Ok(seal(batch, &contents, codec))
 }
 
 /// The record batch that sealing the open batch would have made.
-pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u8> {
+pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Compression) -> Vec<u8> {
     // At most a mebibyte of records was salvaged.
     let record_count = i32::try_from(contents.record_count).unwrap_or(i32::MAX);
     let fields = |codec| SealFields {
@@ -51,6 +51,6 @@ pub(super) fn seal(batch: &Salvaged, contents: &Contents, codec: Codec) -> Vec<u
     let mut bytes = Vec::new();
     let mut seal = |codec| seal_records(&fields(codec), &batch.records, &mut bytes);
     // A build without the topic's codec keeps the records all the same.
-    seal(codec).or_else(|_| seal(Codec::None)).expect("to store records as they are needs no codec");
+    seal(codec).or_else(|_| seal(Compression::None)).expect("to store records as they are needs no codec");
     bytes
 }

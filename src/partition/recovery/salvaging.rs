@@ -110,7 +110,7 @@ impl Recovery<'_> {
 
     /// Whether there was room for it.
     fn try_to_seal(&mut self, batch: &Salvaged, contents: &Contents) -> Result<bool> {
-        let bytes = seal(batch, contents, self.spec.config.compression);
+        let bytes = seal(batch, contents, self.spec.settings.load().compression);
         let header = BatchHeader::decode(&bytes).map_err(|_| Error::InvalidState { reason: "a salvaged batch" })?;
         let active = match self.segments.last() {
             Some(active)

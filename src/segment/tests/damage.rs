@@ -1,7 +1,7 @@
 //! Bytes of sealed segments and index files that are not what was written.
 
 use super::*;
-use crate::format::Codec;
+use crate::format::Compression;
 
 /// A sealed sample with its index files, for damaging.
 fn sealed_sample() -> (SimulatedDisk, Arc<SegmentDir>, SealedSegment, Vec<Vec<u8>>) {
@@ -198,7 +198,7 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
     let mut builder = BatchBuilder::new();
     builder.push(1, None, Some(&[0; 5000]), &[]);
     let mut fields = builder.fields();
-    fields.start = fields.start.with_codec(Codec::Snappy);
+    fields.start = fields.start.with_codec(Compression::Snappy);
     let bytes = builder.finish(&fields).unwrap().to_vec();
     for (expanded_bytes_max, batches) in [(6000, 1), (4000, 0)] {
         let config = SegmentConfig { expanded_bytes_max, ..CONFIG };

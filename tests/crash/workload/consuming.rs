@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ottla::{Consumer, Durability, Error, ResetTo, SeekTo, SendOutcome, TopicPartition};
+use ottla::{Consumer, ConsumerConfig, Durability, Error, ResetTo, SeekTo, SendOutcome, TopicPartition};
 
 use super::{GROUP, PASSING, Run};
 use crate::history::{Checked, CommitHistory};
@@ -13,7 +13,9 @@ impl Run {
     pub(super) fn consumer(&mut self) -> Checked<Option<&mut Consumer>> {
         if self.consumer.is_none() {
             let broker = self.broker()?;
-            match broker.consumer(GROUP, ["always", "os", "interval", PASSING]) {
+            let config = ConsumerConfig::new(GROUP).topics(["always", "os", "interval", PASSING]);
+            // They come and go.
+            match broker.consumer_with(config.wait_for_topics(true)) {
                 Ok(consumer) => self.consumer = Some(consumer),
                 Err(error) => self.failed("make a consumer", error)?,
             }
@@ -41,7 +43,7 @@ impl Run {
                 }
                 Ok(!found.is_empty())
             }
-            Err(Error::LogTruncated { partition, requested, truncated_to }) => {
+            Err(Error::LogTruncated { partition, requested, truncated_to, .. }) => {
                 self.seek_back(&partition, requested, truncated_to)
             }
             Err(error) => self.failed("poll", error).map(|()| false),

@@ -23,7 +23,7 @@ fn check<C: std::fmt::Debug>(key: &str, set: Result<C, Error>, again: impl FnOnc
             let before = format!("{config:?}");
             assert_eq!(format!("{:?}", again(config).unwrap()), before);
         }
-        Err(Error::UnknownConfig { key: named, nearest }) => assert!(named == key && nearest != Some(key)),
+        Err(Error::UnknownConfig { key: named, nearest, .. }) => assert!(named == key && nearest != Some(key)),
         Err(Error::InvalidConfig { key: named, .. }) => assert_eq!(named, key),
         Err(error) => panic!("{error}"),
     }

@@ -4,7 +4,7 @@
 mod beside;
 
 use super::*;
-use crate::format::{Attributes, BatchBuilder, Codec, ProducerStamp, SealFields, check_records, verify};
+use crate::format::{Attributes, BatchBuilder, Compression, ProducerStamp, SealFields, check_records, verify};
 use crate::record::Header;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -111,7 +111,7 @@ fn within_a_batch_the_last_record_of_a_key_stays() {
 #[test]
 fn of_an_emptied_batch_the_range_is_left() {
     let bytes = batch_with(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 1)], |fields| {
-        fields.start = fields.start.with_codec(Codec::Snappy);
+        fields.start = fields.start.with_codec(Compression::Snappy);
     });
     let Left::Empty(left) = clean(&keys(&[("a", 200), ("b", 201)]), NOW, &bytes) else { panic!("not empty") };
     let header = verify(&left).unwrap();
@@ -160,9 +160,9 @@ fn append_time_stays_that_of_every_record() {
 fn what_was_compressed_is_compressed_again() {
     let value = "value ".repeat(50);
     let records: Vec<Given<'_>> = ["a", "b", "c"].iter().map(|key| (Some(*key), Some(&*value), NOW)).collect();
-    let bytes = batch_with(&records, |fields| fields.start = fields.start.with_codec(Codec::Snappy));
+    let bytes = batch_with(&records, |fields| fields.start = fields.start.with_codec(Compression::Snappy));
     let left = rewritten(&keys(&[("b", 900)]), NOW, &bytes);
-    assert_eq!(verify(&left).unwrap().start.attributes.codec(), Codec::Snappy);
+    assert_eq!(verify(&left).unwrap().start.attributes.codec(), Compression::Snappy);
     assert_eq!(records_of(&left).iter().map(|record| record.0).collect::<Vec<_>>(), [100, 102]);
 }
 

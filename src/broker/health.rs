@@ -1,0 +1,121 @@
+//! How a broker is: what a health check asks.
+
+use std::fmt;
+
+use super::Admin;
+use super::store::Store;
+use super::topic_partitions::TopicPartitionSource;
+use crate::error::{Corruption, Error};
+use crate::topic_partition::TopicPartition;
+
+/// How a broker is at one moment; made by [`Admin::health`]. Later versions may know more.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// let health = broker.admin().health();
+/// assert!(health.is_healthy(), "{health}");
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Health {
+    /// Why no call is answered, if so: the broker is closed, or another process opened it. Then the rest is not looked at.
+    pub broker_error: Option<Error>,
+    /// The partitions, those of internal topics among them, that refuse writes, or everything, until the broker is reopened.
+    pub failed_partitions: Vec<PartitionFailure>,
+    /// What was written once and is lost, as opening found it; read-only, as it can be seen now. What was damaged since shows when it
+    /// is read, or by [`Admin::verify`].
+    pub damage: Vec<Corruption>,
+    /// What went wrong first in the last pass of the [maintenance](crate::Broker::run_maintenance), with its causes; `None` if
+    /// that went well, or there was none yet. The next pass tries again.
+    pub maintenance_error: Option<String>,
+}
+
+/// A partition that does not do all that it should; part of [`Health`].
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// for ottla::PartitionFailure { partition, error, .. } in &broker.admin().health().failed_partitions {
+///     eprintln!("{partition}: {}", error.with_causes());
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PartitionFailure {
+    /// Which it is.
+    pub partition: TopicPartition,
+    /// What calls on it fail with: [`Error::Poisoned`] if a write or sync failed, and reads go on; [`Error::Corrupt`] or
+    /// [`Error::Io`] if its directory or a file of it is damaged or refused, and nothing can be read.
+    pub error: Error,
+}
+
+impl Health {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let Health { broker_error, failed_partitions, damage, maintenance_error } = self;
+        broker_error.is_none() && failed_partitions.is_empty() && damage.is_empty() && maintenance_error.is_none()
+    }
+}
+
+/// `healthy`, or what is wrong, a line each.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_healthy() {
+            return f.write_str("healthy");
+        }
+        f.write_str("not healthy")?;
+        let errors = self.broker_error.iter().chain(self.failed_partitions.iter().map(|failed| &failed.error));
+        errors.into_iter().try_for_each(|error| write!(f, "\n{}", error.with_causes()))?;
+        self.damage.iter().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
+        self.maintenance_error.iter().try_for_each(|error| write!(f, "\nmaintenance: {error}"))
+    }
+}
+
+impl Admin<'_> {
+    /// How the broker is: which partitions refuse writes and why, what is lost, and whether the maintenance gets on. For a health
+    /// check: it reads nothing from the disk and waits for nobody. Read-only, it looks at the files of all logs.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let health = broker.admin().health();
+    /// println!("{} {health}", if health.is_healthy() { 200 } else { 503 });
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.broker.store.health()
+    }
+}
+
+impl Store {
+    fn health(&self) -> Health {
+        let mut health = Health::default();
+        let topics = match self.topics() {
+            Ok(topics) => topics,
+            // What is known of them, in memory.
+            Err(Error::Corrupt(damage)) if self.is_read_only() => {
+                health.damage.push(*damage);
+                self.registry.all()
+            }
+            Err(error) => return Health { broker_error: Some(error), ..health },
+        };
+        health.damage.extend(self.lost_tails().iter().cloned());
+        health.maintenance_error = self.maintenance_error();
+        let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
+        partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
+        for TopicPartitionSource { address, source } in partitions {
+            match source.check_health() {
+                Ok(damage) => health.damage.extend(damage),
+                // Its topic was deleted meanwhile, which is no failure.
+                Err(_) if matches!(source.check_open(), Err(Error::Closed { .. })) => {}
+                Err(error) => health.failed_partitions.push(PartitionFailure { partition: address.clone(), error }),
+            }
+        }
+        health
+    }
+}

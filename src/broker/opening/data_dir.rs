@@ -1,0 +1,133 @@
+//! The data directory itself: making it, and finding out whether it is one.
+//!
+//! Where a path leads that the user gave is the user's business, and is found out once: opening goes on with the path that stands for
+//! the directory from then on, whatever becomes of the working directory and of links. All names below it are ours, and may not be
+//! links.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::broker::{catalog, directory_lock, shutdown};
+use crate::disk::{DirEntry, Disk, SyncError};
+use crate::error::{Error, Result};
+use crate::tail::TAIL_NAMES;
+
+/// The files of a data directory that are there before the first topic. Their copies under way have a suffix after a dot.
+const OWN_NAMES: [&str; 5] =
+    [directory_lock::FILE_NAME, catalog::FILE_NAME, shutdown::FILE_NAME, TAIL_NAMES[0], TAIL_NAMES[1]];
+
+/// Where a file system keeps what its repair has found.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Finds a directory that another process may be writing.
+pub(super) fn find_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> {
+    let not_found = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => {
+            let reason = "it does not exist; check the path, or open it for writing once, which makes it";
+            Error::NotADataDirectory { path: given.to_owned(), reason }
+        }
+        _ => Error::io("find", given, error),
+    };
+    let dir = disk.resolve(given).map_err(not_found)?;
+    entries(disk, &dir)?;
+    Ok(dir)
+}
+
+/// Makes the directory and those above it, if they are absent, and syncs its name, until there is a catalog in it.
+///
+/// # Errors
+/// [`Error::OtherFiles`] for a directory of others, unless that is allowed.
+pub(super) fn create_data_dir(disk: &dyn Disk, given: &Path, allow_other_files: bool) -> Result<PathBuf> {
+    let given = disk.absolute(given).map_err(|e| Error::io("find", given, e))?;
+    let resolve = || disk.resolve(&given).map_err(|e| Error::io("find", &given, e));
+    let (dir, was_there) = match resolve() {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            create_with_parents(disk, &given)?;
+            (resolve()?, false)
+        }
+        found => (found?, true),
+    };
+    if was_there {
+        let entries = entries(disk, &dir)?;
+        if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
+            return Ok(dir);
+        }
+        if !allow_other_files {
+            check_no_others(disk, &dir, &entries)?;
+        }
+    }
+    let Some(parent) = dir.parent() else { return Ok(dir) };
+    match disk.sync_dir(parent) {
+        Err(error) if was_there => unless_denied(parent, error)?,
+        synced => synced.map_err(|e| Error::io("sync", parent, e))?,
+    }
+    Ok(dir)
+}
+
+/// Makes a directory and those above it that are absent. Before something is made in one, its own name is synced; that of the last one
+/// is the caller's.
+fn create_with_parents(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in dir.ancestors() {
+        match disk.resolve(ancestor) {
+            Ok(found) => {
+                sync_name_if_empty(disk, &found)?;
+                break;
+            }
+            Err(absent) if absent.kind() == ErrorKind::NotFound => missing.push(ancestor),
+            Err(error) => return Err(Error::io("find", ancestor, error)),
+        }
+    }
+    let mut made_last: Option<&Path> = None;
+    for dir in missing.into_iter().rev() {
+        if let Some(parent) = made_last.and_then(Path::parent) {
+            disk.sync_dir(parent).map_err(|e| Error::io("sync", parent, e))?;
+        }
+        disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
+        made_last = Some(dir);
+    }
+    Ok(())
+}
+
+/// Syncs the name of a directory in which nothing is: an opening that was killed may have made it for what it wanted to make below.
+fn sync_name_if_empty(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    match (disk.list(dir), dir.parent()) {
+        (Ok(entries), Some(parent)) if entries.is_empty() => {
+            disk.sync_dir(parent).or_else(|error| unless_denied(parent, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whoever made a directory where we may not look has to see to its name.
+fn unless_denied(parent: &Path, error: SyncError) -> Result<()> {
+    if error.kind() == ErrorKind::PermissionDenied { Ok(()) } else { Err(Error::io("sync", parent, error)) }
+}
+
+fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
+    disk.list(dir).map_err(|error| match error.kind() {
+        ErrorKind::NotADirectory => {
+            let reason = "it is a file; give the path of a directory";
+            Error::NotADataDirectory { path: dir.to_owned(), reason }
+        }
+        _ => Error::io("list", dir, error),
+    })
+}
+
+/// Refuses a directory without a catalog that has files of others in it. Where there are partitions, the catalog is lost, which is
+/// another matter.
+fn check_no_others(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) -> Result<()> {
+    let others = entries.iter().map(|entry| &entry.name).filter(|name| !is_of_no_account(name));
+    let Some(found) = others.min() else { return Ok(()) };
+    if catalog::holds_a_partition(disk, dir)? {
+        return Ok(());
+    }
+    Err(Error::OtherFiles { path: dir.to_owned(), found: found.clone() })
+}
+
+fn is_of_no_account(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_own = |own: &str| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    name.starts_with('.') || name == LOST_AND_FOUND || OWN_NAMES.into_iter().any(is_own)
+}

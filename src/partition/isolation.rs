@@ -1,0 +1,22 @@
+//! What a reader sees of transactions.
+
+/// What a consumer sees of transactions that are not committed.
+///
+/// There are no transactions yet: every record counts as committed as soon as it is visible, and both levels see the same. The
+/// setting is there so that what is written today means the same once there are.
+///
+/// # Examples
+/// ```
+/// use ottla::Isolation;
+/// assert_eq!(Isolation::default(), Isolation::ReadCommitted);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[doc(alias = "isolation.level")]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Up to the [last stable offset](crate::Partition::last_stable_offset), without what was aborted: the default.
+    #[default]
+    ReadCommitted,
+    /// Up to the [high watermark](crate::Partition::high_watermark), with what is not committed, or was aborted.
+    ReadUncommitted,
+}

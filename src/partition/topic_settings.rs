@@ -1,0 +1,54 @@
+//! What a topic is configured with: shared by the topic, its logs and its handles, and replaced as a whole.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::config::TopicConfig;
+use crate::sync::ArcSwap;
+
+/// The settings of one topic, of which there is one for the topic and all its logs.
+///
+/// A send that fits its open batch does not look here, nor does a fetch of what is not compressed; what begins or seals a batch or
+/// begins a segment does, once each, so that what it does follows from one configuration. So an open batch goes on as it was begun:
+/// where a change is to count for the very next record, whoever makes it has the batch sealed. Whether a topic is `Always` is not
+/// read here by its logs: which tail a log writes to is fixed while it serves (see [`LogSpec`](super::log_spec::LogSpec)).
+#[derive(Debug)]
+pub(crate) struct TopicSettings(ArcSwap<TopicConfig>);
+
+impl TopicSettings {
+    pub(crate) fn new(config: TopicConfig) -> TopicSettings {
+        TopicSettings(ArcSwap::from_pointee(config))
+    }
+
+    /// The present settings, for a look at them: what belongs together is to be taken from one look.
+    #[inline]
+    pub(crate) fn load(&self) -> impl Deref<Target = Arc<TopicConfig>> {
+        self.0.load()
+    }
+
+    /// Replaces the settings by those that the catalog has by now. For the holder of its lock.
+    pub(crate) fn replace(&self, config: TopicConfig) {
+        self.0.store(Arc::new(config));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Broker, Durability, Error, TopicConfig};
+
+    #[test]
+    fn logs_that_serve_obey_what_is_replaced_and_handles_tell_it() {
+        let broker = Broker::temporary().unwrap();
+        let config = TopicConfig::new().partitions(2).durability(Durability::Os);
+        let topic = broker.create_topic("orders", config.clone()).unwrap();
+        // Larger than any slot, so that each is a batch of its own.
+        let large = "x".repeat(100_000);
+        topic.produce("k", &large).unwrap();
+        let smaller = config.max_message_bytes(50_000);
+        topic.entry.settings.replace(smaller.clone());
+        assert!(matches!(topic.produce("k", &large), Err(Error::RecordTooLarge { limit: 50_000, .. })));
+        topic.produce("k", "small").unwrap();
+        assert_eq!((topic.config(), broker.topic("orders").unwrap().config()), (smaller.clone(), smaller.clone()));
+        assert_eq!(broker.admin().describe("orders").unwrap().config(), &smaller);
+    }
+}
