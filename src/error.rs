@@ -208,6 +208,12 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The record names no topic, and the call does not know one. Begin the record with
+    /// [`ProducerRecord::to`](crate::ProducerRecord::to), or name one with [`topic`](crate::ProducerRecord::topic), also where it was
+    /// made of one that was read. Nothing was appended.
+    #[error("the record names no topic: begin it with ProducerRecord::to, or set one with topic")]
+    NoTopic,
+
     /// The offset is below the log's start or above its end. Seek to an offset within.
     #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
     OffsetOutOfRange {
@@ -352,6 +358,13 @@ pub enum Error {
         partition: TopicPartition,
         /// The record's offset.
         offset: u64,
+    },
+
+    /// The value of a header that was asked for as text is not UTF-8.
+    #[error("the value of header {key:?} is not UTF-8 text")]
+    HeaderNotText {
+        /// The header's name.
+        key: String,
     },
 
     /// The broker is open read-only. Open it for writing.

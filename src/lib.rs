@@ -84,8 +84,8 @@ pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
 pub use record::{
-    BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, OwnedRecord,
-    ProducerRecord, RecordMetadata, Timestamp,
+    BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, IntoHeaders,
+    IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordMetadata, Timestamp,
 };
 pub use topic_partition::TopicPartition;
 

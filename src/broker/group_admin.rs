@@ -1,6 +1,7 @@
 //! Looking at groups and changing them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -182,7 +183,7 @@ pub enum ResetTo {
 }
 
 /// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is reset before `execute`"]
 pub struct ResetOffsets {
     store: Arc<Store>,
@@ -198,6 +199,18 @@ pub struct OffsetChange {
     partition: TopicPartition,
     before: Option<u64>,
     after: u64,
+}
+
+/// In short: whose, where, and to what; the store beneath it is a long story.
+impl fmt::Debug for ResetOffsets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResetOffsets")
+            .field("group", &self.group)
+            .field("topics", &self.topics)
+            .field("partitions", &self.partitions)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ResetOffsets {

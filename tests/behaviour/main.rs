@@ -23,12 +23,14 @@ mod durability;
 #[cfg(feature = "testing")]
 mod extremes;
 mod files;
+mod forwarding;
 #[cfg(feature = "testing")]
 mod full_disk;
 #[cfg(feature = "testing")]
 mod group_time;
 mod groups;
 mod handed_out;
+mod handles;
 mod hard_links;
 mod hostile_names;
 mod locking;
