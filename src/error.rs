@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::parse_error::ParseError;
 use crate::topic_partition::TopicPartition;
 use os::is_disk_full;
 pub(crate) use os::is_passing;
@@ -350,6 +351,10 @@ pub enum Error {
         /// What is wrong and what to do first.
         reason: &'static str,
     },
+
+    /// A text was not what it was to be read as: a topic partition, a timestamp, a durability.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
 
     /// A value or key that was asked for as text is not UTF-8.
     #[error("{partition}: the record at offset {offset} is not UTF-8 text")]

@@ -46,12 +46,14 @@ mod error;
 mod format;
 mod group;
 mod maintenance;
+mod parse_error;
 mod partition;
 mod producer;
 mod record;
 mod segment;
 mod sync;
 mod tail;
+mod text;
 mod topic_partition;
 
 pub use broker::{
@@ -74,6 +76,7 @@ pub use group::assignor::{
 pub use group::committed_offset::CommittedOffset;
 pub use group::description::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub use group::late_poll::LatePoll;
+pub use parse_error::ParseError;
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;

@@ -195,10 +195,23 @@ pub struct ResetOffsets {
 
 /// A committed offset before and after a reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OffsetChange {
     partition: TopicPartition,
     before: Option<u64>,
     after: u64,
+}
+
+impl fmt::Display for ResetTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResetTo::Earliest => f.write_str("earliest"),
+            ResetTo::Latest => f.write_str("latest"),
+            ResetTo::Offset(offset) => write!(f, "offset {offset}"),
+            ResetTo::Time(time) => write!(f, "time {time}"),
+            ResetTo::ShiftBy(offsets) => write!(f, "shift by {offsets}"),
+        }
+    }
 }
 
 /// In short: whose, where, and to what; the store beneath it is a long story.

@@ -298,6 +298,7 @@ impl PartialEq for OwnedRecord {
 impl Eq for OwnedRecord {}
 
 /// In short: address, time, and of key and value the first 64 bytes, as text where they are text.
+#[allow(clippy::missing_fields_in_debug, reason = "as a `ConsumerRecord` is shown")]
 impl fmt::Debug for OwnedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shape = f.debug_struct("OwnedRecord");

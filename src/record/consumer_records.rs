@@ -124,11 +124,12 @@ impl<'r> IntoIterator for &'r ConsumerRecords {
 }
 
 /// In short: how many records, and where.
+#[allow(clippy::missing_fields_in_debug, reason = "the records themselves are a long story")]
 impl fmt::Debug for ConsumerRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shape = f.debug_struct("ConsumerRecords");
         shape.field("len", &self.record_count);
-        let partitions = self.partitions().map(|partition| partition.to_string()).collect::<Vec<_>>();
+        let partitions = self.partitions().map(ToString::to_string).collect::<Vec<_>>();
         shape.field("partitions", &format_args!("[{}]", partitions.join(", "))).finish()
     }
 }

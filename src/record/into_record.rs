@@ -14,16 +14,16 @@ mod sealed {
 use sealed::Sealed;
 
 /// What a key or value can be given as: bytes or text by reference, which are borrowed; `String`, `Vec<u8>`, a box, a [`Cow`]
-/// by value, which are kept; an array by value, which is copied; or an `Option` of any of these.
+/// by value, which are kept; or an `Option` of any of these. Nothing is copied.
 ///
-/// This trait is sealed: other types are taken by reference if they are `AsRef<[u8]>`.
+/// This trait is sealed: other types are taken by reference if they are `AsRef<[u8]>`, arrays among them.
 ///
 /// # Examples
 /// ```
 /// use ottla::ProducerRecord;
 /// let key: Option<&[u8]> = None;
-/// let record = ProducerRecord::new().key(key).value(42_u32.to_be_bytes());
-/// assert_eq!((record.get_key(), record.get_value()), (None, Some(&[0, 0, 0, 42][..])));
+/// let record = ProducerRecord::new().key(key).value(format!("{} coffees", 1 + 1));
+/// assert_eq!((record.get_key(), record.get_value()), (None, Some(&b"2 coffees"[..])));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key or value of a record",
@@ -83,14 +83,6 @@ impl<'a> IntoRecordBytes<'a> for Box<str> {
     }
 }
 
-impl<const N: usize> Sealed for [u8; N] {}
-impl<'a, const N: usize> IntoRecordBytes<'a> for [u8; N] {
-    #[inline]
-    fn into_record_bytes(self) -> Option<Cow<'a, [u8]>> {
-        Some(Cow::Owned(self.to_vec()))
-    }
-}
-
 impl Sealed for Cow<'_, [u8]> {}
 impl<'a> IntoRecordBytes<'a> for Cow<'a, [u8]> {
     #[inline]
@@ -110,8 +102,8 @@ impl<'a> IntoRecordBytes<'a> for Cow<'a, str> {
     }
 }
 
-/// What the headers of a record can be given as: a slice, an array or a list of [`Header`]s by reference, which is borrowed, or
-/// by value; or the headers of a record that was read.
+/// What the headers of a record can be given as: a slice, an array or a list of [`Header`]s by reference, which is borrowed; a
+/// list by value, which is kept; or the headers of a record that was read, of which a list is made.
 ///
 /// This trait is sealed: of other iterators make a list.
 ///
@@ -119,7 +111,7 @@ impl<'a> IntoRecordBytes<'a> for Cow<'a, str> {
 /// ```
 /// use ottla::{Header, ProducerRecord};
 /// let names = ["a", "b"];
-/// let record = ProducerRecord::new().headers(names.map(Header::null));
+/// let record = ProducerRecord::new().headers(names.iter().map(|name| Header::null(name)).collect::<Vec<_>>());
 /// assert_eq!(record.get_headers().len(), 2);
 /// ```
 #[diagnostic::on_unimplemented(
@@ -158,14 +150,6 @@ impl<'a> IntoHeaders<'a> for Vec<Header<'a>> {
     #[inline]
     fn into_headers(self) -> Cow<'a, [Header<'a>]> {
         Cow::Owned(self)
-    }
-}
-
-impl<const N: usize> Sealed for [Header<'_>; N] {}
-impl<'a, const N: usize> IntoHeaders<'a> for [Header<'a>; N] {
-    #[inline]
-    fn into_headers(self) -> Cow<'a, [Header<'a>]> {
-        Cow::Owned(self.to_vec())
     }
 }
 

@@ -25,8 +25,8 @@ fn read(broker: &Broker, topic: &str) -> Vec<OwnedRecord> {
 }
 
 /// All of a record but its address.
-fn content(record: &OwnedRecord) -> (Option<&[u8]>, Option<&[u8]>, Vec<Header<'_>>, Timestamp) {
-    (record.key(), record.value(), record.headers().collect(), record.timestamp())
+fn content(record: &OwnedRecord) -> ([Option<&[u8]>; 2], Vec<Header<'_>>, Timestamp) {
+    ([record.key(), record.value()], record.headers().collect(), record.timestamp())
 }
 
 #[test]

@@ -51,6 +51,7 @@ mod stale_files;
 mod subscriptions;
 mod timestamps;
 mod topics;
+mod values;
 mod waiting;
 
 use std::path::Path;
