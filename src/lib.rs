@@ -67,6 +67,8 @@ pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::ready::Ready;
 pub use consumer::reset::{OffsetReset, TruncationReset};
 pub use consumer::seek::SeekTo;
+#[cfg(feature = "futures")]
+pub use consumer::stream::RecordStream;
 pub use error::{Corruption, Error, Result, SendOutcome};
 pub use format::{Codec as Compression, Headers, HeadersIter};
 pub use group::assignor::{

@@ -18,6 +18,8 @@ pub(crate) mod ready;
 mod rebalance;
 pub(crate) mod reset;
 pub(crate) mod seek;
+#[cfg(feature = "futures")]
+pub(crate) mod stream;
 mod subscribe;
 mod subscription;
 

@@ -36,6 +36,8 @@ const _: () = {
     shared::<GroupDescription>();
     shared::<TopicDescription>();
     moved::<Ready<'static>>();
+    #[cfg(feature = "futures")]
+    moved::<RecordStream<'static>>();
 };
 
 #[test]

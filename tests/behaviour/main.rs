@@ -48,6 +48,8 @@ mod refused_files;
 mod reopen;
 #[cfg(feature = "testing")]
 mod stale_files;
+#[cfg(feature = "futures")]
+mod streams;
 mod subscriptions;
 mod timestamps;
 mod topics;
