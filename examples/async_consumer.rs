@@ -52,7 +52,7 @@ async fn run() -> Result<()> {
 async fn send(broker: &Broker, numbers: std::ops::Range<u32>) -> Result<()> {
     let producer = broker.producer();
     for number in numbers {
-        producer.send(ProducerRecord::to(TOPIC).partition(number % PARTITIONS).value(&number.to_string()))?;
+        producer.send(ProducerRecord::to(TOPIC).partition(number % PARTITIONS).value(number.to_string()))?;
         sleep(Duration::from_millis(1)).await;
     }
     Ok(())

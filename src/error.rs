@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::parse_error::ParseError;
 use crate::topic_partition::TopicPartition;
 pub use closed_by::ClosedBy;
 use os::is_disk_full;
@@ -290,6 +291,12 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The record names no topic, and the call does not know one. Begin the record with
+    /// [`ProducerRecord::to`](crate::ProducerRecord::to), or name one with [`topic`](crate::ProducerRecord::topic), also where it was
+    /// made of one that was read. Nothing was appended.
+    #[error("the record names no topic: begin it with ProducerRecord::to, or set one with topic")]
+    NoTopic,
+
     /// The offset is below the log's start or above its end. Seek to an offset within.
     #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
     #[non_exhaustive]
@@ -441,6 +448,10 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A text was not what it was to be read as: a topic partition, a timestamp, a durability.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+
     /// A value or key that was asked for as text is not UTF-8.
     #[error("{partition}: the record at offset {offset} is not UTF-8 text")]
     #[non_exhaustive]
@@ -449,6 +460,13 @@ pub enum Error {
         partition: TopicPartition,
         /// The record's offset.
         offset: u64,
+    },
+
+    /// The value of a header that was asked for as text is not UTF-8.
+    #[error("the value of header {key:?} is not UTF-8 text")]
+    HeaderNotText {
+        /// The header's name.
+        key: String,
     },
 
     /// The broker is open read-only. Open it for writing.

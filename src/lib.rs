@@ -46,12 +46,14 @@ mod error;
 mod format;
 mod group;
 mod maintenance;
+mod parse_error;
 mod partition;
 mod producer;
 mod record;
 mod segment;
 mod sync;
 mod tail;
+mod text;
 mod topic_partition;
 
 pub use broker::{
@@ -65,6 +67,8 @@ pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::ready::Ready;
 pub use consumer::reset::{OffsetReset, TruncationReset};
 pub use consumer::seek::SeekTo;
+#[cfg(feature = "futures")]
+pub use consumer::stream::RecordStream;
 pub use disk::file_mode::FileMode;
 pub use error::{ClosedBy, Corruption, Error, Result, SendOutcome, WithCauses};
 pub use format::{Compression, Headers, HeadersIter};
@@ -75,6 +79,7 @@ pub use group::assignor::{
 pub use group::committed_offset::CommittedOffset;
 pub use group::description::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub use group::late_poll::LatePoll;
+pub use parse_error::ParseError;
 pub use partition::Partition;
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;
@@ -86,8 +91,8 @@ pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
 pub use record::{
-    BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, OwnedRecord,
-    ProducerRecord, RecordMetadata, Timestamp,
+    BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, IntoHeaders,
+    IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordMetadata, Timestamp,
 };
 pub use topic_partition::TopicPartition;
 

@@ -106,11 +106,26 @@ impl<'b> Admin<'b> {
 
 /// A topic at one moment.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TopicDescription {
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_text"))]
     name: Arc<str>,
+    /// As text in hexadecimal digits: few that read JSON know numbers so large.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_hexadecimal"))]
     topic_id: u128,
     config: TopicConfig,
     partitions: Vec<PartitionDescription>,
+}
+
+#[cfg(feature = "serde")]
+fn as_text<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+#[cfg(feature = "serde")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn as_hexadecimal<S: serde::Serializer>(id: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{id:032x}"))
 }
 
 impl TopicDescription {
@@ -149,6 +164,7 @@ impl TopicDescription {
 
 /// A partition at one moment.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PartitionDescription {
     partition: TopicPartition,
     offsets: Range<u64>,

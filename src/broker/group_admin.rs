@@ -1,6 +1,7 @@
 //! Looking at groups and changing them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -182,7 +183,7 @@ pub enum ResetTo {
 }
 
 /// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is reset before `execute`"]
 pub struct ResetOffsets {
     store: Arc<Store>,
@@ -194,10 +195,35 @@ pub struct ResetOffsets {
 
 /// A committed offset before and after a reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OffsetChange {
     partition: TopicPartition,
     before: Option<u64>,
     after: u64,
+}
+
+impl fmt::Display for ResetTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResetTo::Earliest => f.write_str("earliest"),
+            ResetTo::Latest => f.write_str("latest"),
+            ResetTo::Offset(offset) => write!(f, "offset {offset}"),
+            ResetTo::Time(time) => write!(f, "time {time}"),
+            ResetTo::ShiftBy(offsets) => write!(f, "shift by {offsets}"),
+        }
+    }
+}
+
+/// In short: whose, where, and to what; the store beneath it is a long story.
+impl fmt::Debug for ResetOffsets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResetOffsets")
+            .field("group", &self.group)
+            .field("topics", &self.topics)
+            .field("partitions", &self.partitions)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ResetOffsets {

@@ -1,5 +1,7 @@
 //! How segments are read.
 
+use std::fmt;
+
 /// How records are read from segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -9,4 +11,14 @@ pub enum ReadMode {
     Map,
     /// By system calls into buffers. For media that may fail: an unreadable page is an error.
     Copy,
+}
+
+/// As the setting `ottla.read.mode` takes it.
+impl fmt::Display for ReadMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ReadMode::Map => "map",
+            ReadMode::Copy => "copy",
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! A topic: a name, and partitions that records are spread over.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use super::store::Store;
@@ -20,7 +21,7 @@ use crate::partition::config::TopicConfig;
 /// assert_eq!((sent.partition(), sent.offset()), (0, 0));
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Topic {
     pub(crate) entry: Arc<TopicEntry>,
     store: Arc<Store>,
@@ -57,6 +58,12 @@ impl Topic {
         self.entry.present_config()
     }
 
+    /// How many partitions it has now.
+    #[must_use]
+    pub fn partition_count(&self) -> u32 {
+        self.entry.partition_count()
+    }
+
     /// The partition of this number, from 0.
     ///
     /// # Errors
@@ -75,5 +82,13 @@ impl Topic {
 
     fn handle(&self, partition: &TopicPartitionSource) -> Partition {
         Partition::new(partition.source.clone(), Arc::clone(&self.store) as Arc<dyn Any + Send + Sync>)
+    }
+}
+
+/// In short: the logs beneath it are a long story.
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shape = f.debug_struct("Topic");
+        shape.field("name", &self.name()).field("partition_count", &self.partition_count()).finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use super::position::Position;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::PartitionSource;
-use crate::record::ConsumerRecord;
+use crate::record::ReadRecord;
 use crate::topic_partition::TopicPartition;
 
 impl Consumer {
@@ -34,12 +34,27 @@ impl Consumer {
         }
     }
 
-    /// Commits `record` and all before it in its partition; nothing in other partitions.
+    /// Commits `record`, in either of its two forms, and all before it in its partition; nothing in other partitions.
     ///
     /// # Errors
     /// As [`commit`](Consumer::commit); [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read that
     /// partition.
-    pub fn commit_through(&mut self, record: &ConsumerRecord<'_>) -> Result<()> {
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # let topic = broker.topic("orders")?;
+    /// # for n in 0..3 { topic.produce("k", n.to_string())?; }
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     println!("{}", record.value_str()?);
+    ///     consumer.commit_through(&record)?;
+    /// }
+    /// # assert_eq!(consumer.committed(&ottla::TopicPartition::new("orders", 0)).unwrap().offset(), 3);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn commit_through(&mut self, record: &impl ReadRecord) -> Result<()> {
         self.check_usable()?;
         let partition = record.topic_partition();
         if self.positions.get_mut(partition)?.log().topic_id() != record.topic_id() {

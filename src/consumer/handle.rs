@@ -1,5 +1,6 @@
 //! What other threads may do with a consumer: wake it, look at its lag.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl Shared {
 /// assert!(matches!(consumer.poll(Duration::from_secs(60)), Err(ottla::Error::Wakeup)));
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConsumerHandle {
     pub(super) shared: Arc<Shared>,
 }
@@ -92,5 +93,12 @@ impl ConsumerHandle {
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.shared.positions.load().iter().map(|position| position.lag()).sum()
+    }
+}
+
+/// In short: what it shares with the consumer is a long story.
+impl fmt::Debug for ConsumerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerHandle").field("lag", &self.lag()).finish_non_exhaustive()
     }
 }

@@ -74,6 +74,24 @@ pub enum Rebalance<'p> {
     Lost(&'p [TopicPartition]),
 }
 
+/// What happens, and to which partitions: `revoked: orders-0, orders-1`.
+impl fmt::Display for Rebalance<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, partitions) = match self {
+            Rebalance::Revoked(partitions) => ("revoked", partitions),
+            Rebalance::Assigned(partitions) => ("assigned", partitions),
+            Rebalance::Lost(partitions) => ("lost", partitions),
+        };
+        write!(f, "{what}:")?;
+        let mut before = " ";
+        for partition in *partitions {
+            write!(f, "{before}{partition}")?;
+            before = ", ";
+        }
+        Ok(())
+    }
+}
+
 impl<F> RebalanceListener for F
 where
     F: Fn(&mut Consumer, Rebalance<'_>) -> Result<()> + Send + Sync,

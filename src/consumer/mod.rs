@@ -18,6 +18,8 @@ pub(crate) mod ready;
 mod rebalance;
 pub(crate) mod reset;
 pub(crate) mod seek;
+#[cfg(feature = "futures")]
+pub(crate) mod stream;
 mod subscribe;
 mod subscription;
 
@@ -87,7 +89,7 @@ impl fmt::Debug for Consumer {
         f.debug_struct("Consumer")
             .field("group", &self.group())
             .field("member_id", &self.member_id())
-            .field("assignment", &self.assignment())
+            .field("partition_count", &self.positions.iter().count())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! What tasks may do with a consumer: wait for it.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -37,11 +38,17 @@ impl Consumer {
 }
 
 /// Completes when a poll has something to do at once; made by [`Consumer::ready`].
-#[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Ready<'c> {
     pub(super) consumer: &'c mut Consumer,
     pub(super) pauses: Pauses,
+}
+
+/// In short: for which consumer.
+impl fmt::Debug for Ready<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("consumer", &self.consumer).finish_non_exhaustive()
+    }
 }
 
 impl Future for Ready<'_> {

@@ -1,5 +1,7 @@
 //! Where to go on where the committed offset does not say.
 
+use std::fmt;
+
 /// Where to begin in a partition without a committed offset, or with one that is no longer in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -24,4 +26,24 @@ pub enum TruncationReset {
     /// Go on with the first record that came after the cut, and count it in
     /// [`truncation_count`](crate::Consumer::truncation_count). No record that is there is missed.
     Continue,
+}
+
+/// As Kafka's `auto.offset.reset` takes it: `earliest`, `latest`, `none`.
+impl fmt::Display for OffsetReset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OffsetReset::Earliest => "earliest",
+            OffsetReset::Latest => "latest",
+            OffsetReset::Error => "none",
+        })
+    }
+}
+
+impl fmt::Display for TruncationReset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TruncationReset::Error => "error",
+            TruncationReset::Continue => "continue",
+        })
+    }
 }

@@ -1,5 +1,7 @@
 //! Where a consumer goes on: moving its positions, and resting.
 
+use std::fmt;
+
 use std::ops::Range;
 
 use super::Consumer;
@@ -22,6 +24,18 @@ pub enum SeekTo {
     Time(Timestamp),
     /// What the group has committed, or else what the reset policy says.
     Committed,
+}
+
+impl fmt::Display for SeekTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SeekTo::Earliest => f.write_str("earliest"),
+            SeekTo::Latest => f.write_str("latest"),
+            SeekTo::Offset(offset) => write!(f, "offset {offset}"),
+            SeekTo::Time(time) => write!(f, "time {time}"),
+            SeekTo::Committed => f.write_str("committed"),
+        }
+    }
 }
 
 impl Consumer {

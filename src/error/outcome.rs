@@ -1,5 +1,7 @@
 //! What an error of a sending call says about the records: whether they are in the log.
 
+use std::fmt;
+
 use super::Error;
 
 /// Where the records are that a sending call returned an error for. See [`Error::outcome`].
@@ -15,6 +17,17 @@ pub enum SendOutcome {
     /// The disk failed under these very records, and they are in the log or they are not: all of them or none. It shows once
     /// the broker is opened again.
     Unknown,
+}
+
+impl fmt::Display for SendOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendOutcome::NotAppended => "not appended",
+            SendOutcome::Appended => "appended",
+            SendOutcome::Partly => "partly appended",
+            SendOutcome::Unknown => "unknown",
+        })
+    }
 }
 
 impl Error {

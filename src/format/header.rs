@@ -1,5 +1,10 @@
 //! One header of a record.
 
+use std::fmt;
+
+use super::shown::shown;
+use crate::error::{Error, Result};
+
 /// A header of a record: a name that may repeat, and bytes that may be absent.
 ///
 /// # Examples
@@ -9,7 +14,7 @@
 /// assert_eq!(header.value(), Some(&b"4bf92f35"[..]));
 /// assert_eq!(ottla::Header::null("retry").value(), None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header<'a> {
     key: &'a str,
     value: Option<&'a [u8]>,
@@ -38,5 +43,28 @@ impl<'a> Header<'a> {
     #[must_use]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.value
+    }
+
+    /// The header's value as text; that of a header without one is `""`.
+    ///
+    /// # Errors
+    /// [`Error::HeaderNotText`] if it is not UTF-8.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(ottla::Header::new("trace-id", b"4bf92f35").value_str()?, "4bf92f35");
+    /// assert!(ottla::Header::new("digest", &[0xff]).value_str().is_err());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn value_str(&self) -> Result<&'a str> {
+        let value = self.value.unwrap_or_default();
+        str::from_utf8(value).map_err(|_| Error::HeaderNotText { key: self.key.to_owned() })
+    }
+}
+
+/// In short: of the value the first 64 bytes, as text where they are text.
+impl fmt::Debug for Header<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.key.escape_debug(), shown(self.value))
     }
 }

@@ -31,6 +31,7 @@ pub(crate) mod invalid;
 pub(crate) mod producer_stamp;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod shown;
 pub(crate) mod stored;
 pub(crate) mod varint;
 

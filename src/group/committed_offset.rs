@@ -2,6 +2,7 @@
 
 use super::offset_records::OffsetCommit;
 use crate::canary::{Canary, planted};
+use crate::record::Timestamp;
 
 /// A position that a group has committed in one partition, or is to commit.
 ///
@@ -13,20 +14,23 @@ use crate::canary::{Canary, planted};
 /// assert_eq!((committed.offset(), committed.metadata()), (42, "batch 7 of the night run"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use]
 pub struct CommittedOffset {
     offset: u64,
     leader_epoch: Option<i32>,
     metadata: String,
-    commit_timestamp: i64,
+    /// `None` until it is committed.
+    commit_timestamp: Option<Timestamp>,
     /// The id of the topic that it was committed for; `None` in records of an older Kafka.
+    #[cfg_attr(feature = "serde", serde(skip))]
     topic_id: Option<u128>,
 }
 
 impl CommittedOffset {
     /// The position before `offset`: the next record to read.
     pub fn new(offset: u64) -> CommittedOffset {
-        CommittedOffset { offset, leader_epoch: None, metadata: String::new(), commit_timestamp: 0, topic_id: None }
+        CommittedOffset { offset, leader_epoch: None, metadata: String::new(), commit_timestamp: None, topic_id: None }
     }
 
     /// Keeps a text of the application with it, of at most 32,767 bytes. Default: empty.
@@ -45,7 +49,7 @@ impl CommittedOffset {
     /// As it is committed: for the topic of this id, at this time.
     pub(crate) fn stamped(mut self, topic_id: u128, now_ms: i64) -> CommittedOffset {
         self.topic_id = Some(topic_id);
-        self.commit_timestamp = now_ms;
+        self.commit_timestamp = Some(Timestamp::from_millis(now_ms));
         self
     }
 
@@ -59,6 +63,25 @@ impl CommittedOffset {
     #[must_use]
     pub fn leader_epoch(&self) -> Option<i32> {
         self.leader_epoch
+    }
+
+    /// When it was committed; `None` for one that is yet to be.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// consumer.poll(std::time::Duration::from_secs(1))?;
+    /// consumer.commit()?;
+    /// let committed = consumer.committed(&ottla::TopicPartition::new("orders", 0)).unwrap();
+    /// println!("committed at {}", committed.commit_timestamp().unwrap());
+    /// assert_eq!(ottla::CommittedOffset::new(42).commit_timestamp(), None);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn commit_timestamp(&self) -> Option<Timestamp> {
+        self.commit_timestamp
     }
 
     /// What the application keeps with it.
@@ -78,7 +101,7 @@ impl CommittedOffset {
             offset: self.offset,
             leader_epoch: self.leader_epoch,
             metadata: &self.metadata,
-            commit_timestamp: self.commit_timestamp,
+            commit_timestamp: self.commit_timestamp.map_or(0, Timestamp::as_millis),
             expire_timestamp: None,
             topic_id: self.topic_id,
         }
@@ -91,7 +114,7 @@ impl From<OffsetCommit<'_>> for CommittedOffset {
             offset: record.offset,
             leader_epoch: record.leader_epoch,
             metadata: record.metadata.to_owned(),
-            commit_timestamp: record.commit_timestamp,
+            commit_timestamp: Some(Timestamp::from_millis(record.commit_timestamp)),
             topic_id: record.topic_id,
         }
     }

@@ -1,5 +1,7 @@
 //! A group at one moment, for people and tools.
 
+use std::fmt;
+
 use super::committed_offset::CommittedOffset;
 use super::member::Presence;
 use super::state::{Group, Phase};
@@ -7,6 +9,7 @@ use crate::topic_partition::TopicPartition;
 
 /// How far a group is with dividing its partitions; Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum GroupState {
     /// It has no members; its offsets are kept.
@@ -19,20 +22,35 @@ pub enum GroupState {
     Stable,
 }
 
+/// Kafka's name for it, as it is written there.
+impl fmt::Display for GroupState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GroupState::Empty => "Empty",
+            GroupState::PreparingRebalance => "PreparingRebalance",
+            GroupState::CompletingRebalance => "CompletingRebalance",
+            GroupState::Stable => "Stable",
+        })
+    }
+}
+
 /// A group at one moment; made by [`Admin::describe_group`](crate::Admin::describe_group).
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupDescription {
     name: String,
     state: GroupState,
     generation: i32,
     assignor: Option<String>,
     members: Vec<MemberDescription>,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) offsets: Vec<(TopicPartition, CommittedOffset)>,
     pub(crate) partitions: Vec<GroupPartition>,
 }
 
 /// A member of a group at one moment.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MemberDescription {
     member_id: String,
     client_id: String,
@@ -46,6 +64,7 @@ pub struct MemberDescription {
 
 /// How far a group is in one partition.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupPartition {
     pub(crate) partition: TopicPartition,
     pub(crate) owner: Option<String>,

@@ -70,7 +70,9 @@ const SEGMENT_INDEX_BYTES_MIN: u32 = 24;
 /// A batch of one record with neither key nor value.
 const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 
-/// What a topic may set: sizes, limits, compression and durability. Settings not mentioned have their defaults.
+/// What a topic may set: sizes, limits, compression and durability. Settings not mentioned have their defaults. With the feature
+/// `serde` it is written as a map of [`properties`](TopicConfig::properties), and what is read is checked as by
+/// [`set`](TopicConfig::set) and for its bounds.
 ///
 /// # Examples
 /// ```
@@ -80,6 +82,7 @@ const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 /// let config = TopicConfig::new().partitions(8).segment_ms(Duration::from_secs(3600));
 /// let pasted = TopicConfig::new().set("num.partitions", "8")?.set("segment.ms", "3600000")?;
 /// assert_eq!(config, pasted);
+/// assert_eq!((config.get_partitions(), config.get_durability()), (8, None));
 /// # Ok::<_, ottla::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +250,54 @@ impl TopicConfig {
         values.find(|(_, here, there)| here != there)
     }
 
+    /// The number of partitions.
+    #[must_use]
+    pub fn get_partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// The size in bytes at which the active segment is closed.
+    #[must_use]
+    pub fn get_segment_bytes(&self) -> u32 {
+        self.segment_bytes
+    }
+
+    /// The age at which the active segment is closed, in record time.
+    #[must_use]
+    pub fn get_segment_ms(&self) -> Duration {
+        self.segment_ms
+    }
+
+    /// Bytes of log between two entries of the indexes.
+    #[must_use]
+    pub fn get_index_interval_bytes(&self) -> u32 {
+        self.index_interval_bytes
+    }
+
+    /// The size in bytes that an index may reach.
+    #[must_use]
+    pub fn get_segment_index_bytes(&self) -> u32 {
+        self.segment_index_bytes
+    }
+
+    /// The size in bytes that a batch may have, headers included.
+    #[must_use]
+    pub fn get_max_message_bytes(&self) -> u32 {
+        self.max_message_bytes
+    }
+
+    /// How sealed batches are compressed.
+    #[must_use]
+    pub fn get_compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// What a send to this topic survives when it returns, if the topic says so itself.
+    #[must_use]
+    pub fn get_durability(&self) -> Option<Durability> {
+        self.durability
+    }
+
     fn check_bounds(&self) -> Result<()> {
         check_range(PARTITIONS, self.partitions, 1..=PARTITIONS_MAX)?;
         check_range(SEGMENT_BYTES, self.segment_bytes, SEGMENT_BYTES_MIN..=SIZE_MAX)?;
@@ -312,6 +363,25 @@ impl TopicConfig {
         // Not `validate`: a topic that compresses with a codec that is not compiled in here is no damage.
         config.check_bounds().map_err(|_| Invalid::Malformed("a topic's setting is out of bounds"))?;
         Ok((config, ignored))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for TopicConfig {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.properties())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for TopicConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<TopicConfig, D::Error> {
+        use serde::de::Error;
+        let properties = std::collections::BTreeMap::<String, String>::deserialize(deserializer)?;
+        let set = |config: TopicConfig, (key, value): (&String, &String)| config.set(key, value);
+        let config = properties.iter().try_fold(TopicConfig::new(), set).map_err(D::Error::custom)?;
+        config.check_bounds().map_err(D::Error::custom)?;
+        Ok(config)
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a send survives when it returns: the one choice between speed and safety, in a file of its own.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config_key;
 use crate::error::Result;
+use crate::parse_error::ParseError;
+use crate::text::serde_as_text;
 
 /// The setting's name, as text.
 pub(crate) const DURABILITY: &str = "ottla.durability";
@@ -12,7 +15,18 @@ pub(crate) const DURABILITY: &str = "ottla.durability";
 /// What a send survives when it returns, besides the end of the process, which it always survives. What becomes of the record
 /// where it cannot be made so durable, the error says: see [`Error::outcome`](crate::Error::outcome).
 ///
-/// As text: `always`, `interval:<ms>`, `os`.
+/// As text: `always`, `interval:<ms>`, `os`. With the feature `serde` it is written so, too.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ottla::Durability;
+///
+/// let durability: Durability = "interval:250".parse()?;
+/// assert_eq!(durability, Durability::Interval(Duration::from_millis(250)));
+/// assert_eq!(durability.to_string(), "interval:250");
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
@@ -59,6 +73,17 @@ impl fmt::Display for Durability {
     }
 }
 
+impl FromStr for Durability {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Durability, ParseError> {
+        let parsed = Durability::parse(text).and_then(|durability| durability.validate().map(|()| durability));
+        parsed.map_err(|_| ParseError::new("durability", text, "always, os or interval:<ms>, with at least 1 ms"))
+    }
+}
+
+serde_as_text!(Durability);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +94,7 @@ mod tests {
         for (durability, text) in [(Durability::Always, "always"), (interval, "interval:250"), (Durability::Os, "os")] {
             assert_eq!(durability.to_string(), text);
             assert_eq!(Durability::parse(text).unwrap(), durability);
+            assert_eq!(text.parse(), Ok(durability));
         }
     }
 
@@ -76,6 +102,9 @@ mod tests {
     fn other_text_is_refused() {
         for text in ["", "never", "interval", "interval:", "interval:-1", "interval:1s", "always:1", "os:"] {
             assert!(Durability::parse(text).is_err(), "{text}");
+        }
+        for text in ["never", "interval:0", "interval:18446744073709551615"] {
+            assert!(text.parse::<Durability>().is_err(), "{text}");
         }
     }
 

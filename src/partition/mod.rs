@@ -62,7 +62,7 @@ use log::Log;
 /// use ottla::ProducerRecord;
 /// # let broker = ottla::Broker::temporary()?;
 /// let partition = broker.topic("orders")?.partition(0)?;
-/// let offset = partition.append(&ProducerRecord::to("orders").key("customer-1").value("2 coffees"))?;
+/// let offset = partition.append(&ProducerRecord::new().key("customer-1").value("2 coffees"))?;
 /// assert_eq!((offset, partition.log_end_offset()), (0, 1));
 /// # Ok::<_, ottla::Error>(())
 /// ```
@@ -84,7 +84,7 @@ impl Partition {
         self.source.partition()
     }
 
-    /// Appends one record and returns its offset. A topic or partition that it names must be this one.
+    /// Appends one record and returns its offset. The record need not name a topic or partition; if it does, it must be this one.
     ///
     /// # Errors
     /// [`Error::InvalidRecord`], [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Io`], [`Error::Poisoned`],
@@ -105,7 +105,7 @@ impl Partition {
     /// use ottla::ProducerRecord;
     /// # let broker = ottla::Broker::temporary()?;
     /// let partition = broker.topic("orders")?.partition(0)?;
-    /// let records = ["a", "b"].map(|value| ProducerRecord::to("orders").value(value));
+    /// let records = ["a", "b"].map(|value| ProducerRecord::new().value(value));
     /// assert_eq!(partition.append_batch(&records)?, 0..2);
     /// # Ok::<_, ottla::Error>(())
     /// ```
@@ -127,7 +127,8 @@ impl Partition {
 
     fn is_meant(&self, record: &ProducerRecord<'_>) -> bool {
         let here = self.topic_partition();
-        record.get_topic() == here.topic() && record.get_partition().is_none_or(|number| number == here.partition())
+        record.get_topic().is_none_or(|topic| topic == here.topic())
+            && record.get_partition().is_none_or(|number| number == here.partition())
     }
 
     /// Returns the records from offset `from` (included) on: at least one if there is one, then as many as fit in `max_bytes`
@@ -140,6 +141,31 @@ impl Partition {
         let mut records = ConsumerRecords::default();
         records.push(self.fetch(from, FetchLimits { bytes_max: max_bytes, records_max: usize::MAX })?);
         Ok(records)
+    }
+
+    /// Returns a copy of the record at `offset`; `None` if there is none, be it that none was appended there yet, that it is not
+    /// visible yet, or that it is no longer there.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if what is there is damaged; [`Error::CodecUnavailable`], [`Error::Io`], [`Error::Closed`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let topic = broker.topic("orders")?;
+    /// let sent = topic.produce("customer-1", "2 coffees")?;
+    /// let partition = topic.partition(sent.partition())?;
+    /// assert_eq!(partition.get(sent.offset())?.unwrap().value_str()?, "2 coffees");
+    /// assert_eq!(partition.get(1)?, None);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn get(&self, offset: u64) -> Result<Option<OwnedRecord>> {
+        let mut records = ConsumerRecords::default();
+        match self.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }) {
+            Err(Error::OffsetOutOfRange { .. }) => return Ok(None),
+            fetched => records.push(fetched?),
+        }
+        Ok(records.iter().next().filter(|record| record.offset() == offset).map(|record| record.detach()))
     }
 
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
@@ -225,7 +251,7 @@ impl Partition {
     /// # let broker = ottla::Broker::temporary()?;
     /// let partition = broker.topic("orders")?.partition(0)?;
     /// for ms in [1000, 2000] {
-    ///     partition.append(&ProducerRecord::to("orders").timestamp(Timestamp::from_millis(ms)))?;
+    ///     partition.append(&ProducerRecord::new().timestamp(Timestamp::from_millis(ms)))?;
     /// }
     /// assert_eq!(partition.offset_for_time(Timestamp::from_millis(1500))?, Some(1));
     /// # Ok::<_, ottla::Error>(())
@@ -244,7 +270,7 @@ impl Partition {
 impl fmt::Debug for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Partition")
-            .field("topic_partition", self.topic_partition())
+            .field("topic_partition", &format_args!("{}", self.topic_partition()))
             .field("log_start_offset", &self.log_start_offset())
             .field("log_end_offset", &self.log_end_offset())
             .finish_non_exhaustive()

@@ -267,7 +267,7 @@ mod tests {
         let topic = writer.create_topic("orders", TopicConfig::new().durability(Durability::Os)).unwrap();
         let log = topic.partition(0).unwrap();
         // One in the segment, and one in the tail.
-        log.append(&ProducerRecord::to("orders").value(&vec![7; 100_000])).unwrap();
+        log.append(&ProducerRecord::to("orders").value(vec![7; 100_000])).unwrap();
         log.append(&ProducerRecord::to("orders").value("small")).unwrap();
         let reader = builder().recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
         for broker in [&writer, &reader] {

@@ -1,5 +1,7 @@
 //! What opening may do about what it finds.
 
+use std::fmt;
+
 use crate::config_key::invalid;
 use crate::error::Result;
 
@@ -50,6 +52,32 @@ impl RecoveryMode {
             "skip-corrupt" => Ok(RecoveryMode::SkipCorrupt),
             "read-only" => Ok(RecoveryMode::ReadOnly),
             _ => Err(invalid(RECOVERY_MODE, value, "expected tolerate-tail, strict, skip-corrupt or read-only")),
+        }
+    }
+}
+
+/// As the setting `ottla.recovery.mode` takes it.
+impl fmt::Display for RecoveryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecoveryMode::TolerateTail => "tolerate-tail",
+            RecoveryMode::Strict => "strict",
+            RecoveryMode::SkipCorrupt => "skip-corrupt",
+            RecoveryMode::ReadOnly => "read-only",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_goes_there_and_back() {
+        for mode in
+            [RecoveryMode::TolerateTail, RecoveryMode::Strict, RecoveryMode::SkipCorrupt, RecoveryMode::ReadOnly]
+        {
+            assert_eq!(RecoveryMode::parse(&mode.to_string()).unwrap(), mode);
         }
     }
 }

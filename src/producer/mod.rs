@@ -102,14 +102,15 @@ impl Producer {
     /// Appends one record, to the partition that it names or else that the partitioner chooses.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::InvalidRecord`], [`Error::RecordTooLarge`],
-    /// [`Error::DiskFull`], [`Error::Io`], [`Error::Poisoned`], [`Error::ReadOnly`], [`Error::Closed`], and
+    /// [`Error::NoTopic`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::InvalidRecord`],
+    /// [`Error::RecordTooLarge`], [`Error::DiskFull`], [`Error::Io`], [`Error::Poisoned`], [`Error::ReadOnly`], [`Error::Closed`], and
     /// [`Error::InvalidState`] if the partitioner panicked: nothing was appended. [`Error::NotDurable`]: the record was appended,
     /// and is not durable yet. [`Error::InDoubt`]: the write or sync of this very record failed, and it is not known whether
     /// it will be there after reopening. [`Error::outcome`] says which of the three.
     #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
-        self.store.with_topic(record.get_topic(), |topic| {
+        let topic = record.get_topic().ok_or(Error::NoTopic)?;
+        self.store.with_topic(topic, |topic| {
             let partition = self.partition_of(&record, topic.partition_count())?;
             topic.append_one(partition, &record, self.least_durability)
         })

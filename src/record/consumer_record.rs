@@ -1,10 +1,12 @@
 //! One record as a consumer sees it: a view into the batch that holds it, and an owned copy.
 
-use std::str;
+use std::iter::FusedIterator;
+use std::{fmt, slice, str};
 
 use super::consumer_records::{Fetched, FetchedBatch};
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};
+use crate::format::shown::shown;
 use crate::format::{Header, Headers};
 use crate::topic_partition::TopicPartition;
 
@@ -22,7 +24,7 @@ use crate::topic_partition::TopicPartition;
 /// assert_eq!((record.offset(), record.key(), record.value_str()?), (0, Some(&b"customer-1"[..]), "2 coffees"));
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ConsumerRecord<'r> {
     /// What it was read with.
     pub(super) fetched: &'r Fetched,
@@ -55,7 +57,7 @@ impl<'r> ConsumerRecord<'r> {
     }
 
     /// Tells the topic from an earlier or later one of its name.
-    pub(crate) fn topic_id(&self) -> u128 {
+    pub(super) fn topic_id(&self) -> u128 {
         self.fetched.topic_id
     }
 
@@ -111,8 +113,7 @@ impl<'r> ConsumerRecord<'r> {
     }
 
     fn text(&self, bytes: Option<&'r [u8]>) -> Result<&'r str> {
-        str::from_utf8(bytes.unwrap_or_default())
-            .map_err(|_| Error::NotText { partition: self.fetched.partition.clone(), offset: self.offset() })
+        text(bytes, self.topic_partition(), self.offset())
     }
 
     /// The headers in the order in which they were added; names may repeat.
@@ -125,6 +126,7 @@ impl<'r> ConsumerRecord<'r> {
     #[must_use]
     pub fn detach(&self) -> OwnedRecord {
         OwnedRecord {
+            topic_id: self.fetched.topic_id,
             partition: self.fetched.partition.clone(),
             offset: self.offset(),
             timestamp: self.timestamp_ms(),
@@ -136,7 +138,28 @@ impl<'r> ConsumerRecord<'r> {
     }
 }
 
-/// A record that owns its bytes.
+/// Bytes of the record at this address as text; null is `""`.
+fn text<'b>(bytes: Option<&'b [u8]>, partition: &TopicPartition, offset: u64) -> Result<&'b str> {
+    str::from_utf8(bytes.unwrap_or_default()).map_err(|_| Error::NotText { partition: partition.clone(), offset })
+}
+
+/// In short: address, time, and of key and value the first 64 bytes, as text where they are text.
+impl fmt::Debug for ConsumerRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shape = f.debug_struct("ConsumerRecord");
+        shape
+            .field("at", &format_args!("{}@{}", self.topic_partition(), self.offset()))
+            .field("timestamp", &format_args!("{}", self.timestamp()))
+            .field("key", &shown(self.key))
+            .field("value", &shown(self.value));
+        if !self.headers.is_empty() {
+            shape.field("headers", &self.headers);
+        }
+        shape.finish()
+    }
+}
+
+/// A record that owns its bytes. Two are equal if they stand at the same address and say the same.
 ///
 /// # Examples
 /// ```
@@ -147,8 +170,9 @@ impl<'r> ConsumerRecord<'r> {
 /// assert_eq!(owned.value(), Some(&b"v"[..]));
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct OwnedRecord {
+    topic_id: u128,
     partition: TopicPartition,
     offset: u64,
     timestamp: i64,
@@ -159,10 +183,27 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
-    /// The topic and partition that the record was read from.
+    /// The name of the topic that the record was read from.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.partition.topic()
+    }
+
+    /// The number of the partition that the record was read from.
+    #[must_use]
+    pub fn partition(&self) -> u32 {
+        self.partition.partition()
+    }
+
+    /// Topic and partition in one.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {
         &self.partition
+    }
+
+    /// Tells the topic from an earlier or later one of its name.
+    pub(super) fn topic_id(&self) -> u128 {
+        self.topic_id
     }
 
     /// The record's place in its partition.
@@ -195,12 +236,80 @@ impl OwnedRecord {
         self.value.as_deref()
     }
 
+    /// The key as text; a null key is `""`.
+    ///
+    /// # Errors
+    /// [`Error::NotText`] if it is not UTF-8.
+    pub fn key_str(&self) -> Result<&str> {
+        text(self.key(), &self.partition, self.offset)
+    }
+
+    /// The value as text; a null value is `""`.
+    ///
+    /// # Errors
+    /// [`Error::NotText`] if it is not UTF-8.
+    pub fn value_str(&self) -> Result<&str> {
+        text(self.value(), &self.partition, self.offset)
+    }
+
+    /// The value without a copy, for who needs nothing else of the record; `None` if it is null.
+    #[must_use]
+    pub fn into_value(self) -> Option<Vec<u8>> {
+        self.value
+    }
+
     /// The headers in the order in which they were added.
     #[must_use]
-    pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'_>> {
-        self.headers.iter().map(|(key, value)| match value {
-            Some(value) => Header::new(key, value),
-            None => Header::null(key),
-        })
+    pub fn headers(&self) -> OwnedHeadersIter<'_> {
+        OwnedHeadersIter { headers: self.headers.iter() }
+    }
+}
+
+/// Iterates over the headers of an [`OwnedRecord`].
+#[derive(Debug, Clone)]
+pub struct OwnedHeadersIter<'r> {
+    headers: slice::Iter<'r, (String, Option<Vec<u8>>)>,
+}
+
+impl<'r> Iterator for OwnedHeadersIter<'r> {
+    type Item = Header<'r>;
+
+    fn next(&mut self) -> Option<Header<'r>> {
+        let (key, value) = self.headers.next()?;
+        Some(value.as_ref().map_or(Header::null(key), |value| Header::new(key, value)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.headers.size_hint()
+    }
+}
+
+impl ExactSizeIterator for OwnedHeadersIter<'_> {}
+impl FusedIterator for OwnedHeadersIter<'_> {}
+
+impl PartialEq for OwnedRecord {
+    fn eq(&self, other: &OwnedRecord) -> bool {
+        (&self.partition, self.offset, self.timestamp, self.leader_epoch)
+            == (&other.partition, other.offset, other.timestamp, other.leader_epoch)
+            && (&self.key, &self.value, &self.headers) == (&other.key, &other.value, &other.headers)
+    }
+}
+
+impl Eq for OwnedRecord {}
+
+/// In short: address, time, and of key and value the first 64 bytes, as text where they are text.
+#[allow(clippy::missing_fields_in_debug, reason = "as a `ConsumerRecord` is shown")]
+impl fmt::Debug for OwnedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shape = f.debug_struct("OwnedRecord");
+        shape
+            .field("at", &format_args!("{}@{}", self.partition, self.offset))
+            .field("timestamp", &format_args!("{}", self.timestamp()))
+            .field("key", &shown(self.key()))
+            .field("value", &shown(self.value()));
+        if !self.headers.is_empty() {
+            shape.field("headers", &self.headers().collect::<Vec<_>>());
+        }
+        shape.finish()
     }
 }

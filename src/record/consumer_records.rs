@@ -1,6 +1,6 @@
 //! What one poll or read returned: batches that keep alive what they point at, and an iterator over their records.
 
-use std::slice;
+use std::{fmt, slice};
 
 use super::consumer_record::ConsumerRecord;
 use crate::disk::SharedBytes;
@@ -23,7 +23,7 @@ use crate::topic_partition::TopicPartition;
 /// assert_eq!(values, ["1", "2"]);
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ConsumerRecords {
     fetches: Vec<Fetched>,
     record_count: usize,
@@ -50,8 +50,32 @@ impl ConsumerRecords {
     /// The records, partition by partition, by offset within each.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
-        let batches = Batches { fetches: self.fetches.iter(), of_fetch: [].iter(), current: None };
-        Iter { batches, bytes: &[], remaining: self.record_count }
+        Iter::over(&self.fetches, self.record_count)
+    }
+
+    /// The records of one partition, by offset; none if it has none here.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # for name in ["orders", "payments"] { broker.topic(name)?.produce("customer-1", name)?; }
+    /// let mut consumer = broker.consumer("billing", ["orders", "payments"])?;
+    /// let records = consumer.poll(Duration::from_secs(1))?;
+    /// for partition in records.partitions() {
+    ///     for record in records.records(partition) {
+    ///         println!("{partition}: {}", record.value_str()?);
+    ///     }
+    ///     let last = records.records(partition).last().unwrap();
+    ///     consumer.commit_through(&last)?;
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn records(&self, partition: &TopicPartition) -> Iter<'_> {
+        // A poll reads each partition once.
+        let found = self.fetches.iter().find(|fetched| fetched.partition == *partition);
+        Iter::over(found.map(slice::from_ref).unwrap_or_default(), found.map_or(0, |fetched| fetched.record_count))
     }
 
     /// The partitions that have records here, each once.
@@ -99,8 +123,19 @@ impl<'r> IntoIterator for &'r ConsumerRecords {
     }
 }
 
+/// In short: how many records, and where.
+#[allow(clippy::missing_fields_in_debug, reason = "the records themselves are a long story")]
+impl fmt::Debug for ConsumerRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shape = f.debug_struct("ConsumerRecords");
+        shape.field("len", &self.record_count);
+        let partitions = self.partitions().map(ToString::to_string).collect::<Vec<_>>();
+        shape.field("partitions", &format_args!("[{}]", partitions.join(", "))).finish()
+    }
+}
+
 /// Iterates over the records of a [`ConsumerRecords`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Iter<'r> {
     batches: Batches<'r>,
     /// What is left of the batch under way.
@@ -108,8 +143,22 @@ pub struct Iter<'r> {
     remaining: usize,
 }
 
+impl<'r> Iter<'r> {
+    fn over(fetches: &'r [Fetched], record_count: usize) -> Iter<'r> {
+        let batches = Batches { fetches: fetches.iter(), of_fetch: [].iter(), current: None };
+        Iter { batches, bytes: &[], remaining: record_count }
+    }
+}
+
+/// In short: how many are left.
+impl fmt::Debug for Iter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerRecordsIter").field("remaining", &self.remaining).finish_non_exhaustive()
+    }
+}
+
 /// The batches of a [`ConsumerRecords`] that are under way or ahead.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Batches<'r> {
     fetches: slice::Iter<'r, Fetched>,
     of_fetch: slice::Iter<'r, FetchedBatch>,

@@ -5,15 +5,19 @@
 mod batch_metadata;
 mod consumer_record;
 mod consumer_records;
+mod into_record;
 mod producer_record;
+mod read_record;
 mod record_metadata;
 mod timestamp;
 
 pub use crate::format::Header;
 pub use batch_metadata::{BatchMetadata, BatchMetadataIter};
-pub use consumer_record::{ConsumerRecord, OwnedRecord};
+pub use consumer_record::{ConsumerRecord, OwnedHeadersIter, OwnedRecord};
 pub use consumer_records::{ConsumerRecords, Iter as ConsumerRecordsIter};
 pub(crate) use consumer_records::{Fetched, FetchedBatch};
+pub use into_record::{IntoHeaders, IntoRecordBytes};
 pub use producer_record::ProducerRecord;
+pub use read_record::ReadRecord;
 pub use record_metadata::RecordMetadata;
 pub use timestamp::Timestamp;

@@ -1,15 +1,23 @@
-//! A record on its way in: borrows everything, and is written straight into the open batch.
+//! A record on its way in: written straight into the open batch, from wherever its bytes are.
 //!
-//! Building one allocates nothing, unless headers are added one by one; a ready slice of headers is borrowed too.
+//! Building one allocates nothing, unless a header is added to a borrowed list, or headers are copied from a record that was
+//! read. What is given by reference is borrowed, and what is given by value is kept.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use super::consumer_record::{ConsumerRecord, OwnedRecord};
+use super::into_record::{IntoHeaders, IntoRecordBytes};
+use crate::format::shown::shown;
 use crate::record::{Header, Timestamp};
 
 /// A record to be sent: where to, and what.
 ///
 /// What is not set is absent: no key lets the partitioner choose freely, no value makes a *tombstone* (which deletes its
 /// key in a compacted topic), no timestamp means the time of the append. Absent and empty are different things, and stay so.
+///
+/// Keys and values are taken by reference, and then borrowed, or by value, and then kept: bytes or text, or an `Option` of
+/// them.
 ///
 /// # Examples
 /// ```
@@ -18,45 +26,81 @@ use crate::record::{Header, Timestamp};
 /// let order = ProducerRecord::to("orders").key("customer-1").value("2 coffees").header("trace", "af7651916cd43dd8");
 /// let number = 42_u64.to_be_bytes();
 /// let raw = ProducerRecord::to("orders").key(&number).value(&[0, 1, 2]);
+/// let owned = ProducerRecord::to("orders").value(format!("{} coffees", 1 + 1));
 /// let tombstone = ProducerRecord::to("orders").key("customer-1");
 ///
 /// assert_eq!(order.get_key(), Some(b"customer-1".as_slice()));
+/// assert_eq!(owned.get_value(), order.get_value());
 /// assert!(tombstone.get_value().is_none());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A record that was read can be sent on as it is:
+/// ```
+/// use std::time::Duration;
+/// use ottla::ProducerRecord;
+/// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// # broker.topic("orders-retry")?;
+/// let producer = broker.producer();
+/// let mut consumer = broker.consumer("billing", ["orders"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     producer.send(ProducerRecord::from(&record).topic("orders-retry").header("attempt", "2"))?;
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use = "a record does nothing until it is sent"]
 pub struct ProducerRecord<'a> {
-    topic: &'a str,
+    topic: Option<&'a str>,
     partition: Option<u32>,
     timestamp: Option<Timestamp>,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
+    key: Option<Cow<'a, [u8]>>,
+    value: Option<Cow<'a, [u8]>>,
     headers: Cow<'a, [Header<'a>]>,
 }
 
 impl<'a> ProducerRecord<'a> {
-    /// A record for `topic`, with neither key nor value yet.
-    pub const fn to(topic: &'a str) -> ProducerRecord<'a> {
-        let headers: &[Header<'a>] = &[];
+    /// A record that names no topic, with neither key nor value yet: for [`Partition::append`](crate::Partition::append) and
+    /// [`send_batch`](crate::Producer::send_batch), which know the topic.
+    #[inline]
+    pub const fn new() -> ProducerRecord<'a> {
         ProducerRecord {
-            topic,
+            topic: None,
             partition: None,
             timestamp: None,
             key: None,
             value: None,
-            headers: Cow::Borrowed(headers),
+            headers: Cow::Borrowed(&[]),
         }
     }
 
-    /// Sets the key: records of the same key go to the same partition, and compaction keeps the last of them.
-    pub fn key(mut self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.key = Some(key.as_ref());
+    /// A record for `topic`, with neither key nor value yet.
+    #[inline]
+    pub const fn to(topic: &'a str) -> ProducerRecord<'a> {
+        let mut record = ProducerRecord::new();
+        record.topic = Some(topic);
+        record
+    }
+
+    /// Sets the topic, in place of another one if there is one.
+    #[inline]
+    pub fn topic(mut self, topic: &'a str) -> Self {
+        self.topic = Some(topic);
         self
     }
 
-    /// Sets the value. Without one the record is a tombstone.
-    pub fn value(mut self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.value = Some(value.as_ref());
+    /// Sets the key: records of the same key go to the same partition, and compaction keeps the last of them. `None` takes it
+    /// away.
+    #[inline]
+    pub fn key(mut self, key: impl IntoRecordBytes<'a>) -> Self {
+        self.key = key.into_record_bytes();
+        self
+    }
+
+    /// Sets the value. Without one the record is a tombstone. `None` takes it away.
+    #[inline]
+    pub fn value(mut self, value: impl IntoRecordBytes<'a>) -> Self {
+        self.value = value.into_record_bytes();
         self
     }
 
@@ -72,52 +116,74 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Sets all headers at once, in place of those already there. The slice is borrowed: nothing is allocated.
-    pub fn headers(mut self, headers: &'a [Header<'a>]) -> Self {
-        self.headers = Cow::Borrowed(headers);
+    /// Sets all headers at once, in place of those already there. A slice is borrowed, and nothing is allocated then; those of a
+    /// record that was read become a list.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Header, ProducerRecord};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// partition.append(&ProducerRecord::new().headers(&[Header::new("trace", "af7651916cd43dd8")]))?;
+    /// let records = partition.read(0, 1024)?;
+    /// let read = records.iter().next().unwrap();
+    /// let answer = ProducerRecord::to("answers").headers(read.headers());
+    /// assert_eq!(answer.get_headers().len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[inline]
+    pub fn headers(mut self, headers: impl IntoHeaders<'a>) -> Self {
+        self.headers = headers.into_headers();
         self
     }
 
     /// Sets the partition, from 0; the partitioner is then not asked.
+    #[inline]
     pub fn partition(mut self, partition: u32) -> Self {
         self.partition = Some(partition);
         self
     }
 
     /// Sets the timestamp. Default: the time of the append.
+    #[inline]
     pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
         self
     }
 
-    /// The topic's name.
+    /// The topic's name, if one was set.
     #[must_use]
-    pub fn get_topic(&self) -> &'a str {
+    #[inline]
+    pub fn get_topic(&self) -> Option<&'a str> {
         self.topic
     }
 
     /// The partition, if it was chosen.
     #[must_use]
+    #[inline]
     pub fn get_partition(&self) -> Option<u32> {
         self.partition
     }
 
     /// The timestamp, if it was set.
     #[must_use]
+    #[inline]
     pub fn get_timestamp(&self) -> Option<Timestamp> {
         self.timestamp
     }
 
     /// The key, if there is one.
     #[must_use]
-    pub fn get_key(&self) -> Option<&'a [u8]> {
-        self.key
+    #[inline]
+    pub fn get_key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
     }
 
     /// The value; `None` for a tombstone.
     #[must_use]
-    pub fn get_value(&self) -> Option<&'a [u8]> {
-        self.value
+    #[inline]
+    pub fn get_value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
     }
 
     /// The bytes of key, value and headers, without what says how long they are.
@@ -125,13 +191,47 @@ impl<'a> ProducerRecord<'a> {
     pub(crate) fn payload_bytes(&self) -> usize {
         let bytes_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let headers = self.headers.iter().map(|header| header.key().len() + bytes_of(header.value()));
-        bytes_of(self.key) + bytes_of(self.value) + headers.sum::<usize>()
+        bytes_of(self.get_key()) + bytes_of(self.get_value()) + headers.sum::<usize>()
     }
 
     /// The headers, in the order in which they were added.
     #[must_use]
+    #[inline]
     pub fn get_headers(&self) -> &[Header<'a>] {
         &self.headers
+    }
+}
+
+/// The record as it was read: key, value, headers and timestamp, borrowed from what the poll returned. It names neither topic nor
+/// partition: where it is to go is for [`topic`](ProducerRecord::topic) to say.
+impl<'a> From<&ConsumerRecord<'a>> for ProducerRecord<'a> {
+    fn from(record: &ConsumerRecord<'a>) -> ProducerRecord<'a> {
+        let forwarded = ProducerRecord::new().key(record.key()).value(record.value()).headers(record.headers());
+        forwarded.timestamp(record.timestamp())
+    }
+}
+
+/// The record as it was read: key, value, headers and timestamp, borrowed. It names neither topic nor partition: where it is to
+/// go is for [`topic`](ProducerRecord::topic) to say.
+impl<'a> From<&'a OwnedRecord> for ProducerRecord<'a> {
+    fn from(record: &'a OwnedRecord) -> ProducerRecord<'a> {
+        let forwarded = ProducerRecord::new().key(record.key()).value(record.value()).headers(record.headers());
+        forwarded.timestamp(record.timestamp())
+    }
+}
+
+/// In short: of key and value the first 64 bytes, as text where they are text.
+impl fmt::Debug for ProducerRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shape = f.debug_struct("ProducerRecord");
+        self.topic.inspect(|topic| _ = shape.field("topic", topic));
+        self.partition.inspect(|partition| _ = shape.field("partition", partition));
+        self.timestamp.inspect(|timestamp| _ = shape.field("timestamp", &format_args!("{timestamp}")));
+        shape.field("key", &shown(self.get_key())).field("value", &shown(self.get_value()));
+        if !self.headers.is_empty() {
+            shape.field("headers", &self.headers);
+        }
+        shape.finish()
     }
 }
 
@@ -168,11 +268,76 @@ mod tests {
     #[test]
     fn everything_set_is_there() {
         let record = ProducerRecord::to("t").key("k").value("v").partition(3).timestamp(Timestamp::from_millis(5));
-        assert_eq!(record.get_topic(), "t");
+        assert_eq!(record.get_topic(), Some("t"));
         assert_eq!(record.get_partition(), Some(3));
         assert_eq!(record.get_timestamp(), Some(Timestamp::from_millis(5)));
         assert_eq!(record.get_key(), Some(b"k".as_slice()));
         assert_eq!(record.get_value(), Some(b"v".as_slice()));
         assert!(record.get_headers().is_empty());
+    }
+
+    /// What is given by value outlives the place where it was made.
+    fn owned() -> ProducerRecord<'static> {
+        ProducerRecord::to("t").key(7_u32.to_be_bytes().to_vec()).value(format!("{} coffees", 2))
+    }
+
+    #[test]
+    fn keys_and_values_are_taken_in_every_form_that_bytes_have() {
+        let record = owned();
+        assert_eq!(
+            (record.get_key(), record.get_value()),
+            (Some([0, 0, 0, 7].as_slice()), Some(b"2 coffees".as_slice()))
+        );
+        let (text, bytes, none) = (String::from("k"), vec![b'k'], None::<&str>);
+        let slice = text.as_str();
+        let with = |record: ProducerRecord<'_>| record.get_key().map(<[u8]>::to_vec);
+        let new = || ProducerRecord::new();
+        let forms = [
+            with(new().key("k")),
+            with(new().key(&text)),
+            with(new().key(slice)),
+            with(new().key(text.clone())),
+            with(new().key(b"k")),
+            with(new().key(&bytes)),
+            with(new().key(bytes.clone())),
+            with(new().key(bytes.as_slice())),
+            with(new().key(bytes.clone().into_boxed_slice())),
+            with(new().key(text.clone().into_boxed_str())),
+            with(new().key(Cow::Borrowed("k"))),
+            with(new().key(Cow::Borrowed(&bytes[..]))),
+            with(new().key(Some("k"))),
+            with(new().key(Some(bytes.clone()))),
+        ];
+        assert!(forms.iter().all(|form| form.as_deref() == Some(b"k")), "{forms:?}");
+        assert_eq!(with(new().key("gone").key(none)), None);
+    }
+
+    #[test]
+    fn what_is_given_by_reference_is_borrowed() {
+        let value = vec![1; 100];
+        let record = ProducerRecord::new().value(&value);
+        assert!(std::ptr::eq(record.get_value().unwrap(), value.as_slice()));
+    }
+
+    #[test]
+    fn headers_come_as_slices_arrays_and_lists() {
+        let list = vec![Header::new("a", "1"), Header::null("b")];
+        let array = [list[0], list[1]];
+        let forms = [
+            ProducerRecord::new().headers(&list),
+            ProducerRecord::new().headers(&array),
+            ProducerRecord::new().headers(&list[..]),
+            ProducerRecord::new().headers(list.clone()),
+        ];
+        assert!(forms.iter().all(|record| record.get_headers() == list));
+    }
+
+    #[test]
+    fn is_shown_in_a_line() {
+        let record = owned().partition(3).timestamp(Timestamp::from_millis(0)).null_header("h");
+        let expected = "ProducerRecord { topic: \"t\", partition: 3, timestamp: 1970-01-01T00:00:00.000Z, \
+                        key: b\"\\x00\\x00\\x00\\x07\", value: \"2 coffees\", headers: [h: null] }";
+        assert_eq!(format!("{record:?}"), expected);
+        assert_eq!(format!("{:?}", ProducerRecord::new()), "ProducerRecord { key: null, value: null }");
     }
 }

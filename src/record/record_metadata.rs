@@ -7,6 +7,7 @@ use crate::topic_partition::TopicPartition;
 
 /// Where a sent record is: its log, its offset there, and the timestamp it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RecordMetadata {
     topic_partition: TopicPartition,
     offset: u64,

@@ -2,6 +2,8 @@
 //!
 //! There is no `now()` here: the time comes through the disk seam, so that tests can set the clock.
 
+mod parsing;
+
 use std::fmt;
 use std::time::Duration;
 #[allow(clippy::disallowed_types, reason = "converted here, never asked for the time")]
@@ -15,7 +17,8 @@ const DAYS_OF_400_YEARS: i64 = 146_097;
 
 /// A moment in milliseconds since 1970-01-01 00:00 UTC, leap seconds not counted; negative before.
 ///
-/// Shown as RFC 3339 in UTC with milliseconds.
+/// Shown as RFC 3339 in UTC with milliseconds, and read from any text of RFC 3339; with the feature `serde` it is written as the
+/// number of milliseconds.
 ///
 /// # Examples
 /// ```
@@ -23,8 +26,10 @@ const DAYS_OF_400_YEARS: i64 = 146_097;
 /// let t = Timestamp::from_millis(1_700_000_000_042);
 /// assert_eq!(t.as_millis(), 1_700_000_000_042);
 /// assert_eq!(t.to_string(), "2023-11-14T22:13:20.042Z");
+/// assert_eq!("2023-11-14T23:13:20.042+01:00".parse(), Ok(t));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -38,6 +43,43 @@ impl Timestamp {
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
+    }
+
+    /// The moment `duration` later, of which only whole milliseconds count; `None` beyond the last moment that there is.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::Timestamp;
+    /// let t = Timestamp::from_millis(5000);
+    /// assert_eq!(t.checked_add(Duration::from_secs(1)), Some(Timestamp::from_millis(6000)));
+    /// assert_eq!(t.checked_sub(Duration::from_secs(6)), Some(Timestamp::from_millis(-1000)));
+    /// assert_eq!(t.checked_add(Duration::MAX), None);
+    /// ```
+    #[must_use]
+    pub fn checked_add(self, duration: Duration) -> Option<Timestamp> {
+        self.0.checked_add_unsigned(u64::try_from(duration.as_millis()).ok()?).map(Timestamp)
+    }
+
+    /// The moment `duration` earlier, of which only whole milliseconds count; `None` beyond the first moment that there is.
+    #[must_use]
+    pub fn checked_sub(self, duration: Duration) -> Option<Timestamp> {
+        self.0.checked_sub_unsigned(u64::try_from(duration.as_millis()).ok()?).map(Timestamp)
+    }
+
+    /// The time from `earlier` until this moment; `None` if `earlier` is the later one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::Timestamp;
+    /// let (noon, later) = (Timestamp::from_millis(0), Timestamp::from_millis(250));
+    /// assert_eq!(later.duration_since(noon), Some(Duration::from_millis(250)));
+    /// assert_eq!(noon.duration_since(later), None);
+    /// ```
+    #[must_use]
+    pub fn duration_since(self, earlier: Timestamp) -> Option<Duration> {
+        (earlier <= self).then(|| Duration::from_millis(self.0.abs_diff(earlier.0)))
     }
 }
 
@@ -53,6 +95,30 @@ impl From<SystemTime> for Timestamp {
             }
         })
     }
+}
+
+/// Where the operating system's clock does not reach (on Windows, some 29,000 years from now), the last moment that it knows.
+#[allow(clippy::disallowed_types, reason = "converted here, never asked for the time")]
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> SystemTime {
+        let from_epoch = Duration::from_millis(timestamp.0.unsigned_abs());
+        match timestamp.0 {
+            0.. => farthest(|duration| SystemTime::UNIX_EPOCH.checked_add(duration), from_epoch),
+            _ => farthest(|duration| SystemTime::UNIX_EPOCH.checked_sub(duration), from_epoch),
+        }
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// What `go` reaches after `duration`, or else after the longest shorter one, in milliseconds, that it knows.
+fn farthest<T>(go: impl Fn(Duration) -> Option<T>, duration: Duration) -> Option<T> {
+    go(duration).or_else(|| {
+        let longer = |reached: u64, bit: u32| {
+            let further = reached | 1 << bit;
+            if go(Duration::from_millis(further)).is_some() { further } else { reached }
+        };
+        go(Duration::from_millis((0..u64::BITS).rev().fold(0, longer)))
+    })
 }
 
 impl fmt::Display for Timestamp {
@@ -125,6 +191,36 @@ mod tests {
             assert!(next_day || next_month || next_year, "{before:?} then {:?}", (year, month, day));
             before = (year, month, day);
         }
+    }
+
+    #[test]
+    fn goes_to_the_systems_time_and_back() {
+        for millis in [0, 1, -1, 999, -1001, 1_700_000_000_042, i64::from(i32::MIN) * 1000] {
+            let timestamp = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::from(SystemTime::from(timestamp)), timestamp);
+        }
+    }
+
+    #[test]
+    fn a_system_that_does_not_reach_so_far_gives_its_last_moment() {
+        let up_to = |limit: u64| move |duration: Duration| (duration.as_millis() <= limit.into()).then_some(duration);
+        for limit in [0, 1, 12_345, u64::MAX] {
+            let longest = Duration::from_millis(limit);
+            assert_eq!(farthest(up_to(limit), Duration::MAX), Some(longest));
+            assert_eq!(farthest(up_to(limit), longest), Some(longest));
+        }
+        assert_eq!(farthest(|_| None::<()>, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn sums_and_differences_end_where_time_does() {
+        let (first, last) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
+        let (ms, age) = (Duration::from_millis(1), Duration::from_millis(u64::MAX));
+        assert_eq!((last.checked_add(ms), first.checked_sub(ms)), (None, None));
+        assert_eq!((first.checked_add(age), last.checked_sub(age)), (Some(last), Some(first)));
+        assert_eq!((last.duration_since(first), first.duration_since(last)), (Some(age), None));
+        assert_eq!(first.duration_since(first), Some(Duration::ZERO));
+        assert_eq!(last.checked_add(Duration::from_nanos(999_999)), Some(last), "less than a millisecond");
     }
 
     #[test]

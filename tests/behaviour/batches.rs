@@ -90,9 +90,9 @@ fn the_limit_is_exact() {
     let topic = broker.create_topic("orders", TopicConfig::new().max_message_bytes(1000)).unwrap();
     let partition = topic.partition(0).unwrap();
     let largest =
-        (0..1000).rev().find(|&size| partition.append(&ProducerRecord::to("orders").value(&vec![1; size])).is_ok());
+        (0..1000).rev().find(|&size| partition.append(&ProducerRecord::to("orders").value(vec![1; size])).is_ok());
     let Err(Error::RecordTooLarge { size, limit, .. }) =
-        partition.append(&ProducerRecord::to("orders").value(&vec![1; largest.unwrap() + 1]))
+        partition.append(&ProducerRecord::to("orders").value(vec![1; largest.unwrap() + 1]))
     else {
         panic!("one byte more is too large");
     };
@@ -109,7 +109,7 @@ fn a_record_larger_than_a_mebibyte_fits_where_the_topic_allows_it() {
             let broker = open(dir.path());
             let partition = broker.create_topic(&name, config).unwrap().partition(0).unwrap();
             partition.append(&ProducerRecord::to(&name).value("before")).unwrap();
-            partition.append(&ProducerRecord::to(&name).value(&vec![7; 5 << 20])).unwrap();
+            partition.append(&ProducerRecord::to(&name).value(vec![7; 5 << 20])).unwrap();
             partition.append(&ProducerRecord::to(&name).value("after")).unwrap();
             if durability == Durability::Always {
                 assert_eq!(partition.durable_offset(), 3);

@@ -23,7 +23,7 @@ fn a_compressed_topic_gives_back_what_it_got() {
                 let record = ProducerRecord::to("orders").key("key").value(&value).header("h", "v").null_header("n");
                 partition.append(&record).unwrap();
             }
-            partition.append(&ProducerRecord::to("orders").value(&vec![b'x'; 900_000])).unwrap();
+            partition.append(&ProducerRecord::to("orders").value(vec![b'x'; 900_000])).unwrap();
             let batch: Vec<_> = (0..1000).map(|_| ProducerRecord::to("orders").value("in a batch")).collect();
             partition.append_batch(&batch).unwrap();
             for from in [0, 1, count / 2, count - 1, count, count + 500] {

@@ -38,7 +38,7 @@ fn every_partition_is_read_in_order_and_none_is_starved() {
     broker.create_topic("orders", TopicConfig::new().partitions(3)).unwrap();
     let producer = broker.producer();
     for n in 0..300 {
-        producer.send(ProducerRecord::to("orders").partition(n % 3).value(&n.to_string())).unwrap();
+        producer.send(ProducerRecord::to("orders").partition(n % 3).value(n.to_string())).unwrap();
     }
     let config = ConsumerConfig::new("g").topics(["orders"]).max_poll_records(10);
     let mut consumer = broker.consumer_with(config).unwrap();

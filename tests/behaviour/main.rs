@@ -26,12 +26,14 @@ mod error_texts;
 mod extremes;
 mod files;
 mod first_opening;
+mod forwarding;
 #[cfg(feature = "testing")]
 mod full_disk;
 #[cfg(feature = "testing")]
 mod group_time;
 mod groups;
 mod handed_out;
+mod handles;
 mod hard_links;
 mod health;
 mod hostile_names;
@@ -50,9 +52,12 @@ mod refused_files;
 mod reopen;
 #[cfg(feature = "testing")]
 mod stale_files;
+#[cfg(feature = "futures")]
+mod streams;
 mod subscriptions;
 mod timestamps;
 mod topics;
+mod values;
 mod waiting;
 
 use std::path::Path;

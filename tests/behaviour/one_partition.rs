@@ -32,7 +32,7 @@ fn partition(broker: &Broker, topic: &str, number: u32) -> ottla::Partition {
 fn append(broker: &Broker, topic: &str, number: u32, numbers: std::ops::Range<u64>) {
     let partition = partition(broker, topic, number);
     for n in numbers {
-        partition.append_batch(&[ProducerRecord::to(topic).value(&format!("{topic} {n}"))]).unwrap();
+        partition.append_batch(&[ProducerRecord::to(topic).value(format!("{topic} {n}"))]).unwrap();
     }
 }
 

@@ -22,7 +22,7 @@ fn orders(partition: u32) -> TopicPartition {
 
 fn send(writer: &Broker, partition: u32, numbers: std::ops::Range<u32>) {
     for n in numbers {
-        writer.producer().send(ProducerRecord::to("orders").partition(partition).value(&n.to_string())).unwrap();
+        writer.producer().send(ProducerRecord::to("orders").partition(partition).value(n.to_string())).unwrap();
     }
 }
 

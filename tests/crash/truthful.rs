@@ -178,7 +178,7 @@ impl Work {
         let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(128 << 10);
         for partition in broker.create_topic("t", config)?.partitions() {
             partition.append_batch(&vec![ProducerRecord::to("t").value("small"); 10])?;
-            partition.append(&ProducerRecord::to("t").value(&vec![b'x'; LARGE]))?;
+            partition.append(&ProducerRecord::to("t").value(vec![b'x'; LARGE]))?;
         }
         broker.create_topic("crowd", TopicConfig::new().partitions(CROWD).durability(Durability::Os))?;
         if scene.was_killed {
@@ -227,7 +227,7 @@ impl Work {
     /// Has so many other files opened that those of interest are closed, and to be opened again.
     fn crowd_out(&self) {
         for partition in self.broker.topic("crowd").unwrap().partitions() {
-            _ = partition.append(&ProducerRecord::to("crowd").value(&vec![b'x'; LARGE]));
+            _ = partition.append(&ProducerRecord::to("crowd").value(vec![b'x'; LARGE]));
         }
     }
 

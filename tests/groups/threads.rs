@@ -97,7 +97,7 @@ fn send(broker: &Broker, sender: u32) {
     let producer = broker.producer();
     for n in 0..RECORDS_PER_PARTITION {
         for partition in (sender..PARTITIONS).step_by(SENDERS as usize) {
-            let sent = producer.send(ProducerRecord::to(TOPIC).partition(partition).value(&n.to_string()));
+            let sent = producer.send(ProducerRecord::to(TOPIC).partition(partition).value(n.to_string()));
             assert_eq!(sent.unwrap().offset(), n as u64);
         }
     }

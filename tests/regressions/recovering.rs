@@ -206,7 +206,7 @@ fn a_sync_that_failed_while_the_tail_grew_is_not_forgotten() {
             let partition = broker.topic(name).unwrap().partition(0).unwrap();
             // The first in small slots, one in a medium one: chunks of their own.
             for bytes in [10, 100, 20_000, 100, 300_000, 10] {
-                match partition.append(&ProducerRecord::to(name).value(&vec![1; bytes])) {
+                match partition.append(&ProducerRecord::to(name).value(vec![1; bytes])) {
                     Ok(offset) => acknowledged.push((name, offset)),
                     Err(_) => refused += 1,
                 }
@@ -326,7 +326,7 @@ const EPOCHS: &str = "/data/orders-0/leader-epoch-checkpoint";
 /// Past the tail and straight into the segment.
 fn append_large(partition: &ottla::Partition, count: u64) {
     for _ in 0..count {
-        partition.append(&ProducerRecord::to("orders").value(&vec![7; 70_000])).unwrap();
+        partition.append(&ProducerRecord::to("orders").value(vec![7; 70_000])).unwrap();
     }
 }
 

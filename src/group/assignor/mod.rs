@@ -17,7 +17,7 @@ mod round_robin;
 mod sticky;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 pub use cooperative_sticky::CooperativeStickyAssignor;
@@ -37,6 +37,16 @@ pub enum RebalanceProtocol {
     /// Members keep what they own, and go on reading it, until a result leaves it out. A partition that is to move is in
     /// nobody's result until its owner has given it up, so that a move takes two rounds.
     Cooperative,
+}
+
+/// `eager` or `cooperative`.
+impl fmt::Display for RebalanceProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RebalanceProtocol::Eager => "eager",
+            RebalanceProtocol::Cooperative => "cooperative",
+        })
+    }
 }
 
 /// Divides the partitions of a group's topics among its members.

@@ -211,7 +211,7 @@ mod tests {
         topic
             .partition(0)
             .unwrap()
-            .append(&ProducerRecord::to("orders").value(&"larger than any slot".repeat(5000)))
+            .append(&ProducerRecord::to("orders").value("larger than any slot".repeat(5000)))
             .unwrap();
         let broker = open(&disk.kill(1));
         let partition = broker.topic("orders").unwrap().partition(0).unwrap();
