@@ -2,15 +2,20 @@
 
 use std::cell::LazyCell;
 use std::fs;
+use std::io::Read as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ottla::{Broker, Consumer, ConsumerConfig, Durability, SeekTo, TopicConfig, TopicPartition};
 
 use super::latencies::Latencies;
-use super::place::{Place, SPACE, TOPIC, VALUE, next_random, payload, record, sum_of};
+use super::place::{File, Place, SPACE, TOPIC, VALUE, next_random, payload, record, sum_of};
 use super::row::{Row, Target, timed};
 use super::worker::Worker;
+
+/// So much of a file is read at a time where it is read without a log.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Rows over a log of so many records.
 pub(crate) fn rows(records: u64) -> Vec<Row> {
@@ -62,18 +67,31 @@ fn first_scan(records: u64) -> Row {
     })
     // Each takes a process.
     .calls_max(3)
-    .limit("read the file, sum in memory", move || {
+    .limit("read the file in pieces, sum", move || {
+        let mut buffer = vec![0; PIECE_BYTES];
         move |calls, latencies: &mut Latencies| {
             timed(calls, latencies, || {
                 for entry in fs::read_dir(same_dir.path().join(format!("{TOPIC}-0"))).expect("the partition") {
                     let path = entry.expect("an entry").path();
                     if path.extension().is_some_and(|extension| extension == "log") {
-                        sum_of(&fs::read(path).expect("a file"));
+                        read_in_pieces(&path, &mut buffer);
                     }
                 }
             })
         }
     })
+}
+
+/// Looks at every byte of a file.
+fn read_in_pieces(path: &Path, buffer: &mut [u8]) {
+    let mut file = File::open(path).expect("it was just listed");
+    loop {
+        let length = file.read(buffer).expect("a disk that reads");
+        if length == 0 {
+            return;
+        }
+        sum_of(buffer.get(..length).expect("no more than it holds"));
+    }
 }
 
 fn filled_and_closed(records: u64) -> tempfile::TempDir {
