@@ -181,7 +181,7 @@ pub enum ResetTo {
     ShiftBy(i64),
 }
 
-/// Resets committed offsets of a group; made by [`Admin::reset_offsets`].
+/// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is reset before `execute`"]
 pub struct ResetOffsets {

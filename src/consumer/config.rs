@@ -112,8 +112,8 @@ impl ConsumerConfig {
         self
     }
 
-    /// Also reads all topics whose name has this form, those that are created later included: `*` matches any run of
-    /// characters, `?` any one. Internal topics never match. Default: none.
+    /// Reads all topics with a name of this form, too, also those that come later: `*` stands for any run of characters, `?`
+    /// for any one. Internal topics never match. Default: none.
     ///
     /// # Examples
     /// ```
@@ -233,10 +233,10 @@ impl ConsumerConfig {
         self
     }
 
-    /// How long a poll that finds nothing keeps looking, within its timeout, before its thread goes to sleep. A record that comes
-    /// meanwhile is returned without waking a thread, which takes 5 to 40 microseconds. The price is a whole core for that
-    /// long, each time, so use it only if the producers have a core of their own. Default: zero, which means never. As text: whole
-    /// microseconds.
+    /// How long a poll that finds nothing looks again and again before its thread goes to sleep, within its timeout. A record
+    /// that comes meanwhile is returned without waking a thread, which takes 5 to 40 microseconds. The price is a whole core for
+    /// that long, each time, so use it only if the producers have a core of their own. Default: zero, which means never. As
+    /// text: whole microseconds.
     #[doc(alias = "ottla.spin.us")]
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;

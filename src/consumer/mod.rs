@@ -136,7 +136,7 @@ impl Broker {
     /// partitions to it: it begins at what the group has committed by then, and commits nothing.
     ///
     /// # Errors
-    /// [`Error::InconsistentAssignor`] if the group's members use another assignor; [`Error::InvalidConfig`],
+    /// [`Error::InconsistentAssignor`] if the group's members divide partitions in another way; [`Error::InvalidConfig`],
     /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if the committed offsets cannot be read.
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
         config.validate()?;
