@@ -61,7 +61,7 @@ impl CommittedOffset {
         self.leader_epoch
     }
 
-    /// The application's own text.
+    /// What the application keeps with it.
     #[must_use]
     pub fn metadata(&self) -> &str {
         &self.metadata

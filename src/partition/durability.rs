@@ -14,16 +14,6 @@ pub(crate) const DURABILITY: &str = "ottla.durability";
 /// [`Error::outcome`](crate::Error::outcome).
 ///
 /// As text: `always`, `interval:<ms>`, `os`.
-///
-/// # Examples
-/// ```
-/// use std::time::Duration;
-/// use ottla::{Broker, Durability, TopicConfig};
-/// # let dir = tempfile::tempdir().unwrap();
-/// let broker = Broker::builder(dir.path()).durability(Durability::Interval(Duration::from_millis(100))).open()?;
-/// broker.create_topic("payments", TopicConfig::new().durability(Durability::Always))?;
-/// # Ok::<_, ottla::Error>(())
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
