@@ -10,9 +10,9 @@ use crate::topic_partition::TopicPartition;
 /// Is told which partitions a consumer gets and loses; set by
 /// [`ConsumerConfig::rebalance_listener`](crate::ConsumerConfig::rebalance_listener).
 ///
-/// It is called inside [`poll`](Consumer::poll) (and inside `close`, `unsubscribe` and every other call that gives up partitions),
-/// on the consumer's thread, with no lock held. It may use the consumer to commit, seek and pause, or close it through its
-/// [`handle`](Consumer::handle), but it may not poll or subscribe. If it fails or panics, that poll fails, and the rebalance goes on.
+/// Called inside [`poll`](Consumer::poll) (and inside `close`, `unsubscribe` and what else gives partitions up), on the
+/// consumer's thread, with no lock held. It may do with the consumer what it likes, but poll or subscribe: commit, seek, pause,
+/// or close it through its [`handle`](Consumer::handle). An error or panic of it fails that poll, and the rebalance goes on.
 ///
 /// A closure `Fn(&mut Consumer, Rebalance) -> Result<()>` is a listener, too.
 ///
