@@ -11,8 +11,8 @@ impl Consumer {
     /// Returns a future that completes when a poll would return at once. Await it under any executor, then call
     /// `poll(Duration::ZERO)`. Dropping it early loses nothing.
     ///
-    /// It also completes when a poll has something else to do (partitions come or go, say), so that poll may return no
-    /// records. Things that are due at a time, such as an auto-commit, complete it up to a second late: the broker's
+    /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
+    /// none. What is due by time, as an auto-commit is, completes it up to a second late: the broker's
     /// [maintenance](crate::BrokerBuilder::background) looks at the clock for tasks.
     ///
     /// If the broker is open read-only, the process that sends cannot wake this one. The future then looks again after pauses of
