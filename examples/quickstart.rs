@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let broker = Broker::open(&dir)?;
     let orders = broker.topic("orders")?;
     let first = orders.partition(0)?.log_end_offset();
-    println!("{}: {first} orders from earlier runs", dir.display());
+    println!("{}: {first} orders from earlier runs\n", dir.display());
 
     // When `produce` returns, the order survives a power cut: that is the default.
     for number in first..first + ORDERS_PER_RUN {
@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err("an order that was sent did not arrive".into());
         }
         for record in &records {
-            println!("received {}@{} {}: {}", record.topic(), record.offset(), record.key_str()?, record.value_str()?);
+            let (address, offset) = (record.topic_partition(), record.offset());
+            println!("received {address}@{offset} {}: {}", record.key_str()?, record.value_str()?);
             received.push(record.offset());
         }
     }
@@ -41,6 +42,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(received.iter().copied().eq(first..first + ORDERS_PER_RUN), "each new order once, in order: {received:?}");
     drop(consumer);
     broker.close()?;
-    println!("run it again: it goes on at offset {}", first + ORDERS_PER_RUN);
+    println!("\nrun it again: it goes on at orders-0@{}", first + ORDERS_PER_RUN);
     Ok(())
 }

@@ -15,8 +15,17 @@
 //! # Ok::<_, ottla::Error>(())
 //! ```
 //!
-//! It is **not** a client for a broker, not a key-value store, not replicated by itself, and not for network file systems. One
-//! process writes a data directory; others may open it read-only.
+//! When `produce` returns, the record survives a power cut: that is the default. `billing` is a consumer group; what it has
+//! committed is not read again, also after a restart.
+//!
+//! It is **not** a client for a Kafka cluster, not a key-value store, not replicated by itself, and not for network file systems.
+//! One process writes a data directory; others may open it read-only.
+//!
+//! # The manual
+//! The [`guide`] has a chapter for each question. If logs are new to you, begin with the [concepts](guide::concepts); if you know
+//! Kafka, with [what differs](guide::coming_from_kafka). Then: [what is guaranteed](guide::guarantees), [groups](guide::groups),
+//! [errors and damage](guide::errors_and_damage), [operations](guide::operations), [testing your code](guide::testing_your_code),
+//! [async code](guide::async_code), [performance](guide::performance), [proof](guide::proof).
 //!
 //! # Where things are
 //! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
@@ -25,16 +34,12 @@
 //!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
-//! # Layers
-//! Each is a folder, and knows only those to its left; `src/guide/contributing.md` has the whole drawing.
-//! ```text
-//! disk ────┐
-//!          ├─→ tail, segment ─→ partition ─→ coordinator ─→ group; maintenance ─→ broker ─→ producer, consumer
-//! format ──┘
-//! ```
-//! A record's way: `producer` chooses the partition, `partition::appender` encodes it into the open batch in the `tail` and
-//! publishes it, and, when the batch is full, seals it into a `segment`; `partition::reader` finds it in either; `consumer`
-//! remembers how far it has read.
+//! # Crate features
+//! None is on by default. Uncompressed and Snappy batches need none.
+//! - `gzip`, `lz4`, `zstd`: the [`Compression`] of that name, for writing and reading. `zstd` needs a C compiler.
+//! - `testing`: the module `testing`, a simulated disk that cuts the power, kills the process and fails any call.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod broker;
 mod canary;
@@ -45,6 +50,7 @@ mod disk;
 mod error;
 mod format;
 mod group;
+pub mod guide;
 mod maintenance;
 mod parse_error;
 mod partition;

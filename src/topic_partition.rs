@@ -27,7 +27,7 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
-    /// Names partition `partition` (from 0) of `topic`. Nothing is looked up or checked.
+    /// The address of partition `partition` (from 0) of `topic`. Nothing is looked up or checked.
     pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> TopicPartition {
         TopicPartition { topic: topic.into(), partition }
     }

@@ -110,12 +110,49 @@ fn every_battery_has_its_row_and_its_files_are_there() {
     let batteries = text.split("\n## ").find(|section| section.starts_with("The batteries")).unwrap();
     let numbers: Vec<_> = rows(batteries, 'B').iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (1..=BATTERIES).collect::<Vec<_>>());
-    let front = read("README.md");
-    let links = front.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for word in quoted(&text).chain(quoted(&front)).chain(links) {
-        let is_place = ["tests/", "src/", ".ci/"].iter().any(|start| word.starts_with(start)) && !word.contains(' ');
-        assert!(!is_place || path(word).exists(), "there is no {word}");
+    for word in quoted(&text) {
+        assert_is_there_if_a_place("tests/README.md", word);
     }
+}
+
+/// Where the pages of the guide link to, since docs.rs has nothing but the crate.
+const REPOSITORY: &str = "https://github.com/ottla/ottla/blob/main/";
+
+/// The front page and the chapters of the guide.
+fn pages() -> Vec<String> {
+    let files = fs::read_dir(path("src/guide")).unwrap().map(|entry| entry.unwrap().path());
+    let chapters = files.filter(|file| file.extension().is_some_and(|extension| extension == "md"));
+    let chapters = chapters.map(|file| format!("src/guide/{}", file.file_name().unwrap().to_str().unwrap()));
+    chapters.chain(["README.md".to_owned()]).collect()
+}
+
+#[test]
+fn every_place_that_the_pages_name_is_there() {
+    let mut linked = 0;
+    for page in pages() {
+        let text = read(&page);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links {
+            let place = link.strip_prefix(REPOSITORY).unwrap_or(link);
+            assert_is_there_if_a_place(&page, place);
+            linked += usize::from(place != link);
+        }
+        for word in quoted(&text) {
+            assert_is_there_if_a_place(&page, word);
+        }
+    }
+    assert!(linked > 30, "the guarantees lead to their tests: {linked}");
+}
+
+fn assert_is_there_if_a_place(page: &str, word: &str) {
+    let is_place = ["tests/", "src/", ".ci/"].iter().any(|start| word.starts_with(start)) && !word.contains(' ');
+    assert!(!is_place || path(word).exists(), "{page}: there is no {word}");
+}
+
+#[test]
+fn the_front_page_stays_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "{lines} lines: what is more belongs into the guide");
 }
 
 #[test]
@@ -124,7 +161,7 @@ fn every_variable_that_is_named_is_asked_for() {
     for dir in ["src", "examples", "tests", ".ci"] {
         append_sources(&path(dir), &mut sources);
     }
-    for text in ["tests/README.md", "README.md"] {
+    for text in pages().iter().map(String::as_str).chain(["tests/README.md"]) {
         for word in read(text).split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')) {
             let is_known = !word.starts_with("OTTLA_") || sources.contains(&format!("\"{word}\""));
             assert!(is_known || sources.contains(&format!("{word}=\"$")), "{text}: nobody asks for {word}");

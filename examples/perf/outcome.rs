@@ -59,6 +59,23 @@ impl Outcome {
         self.limit.as_ref().map_or(String::new(), |(what, value)| format!("{} {what}", text_of(*value, self.unit)))
     }
 
+    /// How much better it is than what it is compared with: 1.0 is just as good, more is better.
+    pub(crate) fn advantage(&self) -> Option<f64> {
+        self.ratio.map(|ratio| if self.is_latency() { 1.0 / ratio } else { ratio })
+    }
+
+    /// Whether less is better.
+    fn is_latency(&self) -> bool {
+        self.unit == "us"
+    }
+
+    /// How it compares, in words.
+    pub(crate) fn beside_text(&self) -> String {
+        let (Some((what, value)), Some(ratio)) = (self.limit, self.ratio) else { return String::new() };
+        let measure = if self.is_latency() { "the time of" } else { "the rate of" };
+        format!("{} x {measure} {what} ({})", digits(ratio), text_of(value, self.unit))
+    }
+
     pub(crate) fn ratio_text(&self) -> String {
         self.ratio.map_or(String::new(), |ratio| format!("{} x", digits(ratio)))
     }

@@ -44,7 +44,7 @@ impl<'b> Admin<'b> {
         Ok(names)
     }
 
-    /// What there is to know of a topic now.
+    /// Describes a topic as it is now.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic).
@@ -65,8 +65,8 @@ impl<'b> Admin<'b> {
     /// [`Error::Closed`](crate::Error::Closed); records that were read stay. On a full disk this makes room.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic). After an error of the disk the topic may be gone already and its
-    /// files not; opening the broker next time finishes what is left.
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic). After an error of the disk, the topic may be gone and some of its files
+    /// still there; the next opening of the broker removes them.
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
         self.broker.store.delete_topic(topic)
     }
@@ -198,7 +198,7 @@ impl PartitionDescription {
         self.offsets.clone()
     }
 
-    /// The offset below which everything survives a power cut; read-only, is known to.
+    /// The offset below which everything survives a power cut. If the broker is open read-only: as far as is known.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
         self.durable_offset

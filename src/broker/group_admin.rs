@@ -27,8 +27,8 @@ impl Admin<'_> {
         Ok(self.broker.store.coordinator_if_used()?.map(|coordinator| coordinator.names()).unwrap_or_default())
     }
 
-    /// A group's members, what they own, and how far the group is in each partition. Read-only, as the process that writes
-    /// has last written it down: members when a rebalance ends, offsets with every commit.
+    /// A group's members, what they own, and how far the group is in each partition. If the broker is open read-only, as the
+    /// writing process has last recorded it: members at the end of a rebalance, offsets with every commit.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; as [`list_groups`](Admin::list_groups).
@@ -88,8 +88,8 @@ impl Admin<'_> {
         coordinator(store, group)?.delete(group, store.monotonic())
     }
 
-    /// Removes a static member from a group, so that its partitions go to others without waiting for its session timeout. A
-    /// consumer that is there loses them. Returns whether there was such a member.
+    /// Removes a static member from a group, so that its partitions go to others without waiting for its session timeout. If its
+    /// consumer is there, that loses them. Returns whether there was such a member.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; [`Error::ReadOnly`]; as [`list_groups`](Admin::list_groups).
@@ -97,7 +97,7 @@ impl Admin<'_> {
         coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id)
     }
 
-    /// Begins to set committed offsets of a group anew: say of which partitions, and to what.
+    /// Begins to reset committed offsets of a group: say in which partitions, and to what.
     ///
     /// # Examples
     /// ```
@@ -178,7 +178,7 @@ pub enum ResetTo {
     Offset(u64),
     /// The first record with this timestamp or a later one; the end if there is none.
     Time(Timestamp),
-    /// So many offsets forward from what was committed, or back if negative, but not beyond the log.
+    /// This many offsets forward from the committed one, or back if negative, within the bounds of the log.
     ShiftBy(i64),
 }
 
@@ -239,7 +239,7 @@ impl ResetOffsets {
         self
     }
 
-    /// To what. Default: [`ResetTo::Earliest`].
+    /// Where to set the offsets. Default: [`ResetTo::Earliest`].
     pub fn to(mut self, to: ResetTo) -> Self {
         self.to = to;
         self
@@ -255,8 +255,8 @@ impl ResetOffsets {
         Ok(self.changes()?.into_iter().map(|(change, _)| change).collect())
     }
 
-    /// Resets the offsets and returns what was done. If the group has members, all of them are put out and join again at
-    /// their next poll, which goes on from the new offsets; what they read before they cannot commit any more.
+    /// Resets the offsets and returns what was done. If the group has members, all of them are put out. They join again in their
+    /// next poll, which goes on from the new offsets. They can no longer commit what they read before.
     ///
     /// # Errors
     /// As [`plan`](ResetOffsets::plan), and as for a commit: nothing was changed.
@@ -320,13 +320,13 @@ impl OffsetChange {
         &self.partition
     }
 
-    /// What was committed, if anything.
+    /// The offset that was committed before, if any.
     #[must_use]
     pub fn before(&self) -> Option<u64> {
         self.before
     }
 
-    /// What is committed then.
+    /// The offset that is committed after the reset.
     #[must_use]
     pub fn after(&self) -> u64 {
         self.after

@@ -6,10 +6,10 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Through memory maps, without copying: the default. A medium that fails to deliver a page kills the process.
+    /// Through memory maps, without copying: the default. If the disk fails to deliver a page, a signal ends the process.
     #[default]
     Map,
-    /// By system calls into buffers. For media that may fail: an unreadable page is an error.
+    /// By system calls, into buffers. For disks that may fail: a page that cannot be read is an error.
     Copy,
 }
 

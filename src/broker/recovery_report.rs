@@ -42,7 +42,8 @@ impl RecoveryReport {
             && self.partitions.iter().all(PartitionRecovery::is_clean)
     }
 
-    /// Whether the last writer had closed the broker, or there was none. Read-only, not while another process writes.
+    /// Whether the last writer had closed the broker, or there was none. False if the broker is open read-only while another process
+    /// writes.
     #[must_use]
     pub fn was_clean_shutdown(&self) -> bool {
         self.was_clean_shutdown
@@ -64,7 +65,7 @@ impl RecoveryReport {
         self.writes_tail_by_calls
     }
 
-    /// What was found in each partition that was not simply as expected.
+    /// What was found in each partition that was not as expected.
     #[must_use]
     pub fn partitions(&self) -> &[PartitionRecovery] {
         &self.partitions

@@ -41,8 +41,8 @@ impl VerifyReport {
         self.catalog_damage.iter().chain(self.partitions.iter().flat_map(PartitionVerification::damage))
     }
 
-    /// Everything that is damaged and can be made anew without a loss: caches, and second copies. The next opening, or the next
-    /// time they are written, does that.
+    /// Everything that is damaged and can be made anew without a loss: caches, and second copies. The next opening does that, or
+    /// the next write of the file.
     pub fn repairable(&self) -> impl Iterator<Item = &Corruption> {
         self.catalog_repairable.iter().chain(self.partitions.iter().flat_map(PartitionVerification::repairable))
     }
@@ -78,13 +78,12 @@ impl fmt::Display for VerifyReport {
 
 impl Admin<'_> {
     /// Reads everything that is on the disk and checks it: the checksum of every batch and of every sealed file, every record,
-    /// every index entry, and the small files beside them. Takes as long as reading all data takes; appends, polls and the
+    /// every index entry, and the small files beside them. It takes as long as reading all the data; appends, polls and the
     /// maintenance go on. Nothing is changed.
     ///
-    /// Not covered by any checksum is, as in Kafka, the leader epoch in a batch, until its segment is sealed.
-    ///
-    /// What is in the tail is not looked at: its checksums are those of memory. Another process's directory can be verified
-    /// while it is written, [read-only](crate::Broker::open_read_only).
+    /// As in Kafka, no checksum covers the leader epoch in a batch until its segment is sealed. The tail is not checked: it is
+    /// memory. A directory that another process writes can be verified meanwhile, if it is opened
+    /// [read-only](crate::Broker::open_read_only).
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Io`] for a lack of handles or memory. Whatever is wrong with the files is in the report.

@@ -13,8 +13,8 @@ use crate::topic_partition::TopicPartition;
 
 impl Consumer {
     /// Commits the position in every partition: everything that [`poll`](Consumer::poll) has returned, and each record that
-    /// [`next_record`](Consumer::next_record) or [`iter`](Consumer::iter) has, but none that they have only read. Returns when that is as durable as the
-    /// broker's default demands.
+    /// [`next_record`](Consumer::next_record) or [`iter`](Consumer::iter) has handed out, but none that they have only read ahead.
+    /// Returns when the commit is as durable as the broker's default demands.
     ///
     /// # Errors
     /// [`Error::CommitRefused`](crate::Error::CommitRefused) and
@@ -68,7 +68,7 @@ impl Consumer {
         self.commit_all(vec![(partition.clone(), committed)])
     }
 
-    /// Commits these offsets, each the one of the next record to read, with what the application wants to keep with them.
+    /// Commits these offsets. Each is the offset of the next record to read, and may carry some text of the application's own.
     ///
     /// # Errors
     /// As [`commit`](Consumer::commit); [`Error::NotAssigned`](crate::Error::NotAssigned) if the consumer does not read one of

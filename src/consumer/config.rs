@@ -90,7 +90,7 @@ pub struct ConsumerConfig {
 }
 
 impl ConsumerConfig {
-    /// The default settings, for a member of `group`: 1 to 32,767 bytes.
+    /// The default settings, for a member of `group`, a name of 1 to 32,767 bytes.
     #[doc(alias = "group.id")]
     pub fn new(group: impl Into<String>) -> ConsumerConfig {
         ConsumerConfig {
@@ -146,7 +146,7 @@ impl ConsumerConfig {
     }
 
     /// Reads all topics with a name of this form, too, also those that come later: `*` stands for any run of characters, `?`
-    /// for any one. Internal topics are never meant. Default: none.
+    /// for any one. Internal topics never match. Default: none.
     ///
     /// # Examples
     /// ```
@@ -163,86 +163,87 @@ impl ConsumerConfig {
         self
     }
 
-    /// What the consumer is called: its member id begins with that, so that people recognize it in
-    /// [`Admin::describe_group`](crate::Admin::describe_group). Any number may have the same. Default: `consumer`; 1 to 255 bytes.
+    /// A name for the consumer. Its member id begins with it, so that people recognize it in
+    /// [`Admin::describe_group`](crate::Admin::describe_group). Consumers may share a name. Default: `consumer`; 1 to 255 bytes.
     #[doc(alias = "client.id")]
     pub fn client_id(mut self, name: impl Into<String>) -> Self {
         self.client_id = name.into();
         self
     }
 
-    /// Makes the consumer a static member with this name. When it goes, its partitions wait for
-    /// [`session_timeout`](ConsumerConfig::session_timeout) for a consumer of the same name, also across a restart of the
-    /// process, which then has them without a rebalance. Of two consumers of one name the newer has the place, and the older
-    /// gets [`Error::Fenced`](crate::Error::Fenced). Default: none; 1 to 255 bytes.
+    /// Makes the consumer a static member with this name. When it goes, the group keeps its partitions for
+    /// [`session_timeout`](ConsumerConfig::session_timeout), also across a restart of the process. A consumer of the same name
+    /// that comes in that time gets them without a rebalance. If two consumers have one name, the newer one takes the place,
+    /// and the older one gets [`Error::Fenced`](crate::Error::Fenced). Default: none; 1 to 255 bytes.
     #[doc(alias = "group.instance.id")]
     pub fn group_instance_id(mut self, name: impl Into<String>) -> Self {
         self.instance_id = Some(name.into());
         self
     }
 
-    /// How long the place of a static member is kept once its consumer is gone. Default: 45 seconds; at least one
-    /// millisecond, in whole ones. Without a [`group_instance_id`](ConsumerConfig::group_instance_id) it means nothing: a
-    /// consumer that lives is a member, and one that was dropped is not.
+    /// How long the group keeps the place of a static member whose consumer is gone. Default: 45 seconds; whole milliseconds,
+    /// at least one. Without a [`group_instance_id`](ConsumerConfig::group_instance_id) it has no effect: a consumer is a member
+    /// until it is dropped.
     #[doc(alias = "session.timeout.ms")]
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
         self
     }
 
-    /// Puts the consumer out of its group when it has not polled for so long, so that its partitions go to members that do.
-    /// When half of it has passed it is reported first: to [`on_late_poll`](ConsumerConfig::on_late_poll), and in
-    /// [`Admin::describe_group`](crate::Admin::describe_group). Its next poll returns
-    /// [`Error::PollTooLate`](crate::Error::PollTooLate), and the one after that joins again.
+    /// The longest time between two polls. A consumer that takes longer is put out of its group, and its partitions go to other
+    /// members. Its next poll returns [`Error::PollTooLate`](crate::Error::PollTooLate), and the one after that joins again. When
+    /// half of the time has passed, the group reports it first: to [`on_late_poll`](ConsumerConfig::on_late_poll), and in
+    /// [`Admin::describe_group`](crate::Admin::describe_group).
     ///
     /// A record that [`next_record`](crate::Consumer::next_record) or [`iter`](crate::Consumer::iter) returns counts as a poll.
-    /// The time is watched by the polls of the other members, and by `describe_group`. Default: never (Kafka's: 5 minutes);
-    /// at least one millisecond, in whole ones.
+    /// The polls of the other members watch the time, and so does `describe_group`. Default: no limit (Kafka's: 5 minutes);
+    /// whole milliseconds, at least one.
     #[doc(alias = "max.poll.interval.ms")]
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = Some(interval);
         self
     }
 
-    /// Has `hook` called when this consumer has not polled for half of its
-    /// [`max_poll_interval`](ConsumerConfig::max_poll_interval), once until it polls again. It is called on the thread of
-    /// whoever notices, with no lock held. Default: none.
+    /// Calls `hook` when this consumer has not polled for half of its
+    /// [`max_poll_interval`](ConsumerConfig::max_poll_interval), once until it polls again. The thread that notices makes the
+    /// call, with no lock held. Default: none.
     pub fn on_late_poll(mut self, hook: impl Fn(&LatePoll) + Send + Sync + 'static) -> Self {
         self.late_poll_hook = Some(LatePollHook(Arc::new(hook)));
         self
     }
 
-    /// How the group divides partitions; all members must agree. Default: [`CooperativeStickyAssignor`], with which a
-    /// rebalance moves as few partitions as can be and stops nobody who keeps theirs (Kafka's: range).
+    /// How the group divides the partitions; all members must use the same. Default: [`CooperativeStickyAssignor`], with which
+    /// a rebalance moves as few partitions as possible and stops nobody who keeps theirs (Kafka's: range).
     #[doc(alias = "partition.assignment.strategy")]
     pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
         self.assignor = Arc::new(assignor);
         self
     }
 
-    /// Who is told which partitions come and go: a [`RebalanceListener`] or a closure. Default: nobody.
+    /// Is told which partitions come and go: a [`RebalanceListener`], or a closure. Default: none.
     pub fn rebalance_listener(mut self, listener: impl RebalanceListener + 'static) -> Self {
         self.listener = Some(Listener(Arc::new(listener)));
         self
     }
 
-    /// Where to begin without a committed offset that is in the log. Default: [`OffsetReset::Earliest`] (Kafka's: latest).
+    /// Where to begin if the group has no committed offset, or one that is not in the log. Default: [`OffsetReset::Earliest`]
+    /// (Kafka's: latest).
     #[doc(alias = "auto.offset.reset")]
     pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
         self.offset_reset = reset;
         self
     }
 
-    /// What to do where a power cut took records that the group had passed. Default: [`TruncationReset::Error`].
+    /// What to do if a power cut took records that the group had already read. Default: [`TruncationReset::Error`].
     pub fn truncation_reset(mut self, reset: TruncationReset) -> Self {
         self.truncation_reset = reset;
         self
     }
 
-    /// Commits by itself everything that earlier calls have returned: in a poll once the interval has passed, whether or not
-    /// there are new records, before partitions are given up, and on [`close`](crate::Consumer::close). A consumer that is
-    /// dropped without commits nothing more, since its last records may not have been dealt with. Default: off (Kafka's: every
-    /// 5 seconds); at least one millisecond, in whole ones.
+    /// Commits automatically everything that earlier calls have returned: in a poll once the interval has passed, whether or
+    /// not there are new records, before partitions are given up, and on [`close`](crate::Consumer::close). A consumer that is
+    /// dropped without `close` commits nothing more, since its last records may not have been dealt with. Default: off
+    /// (Kafka's: every 5 seconds); whole milliseconds, at least one.
     #[doc(alias = "enable.auto.commit")]
     #[doc(alias = "auto.commit.interval.ms")]
     pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
@@ -251,14 +252,14 @@ impl ConsumerConfig {
         self
     }
 
-    /// How many records one poll returns at most, and are read ahead at most where they are returned one by one. Default: 500; from 1.
+    /// The most records that one poll returns, and that are read ahead where they are returned one by one. Default: 500; from 1.
     #[doc(alias = "max.poll.records")]
     pub fn max_poll_records(mut self, records: u32) -> Self {
         self.max_poll_records = records;
         self
     }
 
-    /// How many bytes of records one poll returns at most; one record is returned even if it is larger. Default: 1 MiB; from 1.
+    /// The most bytes of records that one poll returns; a single record is returned even if it is larger. Default: 1 MiB; from 1.
     #[doc(alias = "fetch.max.bytes")]
     pub fn fetch_max_bytes(mut self, bytes: u32) -> Self {
         self.fetch_max_bytes = bytes;
@@ -282,9 +283,9 @@ impl ConsumerConfig {
     }
 
     /// How long a poll that finds nothing looks again and again before its thread goes to sleep, within its timeout. A record
-    /// that comes meanwhile is handed over without waking a thread, which takes 5 to 40 microseconds; it costs a whole
-    /// core for so long, each time. Only where producers have a core of their own. Default: zero, never. As text in whole
-    /// microseconds.
+    /// that comes meanwhile is returned without waking a thread, which takes 5 to 40 microseconds. The price is a whole core for
+    /// that long, each time, so use it only if the producers have a core of their own. Default: zero, which means never. As
+    /// text: whole microseconds.
     #[doc(alias = "ottla.spin.us")]
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;

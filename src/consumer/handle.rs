@@ -80,10 +80,9 @@ impl ConsumerHandle {
         self.shared.waiter.wake();
     }
 
-    /// Has the consumer closed by the poll that is under way, or else by the next one, as
-    /// [`Consumer::close`](crate::Consumer::close) does; that poll and everything after it return
-    /// [`Error::Closed`](crate::Error::Closed). What was not returned by then is left to the others of the group. Also for a
-    /// listener that wants to end.
+    /// Closes the consumer, as [`Consumer::close`](crate::Consumer::close) does, in the poll that is under way or else in the
+    /// next one. That poll and every later call return [`Error::Closed`](crate::Error::Closed). Records that were not returned by
+    /// then are left to the other members of the group. A listener may call it, too.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.waiter.wake();

@@ -33,36 +33,36 @@ use crate::topic_partition::TopicPartition;
 /// ```
 #[doc(alias = "ConsumerRebalanceListener")]
 pub trait RebalanceListener: Send + Sync {
-    /// The consumer is about to give these partitions up: now is the time to commit. Does nothing if not implemented.
+    /// The consumer is about to give up these partitions: now is the time to commit. By default does nothing.
     ///
     /// # Errors
-    /// Whatever is returned is what the poll returns; the partitions are given up all the same.
+    /// The poll returns the error; the partitions are given up all the same.
     fn on_partitions_revoked(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
         let _ = (consumer, partitions);
         Ok(())
     }
 
-    /// These partitions are the consumer's from now on: now is the time to seek. Does nothing if not implemented.
+    /// These partitions are the consumer's from now on: now is the time to seek. By default does nothing.
     ///
     /// # Errors
-    /// Whatever is returned is what the poll returns; the partitions stay.
+    /// The poll returns the error; the partitions stay.
     fn on_partitions_assigned(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
         let _ = (consumer, partitions);
         Ok(())
     }
 
-    /// These partitions went to others without being given up: the consumer was late, or replaced, or the offsets were reset.
-    /// They cannot be committed any more. If not implemented, calls
+    /// These partitions went to others before the consumer gave them up: it polled too late, or was replaced, or the offsets were
+    /// reset. They cannot be committed any more. By default calls
     /// [`on_partitions_revoked`](RebalanceListener::on_partitions_revoked), as in Kafka.
     ///
     /// # Errors
-    /// Whatever is returned is what the poll returns.
+    /// The poll returns the error.
     fn on_partitions_lost(&self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
         self.on_partitions_revoked(consumer, partitions)
     }
 }
 
-/// What a closure that listens is told; see [`RebalanceListener`].
+/// What a closure that is a [`RebalanceListener`] is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rebalance<'p> {
@@ -70,7 +70,7 @@ pub enum Rebalance<'p> {
     Revoked(&'p [TopicPartition]),
     /// These are the consumer's from now on.
     Assigned(&'p [TopicPartition]),
-    /// These went to others already.
+    /// These have already gone to others.
     Lost(&'p [TopicPartition]),
 }
 

@@ -1,8 +1,11 @@
 //! Reading: [`Consumer`] remembers how far it has read in each of its partitions, and parks when there is nothing new.
 //!
 //! `subscribe` says which topics, `rebalance` keeps up with the group, `positions` knows which partitions to look at, `cursor`
-//! reads in one and knows where to begin there, `seek` goes elsewhere, `next_record` hands records out one at a time, and `commit`
-//! remembers what was dealt with. `handle` is for other threads, `ready` for tasks.
+//! reads in one and knows where to begin there, `seek` goes elsewhere, `poll` hands out many records and `next_record` one at a
+//! time, and `commit` remembers what was dealt with. `handle` is for other threads, `ready` for tasks.
+
+// First, so that the page of `Consumer` begins with it.
+mod poll;
 
 mod ahead;
 mod commit;
@@ -34,7 +37,6 @@ use crate::error::{ClosedBy, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::partition::FetchLimits;
-use crate::record::ConsumerRecords;
 use crate::sync::hint;
 use crate::topic_partition::TopicPartition;
 use ahead::Ahead;
@@ -45,18 +47,38 @@ use pauses::Pauses;
 use position::Position;
 use positions::Positions;
 
-/// A member of a group that reads records. Made by [`Broker::consumer`]; leaves its group when dropped. It may move between
-/// threads, and is used by one at a time; [`handle`](Consumer::handle) is for the others.
+/// Reads records, as a member of a group. Made by [`Broker::consumer`].
+///
+/// [`poll`](Consumer::poll) returns records, [`commit`](Consumer::commit) remembers for the group how far it is, and whoever reads
+/// a partition next begins there. The [guide](crate::guide::groups) says how members share the partitions.
+///
+/// A consumer leaves its group when it is dropped. It may move between threads, and one thread uses it at a time;
+/// [`handle`](Consumer::handle) is for the others.
 ///
 /// # Examples
 /// ```
 /// use std::time::Duration;
 /// # let broker = ottla::Broker::temporary()?;
-/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let orders = broker.topic("orders")?;
+/// orders.produce("customer-1", "2 coffees")?;
+/// orders.produce("customer-2", "1 tea")?;
+///
 /// let mut consumer = broker.consumer("billing", ["orders"])?;
-/// let records = consumer.poll(Duration::from_secs(1))?;
-/// assert_eq!(records.len(), 1);
-/// consumer.commit()?;
+/// loop {
+///     let records = consumer.poll(Duration::from_millis(100))?;
+///     if records.is_empty() {
+///         break; // Nothing came for so long.
+///     }
+///     for record in &records {
+///         println!("{}@{} {}: {}", record.topic_partition(), record.offset(), record.key_str()?, record.value_str()?);
+///     }
+///     consumer.commit()?; // What this poll returned is done.
+/// }
+/// consumer.close()?;
+///
+/// // Another member of the group finds nothing left to do.
+/// let mut consumer = broker.consumer("billing", ["orders"])?;
+/// assert!(consumer.poll(Duration::ZERO)?.is_empty());
 /// # Ok::<_, ottla::Error>(())
 /// ```
 pub struct Consumer {
@@ -121,8 +143,8 @@ impl Broker {
         self.consumer_with(ConsumerConfig::new(group).topics(topics))
     }
 
-    /// A consumer with other settings. Read-only, one without topics that reads what it is
-    /// [assigned](Consumer::assign): it begins at what the group has committed by then, and commits nothing.
+    /// A consumer with other settings. If the broker is open read-only, give it no topics, and [assign](Consumer::assign)
+    /// partitions to it: it begins at what the group has committed by then, and commits nothing.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`] for a topic that is not there, unless the consumer is to
@@ -168,7 +190,8 @@ impl Broker {
         if config.auto_commit { Err(Error::ReadOnly { action: "commit by itself" }) } else { Ok(membership) }
     }
 
-    /// What `group` has committed in a partition, if anything. Read-only, as the process that writes has written it down.
+    /// What `group` has committed in a partition, if anything. If the broker is open read-only: what the writing process has
+    /// committed so far.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Corrupt`] if what the group has committed cannot be known.
@@ -196,7 +219,7 @@ impl Consumer {
         self.membership.group()
     }
 
-    /// The name that the group has given to this consumer; `None` if it is not a member now.
+    /// The id that the group gave to this consumer; `None` if it is not a member now.
     #[must_use]
     pub fn member_id(&self) -> Option<&str> {
         self.membership.member_id()
@@ -207,26 +230,6 @@ impl Consumer {
     pub fn generation(&self) -> Option<i32> {
         self.store.check_not_forked().ok()?;
         self.membership.generation()
-    }
-
-    /// Returns new records, waiting up to `timeout` for the first. Empty if there was none, and then nothing was skipped.
-    /// What is returned counts as read, all of it: the next poll goes on behind it. Where a loop may be left in between, or
-    /// each record is committed by itself, [`next_record`](Consumer::next_record) and [`iter`](Consumer::iter) count them one by
-    /// one.
-    ///
-    /// This is also where everything happens that the group asks for: partitions are given up and taken up (a
-    /// [`RebalanceListener`](crate::RebalanceListener) is told), and auto-commits are made. Nobody waits for others in here for
-    /// longer than `timeout`.
-    ///
-    /// # Errors
-    /// [`Error::Wakeup`] after [`ConsumerHandle::wakeup`]; [`Error::Corrupt`] where the next record is damaged, again and again
-    /// until [`skip_corrupt`](Consumer::skip_corrupt) or a [`seek`](Consumer::seek) passes it; [`Error::LogTruncated`] where a power cut took
-    /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`](crate::OffsetReset::Error);
-    /// [`Error::PollTooLate`] once if this consumer was put out of its group for that, [`Error::Fenced`] if another one has
-    /// its place; [`Error::AssignorFailed`], [`Error::ListenerPanicked`], and what the listener or an auto-commit returned;
-    /// [`Error::CodecUnavailable`], [`Error::Closed`]. No records were skipped.
-    pub fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
-        Ok(self.wait_for(timeout, Consumer::fetch)?.unwrap_or_default())
     }
 
     /// Does what a poll does beside returning records, until `take` finds something to return or `timeout` has passed.
@@ -309,40 +312,6 @@ impl Consumer {
         }
     }
 
-    /// Reads from the partitions in turn until the limits are reached.
-    fn fetch(&mut self) -> Result<Option<ConsumerRecords>> {
-        // What is left of it is read again, from the positions.
-        self.ahead = None;
-        let mut records = ConsumerRecords::default();
-        let (mut left, subscribes) = (self.fetch_limits(), self.subscribes());
-        let mut turns = self.positions.active_count();
-        while let Some((position, read)) = self.take_turn(&mut turns, left) {
-            let (fetched, place) = match read {
-                // What was read from other partitions is returned first; the error comes again.
-                Err(_) if !records.is_empty() => {
-                    self.positions.put_back();
-                    break;
-                }
-                // Its topic was deleted, or the broker closed, since the last look at those.
-                Err(Error::Closed { .. }) if subscribes => continue,
-                // The others first next time, or they would never be read before somebody seeks.
-                read => read?,
-            };
-            position.advance(&fetched, place);
-            if fetched.record_count == 0 {
-                continue;
-            }
-            let bytes: usize = fetched.batches.iter().map(|batch| batch.records.len()).sum();
-            left.bytes_max = left.bytes_max.saturating_sub(bytes);
-            left.records_max -= fetched.record_count;
-            records.push(fetched);
-            if left.bytes_max == 0 || left.records_max == 0 {
-                break;
-            }
-        }
-        Ok(Some(records).filter(|records| !records.is_empty()))
-    }
-
     fn fetch_limits(&self) -> FetchLimits {
         FetchLimits {
             bytes_max: self.config.fetch_max_bytes as usize,
@@ -410,7 +379,8 @@ impl Consumer {
         self.positions.in_order().into_iter().map(|position| position.partition().clone()).collect()
     }
 
-    /// The offset of the next record that is returned from a partition; `None` if it was not polled yet, or is not read.
+    /// The offset of the next record that a poll returns from a partition; `None` if the partition was not polled yet, or this
+    /// consumer does not read it.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<u64> {
         self.positions.get(partition)?.next_offset()
@@ -433,8 +403,8 @@ impl Consumer {
         self.store.committed(self.group(), partition)
     }
 
-    /// How many offsets of a partition were not read yet; from the log start if it was not polled yet. `None` if the consumer
-    /// does not read it.
+    /// How many offsets of a partition this consumer has not read yet, counted from the log start if it was not polled yet.
+    /// `None` if the consumer does not read it.
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
         Some(self.positions.get(partition)?.shared.lag())
@@ -446,15 +416,15 @@ impl Consumer {
         self.counts.resets
     }
 
-    /// How often a power cut had taken what the group had committed already, and reading went on behind the cut, as
-    /// [`TruncationReset::Continue`](crate::TruncationReset::Continue) says.
+    /// How often a power cut had taken records that the group had committed, and reading went on behind the cut, as
+    /// [`TruncationReset::Continue`](crate::TruncationReset::Continue) asks for.
     #[must_use]
     pub fn truncation_count(&self) -> u64 {
         self.counts.truncations
     }
 
-    /// How many offsets were passed over because what was there is damaged: by [`skip_corrupt`](Consumer::skip_corrupt), or by
-    /// polls where the broker is open with [`RecoveryMode::SkipCorrupt`](crate::RecoveryMode::SkipCorrupt).
+    /// How many offsets were skipped because their records are damaged: by [`skip_corrupt`](Consumer::skip_corrupt), or by polls
+    /// if the broker is open with [`RecoveryMode::SkipCorrupt`](crate::RecoveryMode::SkipCorrupt).
     #[must_use]
     pub fn skipped_count(&self) -> u64 {
         self.counts.skipped
@@ -466,11 +436,11 @@ impl Consumer {
         ConsumerHandle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Gives up all partitions (with auto-commit, after committing everything that was returned; a listener is told) and leaves
-    /// the group.
+    /// Gives up all partitions and leaves the group. With auto-commit, first commits everything that was returned. A listener is
+    /// told.
     ///
     /// # Errors
-    /// What committing or the listener returned; the group was left all the same.
+    /// What committing or the listener returned; the consumer has left the group all the same.
     pub fn close(mut self) -> Result<()> {
         self.store.check_not_forked()?;
         if self.life == Life::Closed { Ok(()) } else { self.finish() }
@@ -483,8 +453,8 @@ impl Consumer {
     }
 }
 
-/// Leaves the group, so that others have the partitions. Nothing is committed: what was returned last may not have been dealt
-/// with, and the thread may be panicking.
+/// Leaves the group, so that others get the partitions. Nothing is committed: the records that were returned last may not have
+/// been dealt with, and the thread may be panicking.
 impl Drop for Consumer {
     fn drop(&mut self) {
         if self.store.is_forked() {

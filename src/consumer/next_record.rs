@@ -9,17 +9,17 @@ use crate::error::{Error, Result};
 use crate::record::OwnedRecord;
 
 impl Consumer {
-    /// Returns the next record, as a copy, and waits up to `timeout` for it; `None` if there was none. What is returned counts
-    /// as read, and nothing else does: position, lag, [`commit`](Consumer::commit) and auto-commits go record by record, also
-    /// where more was read from the disk (up to a poll's limits, from one partition).
+    /// Returns the next record, as a copy. Waits up to `timeout` for it; `None` if none came. Only what was returned counts as
+    /// read: position, lag, [`commit`](Consumer::commit) and auto-commits go record by record, although more may have been read
+    /// from the disk (up to a poll's limits, from one partition).
     ///
-    /// In all else this is a [`poll`](Consumer::poll): what the group asks for is done before each record, and a record of a
-    /// partition that was given up is never returned; each call counts for
-    /// [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval). The two may be mixed, and each goes on where the other
-    /// ended. A poll costs less per record, since it copies nothing.
+    /// Otherwise this is a [`poll`](Consumer::poll). It does what the group asks for before each record, and never returns a
+    /// record of a partition that was given up. Each call counts for
+    /// [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval). The two may be mixed: each goes on where the other ended.
+    /// A poll costs less per record, since it copies nothing.
     ///
     /// # Errors
-    /// As [`poll`](Consumer::poll). No records were skipped.
+    /// As [`poll`](Consumer::poll). No error skips a record.
     ///
     /// # Examples
     /// ```
@@ -39,14 +39,14 @@ impl Consumer {
         self.wait_for(timeout, Consumer::hand_out)
     }
 
-    /// Iterates over what [`next_record`](Consumer::next_record) returns, until none came for `timeout`. A loop that is left
-    /// early passes over nothing: what it was not given comes in the next call.
+    /// Iterates over what [`next_record`](Consumer::next_record) returns, and ends when no record came for `timeout`. Leaving the
+    /// loop early skips nothing: the next call goes on behind the last record that the loop was given.
     ///
-    /// The first error is returned and ends the iteration, whatever it is, as the next call may well return it again (damage
-    /// does until it is skipped). The consumer can go on where it stands, with a new iteration for example.
+    /// The iteration ends with the first error, whatever it is, since the next call may well return it again (damage does until
+    /// it is skipped). The consumer can go on where it stands, with a new iteration for example.
     ///
-    /// While it is iterated the consumer cannot be used for anything else. To commit or seek between two records, call
-    /// `next_record` in a loop.
+    /// The consumer cannot be used for anything else meanwhile. To commit or seek between two records, call `next_record` in a
+    /// loop.
     ///
     /// # Examples
     /// ```

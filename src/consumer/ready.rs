@@ -9,18 +9,18 @@ use super::Consumer;
 use super::pauses::Pauses;
 
 impl Consumer {
-    /// A future that completes when a poll would return at once, under any executor: await it, then call
-    /// `poll(Duration::ZERO)`. To drop it before it has completed loses nothing.
+    /// Returns a future that completes when a poll would return at once. Await it under any executor, then call
+    /// `poll(Duration::ZERO)`. Dropping it early loses nothing.
     ///
     /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
     /// none. What is due by time, as an auto-commit is, completes it once the broker's
     /// [maintenance](crate::BrokerBuilder::background) has looked at the clock, which its thread does then.
     ///
-    /// Read-only, where another process sends, which can wake nobody here, it looks again after pauses of up to ten milliseconds,
-    /// for each of which there is a thread.
+    /// If the broker is open read-only, the process that sends cannot wake this one. The future then looks again after pauses of
+    /// up to ten milliseconds, with a short-lived thread for each.
     ///
-    /// Polls and commits stay plain calls that may wait for the disk: where a task must not do that, make them on a thread
-    /// that may.
+    /// Polls and commits are plain calls that may wait for the disk. If a task must not wait, make them on a thread that may;
+    /// see [async code](crate::guide::async_code).
     ///
     /// # Examples
     /// ```

@@ -15,8 +15,8 @@ pub enum OffsetReset {
     Error,
 }
 
-/// What to do where a power cut took records that the group had passed already (possible below
-/// [`Durability::Always`](crate::Durability::Always)).
+/// What to do if a power cut took records that the group had already read. It can happen with any durability but
+/// [`Durability::Always`](crate::Durability::Always).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TruncationReset {

@@ -65,8 +65,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// Goes on behind damage that [`poll`](Consumer::poll) has reported, and returns the offsets that are passed over with it:
-    /// what was there is not read, and a commit covers it.
+    /// Goes on behind damage that [`poll`](Consumer::poll) has reported, and returns the offsets that it skips. Their records are
+    /// not read, and the next commit covers them.
     ///
     /// # Errors
     /// [`Error::NotAssigned`] if the consumer does not read that partition; the damage itself, as
@@ -110,7 +110,7 @@ impl Consumer {
         })
     }
 
-    /// Returns nothing from these partitions until [`resume`](Consumer::resume).
+    /// Stops returning records from these partitions until [`resume`](Consumer::resume).
     ///
     /// # Errors
     /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are paused.

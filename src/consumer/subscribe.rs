@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::topic_partition::TopicPartition;
 
 impl Consumer {
-    /// Reads these topics from now on, as a member of the group; gives up whatever was read before.
+    /// Reads these topics from now on, as a member of the group. Gives up the partitions that it read before.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), unless the consumer
@@ -71,9 +71,9 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads from exactly these partitions from now on, without being a member of the group; gives up whatever was read
-    /// before, but for those named here that were assigned by hand already. They can be committed as long as the group has
-    /// no members. Read-only, those that are new begin at what the group has committed by now.
+    /// Reads exactly these partitions from now on, without being a member of the group. Gives up all others that it read before.
+    /// Their offsets can be committed as long as the group has no members. If the broker is open read-only, partitions that are
+    /// new begin at what the group has committed by now.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::UnknownPartition`](crate::Error::UnknownPartition): nothing was changed. [`Error::InvalidState`](crate::Error::InvalidState) in a listener,

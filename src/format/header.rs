@@ -21,7 +21,7 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Names a value: bytes or text.
+    /// A header with a value, which is bytes or text.
     #[must_use]
     pub fn new(key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Header<'a> {
         Header { key, value: Some(value.as_ref()) }

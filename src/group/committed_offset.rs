@@ -4,7 +4,7 @@ use super::offset_records::OffsetCommit;
 use crate::canary::{Canary, planted};
 use crate::record::Timestamp;
 
-/// A position that a group has committed in one partition, or is to commit.
+/// A position in one partition that a group has committed, or is about to commit.
 ///
 /// # Examples
 /// ```
@@ -28,12 +28,12 @@ pub struct CommittedOffset {
 }
 
 impl CommittedOffset {
-    /// The position before `offset`: the next record to read.
+    /// The position at which `offset` is the next record to read.
     pub fn new(offset: u64) -> CommittedOffset {
         CommittedOffset { offset, leader_epoch: None, metadata: String::new(), commit_timestamp: None, topic_id: None }
     }
 
-    /// Keeps a text of the application with it, of at most 32,767 bytes. Default: empty.
+    /// Adds some text of the application's own, of at most 32,767 bytes. Default: empty.
     #[doc(alias = "OffsetAndMetadata")]
     pub fn with_metadata(mut self, metadata: impl Into<String>) -> CommittedOffset {
         self.metadata = metadata.into();

@@ -7,18 +7,18 @@ use super::member::Presence;
 use super::state::{Group, Phase};
 use crate::topic_partition::TopicPartition;
 
-/// How far a group is with dividing its partitions; Kafka's names.
+/// How far a group is with dividing its partitions. The names are Kafka's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum GroupState {
-    /// It has no members; its offsets are kept.
+    /// The group has no members. Its offsets are kept.
     Empty,
-    /// Something has changed, and members give up partitions or are to run the assignor.
+    /// Members or topics have changed. Members are giving up partitions, or the assignor has not run yet.
     PreparingRebalance,
-    /// The partitions are divided, and some members have not taken or given up theirs yet.
+    /// The partitions are divided, and some members have not taken or given up theirs yet. They do so in their next poll.
     CompletingRebalance,
-    /// Every member has what it is to have.
+    /// Every member has its partitions.
     Stable,
 }
 
@@ -118,7 +118,7 @@ impl GroupDescription {
         self.state
     }
 
-    /// How often the partitions were divided, or the group began anew without members.
+    /// A number that rises whenever the partitions are divided anew, or the group has lost its last member.
     #[must_use]
     pub fn generation(&self) -> i32 {
         self.generation
@@ -130,7 +130,7 @@ impl GroupDescription {
         self.assignor.as_deref()
     }
 
-    /// The members, by id; static ones whose consumer is away are among them until their session timeout.
+    /// The members, by id. A static member whose consumer is away is among them until its session timeout.
     #[must_use]
     pub fn members(&self) -> &[MemberDescription] {
         &self.members
@@ -156,13 +156,13 @@ impl GroupDescription {
 }
 
 impl MemberDescription {
-    /// The name that the group has given to this member.
+    /// The id that the group gave to this member.
     #[must_use]
     pub fn member_id(&self) -> &str {
         &self.member_id
     }
 
-    /// What the application calls the consumer.
+    /// The name that the application gave to the consumer.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
@@ -180,19 +180,20 @@ impl MemberDescription {
         &self.topics
     }
 
-    /// The partitions that it owns now, in ascending order: nobody else does.
+    /// The partitions that it owns now, in ascending order. No other member owns them.
     #[must_use]
     pub fn assignment(&self) -> &[TopicPartition] {
         &self.assignment
     }
 
-    /// The partitions that it is to own, in ascending order.
+    /// The partitions that it will own once the rebalance is done, in ascending order.
     #[must_use]
     pub fn target(&self) -> &[TopicPartition] {
         &self.target
     }
 
-    /// Whether its consumer is not here: a static member whose place is being kept, or any one if the broker is open read-only.
+    /// Whether its consumer is not in this process: a static member whose place is being kept, or every member if the broker is
+    /// open read-only.
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.is_away

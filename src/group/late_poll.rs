@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A member that has not polled for half of its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval): when all of
-/// it has passed, its partitions go to others.
+/// A member that has not polled for half of its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval). Once the whole
+/// interval has passed, its partitions go to others.
 #[derive(Debug, Clone)]
 pub struct LatePoll {
     pub(super) group: Arc<str>,
@@ -33,7 +33,7 @@ impl LatePoll {
         self.idle
     }
 
-    /// After how long it is put out of the group.
+    /// The time between two polls after which it is put out of the group.
     #[must_use]
     pub fn max_poll_interval(&self) -> Duration {
         self.max_poll_interval

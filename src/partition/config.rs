@@ -175,22 +175,22 @@ impl TopicConfig {
         self
     }
 
-    /// Size in bytes that a batch may have, headers included; a larger record is refused. Default: 1,048,588; from 68 to
-    /// 2 GiB − 1. A topic that is to move to a Kafka cluster must stay within that cluster's limit, which is this default.
+    /// Size in bytes that a batch may have, headers included; a larger record is refused. Default: 1,048,588, as in Kafka; from 68
+    /// to 2 GiB − 1.
     #[doc(alias = "max.message.bytes")]
     pub fn max_message_bytes(mut self, bytes: u32) -> Self {
         self.max_message_bytes = bytes;
         self
     }
 
-    /// How sealed batches are compressed. Default: not at all. All but `Snappy` need the crate feature of that name.
+    /// How sealed batches are compressed. Default: not at all. All codecs but `Snappy` need the crate feature of their name.
     #[doc(alias = "compression.type")]
     pub fn compression(mut self, codec: Compression) -> Self {
         self.compression = codec;
         self
     }
 
-    /// What a send to this topic survives when it returns. Default: what the broker was opened with.
+    /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
     #[doc(alias = "flush.ms")]
@@ -199,11 +199,11 @@ impl TopicConfig {
         self
     }
 
-    /// Sets what Kafka's property `key` stands for, for configuration that comes as text.
+    /// Sets a property by Kafka's name for it, for configuration that comes as text.
     ///
     /// # Errors
-    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) for a property that is not among the setters' aliases;
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if `value` is not of its form. Bounds are checked when the topic
+    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) if no setter has this property as its alias;
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if `value` does not have its form. Bounds are checked when the topic
     /// is created.
     pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
         match key {
@@ -224,7 +224,7 @@ impl TopicConfig {
         Ok(self)
     }
 
-    /// Every setting as text, by the names that [`set`](TopicConfig::set) takes; durability only if it is set.
+    /// Every setting as text, under the names that [`set`](TopicConfig::set) takes. Durability is there only if it was set.
     #[must_use]
     pub fn properties(&self) -> Vec<(&'static str, String)> {
         let mut properties = vec![

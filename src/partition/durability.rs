@@ -12,8 +12,9 @@ use crate::text::serde_as_text;
 /// The setting's name, as text.
 pub(crate) const DURABILITY: &str = "ottla.durability";
 
-/// What a send survives when it returns, besides the end of the process, which it always survives. What becomes of the record
-/// where it cannot be made so durable, the error says: see [`Error::outcome`](crate::Error::outcome).
+/// What a record survives once its send has returned. The end of the process it always survives; this says what it takes for a
+/// power cut. If a record cannot be made as durable as that, the error says what became of it: see
+/// [`Error::outcome`](crate::Error::outcome).
 ///
 /// As text: `always`, `interval:<ms>`, `os`. With the feature `serde` it is written so, too.
 ///
@@ -30,16 +31,16 @@ pub(crate) const DURABILITY: &str = "ottla.durability";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// A power cut: a send returns when its record is synced, together with those of all other senders that wait. A record
-    /// is visible to consumers from then on. The default.
+    /// The record survives a power cut: a send returns when its record is synced, together with those of all other senders that
+    /// wait. Consumers see the record from then on. The default.
     #[doc(alias = "flush.messages")]
     #[default]
     Always,
-    /// A power cut takes at most the records of the last so many milliseconds (a whole number, at least 1): a thread syncs
-    /// behind the senders.
+    /// A power cut takes at most the records of this last interval (whole milliseconds, at least 1): a thread syncs behind the
+    /// senders.
     #[doc(alias = "flush.ms")]
     Interval(Duration),
-    /// A power cut takes what neither `flush` nor the operating system has synced yet.
+    /// A power cut takes every record that neither `flush` nor the operating system has synced yet.
     Os,
 }
 

@@ -64,6 +64,13 @@ use log::Log;
 /// let partition = broker.topic("orders")?.partition(0)?;
 /// let offset = partition.append(&ProducerRecord::new().key("customer-1").value("2 coffees"))?;
 /// assert_eq!((offset, partition.log_end_offset()), (0, 1));
+///
+/// // From any offset on, without a group: nothing is remembered for the reader.
+/// let records = partition.read(offset, 64 * 1024)?;
+/// for record in &records {
+///     println!("{}@{}: {}", record.topic_partition(), record.offset(), record.value_str()?);
+/// }
+/// assert_eq!(records.len(), 1);
 /// # Ok::<_, ottla::Error>(())
 /// ```
 #[derive(Clone)]

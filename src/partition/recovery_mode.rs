@@ -7,11 +7,11 @@ use crate::error::Result;
 
 pub(crate) const RECOVERY_MODE: &str = "ottla.recovery.mode";
 
-/// What opening a data directory may do about what a crash or a medium left; see
+/// What opening a data directory may do about what a crash or a failing disk left; set by
 /// [`BrokerBuilder::recovery_mode`](crate::BrokerBuilder::recovery_mode).
 ///
-/// Below the recovery point everything was synced, so a bad batch there is damage: no mode cuts it or anything behind it. Above,
-/// un-synced pages have reached the disk in any order, so a log ends before the first bad batch.
+/// Each log has a recovery point: everything below it was synced. A bad batch there is damage, and no mode cuts it or anything
+/// behind it. Above the recovery point, pages may have reached the disk in any order, so a log ends before the first bad batch.
 ///
 /// # Examples
 /// ```
@@ -23,24 +23,26 @@ pub(crate) const RECOVERY_MODE: &str = "ottla.recovery.mode";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RecoveryMode {
-    /// Ends each log before the first batch that a crash may have left half written, keeps what is cut in quarantine, reports
-    /// damage and leaves it alone: reads of it fail with [`Error::Corrupt`](crate::Error::Corrupt). Where nothing can be known of
-    /// a partition, since its directory is missing or another topic's, every call on it fails so, and all others are served; where
-    /// the operating system refuses its directory or one of its files, with that [`Error::Io`](crate::Error::Io). The default.
+    /// Ends each log before the first batch that a crash may have left half written, and keeps what it cuts in quarantine. Reports
+    /// damage and leaves it alone: reads of it fail with [`Error::Corrupt`](crate::Error::Corrupt). If nothing can be known of a
+    /// partition, because its directory is missing or belongs to another topic, every call on it fails with that error, and all
+    /// other partitions are served. If the operating system refuses its directory or one of its files, the error is that
+    /// [`Error::Io`](crate::Error::Io). The default.
     #[default]
     TolerateTail,
-    /// Refuses to open where anything would have to be cut, or is damaged, with [`Error::Corrupt`](crate::Error::Corrupt), or
-    /// where the operating system refuses a partition's directory or file, with [`Error::Io`](crate::Error::Io): for those who want to look, or to copy the directory, first. Logs that come before it, in the order of their topics'
-    /// names, may have been recovered by then, which takes nothing out of them.
+    /// Refuses to open if anything is damaged or would have to be cut, with [`Error::Corrupt`](crate::Error::Corrupt), or if the
+    /// operating system refuses a partition's directory or file, with [`Error::Io`](crate::Error::Io). Use it to look at the
+    /// directory, or to copy it, first. Logs that come earlier, in the order of their topics' names, may have been recovered by
+    /// then, which takes nothing out of them.
     Strict,
-    /// As `TolerateTail`, and reading goes on by itself: consumers pass over what is damaged, and count what they
-    /// [skipped](crate::Consumer::skipped_count); groups are what the readable records of theirs say, so an offset that was
-    /// committed may be missing, or an earlier one be back. What was passed over there is in the
-    /// [report](crate::RecoveryReport::skipped). A directory whose `partition.metadata` names another topic is taken for what
-    /// its own name says, from then on.
+    /// As `TolerateTail`, and reading goes on by itself: consumers skip what is damaged, and count what they
+    /// [skipped](crate::Consumer::skipped_count). Groups are read back from those of their records that are readable, so a
+    /// committed offset may be missing, or an earlier one may be back; the [report](crate::RecoveryReport::skipped) lists what was
+    /// skipped there. A directory whose `partition.metadata` names another topic is from then on taken for what its own name
+    /// says.
     SkipCorrupt,
-    /// Changes nothing, as [`Broker::open_read_only`](crate::Broker::open_read_only): reads what is there, also on a full
-    /// disk, and while another process writes the directory.
+    /// Changes nothing, like [`Broker::open_read_only`](crate::Broker::open_read_only): reads what is there, also on a full disk,
+    /// and also while another process writes the directory.
     ReadOnly,
 }
 

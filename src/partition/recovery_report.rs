@@ -84,8 +84,8 @@ impl PartitionRecovery {
         self.salvaged_records
     }
 
-    /// Records that there was no room to take from the tail into a segment, on a full disk: they stay where they are, durable, and
-    /// are read from there. Until there is room, what is sent to the partition gets [`Error::DiskFull`](crate::Error::DiskFull).
+    /// Records that stay in the tail because the disk is too full to take them into a segment. They are durable, and are read from
+    /// there. Until there is room, every send to the partition gets [`Error::DiskFull`](crate::Error::DiskFull).
     #[must_use]
     pub fn unsealed_records(&self) -> u64 {
         self.unsealed_records
@@ -110,20 +110,21 @@ impl PartitionRecovery {
         self.cut_bytes
     }
 
-    /// So many of the [`cut_bytes`](PartitionRecovery::cut_bytes) there was no room to keep a copy of, on a full disk.
+    /// The part of the [`cut_bytes`](PartitionRecovery::cut_bytes) of which no copy was kept, because the disk was full.
     #[must_use]
     pub fn unkept_bytes(&self) -> u64 {
         self.unkept_bytes
     }
 
-    /// Whether the leader epoch was raised, as it is after every unclean end: if un-synced records were lost, positions behind
-    /// the log's end now mean other records. Alone it is nothing to tell of.
+    /// Whether the [leader epoch](crate::guide::concepts#leader-epochs) was raised, as it is after every unclean end. If records
+    /// were lost that were not synced, offsets behind the log's end will mean other records. By itself it is nothing to worry
+    /// about.
     #[must_use]
     pub fn leader_epoch_raised(&self) -> bool {
         self.leader_epoch_raised
     }
 
-    /// Files that were damaged or missing, and were or will be made anew from the log: caches, of which nothing is lost.
+    /// Files that were damaged or missing, and were or will be made anew from the log. They are caches, so nothing is lost.
     #[must_use]
     pub fn rebuilt(&self) -> &[PathBuf] {
         &self.rebuilt

@@ -8,8 +8,7 @@ use crate::topic_partition::TopicPartition;
 
 /// Where the records of a batch are, in the order in which they were given.
 ///
-/// Iterates over a [`RecordMetadata`] for each. These are made when they are asked for: a batch of which nobody asks costs no
-/// memory per record.
+/// Iterates over a [`RecordMetadata`] for each. These are made on demand, so they take no memory until you ask for them.
 ///
 /// # Examples
 /// ```

@@ -68,7 +68,7 @@ impl<'r> ConsumerRecord<'r> {
         self.batch.base_offset.wrapping_add_signed(i64::from(self.offset_delta))
     }
 
-    /// When the record was made, or whatever its sender said.
+    /// The time that the sender gave, or else the time of the append.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         Timestamp::from_millis(self.timestamp_ms())
@@ -78,7 +78,7 @@ impl<'r> ConsumerRecord<'r> {
         self.batch.append_time.unwrap_or_else(|| self.batch.base_timestamp.wrapping_add(self.timestamp_delta))
     }
 
-    /// How often the log had lost an un-synced end to a power cut when this record was appended.
+    /// The [leader epoch](crate::guide::concepts#leader-epochs) in which the record was appended. It rises after every unclean end.
     #[must_use]
     pub fn leader_epoch(&self) -> i32 {
         self.batch.leader_epoch
@@ -212,13 +212,13 @@ impl OwnedRecord {
         self.offset
     }
 
-    /// When the record was made, or whatever its sender said.
+    /// The time that the sender gave, or else the time of the append.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         Timestamp::from_millis(self.timestamp)
     }
 
-    /// How often the log had lost an un-synced end to a power cut when this record was appended.
+    /// The [leader epoch](crate::guide::concepts#leader-epochs) in which the record was appended. It rises after every unclean end.
     #[must_use]
     pub fn leader_epoch(&self) -> i32 {
         self.leader_epoch

@@ -1,15 +1,25 @@
 //! Reading what is in the page cache, every byte of it.
 
+use std::cell::LazyCell;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ottla::{Consumer, ConsumerConfig, Durability, SeekTo, TopicConfig, TopicPartition};
+use ottla::{Broker, Consumer, ConsumerConfig, Durability, SeekTo, TopicConfig, TopicPartition};
 
-use super::place::{Place, SPACE, TOPIC, VALUE, next_random, payload, record, sum_of};
+use super::latencies::Latencies;
+use super::place::{File, Place, SPACE, TOPIC, VALUE, next_random, payload, record, sum_of};
 use super::row::{Row, Target, timed};
+use super::worker::Worker;
+
+/// So much of a file is read at a time where it is read without a log.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Rows over a log of so many records.
 pub(crate) fn rows(records: u64) -> Vec<Row> {
-    vec![scan(records).target(Target::Times(0.4)), random_read(records).target(Target::Times(0.3))]
+    vec![scan(records).target(Target::Times(0.4)), first_scan(records), random_read(records).target(Target::Times(0.3))]
 }
 
 fn filled(records: u64) -> Place {
@@ -37,6 +47,63 @@ fn scan(records: u64) -> Row {
             begin.elapsed()
         }
     })
+}
+
+/// What a new process reads first: nobody has checked anything for it, and no page is mapped yet.
+fn first_scan(records: u64) -> Row {
+    let dir = Rc::new(LazyCell::new(move || filled_and_closed(records)));
+    let same_dir = Rc::clone(&dir);
+    Row::new("scan/poll/100B/first_in_a_process", records, VALUE.len(), move || {
+        move |calls, _: &mut Latencies| {
+            let scanned = (0..calls).map(|_| {
+                let mut worker = Worker::start(dir.path());
+                worker.ask("open");
+                let took = worker.ask(format_args!("scan {records}"));
+                worker.ask("close");
+                Duration::from_nanos(took)
+            });
+            scanned.sum()
+        }
+    })
+    // Each takes a process.
+    .calls_max(3)
+    .limit("read the file in pieces, sum", move || {
+        let mut buffer = vec![0; PIECE_BYTES];
+        move |calls, latencies: &mut Latencies| {
+            timed(calls, latencies, || {
+                for entry in fs::read_dir(same_dir.path().join(format!("{TOPIC}-0"))).expect("the partition") {
+                    let path = entry.expect("an entry").path();
+                    if path.extension().is_some_and(|extension| extension == "log") {
+                        read_in_pieces(&path, &mut buffer);
+                    }
+                }
+            })
+        }
+    })
+}
+
+/// Looks at every byte of a file.
+fn read_in_pieces(path: &Path, buffer: &mut [u8]) {
+    let mut file = File::open(path).expect("it was just listed");
+    loop {
+        let length = file.read(buffer).expect("a disk that reads");
+        if length == 0 {
+            return;
+        }
+        sum_of(buffer.get(..length).expect("no more than it holds"));
+    }
+}
+
+fn filled_and_closed(records: u64) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let broker = Broker::builder(dir.path()).durability(Durability::Os).open().expect("an empty directory");
+    broker.create_topic(TOPIC, TopicConfig::new()).expect("a new topic");
+    let producer = broker.producer();
+    for _ in 0..records {
+        producer.send(record()).expect(SPACE);
+    }
+    broker.close().expect("a disk that syncs");
+    dir
 }
 
 /// A consumer that reads its topic from beginning to end.

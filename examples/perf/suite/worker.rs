@@ -1,5 +1,5 @@
-//! A second process, for what one process cannot measure in itself: its own death, its memory from the beginning, and how it
-//! works with few open files.
+//! A second process, for what one process cannot measure in itself: its own death, its memory and its first reads from the
+//! beginning, and how it works with few open files.
 //!
 //! It is this program again, with `OTTLA_PERF_WORKER` set to a data directory. It takes one command a line, and answers each
 //! with one number.
@@ -10,11 +10,11 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ottla::{Broker, Durability, TopicConfig};
+use ottla::{Broker, ConsumerConfig, Durability, TopicConfig, TopicPartition};
 
-use super::place::{SPACE, TOPIC, record};
+use super::place::{SPACE, TOPIC, record, sum_of};
 
 const DIR: &str = "OTTLA_PERF_WORKER";
 /// Files that the process may have open.
@@ -39,6 +39,7 @@ fn serve(dir: &Path) {
             "close" => broker.take().map_or(Ok(()), Broker::close).expect("a disk that syncs"),
             "partitions" => create(broker.as_ref(), number),
             "send" => send(broker.as_ref(), number),
+            "scan" => scan(broker.as_ref(), number),
             _ => {}
         }
         let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -73,6 +74,22 @@ fn send(broker: Option<&Broker>, records: u64) {
     let in_turn = (0..partitions).cycle();
     for (_, partition) in (0..records).zip(in_turn) {
         producer.send(record().partition(partition)).expect(SPACE);
+    }
+}
+
+/// Reads so many records from the first partition, without a group, and looks at every byte of their values.
+fn scan(broker: Option<&Broker>, records: u64) {
+    let broker = broker.expect("an open broker");
+    let config = ConsumerConfig::new("scan").max_poll_records(10_000);
+    let mut consumer = broker.consumer_with(config).expect("a group without a member");
+    consumer.assign(&[TopicPartition::new(TOPIC, 0)]).expect("there is such a topic");
+    let mut count = 0;
+    while count < records {
+        let polled = consumer.poll(Duration::ZERO).expect("a sound log");
+        for value in polled.iter().filter_map(|record| record.value()) {
+            sum_of(value);
+        }
+        count += polled.len() as u64;
     }
 }
 

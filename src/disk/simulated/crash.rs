@@ -13,7 +13,7 @@ use super::random::Random;
 /// Sectors in a block of the file system, of which stale ones show as a whole.
 const BLOCK_SECTORS: usize = 8;
 
-/// Which un-synced changes a power cut leaves. What was synced survives in all of them.
+/// Which un-synced changes survive a power cut. What was synced survives in all models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CrashModel {
     /// All changes to the machine up to a random one, in order.

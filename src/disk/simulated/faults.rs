@@ -152,13 +152,13 @@ impl FaultRule {
         FaultRule { path_part: Some(part.to_owned()), ..self }
     }
 
-    /// Not the next matching call but the `n`th from now; 1 is the next. Default: 1.
+    /// Fails the `n`th matching call from now; 1 is the next. Default: 1.
     #[must_use]
     pub fn nth(self, n: u64) -> FaultRule {
         FaultRule { skip: n.saturating_sub(1), ..self }
     }
 
-    /// Also all matching calls after that one.
+    /// Also fails all matching calls after that one.
     #[must_use]
     pub fn forever(self) -> FaultRule {
         FaultRule { is_lasting: true, ..self }

@@ -85,7 +85,7 @@ impl SimulatedDisk {
     }
 
     /// The machine after a power cut at this moment (or when it [stopped](Self::stop_after)) and a restart. `seed` decides
-    /// which un-synced changes survived. Locks are released and faults cleared; this machine goes on as if nothing was.
+    /// which un-synced changes survived. Locks are released and faults cleared. This machine goes on as if nothing had happened.
     #[must_use]
     pub fn crash(&self, seed: u64, model: CrashModel) -> SimulatedDisk {
         SimulatedDisk::from(crash::crash(&mut self.machine(), seed, Survivors::Model(model)))
@@ -105,8 +105,8 @@ impl SimulatedDisk {
         SimulatedDisk::from(crash::crash(&mut self.machine(), seed, Survivors::These { kept: &kept, is_stale }))
     }
 
-    /// What a power cut may leave or lose now, each as a whole; in no order that means anything. To list what was there when
-    /// the machine stopped, ask the image that [`kill`](Self::kill) gives.
+    /// What a power cut may leave or lose now, each as a whole. The order means nothing. To list what was there when the machine
+    /// stopped, ask the image that [`kill`](Self::kill) gives.
     #[must_use]
     pub fn unsynced(&self) -> Vec<Unsynced> {
         crash::unsynced(&mut self.machine())
@@ -120,7 +120,7 @@ impl SimulatedDisk {
         machine.number - machine.synced_number
     }
 
-    /// From now on keeps for [`take_stops`](Self::take_stops) what [`stop_after`](Self::stop_after) would leave at each call.
+    /// From now on keeps what [`stop_after`](Self::stop_after) would leave at each call, for [`take_stops`](Self::take_stops).
     pub fn record_stops(&self) {
         self.machine().stops = Some(Vec::new());
     }
@@ -141,8 +141,8 @@ impl SimulatedDisk {
         stops.map(|(calls, stopped)| (calls, disk(stopped))).collect()
     }
 
-    /// A hash of the names and bytes of all files, as calls see them and as the medium has them: where it is the same, so is
-    /// all that can come of it.
+    /// A hash of the names and bytes of all files, both as calls see them and as the medium has them. If two machines have the
+    /// same one, the same can become of them.
     #[must_use]
     pub fn fingerprint(&self) -> u128 {
         let mut machine = self.machine();
@@ -151,19 +151,19 @@ impl SimulatedDisk {
     }
 
     /// The machine after the death of the process at this moment (or when it [stopped](Self::stop_after)). All that was
-    /// written or stored is there, though not yet durable; of a write that was under way, `seed` decides how much. Locks
-    /// are released and faults cleared; this machine goes on as if nothing was.
+    /// written or stored is there, though not yet durable. `seed` decides how much is there of a write that was under way. Locks
+    /// are released and faults cleared. This machine goes on as if nothing had happened.
     #[must_use]
     pub fn kill(&self, seed: u64) -> SimulatedDisk {
         SimulatedDisk::from(crash::kill(&mut self.machine(), seed))
     }
 
-    /// Makes calls fail, besides those of earlier rules.
+    /// Adds a rule that makes calls fail. Earlier rules stay.
     pub fn fail(&self, rule: FaultRule) {
         self.machine().faults.add(rule);
     }
 
-    /// Takes back all rules and [`stop_after`](Self::stop_after). An image of a stop that has happened is forgotten.
+    /// Removes all rules and [`stop_after`](Self::stop_after). An image of a stop that has happened is forgotten.
     pub fn clear_faults(&self) {
         let mut machine = self.machine();
         machine.faults.clear();
@@ -176,13 +176,13 @@ impl SimulatedDisk {
         self.machine().faults.hold_syncs(Some(part.to_owned()));
     }
 
-    /// Lets the syncs go on that hang, and makes none hang any more.
+    /// Lets hanging syncs go on, and makes no more of them hang.
     pub fn release_syncs(&self) {
         self.machine().faults.hold_syncs(None);
         self.released.notify_all();
     }
 
-    /// Threads whose sync hangs.
+    /// The number of threads whose sync hangs.
     #[must_use]
     pub fn hanging_syncs(&self) -> usize {
         self.machine().faults.hanging_syncs
@@ -213,18 +213,18 @@ impl SimulatedDisk {
         self.machine().faults.log()
     }
 
-    /// Limits the bytes of all files, `None` for no limit. Beyond it, writes end with `ENOSPC` where the room ends.
+    /// Limits the bytes of all files together; `None` is no limit. A write beyond it ends with `ENOSPC` where the room ends.
     pub fn limit_capacity(&self, bytes: Option<u64>) {
         self.machine().capacity_bytes = bytes;
     }
 
-    /// Makes the file system one that writes what is overwritten elsewhere, as btrfs does: on a full disk that fails, too, and no
-    /// file can be mapped for writing.
+    /// Makes the file system write overwritten blocks elsewhere, as btrfs does: overwriting fails on a full disk, too, and no file
+    /// can be mapped for writing.
     pub fn copy_on_write(&self) {
         self.machine().is_copy_on_write = true;
     }
 
-    /// Limits the files that may be open at a time, `None` for no limit. Beyond it, opening ends with `EMFILE`.
+    /// Limits the files that may be open at a time; `None` is no limit. Opening one more ends with `EMFILE`.
     pub fn limit_handles(&self, handles: Option<usize>) {
         self.machine().handles_max = handles;
     }
@@ -262,7 +262,7 @@ impl SimulatedDisk {
         paths.into_iter().filter_map(sized).collect()
     }
 
-    /// The files that are not on both machines with the same bytes, ordered by path.
+    /// The files that differ between the two machines, or are on one of them only, ordered by path.
     #[must_use]
     pub fn differing_files(&self, other: &SimulatedDisk) -> Vec<PathBuf> {
         let (mut files, mut others) = (self.contents(), other.contents());
@@ -287,8 +287,7 @@ impl SimulatedDisk {
         machine.file(node).ok().map(|file| file.content().to_vec())
     }
 
-    /// Puts a file there, durable, in the place of one of that name; open handles keep the old one. Missing directories are
-    /// made.
+    /// Puts a durable file there, in place of one of that name. Open handles keep the old one. Missing directories are made.
     ///
     /// # Panics
     /// If the path contains `..` or leads through a file.
@@ -297,7 +296,7 @@ impl SimulatedDisk {
         assert!(planted.is_ok(), "cannot put a file at {}: {planted:?}", path.as_ref().display());
     }
 
-    /// Puts a second name of a file (a hard link) there, durable, in the place of a file that has it. Missing directories are made.
+    /// Puts a durable second name of a file (a hard link) there, in place of a file of that name. Missing directories are made.
     ///
     /// # Panics
     /// If there is no such file, or a path contains `..` or leads through a file.
@@ -306,7 +305,7 @@ impl SimulatedDisk {
         assert!(linked.is_ok(), "cannot link {} as {}: {linked:?}", from.as_ref().display(), to.as_ref().display());
     }
 
-    /// Removes a file or a directory with all that is in it, durably. Returns whether it was there.
+    /// Durably removes a file, or a directory with all that is in it. Returns whether it was there.
     pub fn delete(&self, path: impl AsRef<Path>) -> bool {
         self.machine().uproot(path.as_ref()).is_ok()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How the records of a batch are compressed.
 ///
-/// Snappy is always there; the others need the feature of their name, to write and to read them.
+/// Snappy is always available. To write or read one of the others, enable the crate feature of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[doc(alias = "compression.type")]
 #[non_exhaustive]

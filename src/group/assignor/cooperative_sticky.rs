@@ -3,10 +3,10 @@
 use super::claims::{Claims, Partition};
 use super::{Assignment, AssignmentRequest, Assignor, RebalanceProtocol, sticky};
 
-/// Aims at what [`StickyAssignor`](super::StickyAssignor) does, but leaves out each partition that another member still owns:
-/// that one gives it up when it sees the result, and the next round assigns it.
+/// Divides as [`StickyAssignor`](super::StickyAssignor) does, but leaves out each partition that another member still owns. That
+/// member gives it up when it sees the result, and the next round assigns it.
 ///
-/// Members go on reading what they keep while the group rebalances.
+/// Members go on reading the partitions that they keep while the group rebalances.
 #[doc(alias = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CooperativeStickyAssignor;

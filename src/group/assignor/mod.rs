@@ -32,10 +32,11 @@ use crate::topic_partition::TopicPartition;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RebalanceProtocol {
-    /// Every member first gives up all it owns, then gets what the result says: one round, in which nobody reads.
+    /// Every member first gives up all that it owns, and then gets its part of the result. It takes one round, in which nobody
+    /// reads.
     Eager,
-    /// Members keep what they own, and go on reading it, until a result leaves it out. A partition that is to move is in
-    /// nobody's result until its owner has given it up, so that a move takes two rounds.
+    /// Members keep what they own, and go on reading it, until a result leaves it out. A partition that moves is in nobody's
+    /// result until its owner has given it up, so a move takes two rounds.
     Cooperative,
 }
 
@@ -84,8 +85,8 @@ impl fmt::Display for RebalanceProtocol {
 /// assert!(assignment.partitions_of("b").is_empty());
 /// ```
 pub trait Assignor: Send + Sync + Debug {
-    /// The name by which the members of a group agree on an assignor, and which the group's records state; Kafka's own are
-    /// `range`, `roundrobin`, `sticky` and `cooperative-sticky`.
+    /// The name by which the members of a group agree on an assignor. The group's records contain it. Kafka's own are `range`,
+    /// `roundrobin`, `sticky` and `cooperative-sticky`.
     fn name(&self) -> &str;
 
     /// What members do with their partitions meanwhile. Default: [`RebalanceProtocol::Eager`].
@@ -93,15 +94,15 @@ pub trait Assignor: Send + Sync + Debug {
         RebalanceProtocol::Eager
     }
 
-    /// Says who reads what.
+    /// Decides who reads what.
     ///
-    /// It is called by whichever member polls first, on that member's thread and with no lock held, and its result may be
-    /// thrown away if members or topics changed meanwhile. A partition goes to one member at most, which is subscribed to its
-    /// topic; what goes to nobody is not read.
+    /// The first member that polls calls it, on that member's thread and with no lock held. The result is thrown away if members
+    /// or topics changed meanwhile. Give a partition to one member at most, and only to a member that is subscribed to its
+    /// topic. A partition that you give to nobody is not read.
     fn assign(&self, request: &AssignmentRequest) -> Assignment;
 }
 
-/// Which member reads which partitions: what an [`Assignor`] decides. A member that is not in it gets nothing.
+/// Which member reads which partitions: the decision of an [`Assignor`]. A member that is not in it gets nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assignment {
     by_member: BTreeMap<String, Vec<TopicPartition>>,
@@ -114,7 +115,7 @@ impl Assignment {
         Assignment::default()
     }
 
-    /// Gives `partition` to the member, behind what it has. Nothing is checked.
+    /// Gives `partition` to the member, in addition to what it has. Nothing is checked here.
     pub fn assign(&mut self, member_id: &str, partition: TopicPartition) {
         match self.by_member.get_mut(member_id) {
             Some(partitions) => partitions.push(partition),

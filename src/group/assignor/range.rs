@@ -5,8 +5,8 @@ use super::{Assignment, AssignmentRequest, Assignor, partitions_of_topic};
 /// Gives each member of a topic a run of its partitions: of n partitions and c members, ⌊n/c⌋ each, and the first n mod c
 /// members one more.
 ///
-/// Topics with the same number of partitions are divided in the same way, so that what belongs together by key stays together.
-/// With many small topics the first members get more than the last.
+/// Topics with the same number of partitions are divided in the same way, so the records of one key in all of them come to one
+/// member. With many small topics the first members get more than the last.
 #[doc(alias = "org.apache.kafka.clients.consumer.RangeAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RangeAssignor;

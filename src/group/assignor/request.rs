@@ -123,34 +123,34 @@ impl GroupMember {
         self
     }
 
-    /// The name that it got when it joined; no other member ever has it.
+    /// The id that it got when it joined. No other member ever has it.
     #[must_use]
     pub fn member_id(&self) -> &str {
         &self.member_id
     }
 
-    /// The name that it has given itself, if it is a static member.
+    /// The name under which it is known when it comes back, if it is a static member.
     #[must_use]
     pub fn group_instance_id(&self) -> Option<&str> {
         self.group_instance_id.as_deref()
     }
 
-    /// What it wants to read. Topics that do not exist may be among these.
+    /// The topics that it wants to read. Some of them may not exist.
     #[must_use]
     pub fn topics(&self) -> &BTreeSet<String> {
         &self.topics
     }
 
-    /// With [`Cooperative`](super::RebalanceProtocol::Cooperative) what it owns now; with
-    /// [`Eager`](super::RebalanceProtocol::Eager) what it had in the last generation that it took part in. Topics that it no
-    /// longer wants, and partitions that are gone, may be among these.
+    /// With [`Cooperative`](super::RebalanceProtocol::Cooperative), the partitions that it owns now; with
+    /// [`Eager`](super::RebalanceProtocol::Eager), those that it had in the last generation that it took part in. Partitions of
+    /// topics that it no longer wants, and partitions that are gone, may be among them.
     #[must_use]
     pub fn owned(&self) -> &[TopicPartition] {
         &self.owned
     }
 
-    /// The generation that [`owned`](GroupMember::owned) is of; `None` if it is new. Where two members claim a partition, the
-    /// one of the newer generation is right.
+    /// The generation in which it had what it [`owned`](GroupMember::owned); `None` if it is new. If two members claim a
+    /// partition, the one with the newer generation is right.
     #[must_use]
     pub fn generation(&self) -> Option<i32> {
         self.generation

@@ -2,10 +2,10 @@
 
 use super::{Assignment, AssignmentRequest, Assignor, partitions_of_topic};
 
-/// Deals all partitions of all topics, by topic and then by number, in a circle over the members; one that is not subscribed to
-/// a topic is passed over.
+/// Deals out all partitions of all topics, by topic and then by number, to the members in turn. A member that is not subscribed to
+/// a topic is left out.
 ///
-/// Even where every member wants the same. When members come or go most partitions move.
+/// The shares are even if all members want the same topics. When members come or go, most partitions move.
 #[doc(alias = "org.apache.kafka.clients.consumer.RoundRobinAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoundRobinAssignor;

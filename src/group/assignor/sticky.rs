@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use super::claims::{Claims, Shares};
 use super::{Assignment, AssignmentRequest, Assignor};
 
-/// Keeps with each member what it had, as far as the balance allows.
+/// Leaves each member the partitions that it had, as far as the balance allows.
 ///
-/// Where all members want the same topics, their numbers of partitions differ by at most one. Where they do not, a partition
-/// goes to the member with the fewest among those that want it, until no single move makes that better.
+/// If all members want the same topics, their numbers of partitions differ by at most one. Otherwise a partition goes to the
+/// member with the fewest partitions among those that want it, until no single move would improve the balance.
 #[doc(alias = "org.apache.kafka.clients.consumer.StickyAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StickyAssignor;

@@ -1,0 +1,48 @@
+//! The manual, chapter by chapter. Start with [`concepts`] if logs are new to you, or with [`coming_from_kafka`] if they are not.
+//!
+//! | chapter | what it answers |
+//! |---|---|
+//! | [`concepts`] | What are topics, partitions, offsets and groups, and where do the bytes go? |
+//! | [`guarantees`] | What is still there after a kill, a power cut, a full disk? |
+//! | [`coming_from_kafka`] | What is Kafka's word for it here, which defaults differ, and what can Kafka's tools read? |
+//! | [`groups`] | How do consumers share the work, and what does each of them see? |
+//! | [`errors_and_damage`] | Which errors can be retried, and how does one go on behind damage? |
+//! | [`operations`] | What does it take in memory, files and disk, and how is it backed up and checked? |
+//! | [`testing_your_code`] | How does one test code that uses a log, crashes included? |
+//! | [`async_code`] | How does one use a synchronous library from an async runtime? |
+//! | [`performance`] | How fast is it, what is it slow at, and how does one measure it? |
+//! | [`proof`] | What was tested, how much of it, and how can it be repeated? |
+//! | [`contributing`] | How is the crate built inside? |
+
+#[doc = include_str!("concepts.md")]
+pub mod concepts {}
+
+#[doc = include_str!("guarantees.md")]
+pub mod guarantees {}
+
+#[doc = include_str!("coming_from_kafka.md")]
+pub mod coming_from_kafka {}
+
+#[doc = include_str!("groups.md")]
+pub mod groups {}
+
+#[doc = include_str!("errors_and_damage.md")]
+pub mod errors_and_damage {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("testing_your_code.md")]
+pub mod testing_your_code {}
+
+#[doc = include_str!("async_code.md")]
+pub mod async_code {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("proof.md")]
+pub mod proof {}
+
+#[doc = include_str!("contributing.md")]
+pub mod contributing {}
