@@ -3,6 +3,7 @@
 //! In this order: the segments are synced; what they are goes into the manifest; the recovery point rises. So whatever manifest
 //! and recovery point say was true before they said it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::compaction::replacement::CompactionState;
@@ -25,7 +26,9 @@ pub(crate) struct Checkpoint {
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
     /// Segments that the manifest does not name any more, and whose files may still be there.
-    pub(super) deleted: Vec<Arc<Segment>>,
+    deleted: VecDeque<Arc<Segment>>,
+    /// The older generation of the manifest may still name them.
+    is_deleted_named: bool,
 }
 
 /// How far the newest recovery point got.
@@ -45,7 +48,7 @@ pub(super) const UNNOTED_BYTES_MAX: u64 = 4 << 20;
 
 impl Checkpoint {
     pub(super) fn new(manifest: Manifest, has_manifest: bool, file: RecoveryPointFile) -> Checkpoint {
-        let (indexes, compaction, deleted) = Default::default();
+        let (indexes, compaction, deleted, is_deleted_named) = Default::default();
         Checkpoint {
             manifest,
             has_manifest,
@@ -56,6 +59,7 @@ impl Checkpoint {
             indexes,
             compaction,
             deleted,
+            is_deleted_named,
         }
     }
 
@@ -190,18 +194,25 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Removes what is left of deleted segments. Whatever fails is tried again the next time, or by recovery.
-    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir) -> Result<()> {
-        if self.deleted.is_empty() {
-            return Ok(());
+    /// Has the files of these segments removed, which the manifest does not name any more.
+    pub(super) fn note_deleted(&mut self, segments: Vec<Arc<Segment>>) {
+        self.is_deleted_named |= !segments.is_empty();
+        self.deleted.extend(segments);
+    }
+
+    /// Removes at most so many deleted segments; whether none is left. Whatever fails is tried again the next time, or by recovery.
+    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir, segments_max: usize) -> Result<bool> {
+        if self.is_deleted_named {
+            // If the newest generation is damaged later, the one before must not speak of files that are gone.
+            self.manifest.store(&**dir.files.disk(), &dir.path)?;
+            self.is_deleted_named = false;
         }
-        // If the newest generation is damaged later, the one before must not speak of files that are gone.
-        self.manifest.store(&**dir.files.disk(), &dir.path)?;
-        while let Some(segment) = self.deleted.first() {
+        for _ in 0..segments_max {
+            let Some(segment) = self.deleted.front() else { break };
             segment.remove()?;
-            self.deleted.remove(0);
+            self.deleted.pop_front();
         }
-        Ok(())
+        Ok(self.deleted.is_empty())
     }
 
     /// Notes sealed segments that the manifest does not have yet.

@@ -29,8 +29,10 @@ const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
 const SEGMENT_INDEX_BYTES: &str = "segment.index.bytes";
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const COMPRESSION: &str = "compression.type";
+const RETENTION_MS: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 10] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -38,6 +40,8 @@ const KEYS: [&str; 8] = [
     SEGMENT_INDEX_BYTES,
     MAX_MESSAGE_BYTES,
     COMPRESSION,
+    RETENTION_MS,
+    RETENTION_BYTES,
     DURABILITY,
 ];
 
@@ -96,6 +100,8 @@ pub struct TopicConfig {
     pub(crate) max_message_bytes: u32,
     pub(crate) compression: Compression,
     pub(crate) durability: Option<Durability>,
+    pub(crate) retention_ms: Option<Duration>,
+    pub(crate) retention_bytes: Option<u64>,
 }
 
 /// What the records of a compressed batch may expand to beyond twice the largest batch that the topic accepts, in bytes.
@@ -129,6 +135,8 @@ impl Default for TopicConfig {
             max_message_bytes: 1_048_588,
             compression: Compression::None,
             durability: None,
+            retention_ms: None,
+            retention_bytes: None,
         }
     }
 }
@@ -190,6 +198,29 @@ impl TopicConfig {
         self
     }
 
+    /// How long records are kept, in whole milliseconds, at least 1; `None`, the default, keeps them for ever.
+    ///
+    /// Whole segments are deleted, the oldest first, once the newest timestamp in them is older than that. It counts as no
+    /// earlier than when the segment was begun and no later than when the next one was. So a record from the future keeps nothing
+    /// for ever, and old records that are sent today are kept as long as others. A segment that is not full is closed after
+    /// [`segment_ms`](TopicConfig::segment_ms), also where nothing is sent any more. So a record is there for at least this time, and at
+    /// most for that of both settings together.
+    #[doc(alias = "retention.ms")]
+    pub fn retention_ms(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.retention_ms = age.into();
+        self
+    }
+
+    /// How many bytes of segments each partition keeps; `None`, the default, sets no bound.
+    ///
+    /// Whole segments are deleted, the oldest first, as long as at least so many bytes are left. So a partition takes at most this
+    /// and one [segment](TopicConfig::segment_bytes), and besides the indexes, which are about 1/200 of it.
+    #[doc(alias = "retention.bytes")]
+    pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.retention_bytes = bytes.into();
+        self
+    }
+
     /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
@@ -219,6 +250,12 @@ impl TopicConfig {
             MAX_MESSAGE_BYTES => self.max_message_bytes = parse_number(MAX_MESSAGE_BYTES, value)?,
             COMPRESSION => self.compression = parse_codec(value)?,
             DURABILITY => self.durability = Some(Durability::parse(value)?),
+            RETENTION_MS => {
+                self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?
+            }
+            RETENTION_BYTES => {
+                self.retention_bytes = unless_unlimited(value, |value| parse_number(RETENTION_BYTES, value))?;
+            }
             _ => return Err(unknown(key, &KEYS)),
         }
         Ok(self)
@@ -236,6 +273,8 @@ impl TopicConfig {
             (MAX_MESSAGE_BYTES, self.max_message_bytes.to_string()),
             (COMPRESSION, self.compression.name().to_owned()),
         ];
+        properties.extend(self.retention_ms.map(|age| (RETENTION_MS, age.as_millis().to_string())));
+        properties.extend(self.retention_bytes.map(|bytes| (RETENTION_BYTES, bytes.to_string())));
         properties.extend(self.durability.map(|durability| (DURABILITY, durability.to_string())));
         properties
     }
@@ -244,7 +283,8 @@ impl TopicConfig {
     pub(crate) fn difference(&self, other: &TopicConfig) -> Option<(&'static str, String, String)> {
         let value = |config: &TopicConfig, key| {
             let found = config.properties().into_iter().find(|(name, _)| *name == key);
-            found.map_or_else(|| "(as the broker)".to_owned(), |(_, value)| value)
+            let unset = if key == DURABILITY { "(as the broker)" } else { "-1" };
+            found.map_or_else(|| unset.to_owned(), |(_, value)| value)
         };
         let mut values = KEYS.into_iter().map(|key| (key, value(self, key), value(other, key)));
         values.find(|(_, here, there)| here != there)
@@ -292,10 +332,27 @@ impl TopicConfig {
         self.compression
     }
 
+    /// How long records are kept; `None` for ever.
+    #[must_use]
+    pub fn get_retention_ms(&self) -> Option<Duration> {
+        self.retention_ms
+    }
+
+    /// How many bytes of segments each partition keeps; `None` for all.
+    #[must_use]
+    pub fn get_retention_bytes(&self) -> Option<u64> {
+        self.retention_bytes
+    }
+
     /// What a send to this topic survives when it returns, if the topic says so itself.
     #[must_use]
     pub fn get_durability(&self) -> Option<Durability> {
         self.durability
+    }
+
+    /// Whether old records go by themselves.
+    pub(crate) fn has_retention(&self) -> bool {
+        self.retention_ms.is_some() || self.retention_bytes.is_some()
     }
 
     fn check_bounds(&self) -> Result<()> {
@@ -305,6 +362,10 @@ impl TopicConfig {
         check_range(INDEX_INTERVAL_BYTES, self.index_interval_bytes, 0..=SIZE_MAX)?;
         check_range(SEGMENT_INDEX_BYTES, self.segment_index_bytes, SEGMENT_INDEX_BYTES_MIN..=SIZE_MAX)?;
         check_range(MAX_MESSAGE_BYTES, self.max_message_bytes, MAX_MESSAGE_BYTES_MIN..=SIZE_MAX)?;
+        self.retention_ms.map_or(Ok(()), |age| check_duration_ms(RETENTION_MS, age))?;
+        if let Some(bytes) = self.retention_bytes {
+            check_range(RETENTION_BYTES, bytes, 0..=i64::MAX as u64)?;
+        }
         self.durability.map_or(Ok(()), Durability::validate)
     }
 
@@ -383,6 +444,11 @@ impl<'de> serde::Deserialize<'de> for TopicConfig {
         config.check_bounds().map_err(D::Error::custom)?;
         Ok(config)
     }
+}
+
+/// Kafka writes -1 for what has no limit.
+fn unless_unlimited<T>(value: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+    if value.trim() == "-1" { Ok(None) } else { parse(value).map(Some) }
 }
 
 /// Kafka calls the absence of compression `none` for producers and `uncompressed` for topics.
