@@ -4,6 +4,7 @@
 //! topics there are, and `topic_registry` finds them; `shutdown` says how the last writer ended.
 
 mod admin;
+mod alter_topic;
 mod builder;
 pub(crate) mod catalog;
 mod delete_records;

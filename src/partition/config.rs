@@ -29,6 +29,8 @@ const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
 const SEGMENT_INDEX_BYTES: &str = "segment.index.bytes";
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const COMPRESSION: &str = "compression.type";
+/// No setting of users: it follows from others.
+const LARGEST_MESSAGE_BYTES: &str = "ottla.max.message.bytes.ever";
 const RETENTION_MS: &str = "retention.ms";
 const RETENTION_BYTES: &str = "retention.bytes";
 
@@ -102,15 +104,12 @@ pub struct TopicConfig {
     pub(crate) durability: Option<Durability>,
     pub(crate) retention_ms: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
+    /// The largest that `max_message_bytes` ever was, if that is more: what was written then can still be read.
+    pub(crate) largest_message_bytes: u32,
 }
 
 /// What the records of a compressed batch may expand to beyond twice the largest batch that the topic accepts, in bytes.
 const EXPANSION_BYTES: usize = 16 << 20;
-
-/// The most bytes that the records of a compressed batch may expand to, where batches have at most so many.
-pub(crate) fn expanded_bytes_max(max_message_bytes: u32) -> usize {
-    2 * max_message_bytes as usize + EXPANSION_BYTES
-}
 
 impl From<&TopicConfig> for SegmentConfig {
     fn from(config: &TopicConfig) -> SegmentConfig {
@@ -119,7 +118,7 @@ impl From<&TopicConfig> for SegmentConfig {
             index_interval_bytes: config.index_interval_bytes,
             index_bytes_max: config.segment_index_bytes,
             segment_ms: i64::try_from(config.segment_ms.as_millis()).unwrap_or(i64::MAX),
-            expanded_bytes_max: expanded_bytes_max(config.max_message_bytes),
+            expanded_bytes_max: config.expanded_bytes_max(),
         }
     }
 }
@@ -137,6 +136,7 @@ impl Default for TopicConfig {
             durability: None,
             retention_ms: None,
             retention_bytes: None,
+            largest_message_bytes: 0,
         }
     }
 }
@@ -350,6 +350,11 @@ impl TopicConfig {
         self.durability
     }
 
+    /// The most bytes that the records of a compressed batch may expand to.
+    pub(crate) fn expanded_bytes_max(&self) -> usize {
+        2 * self.max_message_bytes.max(self.largest_message_bytes) as usize + EXPANSION_BYTES
+    }
+
     /// Whether old records go by themselves.
     pub(crate) fn has_retention(&self) -> bool {
         self.retention_ms.is_some() || self.retention_bytes.is_some()
@@ -384,7 +389,9 @@ impl TopicConfig {
 
     /// Appends the settings to `out`, in the form at the head of this file.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        for (key, value) in self.properties() {
+        let largest = Some(self.largest_message_bytes).filter(|&largest| self.max_message_bytes < largest);
+        let largest = largest.map(|largest| (LARGEST_MESSAGE_BYTES, largest.to_string()));
+        for (key, value) in self.properties().into_iter().chain(largest) {
             // Every version so far knows all of them.
             out.push(0);
             for text in [key, &value] {
@@ -409,6 +416,12 @@ impl TopicConfig {
             let (key, value) = (text(&mut reader)?, text(&mut reader)?);
             if flags & !MAY_BE_IGNORED != 0 {
                 return Err(Refusal::Newer);
+            }
+            if key == LARGEST_MESSAGE_BYTES {
+                let largest = parse_number(LARGEST_MESSAGE_BYTES, value).ok().filter(|&largest| largest <= SIZE_MAX);
+                config.largest_message_bytes =
+                    largest.ok_or(Invalid::Malformed("a topic's setting has a malformed value"))?;
+                continue;
             }
             if !KEYS.contains(&key) {
                 if flags & MAY_BE_IGNORED == 0 {

@@ -9,6 +9,7 @@
     reason = "a test reads better in one piece"
 )]
 
+mod altering;
 mod batches;
 mod closing;
 mod committed_offsets;
