@@ -251,7 +251,7 @@ impl TopicConfig {
             COMPRESSION => self.compression = parse_codec(value)?,
             DURABILITY => self.durability = Some(Durability::parse(value)?),
             RETENTION_MS => {
-                self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?
+                self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?;
             }
             RETENTION_BYTES => {
                 self.retention_bytes = unless_unlimited(value, |value| parse_number(RETENTION_BYTES, value))?;
