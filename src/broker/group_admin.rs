@@ -167,6 +167,17 @@ fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<GroupCoordin
 }
 
 /// Where to set a group's offsets.
+///
+/// # Examples
+/// ```
+/// use ottla::{ResetTo, Timestamp};
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let yesterday: Timestamp = "2026-11-29T00:00:00Z".parse()?;
+/// let reset = broker.admin().reset_offsets("billing").topic("orders").to(ResetTo::Time(yesterday));
+/// reset.execute()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetTo {
@@ -183,6 +194,20 @@ pub enum ResetTo {
 }
 
 /// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
+///
+/// # Examples
+/// ```
+/// use ottla::ResetTo;
+/// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let admin = broker.admin();
+/// let reset = admin.reset_offsets("billing").topic("orders").to(ResetTo::Latest);
+/// for change in reset.plan()? {
+///     println!("{}: {:?} -> {}", change.topic_partition(), change.before(), change.after());
+/// }
+/// reset.execute()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "nothing is reset before `execute`"]
 pub struct ResetOffsets {
@@ -193,7 +218,7 @@ pub struct ResetOffsets {
     to: ResetTo,
 }
 
-/// A committed offset before and after a reset.
+/// A committed offset before and after a reset; made by [`ResetOffsets::plan`] and [`ResetOffsets::execute`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OffsetChange {

@@ -11,6 +11,21 @@ use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
 /// Where to go on reading.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ottla::{SeekTo, TopicPartition};
+/// # let broker = ottla::Broker::temporary()?;
+/// # let topic = broker.topic("orders")?;
+/// # for n in 0..3 { topic.produce("k", n.to_string())?; }
+/// let mut consumer = broker.consumer("billing", ["orders"])?;
+/// let orders_0 = TopicPartition::new("orders", 0);
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+/// consumer.seek(&orders_0, SeekTo::Offset(1))?; // Once more from the second record on.
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 2);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SeekTo {

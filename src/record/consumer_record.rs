@@ -272,7 +272,7 @@ impl OwnedRecord {
         text(self.value(), &self.partition, self.offset)
     }
 
-    /// The value without a copy, for who needs nothing else of the record; `None` if it is null.
+    /// Takes the value out of the record, without a copy; `None` if it is null.
     #[must_use]
     pub fn into_value(self) -> Option<Vec<u8>> {
         self.value
@@ -304,7 +304,7 @@ impl OwnedRecord {
     }
 }
 
-/// Iterates over the headers of an [`OwnedRecord`].
+/// Iterates over the headers of an [`OwnedRecord`]; made by [`OwnedRecord::headers`].
 #[derive(Debug, Clone)]
 pub struct OwnedHeadersIter<'r> {
     headers: slice::Iter<'r, (String, Option<Vec<u8>>)>,
