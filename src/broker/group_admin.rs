@@ -83,6 +83,18 @@ impl Admin<'_> {
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::ReadOnly`], [`Error::DiskFull`], [`Error::Poisoned`]; as
     /// [`list_groups`](Admin::list_groups).
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// assert!(broker.admin().delete_group("billing").is_err(), "it has a member");
+    /// consumer.close()?;
+    /// # broker.admin().reset_offsets("billing").topic("orders").execute()?;
+    /// broker.admin().delete_group("billing")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let store = &self.broker.store;
         coordinator(store, group)?.delete(group, store.monotonic())

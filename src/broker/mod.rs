@@ -258,6 +258,18 @@ impl Broker {
     ///
     /// # Errors
     /// The first one met; every partition got its turn, and the next call tries again what can be tried again.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{Broker, Durability};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let every_second = Durability::Interval(Duration::from_secs(1));
+    /// let broker = Broker::builder(dir.path()).background(false).durability(every_second).open()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// broker.run_maintenance()?; // Once a second, say, from a loop of your own.
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn run_maintenance(&self) -> Result<()> {
         self.store.run_maintenance()
     }
