@@ -132,6 +132,18 @@ impl<'b> Admin<'b> {
 }
 
 /// A topic at one moment.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let description = broker.admin().describe("orders")?;
+/// for partition in description.partitions() {
+///     println!("{}: offsets {:?}, {} bytes", partition.topic_partition(), partition.offsets(), partition.log_bytes());
+/// }
+/// assert_eq!(description.partitions()[0].offsets(), 0..1);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TopicDescription {
@@ -189,7 +201,7 @@ impl TopicDescription {
     }
 }
 
-/// A partition at one moment.
+/// A partition at one moment; one of [`TopicDescription::partitions`], where the example is.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PartitionDescription {

@@ -122,10 +122,10 @@ impl ConsumerConfig {
         self
     }
 
-    /// Whether a topic that is named and is not there is waited for, and read once somebody creates it. Without, there is no
-    /// consumer of it: to make one, or to [subscribe](crate::Consumer::subscribe), returns
-    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), since a name is misspelt sooner than a topic is late. A topic that is deleted
-    /// afterwards is read again once there is one of its name, with or without this. Default: false.
+    /// Whether the consumer waits for topics that do not exist yet, and reads them once somebody creates them. Otherwise making the
+    /// consumer, or [subscribing](crate::Consumer::subscribe), returns [`Error::UnknownTopic`](crate::Error::UnknownTopic): most often the
+    /// name is misspelt. If a topic is deleted later and one of the same name is created, that one is read, with or without this.
+    /// Default: false.
     ///
     /// # Examples
     /// ```

@@ -117,7 +117,8 @@ impl Producer {
     }
 
     /// Appends `records` to `topic`, whatever topic they name. Those of one partition go in one piece, all of them or none,
-    /// in their order; the pieces go one after the other. Returns where each record went, in the order given.
+    /// in their order; the pieces go one after the other. Returns where each record went, in the order given. Without records it
+    /// does nothing.
     ///
     /// # Errors
     /// As [`send`](Producer::send) if all go to one partition or nothing was appended, and else [`Error::PartlySent`]: it tells
