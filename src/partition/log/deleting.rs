@@ -27,16 +27,43 @@ impl Log {
     pub(crate) fn delete_before(&self, offset: u64) -> Result<u64> {
         self.check_not_forked()?;
         self.check_deletable(offset)?;
-        if self.log_start_offset() < offset {
-            self.leave_below(offset)?;
-            let mut checkpoint = self.checkpoint.lock();
-            self.check_present()?;
-            checkpoint.settle_replacement(&self.dir)?;
-            self.run_checkpoint(&mut checkpoint)?;
-            self.move_start(&mut checkpoint, offset)?;
-            self.remove_deleted(&mut checkpoint, usize::MAX)?;
+        match self.delete_exactly(offset) {
+            Err(full @ Error::DiskFull { .. }) => {
+                if !self.make_room(&mut self.checkpoint.lock(), offset, usize::MAX)? {
+                    return Err(full);
+                }
+                self.delete_exactly(offset)?;
+            }
+            deleted => deleted?,
         }
         Ok(self.log_start_offset())
+    }
+
+    fn delete_exactly(&self, offset: u64) -> Result<()> {
+        if offset <= self.log_start_offset() {
+            return Ok(());
+        }
+        self.leave_below(offset)?;
+        let mut checkpoint = self.checkpoint.lock();
+        self.check_present()?;
+        checkpoint.settle_replacement(&self.dir)?;
+        self.run_checkpoint(&mut checkpoint)?;
+        self.move_start(&mut checkpoint, offset)?;
+        self.remove_deleted(&mut checkpoint, usize::MAX).map(drop)
+    }
+
+    /// On a full disk: deletes those segments below `offset` for which nothing needs to be written that takes room, at most so many
+    /// files of them. Whether there were any; what else there is to do takes the room that they leave.
+    pub(super) fn make_room(&self, checkpoint: &mut Checkpoint, offset: u64, segments_max: usize) -> Result<bool> {
+        self.check_present()?;
+        let noted = checkpoint.sealed_logs(&self.segments());
+        let ends = noted.iter().map(|noted| noted.segment.next_offset());
+        let Some(end) = ends.take_while(|&end| end <= offset).last() else { return Ok(false) };
+        if self.log_start_offset() < end {
+            self.move_start(checkpoint, end)?;
+        }
+        self.remove_deleted(checkpoint, segments_max)?;
+        Ok(true)
     }
 
     /// Whether [`delete_before`](Log::delete_before) may be asked for `offset`.

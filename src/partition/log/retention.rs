@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::Log;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
 use crate::segment::Segment;
 
@@ -35,8 +35,13 @@ impl Log {
         let (start, expiry_ms) = self.wanted_start(&config, now_ms);
         if !keeps_all && self.log_start_offset() < start {
             checkpoint.settle_replacement(&self.dir)?;
-            if self.has_unnoted_segments() {
-                self.run_checkpoint(&mut checkpoint)?;
+            let noted = if self.has_unnoted_segments() { self.run_checkpoint(&mut checkpoint) } else { Ok(()) };
+            match noted {
+                // What needs no room goes, one file at a time, and leaves some for the rest.
+                Err(full @ Error::DiskFull { .. }) => {
+                    return if self.make_room(&mut checkpoint, start, 1)? { Ok(Some(now_ms)) } else { Err(full) };
+                }
+                noted => noted?,
             }
             self.move_start(&mut checkpoint, start)?;
         }
