@@ -3,10 +3,7 @@
 //! Run it with `cargo run --release --example work_queue`.
 //! You will see each failure and what it leads to, and at last that every job is in one place and no other.
 
-#![allow(
-    clippy::disallowed_types,
-    reason = "the crate's own code asks the disk seam for the time; an application need not"
-)]
+#![allow(clippy::disallowed_types, reason = "an application may ask the clock itself")]
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -117,8 +117,17 @@ impl ConsumerConfig {
 
     /// The topics whose partitions the group divides among its members. They have to be there, unless the consumer
     /// [waits for them](ConsumerConfig::wait_for_topics). Default: none; call [`Consumer::assign`](crate::Consumer::assign) then.
-    pub fn topics<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
-        self.subscription.topics = topics.into_iter().map(Into::into).collect();
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ConsumerConfig;
+    /// let names: Vec<String> = ["orders", "payments"].map(String::from).to_vec();
+    /// let by_value = ConsumerConfig::new("billing").topics(["orders", "payments"]);
+    /// let by_reference = ConsumerConfig::new("billing").topics(&["orders", "payments"]);
+    /// let from_a_list = ConsumerConfig::new("billing").topics(&names);
+    /// ```
+    pub fn topics<S: AsRef<str>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
+        self.subscription.topics = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
         self
     }
 

@@ -24,8 +24,8 @@ impl Consumer {
     /// assert_eq!(consumer.assignment().len(), 2);
     /// # Ok::<_, ottla::Error>(())
     /// ```
-    pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
-        let topics = topics.into_iter().map(Into::into).collect();
+    pub fn subscribe<S: AsRef<str>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
+        let topics = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
         self.change_subscription(Subscription { topics, pattern: None })
     }
 
