@@ -24,7 +24,8 @@ use super::{Disk, Open, create_anew};
 use crate::error::{Error, Result};
 
 const MAGIC: usize = 0;
-const VERSION: usize = MAGIC + 8;
+const MAGIC_BYTES: usize = 8;
+const VERSION: usize = MAGIC + MAGIC_BYTES;
 const GENERATION: usize = VERSION + size_of::<u32>();
 const PAYLOAD_BYTES: usize = GENERATION + size_of::<u64>();
 const PAYLOAD: usize = PAYLOAD_BYTES + size_of::<u32>();
@@ -112,34 +113,29 @@ pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) ->
     Ok(generation)
 }
 
-/// [`store`] for a disk without room: writes the payload over both generations, one after the other, so that one of them is whole at
-/// any moment. The next [`store`] puts the file in order again.
+/// [`store`] for a disk without room: writes the payload over the generation that counted so far, and then makes the one before
+/// unreadable. A crash in between leaves that one, as if the newest had been lost, or the payload. The next [`store`] puts the file in
+/// order again.
 ///
 /// # Errors
-/// [`Error::DiskFull`] and nothing is touched, if that needs room, too: where the payload is longer than one of the generations, the
-/// file has a second name, or the file system writes overwritten blocks elsewhere; also if not both are intact. The disk's: then the
-/// old payload or this one counts.
+/// [`Error::DiskFull`] and nothing is touched, if that needs room, too: where the payload is longer than the one that counted, the
+/// file has a second name, or the file system writes overwritten blocks elsewhere; also if a generation may be lost. The disk's:
+/// then any of the three may count.
 pub(crate) fn store_in_place(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<()> {
     let no_room = || Error::DiskFull { action: "replace", path: path.to_owned() };
     let bytes = read_file(disk, path)?.ok_or_else(no_room)?;
-    let first = decode(&bytes, kind.magic).ok_or_else(no_room)?;
-    let rest = bytes.get(first.length..).unwrap_or_default();
-    let second = decode(rest, kind.magic).filter(|second| second.length == rest.len()).ok_or_else(no_room)?;
-    let generation = first.generation.max(second.generation).saturating_add(1);
-    let frames = [generation, generation.saturating_add(1)].map(|generation| {
-        encode(kind.magic, kind.version, generation, payload)
-    });
-    let has_room = frames.iter().all(|frame| frame.len() <= first.length.min(second.length));
+    let (newest, _) = newest(&bytes, kind).filter(|(_, fell_back)| !fell_back).ok_or_else(no_room)?;
+    let frame = encode(kind.magic, kind.version, newest.generation.saturating_add(1), payload);
     let file = disk.open(path, Open::Write).map_err(|error| Error::io("open", path, error))?;
-    if !has_room || file.is_shared() || !file.overwrites_in_place() {
+    if newest.length < frame.len() || file.is_shared() || !file.overwrites_in_place() {
         return Err(no_room());
     }
+    let position = bytes.len() - newest.length;
     let overwrite = || {
-        let [older, newer] = &frames;
-        file.write_at(older, 0)?;
+        file.write_at(&frame, position as u64)?;
+        file.set_size((position + frame.len()) as u64)?;
         file.sync()?;
-        file.write_at(newer, first.length as u64)?;
-        file.set_size((first.length + newer.len()) as u64)?;
+        file.write_at(&[0; MAGIC_BYTES], 0)?;
         file.sync()
     };
     overwrite().map_err(|error| Error::io("write", path, error))

@@ -210,6 +210,17 @@ impl Checkpoint {
         }
     }
 
+    /// Where the last of these segments ends that the manifest has, with all before it, and that ends at or below `offset`.
+    pub(super) fn noted_end(&self, segments: &[Arc<Segment>], offset: u64) -> Option<u64> {
+        let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let ends = sealed.iter().zip(&self.manifest.segments);
+        let is_noted = |(segment, noted): &(&Arc<Segment>, &ManifestSegment)| {
+            let end = segment.next_offset();
+            end == noted.sealed.next_offset && end <= offset
+        };
+        ends.take_while(is_noted).last().map(|(segment, _)| segment.next_offset())
+    }
+
     /// Has the files of these segments removed, which the manifest does not name any more.
     pub(super) fn note_deleted(&mut self, segments: Vec<Arc<Segment>>) {
         self.is_deleted_named |= !segments.is_empty();

@@ -321,3 +321,78 @@ fn where_overwriting_needs_room_opening_on_a_full_disk_fails_and_harms_nothing()
     full.limit_capacity(None);
     assert_eq!(everything(&open(&full, durability)), expected);
 }
+
+/// Segments of 8 KiB in which there are six records each, all synced, and a disk without room.
+fn full_of_segments(config: TopicConfig) -> (SimulatedDisk, Broker) {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, Durability::Os);
+    broker.create_topic("always", config.segment_bytes(400_000)).unwrap();
+    for _ in 0..30 {
+        send(&broker, "always", 0, &[7; 70_000]).unwrap();
+    }
+    broker.flush().unwrap();
+    broker.run_maintenance().unwrap();
+    send(&broker, "always", 0, b"in the tail").unwrap();
+    disk.limit_capacity(Some(disk.used_bytes()));
+    (disk, broker)
+}
+
+#[test]
+fn deleting_records_on_a_full_disk_makes_room() {
+    let (disk, broker) = full_of_segments(TopicConfig::new());
+    assert_full(send(&broker, "always", 0, &[7; 70_000]));
+    let partition = broker.topic("always").unwrap().partition(0).unwrap();
+    let address = partition.topic_partition().clone();
+    let used = disk.used_bytes();
+    for offset in [7, 12, 31] {
+        assert_eq!(broker.admin().delete_records(&[(address.clone(), offset)]).unwrap(), [(address.clone(), offset)]);
+        assert_eq!(partition.log_start_offset(), offset);
+        let after = open(&disk.kill(1), Durability::Os);
+        assert_eq!(after.topic("always").unwrap().partition(0).unwrap().log_start_offset(), offset);
+        assert_eq!(after.recovery_report().damage().count(), 0);
+        assert!(after.admin().verify().unwrap().is_clean());
+    }
+    assert!(disk.used_bytes() + 2_000_000 < used, "{} of {used}", disk.used_bytes());
+    send(&broker, "always", 0, &[7; 70_000]).unwrap();
+    assert_eq!(partition.log_end_offset(), 32);
+}
+
+#[test]
+fn retention_on_a_full_disk_makes_room() {
+    let (disk, broker) = full_of_segments(TopicConfig::new());
+    disk.limit_capacity(None);
+    broker.admin().alter_topic("always", |config| config.retention_bytes(400_000)).unwrap();
+    disk.limit_capacity(Some(0));
+    assert_full(send(&broker, "always", 0, &[7; 70_000]));
+    disk.limit_capacity(Some(disk.used_bytes()));
+    // What comes before the retention finds no room.
+    assert!(matches!(broker.run_maintenance(), Err(Error::DiskFull { .. })));
+    broker.run_maintenance().unwrap();
+    let partition = broker.topic("always").unwrap().partition(0).unwrap();
+    let start = partition.log_start_offset();
+    assert!(start > 10, "{start}");
+    assert_eq!(partition.iter_from(start).map(Result::unwrap).count() as u64, 31 - start);
+    send(&broker, "always", 0, &[7; 70_000]).unwrap();
+}
+
+/// The machine is stopped at each call, and what is left is opened as after a kill and after a power cut.
+#[test]
+fn deleting_records_on_a_full_disk_can_be_stopped_anywhere() {
+    let (disk, broker) = full_of_segments(TopicConfig::new());
+    let address = broker.topic("always").unwrap().partition(0).unwrap().topic_partition().clone();
+    disk.record_stops();
+    broker.admin().delete_records(&[(address, 12)]).unwrap();
+    let stops = disk.take_stops();
+    assert!(stops.len() > 10);
+    for (calls, stopped) in stops {
+        let images = (0..6).map(|seed| stopped.crash(seed, ottla::testing::CrashModel::Subset));
+        for image in [stopped.kill(0), stopped.kill(1)].into_iter().chain(images) {
+            let after = open(&image, Durability::Os);
+            let partition = after.topic("always").unwrap().partition(0).unwrap();
+            let start = partition.log_start_offset();
+            assert!(start <= 12, "{calls}: {start}");
+            assert_eq!(after.recovery_report().damage().count(), 0, "{calls}");
+            assert!(partition.iter_from(start).map(Result::unwrap).count() >= 18, "{calls}");
+        }
+    }
+}

@@ -56,9 +56,7 @@ impl Log {
     /// files of them. Whether there were any; what else there is to do takes the room that they leave.
     pub(super) fn make_room(&self, checkpoint: &mut Checkpoint, offset: u64, segments_max: usize) -> Result<bool> {
         self.check_present()?;
-        let noted = checkpoint.sealed_logs(&self.segments());
-        let ends = noted.iter().map(|noted| noted.segment.next_offset());
-        let Some(end) = ends.take_while(|&end| end <= offset).last() else { return Ok(false) };
+        let Some(end) = checkpoint.noted_end(&self.segments(), offset) else { return Ok(false) };
         if self.log_start_offset() < end {
             self.move_start(checkpoint, end)?;
         }
