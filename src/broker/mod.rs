@@ -6,6 +6,7 @@
 mod admin;
 mod builder;
 pub(crate) mod catalog;
+mod compaction;
 mod delete_records;
 mod directory_lock;
 mod group_admin;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use builder::BrokerBuilder;
+pub use compaction::CompactionReport;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
 pub use health::{Health, PartitionFailure};
 pub use read_mode::ReadMode;

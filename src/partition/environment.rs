@@ -1,8 +1,11 @@
 //! What all logs of a broker share: the disk, its open files, the tails, and a [bell](super::bell) for the maintenance.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bell::{Bell, Work};
+use super::compaction::config::CleanerConfig;
+use super::compaction::throttle::Throttle;
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
 use super::reader::Waypoints;
@@ -25,10 +28,15 @@ pub(crate) struct Environment {
     pub(crate) bell: Bell,
     /// Consumers, as far as they want to know of the topics or of the time.
     pub(crate) watchers: Arc<Watchers>,
+    /// What compaction may take.
+    pub(super) cleaner: CleanerConfig,
+    pub(super) cleaner_throttle: Throttle,
     /// What readers know of batches in any log.
     pub(super) waypoints: Waypoints,
     /// A log found no free slot: idle ones are to be sealed.
     slots_are_short: AtomicBool,
+    /// The wall clock and the monotonic one as they were at opening.
+    opened_at: (i64, Duration),
     /// What went wrong in the last turn of each kind of maintenance.
     turn_errors: Mutex<[Option<String>; Work::ALL.len()]>,
 }
@@ -40,17 +48,48 @@ impl Environment {
         always: GroupCommit,
         relaxed: GroupCommit,
         watchers: Arc<Watchers>,
+        cleaner: CleanerConfig,
     ) -> Environment {
         let bell = Bell::default();
         let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
         let turn_errors = Mutex::default();
-        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short, turn_errors }
+        let opened_at = (disk.now_ms().max(0), disk.monotonic());
+        let cleaner_throttle = Throttle::new(cleaner.io_bytes_per_second);
+        Environment {
+            disk,
+            files,
+            always,
+            relaxed,
+            bell,
+            watchers,
+            cleaner,
+            cleaner_throttle,
+            waypoints,
+            slots_are_short,
+            opened_at,
+            turn_errors,
+        }
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
     #[inline]
     pub(super) fn now_ms(&self) -> i64 {
         self.disk.now_ms().max(0)
+    }
+
+    /// The wall clock as it was at opening, plus the time since then, in milliseconds since 1970 UTC: how old something is does not
+    /// change because somebody sets the clock.
+    pub(crate) fn steady_ms(&self) -> i64 {
+        let (wall_ms, monotonic) = self.opened_at;
+        let since = self.disk.monotonic().saturating_sub(monotonic);
+        wall_ms.saturating_add(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The monotonic clock when the [steady clock](Environment::steady_ms) will show `steady_ms`.
+    pub(crate) fn monotonic_at(&self, steady_ms: i64) -> Duration {
+        let (wall_ms, monotonic) = self.opened_at;
+        let since = u64::try_from(steady_ms.saturating_sub(wall_ms)).unwrap_or_default();
+        monotonic.saturating_add(Duration::from_millis(since))
     }
 
     /// The group that makes topics of this durability durable.
@@ -104,6 +143,13 @@ impl Environment {
     /// What went wrong in the maintenance and was not done since, if anything: the most urgent of it.
     pub(crate) fn maintenance_error(&self) -> Option<String> {
         self.turn_errors.lock().iter().flatten().next().cloned()
+    }
+
+    /// Notes what some kind of maintenance waits for, log by log.
+    pub(crate) fn note_failures(&self, work: Work, failures: &[String]) {
+        if let Some(error) = self.turn_errors.lock().get_mut(work as usize) {
+            *error = Some(failures.join("\n")).filter(|text| !text.is_empty());
+        }
     }
 
     /// Notes how a turn of some kind of maintenance ended.

@@ -103,7 +103,7 @@ pub(crate) struct SealedSegment {
     pub(crate) max_timestamp: Option<i64>,
     /// Whether offsets may be missing between its batches, as compaction leaves it.
     pub(crate) has_gaps: bool,
-    /// When it was made, by the wall clock in ms, if that is known.
+    /// When its first batch was begun, by the wall clock in ms, if that is known.
     pub(crate) created_ms: Option<i64>,
     /// When the next one was made, by the wall clock in ms, if that is known.
     pub(crate) rolled_ms: Option<i64>,
@@ -160,7 +160,7 @@ pub(crate) struct Segment {
     is_name_synced: AtomicBool,
     index_crcs: Mutex<Option<IndexCrcs>>,
     /// −1 if it is not known.
-    created_ms: i64,
+    created_ms: AtomicI64,
     /// −1 until it is rolled, or if that is not known.
     rolled_ms: AtomicI64,
     /// What its log file must begin and end with, if it was opened as sealed.
@@ -237,7 +237,7 @@ impl Segment {
             max_timestamp: self.max_timestamp(),
             has_gaps: self.has_gaps(),
             created_ms: self.created_ms(),
-            rolled_ms: Some(self.rolled_ms.load(Ordering::Relaxed)).filter(|&ms| 0 <= ms),
+            rolled_ms: self.rolled_ms(),
             headers: self.header_sums(self.last_batch_position()),
             index_crcs: *self.index_crcs.lock(),
         }
@@ -245,7 +245,17 @@ impl Segment {
 
     /// When the segment was made, by the wall clock in ms, if that is known.
     pub(crate) fn created_ms(&self) -> Option<i64> {
-        Some(self.created_ms).filter(|&ms| 0 <= ms)
+        Some(self.created_ms.load(Ordering::Relaxed)).filter(|&ms| 0 <= ms)
+    }
+
+    /// Notes when the first batch was begun: what came before it was only an empty file.
+    pub(crate) fn note_created(&self, now_ms: i64) {
+        self.created_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// When the next segment was made, by the wall clock in ms, if there is one and that is known.
+    pub(crate) fn rolled_ms(&self) -> Option<i64> {
+        Some(self.rolled_ms.load(Ordering::Relaxed)).filter(|&ms| 0 <= ms)
     }
 
     /// Notes that another segment follows this one from `now_ms` on.

@@ -83,7 +83,7 @@ impl Segment {
             distrusted_bytes: AtomicU64::new(0),
             is_name_synced: AtomicBool::new(true),
             index_crcs: Mutex::new(sealed.index_crcs),
-            created_ms: sealed.created_ms.unwrap_or(-1),
+            created_ms: AtomicI64::new(sealed.created_ms.unwrap_or(-1)),
             rolled_ms: AtomicI64::new(sealed.rolled_ms.unwrap_or(-1)),
             headers: None,
         }
