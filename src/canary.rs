@@ -58,6 +58,10 @@ pub(crate) enum Canary {
     WakeNobody,
     /// Compaction keeps the oldest record of a key.
     CompactToOldest,
+    /// Compaction removes a tombstone before its time.
+    DropTombstoneEarly,
+    /// Of what is left, compaction loses the first batch of each further segment.
+    LoseAtSplit,
     /// The files of deleted records go before the manifest says so.
     DeleteBeforeStart,
     /// Compressed records may expand to any size.

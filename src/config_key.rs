@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// The longest duration that a Kafka setting can name: a signed 64-bit number of milliseconds.
-const DURATION_MS_MAX: u64 = i64::MAX as u64;
+pub(crate) const DURATION_MS_MAX: u64 = i64::MAX as u64;
 
 /// An error about the value of a known setting. `reason` says what is wrong and what would be right.
 pub(crate) fn invalid(key: &'static str, value: impl Display, reason: impl Into<String>) -> Error {
@@ -60,6 +60,17 @@ pub(crate) fn check_duration_ms(key: &'static str, value: Duration) -> Result<()
     }
     let reason = format!("must be a whole number of milliseconds from 1 to {DURATION_MS_MAX}");
     Err(invalid(key, format!("{value:?}"), reason))
+}
+
+/// Refuses a duration that is not a whole number of milliseconds; it may be none.
+pub(crate) fn check_duration_or_zero_ms(key: &'static str, value: Duration) -> Result<()> {
+    if value.is_zero() {
+        return Ok(());
+    }
+    check_duration_ms(key, value).map_err(|_| {
+        let reason = format!("must be a whole number of milliseconds from 0 to {DURATION_MS_MAX}");
+        invalid(key, format!("{value:?}"), reason)
+    })
 }
 
 /// The known name that takes the fewest changes of a letter to reach, unless that would change a third of it or more.

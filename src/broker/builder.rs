@@ -10,6 +10,7 @@ use crate::config_key::{check_range, invalid, parse_bool, parse_number};
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
+use crate::partition::compaction::config::CleanerConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::recovery_mode::{RECOVERY_MODE, RecoveryMode};
@@ -20,9 +21,13 @@ const TAIL_BYTES: &str = "ottla.tail.bytes";
 const READ_MODE: &str = "ottla.read.mode";
 const FILE_MODE: &str = "ottla.file.mode";
 const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
+const CLEANER_BUFFER: &str = "log.cleaner.dedupe.buffer.size";
+const CLEANER_IO: &str = "log.cleaner.io.max.bytes.per.second";
 
 const MAX_OPEN_FILES_BOUNDS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
 const TAIL_BYTES_BOUNDS: std::ops::RangeInclusive<u64> = 1 << 20..=448 << 20;
+/// Enough for some dozen short keys, so that tests have several passes.
+const CLEANER_BUFFER_BOUNDS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 40;
 
 /// Opens a broker with other than the default settings; made by [`Broker::builder`].
 ///
@@ -57,7 +62,7 @@ impl BrokerBuilder {
             recovery_mode: RecoveryMode::default(),
             allow_other_files: false,
             is_temporary: false,
-            compaction: None,
+            cleaner: CleanerConfig::default(),
         };
         BrokerBuilder { config }
     }
@@ -101,6 +106,22 @@ impl BrokerBuilder {
         self
     }
 
+    /// About how many bytes of memory the keys of one pass of compaction may take. More keys than fit take several passes. Default:
+    /// 64 MiB; from 4 KiB to 1 TiB.
+    #[doc(alias = "log.cleaner.dedupe.buffer.size")]
+    pub fn cleaner_dedupe_buffer_bytes(mut self, bytes: u64) -> Self {
+        self.config.cleaner.key_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self
+    }
+
+    /// How many bytes compaction may read and write a second, in all topics together. Default: as many as the disk allows; at
+    /// least 1.
+    #[doc(alias = "log.cleaner.io.max.bytes.per.second")]
+    pub fn cleaner_io_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.config.cleaner.io_bytes_per_second = Some(bytes);
+        self
+    }
+
     /// What opening may do about what a crash or a medium left. Default: [`RecoveryMode::TolerateTail`].
     pub fn recovery_mode(mut self, mode: RecoveryMode) -> Self {
         self.config.recovery_mode = mode;
@@ -141,14 +162,6 @@ impl BrokerBuilder {
         self
     }
 
-    /// Compacts every topic as if it were internal, to test what compaction leaves. To be given at each opening.
-    #[cfg(any(test, feature = "testing"))]
-    #[doc(hidden)]
-    pub fn compact_all_topics(mut self) -> Self {
-        self.config.compaction = Some(crate::partition::compaction::config::CompactionConfig::INTERNAL);
-        self
-    }
-
     /// Takes a setting as text: one of ours (`ottla.…`), or a topic default by Kafka's property name.
     ///
     /// # Errors
@@ -169,6 +182,8 @@ impl BrokerBuilder {
             FILE_MODE => self = self.file_mode(parse_file_mode(value)?),
             ALLOW_OTHER_FILES => self.config.allow_other_files = parse_bool(ALLOW_OTHER_FILES, value)?,
             READ_MODE => self.config.read_mode = parse_read_mode(value)?,
+            CLEANER_BUFFER => self = self.cleaner_dedupe_buffer_bytes(parse_number(CLEANER_BUFFER, value)?),
+            CLEANER_IO => self = self.cleaner_io_bytes_per_second(parse_number(CLEANER_IO, value)?),
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
             crate::partition::durability::DURABILITY => self.config.durability = Durability::parse(value)?,
             _ => self.config.topic_defaults = self.config.topic_defaults.set(key, value)?,
@@ -184,6 +199,8 @@ impl BrokerBuilder {
     pub fn open(self) -> Result<Broker> {
         check_range(MAX_OPEN_FILES, self.config.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
         check_range(TAIL_BYTES, self.config.tail_bytes, TAIL_BYTES_BOUNDS)?;
+        check_range(CLEANER_BUFFER, self.config.cleaner.key_bytes_max, CLEANER_BUFFER_BOUNDS)?;
+        check_range(CLEANER_IO, self.config.cleaner.io_bytes_per_second.unwrap_or(u64::MAX), 1..=u64::MAX)?;
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
         let store = match self.config.recovery_mode {

@@ -7,6 +7,7 @@ mod admin;
 mod alter_topic;
 mod builder;
 pub(crate) mod catalog;
+mod compaction;
 mod delete_records;
 mod directory_lock;
 mod group_admin;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use builder::BrokerBuilder;
+pub use compaction::CompactionReport;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
 pub use health::{Health, PartitionFailure};
 pub use read_mode::ReadMode;

@@ -201,6 +201,7 @@ impl Opening {
             self.open_tail(always, self.config.durability == Durability::Always, &kept, seed)?,
             self.open_tail(relaxed, self.config.durability != Durability::Always, &kept, seed)?,
             Arc::clone(&self.watchers),
+            self.config.cleaner,
         );
         // The tails' names, and whatever recovery renamed.
         disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;

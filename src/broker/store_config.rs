@@ -8,7 +8,7 @@ use super::topic_entry::TopicEntry;
 use super::{partition_dir, topic_name};
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFilesConfig, ReadMode as Mode};
-use crate::partition::compaction::config::CompactionConfig;
+use crate::partition::compaction::config::CleanerConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::log_spec::LogSpec;
@@ -34,8 +34,8 @@ pub(super) struct StoreConfig {
     pub(super) allow_other_files: bool,
     /// Whether the directory is removed when it is closed.
     pub(super) is_temporary: bool,
-    /// Of ordinary topics; for tests.
-    pub(super) compaction: Option<CompactionConfig>,
+    /// What compaction may take.
+    pub(super) cleaner: CleanerConfig,
 }
 
 impl StoreConfig {
@@ -58,13 +58,8 @@ impl StoreConfig {
             topic_id: topic.topic_id,
             durability: topic.settings.load().durability.unwrap_or(self.durability),
             settings: Arc::clone(&topic.settings),
-            compaction: self.compaction_of(&topic.name),
+            is_internal: topic_name::is_internal(&topic.name),
             least_leader_epoch,
         }
-    }
-
-    /// Internal topics are compacted, and so far nothing else.
-    fn compaction_of(&self, topic: &str) -> Option<CompactionConfig> {
-        topic_name::is_internal(topic).then_some(CompactionConfig::INTERNAL).or(self.compaction)
     }
 }

@@ -64,6 +64,15 @@ impl TopicEntry {
         Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
     }
 
+    /// Fails if one of `records` has no key and the topic is compacted.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRecord`].
+    pub(crate) fn check_keys(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
+        let Some(TopicPartitionSource { source, .. }) = self.partitions.get(0) else { return Ok(()) };
+        source.writable("send")?.check_keys(records)
+    }
+
     /// How the topic is configured now, with its present number of partitions.
     pub(super) fn present_config(&self) -> TopicConfig {
         TopicConfig { largest_message_bytes: 0, ..self.present_settings() }

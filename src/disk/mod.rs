@@ -71,6 +71,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn now_ms(&self) -> i64;
     /// Time since some fixed moment. Never goes back.
     fn monotonic(&self) -> Duration;
+    /// Waits for so long, by that clock.
+    fn sleep(&self, time: Duration);
     /// Differs after the machine was restarted: while it is the same, what was written but not synced is still there.
     /// `None` if the machine cannot tell.
     fn boot_id(&self) -> Option<u128>;

@@ -157,6 +157,10 @@ impl Disk for OsDisk {
         self.started.elapsed()
     }
 
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     #[cfg(target_os = "linux")]
     fn boot_id(&self) -> Option<u128> {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

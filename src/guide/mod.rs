@@ -6,6 +6,7 @@
 //! | [`guarantees`] | What is still there after a kill, a power cut, a full disk? |
 //! | [`coming_from_kafka`] | What is Kafka's word for it here, which defaults differ, and what can Kafka's tools read? |
 //! | [`groups`] | How do consumers share the work, and what does each of them see? |
+//! | [`keeping`] | How long are records kept, and how does a topic keep the last one of each key? |
 //! | [`errors_and_damage`] | Which errors can be retried, and how does one go on behind damage? |
 //! | [`operations`] | What does it take in memory, files and disk, and how is it backed up and checked? |
 //! | [`testing_your_code`] | How does one test code that uses a log, crashes included? |
@@ -25,6 +26,9 @@ pub mod coming_from_kafka {}
 
 #[doc = include_str!("groups.md")]
 pub mod groups {}
+
+#[doc = include_str!("keeping.md")]
+pub mod keeping {}
 
 #[doc = include_str!("errors_and_damage.md")]
 pub mod errors_and_damage {}

@@ -1,9 +1,11 @@
-//! What is done to all logs when it is called for: keeping slots of the tail free, and checkpoints.
+//! What is done to all logs when it is called for: keeping slots of the tail free, checkpoints, and compaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{RETRY, Turn, unless_deleted};
 use crate::error::Result;
+use crate::partition::bell::Work;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
 
@@ -31,4 +33,22 @@ pub(super) fn checkpoint(logs: &[Arc<Log>], environment: &Environment) -> Turn {
         result = result.and(unless_deleted(noted.map(drop)));
     }
     Turn { result, next: (!is_done).then(|| environment.disk.monotonic() + RETRY) }
+}
+
+/// Compacts what is due in every log; the first error, and when one of them is to be looked at again, by the monotonic clock.
+pub(super) fn compact_all(
+    logs: &[Arc<Log>],
+    environment: &Environment,
+    go_on: &dyn Fn() -> bool,
+) -> (Result<()>, Option<Duration>) {
+    let (mut result, mut next, mut failures) = (Ok(()), None, Vec::new());
+    for log in logs {
+        // What failed has left its log as it was.
+        let looked = log.compact_if_due(go_on);
+        result = result.and(unless_deleted(looked.result));
+        next = next.into_iter().chain(looked.next).min();
+        failures.extend(log.compaction_failure());
+    }
+    environment.note_failures(Work::Compaction, &failures);
+    (result, next)
 }

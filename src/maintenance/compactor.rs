@@ -1,18 +1,16 @@
 //! The thread that compacts, beside the one that keeps time: however long a pass takes, no sync or checkpoint waits for it.
 //!
-//! It is started once a log that is compacted has something sealed, and gives way between two batches when the broker closes.
+//! It is started once a log that is compacted has something sealed, sleeps until the first moment at which one of them is due, and
+//! gives way between two batches when the broker closes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Logs, unless_deleted};
+use super::Logs;
+use super::chores::compact_all;
 use crate::partition::bell::{Bell, Work};
 use crate::partition::environment::Environment;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
-
-/// What failed is tried again after this time: Kafka's `log.cleaner.backoff.ms`.
-const BACKOFF: Duration = Duration::from_secs(15);
 
 /// The thread, if there is one by now.
 #[derive(Debug)]
@@ -50,8 +48,8 @@ impl Compactor {
             move || {
                 let go_on = || !stop.load(Ordering::Acquire) && !environment.files.is_forked();
                 while go_on() {
-                    let is_done = compact_all(&logs, &environment, &go_on);
-                    bell.wait((!is_done).then_some(BACKOFF));
+                    let next = compact_all(&logs.load_full(), &environment, &go_on).1;
+                    bell.wait(next.map(|next| next.saturating_sub(environment.disk.monotonic())));
                 }
             }
         })?;
@@ -73,17 +71,4 @@ impl Drop for Compactor {
         // A panic there was reported by the panic hook already, and what it was at is undone at the next opening.
         let _ = thread.join();
     }
-}
-
-/// Compacts what is due in every log; whether all of them had their turn.
-fn compact_all(logs: &Logs, environment: &Environment, go_on: &dyn Fn() -> bool) -> bool {
-    let (mut result, mut is_done) = (Ok(()), true);
-    for log in logs.load_full().iter() {
-        // What failed has left its log as it was.
-        let compacted = log.compact_if_due(go_on);
-        is_done &= matches!(compacted, Ok(true));
-        result = result.and(unless_deleted(compacted.map(drop)));
-    }
-    environment.note_turn(Work::Compaction, &result);
-    is_done
 }

@@ -8,7 +8,9 @@
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
 //! Checkpoints  when called for; again after a while if one failed     │
 //! Retention    when a segment expires or is to be rolled; when called ┘
-//! Compaction   when called for; again after a while if one failed       compactor: a thread beside it, once there is some
+//! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
+//!              or the time of a tombstone is over; again after a while
+//!              if one failed
 //! ```
 //! Each kind of work says after each turn when its next one is due: with nothing to do, nothing is due, and nobody looks. Whoever
 //! makes something due earlier rings the [bell](crate::partition::bell). A turn takes no lock that a send or poll waits for, but
@@ -81,10 +83,7 @@ fn compact_all(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn F
         }
         !is_stopping()
     };
-    let compacted = logs.iter().map(|log| unless_deleted(log.compact_if_due(&go_on).map(drop)));
-    let result = compacted.fold(Ok(()), Result::and);
-    environment.note_turn(Work::Compaction, &result);
-    result
+    chores::compact_all(logs, environment, &go_on).0
 }
 
 /// What was done to a log, for whoever goes through many of them: that its topic was deleted meanwhile is no failure, as nobody

@@ -16,9 +16,14 @@
 
 use std::time::Duration;
 
-use crate::config_key::{check_duration_ms, check_range, invalid, parse_duration_ms, parse_number, unknown};
+use crate::config_key::{
+    DURATION_MS_MAX, check_duration_ms, check_duration_or_zero_ms, check_range, invalid, parse_duration_ms,
+    parse_number, unknown,
+};
 use crate::error::Result;
 use crate::format::{Compression, Invalid, Reader};
+use crate::partition::cleanup_policy::{CLEANUP_POLICY, CleanupPolicy};
+use crate::partition::compaction::config::DirtyRatio;
 use crate::partition::durability::{DURABILITY, Durability};
 use crate::segment::SegmentConfig;
 
@@ -33,8 +38,12 @@ const COMPRESSION: &str = "compression.type";
 const LARGEST_MESSAGE_BYTES: &str = "ottla.max.message.bytes.ever";
 const RETENTION_MS: &str = "retention.ms";
 const RETENTION_BYTES: &str = "retention.bytes";
+const MIN_COMPACTION_LAG_MS: &str = "min.compaction.lag.ms";
+const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
+const DELETE_RETENTION_MS: &str = "delete.retention.ms";
+const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 15] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -44,6 +53,11 @@ const KEYS: [&str; 10] = [
     COMPRESSION,
     RETENTION_MS,
     RETENTION_BYTES,
+    CLEANUP_POLICY,
+    MIN_COMPACTION_LAG_MS,
+    MAX_COMPACTION_LAG_MS,
+    DELETE_RETENTION_MS,
+    MIN_CLEANABLE_DIRTY_RATIO,
     DURABILITY,
 ];
 
@@ -76,7 +90,7 @@ const SEGMENT_INDEX_BYTES_MIN: u32 = 24;
 /// A batch of one record with neither key nor value.
 const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 
-/// What a topic may set: sizes, limits, compression and durability. Settings not mentioned have their defaults. With the feature
+/// What a topic may set: sizes, limits, compression, durability, and what becomes of old records. Settings not mentioned have their defaults. With the feature
 /// `serde` it is written as a map of [`properties`](TopicConfig::properties), and what is read is checked as by
 /// [`set`](TopicConfig::set) and for its bounds.
 ///
@@ -101,6 +115,11 @@ pub struct TopicConfig {
     pub(crate) segment_index_bytes: u32,
     pub(crate) max_message_bytes: u32,
     pub(crate) compression: Compression,
+    pub(crate) cleanup_policy: CleanupPolicy,
+    pub(crate) min_compaction_lag_ms: Duration,
+    pub(crate) max_compaction_lag_ms: Duration,
+    pub(crate) delete_retention_ms: Duration,
+    pub(crate) min_cleanable_dirty_ratio: DirtyRatio,
     pub(crate) durability: Option<Durability>,
     pub(crate) retention_ms: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
@@ -111,13 +130,18 @@ pub struct TopicConfig {
 /// What the records of a compressed batch may expand to beyond twice the largest batch that the topic accepts, in bytes.
 const EXPANSION_BYTES: usize = 16 << 20;
 
+/// In whole milliseconds, as far as they fit.
+pub(crate) fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl From<&TopicConfig> for SegmentConfig {
     fn from(config: &TopicConfig) -> SegmentConfig {
         SegmentConfig {
             segment_bytes: config.segment_bytes,
             index_interval_bytes: config.index_interval_bytes,
             index_bytes_max: config.segment_index_bytes,
-            segment_ms: i64::try_from(config.segment_ms.as_millis()).unwrap_or(i64::MAX),
+            segment_ms: whole_ms(config.active_ms_max()),
             expanded_bytes_max: config.expanded_bytes_max(),
         }
     }
@@ -133,6 +157,11 @@ impl Default for TopicConfig {
             segment_index_bytes: 10 << 20,
             max_message_bytes: 1_048_588,
             compression: Compression::None,
+            cleanup_policy: CleanupPolicy::Delete,
+            min_compaction_lag_ms: Duration::ZERO,
+            max_compaction_lag_ms: Duration::from_millis(DURATION_MS_MAX),
+            delete_retention_ms: Duration::from_secs(24 * 3600),
+            min_cleanable_dirty_ratio: DirtyRatio::HALF,
             durability: None,
             retention_ms: None,
             retention_bytes: None,
@@ -221,6 +250,63 @@ impl TopicConfig {
         self
     }
 
+    /// What becomes of old records. Default: [`CleanupPolicy::Delete`]. A record without a key is refused where the policy has
+    /// `compact`, and removed by the first pass of compaction if it was there before the policy was changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{CleanupPolicy, Error, ProducerRecord, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact);
+    /// let prices = broker.create_topic("prices", config)?;
+    /// prices.produce("coffee", "3.20")?;
+    /// prices.produce("coffee", "3.40")?; // the one that stays
+    /// let producer = broker.producer();
+    /// producer.send(ProducerRecord::to("prices").key("tea"))?; // a tombstone: there is no tea any more
+    /// let refused = producer.send(ProducerRecord::to("prices").value("1.00"));
+    /// assert!(matches!(refused, Err(Error::InvalidRecord { .. })));
+    /// # Ok::<_, Error>(())
+    /// ```
+    #[doc(alias = "cleanup.policy")]
+    pub fn cleanup_policy(mut self, policy: CleanupPolicy) -> Self {
+        self.cleanup_policy = policy;
+        self
+    }
+
+    /// How long compaction leaves a record alone: the age of a segment's youngest record from which it may be compacted. Default:
+    /// 0; whole milliseconds, no more than [`max_compaction_lag_ms`](TopicConfig::max_compaction_lag_ms).
+    #[doc(alias = "min.compaction.lag.ms")]
+    pub fn min_compaction_lag_ms(mut self, lag: Duration) -> Self {
+        self.min_compaction_lag_ms = lag;
+        self
+    }
+
+    /// After which time a record is compacted, however little else there is to compact: the active segment is closed at this
+    /// age, and compaction does not wait for the
+    /// [`min_cleanable_dirty_ratio`](TopicConfig::min_cleanable_dirty_ratio). Default: 2<sup>63</sup> − 1 ms, never; whole
+    /// milliseconds, at least 1.
+    #[doc(alias = "max.compaction.lag.ms")]
+    pub fn max_compaction_lag_ms(mut self, lag: Duration) -> Self {
+        self.max_compaction_lag_ms = lag;
+        self
+    }
+
+    /// How long compaction keeps a tombstone, from the first pass over it on: who reads from the beginning to the end within
+    /// that time learns of every deletion. Default: 24 hours; whole milliseconds, from 0.
+    #[doc(alias = "delete.retention.ms")]
+    pub fn delete_retention_ms(mut self, time: Duration) -> Self {
+        self.delete_retention_ms = time;
+        self
+    }
+
+    /// Which part of a log, by bytes and without the active segment, must be new since the last pass of compaction for the next
+    /// one. Default: 0.5; from 0 (as soon as a segment is closed) to 1.
+    #[doc(alias = "min.cleanable.dirty.ratio")]
+    pub fn min_cleanable_dirty_ratio(mut self, ratio: f64) -> Self {
+        self.min_cleanable_dirty_ratio = DirtyRatio::new(ratio);
+        self
+    }
+
     /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
@@ -249,6 +335,14 @@ impl TopicConfig {
             }
             MAX_MESSAGE_BYTES => self.max_message_bytes = parse_number(MAX_MESSAGE_BYTES, value)?,
             COMPRESSION => self.compression = parse_codec(value)?,
+            CLEANUP_POLICY => self.cleanup_policy = CleanupPolicy::parse(value)?,
+            MIN_COMPACTION_LAG_MS => self.min_compaction_lag_ms = parse_duration_ms(MIN_COMPACTION_LAG_MS, value)?,
+            MAX_COMPACTION_LAG_MS => self.max_compaction_lag_ms = parse_duration_ms(MAX_COMPACTION_LAG_MS, value)?,
+            DELETE_RETENTION_MS => self.delete_retention_ms = parse_duration_ms(DELETE_RETENTION_MS, value)?,
+            MIN_CLEANABLE_DIRTY_RATIO => {
+                let ratio = value.trim().parse();
+                self.min_cleanable_dirty_ratio = ratio.map(DirtyRatio::new).map_err(|_| not_a_ratio(value))?;
+            }
             DURABILITY => self.durability = Some(Durability::parse(value)?),
             RETENTION_MS => {
                 self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?;
@@ -272,6 +366,11 @@ impl TopicConfig {
             (SEGMENT_INDEX_BYTES, self.segment_index_bytes.to_string()),
             (MAX_MESSAGE_BYTES, self.max_message_bytes.to_string()),
             (COMPRESSION, self.compression.name().to_owned()),
+            (CLEANUP_POLICY, self.cleanup_policy.to_string()),
+            (MIN_COMPACTION_LAG_MS, self.min_compaction_lag_ms.as_millis().to_string()),
+            (MAX_COMPACTION_LAG_MS, self.max_compaction_lag_ms.as_millis().to_string()),
+            (DELETE_RETENTION_MS, self.delete_retention_ms.as_millis().to_string()),
+            (MIN_CLEANABLE_DIRTY_RATIO, self.min_cleanable_dirty_ratio.get().to_string()),
         ];
         properties.extend(self.retention_ms.map(|age| (RETENTION_MS, age.as_millis().to_string())));
         properties.extend(self.retention_bytes.map(|bytes| (RETENTION_BYTES, bytes.to_string())));
@@ -344,6 +443,42 @@ impl TopicConfig {
         self.retention_bytes
     }
 
+    /// What becomes of old records.
+    #[must_use]
+    pub fn get_cleanup_policy(&self) -> CleanupPolicy {
+        self.cleanup_policy
+    }
+
+    /// How long compaction leaves a record alone.
+    #[must_use]
+    pub fn get_min_compaction_lag_ms(&self) -> Duration {
+        self.min_compaction_lag_ms
+    }
+
+    /// After which time a record is compacted, however little else there is to compact.
+    #[must_use]
+    pub fn get_max_compaction_lag_ms(&self) -> Duration {
+        self.max_compaction_lag_ms
+    }
+
+    /// How long compaction keeps a tombstone.
+    #[must_use]
+    pub fn get_delete_retention_ms(&self) -> Duration {
+        self.delete_retention_ms
+    }
+
+    /// Which part of a log must be new since the last pass of compaction for the next one.
+    #[must_use]
+    pub fn get_min_cleanable_dirty_ratio(&self) -> f64 {
+        self.min_cleanable_dirty_ratio.get()
+    }
+
+    /// The age at which the active segment is closed: that of the setting, or earlier where compaction is to get at its records.
+    pub(crate) fn active_ms_max(&self) -> Duration {
+        let is_compacted = self.cleanup_policy.has_compact();
+        if is_compacted { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
     /// What a send to this topic survives when it returns, if the topic says so itself.
     #[must_use]
     pub fn get_durability(&self) -> Option<Durability> {
@@ -371,7 +506,21 @@ impl TopicConfig {
         if let Some(bytes) = self.retention_bytes {
             check_range(RETENTION_BYTES, bytes, 0..=i64::MAX as u64)?;
         }
+        self.check_compaction()?;
         self.durability.map_or(Ok(()), Durability::validate)
+    }
+
+    fn check_compaction(&self) -> Result<()> {
+        let (min_lag, max_lag) = (self.min_compaction_lag_ms, self.max_compaction_lag_ms);
+        check_duration_or_zero_ms(MIN_COMPACTION_LAG_MS, min_lag)?;
+        check_duration_ms(MAX_COMPACTION_LAG_MS, max_lag)?;
+        check_duration_or_zero_ms(DELETE_RETENTION_MS, self.delete_retention_ms)?;
+        if max_lag < min_lag {
+            let reason = format!("must be no more than {MAX_COMPACTION_LAG_MS}, which is {}", max_lag.as_millis());
+            return Err(invalid(MIN_COMPACTION_LAG_MS, min_lag.as_millis(), reason));
+        }
+        let ratio = self.min_cleanable_dirty_ratio.get();
+        if (0.0..=1.0).contains(&ratio) { Ok(()) } else { Err(not_a_ratio(&ratio.to_string())) }
     }
 
     /// Checks the bounds of every setting, and that the codec is compiled in.
@@ -462,6 +611,10 @@ impl<'de> serde::Deserialize<'de> for TopicConfig {
 /// Kafka writes -1 for what has no limit.
 fn unless_unlimited<T>(value: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
     if value.trim() == "-1" { Ok(None) } else { parse(value).map(Some) }
+}
+
+fn not_a_ratio(value: &str) -> crate::error::Error {
+    invalid(MIN_CLEANABLE_DIRTY_RATIO, value, "expected a number from 0 to 1")
 }
 
 /// Kafka calls the absence of compression `none` for producers and `uncompressed` for topics.

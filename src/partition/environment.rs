@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bell::{Bell, Work};
+use super::compaction::config::CleanerConfig;
+use super::compaction::throttle::Throttle;
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
 use super::reader::Waypoints;
@@ -26,6 +28,9 @@ pub(crate) struct Environment {
     pub(crate) bell: Bell,
     /// Consumers, as far as they want to know of the topics or of the time.
     pub(crate) watchers: Arc<Watchers>,
+    /// What compaction may take.
+    pub(super) cleaner: CleanerConfig,
+    pub(super) cleaner_throttle: Throttle,
     /// What readers know of batches in any log.
     pub(super) waypoints: Waypoints,
     /// A log found no free slot: idle ones are to be sealed.
@@ -43,12 +48,27 @@ impl Environment {
         always: GroupCommit,
         relaxed: GroupCommit,
         watchers: Arc<Watchers>,
+        cleaner: CleanerConfig,
     ) -> Environment {
         let bell = Bell::default();
         let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
         let turn_errors = Mutex::default();
         let opened_at = (disk.now_ms().max(0), disk.monotonic());
-        Environment { disk, files, always, relaxed, bell, watchers, waypoints, slots_are_short, opened_at, turn_errors }
+        let cleaner_throttle = Throttle::new(cleaner.io_bytes_per_second);
+        Environment {
+            disk,
+            files,
+            always,
+            relaxed,
+            bell,
+            watchers,
+            cleaner,
+            cleaner_throttle,
+            waypoints,
+            slots_are_short,
+            opened_at,
+            turn_errors,
+        }
     }
 
     /// The clock, in milliseconds since 1970 UTC; the format has no room for times before.
@@ -123,6 +143,13 @@ impl Environment {
     /// What went wrong in the maintenance and was not done since, if anything: the most urgent of it.
     pub(crate) fn maintenance_error(&self) -> Option<String> {
         self.turn_errors.lock().iter().flatten().next().cloned()
+    }
+
+    /// Notes what some kind of maintenance waits for, log by log.
+    pub(crate) fn note_failures(&self, work: Work, failures: &[String]) {
+        if let Some(error) = self.turn_errors.lock().get_mut(work as usize) {
+            *error = Some(failures.join("\n")).filter(|text| !text.is_empty());
+        }
     }
 
     /// Notes how a turn of some kind of maintenance ended.

@@ -159,7 +159,7 @@ impl Follower {
     fn damage_of_sealed(&self, layout: &Layout) -> Result<Vec<Corruption>> {
         let is_live = |noted: &&ManifestSegment| !layout.set_aside.contains(&noted.sealed.base_offset);
         let segments = layout.manifest.segments.iter().filter(is_live);
-        damage_of_sealed(&self.dir, segments, self.spec.segment_config(), self.spec.compaction.is_some())
+        damage_of_sealed(&self.dir, segments, self.spec.segment_config(), layout.manifest.has_gaps())
     }
 
     /// What is there now, or was last, if looking fails.

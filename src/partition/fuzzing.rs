@@ -50,7 +50,7 @@ pub fn manifest(bytes: &[u8], is_payload: bool) {
     let again = Manifest::load(&disk, dir, log).unwrap().unwrap();
     assert_eq!(again.manifest, loaded.manifest);
     let bases = loaded.manifest.segments.iter().map(|segment| segment.sealed.base_offset);
-    if let Some(replaced) = loaded.manifest.with_cleaned(bases, Vec::new()) {
+    if let Some(replaced) = loaded.manifest.with_cleaned(bases, Vec::new(), true) {
         assert!(replaced.segments.is_empty());
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::appender::{Appended, Appender};
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
+use super::compaction::failure::Failure;
 use super::compaction::turn::CompactionTurn;
 use super::durability::Durability;
 use super::environment::Environment;
@@ -34,6 +35,8 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) struct Log {
     core: LogCore,
     pub(super) compaction: CompactionTurn,
+    /// Why the log is not compacted for now.
+    pub(super) compaction_failure: Mutex<Option<Failure>>,
     pub(super) checkpoint: Mutex<Checkpoint>,
     appender: Mutex<Appender>,
     segment_sync: Mutex<()>,
@@ -77,6 +80,7 @@ impl Log {
         Log {
             core,
             compaction: CompactionTurn::default(),
+            compaction_failure: Mutex::default(),
             checkpoint: Mutex::new(checkpoint),
             appender: Mutex::new(appender),
             segment_sync: Mutex::default(),
@@ -161,9 +165,28 @@ impl Log {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
             return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
+        self.check_keys(records)?;
         let mut appender = self.appender.lock();
         self.check_writable()?;
         appender.append(self, records, payload_bytes)
+    }
+
+    /// Fails if the log is compacted and one of `records` has no key: nothing could ever replace it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRecord`].
+    #[inline]
+    pub(crate) fn check_keys(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
+        if self.spec.settings.needs_keys() { self.check_each_key(records) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn check_each_key(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
+        if records.iter().all(|record| record.get_key().is_some()) {
+            return Ok(());
+        }
+        let reason = "it has no key, and the topic is compacted: cleanup.policy has compact";
+        Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason })
     }
 
     /// Wakes those who wait for what was appended, if they may see it by now; for callers that hold no lock.

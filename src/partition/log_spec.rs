@@ -20,8 +20,8 @@ pub(crate) struct LogSpec {
     pub(crate) settings: Arc<TopicSettings>,
     /// What the topic had, or the broker, when the log was opened: it decides which tail the log writes to.
     pub(crate) durability: Durability,
-    /// Whether old records of a key are removed, and how. Follows from the topic's name; not in the catalog.
-    pub(crate) compaction: Option<CompactionConfig>,
+    /// Whether it is a topic of ours: it is compacted, whatever its settings say.
+    pub(crate) is_internal: bool,
     /// No record gets a lower leader epoch.
     pub(crate) least_leader_epoch: i32,
 }
@@ -30,6 +30,11 @@ impl LogSpec {
     /// How its segments are kept, as the topic is configured now.
     pub(crate) fn segment_config(&self) -> SegmentConfig {
         SegmentConfig::from(&**self.settings.load())
+    }
+
+    /// Whether old records of a key are removed, and how, as the topic is configured now.
+    pub(crate) fn compaction(&self) -> Option<CompactionConfig> {
+        if self.is_internal { Some(CompactionConfig::INTERNAL) } else { CompactionConfig::of(&self.settings.load()) }
     }
 
     /// Which log it is.

@@ -20,8 +20,10 @@
 //!                                     60     4  first_header_crc32    of the header of the first batch
 //!                                     64     4  last_header_crc32     of the header of the last batch
 //!                                     68     4  flags                 1: may have gaps though it ends above the clean offset,
-//!                                                                     2: has header checksums, 4: has log_crc32
-//!                                     72     -  files                 as in segment/derived_files.rs
+//!                                                                     2: has header checksums, 4: has log_crc32,
+//!                                                                     8: has delete_horizon
+//!                                     72     8  delete_horizon        only with flag 8: from when on a tombstone in it may go
+//!                                      -     -  files                 as in segment/derived_files.rs
 //! ```
 //! Files of kinds that are not known here are kept when a manifest is written again; a flag that is not known makes it one of a
 //! newer version. A crash leaves the old manifest or the new one. So what was cleaned is said in one piece with the segments that
@@ -50,6 +52,7 @@ pub(super) const MISSING: &str = "the manifest is missing";
 const HAS_GAPS: u32 = 1;
 const HAS_HEADERS: u32 = 1 << 1;
 const HAS_LOG_CRC: u32 = 1 << 2;
+const HAS_HORIZON: u32 = 1 << 3;
 
 /// The sealed segments of one log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,6 +76,8 @@ pub(crate) struct ManifestSegment {
     pub(crate) sealed: SealedSegment,
     /// CRC-32 of the whole log file; none where that was not there any more when the segment was noted.
     pub(crate) log_crc32: Option<u32>,
+    /// From when on a tombstone in it may go, by the wall clock in ms: the first such moment that compaction has left in it.
+    pub(crate) delete_horizon: Option<i64>,
     /// Files that are made from it, of kinds that are not known here.
     other_files: Vec<DerivedFile>,
 }
@@ -80,7 +85,7 @@ pub(crate) struct ManifestSegment {
 impl ManifestSegment {
     /// A segment that is noted for the first time.
     pub(crate) fn new(sealed: SealedSegment, log_crc32: Option<u32>) -> ManifestSegment {
-        ManifestSegment { sealed, log_crc32, other_files: Vec::new() }
+        ManifestSegment { sealed, log_crc32, delete_horizon: None, other_files: Vec::new() }
     }
 }
 
@@ -170,11 +175,12 @@ impl Manifest {
     }
 
     /// The same with `new` segments, which were cleaned, in the place of those with these base offsets, which follow one another.
-    /// `None` if they do not, or are not there. All that comes before them was cleaned as well.
+    /// `None` if they do not, or are not there. All that comes before them was cleaned as well, with `is_clean` of all keys.
     pub(crate) fn with_cleaned(
         &self,
         old: impl ExactSizeIterator<Item = u64>,
         new: Vec<ManifestSegment>,
+        is_clean: bool,
     ) -> Option<Manifest> {
         let mut old = old.peekable();
         let first = old.peek().copied()?;
@@ -187,7 +193,7 @@ impl Manifest {
         let cleaned_to = replaced.last()?.sealed.next_offset;
         let mut segments = self.segments.clone();
         segments.splice(start..end, new);
-        let clean_offset = self.clean_offset.max(cleaned_to);
+        let clean_offset = if is_clean { self.clean_offset.max(cleaned_to) } else { self.clean_offset };
         Some(Manifest { segments, files: self.files.clone(), clean_offset, ..*self })
     }
 
@@ -196,6 +202,11 @@ impl Manifest {
         let is_left = |noted: &&ManifestSegment| log_start_offset < noted.sealed.next_offset;
         let segments = self.segments.iter().filter(is_left).cloned().collect();
         Manifest { log_start_offset, segments, files: self.files.clone(), ..*self }
+    }
+
+    /// Whether a segment was compacted, so that offsets may be missing in it.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.segments.iter().any(|noted| noted.sealed.has_gaps)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -262,7 +273,8 @@ impl ManifestSegment {
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         let flags = flag(has_gaps && clean_offset < next_offset, HAS_GAPS)
             | flag(headers.is_some(), HAS_HEADERS)
-            | flag(self.log_crc32.is_some(), HAS_LOG_CRC);
+            | flag(self.log_crc32.is_some(), HAS_LOG_CRC)
+            | flag(self.delete_horizon.is_some(), HAS_HORIZON);
         let headers = headers.unwrap_or(HeaderSums { first: 0, last: 0, last_position: 0 });
         for number in [base_offset, next_offset, log_bytes] {
             out.extend(number.to_be_bytes());
@@ -274,6 +286,7 @@ impl ManifestSegment {
         for number in [self.log_crc32.unwrap_or(0), headers.first, headers.last, flags] {
             out.extend(number.to_be_bytes());
         }
+        self.delete_horizon.into_iter().for_each(|ms| out.extend(ms.to_be_bytes()));
         derived_files::encode(&SegmentFiles { index_crcs, others: self.other_files.clone() }.list(), out);
     }
 
@@ -284,9 +297,10 @@ impl ManifestSegment {
         let (max_timestamp, created_ms, rolled_ms) = (time()?, time()?, time()?);
         let last_position = reader.i64()?.cast_unsigned();
         let (log_crc32, first, last, flags) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
-        if flags & !(HAS_GAPS | HAS_HEADERS | HAS_LOG_CRC) != 0 {
+        if flags & !(HAS_GAPS | HAS_HEADERS | HAS_LOG_CRC | HAS_HORIZON) != 0 {
             return Err(Refusal::Newer);
         }
+        let delete_horizon = if flags & HAS_HORIZON == 0 { None } else { Some(reader.i64()?) };
         let SegmentFiles { index_crcs, others } = SegmentFiles::of(derived_files::decode(reader)?);
         let sealed = SealedSegment {
             base_offset,
@@ -300,7 +314,7 @@ impl ManifestSegment {
             index_crcs,
         };
         let log_crc32 = (flags & HAS_LOG_CRC != 0).then_some(log_crc32);
-        Ok(ManifestSegment { sealed, log_crc32, other_files: others })
+        Ok(ManifestSegment { sealed, log_crc32, delete_horizon, other_files: others })
     }
 }
 
@@ -334,7 +348,9 @@ mod tests {
             headers: (base_offset != 15).then_some(HeaderSums { first: 10, last: 11, last_position: 12 }),
             index_crcs,
         };
-        ManifestSegment::new(sealed, (base_offset != 15).then_some(9))
+        let mut segment = ManifestSegment::new(sealed, (base_offset != 15).then_some(9));
+        segment.delete_horizon = (base_offset == 15).then_some(1_800_000_000_000);
+        segment
     }
 
     fn manifest() -> Manifest {
@@ -364,18 +380,18 @@ mod tests {
         manifest.segments[1].other_files.push(other);
         let Ok(decoded) = Manifest::decode(&manifest.encode()) else { panic!("refused") };
         assert_eq!(decoded, manifest);
-        let cleaned = decoded.with_cleaned([0].into_iter(), vec![segment(0, 10)]).unwrap();
+        let cleaned = decoded.with_cleaned([0].into_iter(), vec![segment(0, 10)], true).unwrap();
         assert_eq!((cleaned.files, &cleaned.segments[1]), (vec![other], &manifest.segments[1]));
     }
 
     #[test]
     fn what_was_cleaned_is_said_with_the_segments_that_came_of_it() {
-        let cleaned = manifest().with_cleaned([0, 10].into_iter(), vec![segment(0, 11)]).unwrap();
+        let cleaned = manifest().with_cleaned([0, 10].into_iter(), vec![segment(0, 11)], true).unwrap();
         assert_eq!((cleaned.clean_offset, cleaned.segments.len()), (11, 2));
         // Another run of the same pass, or one of the next, in what was cleaned before.
-        assert_eq!(cleaned.with_cleaned([0].into_iter(), vec![segment(0, 11)]).unwrap().clean_offset, 11);
-        assert_eq!(cleaned.with_cleaned([0, 10].into_iter(), vec![]), None, "10 is not there any more");
-        assert_eq!(cleaned.with_cleaned([15, 0].into_iter(), vec![]), None, "they do not follow one another");
+        assert_eq!(cleaned.with_cleaned([0].into_iter(), vec![segment(0, 11)], true).unwrap().clean_offset, 11);
+        assert_eq!(cleaned.with_cleaned([0, 10].into_iter(), vec![], true), None, "10 is not there any more");
+        assert_eq!(cleaned.with_cleaned([15, 0].into_iter(), vec![], true), None, "they do not follow one another");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod appender;
 pub(crate) mod bell;
 pub(crate) mod broken;
 mod checkpoint;
+pub(crate) mod cleanup_policy;
 pub(crate) mod compaction;
 pub(crate) mod config;
 pub(crate) mod durability;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::TopicConfig;
 use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The settings of one topic, of which there is one for the topic and all its logs.
 ///
@@ -13,22 +14,34 @@ use crate::sync::ArcSwap;
 /// where a change is to count for the very next record, whoever makes it has the batch sealed. Whether a topic is `Always` is not
 /// read here by its logs: which tail a log writes to is fixed while it serves (see [`LogSpec`](super::log_spec::LogSpec)).
 #[derive(Debug)]
-pub(crate) struct TopicSettings(ArcSwap<TopicConfig>);
+pub(crate) struct TopicSettings {
+    config: ArcSwap<TopicConfig>,
+    /// Apart, for every send looks at it.
+    needs_keys: AtomicBool,
+}
 
 impl TopicSettings {
     pub(crate) fn new(config: TopicConfig) -> TopicSettings {
-        TopicSettings(ArcSwap::from_pointee(config))
+        let needs_keys = AtomicBool::new(config.cleanup_policy.has_compact());
+        TopicSettings { config: ArcSwap::from_pointee(config), needs_keys }
+    }
+
+    /// Whether a record without a key is to be refused.
+    #[inline]
+    pub(crate) fn needs_keys(&self) -> bool {
+        self.needs_keys.load(Ordering::Relaxed)
     }
 
     /// The present settings, for a look at them: what belongs together is to be taken from one look.
     #[inline]
     pub(crate) fn load(&self) -> impl Deref<Target = Arc<TopicConfig>> {
-        self.0.load()
+        self.config.load()
     }
 
     /// Replaces the settings by those that the catalog has by now. For the holder of its lock.
     pub(crate) fn replace(&self, config: TopicConfig) {
-        self.0.store(Arc::new(config));
+        self.needs_keys.store(config.cleanup_policy.has_compact(), Ordering::Relaxed);
+        self.config.store(Arc::new(config));
     }
 }
 

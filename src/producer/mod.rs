@@ -182,6 +182,8 @@ impl Producer {
         {
             return Err(topic.unknown_partition(last));
         }
+        // Before the first piece is in the log: with a record that no partition takes, nothing is sent.
+        topic.check_keys(records)?;
         let mut answers = Vec::with_capacity(records.len());
         for partition in partitions {
             let places = || chosen.iter().enumerate().filter(move |(_, of)| **of == partition).map(|(place, _)| place);

@@ -44,8 +44,9 @@
 //!   anything is published in it. While it is the same, no other slot holds a batch than before, and it is the same file. It also
 //!   changes when a batch went into a segment without a slot, after it is there: while it is the same, nothing was appended to any
 //!   log of this file but in the slots that are known.
-//! - `deletions` begins with a random number and changes whenever records were deleted at the front of a log, after its manifest
-//!   says so and before a file goes. While it is the same, every log of this file begins where it did.
+//! - `deletions` begins with a random number and changes whenever records were deleted at the front of a log or segments compacted,
+//!   after its manifest says so and before a file goes or is replaced. While it is the same, every log of this file begins where it
+//!   did, and its names stand for the same files.
 
 use crate::format::{Attributes, BatchStart, ProducerStamp};
 

@@ -200,7 +200,7 @@ impl Tail {
         }
     }
 
-    /// Says, for processes that read along, that records were deleted at the front of a log.
+    /// Says, for processes that read along, that records were deleted at the front of a log, or segments compacted.
     pub(crate) fn note_deleted(&self) {
         let Some(file) = self.file.lock().clone() else { return };
         let mut deletions = self.deletions.lock();

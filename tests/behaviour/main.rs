@@ -13,6 +13,8 @@ mod altering;
 mod batches;
 mod closing;
 mod committed_offsets;
+#[cfg(feature = "testing")]
+mod compaction;
 mod compression;
 mod consumers;
 mod copy_on_write;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ottla::testing::{Call, CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
-use ottla::{Broker, Durability, OwnedRecord, Partition, ProducerRecord, TopicConfig};
+use ottla::{Broker, CleanupPolicy, Compression, Durability, OwnedRecord, Partition, ProducerRecord, TopicConfig};
 
 use crate::history::Checked;
 use crate::oracle::Loss;
@@ -82,7 +82,12 @@ impl Run {
 
     fn open(&mut self) -> Checked {
         // Small batches and segments, so that there is always something to compact and to merge.
-        let config = TopicConfig::new().segment_bytes(3000).max_message_bytes(1200).index_interval_bytes(500);
+        let config = TopicConfig::new()
+            .cleanup_policy(CleanupPolicy::Compact)
+            .compression(if self.seed % 4 < 2 { Compression::None } else { Compression::Snappy })
+            .segment_bytes(3000)
+            .max_message_bytes(1200)
+            .index_interval_bytes(500);
         let broker = Broker::builder(DIR)
             .disk(&self.disk)
             .background(false)
@@ -90,7 +95,6 @@ impl Run {
             .tail_bytes(1 << 20)
             .topic_defaults(config)
             .max_open_files(8)
-            .compact_all_topics()
             .open()
             .map_err(|e| format!("cannot open: {e}"))?;
         if let Some(damage) = broker.recovery_report().damage().next() {

@@ -1,5 +1,6 @@
 //! A compacted topic and a map: whatever was sent, compacted, closed or killed in between, reading the topic from its start
-//! builds the map, from every offset on; and nothing is there that was not sent, or at another offset.
+//! builds the map, from every offset on; and nothing is there that was not sent, or at another offset. A tombstone is there until
+//! its time is over, and in the end nothing is left in closed segments but the last record of each key.
 
 use std::collections::HashMap;
 use std::slice;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
 use ottla::{
-    Broker, Compression, ConsumerConfig, Durability, OwnedRecord, Partition, ProducerRecord, Timestamp, TopicConfig,
-    TopicPartition,
+    Broker, CleanupPolicy, Compression, ConsumerConfig, Durability, Error, OwnedRecord, Partition, ProducerRecord,
+    Timestamp, TopicConfig, TopicPartition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,8 +18,6 @@ use proptest::sample::select;
 const DIR: &str = "/data";
 const BEGIN_MS: i64 = 1_700_000_000_000;
 const HOUR_MS: i64 = 3_600_000;
-/// Of what compaction does to every topic here.
-const DELETE_RETENTION_MS: i64 = 24 * HOUR_MS;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
@@ -33,6 +32,18 @@ struct Setup {
     segment_bytes: u32,
     index_interval_bytes: u32,
     key_count: u8,
+    rules: Rules,
+}
+
+/// When records are compacted, in hours, and tombstones go.
+#[derive(Debug, Clone)]
+struct Rules {
+    delete_retention: i64,
+    min_lag: i64,
+    max_lag: i64,
+    dirty_ratio: f64,
+    /// What the keys of one pass may take.
+    buffer_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +53,10 @@ enum Call {
         keys: Vec<(u8, u8)>,
         value_bytes: usize,
     },
+    /// A record without a key among others, which is refused with all of them.
+    SendKeyless,
     Maintain,
+    Compact,
     Read {
         from: u64,
         max_bytes: usize,
@@ -66,17 +80,44 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 fn setup() -> impl Strategy<Value = Setup> {
     (
         select(vec![Durability::Os, Durability::Always]),
-        select(vec![Compression::None, Compression::None, Compression::Snappy]),
+        select(codecs()),
         select(vec![1024_u32, 4000, 20_000]),
         select(vec![0_u32, 300, 4096]),
         select(vec![1_u8, 5, 100]),
+        rules(),
     )
-        .prop_map(|(durability, compression, segment_bytes, index_interval_bytes, key_count)| Setup {
+        .prop_map(|(durability, compression, segment_bytes, index_interval_bytes, key_count, rules)| Setup {
             durability,
             compression,
             segment_bytes,
             index_interval_bytes,
             key_count,
+            rules,
+        })
+}
+
+fn codecs() -> Vec<Compression> {
+    let mut codecs = vec![Compression::None, Compression::None, Compression::Snappy];
+    codecs.extend(cfg!(feature = "lz4").then_some(Compression::Lz4));
+    codecs.extend(cfg!(feature = "zstd").then_some(Compression::Zstd));
+    codecs
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (
+        select(vec![0_i64, 24, 24]),
+        select(vec![0_i64, 0, 5]),
+        select(vec![30_i64, 1_000_000]),
+        select(vec![0.5, 0.5, 0.0, 0.9]),
+        // That of about 60 keys, or of all of them.
+        select(vec![4096_u64, 64 << 20]),
+    )
+        .prop_map(|(delete_retention, min_lag, max_lag, dirty_ratio, buffer_bytes)| Rules {
+            delete_retention,
+            min_lag,
+            max_lag,
+            dirty_ratio,
+            buffer_bytes,
         })
 }
 
@@ -84,7 +125,9 @@ fn call() -> impl Strategy<Value = Call> {
     let keys = vec((any::<u8>(), select(vec![0_u8, 0, 0, 1])), 1..12);
     prop_oneof![
         20 => (keys, select(vec![0, 30, 200, 1000])).prop_map(|(keys, value_bytes)| Call::Send { keys, value_bytes }),
+        1 => Just(Call::SendKeyless),
         8 => Just(Call::Maintain),
+        2 => Just(Call::Compact),
         4 => (0..=1000_u64, select(vec![0, 1, 500, 1 << 20]))
             .prop_map(|(from, max_bytes)| Call::Read { from, max_bytes }),
         2 => (0..=1000_u64).prop_map(|at| Call::FindTime { at }),
@@ -106,26 +149,40 @@ struct Run {
     now_ms: i64,
     broker: Option<Broker>,
     sent: Vec<Sent>,
+    /// When compaction may have passed over each record first.
+    passed: Vec<i64>,
+}
+
+fn hours(count: i64) -> Duration {
+    Duration::from_millis((count * HOUR_MS).cast_unsigned())
 }
 
 /// Runs a case. Whether compaction has removed anything.
 pub(crate) fn run(case: &Case) -> bool {
     let disk = SimulatedDisk::new(1);
     disk.set_now_ms(BEGIN_MS);
-    let mut run = Run { setup: case.setup.clone(), disk, now_ms: BEGIN_MS, broker: None, sent: Vec::new() };
+    let mut run =
+        Run { setup: case.setup.clone(), disk, now_ms: BEGIN_MS, broker: None, sent: Vec::new(), passed: Vec::new() };
     run.open();
     for call in &case.calls {
         run.apply(call);
     }
     run.check();
     run.reopen(true, 0);
+    run.compact_until_nothing_is_left_to_do();
     run.all().len() < run.sent.len()
 }
 
 impl Run {
     fn open(&mut self) {
+        let rules = &self.setup.rules;
         let config = TopicConfig::new()
             .compression(self.setup.compression)
+            .cleanup_policy(CleanupPolicy::Compact)
+            .delete_retention_ms(hours(rules.delete_retention))
+            .min_compaction_lag_ms(hours(rules.min_lag))
+            .max_compaction_lag_ms(hours(rules.max_lag))
+            .min_cleanable_dirty_ratio(rules.dirty_ratio)
             .segment_bytes(self.setup.segment_bytes)
             .max_message_bytes(16 << 10)
             .index_interval_bytes(self.setup.index_interval_bytes);
@@ -135,7 +192,7 @@ impl Run {
             .background(false)
             .tail_bytes(1 << 20)
             .max_open_files(8)
-            .compact_all_topics()
+            .cleaner_dedupe_buffer_bytes(rules.buffer_bytes)
             .disk(&self.disk)
             .open()
             .unwrap();
@@ -151,15 +208,21 @@ impl Run {
     fn apply(&mut self, call: &Call) {
         match call {
             Call::Send { keys, value_bytes } => self.send(keys, *value_bytes),
+            Call::SendKeyless => self.send_keyless(),
             Call::Maintain => {
                 self.broker.as_ref().unwrap().run_maintenance().unwrap();
+                self.note_pass();
+                self.check();
+            }
+            Call::Compact => {
+                self.compact();
                 self.check();
             }
             Call::Read { from, max_bytes } => self.read(self.sent.len() as u64 * from / 1000, *max_bytes),
             Call::FindTime { at } => self.find_time(*at),
             Call::Advance { hours } => {
                 self.now_ms += hours * HOUR_MS;
-                self.disk.set_now_ms(self.now_ms);
+                self.disk.advance(self::hours(*hours));
             }
             Call::Reopen { is_clean, seed } => self.reopen(*is_clean, *seed),
         }
@@ -184,6 +247,45 @@ impl Run {
             })
             .collect();
         assert_eq!(partition.append_batch(&records).unwrap(), first as u64..self.sent.len() as u64);
+    }
+
+    fn send_keyless(&self) {
+        let partition = self.partition();
+        let records = [ProducerRecord::new().key("key").value("1"), ProducerRecord::new().value("2")];
+        assert!(matches!(partition.append_batch(&records), Err(Error::InvalidRecord { .. })));
+        assert_eq!(partition.log_end_offset(), self.sent.len() as u64);
+    }
+
+    fn compact(&mut self) {
+        let count = |run: &Run| run.all().len() as u64;
+        let before = count(self);
+        let report = self.broker.as_ref().unwrap().admin().compact("states").unwrap();
+        self.note_pass();
+        let [partition] = report.partitions() else { panic!("{report}") };
+        assert_eq!(before - partition.records_removed(), count(self), "{report}");
+        let may_be_left_out = self.setup.rules.min_lag > 0;
+        assert!(report.is_complete() || may_be_left_out, "{report}");
+    }
+
+    fn note_pass(&mut self) {
+        self.passed.resize(self.sent.len(), self.now_ms);
+    }
+
+    /// Everything is old enough, and so is then every tombstone.
+    fn compact_until_nothing_is_left_to_do(&mut self) {
+        for hours in [self.setup.rules.min_lag, self.setup.rules.delete_retention, 0] {
+            self.apply(&Call::Advance { hours });
+            self.apply(&Call::Compact);
+        }
+        let bases = self.disk.files().into_iter().filter_map(|(path, _)| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            path.to_str()?.contains("states-0").then_some(name.strip_suffix(".log")?.parse().ok()?)
+        });
+        let active: u64 = bases.max().unwrap_or(0);
+        let closed: Vec<_> = self.all().into_iter().filter(|record| record.offset() < active).collect();
+        let keys: std::collections::HashSet<_> = closed.iter().map(|record| record.key().unwrap().to_vec()).collect();
+        assert_eq!(keys.len(), closed.len(), "a key is there twice");
+        assert!(closed.iter().all(|record| record.value().is_some()), "a tombstone is still there");
     }
 
     fn reopen(&mut self, is_clean: bool, seed: u64) {
@@ -224,7 +326,8 @@ impl Run {
         for (key, (offset, value)) in &expected {
             let of_key = all.iter().filter(|record| record.key() == Some(&[*key])).map(OwnedRecord::offset);
             let last = of_key.max();
-            let is_over = self.sent[*offset].timestamp + DELETE_RETENTION_MS <= self.now_ms;
+            let retention_ms = self.setup.rules.delete_retention * HOUR_MS;
+            let is_over = self.passed.get(*offset).is_some_and(|passed| passed + retention_ms <= self.now_ms);
             let may_be_gone = value.is_none() && is_over;
             assert!(last == Some(*offset as u64) || last.is_none() && may_be_gone, "key {key}: {last:?}, not {offset}");
         }

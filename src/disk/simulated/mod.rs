@@ -405,6 +405,11 @@ impl Disk for SimulatedDisk {
         self.machine().elapsed
     }
 
+    /// Nobody else moves the clock meanwhile.
+    fn sleep(&self, time: Duration) {
+        self.advance(time);
+    }
+
     fn boot_id(&self) -> Option<u128> {
         Some(self.machine().boot_id)
     }

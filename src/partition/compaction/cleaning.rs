@@ -3,12 +3,16 @@
 //! Offsets never move. A batch that loses records keeps its range of offsets and all that was said of its producer. The first
 //! time that a tombstone is kept, its batch gets a *delete horizon*; from then on until that time readers see the tombstone, and
 //! a later pass removes it. By then everything that it deletes is gone: the pass that has set the horizon has cleaned all
-//! that lies before.
+//! that lies before. So a pass that takes only a part of the keys leaves tombstones to the last one, which takes the rest.
+//!
+//! A record without a key goes. None is let in, but it may have been there before the topic was compacted.
 //!
 //! Batches of transactions and their markers are not touched, and their records delete nothing, since an aborted transaction
 //! was never there. For the same reason no tombstone goes where there is one before it.
 
 use super::key_offsets::KeyOffsets;
+use super::report::Counts;
+use crate::canary::{Canary, planted};
 use crate::format::{
     Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, HEADER_BYTES, Invalid, Record, SealFields,
     plain_records,
@@ -30,26 +34,51 @@ pub(super) enum Cleaned<'c> {
 #[derive(Debug)]
 pub(super) struct Cleaner<'k> {
     rules: Rules<'k>,
+    counts: Counts,
     builder: BatchBuilder,
     plain: Vec<u8>,
+}
+
+/// What becomes of tombstones that nothing supersedes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tombstones {
+    /// They get a horizon at this moment plus `delete_retention_ms`, and go if theirs is over.
+    Age { now_ms: i64, delete_retention_ms: i64 },
+    /// Nothing yet: there may be something left that they delete.
+    Wait,
+}
+
+impl Tombstones {
+    fn new_horizon(self) -> Option<i64> {
+        match self {
+            Tombstones::Age { now_ms, delete_retention_ms } => Some(now_ms.saturating_add(delete_retention_ms)),
+            Tombstones::Wait => None,
+        }
+    }
+
+    fn is_over(self, horizon: i64) -> bool {
+        match self {
+            Tombstones::Age { now_ms, .. } => horizon <= now_ms || planted(Canary::DropTombstoneEarly),
+            Tombstones::Wait => false,
+        }
+    }
 }
 
 /// Which records stay.
 #[derive(Debug)]
 struct Rules<'k> {
     keys: &'k KeyOffsets,
-    now_ms: i64,
-    delete_retention_ms: i64,
+    tombstones: Tombstones,
     /// Whether a batch of a transaction came by.
     has_transactions: bool,
 }
 
 impl Rules<'_> {
     fn keep(&self, header: &BatchHeader, offset: u64, record: &Record<'_>) -> bool {
-        // Who may append such records is decided elsewhere; what nobody can replace stays.
-        let Some(key) = record.key else { return true };
-        let is_over =
-            || !self.has_transactions && header.delete_horizon().is_some_and(|horizon| horizon <= self.now_ms);
+        let Some(key) = record.key else { return false };
+        let is_over = || {
+            !self.has_transactions && header.delete_horizon().is_some_and(|horizon| self.tombstones.is_over(horizon))
+        };
         let is_removed = self.keys.is_superseded(key, offset) || record.value.is_none() && is_over();
         !is_removed
     }
@@ -59,7 +88,7 @@ impl Rules<'_> {
 #[derive(Debug, Default)]
 struct Verdict {
     kept: i32,
-    is_any_removed: bool,
+    removed: Counts,
     keeps_tombstone: bool,
     /// Of the first one that is kept.
     first_timestamp: i64,
@@ -68,10 +97,15 @@ struct Verdict {
 }
 
 impl<'k> Cleaner<'k> {
-    /// Removes what `keys` has at a higher offset, and tombstones once they were there for `delete_retention_ms`.
-    pub(super) fn new(keys: &'k KeyOffsets, now_ms: i64, delete_retention_ms: i64) -> Cleaner<'k> {
-        let rules = Rules { keys, now_ms, delete_retention_ms, has_transactions: false };
-        Cleaner { rules, builder: BatchBuilder::new(), plain: Vec::new() }
+    /// Removes what `keys` has at a higher offset, and tombstones as it is said.
+    pub(super) fn new(keys: &'k KeyOffsets, tombstones: Tombstones) -> Cleaner<'k> {
+        let rules = Rules { keys, tombstones, has_transactions: false };
+        Cleaner { rules, counts: Counts::default(), builder: BatchBuilder::new(), plain: Vec::new() }
+    }
+
+    /// What was removed since the last call.
+    pub(super) fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// What is left of the batch `bytes`, which begins with `header` and was checked.
@@ -88,12 +122,13 @@ impl<'k> Cleaner<'k> {
         let records = plain_records(header, stored, usize::MAX, &mut self.plain)?;
         let verdict = self.rules.judge(header, records)?;
         if verdict.kept == 0 {
+            self.counts.add(verdict.removed);
             self.builder.clear(header.base_offset(), -1);
             return Ok(Cleaned::Emptied(self.builder.finish(&fields_of_empty(header))?));
         }
         let is_due = verdict.keeps_tombstone && header.delete_horizon().is_none();
-        let new_horizon = is_due.then(|| self.rules.now_ms.saturating_add(self.rules.delete_retention_ms));
-        if !verdict.is_any_removed && new_horizon.is_none() || verdict.has_odd_timestamp {
+        let new_horizon = self.rules.tombstones.new_horizon().filter(|_| is_due);
+        if verdict.removed.records == 0 && new_horizon.is_none() || verdict.has_odd_timestamp {
             return Ok(Cleaned::Whole);
         }
         let base_timestamp = new_horizon.or(header.delete_horizon()).unwrap_or(verdict.first_timestamp);
@@ -109,6 +144,7 @@ impl<'k> Cleaner<'k> {
         if i32::try_from(self.builder.batch_bytes()).is_err() {
             return Ok(Cleaned::Whole);
         }
+        self.counts.add(verdict.removed);
         let fields = SealFields {
             start: BatchStart {
                 attributes: with_horizon_if(new_horizon.is_some(), header.start.attributes),
@@ -135,7 +171,8 @@ impl Rules<'_> {
                 verdict.kept += 1;
                 verdict.keeps_tombstone |= record.key.is_some() && record.value.is_none();
             } else {
-                verdict.is_any_removed = true;
+                verdict.removed.records += 1;
+                verdict.removed.tombstones += u64::from(record.key.is_some() && record.value.is_none());
             }
         })?;
         Ok(verdict)

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::super::checkpoint::Checkpoint;
 use super::super::manifest::{Manifest, ManifestSegment};
+use crate::canary::{Canary, planted};
 use crate::disk::append_file::AppendError;
 use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, Invalid};
@@ -27,9 +28,19 @@ use crate::segment::{Segment, SegmentConfig, SegmentDir};
 pub(super) struct SealedLog {
     pub(super) segment: Arc<Segment>,
     pub(super) log_crc32: Option<u32>,
+    /// From when on a tombstone in it may go.
+    pub(super) delete_horizon: Option<i64>,
 }
 
 impl SealedLog {
+    /// When its youngest record was sent, as far as that can be believed: no earlier than the segment was begun, and no later than
+    /// it was closed.
+    pub(super) fn youngest_ms(&self) -> i64 {
+        let (created, rolled) = (self.segment.created_ms(), self.segment.rolled_ms());
+        let youngest = self.segment.max_timestamp().or(rolled).or(created).unwrap_or(0);
+        youngest.min(rolled.unwrap_or(i64::MAX)).max(created.unwrap_or(0))
+    }
+
     /// The error for a batch whose records cannot be read.
     pub(super) fn unreadable(&self, header: &BatchHeader, invalid: Invalid) -> Error {
         let (partition, offsets) = (self.segment.partition().clone(), header.base_offset()..header.next_offset());
@@ -59,16 +70,40 @@ pub(super) struct Output {
     base_offset: u64,
     /// What all of them have together, at most about.
     bytes_max: u64,
+    /// When the first of what they replace was begun, and the last one closed: rewriting makes nothing younger.
+    created_ms: Option<i64>,
+    rolled_ms: Option<i64>,
+    /// What is over then was looked at.
+    horizons_after_ms: i64,
     segments: Vec<Arc<Segment>>,
+    /// Of each of them, from when on a tombstone in it may go.
+    horizons: Vec<Option<i64>>,
 }
 
 impl Output {
-    /// Begins to write what replaces `run`. No file is made before there is a batch.
-    pub(super) fn begin(dir: &Arc<SegmentDir>, config: SegmentConfig, base_offset: u64, run: &[SealedLog]) -> Output {
+    /// Begins to write what replaces `run`. No file is made before there is a batch. Delete horizons up to `horizons_after_ms` are
+    /// of no interest any more.
+    pub(super) fn begin(
+        dir: &Arc<SegmentDir>,
+        config: SegmentConfig,
+        base_offset: u64,
+        run: &[SealedLog],
+        horizons_after_ms: i64,
+    ) -> Output {
         // Old records lie beside young ones here, and belong together.
         let config = SegmentConfig { segment_ms: i64::MAX, ..config };
         let bytes_max = run.iter().map(|sealed| sealed.segment.log_bytes()).sum();
-        Output { dir: Arc::clone(dir), config, base_offset, bytes_max, segments: Vec::new() }
+        Output {
+            dir: Arc::clone(dir),
+            config,
+            base_offset,
+            bytes_max,
+            created_ms: run.iter().filter_map(|sealed| sealed.segment.created_ms()).min(),
+            rolled_ms: run.iter().filter_map(|sealed| sealed.segment.rolled_ms()).max(),
+            horizons_after_ms,
+            segments: Vec::new(),
+            horizons: Vec::new(),
+        }
     }
 
     /// Writes a batch, into another segment if the one before is full.
@@ -80,8 +115,17 @@ impl Output {
             |segment: &&Arc<Segment>| !segment.must_roll_before(bytes, header.last_offset(), header.max_timestamp);
         let segment = match self.segments.last().filter(has_room) {
             Some(segment) => Arc::clone(segment),
+            None if planted(Canary::LoseAtSplit) && !self.segments.is_empty() => {
+                self.next_segment()?;
+                return Ok(());
+            }
             None => self.next_segment()?,
         };
+        if let Some(horizon) = header.delete_horizon().filter(|&horizon| self.horizons_after_ms < horizon)
+            && let Some(first) = self.horizons.last_mut()
+        {
+            *first = Some(first.map_or(horizon, |first| first.min(horizon)));
+        }
         segment.append(batch, &header).map_err(AppendError::into_inner)
     }
 
@@ -89,7 +133,10 @@ impl Output {
         let base_offset = self.segments.last().map_or(self.base_offset, |segment| segment.next_offset());
         let capacity_bytes = self.bytes_max.min(u64::from(self.config.segment_bytes));
         let segment = Arc::new(Segment::create_cleaned(&self.dir, base_offset, self.config, capacity_bytes)?);
+        self.created_ms.into_iter().for_each(|ms| segment.note_created(ms));
+        self.rolled_ms.into_iter().for_each(|ms| segment.note_rolled(ms));
         self.segments.push(Arc::clone(&segment));
+        self.horizons.push(None);
         Ok(segment)
     }
 
@@ -108,11 +155,13 @@ impl Output {
     }
 
     fn describe(&self) -> Result<Vec<ManifestSegment>> {
-        let describe = |segment: &Arc<Segment>| {
+        let describe = |(segment, horizon): (&Arc<Segment>, &Option<i64>)| {
             let log_crc32 = segment.log_crc32()?;
-            Ok(ManifestSegment::new(segment.describe(), Some(log_crc32)))
+            let mut noted = ManifestSegment::new(segment.describe(), Some(log_crc32));
+            noted.delete_horizon = *horizon;
+            Ok(noted)
         };
-        self.segments.iter().map(describe).collect()
+        self.segments.iter().zip(&self.horizons).map(describe).collect()
     }
 
     /// Removes the files, as far as that goes: recovery or the next attempt removes the rest.
@@ -135,8 +184,6 @@ fn sync_dir(dir: &SegmentDir) -> Result<()> {
 /// What compaction has to remember from pass to pass. Lives under the checkpoint lock.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct CompactionState {
-    /// The end of what was sealed when compacting was tried last.
-    tried_to: u64,
     /// The manifest has been stored, and not all files have their names yet or are gone.
     unfinished: Option<Replacement>,
     /// Storing the manifest failed: whether it speaks of these is not known.
@@ -176,15 +223,14 @@ impl Checkpoint {
         let sealed_log = |(segment, noted): (&Arc<Segment>, &ManifestSegment)| SealedLog {
             segment: Arc::clone(segment),
             log_crc32: noted.log_crc32,
+            delete_horizon: noted.delete_horizon,
         };
         pairs.take_while(is_same).map(sealed_log).collect()
     }
 
-    /// Whether compacting up to offset `end` was not tried yet; from now on it was.
-    pub(super) fn begin_compaction(&mut self, end: u64) -> bool {
-        let is_new = self.compaction.tried_to < end;
-        self.compaction.tried_to = end;
-        is_new
+    /// Whether no error has interrupted anything.
+    pub(super) fn is_settled(&self) -> bool {
+        self.compaction.doubtful.is_none() && self.compaction.unfinished.is_none()
     }
 
     /// Brings what an error has interrupted to its end, one way or the other.
@@ -203,16 +249,19 @@ impl Checkpoint {
     }
 
     /// Puts `output`, which is complete and to be `noted`, into the place of `run`. Once it counts, `show` tells readers of the old
-    /// and the new segments. `false`, and `output` is removed, if the manifest does not have the run any more.
+    /// and the new segments. `false`, and `output` is removed, if the manifest does not have the run any more. With `is_clean` it is
+    /// compacted up to its end then.
     pub(super) fn replace(
         &mut self,
         dir: &SegmentDir,
         run: &[SealedLog],
         output: Output,
         noted: Vec<ManifestSegment>,
+        is_clean: bool,
         show: impl FnOnce(&[Arc<Segment>], &[Arc<Segment>]),
     ) -> Result<bool> {
-        let Some(manifest) = self.manifest.with_cleaned(run.iter().map(|sealed| sealed.segment.base_offset()), noted)
+        let Some(manifest) =
+            self.manifest.with_cleaned(run.iter().map(|sealed| sealed.segment.base_offset()), noted, is_clean)
         else {
             output.discard();
             return Ok(false);

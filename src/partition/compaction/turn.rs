@@ -24,6 +24,20 @@ impl CompactionTurn {
         Some(Turn { turn: self })
     }
 
+    /// The same once no other thread compacts; `None` if this one does, somewhere up its stack.
+    pub(super) fn begin_after_others(&self) -> Option<Turn<'_>> {
+        let mut holder = self.holder.lock();
+        let this = thread::current().id();
+        while let Some(other) = *holder {
+            if other == this {
+                return None;
+            }
+            self.ended.wait(&mut holder);
+        }
+        *holder = Some(this);
+        Some(Turn { turn: self })
+    }
+
     /// Returns once no other thread compacts. The log is closed, so that those that do give way, and no more begin.
     pub(in crate::partition) fn wait_for_end(&self) {
         let mut holder = self.holder.lock();

@@ -11,6 +11,11 @@ fn unusual() -> TopicConfig {
         .segment_index_bytes(4096)
         .max_message_bytes(1000)
         .compression(Compression::Snappy)
+        .cleanup_policy(CleanupPolicy::CompactAndDelete)
+        .min_compaction_lag_ms(Duration::from_millis(10))
+        .max_compaction_lag_ms(Duration::from_millis(20))
+        .delete_retention_ms(Duration::ZERO)
+        .min_cleanable_dirty_ratio(0.1 + 0.2)
         .durability(Durability::Interval(Duration::from_millis(20)))
 }
 
@@ -26,7 +31,9 @@ fn the_defaults_are_kafkas_and_valid() {
     let text: Vec<_> =
         TopicConfig::new().properties().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     let expected = "num.partitions=1 segment.bytes=1073741824 segment.ms=604800000 index.interval.bytes=4096 \
-                    segment.index.bytes=10485760 max.message.bytes=1048588 compression.type=none";
+                    segment.index.bytes=10485760 max.message.bytes=1048588 compression.type=none \
+                    cleanup.policy=delete min.compaction.lag.ms=0 max.compaction.lag.ms=9223372036854775807 \
+                    delete.retention.ms=86400000 min.cleanable.dirty.ratio=0.5";
     assert_eq!(text.join(" "), expected);
 }
 
@@ -82,6 +89,11 @@ fn a_malformed_value_is_refused_at_once() {
         (SEGMENT_MS, ""),
         (COMPRESSION, "brotli"),
         (COMPRESSION, "producer"),
+        (CLEANUP_POLICY, "compact delete"),
+        (MIN_COMPACTION_LAG_MS, "-1"),
+        (MAX_COMPACTION_LAG_MS, "1h"),
+        (DELETE_RETENTION_MS, "never"),
+        (MIN_CLEANABLE_DIRTY_RATIO, "half"),
         (DURABILITY, "maybe"),
     ] {
         let refused = TopicConfig::new().set(key, value);
@@ -101,12 +113,32 @@ fn bounds_are_checked_and_the_key_is_named() {
         (TopicConfig::new().index_interval_bytes(1 << 31), INDEX_INTERVAL_BYTES),
         (TopicConfig::new().segment_index_bytes(23), SEGMENT_INDEX_BYTES),
         (TopicConfig::new().max_message_bytes(67), MAX_MESSAGE_BYTES),
+        (TopicConfig::new().min_compaction_lag_ms(Duration::MAX), MIN_COMPACTION_LAG_MS),
+        (TopicConfig::new().max_compaction_lag_ms(Duration::ZERO), MAX_COMPACTION_LAG_MS),
+        (TopicConfig::new().delete_retention_ms(Duration::MAX), DELETE_RETENTION_MS),
+        (TopicConfig::new().min_cleanable_dirty_ratio(1.01), MIN_CLEANABLE_DIRTY_RATIO),
+        (TopicConfig::new().min_cleanable_dirty_ratio(-0.01), MIN_CLEANABLE_DIRTY_RATIO),
+        (TopicConfig::new().min_cleanable_dirty_ratio(f64::NAN), MIN_CLEANABLE_DIRTY_RATIO),
         (TopicConfig::new().durability(Durability::Interval(Duration::ZERO)), DURABILITY),
     ] {
         assert!(matches!(config.validate(), Err(Error::InvalidConfig { key: named, .. }) if named == key), "{key}");
         assert!(TopicConfig::decode(&encoded(&config)).is_err(), "{key}");
     }
     unusual().validate().unwrap();
+}
+
+#[test]
+fn lags_that_contradict_each_other_are_refused_by_their_keys() {
+    let lags = TopicConfig::new().min_compaction_lag_ms(Duration::from_millis(2));
+    let error = lags.max_compaction_lag_ms(Duration::from_millis(1)).validate().unwrap_err().to_string();
+    assert!(error.contains(MIN_COMPACTION_LAG_MS) && error.contains(MAX_COMPACTION_LAG_MS), "{error}");
+}
+
+#[test]
+fn where_records_are_compacted_soon_the_active_segment_is_closed_soon() {
+    let config = TopicConfig::new().segment_ms(Duration::from_secs(60)).max_compaction_lag_ms(Duration::from_secs(5));
+    assert_eq!(SegmentConfig::from(&config).segment_ms, 60_000);
+    assert_eq!(SegmentConfig::from(&config.cleanup_policy(CleanupPolicy::Compact)).segment_ms, 5000);
 }
 
 #[test]

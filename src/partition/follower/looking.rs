@@ -48,12 +48,13 @@ impl Follower {
         }
         let (now, then) = (self.layout()?, &seen.files.layout);
         let begins_where_it_did = now.manifest.log_start_offset == then.manifest.log_start_offset;
-        Ok(if self.spec.compaction.is_some() { now == *then } else { begins_where_it_did })
+        let is_compacted = now.manifest.has_gaps() || then.manifest.has_gaps();
+        Ok(if is_compacted { now == *then } else { begins_where_it_did })
     }
 
     /// Whether it is known, without a look at the files, that none went or was swapped since the tails said this.
     fn keeps_names_since(&self, deletions: Option<[u64; 2]>) -> bool {
-        self.spec.compaction.is_none() && deletions.is_some() && self.surroundings.tails.deletions() == deletions
+        self.spec.compaction().is_none() && deletions.is_some() && self.surroundings.tails.deletions() == deletions
     }
 
     pub(super) fn layout(&self) -> Result<Layout> {
@@ -64,7 +65,7 @@ impl Follower {
             Err(error) => return Err(error),
         };
         let mut layout = Layout { manifest, manifest_damage, set_aside: Vec::new() };
-        if self.spec.compaction.is_some() {
+        if layout.manifest.has_gaps() {
             let names = file_name::list(disk, &self.spec.dir)?.into_iter();
             let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Swap);
             layout.set_aside.extend(logs.map(|name| name.base_offset));
@@ -189,7 +190,7 @@ impl Follower {
                 Some(point) if point.base_offset == base_offset => point.synced,
                 // Which ones were compacted is not known without the manifest.
                 _ if !is_manifest_whole
-                    && self.spec.compaction.is_some()
+                    && self.spec.compaction().is_some()
                     && next_base.is_some_and(|next| *next <= proven) =>
                 {
                     ScanStart { file_position: u64::MAX, has_gaps: true, ..ScanStart::nothing(base_offset) }

@@ -89,7 +89,7 @@ impl Log {
         let is_new = self.has_unnoted_segments();
         checkpoint.seal_segments(&self.dir, sealed)?;
         self.sealed_are_noted(sealed.len());
-        if is_new && self.spec.compaction.is_some() {
+        if is_new && self.spec.compaction().is_some() {
             self.environment.bell.ring(Work::Compaction);
         }
         Ok(())

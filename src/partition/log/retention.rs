@@ -23,12 +23,12 @@ impl Log {
     /// What rolling, syncing or deleting says; the log is as it was, or begins later, and the next call goes on.
     pub(crate) fn retain(&self) -> Result<Option<i64>> {
         let config = self.spec.settings.load().clone();
-        let keeps_all = self.keeps_all(&config);
-        if self.is_closed() || self.check_unharmed().is_err() || keeps_all && !self.owes_removal() {
+        let (keeps_all, rolls) = (self.keeps_all(&config), self.rolls_by_clock(&config));
+        if self.is_closed() || self.check_unharmed().is_err() || keeps_all && !rolls && !self.owes_removal() {
             return Ok(None);
         }
         let now_ms = self.environment.steady_ms();
-        let roll_ms = if config.retention_ms.is_some() { self.roll_if_older(now_ms, config.segment_ms)? } else { None };
+        let roll_ms = if rolls { self.roll_if_older(now_ms, config.active_ms_max())? } else { None };
         // As for a checkpoint: others are not to wait for who verifies this log.
         let Some(mut checkpoint) = self.checkpoint.try_lock() else { return Ok(Some(now_ms + RETRY_MS)) };
         self.check_present()?;
@@ -52,7 +52,13 @@ impl Log {
 
     /// Whether the topic keeps its records for ever, or until another one of their key takes their place.
     fn keeps_all(&self, config: &TopicConfig) -> bool {
-        self.spec.compaction.is_some() || !config.has_retention()
+        self.spec.is_internal || !config.cleanup_policy.has_delete() || !config.has_retention()
+    }
+
+    /// Whether the active segment is rolled when it is old, so that retention by time or compaction reaches its records.
+    fn rolls_by_clock(&self, config: &TopicConfig) -> bool {
+        let expires = config.cleanup_policy.has_delete() && config.retention_ms.is_some();
+        !self.spec.is_internal && (expires || config.cleanup_policy.has_compact())
     }
 
     /// Rolls the active segment if it, or what is to be its first batch, is as old as that. Returns when that is so next, if there

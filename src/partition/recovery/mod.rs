@@ -272,7 +272,7 @@ impl<'s> Recovery<'s> {
         let is_committed = |batch: &Salvaged| batch.durable_bytes > 0 && !is_below(batch, synced);
         self.shutdown != Shutdown::Killed
             || self.spec.durability != Durability::Os
-            || self.spec.compaction.is_some()
+            || self.spec.is_internal
             || self.found_manifest == FoundManifest::Damaged
             || self.report.cut_bytes > 0
             || !self.report.quarantined.is_empty()

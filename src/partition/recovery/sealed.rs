@@ -25,11 +25,10 @@ enum Found {
 impl Recovery<'_> {
     /// Takes the sealed segments for what the manifest says they are, once they are there and have their size.
     pub(super) fn open_sealed_segments(&mut self) -> Result<()> {
+        let is_compacted = self.manifest.has_gaps();
         for noted in &self.manifest.segments {
             let sealed = &noted.sealed;
-            if self.spec.compaction.is_none()
-                && let Some(damage) = hole(&self.dir, self.next_offset..sealed.base_offset)
-            {
+            if !is_compacted && let Some(damage) = hole(&self.dir, self.next_offset..sealed.base_offset) {
                 note(self.mode, &mut self.report, damage)?;
             }
             match find(&self.dir, noted, self.config)? {

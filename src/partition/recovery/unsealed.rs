@@ -78,7 +78,7 @@ impl Recovery<'_> {
         let start = match &self.point.point {
             Some(point) if point.base_offset == base_offset => point.synced,
             // Which ones were compacted is not known without the manifest.
-            _ if self.found_manifest == FoundManifest::Damaged && self.spec.compaction.is_some() && was_sealed => {
+            _ if self.found_manifest == FoundManifest::Damaged && self.spec.compaction().is_some() && was_sealed => {
                 ScanStart { file_position: u64::MAX, has_gaps: true, ..ScanStart::nothing(base_offset) }
             }
             _ => ScanStart::nothing(base_offset),

@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, BrokerBuilder, ConsumerRecords, Durability, Partition, ProducerRecord, TopicConfig};
+use ottla::{Broker, BrokerBuilder, CleanupPolicy, ConsumerRecords, Durability, Partition, ProducerRecord, TopicConfig};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::thread::JoinHandle;
 use shuttle::{Config, Runner};
@@ -51,6 +51,11 @@ pub(crate) fn builder(disk: &SimulatedDisk, durability: Durability) -> BrokerBui
 /// Segments of a few records.
 pub(crate) fn small_segments() -> TopicConfig {
     TopicConfig::new().segment_bytes(1024).index_interval_bytes(64)
+}
+
+/// The same of a topic that is compacted.
+pub(crate) fn compacted() -> TopicConfig {
+    small_segments().cleanup_policy(CleanupPolicy::Compact)
 }
 
 pub(crate) fn record(value: &str) -> ProducerRecord<'_> {

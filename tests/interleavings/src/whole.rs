@@ -4,7 +4,7 @@ use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Durability, Error, ProducerRecord, TopicConfig};
 use shuttle::thread;
 
-use crate::explore::{FOREVER, broker, builder, explore, join, read_all, record, small_segments, text, values};
+use crate::explore::{FOREVER, broker, builder, compacted, explore, join, read_all, record, small_segments, text, values};
 
 /// Closing beside a sender, a consumer that waits and the maintenance thread: all end, and what was sent is there at reopening.
 #[test]
@@ -112,8 +112,8 @@ fn delete_topic_beside_send_and_read() {
 fn maintenance_beside_append_and_read() {
     explore(|| {
         let disk = SimulatedDisk::new(1);
-        let broker = builder(&disk, Durability::Os).compact_all_topics().open().unwrap();
-        let partition = broker.create_topic("t", small_segments()).unwrap().partition(0).unwrap();
+        let broker = builder(&disk, Durability::Os).open().unwrap();
+        let partition = broker.create_topic("t", compacted()).unwrap().partition(0).unwrap();
         let payload = "x".repeat(400);
         let send = |i: u32| {
             let (key, value) = (format!("k{}", i % 2), format!("{i}{payload}"));
@@ -229,9 +229,9 @@ fn slots_run_short_beside_readers() {
 fn close_beside_compaction() {
     explore(|| {
         let disk = SimulatedDisk::new(1);
-        let open = |is_background| builder(&disk, Durability::Os).compact_all_topics().background(is_background).open();
+        let open = |is_background| builder(&disk, Durability::Os).background(is_background).open();
         let broker = open(true).unwrap();
-        let partition = broker.create_topic("t", small_segments()).unwrap().partition(0).unwrap();
+        let partition = broker.create_topic("t", compacted()).unwrap().partition(0).unwrap();
         // Each in a segment of its own.
         let payload = "x".repeat(12_000);
         for i in 0..6 {
@@ -255,8 +255,8 @@ fn close_beside_compaction() {
 fn delete_topic_beside_compaction() {
     explore(|| {
         let disk = SimulatedDisk::new(1);
-        let broker = builder(&disk, Durability::Os).compact_all_topics().background(true).open().unwrap();
-        let partition = broker.create_topic("t", small_segments()).unwrap().partition(0).unwrap();
+        let broker = builder(&disk, Durability::Os).background(true).open().unwrap();
+        let partition = broker.create_topic("t", compacted()).unwrap().partition(0).unwrap();
         let payload = "x".repeat(12_000);
         for i in 0..4 {
             let value = format!("{i}{payload}");

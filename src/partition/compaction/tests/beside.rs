@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::super::*;
 use crate::disk::simulated::SimulatedDisk;
-use crate::{Broker, Durability, Partition, ProducerRecord, TopicConfig};
+use crate::{Broker, CleanupPolicy, Durability, Partition, ProducerRecord, TopicConfig};
 
 fn open(disk: &SimulatedDisk) -> (Broker, Partition) {
     let builder = Broker::builder("/data").disk(disk).background(false).durability(Durability::Os);
-    let broker = builder.compact_all_topics().topic_defaults(TopicConfig::new().segment_bytes(1024)).open().unwrap();
+    let config = TopicConfig::new().segment_bytes(1024).cleanup_policy(CleanupPolicy::Compact);
+    let broker = builder.topic_defaults(config).open().unwrap();
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
     (broker, partition)
 }
@@ -57,11 +58,11 @@ fn the_log_is_appended_to_synced_and_noted_meanwhile() {
         }
         true
     };
-    assert!(log.compact_if_due(&go_on).unwrap());
+    log.compact_if_due(&go_on).result.unwrap();
     assert!(asked.get() >= 10);
     let end = partition.log_end_offset();
     assert!(clean_offset(log) > 9 && clean_offset(log) < 18, "up to where it had been sealed when that began");
-    assert!(log.compact_if_due(&|| true).unwrap());
+    log.compact_if_due(&|| true).result.unwrap();
     assert!(offsets(&partition).ends_with(&[end - 3, end - 2, end - 1]) && offsets(&partition).len() < 9);
     let (clean, found) = (clean_offset(log), offsets(&partition));
     drop(partition);
@@ -89,12 +90,12 @@ fn segments_that_went_meanwhile_are_not_brought_back() {
         true
     };
     let before = log.segments();
-    assert!(log.compact_if_due(&go_on).unwrap());
+    log.compact_if_due(&go_on).result.unwrap();
     assert!(asked.get() > 8);
     assert!(log.segments().iter().map(Arc::as_ptr).eq(before[1..].iter().map(Arc::as_ptr)));
     assert_eq!((clean_offset(log), is_tidy(&disk)), (0, true));
     fill(&partition, 1);
-    assert!(log.compact_if_due(&|| true).unwrap());
+    log.compact_if_due(&|| true).result.unwrap();
     assert!(clean_offset(log) > 0);
 }
 
@@ -112,7 +113,7 @@ fn closing_ends_it_also_from_its_own_thread() {
         }
         true
     };
-    assert!(partition.writable().unwrap().compact_if_due(&go_on).unwrap());
+    partition.writable().unwrap().compact_if_due(&go_on).result.unwrap();
     assert_eq!(asked.get(), 8, "it is not asked again");
     let (_broker, partition) = open(&disk);
     assert_eq!((offsets(&partition).len(), is_tidy(&disk)), (18, true));
@@ -124,7 +125,7 @@ fn where_the_manifest_was_lost_nothing_is_taken_for_clean() {
     let disk = SimulatedDisk::new(1);
     let (broker, partition) = open(&disk);
     fill(&partition, 4);
-    assert!(partition.writable().unwrap().compact_if_due(&|| true).unwrap());
+    partition.writable().unwrap().compact_if_due(&|| true).result.unwrap();
     fill(&partition, 4);
     assert!(clean_offset(partition.writable().unwrap()) > 0);
     let found = offsets(&partition);
@@ -140,4 +141,57 @@ fn where_the_manifest_was_lost_nothing_is_taken_for_clean() {
         drop(partition);
         broker.close().unwrap();
     }
+}
+
+/// The failure: a pass goes on under another policy, or leaves its files.
+#[test]
+fn k9_11_a_policy_that_changes_ends_the_pass_and_the_next_one_begins_anew() {
+    let disk = SimulatedDisk::new(1);
+    let (broker, partition) = open(&disk);
+    fill(&partition, 6);
+    let log = partition.writable().unwrap();
+    let topic = broker.topic("t").unwrap();
+    let all = offsets(&partition);
+    let asked = Cell::new(0);
+    let go_on = || {
+        asked.set(asked.get() + 1);
+        if asked.get() == 8 {
+            topic.entry.settings.replace(topic.config().cleanup_policy(CleanupPolicy::Delete));
+        }
+        true
+    };
+    log.compact_if_due(&go_on).result.unwrap();
+    assert_eq!(asked.get(), 8, "it is not asked again");
+    assert!(is_tidy(&disk));
+    assert_eq!((offsets(&partition), clean_offset(log)), (all.clone(), 0));
+    log.compact_if_due(&|| true).result.unwrap();
+    assert_eq!(offsets(&partition), all, "it is not compacted any more");
+    partition.append(&ProducerRecord::to("t").value("without a key")).unwrap();
+    topic.entry.settings.replace(topic.config().cleanup_policy(CleanupPolicy::Compact));
+    assert!(matches!(partition.append(&ProducerRecord::to("t").value("again")), Err(Error::InvalidRecord { .. })));
+    fill(&partition, 2);
+    log.compact_if_due(&|| true).result.unwrap();
+    assert!(clean_offset(log) > 0 && is_tidy(&disk));
+    let left = offsets(&partition);
+    assert!(left.len() < 9 && !left.contains(&18), "{left:?}");
+}
+
+/// The failure: compaction takes the disk from those who wait for it.
+#[test]
+fn it_reads_and_writes_no_faster_than_it_may() {
+    let disk = SimulatedDisk::new(1);
+    let config = TopicConfig::new().segment_bytes(1024).cleanup_policy(CleanupPolicy::Compact);
+    let builder = Broker::builder("/data").disk(&disk).background(false).durability(Durability::Os);
+    let broker = builder.topic_defaults(config).cleaner_io_bytes_per_second(100).open().unwrap();
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    fill(&partition, 6);
+    let log = partition.writable().unwrap();
+    let begin = log.environment.disk.monotonic();
+    let sealed_bytes = log.size().0 - log.segments().last().unwrap().log_bytes();
+    log.compact_if_due(&|| true).result.unwrap();
+    let left_bytes = log.size().0 - log.segments().last().unwrap().log_bytes();
+    // Read for its keys, read again, and written.
+    let expected = Duration::from_millis((2 * sealed_bytes + left_bytes) * 10);
+    let taken = log.environment.disk.monotonic().saturating_sub(begin);
+    assert!(taken + Duration::from_secs(11) >= expected && taken <= expected + Duration::from_secs(1), "{taken:?}");
 }

@@ -33,7 +33,7 @@ fn batch(records: &[Given<'_>]) -> Vec<u8> {
 }
 
 fn keys(last: &[(&str, u64)]) -> KeyOffsets {
-    let mut keys = KeyOffsets::default();
+    let mut keys = KeyOffsets::from(0, 1 << 20);
     for (key, offset) in last {
         keys.note(key.as_bytes(), *offset);
     }
@@ -57,7 +57,7 @@ fn clean_with(cleaner: &mut Cleaner<'_>, bytes: &[u8]) -> Left {
 }
 
 fn clean(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Left {
-    clean_with(&mut Cleaner::new(keys, now_ms, RETENTION), bytes)
+    clean_with(&mut Cleaner::new(keys, Tombstones::Age { now_ms, delete_retention_ms: RETENTION }), bytes)
 }
 
 fn rewritten(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Vec<u8> {
@@ -85,8 +85,26 @@ fn records_of(bytes: &[u8]) -> Vec<(u64, String, bool, i64)> {
 
 #[test]
 fn what_nothing_supersedes_stays_as_it_is() {
-    let bytes = batch(&[(Some("a"), Some("1"), NOW), (None, Some("2"), NOW), (None, None, NOW)]);
+    let bytes = batch(&[(Some("a"), Some("1"), NOW), (Some("c"), Some("2"), NOW)]);
     assert_eq!(clean(&keys(&[("a", 100), ("b", 500)]), NOW, &bytes), Left::Whole);
+}
+
+#[test]
+fn records_without_a_key_go() {
+    let bytes = batch(&[(None, Some("2"), NOW), (Some("a"), Some("1"), NOW), (None, None, NOW)]);
+    assert_eq!(records_of(&rewritten(&keys(&[]), NOW, &bytes)), [(101, "a".to_owned(), true, NOW)]);
+}
+
+#[test]
+fn while_keys_are_left_for_other_passes_tombstones_neither_age_nor_go() {
+    let bytes = batch(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 7)]);
+    let (none, superseding) = (keys(&[]), keys(&[("a", 200)]));
+    let wait = |keys: &KeyOffsets, bytes: &[u8]| clean_with(&mut Cleaner::new(keys, Tombstones::Wait), bytes);
+    assert_eq!(wait(&none, &bytes), Left::Whole);
+    let aged = rewritten(&none, NOW, &bytes);
+    assert_eq!(wait(&none, &aged), Left::Whole);
+    let Left::Batch(left) = wait(&superseding, &aged) else { panic!("not rewritten") };
+    assert_eq!(verify(&left).unwrap().delete_horizon(), Some(NOW + RETENTION));
 }
 
 #[test]
@@ -175,7 +193,7 @@ fn transactions_are_not_touched_and_hold_tombstones_behind_them() {
         fields.start.attributes = fields.start.attributes.with_delete_horizon();
     });
     let keys = keys(&[("a", 100)]);
-    let mut cleaner = Cleaner::new(&keys, NOW, RETENTION);
+    let mut cleaner = Cleaner::new(&keys, Tombstones::Age { now_ms: NOW, delete_retention_ms: RETENTION });
     assert!(matches!(clean_with(&mut cleaner, &over), Left::Empty(_)));
     assert_eq!(clean_with(&mut cleaner, &transactional), Left::Whole);
     assert_eq!(clean_with(&mut cleaner, &over), Left::Whole);
