@@ -269,7 +269,8 @@ pub enum Error {
         name: String,
     },
 
-    /// The record or batch is larger than the topic allows. Nothing was appended.
+    /// The record or batch is larger than the topic allows: make it smaller, or raise `TopicConfig::max_message_bytes` with
+    /// `Admin::alter_topic`. Nothing was appended.
     #[error("{partition}: {size} bytes exceed the limit of {limit} (max.message.bytes)")]
     #[non_exhaustive]
     RecordTooLarge {

@@ -227,13 +227,13 @@ impl TopicConfig {
         self
     }
 
-    /// How long records are kept, in whole milliseconds, at least 1; `None`, the default, keeps them for ever.
+    /// How long records are kept, in whole milliseconds, at least 1; `None`, the default, keeps them for ever. Set
+    /// [`segment_ms`](TopicConfig::segment_ms), too: a record may stay for both together, and that is 7 days unless you say otherwise.
     ///
     /// Whole segments are deleted, the oldest first, once the newest timestamp in them is older than that. It counts as no
     /// earlier than when the segment was begun and no later than when the next one was. So a record from the future keeps nothing
     /// for ever, and old records that are sent today are kept as long as others. A segment that is not full is closed after
-    /// [`segment_ms`](TopicConfig::segment_ms), also where nothing is sent any more. So a record is there for at least this time, and at
-    /// most for that of both settings together.
+    /// `segment_ms`, also where nothing is sent any more.
     #[doc(alias = "retention.ms")]
     pub fn retention_ms(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.retention_ms = age.into();
@@ -243,7 +243,8 @@ impl TopicConfig {
     /// How many bytes of segments each partition keeps; `None`, the default, sets no bound.
     ///
     /// Whole segments are deleted, the oldest first, as long as at least so many bytes are left. So a partition takes at most this
-    /// and one [segment](TopicConfig::segment_bytes), and besides the indexes, which are about 1/200 of it.
+    /// and one [segment](TopicConfig::segment_bytes), which holds at least one sealed batch of up to 64 KiB, and besides the indexes, which
+    /// are about 1/200 of it. What is in the tail does not count.
     #[doc(alias = "retention.bytes")]
     pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.retention_bytes = bytes.into();
