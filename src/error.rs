@@ -86,9 +86,9 @@ pub enum Error {
         reason: String,
     },
 
-    /// The records were appended, and could not be made durable: there was no file handle left for the sync, say. Do not send
-    /// them again. They are in the log and outlive the process, and are durable, and with [`Always`](crate::Durability::Always)
-    /// visible, with the next sync of the partition; [`wait_durable`](crate::Partition::wait_durable) or a flush makes one.
+    /// The records were appended, but the sync could not begin: there was no file handle left, say. Do not send them again: they
+    /// are in the log, and survive the end of the process. The next sync of the partition makes them durable, and visible if the
+    /// topic has [`Always`](crate::Durability::Always). To make one, call [`wait_durable`](crate::Partition::wait_durable) or flush.
     #[error("{partition}: offsets {}..{} were appended and are not durable yet", offsets.start, offsets.end)]
     #[non_exhaustive]
     NotDurable {
@@ -100,8 +100,8 @@ pub enum Error {
         source: Box<Error>,
     },
 
-    /// The write or sync failed that these very records went through, and it is not known whether they are in the log: all of
-    /// them or none. The partition refuses writes now; what is there shows once the broker is reopened.
+    /// The write or sync of these very records failed. Either all of them are in the log or none, and nobody can know which yet. The
+    /// partition refuses writes from now on. Open the broker again, and read from these offsets on to see what is there.
     #[error("{partition}: it is not known whether offsets {}..{} were appended", offsets.start, offsets.end)]
     #[non_exhaustive]
     InDoubt {
@@ -506,6 +506,20 @@ impl fmt::Debug for Error {
 }
 
 /// Where bytes on the disk are not what was written, and which offsets are lost with them.
+///
+/// # Examples
+/// ```
+/// use ottla::Broker;
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let broker = Broker::open(dir.path())?;
+/// for damage in broker.admin().verify()?.damage() {
+///     match &damage.offsets {
+///         Some(offsets) => println!("{}: {} offsets are lost", damage.path.display(), offsets.end - offsets.start),
+///         None => println!("{damage}"),
+///     }
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("{}: corrupt at byte {file_position}: {reason}{}", path.display(), describe_offsets(partition.as_ref(), offsets.as_ref()))]

@@ -37,6 +37,8 @@
 //! # Crate features
 //! None is on by default. Uncompressed and Snappy batches need none.
 //! - `gzip`, `lz4`, `zstd`: the [`Compression`] of that name, for writing and reading. `zstd` needs a C compiler.
+//! - `futures`: [`Consumer`]`::stream`, its records as a stream for any executor.
+//! - `serde`: plain values, such as [`TopicPartition`], [`Timestamp`], [`TopicConfig`] and descriptions, go in and out of any format.
 //! - `testing`: the module `testing`, a simulated disk that cuts the power, kills the process and fails any call.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -18,9 +18,10 @@ use crate::text::serde_as_text;
 /// assert_eq!(tp.topic(), "orders");
 /// assert_eq!(tp.partition(), 3);
 /// assert_eq!(tp.to_string(), "orders-3");
+/// assert_eq!(format!("{:?}", [&tp]), "[orders-3]");
 /// assert_eq!("orders-3".parse(), Ok(tp));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     topic: Arc<str>,
     partition: u32,
@@ -49,6 +50,13 @@ impl TopicPartition {
 impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// As it is shown: lists of partitions are printed in logs more often than single ones.
+impl fmt::Debug for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -52,6 +52,33 @@ impl<'b> Admin<'b> {
         Ok(TopicDescription::of(&*self.broker.store.topic(topic)?))
     }
 
+    /// Gives a topic another configuration, while it is in use: `change` gets the present one and returns what it is to be. When this
+    /// returns the change survives a power cut and counts for every record that is sent from then on; other processes learn of it
+    /// with their next call.
+    ///
+    /// `change` may be called more than once, if somebody else changes the topic at the same time. Two settings stay as they are: the
+    /// number of partitions, which [`add_partitions`](Admin::add_partitions) raises, and the durability. What is about segments and
+    /// indexes counts for the active segment, too; those that are full stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the
+    /// setting that does not hold or cannot change, [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic;
+    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io). Nothing has changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    /// broker.admin().alter_topic("orders", |config| config.retention_ms(WEEK))?;
+    /// assert_eq!(broker.existing_topic("orders")?.config().get_retention_ms(), Some(WEEK));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn alter_topic(&self, topic: &str, change: impl Fn(TopicConfig) -> TopicConfig) -> Result<()> {
+        self.broker.store.alter_topic(topic, &change)
+    }
+
     /// Adds partitions, so that the topic has `partition_count`. Keys may go to other partitions from then on.
     ///
     /// # Errors
@@ -105,6 +132,18 @@ impl<'b> Admin<'b> {
 }
 
 /// A topic at one moment.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let description = broker.admin().describe("orders")?;
+/// for partition in description.partitions() {
+///     println!("{}: offsets {:?}, {} bytes", partition.topic_partition(), partition.offsets(), partition.log_bytes());
+/// }
+/// assert_eq!(description.partitions()[0].offsets(), 0..1);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TopicDescription {
@@ -162,7 +201,7 @@ impl TopicDescription {
     }
 }
 
-/// A partition at one moment.
+/// A partition at one moment; one of [`TopicDescription::partitions`], where the example is.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PartitionDescription {

@@ -83,6 +83,18 @@ impl Admin<'_> {
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::ReadOnly`], [`Error::DiskFull`], [`Error::Poisoned`]; as
     /// [`list_groups`](Admin::list_groups).
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// assert!(broker.admin().delete_group("billing").is_err(), "it has a member");
+    /// consumer.close()?;
+    /// # broker.admin().reset_offsets("billing").topic("orders").execute()?;
+    /// broker.admin().delete_group("billing")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let store = &self.broker.store;
         coordinator(store, group)?.delete(group, store.monotonic())
@@ -167,6 +179,17 @@ fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<GroupCoordin
 }
 
 /// Where to set a group's offsets.
+///
+/// # Examples
+/// ```
+/// use ottla::{ResetTo, Timestamp};
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let yesterday: Timestamp = "2026-11-29T00:00:00Z".parse()?;
+/// let reset = broker.admin().reset_offsets("billing").topic("orders").to(ResetTo::Time(yesterday));
+/// reset.execute()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetTo {
@@ -183,6 +206,20 @@ pub enum ResetTo {
 }
 
 /// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
+///
+/// # Examples
+/// ```
+/// use ottla::ResetTo;
+/// # let broker = ottla::Broker::temporary()?;
+/// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let admin = broker.admin();
+/// let reset = admin.reset_offsets("billing").topic("orders").to(ResetTo::Latest);
+/// for change in reset.plan()? {
+///     println!("{}: {:?} -> {}", change.topic_partition(), change.before(), change.after());
+/// }
+/// reset.execute()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "nothing is reset before `execute`"]
 pub struct ResetOffsets {
@@ -193,7 +230,7 @@ pub struct ResetOffsets {
     to: ResetTo,
 }
 
-/// A committed offset before and after a reset.
+/// A committed offset before and after a reset; made by [`ResetOffsets::plan`] and [`ResetOffsets::execute`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OffsetChange {

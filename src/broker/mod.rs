@@ -4,6 +4,7 @@
 //! topics there are, and `topic_registry` finds them; `shutdown` says how the last writer ended.
 
 mod admin;
+mod alter_topic;
 mod builder;
 pub(crate) mod catalog;
 mod compaction;
@@ -51,8 +52,8 @@ use store::Store;
 /// A data directory, open in this process: where everything begins. A cheap handle; clones name the same broker.
 ///
 /// One process opens a directory for writing, once; others may open it read-only. The broker is closed when its last handle
-/// is gone (topics, partitions, producers and consumers are handles too), or by [`close`](Broker::close), which can fail where
-/// dropping cannot tell.
+/// is gone, or by [`close`](Broker::close), which can fail where dropping cannot tell. Topics, partitions, producers and consumers are
+/// handles, too: as long as one of them is there, opening the directory again is [`Error::AlreadyOpen`](crate::Error::AlreadyOpen).
 ///
 /// A child that was forked off while the broker was open cannot use it: every call that can fail does, with
 /// [`Error::Forked`](crate::Error::Forked), and to drop handles or to exit changes nothing. Records that were read before are the
@@ -260,6 +261,18 @@ impl Broker {
     ///
     /// # Errors
     /// The first one met; every partition got its turn, and the next call tries again what can be tried again.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{Broker, Durability};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let every_second = Durability::Interval(Duration::from_secs(1));
+    /// let broker = Broker::builder(dir.path()).background(false).durability(every_second).open()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// broker.run_maintenance()?; // Once a second, say, from a loop of your own.
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn run_maintenance(&self) -> Result<()> {
         self.store.run_maintenance()
     }

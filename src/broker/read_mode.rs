@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// How records are read from segments.
+///
+/// # Examples
+/// ```
+/// use ottla::{Broker, ReadMode};
+/// # let dir = tempfile::tempdir().unwrap();
+/// let broker = Broker::builder(dir.path()).read_mode(ReadMode::Copy).open()?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadMode {

@@ -43,7 +43,7 @@ impl Store {
 
     /// The catalog, to change it and the directories that it speaks of. Closing the broker takes this lock: once that is over,
     /// the names may be another process's.
-    fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
+    pub(super) fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
         let catalog = self.registry.catalog();
         self.check_open()?;
         Ok(catalog)
@@ -64,6 +64,7 @@ impl Store {
         });
         // Which may have an interval that is shorter than all others.
         writer.environment.bell.ring(Work::Syncs);
+        writer.environment.bell.ring(Work::Retention);
         Ok(entry)
     }
 
@@ -99,7 +100,7 @@ impl Store {
         }
         let mut catalog = self.catalog_to_change()?;
         let topic = self.topic(name)?;
-        let (before, config) = (topic.partition_count(), topic.present_config().partitions(partition_count));
+        let (before, config) = (topic.partition_count(), topic.present_settings().partitions(partition_count));
         if partition_count > before {
             config.validate()?;
             self.create_dirs(name, topic.topic_id, before..partition_count)?;
@@ -110,6 +111,7 @@ impl Store {
         topic.partitions.add(partitions);
         self.registry.publish(|_| {});
         drop(catalog);
+        writer.environment.bell.ring(Work::Retention);
         self.registry.watchers().wake();
         Ok(())
     }

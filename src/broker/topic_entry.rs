@@ -75,6 +75,11 @@ impl TopicEntry {
 
     /// How the topic is configured now, with its present number of partitions.
     pub(super) fn present_config(&self) -> TopicConfig {
+        TopicConfig { largest_message_bytes: 0, ..self.present_settings() }
+    }
+
+    /// The same with what follows from earlier configurations.
+    pub(super) fn present_settings(&self) -> TopicConfig {
         TopicConfig::clone(&self.settings.load()).partitions(self.partition_count())
     }
 

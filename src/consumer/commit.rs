@@ -51,7 +51,7 @@ impl Consumer {
     ///     println!("{}", record.value_str()?);
     ///     consumer.commit_through(&record)?;
     /// }
-    /// # assert_eq!(consumer.committed(&ottla::TopicPartition::new("orders", 0)).unwrap().offset(), 3);
+    /// # assert_eq!(consumer.committed(&ottla::TopicPartition::new("orders", 0))?.unwrap().offset(), 3);
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn commit_through(&mut self, record: &impl ReadRecord) -> Result<()> {

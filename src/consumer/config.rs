@@ -117,15 +117,24 @@ impl ConsumerConfig {
 
     /// The topics whose partitions the group divides among its members. They have to be there, unless the consumer
     /// [waits for them](ConsumerConfig::wait_for_topics). Default: none; call [`Consumer::assign`](crate::Consumer::assign) then.
-    pub fn topics<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
-        self.subscription.topics = topics.into_iter().map(Into::into).collect();
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ConsumerConfig;
+    /// let names: Vec<String> = ["orders", "payments"].map(String::from).to_vec();
+    /// let by_value = ConsumerConfig::new("billing").topics(["orders", "payments"]);
+    /// let by_reference = ConsumerConfig::new("billing").topics(&["orders", "payments"]);
+    /// let from_a_list = ConsumerConfig::new("billing").topics(&names);
+    /// ```
+    pub fn topics<S: AsRef<str>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
+        self.subscription.topics = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
         self
     }
 
-    /// Whether a topic that is named and is not there is waited for, and read once somebody creates it. Without, there is no
-    /// consumer of it: to make one, or to [subscribe](crate::Consumer::subscribe), returns
-    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), since a name is misspelt sooner than a topic is late. A topic that is deleted
-    /// afterwards is read again once there is one of its name, with or without this. Default: false.
+    /// Whether the consumer waits for topics that do not exist yet, and reads them once somebody creates them. Otherwise making the
+    /// consumer, or [subscribing](crate::Consumer::subscribe), returns [`Error::UnknownTopic`](crate::Error::UnknownTopic): most often the
+    /// name is misspelt. If a topic is deleted later and one of the same name is created, that one is read, with or without this.
+    /// Default: false.
     ///
     /// # Examples
     /// ```

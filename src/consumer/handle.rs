@@ -88,7 +88,8 @@ impl ConsumerHandle {
         self.shared.waiter.wake();
     }
 
-    /// How many offsets the consumer has not read yet, over all its partitions.
+    /// How many offsets the consumer has not read yet, over all its partitions. Those that it has not polled yet are counted from the
+    /// log start: how far the group is, [`Admin::describe_group`](crate::Admin::describe_group) tells.
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.shared.positions.load().iter().map(|position| position.lag()).sum()

@@ -11,9 +11,10 @@ use crate::topic_partition::TopicPartition;
 /// [`ConsumerConfig::rebalance_listener`](crate::ConsumerConfig::rebalance_listener).
 ///
 /// Called inside [`poll`](Consumer::poll) (and inside `close`, `unsubscribe` and what else gives partitions up), on the
-/// consumer's thread, with no lock held. It may do with the consumer what it likes, but poll or subscribe: commit, seek, pause,
-/// or close it through its [`handle`](Consumer::handle). An error or panic of it fails that poll, and the rebalance goes on;
-/// [`Error::other`](crate::Error::other) makes an error of the application's own one that can be returned.
+/// consumer's thread, with no lock held. It may commit, seek and pause, or close the consumer through its
+/// [`handle`](Consumer::handle); polling and subscribing return [`Error::InvalidState`](crate::Error::InvalidState) there. If it
+/// fails or panics, the poll returns that, and the rebalance goes on. To return an error of your own, wrap it with
+/// [`Error::other`](crate::Error::other).
 ///
 /// A closure `Fn(&mut Consumer, Rebalance) -> Result<()>` is a listener, too.
 ///
@@ -63,6 +64,17 @@ pub trait RebalanceListener: Send + Sync {
 }
 
 /// What a closure that is a [`RebalanceListener`] is told.
+///
+/// # Examples
+/// ```
+/// use ottla::{Consumer, ConsumerConfig, Rebalance};
+/// let config = ConsumerConfig::new("billing").topics(["orders"]).rebalance_listener(
+///     |consumer: &mut Consumer, event: Rebalance<'_>| {
+///         println!("{event}"); // assigned: orders-0, orders-1
+///         if let Rebalance::Revoked(_) = event { consumer.commit() } else { Ok(()) }
+///     },
+/// );
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rebalance<'p> {

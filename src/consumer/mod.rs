@@ -139,7 +139,7 @@ impl Broker {
     /// assert_eq!(consumer.assignment().len(), 1);
     /// # Ok::<_, ottla::Error>(())
     /// ```
-    pub fn consumer<S: Into<String>>(&self, group: &str, topics: impl IntoIterator<Item = S>) -> Result<Consumer> {
+    pub fn consumer<S: AsRef<str>>(&self, group: &str, topics: impl IntoIterator<Item = S>) -> Result<Consumer> {
         self.consumer_with(ConsumerConfig::new(group).topics(topics))
     }
 

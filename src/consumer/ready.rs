@@ -12,9 +12,9 @@ impl Consumer {
     /// Returns a future that completes when a poll would return at once. Await it under any executor, then call
     /// `poll(Duration::ZERO)`. Dropping it early loses nothing.
     ///
-    /// It also completes for what a poll does beside returning records (partitions come or go, say), which may then be
-    /// none. What is due by time, as an auto-commit is, completes it once the broker's
-    /// [maintenance](crate::BrokerBuilder::background) has looked at the clock, which its thread does then.
+    /// It also completes when a poll has something else to do: partitions come or go, say, or an auto-commit is due. That poll may
+    /// return no records. For what is due at a certain time, the broker's maintenance wakes the task; without its
+    /// [thread](crate::BrokerBuilder::background), your calls of [`run_maintenance`](crate::Broker::run_maintenance) do.
     ///
     /// If the broker is open read-only, the process that sends cannot wake this one. The future then looks again after pauses of
     /// up to ten milliseconds, with a short-lived thread for each.

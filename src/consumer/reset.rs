@@ -3,6 +3,21 @@
 use std::fmt;
 
 /// Where to begin in a partition without a committed offset, or with one that is no longer in the log.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ottla::{ConsumerConfig, OffsetReset};
+/// # let broker = ottla::Broker::temporary()?;
+/// let orders = broker.topic("orders")?;
+/// orders.produce("customer-1", "before")?;
+/// let config = ConsumerConfig::new("news").topics(["orders"]).offset_reset(OffsetReset::Latest);
+/// let mut consumer = broker.consumer_with(config)?;
+/// assert!(consumer.poll(Duration::ZERO)?.is_empty());
+/// orders.produce("customer-1", "after")?;
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 1);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OffsetReset {
@@ -17,6 +32,12 @@ pub enum OffsetReset {
 
 /// What to do if a power cut took records that the group had already read. It can happen with any durability but
 /// [`Durability::Always`](crate::Durability::Always).
+///
+/// # Examples
+/// ```
+/// use ottla::{ConsumerConfig, TruncationReset};
+/// let config = ConsumerConfig::new("billing").topics(["orders"]).truncation_reset(TruncationReset::Continue);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TruncationReset {

@@ -11,6 +11,21 @@ use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
 /// Where to go on reading.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ottla::{SeekTo, TopicPartition};
+/// # let broker = ottla::Broker::temporary()?;
+/// # let topic = broker.topic("orders")?;
+/// # for n in 0..3 { topic.produce("k", n.to_string())?; }
+/// let mut consumer = broker.consumer("billing", ["orders"])?;
+/// let orders_0 = TopicPartition::new("orders", 0);
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+/// consumer.seek(&orders_0, SeekTo::Offset(1))?; // Once more from the second record on.
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 2);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SeekTo {
@@ -44,6 +59,19 @@ impl Consumer {
     /// # Errors
     /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::NotAssigned`] if the consumer does not read that
     /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{SeekTo, Timestamp, TopicPartition};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// let yesterday: Timestamp = "2026-11-29T00:00:00Z".parse()?;
+    /// consumer.seek(&TopicPartition::new("orders", 0), SeekTo::Time(yesterday))?;
+    /// let records = consumer.poll(Duration::from_secs(1))?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn seek(&mut self, partition: &TopicPartition, to: SeekTo) -> Result<()> {
         self.check_usable()?;
         self.store.check_open()?;
@@ -114,6 +142,20 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Error::NotAssigned`] if the consumer does not read one of them; those before it are paused.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// let all = consumer.assignment();
+    /// consumer.pause(&all)?;
+    /// assert!(consumer.poll(Duration::ZERO)?.is_empty()); // It is still a member, and keeps its partitions.
+    /// consumer.resume(&all)?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.set_paused(partitions, true)
     }

@@ -14,8 +14,18 @@ impl Consumer {
     /// that no topic can have: nothing was changed.
     /// [`Error::InconsistentAssignor`](crate::Error::InconsistentAssignor), [`Error::InvalidState`](crate::Error::InvalidState) in a listener, [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what
     /// giving up partitions returns.
-    pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
-        let topics = topics.into_iter().map(Into::into).collect();
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # for topic in ["orders", "payments"] { broker.topic(topic)?; }
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// consumer.subscribe(["orders", "payments"])?;
+    /// assert_eq!(consumer.assignment().len(), 2);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn subscribe<S: AsRef<str>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
+        let topics = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
         self.change_subscription(Subscription { topics, pattern: None })
     }
 
@@ -79,6 +89,18 @@ impl Consumer {
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::UnknownPartition`](crate::Error::UnknownPartition): nothing was changed. [`Error::InvalidState`](crate::Error::InvalidState) in a listener,
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what giving up partitions returns;
     /// read-only also [`Error::Corrupt`](crate::Error::Corrupt) if the committed offsets cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{ConsumerConfig, TopicPartition};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut reader = broker.consumer_with(ConsumerConfig::new("audit"))?;
+    /// reader.assign(&[TopicPartition::new("orders", 0)])?;
+    /// assert_eq!(reader.poll(Duration::from_secs(1))?.len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.check_outside_listener()?;
         self.check_usable()?;

@@ -112,6 +112,39 @@ pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) ->
     Ok(generation)
 }
 
+/// [`store`] for a disk without room: writes the payload over both generations, one after the other, so that one of them is whole at
+/// any moment. The next [`store`] puts the file in order again.
+///
+/// # Errors
+/// [`Error::DiskFull`] and nothing is touched, if that needs room, too: where the payload is longer than one of the generations, the
+/// file has a second name, or the file system writes overwritten blocks elsewhere; also if not both are intact. The disk's: then the
+/// old payload or this one counts.
+pub(crate) fn store_in_place(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<()> {
+    let no_room = || Error::DiskFull { action: "replace", path: path.to_owned() };
+    let bytes = read_file(disk, path)?.ok_or_else(no_room)?;
+    let first = decode(&bytes, kind.magic).ok_or_else(no_room)?;
+    let rest = bytes.get(first.length..).unwrap_or_default();
+    let second = decode(rest, kind.magic).filter(|second| second.length == rest.len()).ok_or_else(no_room)?;
+    let generation = first.generation.max(second.generation).saturating_add(1);
+    let frames = [generation, generation.saturating_add(1)].map(|generation| {
+        encode(kind.magic, kind.version, generation, payload)
+    });
+    let has_room = frames.iter().all(|frame| frame.len() <= first.length.min(second.length));
+    let file = disk.open(path, Open::Write).map_err(|error| Error::io("open", path, error))?;
+    if !has_room || file.is_shared() || !file.overwrites_in_place() {
+        return Err(no_room());
+    }
+    let overwrite = || {
+        let [older, newer] = &frames;
+        file.write_at(older, 0)?;
+        file.sync()?;
+        file.write_at(newer, first.length as u64)?;
+        file.set_size((first.length + newer.len()) as u64)?;
+        file.sync()
+    };
+    overwrite().map_err(|error| Error::io("write", path, error))
+}
+
 /// A frame whose checksum is right.
 struct Frame<'b> {
     version: u32,

@@ -5,6 +5,15 @@ use std::fmt;
 use super::Error;
 
 /// Where the records are that a sending call returned an error for. See [`Error::outcome`].
+///
+/// # Examples
+/// ```
+/// use ottla::{Broker, ProducerRecord, SendOutcome};
+/// # let broker = Broker::temporary()?;
+/// let error = broker.producer().send(ProducerRecord::to("no-such-topic").value("2 coffees")).unwrap_err();
+/// assert_eq!(error.outcome(), SendOutcome::NotAppended);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendOutcome {

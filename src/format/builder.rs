@@ -45,13 +45,15 @@ impl BatchBuilder {
     }
 
     /// Adds a record at the next offset.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "as below")]
     pub(crate) fn push(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         self.push_at(self.last_offset_delta + 1, timestamp_ms, key, value, headers);
     }
 
     /// Adds a record at an offset above that of the last one, for compaction, which leaves gaps.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "in the loop over a batch's records, as `RecordFields::try_encode`")]
     pub(crate) fn push_at(
         &mut self,
         offset_delta: i32,

@@ -9,6 +9,22 @@ use super::reader::Reader;
 /// The headers of a record, in the order in which the producer gave them. Names may repeat.
 ///
 /// A view into the batch; costs nothing until it is iterated.
+///
+/// # Examples
+/// ```
+/// use ottla::ProducerRecord;
+/// # let broker = ottla::Broker::temporary()?;
+/// let partition = broker.topic("orders")?.partition(0)?;
+/// partition.append(&ProducerRecord::new().header("trace", "af76").header("attempt", "1").header("attempt", "2"))?;
+/// let records = partition.read(0, 1024)?;
+/// let headers = records.iter().next().unwrap().headers();
+/// assert_eq!(headers.len(), 3);
+/// assert_eq!(headers.get("attempt").unwrap().value_str()?, "2");
+/// for header in headers {
+///     println!("{}: {}", header.key(), header.value_str()?);
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     /// The headers' bytes behind their count, checked when this was made.
@@ -94,7 +110,7 @@ impl<'a> IntoIterator for &Headers<'a> {
     }
 }
 
-/// Iterates over [`Headers`].
+/// Iterates over [`Headers`]; made by [`Headers::iter`].
 #[derive(Debug, Clone)]
 pub struct HeadersIter<'a> {
     reader: Reader<'a>,

@@ -74,7 +74,7 @@ impl CommittedOffset {
     /// let mut consumer = broker.consumer("billing", ["orders"])?;
     /// consumer.poll(std::time::Duration::from_secs(1))?;
     /// consumer.commit()?;
-    /// let committed = consumer.committed(&ottla::TopicPartition::new("orders", 0)).unwrap();
+    /// let committed = consumer.committed(&ottla::TopicPartition::new("orders", 0))?.unwrap();
     /// println!("committed at {}", committed.commit_timestamp().unwrap());
     /// assert_eq!(ottla::CommittedOffset::new(42).commit_timestamp(), None);
     /// # Ok::<_, ottla::Error>(())

@@ -7,7 +7,8 @@ use super::member::Presence;
 use super::state::{Group, Phase};
 use crate::topic_partition::TopicPartition;
 
-/// How far a group is with dividing its partitions. The names are Kafka's.
+/// How far a group is with dividing its partitions; the answer of [`GroupDescription::state`], where the example is. The names are
+/// Kafka's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -35,6 +36,24 @@ impl fmt::Display for GroupState {
 }
 
 /// A group at one moment; made by [`Admin::describe_group`](crate::Admin::describe_group).
+///
+/// # Examples
+/// ```
+/// use ottla::GroupState;
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// let consumer = broker.consumer("billing", ["orders"])?;
+/// let group = broker.admin().describe_group("billing")?;
+/// println!("{}: {}, {} records to read", group.name(), group.state(), group.total_lag());
+/// for member in group.members() {
+///     println!("{} owns {:?}", member.client_id(), member.assignment());
+/// }
+/// for row in group.partitions() {
+///     println!("{}: {} of {}", row.topic_partition(), row.committed().map_or(0, |c| c.offset()), row.end_offset());
+/// }
+/// assert_eq!(group.state(), GroupState::Stable);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupDescription {
@@ -48,7 +67,7 @@ pub struct GroupDescription {
     pub(crate) partitions: Vec<GroupPartition>,
 }
 
-/// A member of a group at one moment.
+/// A member of a group at one moment; one of [`GroupDescription::members`], where the example is.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MemberDescription {
@@ -62,7 +81,7 @@ pub struct MemberDescription {
     is_late: bool,
 }
 
-/// How far a group is in one partition.
+/// How far a group is in one partition; one of [`GroupDescription::partitions`], where the example is.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupPartition {

@@ -6,6 +6,16 @@ use std::time::Duration;
 
 /// A member that has not polled for half of its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval). Once the whole
 /// interval has passed, its partitions go to others.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use ottla::ConsumerConfig;
+/// let config = ConsumerConfig::new("billing")
+///     .topics(["orders"])
+///     .max_poll_interval(Duration::from_secs(300))
+///     .on_late_poll(|late| eprintln!("{} of {} has not polled for {:?}", late.member_id(), late.group(), late.idle()));
+/// ```
 #[derive(Debug, Clone)]
 pub struct LatePoll {
     pub(super) group: Arc<str>,

@@ -6,7 +6,8 @@
 //! Syncs        when the interval of a topic is over                   ┐
 //! Wakers       at the first moment for which a task waits             │ worker: one thread, which sleeps until the first of
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
-//! Checkpoints  when called for; again after a while if one failed     ┘
+//! Checkpoints  when called for; again after a while if one failed     │
+//! Retention    when a segment expires or is to be rolled; when called ┘
 //! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
@@ -20,6 +21,7 @@
 mod chores;
 mod compactor;
 mod deadlines;
+mod retention;
 mod syncs;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,19 @@ pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping:
     }
     let result = chores::supply_slots(logs, environment).noted(Work::Slots, environment).result;
     let result = result.and(chores::checkpoint(logs, environment).noted(Work::Checkpoints, environment).result);
+    let result = result.and(retain_all(logs, environment, is_stopping));
     result.and(compact_all(logs, environment, is_stopping))
+}
+
+/// Deletes all that topics keep no longer.
+fn retain_all(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn Fn() -> bool) -> Result<()> {
+    loop {
+        let Turn { result, next } = retention::retain(logs, environment).noted(Work::Retention, environment);
+        let is_done = next.is_none_or(|next| environment.disk.monotonic() < next);
+        if result.is_err() || is_done || is_stopping() {
+            return result;
+        }
+    }
 }
 
 /// Compacts what is due, and keeps up the syncs of intervals meanwhile, since it may take long.

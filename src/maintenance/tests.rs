@@ -219,3 +219,50 @@ fn slots_that_there_was_no_room_for_are_tried_again() {
     world.disk.advance(SECOND);
     assert_eq!(world.round(), None);
 }
+
+#[test]
+fn a_segment_goes_when_its_time_is_over_and_the_active_one_is_rolled_when_its_is() {
+    let (mut world, _) = World::new([Durability::Os]);
+    assert_eq!(world.begin(), None);
+    let config = TopicConfig::new().durability(Durability::Os).segment_ms(10 * SECOND).retention_ms(60 * SECOND);
+    let kept = world.broker.create_topic("kept", config).unwrap().partition(0).unwrap();
+    world.logs.store(Arc::new(vec![Arc::clone(kept.writable().unwrap())]));
+    assert_eq!(world.round(), Some(10 * SECOND), "there is nothing to roll, and then it is looked at again");
+    world.disk.advance(3 * SECOND);
+    append(&kept, 10);
+    world.disk.advance(7 * SECOND);
+    assert_eq!(world.round(), Some(3 * SECOND), "the first record is 7 seconds old");
+    world.disk.advance(3 * SECOND);
+    world.round();
+    assert_eq!(kept.writable().unwrap().size().1, 2);
+    // What the roll has called for comes with it.
+    world.round();
+    world.disk.advance(50 * SECOND);
+    assert!(world.round().is_some_and(|next| next <= 10 * SECOND));
+    assert_eq!(kept.log_start_offset(), 0);
+    world.disk.advance(MS);
+    world.round();
+    assert_eq!((kept.log_start_offset(), kept.log_end_offset()), (1, 1));
+    assert_eq!(kept.writable().unwrap().size().1, 1);
+}
+
+#[test]
+fn however_much_expires_it_is_one_file_at_a_time() {
+    let (mut world, [partition]) = World::new([Durability::Os]);
+    assert_eq!(world.begin(), None);
+    for _ in 0..5 {
+        append(&partition, 100_000);
+    }
+    assert_eq!(world.round(), None);
+    world.broker.admin().alter_topic("0", |config| config.retention_bytes(1)).unwrap();
+    let is_log = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "log");
+    let files = |world: &World| world.disk.files().iter().filter(|(path, _)| is_log(path)).count();
+    let mut before = files(&world);
+    assert_eq!(world.round(), Some(NO_TIME));
+    assert_eq!((partition.log_start_offset(), files(&world)), (4, before - 1), "readers see it at once");
+    while world.round() == Some(NO_TIME) {
+        before -= 1;
+        assert_eq!(files(&world), before - 1);
+    }
+    assert_eq!(files(&world), 1);
+}

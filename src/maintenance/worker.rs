@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::compactor::Compactor;
 use super::deadlines::Deadlines;
 use super::syncs::Syncs;
-use super::{Logs, RETRY, chores};
+use super::{Logs, RETRY, chores, retention};
 use crate::partition::bell::{Calls, Work};
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -56,6 +56,7 @@ impl Rounds {
             Work::Wakers => environment.watchers.wake_due(now),
             Work::Slots => chores::supply_slots(logs, environment).noted(work, environment).next,
             Work::Checkpoints => chores::checkpoint(logs, environment).noted(work, environment).next,
+            Work::Retention => retention::retain(logs, environment).noted(work, environment).next,
             Work::Compaction => self.compactor.call().is_err().then_some(now + RETRY),
         }
     }

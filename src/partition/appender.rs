@@ -48,6 +48,8 @@ struct Open {
     max_timestamp: i64,
     record_count: i32,
     records_bytes_max: usize,
+    /// When it was begun, by the steady clock.
+    begun_ms: i64,
 }
 
 /// Why records did not get into the open batch. Small enough to be returned in registers, which an [`Error`] is not.
@@ -156,6 +158,7 @@ impl Appender {
             start,
             max_timestamp: i64::MIN,
             record_count: 0,
+            begun_ms: log.environment.steady_ms(),
             records_bytes_max: slot_bytes.min(config.max_message_bytes as usize - HEADER_BYTES),
         });
         Ok(())
@@ -188,7 +191,7 @@ impl Appender {
         fields.start = fields.start.with_codec(log.spec.settings.load().compression);
         let next_offset = self.next_offset + records.len() as u64;
         let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, self.next_offset..next_offset))?;
-        log.append_to_segment(batch, &own_header(batch)).map_err(|failure| match failure {
+        log.append_to_segment(batch, &own_header(batch), None).map_err(|failure| match failure {
             // What could not be cut back may be the whole batch, and found there by who opens the log next.
             AppendError::Torn(source) => Error::InDoubt {
                 partition: log.spec.partition.clone(),
@@ -209,7 +212,7 @@ impl Appender {
     pub(super) fn seal(&mut self, log: &LogCore) -> Result<()> {
         while let Some(batch) = log.first_unsealed() {
             let bytes = seal_anew(&batch, log.spec.settings.load().compression)?;
-            log.append_to_segment(&bytes, &own_header(&bytes)).map_err(AppendError::into_inner)?;
+            log.append_to_segment(&bytes, &own_header(&bytes), None).map_err(AppendError::into_inner)?;
             log.unsealed_is_sealed();
         }
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -228,10 +231,16 @@ impl Appender {
                 .map_err(|_| codec_error(log, open.start.base_offset..self.next_offset))?;
             &self.compressed
         };
-        log.append_to_segment(batch, &own_header(batch)).map_err(AppendError::into_inner)?;
+        let begun_ms = Some(open.begun_ms);
+        log.append_to_segment(batch, &own_header(batch), begun_ms).map_err(AppendError::into_inner)?;
         log.batch_sealed(open.writer.batch());
         self.open = None;
         Ok(())
+    }
+
+    /// When the open batch was begun, by the steady clock, if there is one.
+    pub(super) fn begun_ms(&self) -> Option<i64> {
+        self.open.as_ref().filter(|open| 0 < open.record_count).map(|open| open.begun_ms)
     }
 
     /// Gives up the open batch, if there is one, as it is.

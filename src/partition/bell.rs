@@ -16,13 +16,16 @@ pub(crate) enum Work {
     Slots,
     /// There is enough to be synced and noted, in some log.
     Checkpoints,
+    /// A log that keeps its records for some time or up to some size has another segment, or was told so just now.
+    Retention,
     /// A log that is compacted has another sealed segment.
     Compaction,
 }
 
 impl Work {
     /// In the order in which it is done, what cannot wait first.
-    pub(crate) const ALL: [Work; 5] = [Work::Syncs, Work::Wakers, Work::Slots, Work::Checkpoints, Work::Compaction];
+    pub(crate) const ALL: [Work; 6] =
+        [Work::Syncs, Work::Wakers, Work::Slots, Work::Checkpoints, Work::Retention, Work::Compaction];
 }
 
 /// Some kinds of work.

@@ -3,12 +3,13 @@
 //! In this order: the segments are synced; what they are goes into the manifest; the recovery point rises. So whatever manifest
 //! and recovery point say was true before they said it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::compaction::replacement::CompactionState;
 use super::manifest::{Manifest, ManifestSegment};
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::segment::{IndexCrcs, ScanStart, Segment, SegmentDir, WrittenIndexes};
 
 /// What is noted about a log beside its segments. Lives under the checkpoint lock.
@@ -25,7 +26,11 @@ pub(crate) struct Checkpoint {
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
     /// Segments that the manifest does not name any more, and whose files may still be there.
-    pub(super) deleted: Vec<Arc<Segment>>,
+    deleted: VecDeque<Arc<Segment>>,
+    /// The older generation of the manifest may still name them.
+    is_deleted_named: bool,
+    /// The manifest was stored where it was, for want of room.
+    is_in_place: bool,
 }
 
 /// How far the newest recovery point got.
@@ -45,7 +50,7 @@ pub(super) const UNNOTED_BYTES_MAX: u64 = 4 << 20;
 
 impl Checkpoint {
     pub(super) fn new(manifest: Manifest, has_manifest: bool, file: RecoveryPointFile) -> Checkpoint {
-        let (indexes, compaction, deleted) = Default::default();
+        let (indexes, compaction, deleted, is_deleted_named, is_in_place) = Default::default();
         Checkpoint {
             manifest,
             has_manifest,
@@ -56,6 +61,8 @@ impl Checkpoint {
             indexes,
             compaction,
             deleted,
+            is_deleted_named,
+            is_in_place,
         }
     }
 
@@ -185,23 +192,59 @@ impl Checkpoint {
     /// Notes that the log begins at `offset`. What ends below it does not count any more.
     pub(super) fn store_start(&mut self, dir: &SegmentDir, offset: u64) -> Result<()> {
         let manifest = self.manifest.starting_at(offset.max(self.manifest.log_start_offset));
-        manifest.store(&**dir.files.disk(), &dir.path)?;
+        self.store_shorter(dir, &manifest)?;
         (self.manifest, self.has_manifest) = (manifest, true);
         Ok(())
     }
 
-    /// Removes what is left of deleted segments. Whatever fails is tried again the next time, or by recovery.
-    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir) -> Result<()> {
-        if self.deleted.is_empty() {
-            return Ok(());
+    /// Stores a manifest that is no longer than the one before, also where there is no room: what is deleted makes some.
+    fn store_shorter(&mut self, dir: &SegmentDir, manifest: &Manifest) -> Result<()> {
+        let disk = &**dir.files.disk();
+        match manifest.store(disk, &dir.path) {
+            Err(Error::DiskFull { .. }) => {
+                manifest.store_in_place(disk, &dir.path)?;
+                self.is_in_place = true;
+                Ok(())
+            }
+            stored => stored,
         }
-        // If the newest generation is damaged later, the one before must not speak of files that are gone.
-        self.manifest.store(&**dir.files.disk(), &dir.path)?;
-        while let Some(segment) = self.deleted.first() {
+    }
+
+    /// Where the last of these segments ends that the manifest has, with all before it, and that ends at or below `offset`.
+    pub(super) fn noted_end(&self, segments: &[Arc<Segment>], offset: u64) -> Option<u64> {
+        let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let ends = sealed.iter().zip(&self.manifest.segments);
+        let is_noted = |(segment, noted): &(&Arc<Segment>, &ManifestSegment)| {
+            let end = segment.next_offset();
+            end == noted.sealed.next_offset && end <= offset
+        };
+        ends.take_while(is_noted).last().map(|(segment, _)| segment.next_offset())
+    }
+
+    /// Has the files of these segments removed, which the manifest does not name any more.
+    pub(super) fn note_deleted(&mut self, segments: Vec<Arc<Segment>>) {
+        self.is_deleted_named |= !segments.is_empty();
+        self.deleted.extend(segments);
+    }
+
+    /// Removes at most so many deleted segments; whether none is left. Whatever fails is tried again the next time, or by recovery.
+    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir, segments_max: usize) -> Result<bool> {
+        if self.is_deleted_named && !self.is_in_place {
+            // If the newest generation is damaged later, the one before must not speak of files that are gone.
+            let manifest = self.manifest.clone();
+            self.store_shorter(dir, &manifest)?;
+        }
+        self.is_deleted_named = false;
+        for _ in 0..segments_max {
+            let Some(segment) = self.deleted.front() else { break };
             segment.remove()?;
-            self.deleted.remove(0);
+            self.deleted.pop_front();
         }
-        Ok(())
+        if self.is_in_place && self.deleted.is_empty() {
+            // Where others have taken the room, the next store does it.
+            self.is_in_place = self.manifest.store(&**dir.files.disk(), &dir.path).is_err();
+        }
+        Ok(self.deleted.is_empty())
     }
 
     /// Notes sealed segments that the manifest does not have yet.

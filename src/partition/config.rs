@@ -38,8 +38,12 @@ const MIN_COMPACTION_LAG_MS: &str = "min.compaction.lag.ms";
 const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
+/// No setting of users: it follows from others.
+const LARGEST_MESSAGE_BYTES: &str = "ottla.max.message.bytes.ever";
+const RETENTION_MS: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -52,6 +56,8 @@ const KEYS: [&str; 13] = [
     MAX_COMPACTION_LAG_MS,
     DELETE_RETENTION_MS,
     MIN_CLEANABLE_DIRTY_RATIO,
+    RETENTION_MS,
+    RETENTION_BYTES,
     DURABILITY,
 ];
 
@@ -115,15 +121,14 @@ pub struct TopicConfig {
     pub(crate) delete_retention_ms: Duration,
     pub(crate) min_cleanable_dirty_ratio: DirtyRatio,
     pub(crate) durability: Option<Durability>,
+    pub(crate) retention_ms: Option<Duration>,
+    pub(crate) retention_bytes: Option<u64>,
+    /// The largest that `max_message_bytes` ever was, if that is more: what was written then can still be read.
+    pub(crate) largest_message_bytes: u32,
 }
 
 /// What the records of a compressed batch may expand to beyond twice the largest batch that the topic accepts, in bytes.
 const EXPANSION_BYTES: usize = 16 << 20;
-
-/// The most bytes that the records of a compressed batch may expand to, where batches have at most so many.
-pub(crate) fn expanded_bytes_max(max_message_bytes: u32) -> usize {
-    2 * max_message_bytes as usize + EXPANSION_BYTES
-}
 
 /// In whole milliseconds, as far as they fit.
 pub(crate) fn whole_ms(duration: Duration) -> i64 {
@@ -137,7 +142,7 @@ impl From<&TopicConfig> for SegmentConfig {
             index_interval_bytes: config.index_interval_bytes,
             index_bytes_max: config.segment_index_bytes,
             segment_ms: whole_ms(config.active_ms_max()),
-            expanded_bytes_max: expanded_bytes_max(config.max_message_bytes),
+            expanded_bytes_max: config.expanded_bytes_max(),
         }
     }
 }
@@ -158,6 +163,9 @@ impl Default for TopicConfig {
             delete_retention_ms: Duration::from_secs(24 * 3600),
             min_cleanable_dirty_ratio: DirtyRatio::HALF,
             durability: None,
+            retention_ms: None,
+            retention_bytes: None,
+            largest_message_bytes: 0,
         }
     }
 }
@@ -276,6 +284,29 @@ impl TopicConfig {
         self
     }
 
+    /// How long records are kept, in whole milliseconds, at least 1; `None`, the default, keeps them for ever.
+    ///
+    /// Whole segments are deleted, the oldest first, once the newest timestamp in them is older than that. It counts as no
+    /// earlier than when the segment was begun and no later than when the next one was. So a record from the future keeps nothing
+    /// for ever, and old records that are sent today are kept as long as others. A segment that is not full is closed after
+    /// [`segment_ms`](TopicConfig::segment_ms), also where nothing is sent any more. So a record is there for at least this time, and at
+    /// most for that of both settings together.
+    #[doc(alias = "retention.ms")]
+    pub fn retention_ms(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.retention_ms = age.into();
+        self
+    }
+
+    /// How many bytes of segments each partition keeps; `None`, the default, sets no bound.
+    ///
+    /// Whole segments are deleted, the oldest first, as long as at least so many bytes are left. So a partition takes at most this
+    /// and one [segment](TopicConfig::segment_bytes), and besides the indexes, which are about 1/200 of it.
+    #[doc(alias = "retention.bytes")]
+    pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.retention_bytes = bytes.into();
+        self
+    }
+
     /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
@@ -313,6 +344,12 @@ impl TopicConfig {
                 self.min_cleanable_dirty_ratio = ratio.map(DirtyRatio::new).map_err(|_| not_a_ratio(value))?;
             }
             DURABILITY => self.durability = Some(Durability::parse(value)?),
+            RETENTION_MS => {
+                self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?;
+            }
+            RETENTION_BYTES => {
+                self.retention_bytes = unless_unlimited(value, |value| parse_number(RETENTION_BYTES, value))?;
+            }
             _ => return Err(unknown(key, &KEYS)),
         }
         Ok(self)
@@ -335,6 +372,8 @@ impl TopicConfig {
             (DELETE_RETENTION_MS, self.delete_retention_ms.as_millis().to_string()),
             (MIN_CLEANABLE_DIRTY_RATIO, self.min_cleanable_dirty_ratio.get().to_string()),
         ];
+        properties.extend(self.retention_ms.map(|age| (RETENTION_MS, age.as_millis().to_string())));
+        properties.extend(self.retention_bytes.map(|bytes| (RETENTION_BYTES, bytes.to_string())));
         properties.extend(self.durability.map(|durability| (DURABILITY, durability.to_string())));
         properties
     }
@@ -343,7 +382,8 @@ impl TopicConfig {
     pub(crate) fn difference(&self, other: &TopicConfig) -> Option<(&'static str, String, String)> {
         let value = |config: &TopicConfig, key| {
             let found = config.properties().into_iter().find(|(name, _)| *name == key);
-            found.map_or_else(|| "(as the broker)".to_owned(), |(_, value)| value)
+            let unset = if key == DURABILITY { "(as the broker)" } else { "-1" };
+            found.map_or_else(|| unset.to_owned(), |(_, value)| value)
         };
         let mut values = KEYS.into_iter().map(|key| (key, value(self, key), value(other, key)));
         values.find(|(_, here, there)| here != there)
@@ -427,10 +467,32 @@ impl TopicConfig {
         if is_compacted { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 
+    /// How long records are kept; `None` for ever.
+    #[must_use]
+    pub fn get_retention_ms(&self) -> Option<Duration> {
+        self.retention_ms
+    }
+
+    /// How many bytes of segments each partition keeps; `None` for all.
+    #[must_use]
+    pub fn get_retention_bytes(&self) -> Option<u64> {
+        self.retention_bytes
+    }
+
     /// What a send to this topic survives when it returns, if the topic says so itself.
     #[must_use]
     pub fn get_durability(&self) -> Option<Durability> {
         self.durability
+    }
+
+    /// The most bytes that the records of a compressed batch may expand to.
+    pub(crate) fn expanded_bytes_max(&self) -> usize {
+        2 * self.max_message_bytes.max(self.largest_message_bytes) as usize + EXPANSION_BYTES
+    }
+
+    /// Whether old records go by themselves.
+    pub(crate) fn has_retention(&self) -> bool {
+        self.retention_ms.is_some() || self.retention_bytes.is_some()
     }
 
     fn check_bounds(&self) -> Result<()> {
@@ -441,6 +503,10 @@ impl TopicConfig {
         check_range(SEGMENT_INDEX_BYTES, self.segment_index_bytes, SEGMENT_INDEX_BYTES_MIN..=SIZE_MAX)?;
         check_range(MAX_MESSAGE_BYTES, self.max_message_bytes, MAX_MESSAGE_BYTES_MIN..=SIZE_MAX)?;
         self.check_compaction()?;
+        self.retention_ms.map_or(Ok(()), |age| check_duration_ms(RETENTION_MS, age))?;
+        if let Some(bytes) = self.retention_bytes {
+            check_range(RETENTION_BYTES, bytes, 0..=i64::MAX as u64)?;
+        }
         self.durability.map_or(Ok(()), Durability::validate)
     }
 
@@ -472,7 +538,9 @@ impl TopicConfig {
 
     /// Appends the settings to `out`, in the form at the head of this file.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        for (key, value) in self.properties() {
+        let largest = Some(self.largest_message_bytes).filter(|&largest| self.max_message_bytes < largest);
+        let largest = largest.map(|largest| (LARGEST_MESSAGE_BYTES, largest.to_string()));
+        for (key, value) in self.properties().into_iter().chain(largest) {
             // Every version so far knows all of them.
             out.push(0);
             for text in [key, &value] {
@@ -497,6 +565,12 @@ impl TopicConfig {
             let (key, value) = (text(&mut reader)?, text(&mut reader)?);
             if flags & !MAY_BE_IGNORED != 0 {
                 return Err(Refusal::Newer);
+            }
+            if key == LARGEST_MESSAGE_BYTES {
+                let largest = parse_number(LARGEST_MESSAGE_BYTES, value).ok().filter(|&largest| largest <= SIZE_MAX);
+                config.largest_message_bytes =
+                    largest.ok_or(Invalid::Malformed("a topic's setting has a malformed value"))?;
+                continue;
             }
             if !KEYS.contains(&key) {
                 if flags & MAY_BE_IGNORED == 0 {
@@ -536,6 +610,11 @@ impl<'de> serde::Deserialize<'de> for TopicConfig {
 
 fn not_a_ratio(value: &str) -> crate::error::Error {
     invalid(MIN_CLEANABLE_DIRTY_RATIO, value, "expected a number from 0 to 1")
+}
+
+/// Kafka writes -1 for what has no limit.
+fn unless_unlimited<T>(value: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+    if value.trim() == "-1" { Ok(None) } else { parse(value).map(Some) }
 }
 
 /// Kafka calls the absence of compression `none` for producers and `uncompressed` for topics.

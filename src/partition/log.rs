@@ -7,6 +7,7 @@
 
 mod checkpointing;
 mod deleting;
+mod retention;
 mod syncing;
 
 use std::ops::{Deref, Range};
@@ -45,6 +46,8 @@ pub(crate) struct Log {
     owes_point: AtomicBool,
     /// How many sealed segments the manifest has.
     noted_segments: AtomicUsize,
+    /// Files of deleted records may still be there.
+    owes_removal: AtomicBool,
     enlisted: AtomicBool,
 }
 
@@ -84,6 +87,7 @@ impl Log {
             owes_rewrite: AtomicBool::new(owes_rewrite),
             owes_point: AtomicBool::new(false),
             noted_segments: AtomicUsize::new(noted),
+            owes_removal: AtomicBool::new(false),
             enlisted: AtomicBool::new(false),
         }
     }

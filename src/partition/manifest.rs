@@ -153,6 +153,14 @@ impl Manifest {
         generations::store(disk, &path(dir), KIND, &self.encode()).map(drop)
     }
 
+    /// The same where there is no room for it, if it is no longer than what is there.
+    ///
+    /// # Errors
+    /// Those of [`generations::store_in_place`].
+    pub(crate) fn store_in_place(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        generations::store_in_place(disk, &path(dir), KIND, &self.encode())
+    }
+
     /// Renames a manifest that cannot be read, so that another one can be stored. The caller syncs the directory. `None` if there
     /// is none.
     ///

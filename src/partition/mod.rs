@@ -182,6 +182,17 @@ impl Partition {
 
     /// Iterates over copies of the records from offset `from` (included) to the end of the log as it is when it gets there.
     /// An error is returned once and ends the iteration.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let topic = broker.topic("orders")?;
+    /// for n in 0..3 { topic.produce("customer-1", n.to_string())?; }
+    /// for record in topic.partition(0)?.iter_from(1) {
+    ///     println!("{}", record?.value_str()?); // 1, 2
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn iter_from(&self, from: u64) -> impl Iterator<Item = Result<OwnedRecord>> + use<> {
         RecordIter { partition: self.clone(), next_offset: Some(from), buffered: Vec::new().into_iter() }
     }
@@ -236,6 +247,18 @@ impl Partition {
     /// # Errors
     /// [`Error::OffsetOutOfRange`] if nothing was appended there yet, [`Error::Poisoned`] if a write or sync failed.
     /// [`Error::DiskFull`], [`Error::Io`] if a sync could not begin: if the error is retriable, the next call may succeed.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Durability, ProducerRecord};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = Broker::builder(dir.path()).durability(Durability::Os).open()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// let offset = partition.append(&ProducerRecord::new().value("2 coffees"))?;
+    /// partition.wait_durable(offset + 1)?; // This record, and all before it.
+    /// assert!(partition.durable_offset() > offset);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn wait_durable(&self, offset: u64) -> Result<()> {
         let log = self.writable()?;
         log.check_whole()?;

@@ -13,7 +13,6 @@ use place::{Start, WhichBatch};
 pub(crate) use waypoints::Waypoints;
 use waypoints::{Known, is_large};
 
-use super::config::expanded_bytes_max;
 use super::topic_settings::TopicSettings;
 use crate::disk::SharedBytes;
 use crate::error::{ClosedBy, Corruption, Error, Result};
@@ -379,7 +378,7 @@ impl Fetch<'_> {
 
     /// The records of a batch that are not stored as they are.
     fn expand(&self, segment: &Segment, located: &Located, stored: &[u8]) -> Result<SharedBytes> {
-        let bytes_max = expanded_bytes_max(self.source.settings.load().max_message_bytes);
+        let bytes_max = self.source.settings.load().expanded_bytes_max();
         let mut plain = Vec::new();
         plain_records(&located.header, stored, bytes_max, &mut plain)
             .map_err(|_| unreadable(self.source, segment, located, "the records cannot be decompressed"))?;

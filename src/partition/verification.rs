@@ -24,6 +24,17 @@ use crate::segment::{Segment, SegmentVerification};
 use crate::topic_partition::TopicPartition;
 
 /// What [`Admin::verify`](crate::Admin::verify) found in one partition.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// for partition in broker.admin().verify()?.partitions() {
+///     println!("{}: {} records in segments", partition.topic_partition(), partition.record_count());
+///     assert!(partition.is_clean());
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct PartitionVerification {
     partition: TopicPartition,

@@ -109,7 +109,7 @@ impl Producer {
     /// it will be there after reopening. [`Error::outcome`] says which of the three.
     #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
-        let topic = record.get_topic().ok_or(Error::NoTopic)?;
+        let Some(topic) = record.get_topic() else { return Err(Error::NoTopic) };
         self.store.with_topic(topic, |topic| {
             let partition = self.partition_of(&record, topic.partition_count())?;
             topic.append_one(partition, &record, self.least_durability)
@@ -117,7 +117,8 @@ impl Producer {
     }
 
     /// Appends `records` to `topic`, whatever topic they name. Those of one partition go in one piece, all of them or none,
-    /// in their order; the pieces go one after the other. Returns where each record went, in the order given.
+    /// in their order; the pieces go one after the other. Returns where each record went, in the order given. Without records it
+    /// does nothing.
     ///
     /// # Errors
     /// As [`send`](Producer::send) if all go to one partition or nothing was appended, and else [`Error::PartlySent`]: it tells

@@ -36,6 +36,13 @@ const STICKY_BYTES: u32 = 16 * 1024;
 
 /// Kafka's own way: records with a key by its murmur2 hash, so that a key stays where any other client would put it;
 /// records without one in runs of 16 KiB to a partition drawn at random.
+///
+/// # Examples
+/// ```
+/// use ottla::DefaultPartitioner;
+/// let partition = DefaultPartitioner::partition_of_key(b"customer-1", 4);
+/// assert!(partition < 4); // The same as with Kafka's Java client.
+/// ```
 #[derive(Debug)]
 pub struct DefaultPartitioner {
     /// The number drawn for the current run in the upper half, its bytes so far in the lower. One word, so that senders of

@@ -114,7 +114,7 @@ impl<'b> IntoIterator for &'b BatchMetadata {
     }
 }
 
-/// The records of a [`BatchMetadata`], one by one.
+/// Iterates over a [`BatchMetadata`]; made by [`BatchMetadata::iter`].
 #[derive(Debug, Clone)]
 pub struct BatchMetadataIter<'b> {
     batch: &'b BatchMetadata,

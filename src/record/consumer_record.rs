@@ -116,6 +116,26 @@ impl<'r> ConsumerRecord<'r> {
         text(bytes, self.topic_partition(), self.offset())
     }
 
+    /// The last header of this name; for all of them, iterate over [`headers`](ConsumerRecord::headers).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// partition.append(&ProducerRecord::new().header("attempt", "1").header("attempt", "2"))?;
+    /// let records = partition.read(0, 1024)?;
+    /// let record = records.iter().next().unwrap();
+    /// assert_eq!(record.header("attempt").unwrap().value_str()?, "2");
+    /// assert!(record.header("trace").is_none());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias = "lastHeader")]
+    pub fn header(&self, name: &str) -> Option<Header<'r>> {
+        self.headers.get(name)
+    }
+
     /// The headers in the order in which they were added; names may repeat.
     #[must_use]
     pub fn headers(&self) -> Headers<'r> {
@@ -252,10 +272,29 @@ impl OwnedRecord {
         text(self.value(), &self.partition, self.offset)
     }
 
-    /// The value without a copy, for who needs nothing else of the record; `None` if it is null.
+    /// Takes the value out of the record, without a copy; `None` if it is null.
     #[must_use]
     pub fn into_value(self) -> Option<Vec<u8>> {
         self.value
+    }
+
+    /// The last header of this name; for all of them, iterate over [`headers`](OwnedRecord::headers).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// partition.append(&ProducerRecord::new().header("attempt", "1").header("attempt", "2"))?;
+    /// let record = partition.get(0)?.unwrap();
+    /// assert_eq!(record.header("attempt").unwrap().value_str()?, "2");
+    /// assert!(record.header("trace").is_none());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias = "lastHeader")]
+    pub fn header(&self, name: &str) -> Option<Header<'_>> {
+        self.headers().filter(|header| header.key() == name).last()
     }
 
     /// The headers in the order in which they were added.
@@ -265,7 +304,7 @@ impl OwnedRecord {
     }
 }
 
-/// Iterates over the headers of an [`OwnedRecord`].
+/// Iterates over the headers of an [`OwnedRecord`]; made by [`OwnedRecord::headers`].
 #[derive(Debug, Clone)]
 pub struct OwnedHeadersIter<'r> {
     headers: slice::Iter<'r, (String, Option<Vec<u8>>)>,

@@ -104,7 +104,8 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Adds a header behind those already there. Keys may repeat.
+    /// Adds a header behind those already there. Keys may repeat; who reads finds the last one by
+    /// [`header`](crate::ConsumerRecord::header). The value is borrowed, so keep one that is computed in a variable.
     pub fn header(mut self, key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         self.headers.to_mut().push(Header::new(key, value));
         self

@@ -20,6 +20,16 @@ pub(crate) use sealed::Stands;
 /// for [`commit_through`](crate::Consumer::commit_through), this is what is asked for.
 ///
 /// This trait is sealed: there are these two.
+///
+/// # Examples
+/// ```
+/// use ottla::{Consumer, ReadRecord};
+///
+/// /// Takes what `poll` returned, and what `next_record` returned.
+/// fn done_with(consumer: &mut Consumer, record: &impl ReadRecord) -> ottla::Result<()> {
+///     consumer.commit_through(record)
+/// }
+/// ```
 pub trait ReadRecord: Stands {}
 
 impl ReadRecord for ConsumerRecord<'_> {}

@@ -6,6 +6,15 @@ use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
 /// Where a sent record is: its log, its offset there, and the timestamp it was given.
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// let sent = broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// assert_eq!((sent.partition(), sent.offset()), (0, 0));
+/// assert_eq!(sent.to_string(), "orders-0@0");
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RecordMetadata {

@@ -27,6 +27,9 @@ const DAYS_OF_400_YEARS: i64 = 146_097;
 /// assert_eq!(t.as_millis(), 1_700_000_000_042);
 /// assert_eq!(t.to_string(), "2023-11-14T22:13:20.042Z");
 /// assert_eq!("2023-11-14T23:13:20.042+01:00".parse(), Ok(t));
+///
+/// let now = Timestamp::from(std::time::SystemTime::now());
+/// assert!(now > t);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]

@@ -37,6 +37,7 @@ pub(crate) mod fuzzing;
 mod header_sums;
 mod index_files;
 mod indexes;
+mod live_config;
 mod offset_index;
 mod open;
 mod read;
@@ -61,6 +62,7 @@ pub(crate) use verify::SegmentVerification;
 
 use file_name::{FileKind, FileName, Stage};
 use indexes::{Indexes, Verified};
+use live_config::LiveConfig;
 
 /// The partition directory that segments lie in.
 #[derive(Debug)]
@@ -137,7 +139,7 @@ pub(crate) struct Segment {
     base_offset: u64,
     /// Where the log file is to be found that is not loaded yet.
     stage: Stage,
-    config: SegmentConfig,
+    config: LiveConfig,
     /// Log file and indexes; of a sealed segment from its first read on.
     loaded: OnceLock<Loaded>,
     /// Held while they are loaded or the files removed; says whether they were.
@@ -268,6 +270,11 @@ impl Segment {
         self.has_gaps.load(Ordering::Acquire)
     }
 
+    /// How it is kept from now on.
+    pub(crate) fn configure(&self, config: SegmentConfig) {
+        self.config.replace(config);
+    }
+
     /// Whether a batch of this size, last offset and largest timestamp belongs into a new segment, by Kafka's rules. Never for
     /// the first batch, however large.
     pub(crate) fn must_roll_before(&self, batch_bytes: u64, last_offset: u64, max_timestamp: i64) -> bool {
@@ -278,11 +285,11 @@ impl Segment {
         if log_bytes == 0 || !fits_offset {
             return !fits_offset;
         }
-        let bytes_max = u64::from(self.config.segment_bytes).min(u64::from(i32::MAX.cast_unsigned()));
+        let bytes_max = u64::from(self.config.segment_bytes()).min(u64::from(i32::MAX.cast_unsigned()));
         let first = loaded.indexes.times().first;
         bytes_max < log_bytes.saturating_add(batch_bytes)
-            || first.is_some_and(|first| self.config.segment_ms < max_timestamp.saturating_sub(first))
-            || loaded.indexes.are_full(self.config.index_bytes_max)
+            || first.is_some_and(|first| self.config.segment_ms() < max_timestamp.saturating_sub(first))
+            || loaded.indexes.are_full(self.config.index_bytes_max())
     }
 
     /// Appends a whole batch, the header being the one that `batch` begins with. Readers see it when this returns.
@@ -301,7 +308,7 @@ impl Segment {
         let Some(loaded) = self.loaded.get() else { unreachable!("only a sealed segment is loaded later") };
         let file_position = loaded.log.append(batch).map_err(|failure| self.append_error(failure))?;
         let batch = Located { file_position, header: *header };
-        loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes);
+        loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes());
         if next_offset < header.base_offset() {
             self.has_gaps.store(true, Ordering::Release);
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::file_name::Stage;
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
+use super::live_config::LiveConfig;
 use super::scan::{Located, LogWalk, Piece, Rules};
 use super::{Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentConfig, SegmentDir};
 use crate::disk::Open;
@@ -70,7 +71,7 @@ impl Segment {
             dir: Arc::clone(dir),
             base_offset: sealed.base_offset,
             stage: Stage::Live,
-            config,
+            config: LiveConfig::new(config),
             loaded: OnceLock::new(),
             removed: Mutex::new(false),
             sealed_bytes: None,
@@ -145,7 +146,7 @@ impl Segment {
     /// Makes the indexes of a sealed segment from its log file, leaving out what is damaged.
     fn rebuild(&self, log: &AppendFile) -> Result<Indexes> {
         let indexes = Indexes::empty();
-        let append = |batch: &Located| indexes.append(batch, self.base_offset, self.config.index_interval_bytes);
+        let append = |batch: &Located| indexes.append(batch, self.base_offset, self.config.index_interval_bytes());
         self.walk_intact(log, append)?;
         Ok(indexes)
     }

@@ -112,7 +112,7 @@ impl Segment {
         check_readable(&located.header.start).map_err(|invalid| self.invalid(located, invalid))?;
         let bytes = self.view(loaded, located.file_position..located.end())?;
         if !is_good {
-            check(&bytes, self.config.expanded_bytes_max, &mut Vec::new())
+            check(&bytes, self.config.expanded_bytes_max(), &mut Vec::new())
                 .map_err(|invalid| self.invalid(located, invalid))?;
         }
         Ok(Batch { header: located.header, file_position: located.file_position, bytes })
@@ -177,7 +177,7 @@ impl Segment {
         let batch = self.read(located)?;
         let header = batch.header;
         let mut plain = Vec::new();
-        let records = plain_records(&header, batch.records(), self.config.expanded_bytes_max, &mut plain);
+        let records = plain_records(&header, batch.records(), self.config.expanded_bytes_max(), &mut plain);
         let mut rest = records.map_err(|why| self.invalid(located, why))?;
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest).map_err(|why| self.invalid(located, why))?;
@@ -224,7 +224,7 @@ impl Segment {
         let mut rest = bytes;
         let mut plain = Vec::new();
         while !rest.is_empty() {
-            let Ok(header) = check(rest, self.config.expanded_bytes_max, &mut plain) else { return false };
+            let Ok(header) = check(rest, self.config.expanded_bytes_max(), &mut plain) else { return false };
             let is_first = rest.len() == bytes.len();
             let is_next = match entry.filter(|_| is_first) {
                 Some(entry) => header.last_offset() == self.base_offset + u64::from(entry.relative_offset),

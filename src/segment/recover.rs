@@ -152,7 +152,8 @@ impl Segment {
             log_bytes: scan.valid_bytes,
             max_timestamp: scan.max_timestamp,
             has_gaps: from.has_gaps,
-            created_ms: from.created_ms,
+            // What is not known begins anew, once: it is noted from now on.
+            created_ms: from.created_ms.or(Some(dir.files.disk().now_ms().max(0))),
             rolled_ms: None,
             headers: None,
             index_crcs: from.index_crcs,

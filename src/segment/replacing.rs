@@ -97,7 +97,7 @@ impl Segment {
                 Piece::End => return Ok(true),
             };
             let bytes = walk.batch_bytes(&batch).map_err(unreadable)?;
-            let checked = check(bytes, self.config.expanded_bytes_max, &mut plain);
+            let checked = check(bytes, self.config.expanded_bytes_max(), &mut plain);
             checked.map_err(|invalid| self.invalid(&batch, invalid))?;
             if !visit(&batch.header, bytes)? {
                 return Ok(false);

@@ -75,7 +75,7 @@ impl Segment {
             let damage = |file_position, offsets, reason| Damage { file_position, bytes: 0, offsets, reason };
             match walk.next(next_offset) {
                 Ok(Piece::Batch(batch)) => {
-                    indexes.append(&batch, self.base_offset(), self.config.index_interval_bytes);
+                    indexes.append(&batch, self.base_offset(), self.config.index_interval_bytes());
                     self.verify_records(&batch, walk.batch_bytes(&batch), &mut plain, found)?;
                 }
                 Ok(Piece::Damage(damage)) => found.damage.push(self.corruption(&damage)),
@@ -112,7 +112,7 @@ impl Segment {
     ) -> Result<()> {
         let header = &batch.header;
         let reason = match bytes {
-            Ok(bytes) => check(bytes, self.config.expanded_bytes_max, plain).err().map(scan::reason),
+            Ok(bytes) => check(bytes, self.config.expanded_bytes_max(), plain).err().map(scan::reason),
             Err(error) => self.passing_or(error).map(|()| Some(UNREADABLE))?,
         };
         let Some(reason) = reason else {

@@ -106,7 +106,7 @@ fn everything_can_be_deleted_again_and_again_and_the_disk_gets_the_room_back() {
     let mut end = 0;
     for _ in 0..5 {
         fill(&partition, end..end + 45);
-        partition.append(&ProducerRecord::to("orders").value(&format!("{:0100}", end + 45))).unwrap();
+        partition.append(&ProducerRecord::to("orders").value(format!("{:0100}", end + 45))).unwrap();
         end += 46;
         assert_eq!(delete_before(&broker, end), end);
         assert_eq!(delete_before(&broker, end), end);

@@ -9,6 +9,7 @@
     reason = "a test reads better in one piece"
 )]
 
+mod altering;
 mod batches;
 mod closing;
 mod committed_offsets;
@@ -52,9 +53,11 @@ mod reading;
 #[cfg(feature = "testing")]
 mod refused_files;
 mod reopen;
+#[cfg(feature = "futures")]
+#[cfg(feature = "testing")]
+mod retention;
 #[cfg(feature = "testing")]
 mod stale_files;
-#[cfg(feature = "futures")]
 mod streams;
 mod subscriptions;
 mod timestamps;

@@ -66,6 +66,8 @@ pub(crate) struct LogHistory {
     pub(crate) start: u64,
     /// What is below may have been: that was asked for, and not acknowledged.
     pub(crate) start_asked: u64,
+    /// Whether the topic keeps its records for a time only: any of them may go.
+    pub(crate) has_retention: bool,
 }
 
 impl LogHistory {
@@ -96,7 +98,7 @@ impl LogHistory {
 
     /// Compares where the log begins.
     pub(crate) fn compare_start(&self, found: u64) -> Checked {
-        let allowed = self.start..=self.start_asked;
+        let allowed = self.start..=if self.has_retention { u64::MAX } else { self.start_asked };
         if allowed.contains(&found) { Ok(()) } else { Err(format!("begins at {found}, and should in {allowed:?}")) }
     }
 
@@ -166,6 +168,14 @@ pub(crate) struct TopicHistory {
     pub(crate) logs: Vec<LogHistory>,
     /// It may have so many partitions already.
     pub(crate) maybe_partitions: Option<usize>,
+}
+
+impl TopicHistory {
+    /// There are so many partitions.
+    pub(crate) fn resize(&mut self, count: usize) {
+        let has_retention = self.logs.iter().any(|log| log.has_retention);
+        self.logs.resize(count, LogHistory { has_retention, ..LogHistory::default() });
+    }
 }
 
 /// What a group committed in one partition, oldest first; `None` for nothing.

@@ -63,7 +63,7 @@ fn check_topics(broker: &Broker, history: &mut History) -> Checked {
         if count != topic.logs.len() && Some(count) != topic.maybe_partitions {
             return Err(format!("topic {name} has {count} partitions, {} were made", topic.logs.len()));
         }
-        topic.logs.resize(count, LogHistory::default());
+        topic.resize(count);
         topic.maybe_partitions = None;
         let durability = ("ottla.durability", topic.durability.to_string());
         if !description.config().properties().contains(&durability) {

@@ -25,6 +25,16 @@ pub(crate) struct Setup {
     pub(crate) fetch_max_bytes: u32,
 }
 
+/// What can change of a topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) compression: Compression,
+    pub(crate) segment_bytes: u32,
+    pub(crate) index_interval_bytes: u32,
+    pub(crate) max_message_bytes: u32,
+    pub(crate) retention_bytes: Option<u64>,
+}
+
 /// A place to seek to, in thousandths of the log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
@@ -70,6 +80,13 @@ pub(crate) enum Call {
         partition: u32,
         at: u64,
     },
+    /// Deletes what is before so many thousandths of what there is.
+    DeleteRecords {
+        partition: u32,
+        before: u64,
+    },
+    /// Gives the topic other settings.
+    Alter(Settings),
     Flush,
     Maintain,
     /// Lets time pass. The clock may go back, too.
@@ -109,6 +126,19 @@ fn setup() -> impl Strategy<Value = Setup> {
         )
 }
 
+fn settings() -> impl Strategy<Value = Settings> {
+    (
+        select(vec![Compression::None, Compression::Snappy]),
+        select(vec![1024_u32, 5000, 100_000]),
+        select(vec![0_u32, 300, 4096]),
+        select(vec![80_000_u32, 1 << 20, 4 << 20]),
+        select(vec![None, None, Some(0_u64), Some(3000), Some(200_000)]),
+    )
+        .prop_map(|(compression, segment_bytes, index_interval_bytes, max_message_bytes, retention_bytes)| {
+            Settings { compression, segment_bytes, index_interval_bytes, max_message_bytes, retention_bytes }
+        })
+}
+
 fn call() -> impl Strategy<Value = Call> {
     let partition = 0..PARTITIONS;
     let thousandths = 0..=1000_u64;
@@ -133,7 +163,9 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (partition.clone(), place).prop_map(|(partition, place)| Call::Seek { partition, place }),
         4 => (partition.clone(), thousandths.clone(), select(vec![0, 1, 100, 3000, 1 << 20]))
             .prop_map(|(partition, from, max_bytes)| Call::Read { partition, from, max_bytes }),
-        3 => (partition, thousandths).prop_map(|(partition, at)| Call::FindTime { partition, at }),
+        3 => (partition.clone(), thousandths.clone()).prop_map(|(partition, at)| Call::FindTime { partition, at }),
+        2 => (partition, thousandths).prop_map(|(partition, before)| Call::DeleteRecords { partition, before }),
+        1 => settings().prop_map(Call::Alter),
         1 => Just(Call::Flush),
         2 => Just(Call::Maintain),
         2 => (-50..500_i64).prop_map(|ms| Call::Advance { ms }),

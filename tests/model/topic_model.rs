@@ -8,7 +8,7 @@ use ottla::{
     Timestamp, TopicConfig, TopicPartition,
 };
 
-use crate::calls::{Call, PARTITIONS, Place, Setup};
+use crate::calls::{Call, PARTITIONS, Place, Settings, Setup};
 
 const DIR: &str = "/data";
 const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -23,7 +23,10 @@ struct Expected {
 /// What a partition is, in its simplest form.
 #[derive(Debug, Default)]
 struct Model {
+    /// All that were ever sent, also those that are deleted.
     records: Vec<Expected>,
+    /// What is below was deleted.
+    start: u64,
     /// Where the consumer is, if it was there since it was made.
     position: Option<u64>,
     committed: Option<u64>,
@@ -35,16 +38,27 @@ impl Model {
     }
 
     fn next(&self) -> u64 {
-        self.position.or(self.committed).unwrap_or(0)
+        self.position.or(self.committed).unwrap_or(0).max(self.start)
+    }
+
+    /// Whether the consumer is at what was deleted; it may have fetched that before.
+    fn is_below_start(&self) -> bool {
+        self.position.is_some_and(|position| position < self.start)
+    }
+
+    fn check_next(&self, offset: u64) {
+        assert!(offset == self.next() || self.is_below_start() && self.position == Some(offset), "{offset}");
     }
 
     fn first_at(&self, timestamp: i64) -> Option<u64> {
-        self.records.iter().position(|record| record.timestamp >= timestamp).map(|n| n as u64)
+        let start = usize::try_from(self.start).unwrap();
+        let left = self.records.iter().enumerate().skip(start);
+        left.map(|(n, record)| (n as u64, record.timestamp)).find(|(_, found)| *found >= timestamp).map(|(n, _)| n)
     }
 
-    /// The offset at so many thousandths of the log.
+    /// The offset at so many thousandths of the log as it is now.
     fn at(&self, thousandths: u64) -> u64 {
-        self.end() * thousandths / 1000
+        self.start + (self.end() - self.start) * thousandths / 1000
     }
 
     fn time_at(&self, thousandths: u64) -> i64 {
@@ -61,6 +75,7 @@ pub(crate) struct Run {
     /// `None` only while reopening.
     opened: Option<Opened>,
     partitions: Vec<Model>,
+    retention_bytes: Option<u64>,
     last_poll: ConsumerRecords,
     sent: u64,
 }
@@ -77,7 +92,8 @@ impl Run {
         let partitions = (0..PARTITIONS).map(|_| Model::default()).collect();
         let setup = setup.clone();
         let last_poll = ConsumerRecords::default();
-        let mut run = Run { setup, disk, now_ms: BEGIN_MS, opened: None, partitions, last_poll, sent: 0 };
+        let (now_ms, opened, retention_bytes, sent) = (BEGIN_MS, None, None, 0);
+        let mut run = Run { setup, disk, now_ms, opened, partitions, retention_bytes, last_poll, sent };
         run.open();
         run
     }
@@ -131,12 +147,50 @@ impl Run {
             Call::Read { partition, from, max_bytes } => self.read(partition, from, max_bytes),
             Call::FindTime { partition, at } => self.find_time(partition, at),
             Call::Flush => self.flush(),
-            Call::Maintain => self.broker().run_maintenance().unwrap(),
+            Call::DeleteRecords { partition, before } => self.delete_records(partition, before),
+            Call::Alter(ref settings) => self.alter(settings),
+            Call::Maintain => self.maintain(),
             Call::Advance { ms } => {
                 self.now_ms += ms;
                 self.disk.set_now_ms(self.now_ms);
             }
             Call::Reopen { is_clean, seed } => self.reopen(is_clean, seed),
+        }
+    }
+
+    fn delete_records(&mut self, partition: u32, before: u64) {
+        let before = self.model(partition).at(before);
+        let deleted = (TopicPartition::new("orders", partition), before);
+        assert_eq!(self.broker().admin().delete_records(&[deleted.clone()]).unwrap(), [deleted]);
+        self.model(partition).start = before;
+    }
+
+    fn alter(&mut self, settings: &Settings) {
+        let change = |config: TopicConfig| {
+            config
+                .compression(settings.compression)
+                .segment_bytes(settings.segment_bytes)
+                .index_interval_bytes(settings.index_interval_bytes)
+                .max_message_bytes(settings.max_message_bytes)
+                .retention_bytes(settings.retention_bytes)
+        };
+        self.broker().admin().alter_topic("orders", change).unwrap();
+        self.retention_bytes = settings.retention_bytes;
+    }
+
+    /// What retention deletes depends on where segments end; it deletes nothing if it is off, and leaves what was asked for.
+    fn maintain(&mut self) {
+        self.broker().run_maintenance().unwrap();
+        for number in 0..PARTITIONS {
+            let partition = self.partition(number);
+            let start = partition.log_start_offset();
+            let bytes = self.broker().admin().describe("orders").unwrap().partitions()[number as usize].log_bytes();
+            let (retention_bytes, model) = (self.retention_bytes, self.model(number));
+            assert!((model.start..=model.end()).contains(&start));
+            if start != model.start {
+                assert!(retention_bytes.is_some_and(|least| least <= bytes), "{bytes} left of {retention_bytes:?}");
+            }
+            model.start = start;
         }
     }
 
@@ -191,10 +245,11 @@ impl Run {
         assert!(polled.len() <= limit, "{} records", polled.len());
         assert_eq!(polled.iter().count(), polled.len());
         let is_read = self.partitions.iter().all(|model| model.next() == model.end());
-        assert_eq!(polled.is_empty(), is_read, "{:?}", self.positions());
+        let was_deleted = self.partitions.iter().any(Model::is_below_start);
+        assert!(polled.is_empty() == is_read || was_deleted, "{:?}", self.positions());
         for record in &polled {
             let model = self.model(record.partition());
-            assert_eq!(record.offset(), model.next());
+            model.check_next(record.offset());
             check(&record, model);
             model.position = Some(record.offset() + 1);
         }
@@ -206,10 +261,11 @@ impl Run {
         for _ in 0..count {
             let is_read = self.partitions.iter().all(|model| model.next() == model.end());
             let next = self.consumer().next_record(Duration::ZERO).unwrap();
-            assert_eq!(next.is_none(), is_read, "{:?}", self.positions());
+            let was_deleted = self.partitions.iter().any(Model::is_below_start);
+            assert!(next.is_none() == is_read || was_deleted, "{:?}", self.positions());
             if let Some(record) = &next {
                 let model = self.model(record.topic_partition().partition());
-                assert_eq!(record.offset(), model.next());
+                model.check_next(record.offset());
                 let found = Expected {
                     timestamp: record.timestamp().as_millis(),
                     key: record.key().map(<[u8]>::to_vec),
@@ -226,7 +282,8 @@ impl Run {
     fn note_positions(&mut self) {
         for (number, model) in (0..).zip(&mut self.partitions) {
             let position = self.opened.as_ref().unwrap().consumer.position(&TopicPartition::new("orders", number));
-            assert!(position.is_none() || position == Some(model.next()));
+            // One below the start is where it was: its partition was not looked at.
+            assert!(position.is_none_or(|position| position.max(model.start) == model.next()));
             model.position = position;
         }
     }
@@ -263,9 +320,11 @@ impl Run {
     fn seek(&mut self, partition: u32, place: Place) {
         let model = &self.partitions[partition as usize];
         let (to, position) = match place {
-            Place::Earliest => (SeekTo::Earliest, 0),
+            Place::Earliest => (SeekTo::Earliest, model.start),
+            // What becomes of a position that was deleted, the next poll decides.
+            Place::Committed if model.committed.is_some_and(|committed| committed < model.start) => return,
             Place::Latest => (SeekTo::Latest, model.end()),
-            Place::Committed => (SeekTo::Committed, model.committed.unwrap_or(0)),
+            Place::Committed => (SeekTo::Committed, model.committed.unwrap_or(model.start)),
             Place::Offset(thousandths) => (SeekTo::Offset(model.at(thousandths)), model.at(thousandths)),
             Place::Time(thousandths) => {
                 let time = model.time_at(thousandths);
@@ -291,6 +350,9 @@ impl Run {
         let value_bytes: usize = records.iter().map(|record| record.value().unwrap().len()).sum();
         assert!(value_bytes <= max_bytes || records.len() == 1);
         assert!(matches!(handle.read(model.end() + 1, 1), Err(Error::OffsetOutOfRange { .. })));
+        if let Some(deleted) = model.start.checked_sub(1) {
+            assert!(matches!(handle.read(deleted, 1), Err(Error::OffsetOutOfRange { .. })));
+        }
     }
 
     fn find_time(&mut self, partition: u32, at: u64) {
@@ -328,8 +390,8 @@ impl Run {
     pub(crate) fn check_everything(&self) {
         for (number, model) in (0..).zip(&self.partitions) {
             let partition = self.partition(number);
-            assert_eq!((partition.log_start_offset(), partition.log_end_offset()), (0, model.end()));
-            let mut next = 0;
+            assert_eq!((partition.log_start_offset(), partition.log_end_offset()), (model.start, model.end()));
+            let mut next = model.start;
             while next < model.end() {
                 for record in &partition.read(next, 10_000).unwrap() {
                     assert_eq!(record.offset(), next);

@@ -257,7 +257,7 @@ fn noting(config: ConsumerConfig) -> (ConsumerConfig, Arc<Mutex<Vec<String>>>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&events);
     let config = config.rebalance_listener(move |_: &mut Consumer, event: Rebalance<'_>| {
-        noted.lock().unwrap().push(format!("{event:?}").replace("TopicPartition", ""));
+        noted.lock().unwrap().push(format!("{event:?}"));
         Ok(())
     });
     (config, events)

@@ -14,6 +14,20 @@ use super::random::Random;
 const BLOCK_SECTORS: usize = 8;
 
 /// Which un-synced changes survive a power cut. What was synced survives in all models.
+///
+/// # Examples
+/// ```
+/// use ottla::Broker;
+/// use ottla::testing::{CrashModel, SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// let broker = Broker::builder("/data").disk(&disk).background(false).open()?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+/// for model in CrashModel::ALL {
+///     let after = Broker::builder("/data").disk(&disk.crash(7, model)).background(false).open()?;
+///     assert_eq!(after.topic("orders")?.partition(0)?.log_end_offset(), 1, "{model:?}");
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CrashModel {
     /// All changes to the machine up to a random one, in order.

@@ -10,7 +10,7 @@ use crate::error::os;
 /// Calls that are remembered for messages.
 const LOG_CALLS_MAX: usize = 4096;
 
-/// What a call to the disk does.
+/// What a call to the disk does; a [`FaultRule`] can be for one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -58,6 +58,13 @@ impl Operation {
 }
 
 /// How a call fails.
+///
+/// # Examples
+/// ```
+/// use ottla::testing::{FaultKind, Operation};
+/// assert!(FaultKind::StorageFull.applies_to(Operation::Write));
+/// assert!(!FaultKind::StorageFull.applies_to(Operation::Read));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {

@@ -5,6 +5,15 @@ use std::fmt;
 /// How the records of a batch are compressed.
 ///
 /// Snappy is always available. To write or read one of the others, enable the crate feature of its name.
+///
+/// # Examples
+/// ```
+/// use ottla::{Compression, TopicConfig};
+/// # let broker = ottla::Broker::temporary()?;
+/// let config = TopicConfig::new().compression(Compression::Snappy);
+/// broker.topic_with("orders", config)?.produce("customer-1", "2 coffees")?;
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[doc(alias = "compression.type")]
 #[non_exhaustive]

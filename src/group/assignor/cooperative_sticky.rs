@@ -7,6 +7,16 @@ use super::{Assignment, AssignmentRequest, Assignor, RebalanceProtocol, sticky};
 /// member gives it up when it sees the result, and the next round assigns it.
 ///
 /// Members go on reading the partitions that they keep while the group rebalances.
+///
+/// # Examples
+/// ```
+/// use ottla::{AssignmentRequest, Assignor, GroupMember, CooperativeStickyAssignor, TopicPartition};
+/// let orders = |n| TopicPartition::new("orders", n);
+/// let members = [GroupMember::new("a", ["orders"]).with_owned(1, [orders(0), orders(1)]), GroupMember::new("b", ["orders"])];
+/// let assignment = CooperativeStickyAssignor.assign(&AssignmentRequest::new([("orders", 2)], members));
+/// assert_eq!(assignment.partitions_of("a").len(), 1);
+/// assert!(assignment.partitions_of("b").is_empty(), "it gets its partition once `a` has given it up");
+/// ```
 #[doc(alias = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CooperativeStickyAssignor;

@@ -29,6 +29,13 @@ pub use sticky::StickyAssignor;
 use crate::topic_partition::TopicPartition;
 
 /// What members do with their partitions while the group finds a new assignment.
+///
+/// # Examples
+/// ```
+/// use ottla::{Assignor, CooperativeStickyAssignor, RangeAssignor, RebalanceProtocol};
+/// assert_eq!(CooperativeStickyAssignor.protocol(), RebalanceProtocol::Cooperative);
+/// assert_eq!(RangeAssignor.protocol(), RebalanceProtocol::Eager);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RebalanceProtocol {
@@ -103,6 +110,15 @@ pub trait Assignor: Send + Sync + Debug {
 }
 
 /// Which member reads which partitions: the decision of an [`Assignor`]. A member that is not in it gets nothing.
+///
+/// # Examples
+/// ```
+/// use ottla::{Assignment, TopicPartition};
+/// let mut assignment = Assignment::new();
+/// assignment.assign("member-1", TopicPartition::new("orders", 0));
+/// assert_eq!(assignment.partitions_of("member-1").len(), 1);
+/// assert!(assignment.partitions_of("member-2").is_empty());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assignment {
     by_member: BTreeMap<String, Vec<TopicPartition>>,

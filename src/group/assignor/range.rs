@@ -7,6 +7,14 @@ use super::{Assignment, AssignmentRequest, Assignor, partitions_of_topic};
 ///
 /// Topics with the same number of partitions are divided in the same way, so the records of one key in all of them come to one
 /// member. With many small topics the first members get more than the last.
+///
+/// # Examples
+/// ```
+/// use ottla::{AssignmentRequest, Assignor, GroupMember, RangeAssignor, TopicPartition};
+/// let members = ["a", "b"].map(|id| GroupMember::new(id, ["orders"]));
+/// let assignment = RangeAssignor.assign(&AssignmentRequest::new([("orders", 3)], members));
+/// assert_eq!(assignment.partitions_of("a"), [0, 1].map(|n| TopicPartition::new("orders", n)));
+/// ```
 #[doc(alias = "org.apache.kafka.clients.consumer.RangeAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RangeAssignor;

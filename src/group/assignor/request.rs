@@ -86,6 +86,13 @@ impl AssignmentRequest {
 }
 
 /// A member of a group, as an assignor sees it.
+///
+/// # Examples
+/// ```
+/// use ottla::{GroupMember, TopicPartition};
+/// let member = GroupMember::new("consumer-1", ["orders"]).with_owned(7, [TopicPartition::new("orders", 0)]);
+/// assert_eq!((member.owned().len(), member.generation()), (1, Some(7)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
     member_id: String,

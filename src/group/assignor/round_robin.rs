@@ -6,6 +6,14 @@ use super::{Assignment, AssignmentRequest, Assignor, partitions_of_topic};
 /// a topic is left out.
 ///
 /// The shares are even if all members want the same topics. When members come or go, most partitions move.
+///
+/// # Examples
+/// ```
+/// use ottla::{AssignmentRequest, Assignor, GroupMember, RoundRobinAssignor, TopicPartition};
+/// let members = ["a", "b"].map(|id| GroupMember::new(id, ["orders"]));
+/// let assignment = RoundRobinAssignor.assign(&AssignmentRequest::new([("orders", 3)], members));
+/// assert_eq!(assignment.partitions_of("a"), [0, 2].map(|n| TopicPartition::new("orders", n)));
+/// ```
 #[doc(alias = "org.apache.kafka.clients.consumer.RoundRobinAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoundRobinAssignor;

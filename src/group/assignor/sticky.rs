@@ -13,6 +13,16 @@ use super::{Assignment, AssignmentRequest, Assignor};
 ///
 /// If all members want the same topics, their numbers of partitions differ by at most one. Otherwise a partition goes to the
 /// member with the fewest partitions among those that want it, until no single move would improve the balance.
+///
+/// # Examples
+/// ```
+/// use ottla::{AssignmentRequest, Assignor, GroupMember, StickyAssignor, TopicPartition};
+/// let orders = |n| TopicPartition::new("orders", n);
+/// let members = [GroupMember::new("a", ["orders"]).with_owned(1, [orders(0), orders(1)]), GroupMember::new("b", ["orders"])];
+/// let assignment = StickyAssignor.assign(&AssignmentRequest::new([("orders", 2)], members));
+/// assert_eq!(assignment.partitions_of("a").len(), 1);
+/// assert_eq!(assignment.partitions_of("b").len(), 1);
+/// ```
 #[doc(alias = "org.apache.kafka.clients.consumer.StickyAssignor")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StickyAssignor;

@@ -16,6 +16,8 @@ fn unusual() -> TopicConfig {
         .max_compaction_lag_ms(Duration::from_millis(20))
         .delete_retention_ms(Duration::ZERO)
         .min_cleanable_dirty_ratio(0.1 + 0.2)
+        .retention_ms(Duration::from_millis(30))
+        .retention_bytes(40)
         .durability(Durability::Interval(Duration::from_millis(20)))
 }
 

@@ -129,6 +129,20 @@ impl Log {
         checkpoint.settle_replacement(&self.dir)
     }
 
+    /// Has what the topic is configured with now count for the very next record: what is open is sealed, unless there is no room for
+    /// that, and then it counts for the next batch.
+    pub(crate) fn obey_settings(&self) {
+        let config = self.spec.segment_config();
+        let mut appender = self.appender.lock();
+        for segment in self.segments().iter() {
+            segment.configure(config);
+        }
+        if self.check_writable().is_ok() {
+            // What went wrong other than that has poisoned the log, which says so at the next send.
+            _ = appender.seal(&self.core);
+        }
+    }
+
     /// Seals the open batch if nothing was appended since the last call, to give its slot to a busier log.
     pub(crate) fn seal_if_idle(&self) -> Result<()> {
         self.check_unharmed()?;

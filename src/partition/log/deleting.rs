@@ -15,6 +15,7 @@ use super::Log;
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::partition::checkpoint::Checkpoint;
+use crate::sync::atomic::Ordering;
 
 impl Log {
     /// Deletes all records below `offset`, which may be the visible end. Returns the first offset that there is then, which is higher
@@ -26,15 +27,41 @@ impl Log {
     pub(crate) fn delete_before(&self, offset: u64) -> Result<u64> {
         self.check_not_forked()?;
         self.check_deletable(offset)?;
-        if self.log_start_offset() < offset {
-            self.leave_below(offset)?;
-            let mut checkpoint = self.checkpoint.lock();
-            self.check_present()?;
-            checkpoint.settle_replacement(&self.dir)?;
-            self.run_checkpoint(&mut checkpoint)?;
-            self.move_start(&mut checkpoint, offset)?;
+        match self.delete_exactly(offset) {
+            Err(full @ Error::DiskFull { .. }) => {
+                if !self.make_room(&mut self.checkpoint.lock(), offset, usize::MAX)? {
+                    return Err(full);
+                }
+                self.delete_exactly(offset)?;
+            }
+            deleted => deleted?,
         }
         Ok(self.log_start_offset())
+    }
+
+    fn delete_exactly(&self, offset: u64) -> Result<()> {
+        if offset <= self.log_start_offset() {
+            return Ok(());
+        }
+        self.leave_below(offset)?;
+        let mut checkpoint = self.checkpoint.lock();
+        self.check_present()?;
+        checkpoint.settle_replacement(&self.dir)?;
+        self.run_checkpoint(&mut checkpoint)?;
+        self.move_start(&mut checkpoint, offset)?;
+        self.remove_deleted(&mut checkpoint, usize::MAX).map(drop)
+    }
+
+    /// On a full disk: deletes those segments below `offset` for which nothing needs to be written that takes room, at most so many
+    /// files of them. Whether there were any; what else there is to do takes the room that they leave.
+    pub(super) fn make_room(&self, checkpoint: &mut Checkpoint, offset: u64, segments_max: usize) -> Result<bool> {
+        self.check_present()?;
+        let Some(end) = checkpoint.noted_end(&self.segments(), offset) else { return Ok(false) };
+        if self.log_start_offset() < end {
+            self.move_start(checkpoint, end)?;
+        }
+        self.remove_deleted(checkpoint, segments_max)?;
+        Ok(true)
     }
 
     /// Whether [`delete_before`](Log::delete_before) may be asked for `offset`.
@@ -70,14 +97,11 @@ impl Log {
         }
     }
 
-    /// Moves the start to `offset`, if it is not there yet: steps 2 to 5.
-    fn move_start(&self, checkpoint: &mut Checkpoint, offset: u64) -> Result<()> {
+    /// Moves the start to `offset`: steps 2 and 3.
+    pub(super) fn move_start(&self, checkpoint: &mut Checkpoint, offset: u64) -> Result<()> {
         let segments = self.segments();
         let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
         let gone: Vec<_> = sealed.iter().take_while(|segment| segment.next_offset() <= offset).cloned().collect();
-        if offset <= self.log_start_offset() && gone.is_empty() {
-            return checkpoint.remove_deleted(&self.dir);
-        }
         if planted(Canary::DeleteBeforeStart) {
             gone.iter().try_for_each(|segment| segment.remove())?;
         }
@@ -88,7 +112,21 @@ impl Log {
             self.core.begin_at(offset, gone.len());
             self.sealed_are_noted(checkpoint.manifest.segments.len());
         }
-        checkpoint.deleted.extend(gone);
-        checkpoint.remove_deleted(&self.dir)
+        checkpoint.note_deleted(gone);
+        Ok(())
+    }
+
+    /// Removes at most so many files of what was deleted: steps 4 and 5. Whether none is left.
+    pub(super) fn remove_deleted(&self, checkpoint: &mut Checkpoint, segments_max: usize) -> Result<bool> {
+        // Also if it fails half way.
+        self.owes_removal.store(true, Ordering::Release);
+        let is_done = checkpoint.remove_deleted(&self.dir, segments_max)?;
+        self.owes_removal.store(!is_done, Ordering::Release);
+        Ok(is_done)
+    }
+
+    /// Whether files of deleted records may still be there.
+    pub(super) fn owes_removal(&self) -> bool {
+        self.owes_removal.load(Ordering::Acquire)
     }
 }

@@ -101,7 +101,8 @@ impl LogCore {
         if error.is_retriable() { error } else { self.poisoned_by(&error) }
     }
 
-    /// Appends a whole batch to the active segment, beginning a new one if it must, with one write.
+    /// Appends a whole batch to the active segment, beginning a new one if it must, with one write. It was begun at `begun_ms`, if
+    /// that is known, or just now.
     ///
     /// # Errors
     /// What could not begin, a disk that is full and passing errors leave everything as it was; any other poisons the log.
@@ -109,6 +110,7 @@ impl LogCore {
         &self,
         batch: &[u8],
         header: &BatchHeader,
+        begun_ms: Option<i64>,
     ) -> Result<(), AppendError<Error>> {
         let active = match self.view().segments.last() {
             Some(active)
@@ -118,7 +120,13 @@ impl LogCore {
             }
             _ => self.roll(header.base_offset()),
         };
-        active.and_then(|active| active.append(batch, header)).map_err(|failure| self.append_error(failure))?;
+        let append = |active: Arc<Segment>| {
+            if active.log_bytes() == 0 {
+                active.note_created(begun_ms.unwrap_or_else(|| self.environment.steady_ms()));
+            }
+            active.append(batch, header)
+        };
+        active.and_then(append).map_err(|failure| self.append_error(failure))?;
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
             self.environment.bell.ring(Work::Checkpoints);
         }
@@ -166,11 +174,14 @@ impl LogCore {
         let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config());
         let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
         if let Some(rolled) = view.segments.last() {
-            rolled.note_rolled(self.environment.now_ms());
+            rolled.note_rolled(self.environment.steady_ms());
         }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
         self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
         self.environment.bell.ring(Work::Checkpoints);
+        if self.spec.settings.load().has_retention() {
+            self.environment.bell.ring(Work::Retention);
+        }
         Ok(segment)
     }
 }

@@ -38,7 +38,12 @@ impl Recovery<'_> {
             self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)), was_sealed)?;
         }
         self.leave_damaged_end()?;
-        self.leave_out_missing(proven)
+        self.leave_out_missing(proven)?;
+        // When they were left for the next one is not known: for who deletes by age, that begins now, once.
+        for rolled in self.unnoted.iter().rev().skip(1).filter(|segment| segment.rolled_ms().is_none()) {
+            rolled.note_rolled(self.disk.now_ms().max(0));
+        }
+        Ok(())
     }
 
     /// Goes on in another segment where the last one ends in damage: what is left of a batch could become whole by the
@@ -50,17 +55,21 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Goes on behind what is proven to have been synced and is not there: its offsets are never given out again.
+    /// Goes on behind what is proven to have been synced and is not there: its offsets are never given out again. What was deleted
+    /// had been synced before.
     fn leave_out_missing(&mut self, proven: u64) -> Result<()> {
-        if self.next_offset < proven {
-            let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
-            let hole = self.next_offset..proven;
-            let damage = self.damage(path, 0, Some(hole), "the last segment is missing");
-            note(self.mode, &mut self.report, damage)?;
-            self.next_offset = proven;
-            self.hole_end = Some(proven);
+        let end = proven.max(self.log_start_offset);
+        if self.next_offset < end {
+            if self.log_start_offset < proven {
+                let path = FileName::live(self.next_offset, FileKind::Log).path(&self.spec.dir);
+                let hole = self.next_offset..end;
+                let damage = self.damage(path, 0, Some(hole), "the last segment is missing");
+                note(self.mode, &mut self.report, damage)?;
+            }
+            self.next_offset = end;
+            self.hole_end = Some(end);
             // Of its own, or the segment before would be taken for one with gaps.
-            self.add_unnoted(Arc::new(Segment::create(&self.dir, proven, self.config)?));
+            self.add_unnoted(Arc::new(Segment::create(&self.dir, end, self.config)?));
         }
         Ok(())
     }

@@ -21,7 +21,12 @@ impl Run {
         };
         let count = if matches!(name, "always" | "os") { 2 } else { 1 };
         let codec = if name == "os" { Compression::Snappy } else { Compression::None };
+        let has_retention = name == "interval" || name == "always" && self.settings.seed.is_multiple_of(2);
+        let retention = has_retention.then_some((Duration::from_secs(5), 20_000));
         let config = TopicConfig::new()
+            .segment_ms(Duration::from_secs(4))
+            .retention_ms(retention.map(|(age, _)| age))
+            .retention_bytes(retention.map(|(_, bytes)| bytes))
             .partitions(count)
             .segment_bytes(8 << 10)
             .max_message_bytes(4 << 20)
@@ -30,7 +35,7 @@ impl Run {
         let topic = TopicHistory {
             existence: Existence::MaybeCreated,
             durability,
-            logs: vec![LogHistory::default(); count as usize],
+            logs: vec![LogHistory { has_retention, ..LogHistory::default() }; count as usize],
             maybe_partitions: None,
         };
         let earlier = self.history.topics.insert(name.to_owned(), topic);
@@ -61,7 +66,7 @@ impl Run {
                 if topic.existence == Existence::MaybeCreated {
                     topic.existence = Existence::Certain;
                 }
-                topic.logs.resize(description.partitions().len(), LogHistory::default());
+                topic.resize(description.partitions().len());
                 Ok(())
             }
             // After a failed change of the catalog either is allowed to come back.
@@ -125,7 +130,7 @@ impl Run {
         match added {
             Ok(()) => {
                 let Some(topic) = self.history.topics.get_mut(&name) else { return Ok(()) };
-                topic.logs.push(LogHistory::default());
+                topic.resize(count);
                 topic.maybe_partitions = None;
                 Ok(())
             }

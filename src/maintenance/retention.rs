@@ -1,0 +1,23 @@
+//! Deleting what topics keep no longer.
+
+use std::sync::Arc;
+
+use super::{RETRY, Turn, unless_deleted};
+use crate::partition::environment::Environment;
+use crate::partition::log::Log;
+
+/// Deletes what is due in every log, one file of each: so however much there is to delete, what else is due comes in between.
+pub(super) fn retain(logs: &[Arc<Log>], environment: &Environment) -> Turn {
+    let (mut result, mut next) = (Ok(()), None);
+    for log in logs {
+        let due = match log.retain() {
+            Ok(due_ms) => due_ms.map(|due_ms| environment.monotonic_at(due_ms)),
+            Err(error) => {
+                result = result.and(unless_deleted(Err(error)));
+                Some(environment.disk.monotonic() + RETRY)
+            }
+        };
+        next = [next, due].into_iter().flatten().min();
+    }
+    Turn { result, next }
+}

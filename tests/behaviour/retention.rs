@@ -1,0 +1,227 @@
+//! How long records are kept: by age and by size, for logs that nothing is sent to any more as well, and whatever clocks say.
+
+use std::time::Duration;
+
+use ottla::testing::SimulatedDisk;
+use ottla::{Broker, ConsumerConfig, Durability, Error, Partition, ProducerRecord, Timestamp, TopicConfig};
+
+use crate::all_from;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// When each test begins, in ms since 1970.
+const T: i64 = 1_700_000_000_000;
+
+fn new_disk() -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    disk.set_now_ms(T);
+    disk
+}
+
+fn open(disk: &SimulatedDisk) -> Broker {
+    Broker::builder("/data").disk(disk).background(false).durability(Durability::Os).open().unwrap()
+}
+
+fn orders(broker: &Broker) -> Partition {
+    broker.existing_topic("orders").unwrap().partition(0).unwrap()
+}
+
+fn create(broker: &Broker, config: TopicConfig) -> Partition {
+    broker.create_topic("orders", config).unwrap().partition(0).unwrap()
+}
+
+fn send_at(partition: &Partition, ms: i64) {
+    let record = ProducerRecord::to("orders").timestamp(Timestamp::from_millis(ms)).value("x");
+    partition.append(&record).unwrap();
+}
+
+fn send(partition: &Partition, count: u64) {
+    for _ in 0..count {
+        partition.append(&ProducerRecord::to("orders").value("x")).unwrap();
+    }
+}
+
+/// Runs the maintenance; the bounds of the log afterwards, and what can be read is just that.
+fn maintained(broker: &Broker) -> (u64, u64) {
+    broker.run_maintenance().unwrap();
+    let partition = orders(broker);
+    let (start, end) = (partition.log_start_offset(), partition.log_end_offset());
+    let read: Vec<u64> = all_from(&partition, start).iter().map(ottla::OwnedRecord::offset).collect();
+    assert_eq!(read, (start..end).collect::<Vec<_>>());
+    (start, end)
+}
+
+/// Known failure 9.1.
+#[test]
+fn k9_01_a_record_from_the_future_pins_nothing() {
+    for reopen in [None, Some(false), Some(true)] {
+        let mut disk = new_disk();
+        let mut broker = open(&disk);
+        let partition = create(&broker, TopicConfig::new().retention_ms(HOUR).segment_ms(10 * MINUTE));
+        send_at(&partition, T + 50 * 365 * 24 * 3_600_000);
+        for minute in 0..4 {
+            disk.advance(MINUTE);
+            send_at(&partition, T + minute * 60_000 + 60_000);
+        }
+        drop(partition);
+        disk.advance(6 * MINUTE);
+        assert_eq!(maintained(&broker), (0, 5));
+        assert_eq!(broker.admin().describe("orders").unwrap().partitions()[0].segment_count(), 2, "it was rolled");
+        if let Some(is_copied) = reopen {
+            disk.advance(10 * MINUTE);
+            broker.close().unwrap();
+            if is_copied {
+                // With new times of all files, which count for nothing.
+                disk = disk.kill(0);
+            }
+            disk.advance(10 * MINUTE);
+            broker = open(&disk);
+            disk.advance(39 * MINUTE);
+        } else {
+            disk.advance(59 * MINUTE);
+        }
+        assert_eq!(maintained(&broker), (0, 5), "{reopen:?}");
+        disk.advance(2 * MINUTE);
+        assert_eq!(maintained(&broker), (5, 5), "{reopen:?}");
+    }
+}
+
+/// Known failure 9.3.
+#[test]
+fn k9_03_a_log_of_which_all_has_expired_goes_on_where_it_ended() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().retention_ms(60 * SECOND).segment_ms(30 * SECOND));
+    send(&partition, 5);
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 5);
+    consumer.commit().unwrap();
+    drop((consumer, partition));
+    disk.advance(50 * SECOND);
+    broker.close().unwrap();
+    disk.advance(5 * SECOND);
+    let mut broker = open(&disk);
+    disk.advance(40 * SECOND);
+    assert_eq!(maintained(&broker), (5, 5), "opening does not begin the time anew");
+    for _ in 0..3 {
+        broker.close().unwrap();
+        broker = open(&disk);
+        assert_eq!(maintained(&broker), (5, 5));
+        assert_eq!(broker.admin().describe_group("billing").unwrap().partitions()[0].lag(), 0);
+    }
+    let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+    assert_eq!(orders(&broker).append(&ProducerRecord::to("orders").value("next")).unwrap(), 5);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().iter().next().unwrap().offset(), 5);
+}
+
+#[test]
+fn a_clock_that_is_set_deletes_nothing_and_is_believed_at_the_next_opening() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().retention_ms(HOUR).segment_ms(10 * MINUTE));
+    send(&partition, 5);
+    drop(partition);
+    disk.advance(11 * MINUTE);
+    assert_eq!(maintained(&broker), (0, 5));
+    disk.set_now_ms(T + 10 * 365 * 24 * 3_600_000);
+    assert_eq!(maintained(&broker), (0, 5));
+    broker.close().unwrap();
+    let broker = open(&disk);
+    assert_eq!(maintained(&broker), (5, 5));
+}
+
+#[test]
+fn old_records_that_are_sent_today_are_kept_as_long_as_others() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().retention_ms(HOUR).segment_ms(10 * MINUTE));
+    // The log is there long before, and has rolled.
+    disk.advance(24 * HOUR);
+    assert_eq!(maintained(&broker), (0, 0));
+    for _ in 0..2 {
+        let start = partition.log_end_offset();
+        for day in 0..5 {
+            send_at(&partition, T - 24 * 3_600_000 * (5 - day));
+        }
+        disk.advance(11 * MINUTE);
+        assert_eq!(maintained(&broker), (start, start + 5));
+        disk.advance(48 * MINUTE);
+        assert_eq!(maintained(&broker), (start, start + 5));
+        disk.advance(2 * MINUTE);
+        assert_eq!(maintained(&broker), (start + 5, start + 5));
+        disk.advance(24 * HOUR);
+    }
+}
+
+#[test]
+fn a_partition_keeps_at_least_its_bytes_and_at_most_a_segment_more() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().partitions(2).segment_bytes(200_000).retention_bytes(1_000_000));
+    let bytes = |broker: &Broker| broker.admin().describe("orders").unwrap().partitions()[0].log_bytes();
+    let value = "x".repeat(9000);
+    for round in 0..300 {
+        partition.append_batch(&[ProducerRecord::to("orders").value(&value)]).unwrap();
+        if round % 7 == 0 {
+            let (start, _) = maintained(&broker);
+            assert!(bytes(&broker) < 1_200_000 && (start == 0 || 1_000_000 <= bytes(&broker)), "{}", bytes(&broker));
+        }
+    }
+    let (start, end) = maintained(&broker);
+    assert!((100..140).contains(&(end - start)), "{start}..{end}");
+    assert_eq!(orders(&broker).log_start_offset(), start);
+    let files = disk.files().iter().filter(|(path, _)| path.starts_with("/data/orders-0")).count();
+    assert!(files < 30, "{files}");
+    let broker = open(&disk.kill(0));
+    assert_eq!(maintained(&broker), (start, end));
+    assert_eq!(broker.recovery_report().damage().count(), 0);
+}
+
+#[test]
+fn without_a_limit_nothing_goes_and_nothing_is_rolled_by_the_clock() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().segment_ms(MINUTE));
+    send(&partition, 5);
+    disk.advance(1000 * HOUR);
+    assert_eq!(maintained(&broker), (0, 5));
+    assert_eq!(broker.admin().describe("orders").unwrap().partitions()[0].segment_count(), 0, "still in the tail");
+}
+
+#[test]
+fn a_group_that_fell_behind_is_told_by_its_policy() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().retention_ms(HOUR).segment_ms(MINUTE));
+    let mut consumer = broker
+        .consumer_with(ConsumerConfig::new("billing").topics(["orders"]).offset_reset(ottla::OffsetReset::Error))
+        .unwrap();
+    send(&partition, 10);
+    consumer.seek(partition.topic_partition(), ottla::SeekTo::Offset(5)).unwrap();
+    disk.advance(2 * HOUR);
+    assert_eq!(maintained(&broker), (10, 10));
+    for _ in 0..3 {
+        match consumer.poll(Duration::ZERO) {
+            Err(Error::OffsetOutOfRange { requested: 5, log_start_offset: 10, log_end_offset: 10, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn limits_are_told_as_kafka_tells_them_and_refused_by_their_names() {
+    let pasted = TopicConfig::new().set("retention.ms", "3600000").unwrap().set("retention.bytes", " -1").unwrap();
+    assert_eq!(pasted, TopicConfig::new().retention_ms(HOUR));
+    assert_eq!((pasted.get_retention_ms(), pasted.get_retention_bytes()), (Some(HOUR), None));
+    let broker = Broker::temporary().unwrap();
+    let refused = |config| match broker.create_topic("orders", config) {
+        Err(Error::InvalidConfig { key, .. }) => key,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(TopicConfig::new().retention_ms(Duration::ZERO)), "retention.ms");
+    assert_eq!(refused(TopicConfig::new().retention_bytes(u64::MAX)), "retention.bytes");
+    assert!(TopicConfig::new().set("retention.ms", "-2").is_err());
+    let topic = broker.create_topic("orders", TopicConfig::new().retention_bytes(1 << 20)).unwrap();
+    assert_eq!(topic.config().get_retention_bytes(), Some(1 << 20));
+}
