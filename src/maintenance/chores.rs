@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RETRY, Turn, unless_deleted};
+use super::turn::{RETRY, Turn, unless_deleted};
 use crate::error::Result;
 use crate::partition::bell::Work;
 use crate::partition::environment::Environment;

@@ -25,15 +25,18 @@ mod retention;
 mod syncs;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod worker;
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
+pub(crate) use turn::unless_deleted;
 pub(crate) use worker::Worker;
 
-use crate::error::{Error, Result};
+use turn::Turn;
+
+use crate::error::Result;
 use crate::partition::bell::Work;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -41,9 +44,6 @@ use crate::sync::ArcSwap;
 
 /// The logs to maintain; replaced as a whole when topics come and go.
 pub(crate) type Logs = ArcSwap<Vec<Arc<Log>>>;
-
-/// What failed, or was somebody else's just then, is tried again after this time.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Does all that there is to do now, compaction included, on this thread. Every log gets its turn; the first error is returned,
 /// and what failed is tried again the next time, unless the log is poisoned.
@@ -84,30 +84,4 @@ fn compact_all(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn F
         !is_stopping()
     };
     chores::compact_all(logs, environment, &go_on).0
-}
-
-/// What was done to a log, for whoever goes through many of them: that its topic was deleted meanwhile is no failure, as nobody
-/// asks for its records any more.
-pub(crate) fn unless_deleted(result: Result<()>) -> Result<()> {
-    match result {
-        Err(Error::Closed { .. }) => Ok(()),
-        result => result,
-    }
-}
-
-/// What a turn of some work came to.
-#[derive(Debug)]
-struct Turn {
-    /// The first error.
-    result: Result<()>,
-    /// When the next turn is due, by the monotonic clock; at no time of its own if nothing is to be done.
-    next: Option<Duration>,
-}
-
-impl Turn {
-    /// The same, once it is noted for who asks how the broker is.
-    fn noted(self, work: Work, environment: &Environment) -> Turn {
-        environment.note_turn(work, &self.result);
-        self
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{RETRY, Turn, unless_deleted};
+use super::turn::{RETRY, Turn, unless_deleted};
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
 

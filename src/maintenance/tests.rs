@@ -1,10 +1,12 @@
 //! The thread without its sleep, by a clock that goes on when it is told to.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use super::worker::Rounds;
 use super::*;
 use crate::disk::simulated::{FaultKind, FaultRule, Operation, SimulatedDisk};
+use crate::error::Error;
 use crate::partition::Waiter;
 use crate::partition::bell::{Calls, Work};
 use crate::sync::atomic::AtomicBool;

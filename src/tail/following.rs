@@ -89,6 +89,7 @@ struct Places {
     slots: Vec<Place>,
     is_default: bool,
     openings: Option<u64>,
+    deletions: Option<u64>,
 }
 
 /// So often a slot is read again that got another batch meanwhile. Each time a whole batch has to come in between.
@@ -113,14 +114,12 @@ impl FollowedTails {
         partition: u32,
         before: &FollowedPartition,
     ) -> Result<FollowedPartition> {
-        let mut found = FollowedPartition { openings: Some([0; 2]), ..FollowedPartition::default() };
+        let [openings, deletions] = [Some([0; 2]); 2];
+        let mut found = FollowedPartition { openings, deletions, ..FollowedPartition::default() };
         for (number, (tail, is_always)) in self.tails.iter().zip([true, false]).enumerate() {
             let places = tail.look(disk, (topic_id, partition))?;
-            let openings = found.openings.as_mut().and_then(|openings| openings.get_mut(number));
-            match (places.as_ref().and_then(|places| places.openings), openings) {
-                (Some(now), Some(openings)) => *openings = now,
-                _ => found.openings = None,
-            }
+            note_word(&mut found.openings, number, places.as_ref().and_then(|places| places.openings));
+            note_word(&mut found.deletions, number, places.as_ref().and_then(|places| places.deletions));
             let Some(places) = places else { continue };
             found.default_is_always |= is_always && places.is_default;
             for place in places.slots {
@@ -132,7 +131,6 @@ impl FollowedTails {
             }
         }
         found.batches.sort_by_key(|batch| batch.identity.base_offset());
-        found.deletions = self.deletions();
         Ok(found)
     }
 
@@ -181,7 +179,16 @@ impl Places {
             slots: file.slots_of(owner),
             is_default: file.is_default(),
             openings: file.openings(),
+            deletions: file.deletions(),
         }
+    }
+}
+
+/// Takes down a word of one of the files; if one cannot be told, both together tell nothing.
+fn note_word(words: &mut Option<[u64; 2]>, number: usize, word: Option<u64>) {
+    match (words.as_mut().and_then(|words| words.get_mut(number)), word) {
+        (Some(place), Some(word)) => *place = word,
+        _ => *words = None,
     }
 }
 

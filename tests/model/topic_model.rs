@@ -161,7 +161,7 @@ impl Run {
     fn delete_records(&mut self, partition: u32, before: u64) {
         let before = self.model(partition).at(before);
         let deleted = (TopicPartition::new("orders", partition), before);
-        assert_eq!(self.broker().admin().delete_records(&[deleted.clone()]).unwrap(), [deleted]);
+        assert_eq!(self.broker().admin().delete_records(std::slice::from_ref(&deleted)).unwrap(), [deleted]);
         self.model(partition).start = before;
     }
 
