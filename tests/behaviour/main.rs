@@ -53,11 +53,11 @@ mod reading;
 #[cfg(feature = "testing")]
 mod refused_files;
 mod reopen;
-#[cfg(feature = "futures")]
 #[cfg(feature = "testing")]
 mod retention;
 #[cfg(feature = "testing")]
 mod stale_files;
+#[cfg(feature = "futures")]
 mod streams;
 mod subscriptions;
 mod timestamps;
