@@ -68,6 +68,14 @@ pub(crate) struct LineHeaders<'r> {
     pub(crate) bookmark: Option<&'r [u8]>,
 }
 
+/// A topic of the same name that is configured otherwise was not made here.
+fn of_another_program(error: ottla::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        ottla::Error::TopicConfigDiffers { .. } => format!("{error}; choose another folder with --data").into(),
+        error => error.into(),
+    }
+}
+
 impl Journal {
     pub(crate) fn open(data_dir: &Path) -> Result<Journal> {
         let broker = Broker::builder(data_dir).durability(Durability::Os).open()?;
@@ -76,9 +84,9 @@ impl Journal {
             .compression(Compression::Snappy)
             .max_message_bytes(BATCH_BYTES_MAX)
             .segment_ms(SEGMENT_AGE);
-        let lines = broker.topic_with(LINES, lines)?.partitions().collect();
+        let lines = broker.topic_with(LINES, lines).map_err(of_another_program)?.partitions().collect();
         let bookmarks = TopicConfig::new().max_message_bytes(CHECKPOINT_BYTES_MAX).segment_ms(SEGMENT_AGE);
-        let bookmarks = broker.topic_with(BOOKMARKS, bookmarks)?;
+        let bookmarks = broker.topic_with(BOOKMARKS, bookmarks).map_err(of_another_program)?;
         Ok(Journal { broker, lines, bookmarks, data_dir: data_dir.to_owned() })
     }
 
