@@ -111,8 +111,8 @@ fn a_stream_that_is_dropped_has_read_what_it_handed_out() {
 #[test]
 fn a_stream_ends_with_the_first_error() {
     let broker = Broker::temporary().unwrap();
-    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
     broker.topic("orders").unwrap();
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
     consumer.poll(Duration::ZERO).unwrap();
     let handle = consumer.handle();
     let mut stream = pin!(consumer.stream());
