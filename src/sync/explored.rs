@@ -21,7 +21,7 @@ pub(crate) use shuttle::{hint, thread};
 
 #[cfg(all(shuttle, not(loom)))]
 pub(crate) mod atomic {
-    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     /// Nothing: all of the checker's atomics are sequentially consistent.
     pub(crate) fn fence(_: Ordering) {}

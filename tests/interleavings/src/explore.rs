@@ -4,7 +4,9 @@ use std::env;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, BrokerBuilder, CleanupPolicy, ConsumerRecords, Durability, Partition, ProducerRecord, TopicConfig};
+use ottla::{
+    Broker, BrokerBuilder, CleanupPolicy, ConsumerRecords, Durability, Partition, ProducerRecord, TopicConfig,
+};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::thread::JoinHandle;
 use shuttle::{Config, Runner};

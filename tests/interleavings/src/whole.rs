@@ -4,7 +4,9 @@ use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Durability, Error, ProducerRecord, TopicConfig};
 use shuttle::thread;
 
-use crate::explore::{FOREVER, broker, builder, compacted, explore, join, read_all, record, small_segments, text, values};
+use crate::explore::{
+    FOREVER, broker, builder, compacted, explore, join, read_all, record, small_segments, text, values,
+};
 
 /// Closing beside a sender, a consumer that waits and the maintenance thread: all end, and what was sent is there at reopening.
 #[test]
