@@ -200,14 +200,11 @@ impl Checkpoint {
     /// Stores a manifest that is no longer than the one before, also where there is no room: what is deleted makes some.
     fn store_shorter(&mut self, dir: &SegmentDir, manifest: &Manifest) -> Result<()> {
         let disk = &**dir.files.disk();
-        match manifest.store(disk, &dir.path) {
-            Err(Error::DiskFull { .. }) => {
-                manifest.store_in_place(disk, &dir.path)?;
-                self.is_in_place = true;
-                Ok(())
-            }
-            stored => stored,
-        }
+        let stored = manifest.store(disk, &dir.path);
+        let is_full = matches!(stored, Err(Error::DiskFull { .. }));
+        if is_full { manifest.store_in_place(disk, &dir.path) } else { stored }?;
+        self.is_in_place = is_full;
+        Ok(())
     }
 
     /// Where the last of these segments ends that the manifest has, with all before it, and that ends at or below `offset`.

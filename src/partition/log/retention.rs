@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Log;
 use crate::error::{Error, Result};
-use crate::partition::config::TopicConfig;
+use crate::partition::config::{TopicConfig, whole_ms};
 use crate::segment::Segment;
 
 /// Somebody else had the log's files just then: it is looked at again after so long.
@@ -64,7 +64,7 @@ impl Log {
     /// Rolls the active segment if it, or what is to be its first batch, is as old as that. Returns when that is so next, if there
     /// is something in it, or else when to look for that.
     fn roll_if_older(&self, now_ms: i64, segment_ms: Duration) -> Result<Option<i64>> {
-        let segment_ms = i64::try_from(segment_ms.as_millis()).unwrap_or(i64::MAX);
+        let segment_ms = whole_ms(segment_ms);
         let mut appender = self.appender.lock();
         self.check_writable()?;
         let segments = self.segments();
@@ -100,8 +100,7 @@ impl Log {
 
 /// When a segment's newest record is older than `age`.
 fn expiry_ms(segment: &Segment, age: Duration) -> i64 {
-    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let newest_ms = segment.max_timestamp().max(segment.created_ms()).unwrap_or_default();
     let newest_ms = segment.rolled_ms().map_or(newest_ms, |rolled_ms| newest_ms.min(rolled_ms));
-    newest_ms.saturating_add(age_ms).saturating_add(1)
+    newest_ms.saturating_add(whole_ms(age)).saturating_add(1)
 }
