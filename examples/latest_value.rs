@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ottla::{Broker, CleanupPolicy, Durability, ProducerRecord, TopicConfig};
+use ottla::{Broker, CleanupPolicy, Durability, PartitionDescription, ProducerRecord, TopicConfig};
 
 const PRICES: &str = "prices";
 const PRODUCTS: u64 = 1000;
@@ -98,5 +98,5 @@ fn read_table(broker: &Broker) -> Result<(Table, u64)> {
 
 fn log_kib(broker: &Broker) -> Result<u64> {
     let description = broker.admin().describe(PRICES)?;
-    Ok(description.partitions().iter().map(|partition| partition.log_bytes()).sum::<u64>() >> 10)
+    Ok(description.partitions().iter().map(PartitionDescription::log_bytes).sum::<u64>() >> 10)
 }

@@ -161,7 +161,7 @@ impl Years {
             self.broker = Some(open(&self.disk));
         }
         self.check_clicks(step);
-        if step % 25 == 0 {
+        if step.is_multiple_of(25) {
             self.check_prices();
         }
     }
