@@ -54,7 +54,7 @@ impl<'b> Admin<'b> {
 
     /// Gives a topic another configuration, while it is in use: `change` gets the present one and returns what it is to be. When this
     /// returns the change survives a power cut and counts for every record that is sent from then on; other processes learn of it
-    /// with their next call.
+    /// with their next call. Nothing is deleted by the limits from before any more: a deletion that is under way is waited for.
     ///
     /// `change` may be called more than once, if somebody else changes the topic at the same time. Two settings stay as they are: the
     /// number of partitions, which [`add_partitions`](Admin::add_partitions) raises, and the durability. What is about segments and

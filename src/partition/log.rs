@@ -48,6 +48,8 @@ pub(crate) struct Log {
     noted_segments: AtomicUsize,
     /// Files of deleted records may still be there.
     owes_removal: AtomicBool,
+    /// Held while something is deleted by the topic's limits, so that who changes them can wait for that.
+    retaining: Mutex<()>,
     enlisted: AtomicBool,
 }
 
@@ -88,6 +90,7 @@ impl Log {
             owes_point: AtomicBool::new(false),
             noted_segments: AtomicUsize::new(noted),
             owes_removal: AtomicBool::new(false),
+            retaining: Mutex::default(),
             enlisted: AtomicBool::new(false),
         }
     }
