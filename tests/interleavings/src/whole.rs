@@ -109,6 +109,28 @@ fn delete_topic_beside_send_and_read() {
     });
 }
 
+/// Records are deleted again and again beside a consumer that is below them: it goes on at the start, however often that moves on while
+/// it looks.
+#[test]
+fn delete_records_beside_poll() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = broker(&disk, Durability::Os);
+        let partition = broker.create_topic("t", TopicConfig::new()).unwrap().partition(0).unwrap();
+        for i in 0..4 {
+            partition.append(&record(&i.to_string())).unwrap();
+        }
+        let mut consumer = broker.consumer("g", ["t"]).unwrap();
+        let reader = thread::spawn(move || consumer.poll(FOREVER).map(|records| values(&records)));
+        for before in 1..4 {
+            broker.admin().delete_records(&[(partition.topic_partition().clone(), before)]).unwrap();
+        }
+        let read = reader.join().unwrap().unwrap();
+        let read: Vec<_> = read.iter().map(String::as_str).collect();
+        assert!(!read.is_empty() && ["0", "1", "2", "3"].ends_with(&read), "{read:?}");
+    });
+}
+
 /// Maintenance passes (checkpoints, compaction) beside an appender and a reader: the newest value of each key is always there.
 #[test]
 fn maintenance_beside_append_and_read() {
