@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use super::group_commit::CommitMember;
 use super::waiters::call;
 use crate::error::Result;
-use crate::sync::{Mutex, thread};
+use crate::sync::Mutex;
 
 /// One append, and the task that waits until it is durable.
 #[derive(Debug)]
@@ -132,12 +132,7 @@ struct QueueState {
     /// Somebody serves those who are queued.
     is_served: bool,
     waiting: Vec<Arc<DurableWait>>,
-    /// How many were served the last time.
-    served: usize,
 }
-
-/// So often in a row others have their turn and no task comes, before a round begins without those that were just answered.
-const YIELDS: usize = 2;
 
 impl TaskQueue {
     /// A wait for the records at these offsets of `log`, in the queue if somebody serves it; and whether that one is to be called,
@@ -168,17 +163,7 @@ impl TaskQueue {
 
     /// Takes all that wait.
     pub(super) fn take(&self) -> Served {
-        let mut state = self.state.lock();
-        let mut patience = YIELDS;
-        while 0 < patience && 0 < state.waiting.len() && state.waiting.len() < state.served {
-            let before = state.waiting.len();
-            drop(state);
-            thread::yield_now();
-            state = self.state.lock();
-            patience = if before < state.waiting.len() { YIELDS } else { patience - 1 };
-        }
-        state.served = state.waiting.len();
-        Served(mem::take(&mut state.waiting))
+        Served(mem::take(&mut self.state.lock().waiting))
     }
 }
 

@@ -33,7 +33,9 @@ impl<F> Counting<F> {
     }
 }
 
-fn counting() -> Arc<Counting<fn()>> {
+type OnlyCounting = Counting<fn()>;
+
+fn counting() -> Arc<OnlyCounting> {
     Counting::new(|| ())
 }
 
@@ -50,7 +52,7 @@ fn send(world: &World, value: &str) -> Sending {
 }
 
 /// Two tasks that wait, each with its waker, on a partition that has an open batch with one durable record.
-fn two_waiting() -> (World, Partition, [(Sending, Arc<Counting<fn()>>); 2]) {
+fn two_waiting() -> (World, Partition, [(Sending, Arc<OnlyCounting>); 2]) {
     let (mut world, [partition]) = World::new([Durability::Always]);
     append(&partition, 10);
     world.begin();

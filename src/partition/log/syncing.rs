@@ -52,7 +52,8 @@ impl CommitMember for Log {
     }
 
     fn wait_appended(self: Arc<Log>, offsets: Range<u64>) -> Result<()> {
-        self.wait_appended_durable(offsets)
+        let waited = self.check_not_forked().and_then(|()| self.wait_durable(offsets.end));
+        waited.map_err(|source| self.appended_error(offsets, source))
     }
 
     fn is_forked(&self) -> bool {
@@ -182,21 +183,24 @@ impl Log {
     /// # Errors
     /// [`Error::NotDurable`], [`Error::InDoubt`]; [`Error::Closed`] if the topic was deleted meanwhile, and they with it.
     pub(crate) fn wait_appended_durable(self: &Arc<Log>, offsets: Range<u64>) -> Result<()> {
-        let waited = self.check_not_forked().and_then(|()| self.wait_durable(offsets.end));
-        waited.map_err(|source| {
-            let partition = self.spec.partition.clone();
-            match source {
-                Error::Closed { .. } if self.is_deleted() => source,
-                Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
-                source => {
-                    // In a process that was forked off, the bell's lock may be held for ever.
-                    if !self.is_forked() {
-                        self.sync_later();
-                    }
-                    Error::NotDurable { partition, offsets, source: Box::new(source) }
+        self.wait_durable(offsets.end).map_err(|source| self.appended_error(offsets, source))
+    }
+
+    /// Why records that were appended at these offsets are not known to be durable.
+    #[cold]
+    fn appended_error(&self, offsets: Range<u64>, source: Error) -> Error {
+        let partition = self.spec.partition.clone();
+        match source {
+            Error::Closed { .. } if self.is_deleted() => source,
+            Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
+            source => {
+                // In a process that was forked off, the bell's lock may be held for ever.
+                if !self.is_forked() {
+                    self.sync_later();
                 }
+                Error::NotDurable { partition, offsets, source: Box::new(source) }
             }
-        })
+        }
     }
 
     /// Has the maintenance make durable what was appended, since nobody waits for that.
