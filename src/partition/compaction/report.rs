@@ -116,7 +116,8 @@ impl fmt::Display for PartitionCompaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { passes, records, tombstones } = self.counts;
         write!(f, "{}: {} of {} bytes left", self.partition, self.bytes_after, self.bytes_before)?;
-        write!(f, " after {passes} passes, {records} records removed, {tombstones} of them tombstones")?;
+        let plural = if passes == 1 { "" } else { "es" };
+        write!(f, " after {passes} pass{plural}, {records} records removed, {tombstones} of them tombstones")?;
         write!(f, "; {} bytes are in the active segment", self.active_bytes)?;
         self.left_out.iter().try_for_each(|left_out| write!(f, "; left out: {left_out}"))
     }

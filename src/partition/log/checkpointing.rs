@@ -26,6 +26,17 @@ impl Log {
         }
     }
 
+    /// Notes the sealed segments, as far as they are not noted yet; waits for whoever notes some of them now.
+    pub(in crate::partition) fn note_sealed_segments(&self) -> Result<()> {
+        if !self.has_unnoted_segments() {
+            return Ok(());
+        }
+        let mut checkpoint = self.checkpoint.lock();
+        self.check_present()?;
+        // They may have been, while this waited.
+        if self.has_unnoted_segments() { self.run_checkpoint(&mut checkpoint) } else { Ok(()) }
+    }
+
     /// Writes down the leader epochs, if there was no room for that when the log was opened; for callers that hold no lock of the
     /// log. Records can be appended from then on.
     #[inline]
