@@ -100,6 +100,7 @@ pub use partition::verification::PartitionVerification;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
+pub use producer::sending::Sending;
 pub use record::{
     BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, IntoHeaders,
     IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordMetadata, Timestamp,

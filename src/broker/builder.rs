@@ -80,7 +80,8 @@ impl BrokerBuilder {
     }
 
     /// Whether a thread of the broker does the maintenance, with another one beside it for compaction once there is some. Default:
-    /// true. Without it, call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`].
+    /// true. Without it, call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`]; and a task that
+    /// awaits a [durable send](crate::Producer::send_async) holds its thread meanwhile.
     pub fn background(mut self, background: bool) -> Self {
         self.config.background = background;
         self

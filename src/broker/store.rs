@@ -324,6 +324,13 @@ impl Store {
             self.surroundings.close();
             return Ok(());
         };
+        let result = self.close_writer(writer);
+        // Only now, as a waker is the caller's code. All that they wait for is durable, or never will be.
+        writer.environment.end_serving_tasks();
+        result
+    }
+
+    fn close_writer(&self, writer: &Writer) -> Result<()> {
         // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
         drop(self.registry.catalog());
         if let Some(worker) = writer.worker.lock().take() {

@@ -12,6 +12,7 @@ pub(crate) mod cleanup_policy;
 pub(crate) mod compaction;
 pub(crate) mod config;
 pub(crate) mod durability;
+pub(crate) mod durable_wait;
 pub(crate) mod environment;
 mod follower;
 #[cfg(feature = "testing")]

@@ -2,6 +2,7 @@
 
 use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Durability, Error, ProducerRecord, TopicConfig};
+use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::explore::{
@@ -67,6 +68,33 @@ fn two_close_beside_a_durable_send() {
         let broker = crate::explore::broker(&disk, Durability::Always);
         let read = read_all(&broker.topic("t").unwrap().partition(0).unwrap());
         assert!(read == ["a"] || !acknowledged && read.is_empty(), "{read:?}");
+    });
+}
+
+/// Closing beside two tasks that send durably and the maintenance thread, which answers them: each is told that its record is
+/// durable, or was refused before anything was appended.
+#[test]
+fn close_beside_tasks_that_send() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = builder(&disk, Durability::Always).background(true).open().unwrap();
+        broker.create_topic("t", TopicConfig::new()).unwrap();
+        let tasks = ["a", "b"].map(|value| {
+            let producer = broker.producer();
+            thread::spawn(move || match producer.send_async(record(value)) {
+                Ok(sending) => block_on(sending).map(|_| value.to_owned()).ok(),
+                Err(Error::Closed { .. }) => None,
+                Err(error) => panic!("{error}"),
+            })
+        });
+        broker.close().unwrap();
+        let mut acknowledged: Vec<_> = join(tasks).into_iter().flatten().collect();
+        acknowledged.sort();
+        let broker = crate::explore::broker(&disk, Durability::Always);
+        assert!(broker.recovery_report().is_clean());
+        let mut read = read_all(&broker.topic("t").unwrap().partition(0).unwrap());
+        read.sort();
+        assert_eq!(read, acknowledged, "whoever has a future is answered once everything is durable");
     });
 }
 
