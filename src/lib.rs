@@ -102,7 +102,8 @@ pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
 pub use record::{
     BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, IntoHeaders,
-    IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordMetadata, Timestamp,
+    IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordAddress, RecordMetadata,
+    Timestamp,
 };
 pub use topic_partition::TopicPartition;
 
