@@ -102,7 +102,7 @@ fn text_that_is_no_value_says_what_would_be_one() {
         let _: Timestamp = "yesterday".parse()?;
         Ok(())
     };
-    let expected = "\"yesterday\" is not a timestamp: expected RFC 3339, as 2023-11-14T22:13:20.042Z";
+    let expected = "\"yesterday\" is not a timestamp: expected RFC 3339, such as 2023-11-14T22:13:20.042Z";
     assert_eq!(refused().unwrap_err().to_string(), expected);
     let long = "x".repeat(1 << 20).parse::<TopicPartition>().unwrap_err();
     assert_eq!(long.text().len(), 100);
