@@ -65,8 +65,8 @@ mod text;
 mod topic_partition;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, CompactionReport, Health, OffsetChange, PartitionDescription, PartitionFailure,
-    ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
+    Admin, Broker, BrokerBuilder, CompactionReport, Health, IntoTopicConfig, OffsetChange, PartitionDescription,
+    PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
