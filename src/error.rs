@@ -176,6 +176,19 @@ pub enum Error {
         found: OsString,
     },
 
+    /// The directory has no log of its own and lies inside a data directory, and nothing was changed. Most often it is the directory of
+    /// a partition, and what is meant is the data directory above: open that. A log of its own has its place outside.
+    #[error("{} {} the data directory {}: open that one{}", path.display(), describe_inside(partition.as_ref()), data_dir.display(), if partition.is_some() { "" } else { ", or choose a directory outside of it" })]
+    #[non_exhaustive]
+    InsideDataDirectory {
+        /// What was to be opened.
+        path: PathBuf,
+        /// The data directory above it.
+        data_dir: PathBuf,
+        /// The partition whose directory it is, or lies in.
+        partition: Option<TopicPartition>,
+    },
+
     /// The file is of a format that this version of the crate does not read, and nothing was changed. If it is a newer one,
     /// update the crate; format 1 was never released, and nothing reads it.
     #[error("{} has format version {found}; this version of the crate reads {supported}{}", path.display(), if found > supported { ": update the crate" } else { "" })]
@@ -561,6 +574,11 @@ impl Corruption {
 /// What to do about damage in a log. Reports, which list a lot of it, do not repeat it.
 fn read_on(damage: &Corruption) -> String {
     damage.offsets.as_ref().map(|lost| format!("; to read on, skip to {}", lost.end)).unwrap_or_default()
+}
+
+/// How a directory lies in a data directory.
+fn describe_inside(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "lies inside".to_owned(), |partition| format!("belongs to partition {partition} of"))
 }
 
 /// A number of things, in words.
