@@ -363,7 +363,7 @@ impl Store {
     /// to recover the one, if it can, and to make the other anew, and not to take them for what was closed.
     fn owes_recovery(&self, writer: &Writer) -> bool {
         writer.environment.has_failed()
-            || !self.report.was_clean_shutdown
+            || !self.report.was_clean_shutdown()
                 && self.registry.logs().load().iter().any(|log| log.check_whole().is_err())
     }
 }
