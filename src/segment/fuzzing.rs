@@ -7,7 +7,10 @@ use std::sync::Arc;
 use super::offset_index::OffsetIndex;
 use super::scan::{LogWalk, Piece, Rules};
 use super::time_index::TimeIndex;
-use super::{FileKind, FileName, FileSum, IndexCrcs, OpenFiles, Scan, ScanStart, Segment, SegmentConfig, SegmentDir};
+use super::{
+    FileKind, FileName, FileSum, IndexCrcs, KnownBatches, OpenFiles, Scan, ScanStart, Segment, SegmentConfig,
+    SegmentDir,
+};
 use crate::disk::open_files::{OpenFilesConfig, ReadMode};
 use crate::disk::simulated::SimulatedDisk;
 use crate::error::Error;
@@ -120,7 +123,7 @@ pub fn segment(log: &[u8], offset_index: &[u8], time_index: &[u8], durable: u64)
 }
 
 fn recover(disk: &SimulatedDisk, durable: u64) -> (Segment, Scan) {
-    Segment::recover(&dir(disk), 0, CONFIG, ScanStart::nothing(0), durable).unwrap()
+    Segment::recover(&dir(disk), 0, CONFIG, ScanStart::nothing(0), durable, &KnownBatches::default()).unwrap()
 }
 
 /// Reads on from each damaged piece: the batches' first offsets and places, and what is lost.

@@ -2,7 +2,8 @@
 //!
 //! Below what is known to be synced everything must be there: a bad batch is damage, is reported, and what lies behind it is
 //! kept. Above, un-synced pages have reached the disk in any order, so the log ends before the first bad batch, and whatever
-//! the file holds behind is the caller's to set aside and cut. Zeros and garbage are nothing special.
+//! the file holds behind is the caller's to set aside and cut. Zeros and garbage are nothing special. Whole batches may be another
+//! log's, with every checksum right: the first one that contradicts what is known of this log is bad, too.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::header_sums::WrittenLog;
 use super::index_files::{self, Covered};
 use super::indexes::Indexes;
+use super::known_batches::KnownBatches;
 use super::offset_index::OffsetIndex;
 use super::scan::{Damage, LogWalk, Piece, ReadAt, Rules};
 use super::time_index::TimeIndex;
@@ -118,7 +120,8 @@ impl Segment {
     /// Opens a segment that may end in anything, and finds its end. The file is not changed; [`cut_to`](Segment::cut_to) is to
     /// follow if there is something behind the end.
     ///
-    /// Offsets below `proven_durable` are known to have been synced in *this file*.
+    /// Offsets below `proven_durable` are known to have been synced in *this file*. Above them no batch is taken that contradicts
+    /// those that are `known`.
     ///
     /// # Errors
     /// The disk's.
@@ -128,9 +131,10 @@ impl Segment {
         config: SegmentConfig,
         from: ScanStart,
         proven_durable: u64,
+        known: &KnownBatches<'_>,
     ) -> Result<(Segment, Scan)> {
         let path = FileName::live(base_offset, FileKind::Log).path(&dir.path);
-        let recovery = Recovery { base_offset, config, from, proven_durable };
+        let recovery = Recovery { base_offset, config, from, proven_durable, known };
         let access = if dir.is_read_only { Open::Read } else { Open::Write };
         let file = dir.files.open(&path, access).map_err(|source| Error::io("open", &path, source))?;
         let read_at = |buffer: &mut [u8], file_position| file.read_at(buffer, file_position);
@@ -167,17 +171,21 @@ impl Segment {
     }
 }
 
+/// What is wrong with a batch that contradicts what is known.
+const OF_ANOTHER_LOG: &str = "a batch is of another log: the tail has other records at its offsets";
+
 /// What is to be recovered.
 #[derive(Debug, Clone, Copy)]
-struct Recovery {
+struct Recovery<'k> {
     base_offset: u64,
     config: SegmentConfig,
     from: ScanStart,
     proven_durable: u64,
+    known: &'k KnownBatches<'k>,
 }
 
 /// A segment in whose place there is another file: sealed as it was last known, so that every read of it fails.
-fn another_file(dir: &Arc<SegmentDir>, wanted: &Recovery, file_bytes: u64) -> (Segment, Scan) {
+fn another_file(dir: &Arc<SegmentDir>, wanted: &Recovery<'_>, file_bytes: u64) -> (Segment, Scan) {
     let Recovery { base_offset, config, from, .. } = *wanted;
     let lost = SealedSegment {
         next_offset: from.next_offset,
@@ -194,7 +202,7 @@ fn another_file(dir: &Arc<SegmentDir>, wanted: &Recovery, file_bytes: u64) -> (S
     (Segment::open_sealed(dir, &lost, config), scan)
 }
 
-fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Result<(Scan, Indexes)> {
+fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery<'_>) -> io::Result<(Scan, Indexes)> {
     let file_bytes = file.size_when_opened();
     let read_at = |buffer: &mut [u8], file_position| file.read_at(buffer, file_position);
     let from = wanted.from;
@@ -225,8 +233,15 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
                 walk.expect(from.next_offset);
             }
         }
+        (scan.valid_bytes, scan.next_offset) = (walk.file_position(), walk.next_offset());
         match walk.next(durable)? {
             Piece::Batch(batch) => {
+                let is_proven = !is_above || batch.header.base_offset() < durable;
+                if !is_proven && wanted.known.contradict(&mut walk, &batch)? {
+                    let (file_position, reason) = (batch.file_position, OF_ANOTHER_LOG);
+                    scan.bad = Some(Bad { file_position, reason, next_valid: None });
+                    break;
+                }
                 indexes.append(&batch, wanted.base_offset, wanted.config.index_interval_bytes);
                 scan.batches += 1;
             }
@@ -241,8 +256,6 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
             Piece::End => break,
         }
     }
-    scan.valid_bytes = walk.file_position();
-    scan.next_offset = walk.next_offset();
     scan.max_timestamp = indexes.times().max.map(|max| max.timestamp);
     Ok((scan, indexes))
 }
@@ -257,7 +270,7 @@ struct Start {
 /// Begins at the last entry of the index files, if they are those of what is trusted and the log file has that batch there.
 fn trusted_start(
     index_files: Option<(OffsetIndex, TimeIndex)>,
-    wanted: &Recovery,
+    wanted: &Recovery<'_>,
     read_at: &ReadAt<'_>,
 ) -> Option<Start> {
     let base_offset = wanted.base_offset;

@@ -11,6 +11,9 @@ pub(crate) type Moment = u64;
 /// What a record carries: who sent it, and as which of its records. Never 0, and never given twice.
 pub(crate) type Id = u64;
 
+/// Stands for a record that no producer sent.
+pub(crate) const NOBODYS: Id = Id::MAX;
+
 /// The first id of a producer; the following ones are its records, in its order.
 pub(crate) fn first_id_of(producer: usize) -> Id {
     (producer as u64 + 1) << 48
@@ -176,6 +179,8 @@ pub(crate) struct Cut {
     pub(crate) before: Moment,
     /// What was asked after this moment had not.
     pub(crate) after: Moment,
+    /// Where something was not synced there may be what removed files had in them.
+    pub(crate) shows_old: bool,
 }
 
 /// A log as it is read in one go.

@@ -80,6 +80,7 @@ fn run(place: Place) -> Lived {
         all.members += lived.members;
         all.deleted += lived.deleted;
         all.compacted += lived.compacted;
+        all.shown_old += lived.shown_old;
         if rounds % 100 == 0 {
             println!("{place:?}, {rounds} rounds up to seed {seed}, {:?}: {all:?}", begun.elapsed());
         }

@@ -195,11 +195,7 @@ impl Plan {
             1 | 2 if self.can_fail() => Act::Kill,
             3 | 4 if self.can_fail() => {
                 let model = random.choose(&CrashModel::ALL).copied().unwrap_or(CrashModel::Subset);
-                // Old blocks of another log's removed segment, which begin at just the offset that comes next, cannot be told from
-                // the log's own: a limit that the guide states. So none are shown where segments are removed all the time.
-                let is_whole = self.keeping.iter().all(|keeping| keeping.is_whole);
-                let shows_removed = model == CrashModel::StaleBlocks && !is_whole;
-                Act::CutPower(if shows_removed { CrashModel::ZeroedTail } else { model })
+                Act::CutPower(model)
             }
             _ => Act::Close,
         }

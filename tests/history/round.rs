@@ -31,6 +31,8 @@ pub(crate) struct Lived {
     pub(crate) deleted: u64,
     /// Records that compaction took out, when it was asked for.
     pub(crate) compacted: u64,
+    /// Rounds that ended since another log's old records stand behind what had to stay.
+    pub(crate) shown_old: u64,
 }
 
 /// Runs a round and checks it. A history in which something does not hold is kept in a file, and the message says where.
@@ -80,7 +82,9 @@ impl Round<'_> {
 
     fn live(&mut self) -> Checked<Lived> {
         for life in 0..self.plan.lives {
-            self.live_once(life)?;
+            if !self.live_once(life)? {
+                return Ok(self.lived);
+            }
         }
         self.read_to_the_end()?;
         let Totals { redelivered, .. } = self.lived.totals;
@@ -90,8 +94,9 @@ impl Round<'_> {
         Ok(self.lived)
     }
 
-    /// Opens the broker, and compares what is there with the life before.
-    fn open(&mut self) -> Checked<Broker> {
+    /// Opens the broker, and compares what is there with the life before. `None` if nothing can be said of what comes next: a log holds
+    /// what is another's, which the guide states for a limit.
+    fn open(&mut self) -> Checked<Option<Broker>> {
         let builder = Broker::builder(self.data.path()).durability(self.plan.durability).max_open_files(64);
         let builder = match &self.data {
             // Time passes, and maintenance is done, when the plan says so.
@@ -108,10 +113,13 @@ impl Round<'_> {
                 let found = self.find(&broker)?;
                 let checked = self.checker.check_opening(&life, cut, &found);
                 self.before = Some((life, cut));
-                checked?;
+                if !checked? {
+                    self.lived.shown_old += 1;
+                    return Ok(None);
+                }
             }
         }
-        Ok(broker)
+        Ok(Some(broker))
     }
 
     fn create_topics(&self, broker: &Broker) -> Checked {
@@ -150,8 +158,9 @@ impl Round<'_> {
         Ok(Found { logs, durable, committed })
     }
 
-    fn live_once(&mut self, number: u64) -> Checked {
-        let broker = self.open()?;
+    /// Whether there can be another one.
+    fn live_once(&mut self, number: u64) -> Checked<bool> {
+        let Some(broker) = self.open()? else { return Ok(false) };
         let world = World::new(self.plan, number, broker, self.data.disk().cloned(), self.now);
         let mut life = Life::default();
         thread::scope(|scope| {
@@ -188,7 +197,7 @@ impl Round<'_> {
             disk.clear_faults();
             disk.limit_capacity(None);
         }
-        let cut = notes.cut.unwrap_or(Cut { end: End::Closed, before: now, after: now });
+        let cut = notes.cut.unwrap_or(Cut { end: End::Closed, before: now, after: now, shows_old: false });
         self.lived.kills += u64::from(cut.end == End::Killed);
         self.lived.power_cuts += u64::from(cut.end == End::PowerCut);
         notes.move_to(&mut life);
@@ -197,10 +206,10 @@ impl Round<'_> {
         if let Some(problem) = notes.problems.into_iter().next() {
             return Err(problem);
         }
-        let Some((life, _)) = &self.before else { return Ok(()) };
+        let Some((life, _)) = &self.before else { return Ok(true) };
         let checked = self.checker.check_life(life)?;
         self.add(checked);
-        Ok(())
+        Ok(true)
     }
 
     fn add(&mut self, checked: Totals) {
@@ -212,7 +221,7 @@ impl Round<'_> {
 
     /// At last every group gets what it has not got yet, and logs come to hold no more than they are to.
     fn read_to_the_end(&mut self) -> Checked {
-        let broker = self.open()?;
+        let Some(broker) = self.open()? else { return Ok(()) };
         let world = World::new(self.plan, self.plan.lives, broker, self.data.disk().cloned(), self.now);
         world.producers_left.store(0, Ordering::SeqCst);
         let kept = self.settle(&world, &[Duration::ZERO]);
@@ -225,7 +234,7 @@ impl Round<'_> {
         let aged = self.settle(&world, &[segment, age]);
         let closed = self.compact_all(&world);
         let (broker, mut notes, _) = world.end();
-        let cut = Cut { end: End::Closed, before: u64::MAX, after: u64::MAX };
+        let cut = Cut { end: End::Closed, before: u64::MAX, after: u64::MAX, shows_old: false };
         broker.close().map_err(|e| format!("cannot close: {e}"))?;
         notes.move_to(&mut life);
         self.lived.compacted += notes.compacted;
@@ -240,7 +249,7 @@ impl Round<'_> {
         self.checker.check_maintained(&kept, false)?;
         self.checker.check_maintained(&aged, self.plan.place == Place::Simulated)?;
         // And once more, to see that closing has kept it.
-        let broker = self.open()?;
+        let Some(broker) = self.open()? else { return Ok(()) };
         for (log, closed) in closed {
             self.checker.check_compacted(log, closed)?;
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Broker, Error, Partition};
 
 use crate::checker::LogRules;
@@ -228,13 +228,16 @@ impl World {
             Act::FreeDisk => disk.limit_capacity(None),
             Act::FailSync(nth) => disk.fail(failure(FaultKind::InputOutput).on(Operation::Sync).nth(nth)),
             Act::ShortWrite(nth) => disk.fail(failure(FaultKind::ShortWrite).nth(nth)),
-            Act::Kill => self.cut(End::Killed, || disk.kill(self.plan.seed + self.life)),
-            Act::CutPower(model) => self.cut(End::PowerCut, || disk.crash(self.plan.seed + self.life, model)),
+            Act::Kill => self.cut(End::Killed, false, || disk.kill(self.plan.seed + self.life)),
+            Act::CutPower(model) => {
+                let shows_old = model == CrashModel::StaleBlocks;
+                self.cut(End::PowerCut, shows_old, || disk.crash(self.plan.seed + self.life, model));
+            }
             _ => {}
         }
     }
 
-    fn cut(&self, end: End, image: impl Fn() -> SimulatedDisk) {
+    fn cut(&self, end: End, shows_old: bool, image: impl Fn() -> SimulatedDisk) {
         self.note_durable();
         let before = self.now();
         let image = image();
@@ -242,7 +245,7 @@ impl World {
         image.limit_capacity(None);
         self.is_over.store(true, Ordering::SeqCst);
         let mut notes = self.notes.lock().unwrap();
-        notes.cut = Some(Cut { end, before, after });
+        notes.cut = Some(Cut { end, before, after, shows_old });
         notes.image = Some(image);
     }
 

@@ -6,3 +6,4 @@ mod closing;
 mod consuming;
 mod groups;
 mod recovering;
+mod stale_blocks;

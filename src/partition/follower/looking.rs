@@ -12,8 +12,8 @@ use crate::partition::manifest::Manifest;
 use crate::partition::recovery::{check_partition, first_offset, lost_manifest, owner_of_manifest};
 use crate::partition::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
-use crate::segment::{ScanStart, Segment, SegmentConfig};
-use crate::tail::{FollowedBatch, FollowedPartition, Identity};
+use crate::segment::{KnownBatch, KnownBatches, ScanStart, Segment, SegmentConfig};
+use crate::tail::{FollowedBatch, FollowedPartition, Identity, SlotClass};
 
 /// Segments, and what is missing of them.
 struct Found {
@@ -88,8 +88,9 @@ impl Follower {
         let is_missing = !was_loaded && layout.manifest_damage.is_none();
         let lost = lost_manifest(&self.spec.dir, point.filter(|_| is_missing));
         let manifest_damage = layout.manifest_damage.clone().or(lost);
-        let look =
-            |written| self.look_at_segments(disk, &layout, manifest_damage.is_none(), point, &before.files, written);
+        let known = known_batches(&tails);
+        let manifest = (&layout, manifest_damage.is_none());
+        let look = |written| self.look_at_segments(disk, manifest, point, &before.files, (&known, written));
         let mut found = look(0)?;
         if found.next_offset.max(tails_end(&tails, found.next_offset)) < before.bounds.end {
             // It could be read before, so it was there: what is bad of it is damage, and not the end of the log.
@@ -158,15 +159,15 @@ impl Follower {
         Seen { files, tails, tail, end, bounds: log_start_offset..visible_end, durable_offset }
     }
 
-    /// Opens the segments. Offsets below `written` are known to have been written, synced or not.
+    /// Opens the segments, and takes nothing that contradicts what is `known` from the tails. Offsets below `written` are known to
+    /// have been written, synced or not.
     fn look_at_segments(
         &self,
         disk: &dyn Disk,
-        layout: &Layout,
-        is_manifest_whole: bool,
+        (layout, is_manifest_whole): (&Layout, bool),
         point: Option<&RecoveryPoint>,
         before: &Files,
-        written: u64,
+        (known, written): (&KnownBatches<'_>, u64),
     ) -> Result<Found> {
         let proven = point.map_or(0, |point| point.synced.next_offset).max(written);
         let config = self.spec.segment_config();
@@ -197,7 +198,7 @@ impl Follower {
                 }
                 _ => ScanStart::nothing(base_offset),
             };
-            let (segment, scan) = Segment::recover(&self.dir, base_offset, config, start, proven_here)?;
+            let (segment, scan) = Segment::recover(&self.dir, base_offset, config, start, proven_here, known)?;
             found.damage.extend(scan.damaged.iter().map(|damage| segment.corruption(damage)));
             found.next_offset = scan.next_offset;
             found.segments.push(Arc::new(segment));
@@ -257,6 +258,13 @@ fn proven_in_slots(tails: &FollowedPartition) -> u64 {
         next_offset(&batch.identity, durable)
     });
     in_slots.max().unwrap_or_default()
+}
+
+/// What the tails prove of the batches in the segments, as where a log is recovered.
+fn known_batches(tails: &FollowedPartition) -> KnownBatches<'_> {
+    let whole = tails.batches.iter().filter(|batch| next_offset(&batch.identity, &batch.records).is_some());
+    let known = whole.map(|batch| KnownBatch { start: batch.identity.start, records: &batch.records });
+    KnownBatches::new(known.collect(), SlotClass::Large.records_bytes_max())
 }
 
 /// Where a log ends that ends at `end` in its segments.

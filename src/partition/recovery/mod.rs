@@ -2,10 +2,10 @@
 //!
 //! After a clean shutdown everything is where the manifest and the recovery point say. Otherwise: below the recovery point
 //! everything was synced, so a bad batch there is damage, and is reported and left alone. Above it the log ends before the
-//! first bad batch, and what is cut is kept in quarantine. Then come the open batches of the tail that continue the log
-//! exactly. What was not proven to be on the medium is written once more and synced before anything is served, unless nobody
-//! was promised that; only then may the caller clear the tail. A crash at any point leaves files from which the same is done
-//! again.
+//! first bad batch, and what is cut is kept in quarantine. Bad is also a batch that contradicts what the tail has at its offsets:
+//! it is another log's. Then come the open batches of the tail that continue the log exactly. What was not proven to be on the
+//! medium is written once more and synced before anything is served, unless nobody was promised that; only then may the caller
+//! clear the tail. A crash at any point leaves files from which the same is done again.
 //!
 //! On a full disk nothing of a log is given up, and what needs room is left for later: batches stay in their slots of the tail, a
 //! raised leader epoch is written down before the first record of it, the recovery point and files that are there for Kafka stay
@@ -50,7 +50,7 @@ use crate::segment::{Segment, SegmentConfig, SegmentDir};
 use crate::tail::Salvaged;
 use epochs::SettledEpochs;
 use identity::check_identity;
-use salvaged_batch::Contents;
+use salvaged_batch::{Contents, known_batches};
 
 /// How the last writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ fn recover(
     let mut recovery = Recovery::begin(spec, files, conditions, loaded)?;
     recovery.report.rebuilt.extend(metadata_rebuilt);
     recovery.open_sealed_segments()?;
-    recovery.recover_unsealed_segments()?;
+    recovery.recover_unsealed_segments(&known_batches(&salvaged))?;
     recovery.syncs_first = recovery.must_sync_first(&salvaged);
     recovery.seal_salvaged(salvaged)?;
     recovery.sync()?;

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, Record, SealFields, seal_records};
-use crate::tail::Salvaged;
+use crate::segment::{KnownBatch, KnownBatches};
+use crate::tail::{Salvaged, SlotClass};
 
 /// What a salvaged batch holds, found by walking it.
 pub(super) struct Contents {
@@ -29,6 +30,13 @@ impl Contents {
         let next_offset = batch.identity.base_offset().checked_add(contents.record_count)?;
         (contents.record_count > 0 && i64::try_from(next_offset).is_ok()).then_some(contents)
     }
+}
+
+/// What these batches prove of those in the segments. One of which nothing is left proves nothing.
+pub(super) fn known_batches(salvaged: &[Salvaged]) -> KnownBatches<'_> {
+    let whole = salvaged.iter().filter(|batch| Contents::of(batch).is_some());
+    let known = whole.map(|batch| KnownBatch { start: batch.identity.start, records: &batch.records });
+    KnownBatches::new(known.collect(), SlotClass::Large.records_bytes_max())
 }
 
 /// The record batch of one that there was no room to seal when the log was opened.

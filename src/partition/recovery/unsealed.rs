@@ -8,11 +8,12 @@ use crate::error::Result;
 use crate::partition::manifest::ManifestSegment;
 use crate::partition::quarantine::{self, CutOff};
 use crate::segment::file_name::{FileKind, FileName};
-use crate::segment::{Scan, ScanStart, Segment};
+use crate::segment::{KnownBatches, Scan, ScanStart, Segment};
 
 impl Recovery<'_> {
-    /// Scans what was not yet sealed and noted, and ends the log before the first batch that is bad and not proven.
-    pub(super) fn recover_unsealed_segments(&mut self) -> Result<()> {
+    /// Scans what was not yet sealed and noted, and ends the log before the first batch that is bad, or is not what is `known` of the
+    /// log, and not proven.
+    pub(super) fn recover_unsealed_segments(&mut self, known: &KnownBatches<'_>) -> Result<()> {
         let proven = self.point.point.as_ref().map_or(0, |point| point.synced.next_offset);
         let bases = std::mem::take(&mut self.bases);
         for (base_offset, next_base) in bases.iter().zip(bases.iter().skip(1).map(Some).chain([None])) {
@@ -35,7 +36,8 @@ impl Recovery<'_> {
             }
             // What a later segment proves says nothing of this one's end.
             let was_sealed = next_base.is_some_and(|next| *next <= proven);
-            self.recover_segment(base_offset, next_base.map_or(proven, |next| proven.min(*next)), was_sealed)?;
+            let proven = next_base.map_or(proven, |next| proven.min(*next));
+            self.recover_segment(base_offset, proven, was_sealed, known)?;
         }
         self.leave_damaged_end()?;
         self.leave_out_missing(proven)?;
@@ -74,7 +76,13 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn recover_segment(&mut self, base_offset: u64, proven: u64, was_sealed: bool) -> Result<()> {
+    fn recover_segment(
+        &mut self,
+        base_offset: u64,
+        proven: u64,
+        was_sealed: bool,
+        known: &KnownBatches<'_>,
+    ) -> Result<()> {
         let start = match &self.point.point {
             Some(point) if point.base_offset == base_offset => point.synced,
             // Which ones were compacted is not known without the manifest.
@@ -83,7 +91,7 @@ impl Recovery<'_> {
             }
             _ => ScanStart::nothing(base_offset),
         };
-        let (segment, scan) = Segment::recover(&self.dir, base_offset, self.config, start, proven)?;
+        let (segment, scan) = Segment::recover(&self.dir, base_offset, self.config, start, proven, known)?;
         if scan.indexes_rebuilt {
             self.point.point.iter_mut().for_each(|point| point.synced.index_crcs = None);
             self.report.rebuilt.push(FileName::live(base_offset, FileKind::OffsetIndex).path(&self.spec.dir));

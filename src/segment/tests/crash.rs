@@ -21,7 +21,8 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_a_prefix() {
         append_all(&segment, &batches[synced..]);
 
         let dir = on(disk.crash(seed.into(), model));
-        let (segment, scan) = Segment::recover(&dir, 10, CONFIG, ScanStart::nothing(10), durable).unwrap();
+        let (segment, scan) =
+            Segment::recover(&dir, 10, CONFIG, ScanStart::nothing(10), durable, &KnownBatches::default()).unwrap();
         assert_eq!(scan.damaged, [], "{seed} {model:?}");
         let left = usize::try_from(segment.next_offset() - 10).unwrap() / 2;
         assert!(synced <= left, "{seed} {model:?}");
@@ -45,7 +46,8 @@ fn a_kill_takes_nothing_that_was_appended() {
         let batches: Vec<Vec<u8>> = (0..6).map(large).collect();
         append_all(&segment, &batches);
         let dir = on(disk.kill(seed));
-        let (segment, scan) = Segment::recover(&dir, 10, CONFIG, ScanStart::nothing(10), 10).unwrap();
+        let (segment, scan) =
+            Segment::recover(&dir, 10, CONFIG, ScanStart::nothing(10), 10, &KnownBatches::default()).unwrap();
         assert_eq!((scan.bad, scan.valid_bytes), (None, batches.concat().len() as u64));
         assert_eq!(read_from(&segment, 0).batches, batches);
     }

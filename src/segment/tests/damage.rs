@@ -204,7 +204,8 @@ fn a_batch_that_expands_beyond_the_bound_is_corrupt_and_takes_no_memory() {
         let config = SegmentConfig { expanded_bytes_max, ..CONFIG };
         dir.files.disk().remove_file(&file(&dir, 0, FileKind::Log)).ok();
         append(&Segment::create(&dir, 0, config).unwrap(), &bytes);
-        let (segment, _) = Segment::recover(&reopened(&dir), 0, config, ScanStart::nothing(0), 0).unwrap();
+        let (segment, _) =
+            Segment::recover(&reopened(&dir), 0, config, ScanStart::nothing(0), 0, &KnownBatches::default()).unwrap();
         let sealed = Segment::open_sealed(&reopened(&dir), &segment.describe(), config);
         assert_eq!(read_from(&sealed, 0).batches.len(), batches);
     }

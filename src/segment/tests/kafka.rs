@@ -86,7 +86,8 @@ fn recovering_kafkas_logs_rebuilds_kafkas_indexes() {
     let recovered: Vec<Segment> = [0, 33]
         .map(|base_offset| {
             let from = ScanStart::nothing(base_offset);
-            let (segment, scan) = Segment::recover(&reopened(&dir), base_offset, CONFIG, from, 0).unwrap();
+            let (segment, scan) =
+                Segment::recover(&reopened(&dir), base_offset, CONFIG, from, 0, &KnownBatches::default()).unwrap();
             assert_eq!((scan.bad, scan.damaged, scan.valid_bytes), (None, vec![], scan.file_bytes));
             segment
         })

@@ -81,7 +81,8 @@ fn check_log(specs: &[Spec], interval_bytes: u32) {
         headers: sealed.headers,
         index_crcs: sealed.index_crcs,
     };
-    let (recovered, scan) = Segment::recover(&reopened(&dir), 1000, config, from, 1000).unwrap();
+    let (recovered, scan) =
+        Segment::recover(&reopened(&dir), 1000, config, from, 1000, &KnownBatches::default()).unwrap();
     assert_eq!((scan.bad, scan.damaged), (None, vec![]));
     check(&recovered, &batches);
     assert_eq!(recovered.describe(), sealed);

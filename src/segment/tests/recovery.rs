@@ -1,6 +1,7 @@
 //! Log files that end in anything.
 
 use super::*;
+use crate::format::{BatchStart, HEADER_BYTES};
 use crate::segment::WrittenIndexes;
 use crate::segment::recover::Bad;
 
@@ -8,7 +9,7 @@ use crate::segment::recover::Bad;
 fn recover(disk: &SimulatedDisk, bytes: &[u8], proven_durable: u64) -> (Segment, Scan) {
     let dir = on(disk.clone());
     disk.put(file(&dir, 100, FileKind::Log), bytes);
-    Segment::recover(&dir, 100, CONFIG, ScanStart::nothing(100), proven_durable).unwrap()
+    Segment::recover(&dir, 100, CONFIG, ScanStart::nothing(100), proven_durable, &KnownBatches::default()).unwrap()
 }
 
 fn samples() -> (SimulatedDisk, Vec<Vec<u8>>) {
@@ -150,8 +151,46 @@ fn stale_batches_behind_the_end_are_not_taken() {
     assert_eq!((scan.valid_bytes, scan.next_offset), (log.len() as u64, 112));
     disk.put(file(&on(disk.clone()), 100, FileKind::Log), &log);
     let from = ScanStart { leader_epoch: 1, ..ScanStart::nothing(100) };
-    let (_, scan) = Segment::recover(&on(disk.clone()), 100, CONFIG, from, 100).unwrap();
+    let (_, scan) = Segment::recover(&on(disk.clone()), 100, CONFIG, from, 100, &KnownBatches::default()).unwrap();
     assert_eq!(scan.next_offset, 100);
+}
+
+#[test]
+fn batches_that_contradict_what_is_known_are_not_taken_unless_they_are_proven() {
+    let (disk, batches) = samples();
+    let dir = on(disk.clone());
+    disk.put(file(&dir, 100, FileKind::Log), &batches.concat());
+    let ends = |start: BatchStart, records: &[u8], proven_durable| {
+        let known = KnownBatches::new(vec![KnownBatch { start, records }], 1000);
+        let from = ScanStart::nothing(100);
+        let (_, scan) = Segment::recover(&dir, 100, CONFIG, from, proven_durable, &known).unwrap();
+        assert_eq!(scan.damaged, []);
+        (scan.valid_bytes, scan.next_offset)
+    };
+    let (all, before) = ((batches.concat().len() as u64, 136), (batches[..4].concat().len() as u64, 112));
+    let (header, records) = batches[4].split_at(HEADER_BYTES);
+    let start = BatchHeader::decode(header).unwrap().start;
+    assert_eq!(ends(start, records, 100), all);
+    // After a power cut a slot may have the first of its records only.
+    assert_eq!(ends(start, &records[..10], 100), all);
+    let mut others = records.to_vec();
+    others[9] ^= 1;
+    for (start, records) in [
+        (start, &others[..]),
+        (start, &[records, records].concat()),
+        (BatchStart { leader_epoch: start.leader_epoch + 1, ..start }, records),
+        (BatchStart { base_timestamp: start.base_timestamp + 1, ..start }, records),
+        // In the middle of what is in the file.
+        (BatchStart { base_offset: 113, ..start }, records),
+        (BatchStart { base_offset: 114, ..start }, records),
+    ] {
+        assert_eq!(ends(start, records, 100), before, "{start:?}");
+        assert_eq!(ends(start, records, 112), before, "{start:?}");
+        assert_eq!(ends(start, records, 115), all, "{start:?}");
+    }
+    let too_large = KnownBatches::new(vec![KnownBatch { start, records }], 10);
+    let (_, scan) = Segment::recover(&dir, 100, CONFIG, ScanStart::nothing(100), 100, &too_large).unwrap();
+    assert_eq!((scan.valid_bytes, scan.next_offset), before);
 }
 
 #[test]
@@ -190,7 +229,8 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
             index_crcs,
             ..ScanStart::nothing(100)
         };
-        let (second, scan) = Segment::recover(&reopened(&dir), 100, CONFIG, from, 100).unwrap();
+        let (second, scan) =
+            Segment::recover(&reopened(&dir), 100, CONFIG, from, 100, &KnownBatches::default()).unwrap();
         assert!(scan.scanned_from <= closed.log_bytes);
         assert_eq!(scan.scanned_from > 0, trusted > 2, "{trusted}");
         assert_eq!((scan.next_offset, scan.bad, scan.damaged), (136, None, vec![]));
@@ -199,7 +239,9 @@ fn scanning_from_a_trusted_point_gives_what_scanning_all_gives() {
         let crcs = second.write_indexes().unwrap();
         let all = [&batches[..], &more].concat();
         assert_eq!(read_from(&second, 0).batches, all);
-        let (whole, _) = Segment::recover(&reopened(&dir), 100, CONFIG, ScanStart::nothing(100), 100).unwrap();
+        let (whole, _) =
+            Segment::recover(&reopened(&dir), 100, CONFIG, ScanStart::nothing(100), 100, &KnownBatches::default())
+                .unwrap();
         assert_eq!(whole.write_indexes().unwrap(), crcs);
         assert_eq!(whole.must_roll_before(1, 144, i64::MAX), second.must_roll_before(1, 144, i64::MAX));
         first.remove().unwrap();

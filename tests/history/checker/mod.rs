@@ -90,15 +90,24 @@ impl Checker {
         Ok(totals)
     }
 
-    /// Compares what a life was ended with and the next one begins with; from then on takes that for the truth.
-    pub(crate) fn check_opening(&mut self, life: &Life, cut: Cut, found: &Found) -> Checked {
+    /// Compares what a life was ended with and the next one begins with; from then on takes that for the truth. Returns whether there
+    /// can be another life: not if a log holds another's old records behind all that had to stay, of which only that is known.
+    pub(crate) fn check_opening(&mut self, life: &Life, cut: Cut, found: &Found) -> Checked<bool> {
+        let mut goes_on = true;
         let pieces = Pieces::new(life);
         for (number, log) in self.logs.iter_mut().enumerate() {
             let nothing = FoundLog::default();
             let found_log = found.logs.get(number).unwrap_or(&nothing);
             let durable = found.durable.get(number).copied().unwrap_or(0);
+            if cut.shows_old && log.holds_anothers(number, &pieces, cut, found_log).map_err(in_partition(number))? {
+                goes_on = false;
+                continue;
+            }
             let settled = log.settle(number, &pieces, cut, found_log, durable, &self.clock);
             settled.map_err(in_partition(number))?;
+        }
+        if !goes_on {
+            return Ok(false);
         }
         for (group, states) in self.groups.iter_mut().enumerate() {
             for (number, state) in states.iter_mut().enumerate() {
@@ -108,7 +117,7 @@ impl Checker {
                 settled.map_err(|problem| format!("group {group}, partition {number}: {problem}"))?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether every group has got every record that was there at some moment. To be asked when all have read to the end.

@@ -53,6 +53,30 @@ impl LogState {
         Ok(())
     }
 
+    /// Whether the log goes on with another's records, after a power cut that shows old blocks. All that had to stay is there, or that
+    /// is what does not hold.
+    pub(super) fn holds_anothers(
+        &self,
+        number: usize,
+        pieces: &Pieces<'_>,
+        cut: Cut,
+        found: &FoundLog,
+    ) -> Checked<bool> {
+        let is_anothers = |(offset, id): (u64, Id)| {
+            let is_known = usize::try_from(offset).is_ok_and(|offset| self.ids.get(offset) == Some(&id));
+            id != 0 && !is_known && pieces.of(id).is_none_or(|piece| piece.partition != number)
+        };
+        if !(found.start..).zip(found.ids.iter().copied()).any(is_anothers) {
+            return Ok(false);
+        }
+        let required = self.required(number, pieces.life, cut);
+        if found.end() < required as u64 {
+            return Err(format!("{:?}: {} records are left of the {required} that had to stay", cut.end, found.end()));
+        }
+        self.compare_known(found, required, cut)?;
+        Ok(true)
+    }
+
     /// What was known up to `to` is what is there; or nothing is, which is looked at later.
     fn compare_known(&self, found: &FoundLog, to: usize, cut: Cut) -> Checked {
         let start = to_place(found.start)?;

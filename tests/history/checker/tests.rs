@@ -4,7 +4,7 @@ mod keeping;
 
 use super::{Checked, Checker, LogRules};
 use crate::events::{
-    Commit, Cut, End, Found, FoundLog, Id, Life, Limits, Member, Moment, Outcome, Piece, Step, first_id_of,
+    Commit, Cut, End, Found, FoundLog, Id, Life, Limits, Member, Moment, NOBODYS, Outcome, Piece, Step, first_id_of,
 };
 
 /// Partitions of which all is kept: the first is always durable, the second is not.
@@ -13,8 +13,8 @@ const ALL_KEPT: [LogRules; 2] = {
     let rules = LogRules { is_always: true, segment_bytes: 0, limits, tombstone_ms: None };
     [rules, LogRules { is_always: false, ..rules }]
 };
-const CLOSED: Cut = Cut { end: End::Closed, before: 1000, after: 1000 };
-const POWER_CUT: Cut = Cut { end: End::PowerCut, before: 100, after: 101 };
+const CLOSED: Cut = Cut { end: End::Closed, before: 1000, after: 1000, shows_old: false };
+const POWER_CUT: Cut = Cut { end: End::PowerCut, before: 100, after: 101, shows_old: false };
 const KILLED: Cut = Cut { end: End::Killed, ..POWER_CUT };
 
 fn checker() -> Checker {
@@ -241,6 +241,26 @@ fn what_an_opening_found_and_did_not_call_durable_may_go_with_a_power_cut() {
     let other = Found { logs: logs(&[], &[id(0, 0), id(0, 7)]), ..left(2, 2) };
     finds(killed().check_opening(&nothing, POWER_CUT, &other), "offset 1 had");
     finds(check_over(&life(&pieces, vec![]), KILLED, &left(3, 4)), "are said to be durable");
+}
+
+#[test]
+fn another_logs_records_may_stand_behind_what_had_to_stay_where_old_blocks_show() {
+    let shows_old = Cut { shows_old: true, ..POWER_CUT };
+    let pieces = three().map(|piece| Piece { partition: 1, ..piece });
+    let life = Life { durable: vec![(1, 2, 50)], ..life(&pieces, vec![]) };
+    let opens = |cut, ids: &[Id]| {
+        let mut checker = checker();
+        checker.check_life(&life)?;
+        let found = Found { logs: logs(&[], ids), durable: vec![0, ids.len() as u64], ..found(&[], None) };
+        checker.check_opening(&life, cut, &found)
+    };
+    let others = id(5, 0);
+    assert_eq!(opens(shows_old, &ids(0..3)), Ok(true));
+    assert_eq!(opens(shows_old, &[id(0, 0), id(0, 1), others]), Ok(false));
+    assert_eq!(opens(shows_old, &[id(0, 0), id(0, 1), NOBODYS]), Ok(false));
+    finds(opens(POWER_CUT, &[id(0, 0), id(0, 1), others]), "was not sent in this life");
+    finds(opens(shows_old, &[id(0, 0), others, others]), "offset 1 had");
+    finds(opens(shows_old, &[id(0, 0)]), "1 records are left of the 2");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn lives(limits: Limits, life: &Life) -> Checked<Checker> {
 
 fn opens(limits: Limits, life: &Life, cut: Cut, found: &Found) -> Checked<Checker> {
     let mut checker = lives(limits, life)?;
-    checker.check_opening(life, cut, found).map(|()| checker)
+    checker.check_opening(life, cut, found).map(|_| checker)
 }
 
 #[test]
