@@ -65,8 +65,8 @@ mod text;
 mod topic_partition;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, CompactionReport, Health, OffsetChange, PartitionDescription, PartitionFailure,
-    ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
+    Admin, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, OffsetChange, PartitionDescription,
+    PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
@@ -89,6 +89,7 @@ pub use group::description::{GroupDescription, GroupPartition, GroupState, Membe
 pub use group::late_poll::LatePoll;
 pub use parse_error::ParseError;
 pub use partition::Partition;
+pub use partition::budget_policy::BudgetPolicy;
 pub use partition::cleanup_policy::CleanupPolicy;
 pub use partition::compaction::report::{LeftOut, PartitionCompaction};
 pub use partition::config::TopicConfig;

@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Broker;
+use super::store::Store;
 use super::topic_entry::TopicEntry;
+use super::topic_partitions::TopicPartitionSource;
+use super::{Broker, partition_dir};
 use crate::error::Result;
 use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;
@@ -44,12 +46,13 @@ impl<'b> Admin<'b> {
         Ok(names)
     }
 
-    /// Describes a topic as it is now.
+    /// Describes a topic as it is now, also what it takes on the disk, for which every file of it is looked at.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic).
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic); [`Error::Io`](crate::Error::Io) if a file or directory cannot be looked at.
     pub fn describe(&self, topic: &str) -> Result<TopicDescription> {
-        Ok(TopicDescription::of(&*self.broker.store.topic(topic)?))
+        let store = &self.broker.store;
+        TopicDescription::of(store, &*store.topic(topic)?)
     }
 
     /// Gives a topic another configuration, while it is in use: `change` gets the present one and returns what it is to be. When this
@@ -153,6 +156,7 @@ pub struct TopicDescription {
     #[cfg_attr(feature = "serde", serde(serialize_with = "as_hexadecimal"))]
     topic_id: u128,
     config: TopicConfig,
+    settings_without_effect: Vec<&'static str>,
     partitions: Vec<PartitionDescription>,
 }
 
@@ -168,13 +172,16 @@ fn as_hexadecimal<S: serde::Serializer>(id: &u128, serializer: S) -> Result<S::O
 }
 
 impl TopicDescription {
-    fn of(entry: &TopicEntry) -> TopicDescription {
-        TopicDescription {
+    fn of(store: &Store, entry: &TopicEntry) -> Result<TopicDescription> {
+        let describe = |partition: &TopicPartitionSource| PartitionDescription::of(store, &partition.source);
+        let config = entry.present_config();
+        Ok(TopicDescription {
             name: Arc::clone(&entry.name),
             topic_id: entry.topic_id,
-            config: entry.present_config(),
-            partitions: entry.partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
-        }
+            settings_without_effect: config.without_effect(),
+            config,
+            partitions: entry.partitions.iter().map(describe).collect::<Result<_>>()?,
+        })
     }
 
     /// The topic's name.
@@ -194,6 +201,31 @@ impl TopicDescription {
         &self.config
     }
 
+    /// The settings that were made and have no effect, by their property names: limits of time and size, and groups that protect
+    /// records from them, where the [`cleanup.policy`](TopicConfig::cleanup_policy) deletes nothing; groups that protect, where there
+    /// are no limits.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{CleanupPolicy, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).retention_ms(Duration::from_secs(3600));
+    /// broker.create_topic("prices", config)?;
+    /// assert_eq!(broker.admin().describe("prices")?.settings_without_effect(), ["retention.ms"]);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn settings_without_effect(&self) -> &[&'static str] {
+        &self.settings_without_effect
+    }
+
+    /// What all partitions take on the disk, in bytes; see [`PartitionDescription::allocated_bytes`].
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.partitions.iter().map(PartitionDescription::allocated_bytes).sum()
+    }
+
     /// The partitions, by number.
     #[must_use]
     pub fn partitions(&self) -> &[PartitionDescription] {
@@ -209,20 +241,22 @@ pub struct PartitionDescription {
     offsets: Range<u64>,
     durable_offset: u64,
     log_bytes: u64,
+    allocated_bytes: u64,
     segment_count: usize,
 }
 
 impl PartitionDescription {
-    fn of(source: &PartitionSource) -> PartitionDescription {
+    fn of(store: &Store, source: &PartitionSource) -> Result<PartitionDescription> {
         let offsets = source.log_bounds();
         let (log_bytes, segment_count) = source.size();
-        PartitionDescription {
+        Ok(PartitionDescription {
             partition: source.partition().clone(),
+            allocated_bytes: store.allocated_below(&partition_dir::path_of(store.dir(), source.partition()))?,
             offsets,
             durable_offset: source.durable_offset(),
             log_bytes,
             segment_count,
-        }
+        })
     }
 
     /// The topic and number.
@@ -247,6 +281,13 @@ impl PartitionDescription {
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes
+    }
+
+    /// What all files of the partition take, in bytes that the file system has given to them: segments, indexes, and what is noted
+    /// about them. What is in the tail is not counted.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated_bytes
     }
 
     /// How many segments there are.

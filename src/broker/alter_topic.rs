@@ -21,6 +21,8 @@ impl Store {
             let topic = self.topic(name)?;
             let before = topic.present_settings();
             let after = altered(&before, change(before.clone()))?;
+            self.check_fits_budget(&after)?;
+            self.read_groups_of(&after);
             let mut catalog = self.catalog_to_change()?;
             let is_as_it_was = self.topic(name)?.topic_id == topic.topic_id && topic.present_settings() == before;
             if !is_as_it_was {
@@ -28,6 +30,7 @@ impl Store {
             }
             catalog.alter(name, after.clone())?;
             topic.settings.replace(after);
+            self.note_segment_bytes();
             drop(catalog);
             topic.logs().iter().for_each(|log| log.obey_settings());
             for work in [Work::Syncs, Work::Retention, Work::Compaction] {

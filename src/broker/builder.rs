@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
 use super::store_config::StoreConfig;
 use super::{Broker, opening};
@@ -10,6 +11,7 @@ use crate::config_key::{check_range, invalid, parse_bool, parse_number};
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
+use crate::partition::budget_policy::{BUDGET_POLICY, BudgetPolicy};
 use crate::partition::compaction::config::CleanerConfig;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
@@ -62,6 +64,7 @@ impl BrokerBuilder {
             recovery_mode: RecoveryMode::default(),
             allow_other_files: false,
             is_temporary: false,
+            budget: BudgetSettings::default(),
             cleaner: CleanerConfig::default(),
         };
         BrokerBuilder { config }
@@ -119,6 +122,40 @@ impl BrokerBuilder {
     #[doc(alias = "log.cleaner.io.max.bytes.per.second")]
     pub fn cleaner_io_bytes_per_second(mut self, bytes: u64) -> Self {
         self.config.cleaner.io_bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// What the whole data directory may take on the disk, in bytes, and what happens then. It counts what the file system has given to
+    /// all files below it: segments and their indexes, the tails, what was quarantined, internal topics, and what compaction writes.
+    /// It is exceeded by no more than one segment's size, which is that of the largest [`segment_bytes`](TopicConfig::segment_bytes)
+    /// of any topic. Default: no bound. It is given anew at each opening.
+    ///
+    /// A sixteenth of it, from 1 MiB to 64 MiB, is kept for internal topics and bookkeeping: commits, and deleting records and topics,
+    /// work also when sends are refused. Beside that there must be room for both tails (twice [`tail_bytes`](Self::tail_bytes)) and one
+    /// segment of each topic's size: a budget below that is refused with [`Error::InvalidConfig`], here or when a topic is created or
+    /// altered, and nothing was changed then.
+    ///
+    /// [`Admin::disk_usage`](crate::Admin::disk_usage) tells how much is taken. As text: `ottla.disk.budget.bytes` and
+    /// `ottla.disk.budget.policy`, which is `reject` unless it is set.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, BudgetPolicy, TopicConfig};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = Broker::builder(dir.path())
+    ///     .tail_bytes(4 << 20)
+    ///     .disk_budget(100 << 20, BudgetPolicy::DropOldest)
+    ///     .topic_defaults(TopicConfig::new().segment_bytes(4 << 20))
+    ///     .open()?;
+    /// broker.topic("log")?.produce("k", "v")?;
+    /// let usage = broker.admin().disk_usage()?;
+    /// assert!(usage.used_bytes() < usage.budget_bytes().unwrap());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "ottla.disk.budget.bytes")]
+    #[doc(alias = "ottla.disk.budget.policy")]
+    pub fn disk_budget(mut self, bytes: u64, policy: BudgetPolicy) -> Self {
+        self.config.budget = BudgetSettings { bytes: Some(bytes), policy: Some(policy) };
         self
     }
 
@@ -182,6 +219,8 @@ impl BrokerBuilder {
             FILE_MODE => self = self.file_mode(parse_file_mode(value)?),
             ALLOW_OTHER_FILES => self.config.allow_other_files = parse_bool(ALLOW_OTHER_FILES, value)?,
             READ_MODE => self.config.read_mode = parse_read_mode(value)?,
+            BUDGET_BYTES => self.config.budget.bytes = Some(parse_number(BUDGET_BYTES, value)?),
+            BUDGET_POLICY => self.config.budget.policy = Some(BudgetPolicy::parse(value)?),
             CLEANER_BUFFER => self = self.cleaner_dedupe_buffer_bytes(parse_number(CLEANER_BUFFER, value)?),
             CLEANER_IO => self = self.cleaner_io_bytes_per_second(parse_number(CLEANER_IO, value)?),
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
@@ -201,6 +240,7 @@ impl BrokerBuilder {
         check_range(TAIL_BYTES, self.config.tail_bytes, TAIL_BYTES_BOUNDS)?;
         check_range(CLEANER_BUFFER, self.config.cleaner.key_bytes_max, CLEANER_BUFFER_BOUNDS)?;
         check_range(CLEANER_IO, self.config.cleaner.io_bytes_per_second.unwrap_or(u64::MAX), 1..=u64::MAX)?;
+        self.config.check_budget()?;
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
         let store = match self.config.recovery_mode {

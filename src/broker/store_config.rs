@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::budget_settings::BudgetSettings;
 use super::read_mode::ReadMode;
 use super::topic_entry::TopicEntry;
 use super::{partition_dir, topic_name};
@@ -34,6 +35,8 @@ pub(super) struct StoreConfig {
     pub(super) allow_other_files: bool,
     /// Whether the directory is removed when it is closed.
     pub(super) is_temporary: bool,
+    /// What all files may take.
+    pub(super) budget: BudgetSettings,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
 }

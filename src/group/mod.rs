@@ -40,6 +40,7 @@ use crate::coordinator::{self, Coordinator, Replayed, State, StateLog};
 use crate::error::{Corruption, Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
+use crate::partition::protection::CommittedOffsets;
 use crate::topic_partition::TopicPartition;
 use committed_offset::CommittedOffset;
 use description::GroupDescription;
@@ -173,7 +174,7 @@ impl GroupCoordinator {
             if !group.members.is_empty() {
                 group.remove_all(Removal::OffsetsReset);
             }
-            Ok(Committed { appended, before: group.put_offsets(offsets) })
+            Ok(group.take_in(log, appended, offsets))
         })?;
         self.settle(name, offsets, committed)
     }
@@ -235,6 +236,12 @@ impl GroupCoordinator {
     }
 }
 
+impl CommittedOffsets for GroupCoordinator {
+    fn committed_offset(&self, group: &str, partition: &TopicPartition, topic_id: u128) -> Option<u64> {
+        self.committed(group, partition, topic_id).map(|committed| committed.offset())
+    }
+}
+
 /// Offsets that were appended and taken in, and are not durable yet.
 struct Committed {
     /// Where the records are, in the log of the group's offsets.
@@ -244,6 +251,13 @@ struct Committed {
 }
 
 impl Group {
+    /// Takes in offsets that were appended there, and tells those who keep records for this group.
+    fn take_in(&mut self, log: &StateLog, appended: Range<u64>, offsets: &Offsets) -> Committed {
+        let before = self.put_offsets(offsets);
+        log.note_committed(&self.name, offsets.iter().map(|(partition, at)| (partition.clone(), at.offset())));
+        Committed { appended, before }
+    }
+
     /// Has the log remember who is in the group, if that has changed.
     fn end_change(&mut self, log: &StateLog) {
         // A generation was written down, and is to be removed.

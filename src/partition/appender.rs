@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::budget::Room;
 use super::log_core::LogCore;
 use super::recovery::seal_anew;
 use crate::disk::append_file::AppendError;
@@ -44,6 +45,8 @@ pub(crate) struct Appender {
 #[derive(Debug)]
 struct Open {
     writer: BatchWriter,
+    /// What it will take on the disk, where that is bounded.
+    _room: Option<Room>,
     start: BatchStart,
     max_timestamp: i64,
     record_count: i32,
@@ -137,6 +140,8 @@ impl Appender {
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
+        let class = least.max(self.class);
+        let room = log.take_room(HEADER_BYTES + class.records_bytes_max())?;
         let start = BatchStart {
             base_offset: self.next_offset,
             leader_epoch: self.leader_epoch,
@@ -145,16 +150,18 @@ impl Appender {
             stamp: ProducerStamp::NONE,
         };
         let identity = Identity { topic_id: log.spec.topic_id, partition: log.spec.partition.partition(), start };
-        let Some(writer) =
-            log.environment.group(log.spec.durability).tail().take(least.max(self.class), least, identity)
-        else {
+        let Some(writer) = log.environment.group(log.spec.durability).tail().take(class, least, identity) else {
             log.environment.report_short_slots();
             return Ok(());
         };
         log.batch_opened(writer.batch());
-        let slot_bytes = writer.class().records_bytes_max();
+        let slot_class = writer.class();
+        // Room was taken for the slot that was wanted.
+        let slot_class = if room.is_some() { slot_class.min(class) } else { slot_class };
+        let slot_bytes = slot_class.records_bytes_max();
         self.open = Some(Open {
             writer,
+            _room: room,
             start,
             max_timestamp: i64::MIN,
             record_count: 0,
@@ -186,6 +193,7 @@ impl Appender {
         // What is in the tail comes first.
         self.seal(log)?;
         log.check_epochs_are_stored()?;
+        let _room = log.take_room(self.builder.batch_bytes())?;
         let mut fields = self.builder.fields();
         fields.start.leader_epoch = self.leader_epoch;
         fields.start = fields.start.with_codec(log.spec.settings.load().compression);

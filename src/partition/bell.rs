@@ -14,6 +14,8 @@ pub(crate) enum Work {
     Wakers,
     /// Slots of the tail ran short.
     Slots,
+    /// More is taken on the disk than the budget allows.
+    Budget,
     /// There is enough to be synced and noted, in some log.
     Checkpoints,
     /// A log that keeps its records for some time or up to some size has another segment, or was told so just now.
@@ -24,8 +26,8 @@ pub(crate) enum Work {
 
 impl Work {
     /// In the order in which it is done, what cannot wait first.
-    pub(crate) const ALL: [Work; 6] =
-        [Work::Syncs, Work::Wakers, Work::Slots, Work::Checkpoints, Work::Retention, Work::Compaction];
+    pub(crate) const ALL: [Work; 7] =
+        [Work::Syncs, Work::Wakers, Work::Slots, Work::Budget, Work::Checkpoints, Work::Retention, Work::Compaction];
 }
 
 /// Some kinds of work.

@@ -28,7 +28,7 @@ use crate::partition::durability::{DURABILITY, Durability};
 use crate::segment::SegmentConfig;
 
 pub(crate) const PARTITIONS: &str = "num.partitions";
-const SEGMENT_BYTES: &str = "segment.bytes";
+pub(crate) const SEGMENT_BYTES: &str = "segment.bytes";
 const SEGMENT_MS: &str = "segment.ms";
 const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
 const SEGMENT_INDEX_BYTES: &str = "segment.index.bytes";
@@ -38,12 +38,14 @@ const COMPRESSION: &str = "compression.type";
 const LARGEST_MESSAGE_BYTES: &str = "ottla.max.message.bytes.ever";
 const RETENTION_MS: &str = "retention.ms";
 const RETENTION_BYTES: &str = "retention.bytes";
+const RETAIN_FOR_GROUPS: &str = "ottla.retain.for.groups";
+const RETAIN_FOR_BYTES: &str = "ottla.retain.for.bytes";
 const MIN_COMPACTION_LAG_MS: &str = "min.compaction.lag.ms";
 const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -53,6 +55,8 @@ const KEYS: [&str; 15] = [
     COMPRESSION,
     RETENTION_MS,
     RETENTION_BYTES,
+    RETAIN_FOR_GROUPS,
+    RETAIN_FOR_BYTES,
     CLEANUP_POLICY,
     MIN_COMPACTION_LAG_MS,
     MAX_COMPACTION_LAG_MS,
@@ -84,9 +88,11 @@ pub(crate) const PARTITIONS_MAX: u32 = 100_000;
 /// Sizes and positions in a segment are signed 32-bit numbers in Kafka's indexes.
 const SIZE_MAX: u32 = i32::MAX as u32;
 /// Small enough for tests to roll; Kafka's own minimum is 1 MiB.
-const SEGMENT_BYTES_MIN: u32 = 1024;
+pub(crate) const SEGMENT_BYTES_MIN: u32 = 1024;
 /// Two entries of the time index, of which one is kept free for the last.
 const SEGMENT_INDEX_BYTES_MIN: u32 = 24;
+/// What the names of groups that protect may have together, as text, in bytes.
+const GROUPS_BYTES_MAX: usize = 16 << 10;
 /// A batch of one record with neither key nor value.
 const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 
@@ -123,6 +129,8 @@ pub struct TopicConfig {
     pub(crate) durability: Option<Durability>,
     pub(crate) retention_ms: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
+    pub(crate) retain_for_groups: Vec<String>,
+    pub(crate) retain_for_bytes: Option<u64>,
     /// The largest that `max_message_bytes` ever was, if that is more: what was written then can still be read.
     pub(crate) largest_message_bytes: u32,
 }
@@ -165,6 +173,8 @@ impl Default for TopicConfig {
             durability: None,
             retention_ms: None,
             retention_bytes: None,
+            retain_for_groups: Vec::new(),
+            retain_for_bytes: None,
             largest_message_bytes: 0,
         }
     }
@@ -248,6 +258,35 @@ impl TopicConfig {
     #[doc(alias = "retention.bytes")]
     pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.retention_bytes = bytes.into();
+        self
+    }
+
+    /// Groups for which records are kept beyond the limits of time and size, per partition: what the slowest of them has not read, by
+    /// the offset that it has committed, is not deleted by [`retention_ms`](TopicConfig::retention_ms) and
+    /// [`retention_bytes`](TopicConfig::retention_bytes), as long as that is no more than `cap_bytes` of segments. Of more, the oldest
+    /// segments go as if nobody needed them, and at least `cap_bytes` stay. A group that has committed nothing needs everything, also
+    /// one that is not there yet. Default: none, with an empty list.
+    ///
+    /// [`Admin::health`](crate::Admin::health) says which group holds back what. A [disk budget](crate::BrokerBuilder::disk_budget)
+    /// and [`Admin::delete_records`](crate::Admin::delete_records) delete whoever needs it. A name has at least one character and
+    /// no comma; all together take no more than 16 KiB.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::TopicConfig;
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    /// // A day, and longer if billing is behind, but no more than 10 GB for it.
+    /// let config = TopicConfig::new().retention_ms(DAY).retain_for(["billing"], 10_000_000_000);
+    /// assert_eq!(config.get_retain_for_groups(), ["billing"]);
+    /// assert_eq!(config.get_retain_for_bytes(), Some(10_000_000_000));
+    /// ```
+    #[doc(alias = "ottla.retain.for.groups")]
+    #[doc(alias = "ottla.retain.for.bytes")]
+    pub fn retain_for<G: Into<String>>(mut self, groups: impl IntoIterator<Item = G>, cap_bytes: u64) -> Self {
+        self.retain_for_groups = groups.into_iter().map(Into::into).collect();
+        self.retain_for_bytes = Some(cap_bytes).filter(|_| !self.retain_for_groups.is_empty());
         self
     }
 
@@ -348,6 +387,13 @@ impl TopicConfig {
             RETENTION_MS => {
                 self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?;
             }
+            RETAIN_FOR_GROUPS => {
+                let names = value.split(',').map(|name| name.trim().to_owned());
+                self.retain_for_groups = if value.trim().is_empty() { Vec::new() } else { names.collect() };
+            }
+            RETAIN_FOR_BYTES => {
+                self.retain_for_bytes = unless_unlimited(value, |value| parse_number(RETAIN_FOR_BYTES, value))?;
+            }
             RETENTION_BYTES => {
                 self.retention_bytes = unless_unlimited(value, |value| parse_number(RETENTION_BYTES, value))?;
             }
@@ -375,6 +421,10 @@ impl TopicConfig {
         ];
         properties.extend(self.retention_ms.map(|age| (RETENTION_MS, age.as_millis().to_string())));
         properties.extend(self.retention_bytes.map(|bytes| (RETENTION_BYTES, bytes.to_string())));
+        if !self.retain_for_groups.is_empty() {
+            properties.push((RETAIN_FOR_GROUPS, self.retain_for_groups.join(",")));
+        }
+        properties.extend(self.retain_for_bytes.map(|bytes| (RETAIN_FOR_BYTES, bytes.to_string())));
         properties.extend(self.durability.map(|durability| (DURABILITY, durability.to_string())));
         properties
     }
@@ -383,7 +433,11 @@ impl TopicConfig {
     pub(crate) fn difference(&self, other: &TopicConfig) -> Option<(&'static str, String, String)> {
         let value = |config: &TopicConfig, key| {
             let found = config.properties().into_iter().find(|(name, _)| *name == key);
-            let unset = if key == DURABILITY { "(as the broker)" } else { "-1" };
+            let unset = match key {
+                DURABILITY => "(as the broker)",
+                RETAIN_FOR_GROUPS => "(none)",
+                _ => "-1",
+            };
             found.map_or_else(|| unset.to_owned(), |(_, value)| value)
         };
         let mut values = KEYS.into_iter().map(|key| (key, value(self, key), value(other, key)));
@@ -444,6 +498,18 @@ impl TopicConfig {
         self.retention_bytes
     }
 
+    /// The groups for which records are kept beyond the limits.
+    #[must_use]
+    pub fn get_retain_for_groups(&self) -> &[String] {
+        &self.retain_for_groups
+    }
+
+    /// How many bytes of segments each partition keeps for them; `None` without groups.
+    #[must_use]
+    pub fn get_retain_for_bytes(&self) -> Option<u64> {
+        self.retain_for_bytes
+    }
+
     /// What becomes of old records.
     #[must_use]
     pub fn get_cleanup_policy(&self) -> CleanupPolicy {
@@ -491,6 +557,19 @@ impl TopicConfig {
         2 * self.max_message_bytes.max(self.largest_message_bytes) as usize + EXPANSION_BYTES
     }
 
+    /// The settings that were made and have no effect.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        let has_delete = self.cleanup_policy.has_delete();
+        let deletes = has_delete && self.has_retention();
+        let settings = [
+            (RETENTION_MS, self.retention_ms.is_some() && !has_delete),
+            (RETENTION_BYTES, self.retention_bytes.is_some() && !has_delete),
+            (RETAIN_FOR_GROUPS, !self.retain_for_groups.is_empty() && !deletes),
+            (RETAIN_FOR_BYTES, self.retain_for_bytes.is_some() && !deletes),
+        ];
+        settings.into_iter().filter(|(_, has_none)| *has_none).map(|(key, _)| key).collect()
+    }
+
     /// Whether old records go by themselves.
     pub(crate) fn has_retention(&self) -> bool {
         self.retention_ms.is_some() || self.retention_bytes.is_some()
@@ -507,8 +586,38 @@ impl TopicConfig {
         if let Some(bytes) = self.retention_bytes {
             check_range(RETENTION_BYTES, bytes, 0..=i64::MAX as u64)?;
         }
+        self.check_retain_for()?;
         self.check_compaction()?;
         self.durability.map_or(Ok(()), Durability::validate)
+    }
+
+    fn check_retain_for(&self) -> Result<()> {
+        let is_invalid = |group: &&String| group.is_empty() || group.contains(',') || group.trim() != group.as_str();
+        if let Some(group) = self.retain_for_groups.iter().find(is_invalid) {
+            let reason = "the name of a group has at least one character, no comma, and no spaces around it";
+            return Err(invalid(RETAIN_FOR_GROUPS, format!("{group:?}"), reason));
+        }
+        let bytes: usize = self.retain_for_groups.iter().map(|group| group.len() + 1).sum();
+        if GROUPS_BYTES_MAX < bytes {
+            let reason = format!("the names of all groups together may have {GROUPS_BYTES_MAX} bytes");
+            return Err(invalid(RETAIN_FOR_GROUPS, format!("{bytes} bytes"), reason));
+        }
+        self.retain_for_bytes.map_or(Ok(()), |bytes| check_range(RETAIN_FOR_BYTES, bytes, 0..=i64::MAX as u64))
+    }
+
+    /// Refuses groups without a cap, and a cap without groups.
+    fn check_retain_for_whole(&self) -> Result<()> {
+        match (self.retain_for_groups.is_empty(), self.retain_for_bytes) {
+            (true, Some(bytes)) => {
+                let reason = format!("there is nobody to keep it for: set {RETAIN_FOR_GROUPS}, too");
+                Err(invalid(RETAIN_FOR_BYTES, bytes, reason))
+            }
+            (false, None) => {
+                let reason = format!("a group that stops reading would fill the disk: set {RETAIN_FOR_BYTES}, too");
+                Err(invalid(RETAIN_FOR_GROUPS, self.retain_for_groups.join(","), reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_compaction(&self) -> Result<()> {
@@ -524,12 +633,13 @@ impl TopicConfig {
         if (0.0..=1.0).contains(&ratio) { Ok(()) } else { Err(not_a_ratio(&ratio.to_string())) }
     }
 
-    /// Checks the bounds of every setting, and that the codec is compiled in.
+    /// Checks the bounds of every setting, that none contradicts another one, and that the codec is compiled in.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the first setting that does not hold.
     pub(crate) fn validate(&self) -> Result<()> {
         self.check_bounds()?;
+        self.check_retain_for_whole()?;
         if !self.compression.is_available() {
             let name = self.compression.name();
             return Err(invalid(COMPRESSION, name, format!("needs the crate feature {name}")));
@@ -545,7 +655,7 @@ impl TopicConfig {
             // Every version so far knows all of them.
             out.push(0);
             for text in [key, &value] {
-                let bytes = u16::try_from(text.len()).expect("a setting is a few dozen bytes of text");
+                let bytes = u16::try_from(text.len()).expect("a setting is at most a few thousand bytes of text");
                 out.extend_from_slice(&bytes.to_be_bytes());
                 out.extend_from_slice(text.as_bytes());
             }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bell::{Bell, Work};
+use super::budget::Budget;
 use super::compaction::config::CleanerConfig;
 use super::compaction::throttle::Throttle;
 use super::durability::Durability;
 use super::group_commit::GroupCommit;
+use super::protection::Protection;
 use super::reader::Waypoints;
 use super::waiters::Watchers;
 use crate::disk::Disk;
@@ -28,6 +30,10 @@ pub(crate) struct Environment {
     pub(crate) bell: Bell,
     /// Consumers, as far as they want to know of the topics or of the time.
     pub(crate) watchers: Arc<Watchers>,
+    /// What all files may take, if that is bounded.
+    pub(crate) budget: Option<Arc<Budget>>,
+    /// Groups that logs are kept for.
+    pub(crate) protection: Protection,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
     pub(super) cleaner_throttle: Throttle,
@@ -49,6 +55,7 @@ impl Environment {
         relaxed: GroupCommit,
         watchers: Arc<Watchers>,
         cleaner: CleanerConfig,
+        budget: Option<Arc<Budget>>,
     ) -> Environment {
         let bell = Bell::default();
         let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
@@ -62,6 +69,8 @@ impl Environment {
             relaxed,
             bell,
             watchers,
+            budget,
+            protection: Protection::default(),
             cleaner,
             cleaner_throttle,
             waypoints,
@@ -101,12 +110,20 @@ impl Environment {
     /// Keeps free slots ahead of need in both tails, and then frees what was there before them.
     pub(crate) fn supply_slots(&self) {
         let tails = [&self.always, &self.relaxed].map(GroupCommit::tail);
+        self.budget.iter().for_each(|budget| budget.forget_refusal());
         for tail in tails {
             tail.retry_supply();
             tail.supply_if_short();
         }
         for tail in tails {
             tail.release_replaced();
+        }
+    }
+
+    /// Has the maintenance delete something if more is taken than the budget allows.
+    pub(crate) fn call_if_over_budget(&self) {
+        if self.budget.as_ref().is_some_and(|budget| budget.wants_room()) {
+            self.bell.ring(Work::Budget);
         }
     }
 

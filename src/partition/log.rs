@@ -7,6 +7,7 @@
 
 mod checkpointing;
 mod deleting;
+mod dropping;
 mod retention;
 mod syncing;
 
@@ -130,7 +131,29 @@ impl Log {
     fn append_prepared(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.supply_slots_if_short();
         self.store_owed_epochs()?;
-        self.append_unsynced(records)
+        match self.append_unsynced(records) {
+            Err(Error::OverBudget { needed_bytes, .. }) => self.append_with_room(records, needed_bytes),
+            appended => appended,
+        }
+    }
+
+    /// Appends once there is room for it in the budget.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] if nothing can be deleted for it.
+    #[cold]
+    fn append_with_room(&self, records: &[ProducerRecord<'_>], mut needed_bytes: u64) -> Result<Appended> {
+        let Some(budget) = &self.environment.budget else {
+            return Err(Error::InvalidState { reason: "without a budget there is room as long as the disk has some" });
+        };
+        loop {
+            budget.make_room(needed_bytes)?;
+            match self.append_unsynced(records) {
+                // Somebody else was faster.
+                Err(Error::OverBudget { needed_bytes: more, .. }) => needed_bytes = more,
+                appended => return appended,
+            }
+        }
     }
 
     /// Returns once the records that the caller has appended at these offsets are as durable as the topic demands.
@@ -244,6 +267,7 @@ impl Log {
     /// was deleted or the broker closed, and another one may soon have files of the same names.
     pub(crate) fn retire(&self) {
         self.close_with(|_| ());
+        self.forget_hold();
         self.compaction.wait_for_end();
         let _no_checkpoint_is_under_way = self.checkpoint.lock();
         let _no_sync_is_under_way = self.segment_sync.lock();

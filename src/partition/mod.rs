@@ -7,6 +7,8 @@
 mod appender;
 pub(crate) mod bell;
 pub(crate) mod broken;
+pub(crate) mod budget;
+pub(crate) mod budget_policy;
 mod checkpoint;
 pub(crate) mod cleanup_policy;
 pub(crate) mod compaction;
@@ -28,6 +30,7 @@ mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
 mod partition_source;
+pub(crate) mod protection;
 mod quarantine;
 mod reader;
 pub(crate) mod recovery;

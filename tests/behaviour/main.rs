@@ -22,6 +22,8 @@ mod damage;
 mod delete_records;
 mod directories;
 #[cfg(feature = "testing")]
+mod disk_budget;
+#[cfg(feature = "testing")]
 mod disk_trouble;
 mod durability;
 mod error_texts;
@@ -45,6 +47,8 @@ mod offsets_topic;
 mod one_partition;
 mod partitioning;
 mod produce_consume;
+#[cfg(feature = "testing")]
+mod protection;
 mod read_only;
 mod read_only_consumers;
 #[cfg(feature = "testing")]

@@ -18,6 +18,7 @@ fn unusual() -> TopicConfig {
         .min_cleanable_dirty_ratio(0.1 + 0.2)
         .retention_ms(Duration::from_millis(30))
         .retention_bytes(5)
+        .retain_for(["billing", "audit"], 6)
         .durability(Durability::Interval(Duration::from_millis(20)))
 }
 

@@ -1,10 +1,13 @@
 //! When a log is synced and noted, and how it is closed.
 
+use std::sync::Arc;
+
 use super::Log;
 use crate::error::Result;
 use crate::partition::bell::Work;
 use crate::partition::checkpoint::{Checkpoint, EpochsFile, SyncedTo, UNNOTED_BYTES_MAX};
 use crate::partition::log_view::Segments;
+use crate::sync::atomic::Ordering;
 
 impl Log {
     /// Runs a checkpoint if there is enough above the recovery point to make it worthwhile, if that frees slots that others wait
@@ -19,11 +22,38 @@ impl Log {
         if !is_due || self.check_unharmed().is_err() || self.is_closed() {
             return Ok(true);
         }
-        match self.checkpoint.try_lock() {
-            Some(mut checkpoint) => self.run_checkpoint(&mut checkpoint).map(|()| true),
-            // Somebody verifies this log, say. Others are not to wait for that.
-            None => Ok(false),
+        let synced_ahead = self.sync_ahead()?;
+        // Somebody may be verifying this log, say. Others are not to wait for that.
+        let Some(mut checkpoint) = self.checkpoint.try_lock() else {
+            // What was to be noted is so still.
+            self.owes_point.fetch_or(synced_ahead.is_some(), Ordering::AcqRel);
+            return Ok(false);
+        };
+        match synced_ahead {
+            Some((segments, synced)) if self.begins_with(&segments) => {
+                self.check_present()?;
+                self.note_and_free(&mut checkpoint, &segments, synced)?;
+            }
+            _ => self.run_checkpoint(&mut checkpoint)?,
         }
+        Ok(true)
+    }
+
+    /// Where a sender may wait for the oldest segment to be deleted, syncs with no lock that this takes: what is written at full speed
+    /// may take long, and what is old has been synced long ago.
+    fn sync_ahead(&self) -> Result<Option<(Segments, Option<SyncedTo>)>> {
+        if self.environment.budget.is_none() {
+            return Ok(None);
+        }
+        self.pays_point();
+        self.sync_segments().map(Some)
+    }
+
+    /// Whether the log has these segments still, and perhaps more behind them.
+    fn begins_with(&self, segments: &Segments) -> bool {
+        let present = self.segments();
+        segments.len() <= present.len()
+            && segments.iter().zip(present.iter()).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
     /// Writes down the leader epochs, if there was no room for that when the log was opened; for callers that hold no lock of the
@@ -64,7 +94,11 @@ impl Log {
     pub(super) fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         self.pays_point();
         let (segments, synced) = self.sync_segments()?;
-        let noted = self.note_synced(checkpoint, &segments, synced);
+        self.note_and_free(checkpoint, &segments, synced)
+    }
+
+    fn note_and_free(&self, checkpoint: &mut Checkpoint, segments: &Segments, synced: Option<SyncedTo>) -> Result<()> {
+        let noted = self.note_synced(checkpoint, segments, synced);
         self.free_slots(synced);
         noted
     }

@@ -10,12 +10,16 @@ use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
 use crate::partition::bell::Work;
+use crate::partition::budget::Room;
 use crate::partition::checkpoint::UNNOTED_BYTES_MAX;
 use crate::partition::durability::Durability;
 use crate::partition::leader_epoch;
 use crate::partition::log_view::LogView;
 use crate::segment::Segment;
 use crate::tail::{OpenBatch, Salvaged};
+
+/// Most file systems give out room in blocks of so many bytes.
+const BLOCK_BYTES: u64 = 4096;
 
 impl LogCore {
     /// Publishes a new log end.
@@ -53,6 +57,24 @@ impl LogCore {
             return Err(Error::DiskFull { action: "write", path });
         }
         Ok(())
+    }
+
+    /// Takes room for what a batch of so many bytes will take in the segment; `None` where nothing bounds it.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    pub(in crate::partition) fn take_room(&self, batch_bytes: usize) -> Result<Option<Room>> {
+        let Some(budget) = &self.environment.budget else { return Ok(None) };
+        if self.spec.is_internal {
+            return Ok(None);
+        }
+        // It may end in a block of its own.
+        let bytes = (batch_bytes as u64).next_multiple_of(BLOCK_BYTES);
+        let (room, is_over) = budget.take(bytes)?;
+        if is_over {
+            self.environment.bell.ring(Work::Budget);
+        }
+        Ok(Some(room))
     }
 
     /// The batch has no records, and gets none.
@@ -130,6 +152,7 @@ impl LogCore {
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
             self.environment.bell.ring(Work::Checkpoints);
         }
+        self.environment.budget.iter().for_each(|budget| budget.note_more());
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Consumer, Durability, Error, PartitionRecovery, TopicPartition};
+use ottla::{Broker, BudgetPolicy, Consumer, Durability, Error, PartitionRecovery, TopicPartition};
 
 use crate::history::{Checked, History};
 use crate::random::Random;
@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     is_large: bool,
     /// Whether the group is reset and deleted.
     moves_group: bool,
+    /// What all files may take before the oldest records go, if that is bounded.
+    pub(crate) budget_bytes: Option<u64>,
     /// Whether the file system writes overwritten blocks elsewhere, so that the tail is written by calls.
     is_copy_on_write: bool,
 }
@@ -41,9 +43,12 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn of(seed: u64) -> Settings {
         let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
-        let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
+        let has_budget = seed % 4 == 1;
+        let tail_bytes = if has_budget || seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
+        // Two tails, what is kept for internal topics, and little besides.
+        let budget_bytes = has_budget.then_some(3 * (1 << 20) + 2 * 4096 + 250_000);
         let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
-        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, is_copy_on_write }
+        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, budget_bytes, is_copy_on_write }
     }
 
     fn new_disk(&self) -> SimulatedDisk {
@@ -166,7 +171,11 @@ impl Run {
 
     /// Opens the broker. Not being able to, or to serve each partition, is an error only if nothing was made to fail.
     pub(crate) fn open(&mut self) -> Checked {
-        let opened = Broker::builder(DIR)
+        let builder = match self.settings.budget_bytes {
+            Some(bytes) => Broker::builder(DIR).disk_budget(bytes, BudgetPolicy::DropOldest),
+            None => Broker::builder(DIR),
+        };
+        let opened = builder
             .disk(&self.disk)
             .background(false)
             .durability(self.settings.durability)
@@ -184,6 +193,10 @@ impl Run {
 
     /// An error: expected if calls fail, a finding otherwise.
     fn failed(&mut self, action: &'static str, error: Error) -> Checked {
+        // With a few open batches there may be nothing that can go for another one.
+        if self.settings.budget_bytes.is_some() && matches!(error, Error::OverBudget { .. }) {
+            return Ok(());
+        }
         if !self.expects_faults {
             return Err(format!("cannot {action}: {error} ({error:?})"));
         }

@@ -22,6 +22,7 @@ impl Run {
         let count = if matches!(name, "always" | "os") { 2 } else { 1 };
         let codec = if name == "os" { Compression::Snappy } else { Compression::None };
         let has_retention = name == "interval" || name == "always" && self.settings.seed.is_multiple_of(2);
+        let has_budget = self.settings.budget_bytes.is_some();
         let retention = has_retention.then_some((Duration::from_secs(5), 20_000));
         let config = TopicConfig::new()
             .segment_ms(Duration::from_secs(4))
@@ -35,7 +36,10 @@ impl Run {
         let topic = TopicHistory {
             existence: Existence::MaybeCreated,
             durability,
-            logs: vec![LogHistory { has_retention, ..LogHistory::default() }; count as usize],
+            logs: vec![
+                LogHistory { has_retention: has_retention || has_budget, ..LogHistory::default() };
+                count as usize
+            ],
             maybe_partitions: None,
         };
         let earlier = self.history.topics.insert(name.to_owned(), topic);
