@@ -16,7 +16,7 @@ pub(crate) struct FileUsage {
 }
 
 /// Shows every file below a directory to `visit`. What goes away meanwhile, or may not be looked at, such as a directory of somebody
-/// else, is left out.
+/// else, is left out; so is a file where the directory should be.
 ///
 /// # Errors
 /// The disk's, and the path that it is about.
@@ -62,5 +62,5 @@ pub(crate) fn allocated_below(disk: &dyn Disk, root: &Path) -> Result<u64, (Path
 }
 
 fn is_left_out(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound)
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -62,6 +62,11 @@ impl Log {
     /// # Errors
     /// The disk's, also if none is in the manifest and they cannot be synced; the log is as it was, or begins later.
     pub(crate) fn drop_before(&self, offset: u64) -> Result<bool> {
+        // As for retention: nothing goes by settings from before, once they have changed.
+        let _retaining = self.retaining.lock();
+        if !self.may_drop() {
+            return Ok(false);
+        }
         let mut checkpoint = self.checkpoint.lock();
         self.check_present()?;
         self.check_unharmed()?;
