@@ -96,6 +96,7 @@ pub use partition::durability::Durability;
 pub use partition::isolation::Isolation;
 pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;
+pub use partition::timestamp_type::TimestampType;
 pub use partition::verification::PartitionVerification;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;

@@ -9,7 +9,7 @@ use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
 use crate::partition::topic_settings::TopicSettings;
-use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use crate::record::{ProducerRecord, RecordMetadata};
 use crate::topic_partition::TopicPartition;
 
 /// What a broker keeps of a topic.
@@ -60,8 +60,7 @@ impl TopicEntry {
         least_durability: Durability,
     ) -> Result<RecordMetadata> {
         let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
-        let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
-        Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
+        Ok(RecordMetadata::new(address.clone(), appended.base_offset, appended.timestamp_of(record)))
     }
 
     /// Fails if one of `records` has no key and the topic is compacted.

@@ -13,7 +13,7 @@ mod syncing;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::appender::{Appended, Appender};
+use super::appender::{Appended, Appender, SendersTime};
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
 use super::compaction::failure::Failure;
@@ -23,6 +23,8 @@ use super::environment::Environment;
 use super::log_core::LogCore;
 use super::log_spec::LogSpec;
 use super::recovery::{Recovered, RecoveredLog};
+use super::timestamp_type::TimestampType;
+use super::topic_settings::Demands;
 use super::waiters::{Registration, Waiter};
 use crate::error::{Error, Result};
 use crate::record::ProducerRecord;
@@ -161,26 +163,45 @@ impl Log {
             payload_bytes += record.payload_bytes();
             is_before_1970 |= record.get_timestamp().is_some_and(|timestamp| timestamp.as_millis() < 0);
         }
-        if is_before_1970 {
+        let demands = self.spec.settings.demands();
+        if is_before_1970 || !demands.are_none() {
+            return self.append_demanding(records, payload_bytes, is_before_1970, demands);
+        }
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        appender.append(self, records, payload_bytes, SendersTime)
+    }
+
+    /// The same where the topic demands something of its records. Apart, so that others pay nothing for it.
+    #[inline(never)]
+    fn append_demanding(
+        &self,
+        records: &[ProducerRecord<'_>],
+        payload_bytes: usize,
+        is_before_1970: bool,
+        demands: Demands,
+    ) -> Result<Appended> {
+        let timestamp_type = demands.timestamp_type();
+        if is_before_1970 && timestamp_type == TimestampType::CreateTime {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
             return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
-        self.check_keys(records)?;
+        if demands.needs_keys() {
+            self.check_each_key(records)?;
+        }
         let mut appender = self.appender.lock();
         self.check_writable()?;
-        appender.append(self, records, payload_bytes)
+        appender.append(self, records, payload_bytes, timestamp_type)
     }
 
     /// Fails if the log is compacted and one of `records` has no key: nothing could ever replace it.
     ///
     /// # Errors
     /// [`Error::InvalidRecord`].
-    #[inline]
     pub(crate) fn check_keys(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
-        if self.spec.settings.needs_keys() { self.check_each_key(records) } else { Ok(()) }
+        if self.spec.settings.demands().needs_keys() { self.check_each_key(records) } else { Ok(()) }
     }
 
-    #[cold]
     fn check_each_key(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
         if records.iter().all(|record| record.get_key().is_some()) {
             return Ok(());

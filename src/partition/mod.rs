@@ -34,6 +34,7 @@ pub(crate) mod recovery;
 pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
+pub(crate) mod timestamp_type;
 pub(crate) mod topic_settings;
 pub(crate) mod verification;
 pub(crate) mod waiters;

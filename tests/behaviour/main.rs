@@ -10,6 +10,8 @@
 )]
 
 mod altering;
+#[cfg(feature = "testing")]
+mod append_time;
 mod batches;
 mod closing;
 mod committed_offsets;
