@@ -73,7 +73,7 @@ pub use consumer::config::ConsumerConfig;
 pub use consumer::handle::ConsumerHandle;
 pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::ready::Ready;
-pub use consumer::reset::{OffsetReset, TruncationReset};
+pub use consumer::reset::{OffsetReset, PositionReset, TruncationReset};
 pub use consumer::seek::SeekTo;
 #[cfg(feature = "futures")]
 pub use consumer::stream::RecordStream;

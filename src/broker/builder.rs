@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::read_mode::ReadMode;
 use super::store_config::StoreConfig;
@@ -22,6 +23,7 @@ const READ_MODE: &str = "ottla.read.mode";
 const FILE_MODE: &str = "ottla.file.mode";
 const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
 const CLEANER_BUFFER: &str = "log.cleaner.dedupe.buffer.size";
+const OFFSETS_RETENTION: &str = "offsets.retention.minutes";
 const CLEANER_IO: &str = "log.cleaner.io.max.bytes.per.second";
 
 const MAX_OPEN_FILES_BOUNDS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
@@ -63,6 +65,7 @@ impl BrokerBuilder {
             allow_other_files: false,
             is_temporary: false,
             cleaner: CleanerConfig::default(),
+            offsets_retention: None,
         };
         BrokerBuilder { config }
     }
@@ -119,6 +122,32 @@ impl BrokerBuilder {
     #[doc(alias = "log.cleaner.io.max.bytes.per.second")]
     pub fn cleaner_io_bytes_per_second(mut self, bytes: u64) -> Self {
         self.config.cleaner.io_bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// How long the offsets of a group are kept that nobody uses. Default: for ever (Kafka's: 7 days); by text in whole minutes, at
+    /// least 1.
+    ///
+    /// The time is counted while the directory is open and the group has no member: from its last commit, or from when its last
+    /// member has left, or from the opening, whichever is later. Then all that the group has committed goes, and the group with it, at
+    /// the latest when a 60th of the time more has passed. A static member counts as one for its
+    /// [`session_timeout`](crate::ConsumerConfig::session_timeout) after it has gone. A consumer that was
+    /// [assigned](crate::Consumer::assign) its partitions is no member: it keeps its offsets by committing.
+    ///
+    /// Give it more than the longest time for which you stop a consumer. Whoever comes later begins by the
+    /// [reset policy](crate::OffsetReset), as a new group does.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let a_month = Duration::from_secs(30 * 24 * 3600);
+    /// let broker = ottla::Broker::builder(dir.path()).offsets_retention(a_month).open()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "offsets.retention.minutes")]
+    pub fn offsets_retention(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.config.offsets_retention = time.into();
         self
     }
 
@@ -184,6 +213,10 @@ impl BrokerBuilder {
             READ_MODE => self.config.read_mode = parse_read_mode(value)?,
             CLEANER_BUFFER => self = self.cleaner_dedupe_buffer_bytes(parse_number(CLEANER_BUFFER, value)?),
             CLEANER_IO => self = self.cleaner_io_bytes_per_second(parse_number(CLEANER_IO, value)?),
+            OFFSETS_RETENTION => {
+                let minutes: u32 = parse_number(OFFSETS_RETENTION, value)?;
+                self.config.offsets_retention = Some(Duration::from_secs(60 * u64::from(minutes)));
+            }
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
             crate::partition::durability::DURABILITY => self.config.durability = Durability::parse(value)?,
             _ => self.config.topic_defaults = self.config.topic_defaults.set(key, value)?,
@@ -201,6 +234,13 @@ impl BrokerBuilder {
         check_range(TAIL_BYTES, self.config.tail_bytes, TAIL_BYTES_BOUNDS)?;
         check_range(CLEANER_BUFFER, self.config.cleaner.key_bytes_max, CLEANER_BUFFER_BOUNDS)?;
         check_range(CLEANER_IO, self.config.cleaner.io_bytes_per_second.unwrap_or(u64::MAX), 1..=u64::MAX)?;
+        if self.config.offsets_retention == Some(Duration::ZERO) {
+            return Err(invalid(
+                OFFSETS_RETENTION,
+                0,
+                "must be more than nothing; leave it out to keep offsets for ever",
+            ));
+        }
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
         let store = match self.config.recovery_mode {

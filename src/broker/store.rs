@@ -14,6 +14,7 @@ use super::topic_registry::{TopicRegistry, Topics};
 use super::{parallel, partition_dir, shutdown, topic_name};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
+use crate::group::expiry::OffsetsExpiry;
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
 use crate::partition::bell::Work;
@@ -99,8 +100,9 @@ impl Store {
             return Ok(store);
         }
         store.report.unfinished_deletes = store.finish_deletes()?;
-        // Read back now, so that the report says what was passed over. What is wrong otherwise is told when a group is used.
-        if store.skips_corrupt()
+        // Read back now, so that the report says what was passed over, or that offsets which nobody uses expire. What is wrong
+        // otherwise is told when a group is used.
+        if (store.skips_corrupt() || store.config.offsets_retention.is_some())
             && let Ok(Some(coordinator)) = store.coordinator_if_used()
         {
             store.report.skipped = coordinator.skipped().to_vec();
@@ -278,8 +280,11 @@ impl Store {
         let topics = self.registry.all();
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
         let loaded = GroupCoordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
-        let coordinator = Arc::new(loaded);
-        Ok(writer.coordinator.get_or_init(|| coordinator))
+        let coordinator = writer.coordinator.get_or_init(|| Arc::new(loaded));
+        if let Some(retention) = self.config.offsets_retention {
+            writer.environment.set_expiring(Box::new(OffsetsExpiry::new(coordinator, retention)));
+        }
+        Ok(coordinator)
     }
 
     /// The groups, if any was ever used in this directory.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::read_mode::ReadMode;
 use super::topic_entry::TopicEntry;
@@ -36,6 +37,8 @@ pub(super) struct StoreConfig {
     pub(super) is_temporary: bool,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
+    /// How long offsets are kept that nobody uses.
+    pub(super) offsets_retention: Option<Duration>,
 }
 
 impl StoreConfig {

@@ -232,7 +232,7 @@ impl Membership {
                 None => group.check_no_members(partition),
             })?;
             let appended = append_offsets(log, &self.group, offsets)?;
-            Ok(Committed { appended, before: group.put_offsets(offsets) })
+            Ok(Committed { appended, before: group.put_offsets(offsets, now) })
         })?;
         keeper.settle(&self.group, offsets, committed)
     }

@@ -15,6 +15,7 @@ pub(crate) mod assignor;
 pub(crate) mod committed_offset;
 mod committing;
 pub(crate) mod description;
+pub(crate) mod expiry;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod group_records;
@@ -165,6 +166,7 @@ impl GroupCoordinator {
         name: &str,
         offsets: &Offsets,
         check_present: impl FnOnce() -> Result<()>,
+        now: Duration,
     ) -> Result<()> {
         let committed = self.with_group(name, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
@@ -173,7 +175,7 @@ impl GroupCoordinator {
             if !group.members.is_empty() {
                 group.remove_all(Removal::OffsetsReset);
             }
-            Ok(Committed { appended, before: group.put_offsets(offsets) })
+            Ok(Committed { appended, before: group.put_offsets(offsets, now) })
         })?;
         self.settle(name, offsets, committed)
     }
@@ -199,8 +201,14 @@ impl GroupCoordinator {
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; the result says whether there was such a member.
-    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str) -> Result<bool> {
-        self.with_known_group(name, |group, _| Ok(group.remove_instance(instance_id)))
+    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str, now: Duration) -> Result<bool> {
+        self.with_known_group(name, |group, _| {
+            let is_removed = group.remove_instance(instance_id);
+            if is_removed {
+                group.note_used(now);
+            }
+            Ok(is_removed)
+        })
     }
 
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does

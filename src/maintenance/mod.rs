@@ -7,7 +7,8 @@
 //! Wakers       at the first moment for which a task waits             │ worker: one thread, which sleeps until the first of
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
 //! Checkpoints  when called for; again after a while if one failed     │
-//! Retention    when a segment expires or is to be rolled; when called ┘
+//! Retention    when a segment expires or is to be rolled; when called │
+//! Expiry       when the offsets of a group may have expired           ┘
 //! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
@@ -57,6 +58,7 @@ pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping:
     let result = chores::supply_slots(logs, environment).noted(Work::Slots, environment).result;
     let result = result.and(chores::checkpoint(logs, environment).noted(Work::Checkpoints, environment).result);
     let result = result.and(retain_all(logs, environment, is_stopping));
+    let result = result.and(retention::expire(environment).noted(Work::Expiry, environment).result);
     result.and(compact_all(logs, environment, is_stopping))
 }
 

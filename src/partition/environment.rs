@@ -1,6 +1,7 @@
 //! What all logs of a broker share: the disk, its open files, the tails, and a [bell](super::bell) for the maintenance.
 
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bell::{Bell, Work};
@@ -15,6 +16,12 @@ use crate::disk::open_files::OpenFiles;
 use crate::error::Result;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// What expires by time in a layer above, which the maintenance calls for it.
+pub(crate) trait Expiring: Debug + Send + Sync {
+    /// Lets go of what has expired by `now`, of the monotonic clock; the first error, and when to be called again.
+    fn expire(&self, now: Duration) -> (Result<()>, Option<Duration>);
+}
 
 /// Shared by all logs of a broker.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub(crate) struct Environment {
     slots_are_short: AtomicBool,
     /// The wall clock and the monotonic one as they were at opening.
     opened_at: (i64, Duration),
+    /// Nothing expires before it is set.
+    expiring: OnceLock<Box<dyn Expiring>>,
     /// What went wrong in the last turn of each kind of maintenance.
     turn_errors: Mutex<[Option<String>; Work::ALL.len()]>,
 }
@@ -67,6 +76,7 @@ impl Environment {
             waypoints,
             slots_are_short,
             opened_at,
+            expiring: OnceLock::new(),
             turn_errors,
         }
     }
@@ -138,6 +148,18 @@ impl Environment {
         for group in [&self.always, &self.relaxed] {
             group.tail().close();
         }
+    }
+
+    /// Has the maintenance call `expiring` from now on. Only the first one counts.
+    pub(crate) fn set_expiring(&self, expiring: Box<dyn Expiring>) {
+        if self.expiring.set(expiring).is_ok() {
+            self.bell.ring(Work::Expiry);
+        }
+    }
+
+    /// Lets go of what has expired; the first error, and when to look again.
+    pub(crate) fn expire(&self) -> (Result<()>, Option<Duration>) {
+        self.expiring.get().map_or((Ok(()), None), |expiring| expiring.expire(self.disk.monotonic()))
     }
 
     /// What went wrong in the maintenance and was not done since, if anything: the most urgent of it.

@@ -43,6 +43,8 @@ mod hard_links;
 mod health;
 mod hostile_names;
 mod locking;
+#[cfg(feature = "testing")]
+mod offsets_expiry;
 mod offsets_topic;
 mod one_partition;
 mod partitioning;
