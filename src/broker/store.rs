@@ -82,7 +82,11 @@ impl Store {
         writer: Option<Writer>,
         report: RecoveryReport,
     ) -> Result<Store> {
-        let questions = Questions { has_topic: Catalog::has_topic, was_restarted: directory_lock::was_restarted };
+        let questions = Questions {
+            durabilities: Catalog::durabilities,
+            has_topic: Catalog::has_topic,
+            was_restarted: directory_lock::was_restarted,
+        };
         let least_leader_epoch = registry.catalog().identity().least_leader_epoch();
         let mut store = Store {
             files,

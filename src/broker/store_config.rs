@@ -59,7 +59,7 @@ impl StoreConfig {
             dir: partition_dir::path_of(&self.dir, &partition),
             partition,
             topic_id: topic.topic_id,
-            durability: topic.settings.load().durability.unwrap_or(self.durability),
+            default_durability: self.durability,
             settings: Arc::clone(&topic.settings),
             is_internal: topic_name::is_internal(&topic.name),
             least_leader_epoch,

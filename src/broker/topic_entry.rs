@@ -60,7 +60,7 @@ impl TopicEntry {
         least_durability: Durability,
     ) -> Result<RecordMetadata> {
         let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
-        Ok(RecordMetadata::new(address.clone(), appended.base_offset, appended.timestamp_of(record)))
+        Ok(RecordMetadata::new(address.clone(), appended.base_offset, appended.timestamp()))
     }
 
     /// Fails if one of `records` has no key and the topic is compacted.

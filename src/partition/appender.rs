@@ -21,22 +21,39 @@ use crate::tail::{BatchWriter, Identity, SlotClass};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Appended {
     pub(crate) base_offset: u64,
-    pub(crate) next_offset: u64,
-    /// The clock's, which every record has that was given none of its own.
-    clock: Clock,
+    /// That of a single record; of several, those have it that have the clock's.
+    timestamp_ms: i64,
+    // Small, since it is handed through many calls.
+    record_count: u32,
+    whose: TimestampType,
 }
 
 impl Appended {
-    /// The timestamp of one of the records that were appended.
+    /// The offsets of the records.
     #[inline]
+    pub(crate) fn offsets(&self) -> Range<u64> {
+        self.base_offset..self.base_offset + u64::from(self.record_count)
+    }
+
+    /// The timestamp of the record that was appended alone.
+    #[inline]
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp_ms)
+    }
+
+    /// The timestamp of one of the records that were appended.
     pub(crate) fn timestamp_of(&self, record: &ProducerRecord<'_>) -> Timestamp {
-        Timestamp::from_millis(self.clock.timestamp_of(record))
+        Timestamp::from_millis(self.clock().timestamp_of(record))
     }
 
     /// The timestamp of all of them, which are `records`, if they have the clock's.
     pub(crate) fn one_timestamp(&self, records: &[ProducerRecord<'_>]) -> Option<Timestamp> {
-        let is_clocks = |record: &ProducerRecord<'_>| self.clock.counts_for(record);
-        records.iter().all(is_clocks).then_some(Timestamp::from_millis(self.clock.now_ms))
+        let is_clocks = |record: &ProducerRecord<'_>| self.clock().counts_for(record);
+        records.iter().all(is_clocks).then_some(self.timestamp())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock { now_ms: self.timestamp_ms, whose: self.whose }
     }
 }
 
@@ -194,7 +211,9 @@ impl Appender {
         }
         self.next_offset = next_offset;
         log.set_log_end(next_offset);
-        Ok(Appended { base_offset, next_offset, clock: clock.of_any() })
+        let Clock { now_ms, whose } = clock.of_any();
+        #[allow(clippy::cast_possible_truncation, reason = "so many records fit no batch")]
+        Ok(Appended { base_offset, timestamp_ms: now_ms, record_count: records.len() as u32, whose })
     }
 
     /// Appends to the open batch, if there is one and it has room.
@@ -221,6 +240,7 @@ impl Appender {
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
+        log.choose_tail();
         let start = BatchStart {
             base_offset: self.next_offset,
             leader_epoch: self.leader_epoch,
@@ -229,9 +249,7 @@ impl Appender {
             stamp: ProducerStamp::NONE,
         };
         let identity = Identity { topic_id: log.spec.topic_id, partition: log.spec.partition.partition(), start };
-        let Some(writer) =
-            log.environment.group(log.spec.durability).tail().take(least.max(self.class), least, identity)
-        else {
+        let Some(writer) = log.group().tail().take(least.max(self.class), least, identity) else {
             log.environment.report_short_slots();
             return Ok(());
         };

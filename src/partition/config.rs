@@ -341,6 +341,10 @@ impl TopicConfig {
     }
 
     /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
+    ///
+    /// It can be [altered](crate::Admin::alter_topic) while the topic is in use. The next send obeys. If it becomes
+    /// [`Durability::Always`], the call returns once what was sent before is durable, too; a reader that has seen records which are not
+    /// yet durable keeps its place.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
     #[doc(alias = "flush.ms")]

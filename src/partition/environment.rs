@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::bell::{Bell, Work};
 use super::compaction::config::CleanerConfig;
 use super::compaction::throttle::Throttle;
-use super::durability::Durability;
 use super::group_commit::GroupCommit;
 use super::reader::Waypoints;
 use super::waiters::Watchers;
@@ -102,10 +101,15 @@ impl Environment {
         monotonic.saturating_add(Duration::from_millis(since))
     }
 
-    /// The group that makes topics of this durability durable.
+    /// The group of `Always` topics, or that of all others.
     #[inline]
-    pub(super) fn group(&self, durability: Durability) -> &GroupCommit {
-        if durability == Durability::Always { &self.always } else { &self.relaxed }
+    pub(super) fn group(&self, is_always: bool) -> &GroupCommit {
+        if is_always { &self.always } else { &self.relaxed }
+    }
+
+    /// Says, for processes that read along, that a topic's durability has changed in the catalog.
+    pub(crate) fn note_altered(&self) {
+        self.relaxed.tail().note_deleted();
     }
 
     /// Keeps free slots ahead of need in both tails, and then frees what was there before them.

@@ -50,7 +50,8 @@ pub(crate) struct Log {
     noted_segments: AtomicUsize,
     /// Files of deleted records may still be there.
     owes_removal: AtomicBool,
-    enlisted: AtomicBool,
+    /// Waits for a round of each of the tails, the one of `Always` topics first.
+    enlisted: [AtomicBool; 2],
 }
 
 impl Deref for Log {
@@ -90,7 +91,7 @@ impl Log {
             owes_point: AtomicBool::new(false),
             noted_segments: AtomicUsize::new(noted),
             owes_removal: AtomicBool::new(false),
-            enlisted: AtomicBool::new(false),
+            enlisted: [AtomicBool::new(false), AtomicBool::new(false)],
         }
     }
 
@@ -106,7 +107,7 @@ impl Log {
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
     ) -> Result<Appended> {
-        if self.spec.durability == Durability::Always || least_durability == Durability::Always {
+        if self.is_always() || least_durability == Durability::Always {
             self.append_durably(records)
         } else {
             self.append_visibly(records)
@@ -119,13 +120,27 @@ impl Log {
         self.rewrite_if_owed()?;
         let appended = self.append_prepared(records)?;
         self.wake_readers();
-        self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
+        self.wait_appended_durable(appended.offsets())?;
         Ok(appended)
     }
 
-    fn append_visibly(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    fn append_visibly(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
-        self.append_prepared(records).inspect(|_| self.waiters.wake())
+        let appended = self.append_prepared(records);
+        if self.is_always() {
+            return self.wait_late(appended);
+        }
+        // Also if it failed: to look at the result first takes longer.
+        self.waiters.wake();
+        appended
+    }
+
+    /// For who began before the topic became [`Durability::Always`], and may have appended after that: nobody would sync it.
+    #[cold]
+    fn wait_late(self: &Arc<Log>, appended: Result<Appended>) -> Result<Appended> {
+        let appended = appended?;
+        self.wait_appended_durable(appended.offsets())?;
+        Ok(appended)
     }
 
     #[inline]
@@ -140,13 +155,13 @@ impl Log {
     /// # Errors
     /// As [`wait_appended_durable`](Log::wait_appended_durable).
     pub(crate) fn wait_as_demanded(self: &Arc<Log>, offsets: Range<u64>) -> Result<()> {
-        if self.spec.durability == Durability::Always { self.wait_appended_durable(offsets) } else { Ok(()) }
+        if self.is_always() { self.wait_appended_durable(offsets) } else { Ok(()) }
     }
 
     /// Sees to it that there are free slots; for callers that hold no lock, as this may sync.
     #[inline]
     pub(crate) fn supply_slots_if_short(&self) {
-        self.environment.group(self.spec.durability).tail().supply_if_short();
+        self.group().tail().supply_if_short();
     }
 
     /// [`append`](Log::append) without waiting for durability, for callers that hold a lock: it syncs nothing, and wakes
@@ -213,7 +228,7 @@ impl Log {
     /// Wakes those who wait for what was appended, if they may see it by now; for callers that hold no lock.
     #[inline]
     pub(crate) fn wake_readers(&self) {
-        if self.spec.durability != Durability::Always {
+        if !self.is_always() {
             self.waiters.wake();
         }
     }
@@ -238,7 +253,7 @@ impl Log {
             self.check_present()?;
             // A disk that is full for that tells the caller so; a round of the group commit has nobody to tell.
             self.rewrite_if_owed()?;
-            self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
+            self.group().commit(std::slice::from_ref(self));
             if self.durable_offset() < offset {
                 if let Some(error) = self.take_commit_error() {
                     return Err(error);

@@ -45,7 +45,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use appender::Appended;
-pub(crate) use follower::{Follower, Questions, Surroundings};
+pub(crate) use follower::{Durabilities, Follower, Questions, Surroundings};
 pub(crate) use partition_source::PartitionSource;
 pub(crate) use reader::{FetchLimits, Place};
 pub(crate) use waiters::{Registration, Waiter, Watchers};
@@ -131,7 +131,7 @@ impl Partition {
             return Err(Error::InvalidRecord { partition: self.topic_partition().clone(), reason });
         }
         let appended = log.append(records, Durability::Os)?;
-        Ok(appended.base_offset..appended.next_offset)
+        Ok(appended.offsets())
     }
 
     fn is_meant(&self, record: &ProducerRecord<'_>) -> bool {

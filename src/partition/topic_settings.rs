@@ -13,7 +13,8 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 /// A send that fits its open batch does not look here, nor does a fetch of what is not compressed; what begins or seals a batch or
 /// begins a segment does, once each, so that what it does follows from one configuration. So an open batch goes on as it was begun:
 /// where a change is to count for the very next record, whoever makes it has the batch sealed. Whether a topic is `Always` is not
-/// read here by its logs: which tail a log writes to is fixed while it serves (see [`LogSpec`](super::log_spec::LogSpec)).
+/// read here by the logs that it has: each takes that over under its append lock, when it is told to
+/// [obey](super::log::Log::obey_settings).
 #[derive(Debug)]
 pub(crate) struct TopicSettings {
     config: ArcSwap<TopicConfig>,

@@ -11,6 +11,8 @@
 
 mod altering;
 #[cfg(feature = "testing")]
+mod altering_durability;
+#[cfg(feature = "testing")]
 mod append_time;
 mod batches;
 mod closing;

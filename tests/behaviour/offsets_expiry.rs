@@ -9,6 +9,7 @@ use ottla::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const ALMOST_TEN_MINUTES: Duration = Duration::from_millis(10 * 60_000 - 1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn builder(disk: &SimulatedDisk) -> BrokerBuilder {
@@ -123,7 +124,7 @@ fn the_place_of_a_static_member_that_is_over_begins_the_time() {
     make_topic(&broker);
     drop(member_of(&broker, ConsumerConfig::new("g").group_instance_id("one").session_timeout(30 * MINUTE)));
     // However late somebody looks.
-    maintain_after(&disk, &broker, 40 * MINUTE - Duration::from_millis(1));
+    maintain_after(&disk, &broker, 30 * MINUTE + ALMOST_TEN_MINUTES);
     assert_eq!(committed(&broker, "g"), Some(3));
     maintain_after(&disk, &broker, Duration::from_millis(1));
     assert_eq!(committed(&broker, "g"), None);
@@ -131,7 +132,7 @@ fn the_place_of_a_static_member_that_is_over_begins_the_time() {
     drop(member_of(&broker, ConsumerConfig::new("g").group_instance_id("one").session_timeout(30 * MINUTE)));
     disk.advance(MINUTE);
     assert!(broker.admin().remove_group_instance("g", "one").unwrap());
-    maintain_after(&disk, &broker, 10 * MINUTE - Duration::from_millis(1));
+    maintain_after(&disk, &broker, ALMOST_TEN_MINUTES);
     assert_eq!(committed(&broker, "g"), Some(3));
     maintain_after(&disk, &broker, Duration::from_millis(1));
     assert_eq!(committed(&broker, "g"), None);

@@ -253,7 +253,7 @@ fn k9_02_an_index_is_no_evidence() {
             let bytes = image.read(index).unwrap();
             assert!(bytes.len() >= 12, "{what}");
             match change(&bytes) {
-                Some(changed) => image.put(index, &changed),
+                Some(other) => image.put(index, &other),
                 None => assert!(image.delete(index)),
             }
         }
@@ -267,7 +267,8 @@ fn k9_02_an_index_is_no_evidence() {
         assert_eq!(named(&paths), 2, "{what}: {paths:?}");
         let broker = open(&image);
         let report = broker.recovery_report();
-        let rebuilt = report.partitions().iter().flat_map(|found| found.rebuilt()).cloned().collect::<Vec<_>>();
+        let rebuilt =
+            report.partitions().iter().flat_map(ottla::PartitionRecovery::rebuilt).cloned().collect::<Vec<_>>();
         assert_eq!(named(&rebuilt), if is_missing { 2 } else { 0 }, "{what}: {report}");
         assert_eq!(maintained(&broker), (0, 30), "{what}");
         assert_eq!(answers(&broker), expected, "{what}");

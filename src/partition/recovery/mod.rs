@@ -288,7 +288,7 @@ impl<'s> Recovery<'s> {
         let synced = self.synced_offset();
         let is_committed = |batch: &Salvaged| batch.durable_bytes > 0 && !is_below(batch, synced);
         self.shutdown != Shutdown::Killed
-            || self.spec.durability != Durability::Os
+            || self.spec.durability() != Durability::Os
             || self.spec.is_internal
             || self.found_manifest == FoundManifest::Damaged
             || self.report.cut_bytes > 0

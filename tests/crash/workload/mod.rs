@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     is_large: bool,
     /// Whether the group is reset and deleted.
     moves_group: bool,
+    /// Whether the durability of topics is altered again and again.
+    alters_often: bool,
     /// Whether the file system writes overwritten blocks elsewhere, so that the tail is written by calls.
     is_copy_on_write: bool,
 }
@@ -43,7 +45,8 @@ impl Settings {
         let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
         let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
         let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
-        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, is_copy_on_write }
+        let alters_often = seed % 3 == 1;
+        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, alters_often, is_copy_on_write }
     }
 
     fn new_disk(&self) -> SimulatedDisk {
@@ -203,6 +206,7 @@ impl Run {
             (0, _) => self.create_topic("always"),
             (1, _) => self.create_topic("os"),
             (2, _) => self.create_topic("interval"),
+            (3.., 85..=94) if self.settings.alters_often => self.alter_durability(),
             (_, 0..=34) => self.send(),
             (_, 35..=49) => self.send_batch(),
             (_, 50..=57) => self.poll(),
@@ -225,6 +229,7 @@ impl Run {
                 self.let_go();
                 Ok(())
             }
+            (_, 97..=98) => self.alter_durability(),
             _ => {
                 self.disk.advance(Duration::from_secs(3));
                 Ok(())
