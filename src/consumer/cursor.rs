@@ -43,16 +43,21 @@ impl Cursor<'_> {
             Some(offset) => offset,
             None => self.begin()?,
         };
-        match self.position.log().fetch_on(offset, limits, self.position.place.as_ref()) {
-            // Retention was faster than this consumer.
-            Err(Error::OffsetOutOfRange { .. }) if self.offset_reset != OffsetReset::Error => {
-                let to = self.start_without_offset()?;
-                self.position.go_to(to, None);
-                self.note_reset(offset, to);
-                self.position.log().fetch_on(to, limits, None)
+        let mut fetched = self.position.log().fetch_on(offset, limits, self.position.place.as_ref());
+        let mut requested = offset;
+        while self.offset_reset != OffsetReset::Error && matches!(fetched, Err(Error::OffsetOutOfRange { .. })) {
+            let offset = self.start_without_offset()?;
+            // Only where the start goes on meanwhile there is another place to try.
+            if offset == requested {
+                break;
             }
-            fetched => fetched,
+            // Retention was faster than this consumer.
+            self.position.go_to(offset, None);
+            self.note_reset(requested, offset);
+            fetched = self.position.log().fetch_on(offset, limits, None);
+            requested = offset;
         }
+        fetched
     }
 
     /// After the position was moved, so that nothing of that depends on what the application does with it.

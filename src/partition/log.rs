@@ -14,12 +14,15 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::appender::{Appended, Appender, SendersTime};
+use super::bell::Work;
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
 use super::compaction::failure::Failure;
 use super::compaction::turn::CompactionTurn;
 use super::durability::Durability;
+use super::durable_wait::DurableWait;
 use super::environment::Environment;
+use super::group_commit::CommitMember;
 use super::log_core::LogCore;
 use super::log_spec::LogSpec;
 use super::recovery::{Recovered, RecoveredLog};
@@ -50,6 +53,8 @@ pub(crate) struct Log {
     noted_segments: AtomicUsize,
     /// Files of deleted records may still be there.
     owes_removal: AtomicBool,
+    /// Held while something is deleted by the topic's limits, so that who changes them can wait for that.
+    retaining: Mutex<()>,
     /// Waits for a round of each of the tails, the one of `Always` topics first.
     enlisted: [AtomicBool; 2],
 }
@@ -91,6 +96,7 @@ impl Log {
             owes_point: AtomicBool::new(false),
             noted_segments: AtomicUsize::new(noted),
             owes_removal: AtomicBool::new(false),
+            retaining: Mutex::default(),
             enlisted: [AtomicBool::new(false), AtomicBool::new(false)],
         }
     }
@@ -141,6 +147,39 @@ impl Log {
         let appended = appended?;
         self.wait_appended_durable(appended.offsets())?;
         Ok(appended)
+    }
+
+    /// [`append`](Log::append) that leaves it to a task to wait, if there is something to wait for.
+    ///
+    /// # Errors
+    /// [`Error::InDoubt`]: it is not known whether they were appended. Any other: nothing was appended.
+    pub(crate) fn append_for_task(
+        self: &Arc<Log>,
+        records: &[ProducerRecord<'_>],
+        least_durability: Durability,
+    ) -> Result<(Appended, Option<Arc<DurableWait>>)> {
+        if !self.is_always() && least_durability != Durability::Always {
+            return Ok((self.append_visibly(records)?, None));
+        }
+        self.check_not_forked()?;
+        self.rewrite_if_owed()?;
+        let appended = self.append_prepared(records)?;
+        self.wake_readers();
+        Ok((appended, Some(self.wait_as_task(appended.offsets()))))
+    }
+
+    /// Lays out for the group commit what was appended at these offsets, and calls for a round.
+    fn wait_as_task(self: &Arc<Log>, offsets: Range<u64>) -> Arc<DurableWait> {
+        let log = Arc::clone(self) as Arc<dyn CommitMember>;
+        // A consumer's waker may have forked, and come back in the child.
+        if self.environment.files.is_forked() {
+            return DurableWait::alone(log, offsets);
+        }
+        let (wait, is_first) = self.group().wait_as_task(log, offsets);
+        if is_first {
+            self.environment.bell.ring(Work::Commits);
+        }
+        wait
     }
 
     #[inline]

@@ -14,6 +14,7 @@ mod altering;
 mod altering_durability;
 #[cfg(feature = "testing")]
 mod append_time;
+mod async_sends;
 mod batches;
 mod closing;
 mod committed_offsets;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
@@ -352,6 +353,41 @@ fn a_hook_that_is_told_of_a_reset_and_panics_harms_nobody() {
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 6);
     consumer.commit().unwrap();
     assert_eq!((consumer.reset_count(), consumer.passed_over_count()), (1, 2));
+}
+
+#[test]
+fn once_a_limit_is_raised_nothing_is_deleted_by_the_old_one() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().segment_bytes(1024));
+    let value = "x".repeat(2000);
+    for _ in 0..5 {
+        partition.append_batch(&[ProducerRecord::to("orders").value(&value)]).unwrap();
+    }
+    // Whatever is changed, nothing is open then, and nothing is left to be synced for its own sake.
+    broker.admin().alter_topic("orders", |config| config.segment_ms(HOUR)).unwrap();
+    assert_eq!(maintained(&broker), (0, 5));
+    broker.admin().alter_topic("orders", |config| config.retention_bytes(1)).unwrap();
+    disk.hold_syncs("orders-0");
+    thread::scope(|scope| {
+        let maintenance = scope.spawn(|| broker.run_maintenance());
+        while disk.hanging_syncs() == 0 {
+            thread::yield_now();
+        }
+        let raised = scope.spawn(|| {
+            broker.admin().alter_topic("orders", |config| config.retention_bytes(None)).unwrap();
+            partition.log_start_offset()
+        });
+        // Time for a call that does not wait for what is under way; one that waits goes on when the syncs do.
+        for _ in 0..50 {
+            if !raised.is_finished() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        disk.release_syncs();
+        maintenance.join().unwrap().unwrap();
+        assert_eq!(raised.join().unwrap(), partition.log_start_offset());
+    });
 }
 
 #[test]

@@ -2,27 +2,39 @@
 //!
 //! The failure that this is about: a service runs for months, and then it stops, because each topic that was deleted had left a
 //! file handle, each segment a map, each rebalance some memory, each opening a thread or a file. So tiny segments roll by the
-//! thousand while topics are created and deleted, get partitions, are read by members that come, go and are dropped, and while the broker is
-//! closed and opened again; at the end of each cycle everything is counted that could pile up (`usage.rs`), and no count may be above what it
-//! was in the first quarter of the run, but for a slack that is the same however long the run is.
+//! thousand while topics are created and deleted, cut by retention and compacted, get partitions, are read by members that come, go
+//! and are dropped, and while the broker is closed and opened again. At the end of each cycle everything is counted that could pile
+//! up (`usage.rs`), and no count may be above what it was in the first quarter of the run, but for a slack that is the same however
+//! long the run is.
 //!
-//! `OTTLA_SOAK_ROLLS` sets how many segments are rolled.
+//! `OTTLA_SOAK_ROLLS` sets how many segments are rolled. The same over ten years of a simulated clock is in `years.rs`.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
 mod usage;
+#[cfg(feature = "testing")]
+mod years;
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use ottla::{Broker, Consumer, ConsumerConfig, Durability, Producer, ProducerRecord, TopicConfig, TopicPartition};
+use ottla::{
+    Broker, CleanupPolicy, Consumer, ConsumerConfig, Durability, Producer, ProducerRecord, TopicConfig, TopicPartition,
+};
 
 use usage::Usage;
+
+/// What a test counts is to be its own.
+static ALONE: Mutex<()> = Mutex::new(());
 
 const ROLLS: u64 = 300;
 /// Each is deleted and made anew in turn, so there is always one to be read while the other one goes.
 const TOPICS: [&str; 2] = ["even", "odd"];
+/// These stay: one is cut by retention, one is compacted.
+const KEPT: &str = "kept";
+const STATES: &str = "states";
 const GROUP: &str = "group";
 const MEMBERS: usize = 3;
 const SEGMENT_BYTES: u32 = 16 << 10;
@@ -37,6 +49,7 @@ const POLLS_MAX: u64 = 100_000;
 #[test]
 fn nothing_piles_up() {
     let wanted = std::env::var("OTTLA_SOAK_ROLLS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROLLS);
+    let _alone = ALONE.lock().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut service = Service::open(dir.path());
     let begun = Instant::now();
@@ -75,6 +88,9 @@ impl Service<'_> {
         for topic in TOPICS {
             create(&broker, topic);
         }
+        let config = || TopicConfig::new().segment_bytes(SEGMENT_BYTES);
+        broker.create_topic(KEPT, config().retention_bytes(u64::from(SEGMENT_BYTES))).unwrap();
+        broker.create_topic(STATES, config().cleanup_policy(CleanupPolicy::Compact)).unwrap();
         let members = (0..MEMBERS).map(|_| join(&broker)).collect();
         Service { dir, broker, producer, members, rolls: 0 }
     }
@@ -96,6 +112,8 @@ impl Service<'_> {
         self.read_to_the_end();
         self.members.push(join(&self.broker));
         self.send(topic, 0..3);
+        self.send(KEPT, 0..1);
+        self.send(STATES, 0..1);
         self.broker.run_maintenance().unwrap();
         self.read_to_the_end();
         let description = self.broker.admin().describe(topic).unwrap();
@@ -111,7 +129,7 @@ impl Service<'_> {
         let values = [[7_u8; 192]; PIECE_RECORDS];
         for _ in 0..PIECES {
             for partition in partitions.clone() {
-                let record = |value| ProducerRecord::to(topic).partition(partition).value(value);
+                let record = |value| ProducerRecord::to(topic).partition(partition).key("k").value(value);
                 let records: Vec<_> = values.iter().map(record).collect();
                 self.producer.send_batch(topic, &records).unwrap();
             }

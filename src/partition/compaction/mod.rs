@@ -48,6 +48,7 @@ use super::log::Log;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
 use crate::record::Timestamp;
+use crate::segment::Segment;
 
 /// So many bytes of segments are rewritten and swapped at once, or one segment if that is larger: as much space is needed
 /// meanwhile.
@@ -138,27 +139,28 @@ impl Log {
 
     /// Compacts the log now, whether or not it is due, and waits for another thread that is at it.
     pub(crate) fn compact_now(&self, go_on: GoOn<'_>) -> PartitionCompaction {
-        let mut counts = Counts::default();
-        let closed_bytes = || {
-            let segments = self.segments();
-            let bytes: Vec<_> = segments.iter().map(|segment| segment.log_bytes()).collect();
-            bytes.split_last().map_or((0, 0), |(active, closed)| (closed.iter().sum(), *active))
-        };
-        let (bytes_before, _) = closed_bytes();
-        let left_out = match self.compact_as_asked(&mut counts, go_on) {
+        let (mut counts, (mut bytes_before, _)) = (Counts::default(), self.closed_and_active_bytes());
+        let left_out = match self.compact_as_asked(&mut counts, &mut bytes_before, go_on) {
             Ok(left_out) => left_out,
             Err(error) => Some(LeftOut::Failed(error)),
         };
-        let (bytes_after, active_bytes) = closed_bytes();
+        let (bytes_after, active_bytes) = self.closed_and_active_bytes();
         let partition = self.spec.partition.clone();
         PartitionCompaction { partition, counts, bytes_before, bytes_after, active_bytes, left_out }
     }
 
-    fn compact_as_asked(&self, counts: &mut Counts, go_on: GoOn<'_>) -> Result<Option<LeftOut>> {
+    fn compact_as_asked(
+        &self,
+        counts: &mut Counts,
+        bytes_before: &mut u64,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<LeftOut>> {
         // What is sealed and not noted yet is not looked at.
         self.check_writable()?;
-        self.checkpoint_if_due(false)?;
+        self.note_sealed_segments()?;
         let Some(_turn) = self.compaction.begin_after_others() else { return Ok(Some(LeftOut::GivenUp)) };
+        // What others came to is theirs.
+        (*bytes_before, _) = self.closed_and_active_bytes();
         self.check_writable()?;
         if let Some(damage) = self.damage().first() {
             return Err(Error::Corrupt(Box::new(damage.clone())));
@@ -175,6 +177,13 @@ impl Log {
             Progress::GivenUp => Some(LeftOut::GivenUp),
             Progress::Done => look().young_until_ms.map(|ms| LeftOut::TooYoung(Timestamp::from_millis(ms))),
         })
+    }
+
+    /// The bytes of the closed segments, and those of the active one.
+    fn closed_and_active_bytes(&self) -> (u64, u64) {
+        let segments = self.segments();
+        let bytes = |segment: &Arc<Segment>| segment.log_bytes();
+        segments.split_last().map_or((0, 0), |(active, closed)| (closed.iter().map(bytes).sum(), bytes(active)))
     }
 
     /// Whether there is something sealed that compaction may have to do with.

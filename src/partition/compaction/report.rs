@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
-/// What compacting one partition came to.
+/// What compacting one partition came to; one of [`CompactionReport::partitions`](crate::CompactionReport::partitions), where the
+/// example is.
 #[derive(Debug)]
 pub struct PartitionCompaction {
     pub(super) partition: TopicPartition,
@@ -17,7 +18,8 @@ pub struct PartitionCompaction {
     pub(super) left_out: Option<LeftOut>,
 }
 
-/// Why a partition, or a part of it, was not compacted.
+/// Why a partition, or a part of it, was not compacted; the answer of [`PartitionCompaction::left_out`]. The example is at
+/// [`CompactionReport`](crate::CompactionReport).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LeftOut {
@@ -116,7 +118,8 @@ impl fmt::Display for PartitionCompaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { passes, records, tombstones } = self.counts;
         write!(f, "{}: {} of {} bytes left", self.partition, self.bytes_after, self.bytes_before)?;
-        write!(f, " after {passes} passes, {records} records removed, {tombstones} of them tombstones")?;
+        let plural = if passes == 1 { "" } else { "es" };
+        write!(f, " after {passes} pass{plural}, {records} records removed, {tombstones} of them tombstones")?;
         write!(f, "; {} bytes are in the active segment", self.active_bytes)?;
         self.left_out.iter().try_for_each(|left_out| write!(f, "; left out: {left_out}"))
     }

@@ -29,6 +29,17 @@ impl Log {
         }
     }
 
+    /// Notes the sealed segments, as far as they are not noted yet; waits for whoever notes some of them now.
+    pub(in crate::partition) fn note_sealed_segments(&self) -> Result<()> {
+        if !self.has_unnoted_segments() {
+            return Ok(());
+        }
+        let mut checkpoint = self.checkpoint.lock();
+        self.check_present()?;
+        // They may have been, while this waited.
+        if self.has_unnoted_segments() { self.run_checkpoint(&mut checkpoint) } else { Ok(()) }
+    }
+
     /// Writes down the leader epochs, if there was no room for that when the log was opened; for callers that hold no lock of the
     /// log. Records can be appended from then on.
     #[inline]
@@ -135,6 +146,8 @@ impl Log {
     /// Has what the topic is configured with now count for the very next record: what is open is sealed, unless there is no room for
     /// that, and then it counts for the next batch. What sends survive counts at once, whichever tail the next batch is in.
     pub(crate) fn obey_settings(&self) {
+        // What is being deleted by the settings from before is deleted when this returns.
+        drop(self.retaining.lock());
         {
             let config = self.spec.segment_config();
             let mut appender = self.appender.lock();

@@ -34,8 +34,6 @@ pub(crate) struct Settings {
     is_large: bool,
     /// Whether the group is reset and deleted.
     moves_group: bool,
-    /// Whether the durability of topics is altered again and again.
-    alters_often: bool,
     /// Whether the file system writes overwritten blocks elsewhere, so that the tail is written by calls.
     is_copy_on_write: bool,
 }
@@ -45,8 +43,12 @@ impl Settings {
         let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
         let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
         let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
-        let alters_often = seed % 3 == 1;
-        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, alters_often, is_copy_on_write }
+        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, is_copy_on_write }
+    }
+
+    /// Whether the durability of topics is altered again and again.
+    fn alters_often(&self) -> bool {
+        self.seed % 3 == 1
     }
 
     fn new_disk(&self) -> SimulatedDisk {
@@ -206,7 +208,7 @@ impl Run {
             (0, _) => self.create_topic("always"),
             (1, _) => self.create_topic("os"),
             (2, _) => self.create_topic("interval"),
-            (3.., 85..=94) if self.settings.alters_often => self.alter_durability(),
+            (3.., draw) if self.settings.alters_often() && (85..95).contains(&draw) => self.alter_durability(),
             (_, 0..=34) => self.send(),
             (_, 35..=49) => self.send_batch(),
             (_, 50..=57) => self.poll(),

@@ -71,6 +71,39 @@ fn the_log_is_appended_to_synced_and_noted_meanwhile() {
     assert_eq!((clean_offset(partition.writable().unwrap()), offsets(&partition)), (clean, found));
 }
 
+/// The failure: compaction that was asked for leaves out, without a word, what was sealed since a checkpoint began that is still
+/// under way.
+#[test]
+fn asked_for_beside_a_checkpoint_it_takes_in_all_that_is_sealed() {
+    let disk = SimulatedDisk::new(1);
+    let (broker, partition) = open(&disk);
+    let log = partition.writable().unwrap();
+    let send = |rounds| {
+        for round in 0..rounds * 4 {
+            let value = format!("{round}{}", "x".repeat(600));
+            partition.append(&ProducerRecord::to("t").key("a").value(&value)).unwrap();
+            log.seal_if_idle().unwrap();
+            log.seal_if_idle().unwrap();
+        }
+    };
+    send(2);
+    disk.hold_syncs(".log");
+    std::thread::scope(|scope| {
+        scope.spawn(|| broker.run_maintenance().unwrap());
+        while disk.hanging_syncs() == 0 {
+            std::thread::yield_now();
+        }
+        send(2);
+        assert!(log.has_unnoted_segments() && !log.checkpoint_if_due(false).unwrap(), "a checkpoint is under way");
+        let compacting = scope.spawn(|| broker.admin().compact("t").unwrap());
+        disk.release_syncs();
+        assert!(compacting.join().unwrap().is_complete());
+    });
+    let active = log.segments().last().unwrap().base_offset();
+    let closed = offsets(&partition).into_iter().filter(|offset| *offset < active);
+    assert_eq!(closed.count(), 1, "one key, one record: {:?}", offsets(&partition));
+}
+
 /// The failure: what was deleted while it was being cleaned comes back.
 #[test]
 fn segments_that_went_meanwhile_are_not_brought_back() {
