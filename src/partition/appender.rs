@@ -49,8 +49,11 @@ impl Appended {
 
     /// The timestamp of all of them, which are `records`, if they have the clock's.
     pub(crate) fn one_timestamp(&self, records: &[ProducerRecord<'_>]) -> Option<Timestamp> {
-        let is_clocks = |record: &ProducerRecord<'_>| self.clock().counts_for(record);
-        records.iter().all(is_clocks).then_some(self.timestamp())
+        let is_clocks = match self.whose {
+            TimestampType::CreateTime => records.iter().all(|record| record.get_timestamp().is_none()),
+            TimestampType::LogAppendTime => true,
+        };
+        is_clocks.then_some(self.timestamp())
     }
 
     fn clock(&self) -> Clock {
@@ -104,12 +107,6 @@ impl<W: WhoseTime> Clock<W> {
     #[inline]
     fn of_any(self) -> Clock {
         Clock { now_ms: self.now_ms, whose: self.whose.timestamp_type() }
-    }
-
-    /// Whether `record` gets the clock's time.
-    #[inline]
-    fn counts_for(self, record: &ProducerRecord<'_>) -> bool {
-        self.whose.timestamp_type() == TimestampType::LogAppendTime || record.get_timestamp().is_none()
     }
 
     #[inline]

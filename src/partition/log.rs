@@ -131,6 +131,7 @@ impl Log {
         Ok(appended)
     }
 
+    #[inline]
     fn append_visibly(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
         let appended = self.append_prepared(records);
