@@ -74,7 +74,7 @@ pub use consumer::config::ConsumerConfig;
 pub use consumer::handle::ConsumerHandle;
 pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::ready::Ready;
-pub use consumer::reset::{OffsetReset, TruncationReset};
+pub use consumer::reset::{OffsetReset, PositionReset, TruncationReset};
 pub use consumer::seek::SeekTo;
 #[cfg(feature = "futures")]
 pub use consumer::stream::RecordStream;
@@ -98,6 +98,7 @@ pub use partition::durability::Durability;
 pub use partition::isolation::Isolation;
 pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;
+pub use partition::timestamp_type::TimestampType;
 pub use partition::verification::PartitionVerification;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;

@@ -70,14 +70,17 @@ impl<'b> Admin<'b> {
     /// for every record that is sent from then on; other processes learn of it with their next call. Nothing is deleted by the limits
     /// from before any more: a deletion that is under way is waited for.
     ///
-    /// `change` may be called more than once, if somebody else changes the topic at the same time. Two settings stay as they are: the
-    /// number of partitions, which [`add_partitions`](Admin::add_partitions) raises, and the durability. What is about segments and
-    /// indexes counts for the active segment, too; those that are full stay as they are.
+    /// `change` may be called more than once, if somebody else changes the topic at the same time. The number of partitions stays as
+    /// it is; [`add_partitions`](Admin::add_partitions) raises it. What is about segments and indexes counts for the active segment,
+    /// too; those that are full stay as they are. A topic that becomes [`Durability::Always`](crate::Durability::Always) is made
+    /// durable as far as it goes before this returns.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the
     /// setting that does not hold or cannot change, [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic;
-    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io); what `change` returns. Nothing has changed then.
+    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io); what `change` returns. Nothing has changed then, unless the
+    /// topic says that it has: it becomes [`Durability::Always`](crate::Durability::Always), and what was sent before could not be made durable.
+    /// [`Error::Poisoned`](crate::Error::Poisoned) is such an error, too.
     ///
     /// # Examples
     /// ```

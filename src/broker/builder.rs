@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
@@ -25,10 +26,11 @@ const FILE_MODE: &str = "ottla.file.mode";
 const CREATE: &str = "ottla.create";
 const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
 const CLEANER_BUFFER: &str = "log.cleaner.dedupe.buffer.size";
+const OFFSETS_RETENTION: &str = "offsets.retention.minutes";
 const CLEANER_IO: &str = "log.cleaner.io.max.bytes.per.second";
 
 /// Beside those of topics.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     BACKGROUND,
     MAX_OPEN_FILES,
     TAIL_BYTES,
@@ -40,6 +42,7 @@ const KEYS: [&str; 12] = [
     ALLOW_OTHER_FILES,
     CLEANER_BUFFER,
     CLEANER_IO,
+    OFFSETS_RETENTION,
     RECOVERY_MODE,
 ];
 
@@ -83,6 +86,7 @@ impl BrokerBuilder {
             is_temporary: false,
             budget: BudgetSettings::default(),
             cleaner: CleanerConfig::default(),
+            offsets_retention: None,
         };
         BrokerBuilder { config }
     }
@@ -177,6 +181,32 @@ impl BrokerBuilder {
         self
     }
 
+    /// How long the offsets of a group are kept that nobody uses. Default: for ever (Kafka's: 7 days); by text in whole minutes, at
+    /// least 1.
+    ///
+    /// The time is counted while the directory is open and the group has no member: from its last commit, or from when its last
+    /// member has left, or from the opening, whichever is later. Then all that the group has committed goes, and the group with it, at
+    /// the latest when a 60th of the time more has passed. A static member counts as one for its
+    /// [`session_timeout`](crate::ConsumerConfig::session_timeout) after it has gone. A consumer that was
+    /// [assigned](crate::Consumer::assign) its partitions is no member: it keeps its offsets by committing.
+    ///
+    /// Give it more than the longest time for which you stop a consumer. Whoever comes later begins by the
+    /// [reset policy](crate::OffsetReset), as a new group does.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let a_month = Duration::from_secs(30 * 24 * 3600);
+    /// let broker = ottla::Broker::builder(dir.path()).offsets_retention(a_month).open()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "offsets.retention.minutes")]
+    pub fn offsets_retention(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.config.offsets_retention = time.into();
+        self
+    }
+
     /// What opening may do about what a crash or a medium left. Default: [`RecoveryMode::TolerateTail`].
     pub fn recovery_mode(mut self, mode: RecoveryMode) -> Self {
         self.config.recovery_mode = mode;
@@ -255,6 +285,7 @@ impl BrokerBuilder {
     /// | `ottla.allow.other.files` | `false` | [`allow_other_files`](BrokerBuilder::allow_other_files) |
     /// | `ottla.recovery.mode` | `tolerate-tail` | [`recovery_mode`](BrokerBuilder::recovery_mode) |
     /// | `log.cleaner.dedupe.buffer.size` | 67108864 | [`cleaner_dedupe_buffer_bytes`](BrokerBuilder::cleaner_dedupe_buffer_bytes) |
+    /// | `offsets.retention.minutes` | for ever | [`offsets_retention`](BrokerBuilder::offsets_retention) |
     /// | `log.cleaner.io.max.bytes.per.second` | no limit | [`cleaner_io_bytes_per_second`](BrokerBuilder::cleaner_io_bytes_per_second) |
     ///
     /// # Errors
@@ -281,6 +312,10 @@ impl BrokerBuilder {
             BUDGET_POLICY => self.config.budget.policy = Some(BudgetPolicy::parse(value)?),
             CLEANER_BUFFER => self = self.cleaner_dedupe_buffer_bytes(parse_number(CLEANER_BUFFER, value)?),
             CLEANER_IO => self = self.cleaner_io_bytes_per_second(parse_number(CLEANER_IO, value)?),
+            OFFSETS_RETENTION => {
+                let minutes: u32 = parse_number(OFFSETS_RETENTION, value)?;
+                self.config.offsets_retention = Some(Duration::from_secs(60 * u64::from(minutes)));
+            }
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
             DURABILITY => self.config.durability = Durability::parse(value)?,
             _ if config::KEYS.contains(&key) => {
@@ -304,6 +339,13 @@ impl BrokerBuilder {
         check_range(CLEANER_BUFFER, self.config.cleaner.key_bytes_max, CLEANER_BUFFER_BOUNDS)?;
         check_range(CLEANER_IO, self.config.cleaner.io_bytes_per_second.unwrap_or(u64::MAX), 1..=u64::MAX)?;
         self.config.check_budget()?;
+        if self.config.offsets_retention == Some(Duration::ZERO) {
+            return Err(invalid(
+                OFFSETS_RETENTION,
+                0,
+                "must be more than nothing; leave it out to keep offsets for ever",
+            ));
+        }
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
         let store = match self.config.recovery_mode {

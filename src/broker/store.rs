@@ -14,6 +14,7 @@ use super::topic_registry::{TopicRegistry, Topics};
 use super::{parallel, partition_dir, shutdown, topic_name};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
+use crate::group::expiry::OffsetsExpiry;
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
 use crate::partition::bell::Work;
@@ -83,7 +84,11 @@ impl Store {
         writer: Option<Writer>,
         report: RecoveryReport,
     ) -> Result<Store> {
-        let questions = Questions { has_topic: Catalog::has_topic, was_restarted: directory_lock::was_restarted };
+        let questions = Questions {
+            durabilities: Catalog::durabilities,
+            has_topic: Catalog::has_topic,
+            was_restarted: directory_lock::was_restarted,
+        };
         let least_leader_epoch = registry.catalog().identity().least_leader_epoch();
         let mut store = Store {
             files,
@@ -103,8 +108,9 @@ impl Store {
         store.note_segment_bytes();
         store.registry.all().values().for_each(|topic| store.read_groups_of(&topic.settings.load()));
         store.report.unfinished_deletes = store.finish_deletes()?;
-        // Read back now, so that the report says what was passed over. What is wrong otherwise is told when a group is used.
-        if store.skips_corrupt()
+        // Read back now, so that the report says what was passed over, or that offsets which nobody uses expire. What is wrong
+        // otherwise is told when a group is used.
+        if (store.skips_corrupt() || store.config.offsets_retention.is_some())
             && let Ok(Some(coordinator)) = store.coordinator_if_used()
         {
             store.report.skipped = coordinator.skipped().to_vec();
@@ -290,7 +296,11 @@ impl Store {
         let coordinator = Arc::new(loaded);
         let offsets: Arc<dyn CommittedOffsets> = Arc::<GroupCoordinator>::clone(&coordinator);
         writer.environment.protection.ask(Arc::downgrade(&offsets));
-        Ok(writer.coordinator.get_or_init(|| coordinator))
+        let coordinator = writer.coordinator.get_or_init(|| coordinator);
+        if let Some(retention) = self.config.offsets_retention {
+            writer.environment.set_expiring(Box::new(OffsetsExpiry::new(coordinator, retention)));
+        }
+        Ok(coordinator)
     }
 
     /// The groups, if any was ever used in this directory.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::budget_settings::BudgetSettings;
 use super::read_mode::ReadMode;
@@ -39,6 +40,8 @@ pub(super) struct StoreConfig {
     pub(super) budget: BudgetSettings,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
+    /// How long offsets are kept that nobody uses.
+    pub(super) offsets_retention: Option<Duration>,
 }
 
 /// Where a log may be begun.
@@ -68,7 +71,7 @@ impl StoreConfig {
             dir: partition_dir::path_of(&self.dir, &partition),
             partition,
             topic_id: topic.topic_id,
-            durability: topic.settings.load().durability.unwrap_or(self.durability),
+            default_durability: self.durability,
             settings: Arc::clone(&topic.settings),
             is_internal: topic_name::is_internal(&topic.name),
             least_leader_epoch,

@@ -50,7 +50,7 @@ impl StateLog {
                 })?;
                 Ok(first.start..second.end)
             }
-            appended => appended.map(|appended| appended.base_offset..appended.next_offset),
+            appended => appended.map(|appended| appended.offsets()),
         }
     }
 

@@ -232,7 +232,7 @@ impl Membership {
                 None => group.check_no_members(partition),
             })?;
             let appended = append_offsets(log, &self.group, offsets)?;
-            Ok(group.take_in(log, appended, offsets))
+            Ok(group.take_in(log, appended, offsets, now))
         })?;
         keeper.settle(&self.group, offsets, committed)
     }

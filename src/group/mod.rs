@@ -15,6 +15,7 @@ pub(crate) mod assignor;
 pub(crate) mod committed_offset;
 mod committing;
 pub(crate) mod description;
+pub(crate) mod expiry;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod group_records;
@@ -166,6 +167,7 @@ impl GroupCoordinator {
         name: &str,
         offsets: &Offsets,
         check_present: impl FnOnce() -> Result<()>,
+        now: Duration,
     ) -> Result<()> {
         let committed = self.with_group(name, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
@@ -174,7 +176,7 @@ impl GroupCoordinator {
             if !group.members.is_empty() {
                 group.remove_all(Removal::OffsetsReset);
             }
-            Ok(group.take_in(log, appended, offsets))
+            Ok(group.take_in(log, appended, offsets, now))
         })?;
         self.settle(name, offsets, committed)
     }
@@ -200,8 +202,14 @@ impl GroupCoordinator {
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; the result says whether there was such a member.
-    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str) -> Result<bool> {
-        self.with_known_group(name, |group, _| Ok(group.remove_instance(instance_id)))
+    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str, now: Duration) -> Result<bool> {
+        self.with_known_group(name, |group, _| {
+            let is_removed = group.remove_instance(instance_id);
+            if is_removed {
+                group.note_used(now);
+            }
+            Ok(is_removed)
+        })
     }
 
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
@@ -252,8 +260,8 @@ struct Committed {
 
 impl Group {
     /// Takes in offsets that were appended there, and tells those who keep records for this group.
-    fn take_in(&mut self, log: &StateLog, appended: Range<u64>, offsets: &Offsets) -> Committed {
-        let before = self.put_offsets(offsets);
+    fn take_in(&mut self, log: &StateLog, appended: Range<u64>, offsets: &Offsets, now: Duration) -> Committed {
+        let before = self.put_offsets(offsets, now);
         log.note_committed(&self.name, offsets.iter().map(|(partition, at)| (partition.clone(), at.offset())));
         Committed { appended, before }
     }

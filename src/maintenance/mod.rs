@@ -9,7 +9,8 @@
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
 //! Budget       when called for; again after a while if one failed     │
 //! Checkpoints  when called for; again after a while if one failed     │
-//! Retention    when a segment expires or is to be rolled; when called ┘
+//! Retention    when a segment expires or is to be rolled; when called │
+//! Expiry       when the offsets of a group may have expired           ┘
 //! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
@@ -66,6 +67,7 @@ pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping:
     let result = result.and(retain_all(logs, environment, is_stopping));
     // After it: what is kept no longer makes room, too.
     let result = result.and(budget::keep_to_budget(logs, environment).noted(Work::Budget, environment).result);
+    let result = result.and(retention::expire(environment).noted(Work::Expiry, environment).result);
     result.and(compact_all(logs, environment, is_stopping))
 }
 

@@ -64,6 +64,7 @@ impl Rounds {
             Work::Budget => budget::keep_to_budget(logs, environment).noted(work, environment).next,
             Work::Checkpoints => chores::checkpoint(logs, environment).noted(work, environment).next,
             Work::Retention => retention::retain(logs, environment).noted(work, environment).next,
+            Work::Expiry => retention::expire(environment).noted(work, environment).next,
             Work::Compaction => self.compactor.call().is_err().then_some(now + RETRY),
         }
     }

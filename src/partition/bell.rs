@@ -22,13 +22,15 @@ pub(crate) enum Work {
     Checkpoints,
     /// A log that keeps its records for some time or up to some size has another segment, or was told so just now.
     Retention,
+    /// Something expires from now on, which the environment names.
+    Expiry,
     /// A log that is compacted has another sealed segment.
     Compaction,
 }
 
 impl Work {
     /// In the order in which it is done, what cannot wait first.
-    pub(crate) const ALL: [Work; 8] = [
+    pub(crate) const ALL: [Work; 9] = [
         Work::Commits,
         Work::Syncs,
         Work::Wakers,
@@ -36,6 +38,7 @@ impl Work {
         Work::Budget,
         Work::Checkpoints,
         Work::Retention,
+        Work::Expiry,
         Work::Compaction,
     ];
 }

@@ -25,6 +25,7 @@ use crate::format::{Compression, Invalid, Reader};
 use crate::partition::cleanup_policy::{CLEANUP_POLICY, CleanupPolicy};
 use crate::partition::compaction::config::DirtyRatio;
 use crate::partition::durability::{DURABILITY, Durability};
+use crate::partition::timestamp_type::{TIMESTAMP_TYPE, TimestampType};
 use crate::segment::SegmentConfig;
 
 pub(crate) const PARTITIONS: &str = "num.partitions";
@@ -45,7 +46,7 @@ const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
 
-pub(crate) const KEYS: [&str; 17] = [
+pub(crate) const KEYS: [&str; 18] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -53,6 +54,7 @@ pub(crate) const KEYS: [&str; 17] = [
     SEGMENT_INDEX_BYTES,
     MAX_MESSAGE_BYTES,
     COMPRESSION,
+    TIMESTAMP_TYPE,
     RETENTION_MS,
     RETENTION_BYTES,
     RETAIN_FOR_GROUPS,
@@ -110,6 +112,7 @@ const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 /// | `segment.index.bytes` | bytes | 10485760 | 24 to 2,147,483,647 |
 /// | `max.message.bytes` | bytes | 1048588 | 68 to 2,147,483,647 |
 /// | `compression.type` | a name | none | `none`, `uncompressed`, `snappy`; with the feature of that name `gzip`, `lz4`, `zstd` |
+/// | `message.timestamp.type` | a name | CreateTime | `CreateTime`, `LogAppendTime` |
 /// | `retention.ms` | milliseconds | -1 | at least 1; `-1`: no limit |
 /// | `retention.bytes` | bytes | -1 | at least 0; `-1`: no limit |
 /// | `ottla.retain.for.groups` | names, with commas between them | -1 | `-1`: none |
@@ -119,7 +122,7 @@ const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 /// | `max.compaction.lag.ms` | milliseconds | 9223372036854775807 | at least 1 |
 /// | `delete.retention.ms` | milliseconds | 86400000 | at least 0 |
 /// | `min.cleanable.dirty.ratio` | a part of 1 | 0.5 | 0 to 1 |
-/// | `ottla.durability` | a name | the broker's | `always`, `os`, `interval:<ms>`; cannot be changed later |
+/// | `ottla.durability` | a name | the broker's | `always`, `os`, `interval:<ms>` |
 ///
 /// With the feature `serde` a configuration is written as a map of its [`properties`](TopicConfig::properties), and what is read is
 /// checked as by [`set`](TopicConfig::set) and for its bounds. `{:?}` shows what differs from the defaults.
@@ -145,6 +148,7 @@ pub struct TopicConfig {
     pub(crate) segment_index_bytes: u32,
     pub(crate) max_message_bytes: u32,
     pub(crate) compression: Compression,
+    pub(crate) timestamp_type: TimestampType,
     pub(crate) cleanup_policy: CleanupPolicy,
     pub(crate) min_compaction_lag_ms: Duration,
     pub(crate) max_compaction_lag_ms: Duration,
@@ -189,6 +193,7 @@ impl Default for TopicConfig {
             segment_index_bytes: 10 << 20,
             max_message_bytes: 1_048_588,
             compression: Compression::None,
+            timestamp_type: TimestampType::CreateTime,
             cleanup_policy: CleanupPolicy::Delete,
             min_compaction_lag_ms: Duration::ZERO,
             max_compaction_lag_ms: Duration::from_millis(DURATION_MS_MAX),
@@ -258,6 +263,34 @@ impl TopicConfig {
     #[doc(alias = "compression.type")]
     pub fn compression(mut self, codec: Compression) -> Self {
         self.compression = codec;
+        self
+    }
+
+    /// Whose time the timestamps of records are. Default: [`TimestampType::CreateTime`], the sender's.
+    ///
+    /// With [`TimestampType::LogAppendTime`] every record gets the time of its append, by the broker's clock, and what it was sent
+    /// with counts for nothing: no timestamp is refused. [`RecordMetadata`](crate::RecordMetadata) and consumers show that time, and
+    /// [`Partition::offset_for_time`](crate::Partition::offset_for_time), [`retention_ms`](TopicConfig::retention_ms) and
+    /// [`segment_ms`](TopicConfig::segment_ms) go by it. Take it where you do not trust the clocks of those who send. Once it is
+    /// altered, the next record is the first that obeys; those before keep their timestamps.
+    ///
+    /// Each record keeps a time of its own in the files, also within one batch, where Kafka gives all records of a batch the time of
+    /// that batch. So their attribute bit for it is not set, and Kafka's tools show `CreateTime` beside the same timestamps.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ProducerRecord, Timestamp, TimestampType, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.create_topic("clicks", TopicConfig::new().timestamp_type(TimestampType::LogAppendTime))?;
+    /// let from_1970 = ProducerRecord::to("clicks").timestamp(Timestamp::from_millis(-1));
+    /// let sent = broker.producer().send(from_1970)?;
+    /// assert!(sent.timestamp() > Timestamp::from_millis(1_600_000_000_000));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "message.timestamp.type")]
+    #[doc(alias = "log.message.timestamp.type")]
+    pub fn timestamp_type(mut self, whose: TimestampType) -> Self {
+        self.timestamp_type = whose;
         self
     }
 
@@ -372,6 +405,10 @@ impl TopicConfig {
     }
 
     /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
+    ///
+    /// It can be [altered](crate::Admin::alter_topic) while the topic is in use. The next send obeys. If it becomes
+    /// [`Durability::Always`], the call returns once what was sent before is durable, too; a reader that has seen records which are not
+    /// yet durable keeps its place.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
     #[doc(alias = "flush.ms")]
@@ -410,6 +447,7 @@ impl TopicConfig {
             }
             MAX_MESSAGE_BYTES => self.max_message_bytes = parse_number(MAX_MESSAGE_BYTES, value)?,
             COMPRESSION => self.compression = parse_codec(value)?,
+            TIMESTAMP_TYPE => self.timestamp_type = TimestampType::parse(value)?,
             CLEANUP_POLICY => self.cleanup_policy = CleanupPolicy::parse(value)?,
             MIN_COMPACTION_LAG_MS => self.min_compaction_lag_ms = parse_duration_ms(MIN_COMPACTION_LAG_MS, value)?,
             MAX_COMPACTION_LAG_MS => self.max_compaction_lag_ms = parse_duration_ms(MAX_COMPACTION_LAG_MS, value)?,
@@ -459,6 +497,7 @@ impl TopicConfig {
             (SEGMENT_INDEX_BYTES, self.segment_index_bytes.to_string()),
             (MAX_MESSAGE_BYTES, self.max_message_bytes.to_string()),
             (COMPRESSION, self.compression.name().to_owned()),
+            (TIMESTAMP_TYPE, self.timestamp_type.to_string()),
             (CLEANUP_POLICY, self.cleanup_policy.to_string()),
             (MIN_COMPACTION_LAG_MS, self.min_compaction_lag_ms.as_millis().to_string()),
             (MAX_COMPACTION_LAG_MS, self.max_compaction_lag_ms.as_millis().to_string()),
@@ -530,6 +569,12 @@ impl TopicConfig {
     #[must_use]
     pub fn get_compression(&self) -> Compression {
         self.compression
+    }
+
+    /// Whose time the timestamps of records are.
+    #[must_use]
+    pub fn get_timestamp_type(&self) -> TimestampType {
+        self.timestamp_type
     }
 
     /// How long records are kept; `None` for ever.

@@ -10,6 +10,10 @@
 )]
 
 mod altering;
+#[cfg(feature = "testing")]
+mod altering_durability;
+#[cfg(feature = "testing")]
+mod append_time;
 mod async_sends;
 mod batches;
 mod closing;
@@ -44,6 +48,8 @@ mod hard_links;
 mod health;
 mod hostile_names;
 mod locking;
+#[cfg(feature = "testing")]
+mod offsets_expiry;
 mod offsets_topic;
 mod one_partition;
 mod partitioning;

@@ -334,7 +334,7 @@ impl Log {
         }
         checkpoint.replace(&self.dir, run, output, noted, is_clean, |old, new| {
             // Processes that read along learn of it before a name stands for another file.
-            self.environment.group(self.spec.durability).tail().note_deleted();
+            self.group().tail().note_deleted();
             self.replace_segments(old, new);
         })
     }

@@ -6,6 +6,7 @@ use super::Log;
 use crate::error::Result;
 use crate::partition::bell::Work;
 use crate::partition::checkpoint::{Checkpoint, EpochsFile, SyncedTo, UNNOTED_BYTES_MAX};
+use crate::partition::durability::Durability;
 use crate::partition::log_view::Segments;
 use crate::sync::atomic::Ordering;
 
@@ -175,19 +176,36 @@ impl Log {
     }
 
     /// Has what the topic is configured with now count for the very next record: what is open is sealed, unless there is no room for
-    /// that, and then it counts for the next batch.
+    /// that, and then it counts for the next batch. What sends survive counts at once, whichever tail the next batch is in.
     pub(crate) fn obey_settings(&self) {
         // What is being deleted by the settings from before is deleted when this returns.
         drop(self.retaining.lock());
-        let config = self.spec.segment_config();
-        let mut appender = self.appender.lock();
-        for segment in self.segments().iter() {
-            segment.configure(config);
+        {
+            let config = self.spec.segment_config();
+            let mut appender = self.appender.lock();
+            for segment in self.segments().iter() {
+                segment.configure(config);
+            }
+            // Of a log that refuses writes nobody is to see more than before.
+            if self.check_writable().is_ok() {
+                self.set_always(self.spec.durability() == Durability::Always);
+                // What went wrong other than that has poisoned the log, which says so at the next send.
+                _ = appender.seal(&self.core);
+            }
         }
-        if self.check_writable().is_ok() {
-            // What went wrong other than that has poisoned the log, which says so at the next send.
-            _ = appender.seal(&self.core);
-        }
+        // Ahead of need, for the next batch.
+        self.environment.group(self.is_always()).tail().supply_if_short();
+        // They may see more now.
+        self.waiters.wake_unlocked();
+    }
+
+    /// Returns once everything that readers may have seen before the topic became [`Durability::Always`] is durable, too.
+    ///
+    /// # Errors
+    /// As [`wait_durable`](Log::wait_durable).
+    pub(crate) fn settle_durability(self: &Arc<Log>) -> Result<()> {
+        let is_settled = self.spec.durability() != Durability::Always || self.is_closed();
+        if is_settled { Ok(()) } else { self.wait_durable(self.log_end_offset()) }
     }
 
     /// Seals the open batch if nothing was appended since the last call, to give its slot to a busier log.

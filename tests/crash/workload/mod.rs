@@ -51,6 +51,11 @@ impl Settings {
         Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, budget_bytes, is_copy_on_write }
     }
 
+    /// Whether the durability of topics is altered again and again.
+    fn alters_often(&self) -> bool {
+        self.seed % 3 == 1
+    }
+
     fn new_disk(&self) -> SimulatedDisk {
         let disk = SimulatedDisk::new(self.seed);
         if self.is_copy_on_write {
@@ -216,6 +221,7 @@ impl Run {
             (0, _) => self.create_topic("always"),
             (1, _) => self.create_topic("os"),
             (2, _) => self.create_topic("interval"),
+            (3.., draw) if self.settings.alters_often() && (85..95).contains(&draw) => self.alter_durability(),
             (_, 0..=34) => self.send(),
             (_, 35..=49) => self.send_batch(),
             (_, 50..=57) => self.poll(),
@@ -238,6 +244,7 @@ impl Run {
                 self.let_go();
                 Ok(())
             }
+            (_, 97..=98) => self.alter_durability(),
             _ => {
                 self.disk.advance(Duration::from_secs(3));
                 Ok(())
