@@ -7,21 +7,27 @@
 //! Syncs        when the interval of a topic is over                   │
 //! Wakers       at the first moment for which a task waits             │ worker: one thread, which sleeps until the first of
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
+//! Budget       when called for; again after a while if one failed     │
 //! Checkpoints  when called for; again after a while if one failed     │
-//! Retention    when a segment expires or is to be rolled; when called ┘
+//! Retention    when a segment expires or is to be rolled; when called │
+//! Expiry       when the offsets of a group may have expired           ┘
 //! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
 //! ```
+//! With a disk budget its work is done by a thread of its own, the dropper: no sync of others stands between a sender and its room.
+//!
 //! Each kind of work says after each turn when its next one is due: with nothing to do, nothing is due, and nobody looks. Whoever
 //! makes something due earlier rings the [bell](crate::partition::bell). A turn takes no lock that a send or poll waits for, but
 //! the append lock for the moment of sealing an idle batch or of exchanging segments.
 //!
 //! Without threads, the caller does all there is to do at a time of their choice: [`run_all`].
 
+mod budget;
 mod chores;
 mod compactor;
 mod deadlines;
+mod dropper;
 mod retention;
 mod syncs;
 #[cfg(test)]
@@ -32,6 +38,7 @@ mod worker;
 use std::cell::Cell;
 use std::sync::Arc;
 
+pub(crate) use budget::RoomMaker;
 pub(crate) use turn::unless_deleted;
 pub(crate) use worker::Worker;
 
@@ -58,6 +65,9 @@ pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping:
     let result = chores::supply_slots(logs, environment).noted(Work::Slots, environment).result;
     let result = result.and(chores::checkpoint(logs, environment).noted(Work::Checkpoints, environment).result);
     let result = result.and(retain_all(logs, environment, is_stopping));
+    // After it: what is kept no longer makes room, too.
+    let result = result.and(budget::keep_to_budget(logs, environment).noted(Work::Budget, environment).result);
+    let result = result.and(retention::expire(environment).noted(Work::Expiry, environment).result);
     result.and(compact_all(logs, environment, is_stopping))
 }
 

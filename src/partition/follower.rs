@@ -30,7 +30,7 @@ use crate::segment::{Segment, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{FollowedBatch, FollowedPartition};
 use crate::topic_partition::TopicPartition;
-pub(crate) use surroundings::{Questions, Surroundings};
+pub(crate) use surroundings::{Durabilities, Questions, Surroundings};
 
 /// The log of one partition, open for reading only.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(super) struct Seen {
     bounds: Range<u64>,
     /// Below it everything is proven to survive a power cut.
     durable_offset: u64,
+    /// Whether only what is proven to be durable is shown.
+    is_always: bool,
 }
 
 /// What was found when the files of the partition were last looked at.

@@ -14,7 +14,7 @@ use crate::broker::topic_entry::TopicEntry;
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result, SendOutcome};
 use crate::partition::durability::Durability;
-use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata, Timestamp};
+use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata};
 use crate::topic_partition::TopicPartition;
 use config::ProducerConfig;
 use partitioner::{DefaultPartitioner, Partitioner};
@@ -177,13 +177,13 @@ impl Producer {
     /// Sends what goes to one partition.
     fn send_piece(&self, topic: &TopicEntry, partition: u32, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
         let (address, appended) = topic.append(partition, records, self.least_durability)?;
-        let now = Timestamp::from_millis(appended.timestamp);
-        if records.iter().all(|record| record.get_timestamp().is_none()) {
-            return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), now));
+        if let Some(timestamp) = appended.one_timestamp(records) {
+            return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), timestamp));
         }
-        let sent = records.iter().zip(appended.base_offset..).map(|(record, offset)| {
-            RecordMetadata::new(address.clone(), offset, record.get_timestamp().unwrap_or(now))
-        });
+        let sent = records
+            .iter()
+            .zip(appended.base_offset..)
+            .map(|(record, offset)| RecordMetadata::new(address.clone(), offset, appended.timestamp_of(record)));
         Ok(sent.collect::<Vec<_>>().into())
     }
 
