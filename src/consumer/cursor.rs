@@ -42,13 +42,13 @@ impl Cursor<'_> {
             Some(offset) => offset,
             None => self.begin()?,
         };
-        match self.position.log().fetch_on(offset, limits, self.position.place.as_ref()) {
+        match self.position.fetch(offset, limits, self.position.place.as_ref()) {
             // Retention was faster than this consumer.
             Err(Error::OffsetOutOfRange { .. }) if self.offset_reset != OffsetReset::Error => {
                 self.counts.resets += 1;
                 let offset = self.start_without_offset()?;
                 self.position.go_to(offset, None);
-                self.position.log().fetch_on(offset, limits, None)
+                self.position.fetch(offset, limits, None)
             }
             fetched => fetched,
         }
