@@ -1,6 +1,7 @@
 //! Logs with transactions: those that a broker of Kafka wrote, and others made of single batches. Nothing here sends any.
 
 mod batches;
+mod compacted;
 #[cfg(all(feature = "lz4", feature = "zstd"))]
 mod kafka;
 mod reading;
