@@ -30,8 +30,8 @@ fn main() -> Result<()> {
 
 async fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    // Sending and committing are plain calls, and the thread is theirs until they return. Without waiting for the disk that is soon;
-    // with the default durability they belong into `spawn_blocking`.
+    // A commit is a plain call, and the thread is its own until it returns. Without waiting for the disk that is soon; with the
+    // default durability it belongs into `spawn_blocking`.
     let broker = Broker::builder(dir.path()).durability(Durability::Os).open()?;
     broker.create_topic(TOPIC, TopicConfig::new().partitions(PARTITIONS))?;
 
@@ -88,7 +88,7 @@ async fn send(broker: &Broker, numbers: std::ops::Range<u32>) -> Result<()> {
     for number in numbers {
         let sensor = number % PARTITIONS;
         let degrees = 12.0 + 2.5 * f64::from(sensor) + f64::from(number % 7) / 10.0;
-        producer.send(ProducerRecord::to(TOPIC).partition(sensor).value(degrees.to_string()))?;
+        producer.send_async(ProducerRecord::to(TOPIC).partition(sensor).value(degrees.to_string()))?.await?;
         sleep(Duration::from_millis(1)).await;
     }
     Ok(())

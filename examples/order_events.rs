@@ -115,7 +115,7 @@ impl Orders {
             (Some("paid"), "ship") => "shipped",
             _ => "refused",
         };
-        let address = format!("{}@{}", command.topic_partition(), command.offset());
+        let address = command.address().to_string();
         let partition = events.partition(command.partition())?;
         let record = ProducerRecord::new().key(command.key()).value(event).header("command", &address);
         let offset = partition.append(&record)?;

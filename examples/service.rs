@@ -116,8 +116,7 @@ async fn answer(stream: TcpStream, producer: Producer, mut is_stopping: watch::R
         };
         let Some(order) = request else { return Ok(()) };
         // Those that wait at the same time share a sync: the more customers there are, the less each waits.
-        let producer = producer.clone();
-        let sent = spawn_blocking(move || producer.send(ProducerRecord::to(ORDERS).value(order))).await??;
+        let sent = producer.send_async(ProducerRecord::to(ORDERS).value(order))?.await?;
         answers.write_all(format!("{sent}\n").as_bytes()).await?;
     }
 }

@@ -73,11 +73,26 @@ pub(crate) fn check_duration_or_zero_ms(key: &'static str, value: Duration) -> R
     })
 }
 
-/// The known name that takes the fewest changes of a letter to reach, unless that would change a third of it or more.
+/// The known name that takes the fewest changes of a letter to reach, in whatever order its words are: one that has all words of
+/// `key`, or takes no more changes than a third of its letters.
 fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let changes_max = key.chars().count() / 3;
-    let ranked = known.iter().map(|name| (edit_distance(key, name), *name));
-    ranked.filter(|(distance, _)| *distance <= changes_max).min().map(|(_, name)| name)
+    let given = words(key);
+    let rank = |name: &&'static str| {
+        let of_name = words(name);
+        let distance = edit_distance(key, name).min(edit_distance(&given.join("."), &of_name.join(".")));
+        let has_all_words = given.iter().all(|word| of_name.contains(word));
+        (has_all_words || distance <= changes_max).then_some((distance, *name))
+    };
+    known.iter().filter_map(rank).min().map(|(_, name)| name)
+}
+
+/// The words of a name, in ascending order: Kafka's names of one setting differ in their order, `max.message.bytes` and
+/// `message.max.bytes`.
+fn words(key: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = key.split(['.', '_', '-']).collect();
+    words.sort_unstable();
+    words
 }
 
 /// How many characters must be inserted, removed or replaced to make `a` of `b` (Levenshtein).
@@ -118,6 +133,9 @@ mod tests {
         assert_eq!(nearest("segmnet.bytes", &KNOWN), Some("segment.bytes"));
         assert_eq!(nearest("segment_ms", &KNOWN), Some("segment.ms"));
         assert_eq!(nearest("max.messages.byte", &KNOWN), Some("max.message.bytes"));
+        assert_eq!(nearest("message.max.bytes", &KNOWN), Some("max.message.bytes"), "another order");
+        assert_eq!(nearest("max.bytes", &KNOWN), Some("max.message.bytes"), "words are missing");
+        assert_eq!(nearest("segment", &KNOWN), Some("segment.ms"));
         assert_eq!(nearest("unclean.leader.election.enable", &KNOWN), None);
         assert_eq!(nearest("", &KNOWN), None);
     }

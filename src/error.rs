@@ -66,7 +66,7 @@ pub enum Error {
     /// Of the process's limit on the size of files (`RLIMIT_FSIZE`, `ulimit -f`) the kernel tells by the signal `SIGXFSZ`, which ends
     /// a process that does not ignore it: this error comes only to one that does. A library changes nothing about signals, so it
     /// is up to the program: `signal(SIGXFSZ, SIG_IGN)`, or no such limit.
-    #[error("cannot {action} {}: the disk is full", path.display())]
+    #[error("cannot {action} {}: the disk is full; free some space and try again", path.display())]
     #[non_exhaustive]
     DiskFull {
         /// What was tried.
@@ -89,7 +89,7 @@ pub enum Error {
     /// The records were appended, but the sync could not begin: there was no file handle left, say. Do not send them again: they
     /// are in the log, and survive the end of the process. The next sync of the partition makes them durable, and visible if the
     /// topic has [`Always`](crate::Durability::Always). To make one, call [`wait_durable`](crate::Partition::wait_durable) or flush.
-    #[error("{partition}: offsets {}..{} were appended and are not durable yet", offsets.start, offsets.end)]
+    #[error("{partition}: offsets {}..{} were appended and are not durable yet; flush, and do not send them again", offsets.start, offsets.end)]
     #[non_exhaustive]
     NotDurable {
         /// Where they are.
@@ -102,7 +102,7 @@ pub enum Error {
 
     /// The write or sync of these very records failed. Either all of them are in the log or none, and nobody can know which yet. The
     /// partition refuses writes from now on. Open the broker again, and read from these offsets on to see what is there.
-    #[error("{partition}: it is not known whether offsets {}..{} were appended", offsets.start, offsets.end)]
+    #[error("{partition}: it is not known whether offsets {}..{} were appended; open the broker again to see", offsets.start, offsets.end)]
     #[non_exhaustive]
     InDoubt {
         /// Where they were to go.
@@ -116,7 +116,7 @@ pub enum Error {
     /// What was sent in several pieces was not appended as a whole: some pieces are in the log, one failed, and those after it
     /// were not tried. Comes from [`send_batch`](crate::Producer::send_batch) to several partitions, and from a commit of more
     /// offsets than fit in a batch.
-    #[error("sent in part: {} pieces are in the log, and the next one failed", appended.len())]
+    #[error("sent in part ({} in the log, not to be sent again), and the next one failed", count(appended.len(), "piece"))]
     #[non_exhaustive]
     PartlySent {
         /// The pieces that are in the log, as durable as they were to be: partition and offsets, in the order of their sending.
@@ -128,7 +128,7 @@ pub enum Error {
     /// Bytes on the disk are not what was written. The offsets before and after the damage stay readable: to go on behind
     /// it, [`skip_corrupt`](crate::Consumer::skip_corrupt), or read from the end of [`Corruption::offsets`]. Without offsets it is
     /// a whole file or directory: bring it back from a backup, or delete the topic.
-    #[error(transparent)]
+    #[error("{}{}", .0, read_on(.0))]
     Corrupt(Box<Corruption>),
 
     /// The data directory is open in another process or elsewhere in this one. Close that first, or open read-only.
@@ -146,7 +146,9 @@ pub enum Error {
     /// exiting change nothing. Fork first and open then, or open another directory in the child; programs that are started
     /// ([`std::process::Command`]) need not care. The parent's directory stays locked until the parent has closed the broker
     /// and the child has dropped its handles or ended.
-    #[error("the broker was opened by the process that this one was forked off from, and only that one can use it")]
+    #[error(
+        "the broker was opened by the process that this one was forked off from, and only that one can use it: fork first, then open"
+    )]
     Forked,
 
     /// No log is kept in this directory, or it is none. Check the path; to begin a log there, open it for writing.
@@ -174,9 +176,22 @@ pub enum Error {
         found: OsString,
     },
 
+    /// The directory has no log of its own and lies inside a data directory, and nothing was changed. Most often it is the directory of
+    /// a partition, and what is meant is the data directory above: open that. A log of its own has its place outside.
+    #[error("{} {} the data directory {}: open that one{}", path.display(), describe_inside(partition.as_ref()), data_dir.display(), if partition.is_some() { "" } else { ", or choose a directory outside of it" })]
+    #[non_exhaustive]
+    InsideDataDirectory {
+        /// What was to be opened.
+        path: PathBuf,
+        /// The data directory above it.
+        data_dir: PathBuf,
+        /// The partition whose directory it is, or lies in.
+        partition: Option<TopicPartition>,
+    },
+
     /// The file is of a format that this version of the crate does not read, and nothing was changed. If it is a newer one,
     /// update the crate; format 1 was never released, and nothing reads it.
-    #[error("{} has format version {found}; this version of the crate reads {supported}", path.display())]
+    #[error("{} has format version {found}; this version of the crate reads {supported}{}", path.display(), if found > supported { ": update the crate" } else { "" })]
     #[non_exhaustive]
     UnsupportedVersion {
         /// The file.
@@ -209,8 +224,9 @@ pub enum Error {
         reason: String,
     },
 
-    /// No property has this name.
-    #[error("unknown configuration {key:?}{}", nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default())]
+    /// No property has this name. Take the one that is suggested, or look at the keys that the documentation of `set` names, such as
+    /// [`TopicConfig::set`](crate::TopicConfig::set).
+    #[error("unknown configuration {key:?}: {}", nearest.map_or_else(|| "the documentation of `set` names the keys".to_owned(), |name| format!("did you mean {name:?}?")))]
     #[non_exhaustive]
     UnknownConfig {
         /// The name as given.
@@ -228,8 +244,8 @@ pub enum Error {
         name: String,
     },
 
-    /// The topic has no partition of this number.
-    #[error("{partition}: the topic has {partition_count} partitions")]
+    /// The topic has no partition of this number. Choose a lower one, or [add](crate::Admin::add_partitions) partitions.
+    #[error("{partition}: the topic has {}, numbered from 0; Admin::add_partitions adds more", count(*partition_count as usize, "partition"))]
     #[non_exhaustive]
     UnknownPartition {
         /// The address as given.
@@ -239,16 +255,19 @@ pub enum Error {
     },
 
     /// The consumer does not read this partition. Subscribe or assign it first.
-    #[error("{partition} is not among the partitions that the consumer reads")]
+    #[error("{partition} is not among the partitions that the consumer reads: subscribe to its topic, or assign it")]
     #[non_exhaustive]
     NotAssigned {
         /// The address as given.
         partition: TopicPartition,
     },
 
-    /// The topic exists, and a setting of it is not the one that it was to be created with. Take it as it is, with
-    /// [`Broker::existing_topic`](crate::Broker::existing_topic), or ask for what it has.
-    #[error("topic {name:?} exists with {key}={found}, not {wanted}")]
+    /// The topic exists, and a setting of it is not the one that was asked for: the program's configuration is a new one, or somebody
+    /// has altered the topic. Take it as it is, with [`Broker::existing_topic`](crate::Broker::existing_topic), or make the two
+    /// alike: with [`Admin::alter_topic`](crate::Admin::alter_topic), or by asking for what it has.
+    #[error(
+        "topic {name:?} exists with {key}={found}, not {wanted}: alter it, or take it as it is with Broker::existing_topic"
+    )]
     #[non_exhaustive]
     TopicConfigDiffers {
         /// The topic.
@@ -262,16 +281,18 @@ pub enum Error {
     },
 
     /// A topic of this name exists, perhaps with another configuration; or one is being deleted, and its name is not free yet.
-    #[error("topic {name:?} exists already")]
+    /// [`Broker::topic`](crate::Broker::topic) gives the one that is there, or creates it.
+    #[error("topic {name:?} exists already: take it with Broker::topic, or choose another name")]
     #[non_exhaustive]
     TopicExists {
         /// The name as given.
         name: String,
     },
 
-    /// The record or batch is larger than the topic allows: make it smaller, or raise `TopicConfig::max_message_bytes` with
-    /// `Admin::alter_topic`. Nothing was appended.
-    #[error("{partition}: {size} bytes exceed the limit of {limit} (max.message.bytes)")]
+    /// The record or batch is larger than the topic allows: make it smaller, or raise
+    /// [`max_message_bytes`](crate::TopicConfig::max_message_bytes) with [`Admin::alter_topic`](crate::Admin::alter_topic). Nothing was
+    /// appended.
+    #[error("{partition}: {size} bytes exceed the limit of {limit}: send less at a time, or raise max.message.bytes")]
     #[non_exhaustive]
     RecordTooLarge {
         /// Where it was to go.
@@ -299,7 +320,7 @@ pub enum Error {
     NoTopic,
 
     /// The offset is below the log's start or above its end. Seek to an offset within.
-    #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
+    #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}; choose one within")]
     #[non_exhaustive]
     OffsetOutOfRange {
         /// The log that was read.
@@ -312,8 +333,10 @@ pub enum Error {
         log_end_offset: u64,
     },
 
-    /// The group has committed nothing here, and the reset policy is to say so. Seek to where to begin.
-    #[error("{partition}: the group has no committed offset, and the reset policy is to fail")]
+    /// The group has committed nothing here, so there is nothing to go on from: a consumer has
+    /// [`OffsetReset::Error`](crate::OffsetReset::Error), or an offset was to be [shifted](crate::ResetTo::ShiftBy). Say where to begin:
+    /// [seek](crate::Consumer::seek), or [reset](crate::Admin::reset_offsets) the group's offsets.
+    #[error("{partition}: the group has no committed offset: say where to begin, by a seek or Admin::reset_offsets")]
     #[non_exhaustive]
     NoCommittedOffset {
         /// The log that was to be read.
@@ -322,7 +345,9 @@ pub enum Error {
 
     /// A power cut took records that this position had passed (possible below `Durability::Always`). Seek to
     /// `truncated_to` to go on with what came after.
-    #[error("{partition}: offset {requested} was lost in a power cut; the log then continued from {truncated_to}")]
+    #[error(
+        "{partition}: offset {requested} was lost in a power cut; seek to {truncated_to}, where the log then continued"
+    )]
     #[non_exhaustive]
     LogTruncated {
         /// The log that was read.
@@ -346,7 +371,7 @@ pub enum Error {
     },
 
     /// A newer holder has taken over. Stop; the newer one goes on.
-    #[error("{what} was fenced by a newer one")]
+    #[error("{what} was fenced by a newer one, which goes on; stop this one")]
     #[non_exhaustive]
     Fenced {
         /// What was fenced: a group's member, say.
@@ -354,7 +379,7 @@ pub enum Error {
     },
 
     /// The group's partitions are being handed out anew. Poll again.
-    #[error("group {group:?} is rebalancing")]
+    #[error("group {group:?} is rebalancing; poll again")]
     #[non_exhaustive]
     RebalanceInProgress {
         /// The group.
@@ -370,14 +395,14 @@ pub enum Error {
         group: String,
         /// The partition.
         partition: TopicPartition,
-        /// Why it is not to be committed from here.
+        /// Why it is not to be committed from here, and what to do.
         reason: &'static str,
     },
 
     /// The consumer did not poll for too long, and its partitions went to other members of its group. The next poll joins
     /// the group again.
     #[error(
-        "group {group:?}: no poll for {idle:?}, more than the {max_poll_interval:?} of max.poll.interval.ms: the partitions were given to others"
+        "group {group:?}: no poll for {idle:?}, more than the {max_poll_interval:?} of max.poll.interval.ms: the partitions went to others; poll to join again"
     )]
     #[non_exhaustive]
     PollTooLate {
@@ -390,7 +415,7 @@ pub enum Error {
     },
 
     /// The members of a group must agree on how to divide the partitions. Join with the group's assignor.
-    #[error("group {group:?} divides its partitions by {expected:?}, not by {given:?}")]
+    #[error("group {group:?} divides its partitions by {expected:?}, not by {given:?}; join with its assignor")]
     #[non_exhaustive]
     InconsistentAssignor {
         /// The group.
@@ -402,7 +427,7 @@ pub enum Error {
     },
 
     /// The assignor gave no valid assignment, or panicked. Members keep what they have; every poll tries again.
-    #[error("group {group:?}: assignor {assignor:?} failed: {reason}")]
+    #[error("group {group:?}: assignor {assignor:?} failed, and each poll tries again: {reason}")]
     #[non_exhaustive]
     AssignorFailed {
         /// The group.
@@ -414,7 +439,7 @@ pub enum Error {
     },
 
     /// A rebalance listener panicked, and the rebalance went on without it. Poll again.
-    #[error("the rebalance listener of group {group:?} panicked: {reason}")]
+    #[error("the rebalance listener of group {group:?} panicked; poll to go on without it: {reason}")]
     #[non_exhaustive]
     ListenerPanicked {
         /// The group.
@@ -423,8 +448,9 @@ pub enum Error {
         reason: String,
     },
 
-    /// There is no group of this name: it has neither members nor committed offsets.
-    #[error("there is no group {group:?}: it has neither members nor committed offsets")]
+    /// There is no group of this name: it has neither members nor committed offsets. Is the name right? A group begins with its first
+    /// consumer, or with a [reset](crate::Admin::reset_offsets) that names partitions.
+    #[error("there is no group {group:?} with members or committed offsets; Admin::list_groups lists those there are")]
     #[non_exhaustive]
     UnknownGroup {
         /// The name as given.
@@ -432,7 +458,7 @@ pub enum Error {
     },
 
     /// The group has members, so it cannot be deleted. Close their consumers first.
-    #[error("group {group:?} has {member_count} members")]
+    #[error("group {group:?} has {}: close the consumers first", count(*member_count, "member"))]
     #[non_exhaustive]
     GroupNotEmpty {
         /// The group.
@@ -449,12 +475,13 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A text was not what it was to be read as: a topic partition, a timestamp, a durability.
+    /// A text was not what it was to be read as: a topic partition, a timestamp, a durability. Its message says what is expected.
     #[error(transparent)]
     Parse(#[from] ParseError),
 
-    /// A value or key that was asked for as text is not UTF-8.
-    #[error("{partition}: the record at offset {offset} is not UTF-8 text")]
+    /// A value or key that was asked for as text is not UTF-8. Take the bytes, with [`value`](crate::ConsumerRecord::value) or
+    /// [`key`](crate::ConsumerRecord::key).
+    #[error("{partition}@{offset} is not UTF-8 text; take its bytes, with `value` or `key`")]
     #[non_exhaustive]
     NotText {
         /// The record's log.
@@ -463,15 +490,15 @@ pub enum Error {
         offset: u64,
     },
 
-    /// The value of a header that was asked for as text is not UTF-8.
-    #[error("the value of header {key:?} is not UTF-8 text")]
+    /// The value of a header that was asked for as text is not UTF-8. Take the bytes, with [`Header::value`](crate::Header::value).
+    #[error("the value of header {key:?} is not UTF-8 text; take its bytes, with `value`")]
     HeaderNotText {
         /// The header's name.
         key: String,
     },
 
     /// The broker is open read-only. Open it for writing.
-    #[error("cannot {action}: the broker is open read-only")]
+    #[error("cannot {action}: the broker is open read-only; open it with Broker::open for that")]
     #[non_exhaustive]
     ReadOnly {
         /// What was tried.
@@ -479,7 +506,7 @@ pub enum Error {
     },
 
     /// Another thread called `wakeup` on this consumer. Nothing was consumed; poll again when ready.
-    #[error("the consumer was woken up")]
+    #[error("the consumer was woken up by its handle; poll again to go on")]
     Wakeup,
 
     /// The broker or consumer was closed, or the topic deleted, by this program. Open or create it again, if that is wanted.
@@ -544,6 +571,21 @@ impl Corruption {
     }
 }
 
+/// What to do about damage in a log. Reports, which list a lot of it, do not repeat it.
+fn read_on(damage: &Corruption) -> String {
+    damage.offsets.as_ref().map(|lost| format!("; to read on, skip to {}", lost.end)).unwrap_or_default()
+}
+
+/// How a directory lies in a data directory.
+fn describe_inside(partition: Option<&TopicPartition>) -> String {
+    partition.map_or_else(|| "lies inside".to_owned(), |partition| format!("belongs to partition {partition} of"))
+}
+
+/// A number of things, in words.
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
 fn describe_offsets(partition: Option<&TopicPartition>, offsets: Option<&Range<u64>>) -> String {
     match (partition, offsets) {
         (Some(partition), Some(offsets)) => {
@@ -557,6 +599,24 @@ fn describe_offsets(partition: Option<&TopicPartition>, offsets: Option<&Range<u
 impl Error {
     /// Whether the same call may succeed later without reopening anything: after space was freed, or a handle or signal
     /// limit was relieved. To make it again does nothing twice: what was appended and is not durable yet is not retriable.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{Error, Topic};
+    ///
+    /// fn produce_patiently(orders: &Topic, value: &str) -> ottla::Result<()> {
+    ///     loop {
+    ///         match orders.produce("customer-1", value) {
+    ///             Err(error) if error.is_retriable() => std::thread::sleep(Duration::from_secs(1)),
+    ///             sent => return sent.map(|_| ()),
+    ///         }
+    ///     }
+    /// }
+    /// # let broker = ottla::Broker::temporary()?;
+    /// produce_patiently(&broker.topic("orders")?, "2 coffees")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
@@ -567,6 +627,15 @@ impl Error {
     }
 
     /// Whether the object that returned this error will refuse every later call of the same kind until it is reopened.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let orders = broker.topic("orders")?;
+    /// broker.close()?;
+    /// assert!(orders.produce("customer-1", "2 coffees").unwrap_err().is_fatal());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self {
@@ -617,5 +686,46 @@ impl Error {
     pub(crate) fn corrupt_file(path: &Path, file_position: u64, reason: &'static str) -> Error {
         let path = path.to_owned();
         Error::Corrupt(Box::new(Corruption { partition: None, path, file_position, offsets: None, reason }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_in_a_log_says_where_to_read_on_and_damage_of_a_file_says_what_it_is() {
+        let mut damage = Corruption {
+            partition: Some(TopicPartition::new("orders", 0)),
+            path: PathBuf::from("orders-0/00000000000000000000.log"),
+            file_position: 61,
+            offsets: Some(3..5),
+            reason: "the checksum does not match",
+        };
+        let place = "orders-0/00000000000000000000.log: corrupt at byte 61: the checksum does not match";
+        assert_eq!(damage.to_string(), format!("{place} (orders-0: offsets 3..5)"));
+        let error = Error::Corrupt(Box::new(damage.clone()));
+        assert_eq!(error.to_string(), format!("{place} (orders-0: offsets 3..5); to read on, skip to 5"));
+        assert!(std::error::Error::source(&error).is_none());
+        damage.offsets = None;
+        assert_eq!(Error::Corrupt(Box::new(damage.clone())).to_string(), damage.to_string());
+    }
+
+    #[test]
+    fn a_newer_version_is_met_with_an_update_and_an_older_one_is_not() {
+        let of = |found| Error::UnsupportedVersion { path: PathBuf::from("catalog"), found, supported: 2 }.to_string();
+        assert_eq!(of(3), "catalog has format version 3; this version of the crate reads 2: update the crate");
+        assert_eq!(of(1), "catalog has format version 1; this version of the crate reads 2");
+    }
+
+    #[test]
+    fn what_stops_half_way_says_what_not_to_send_again() {
+        let source = Error::Wakeup;
+        let appended = vec![(TopicPartition::new("orders", 0), 0..3)];
+        let error = Error::partly_sent(appended, source);
+        assert_eq!(
+            error.to_string(),
+            "sent in part (1 piece in the log, not to be sent again), and the next one failed"
+        );
     }
 }

@@ -65,8 +65,8 @@ mod text;
 mod topic_partition;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, CompactionReport, Health, OffsetChange, PartitionDescription, PartitionFailure,
-    ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
+    Admin, Broker, BrokerBuilder, CompactionReport, Health, IntoTopicConfig, OffsetChange, PartitionDescription,
+    PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
@@ -100,9 +100,11 @@ pub use partition::verification::PartitionVerification;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
+pub use producer::sending::Sending;
 pub use record::{
     BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, IntoHeaders,
-    IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordMetadata, Timestamp,
+    IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordAddress, RecordMetadata,
+    Timestamp,
 };
 pub use topic_partition::TopicPartition;
 

@@ -5,7 +5,7 @@
 /// # Examples
 /// ```
 /// let error = "orders".parse::<ottla::TopicPartition>().unwrap_err();
-/// assert_eq!(error.to_string(), r#""orders" is not a topic partition: expected <topic>-<partition>"#);
+/// assert_eq!(error.to_string(), r#""orders" is not a topic partition: expected <topic>-<partition>, such as orders-0"#);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a {what}: expected {expected}")]

@@ -71,7 +71,7 @@ impl FromStr for TopicPartition {
             |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()) && !has_leading_zero(digits);
         let parts = parts.filter(|(_, digits)| is_written_so(digits));
         let parsed = parts.and_then(|(topic, digits)| Some(TopicPartition::new(topic, digits.parse().ok()?)));
-        parsed.ok_or_else(|| ParseError::new("topic partition", text, "<topic>-<partition>"))
+        parsed.ok_or_else(|| ParseError::new("topic partition", text, "<topic>-<partition>, such as orders-0"))
     }
 }
 

@@ -12,13 +12,15 @@
 use std::io::{Read, Write, pipe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ottla::{
     Broker, CommittedOffset, Consumer, Durability, Error, Partition, Producer, ProducerConfig, ProducerRecord, SeekTo,
-    Topic, TopicConfig, TopicPartition,
+    Sending, Topic, TopicConfig, TopicPartition,
 };
 
 /// Nothing here takes long; a child that takes this long hangs.
@@ -151,6 +153,7 @@ fn try_all(mut handles: Handles) {
     for (name, _) in TOPICS {
         check(handles.producer.send(record(name, "child")));
         check(handles.producer.send_batch(name, &[record(name, "child"), record(name, "child")]));
+        check(handles.producer.send_async(record(name, "child")));
     }
     for topic in &handles.topics {
         check(topic.produce("key", "child"));
@@ -259,6 +262,48 @@ fn a_child_can_do_nothing_and_the_parent_goes_on_as_if_there_were_none() {
         broker.close().unwrap();
         drop(handles);
         check_after_close(dir.path(), 4);
+    }
+}
+
+/// The answer of a future, polled again and again.
+fn answer_of(sending: &mut Sending) -> Result<u64, Error> {
+    loop {
+        if let Poll::Ready(sent) = Pin::new(&mut *sending).poll(&mut Context::from_waker(Waker::noop())) {
+            return sent.map(|sent| sent.offset());
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_child_learns_nothing_from_the_futures_of_its_parent_and_its_parent_everything() {
+    let _alone = one_test_at_a_time();
+    for background in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = open(dir.path(), background);
+        let producer = broker.producer();
+        for offset in 0..10 {
+            let mut sending = producer.send_async(record("durable", &offset.to_string())).unwrap();
+            // One of the locks of the future may be held at this moment.
+            assert_eq!(producer.send(record("quick", &offset.to_string())).unwrap().offset(), offset);
+            let Some(child) = fork() else {
+                run(|| {
+                    for _ in 0..2 {
+                        match answer_of(&mut sending) {
+                            Err(Error::NotDurable { source, .. }) if matches!(*source, Error::Forked) => {}
+                            answer => fail(&format!("{answer:?}")),
+                        }
+                    }
+                    drop(sending);
+                    drop((producer, broker));
+                })
+            };
+            child.join();
+            assert_eq!(answer_of(&mut sending).unwrap(), offset);
+        }
+        drop(producer);
+        broker.close().unwrap();
+        check_after_close(dir.path(), 10);
     }
 }
 

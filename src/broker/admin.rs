@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Broker;
+use super::into_topic_config::IntoTopicConfig;
 use super::topic_entry::TopicEntry;
 use crate::error::Result;
 use crate::partition::PartitionSource;
@@ -37,6 +38,15 @@ impl<'b> Admin<'b> {
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed); read-only, what reading the catalog returns.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.topic("orders")?;
+    /// broker.topic("payments")?;
+    /// assert_eq!(broker.admin().list_topics()?, ["orders", "payments"]);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn list_topics(&self) -> Result<Vec<String>> {
         let mut names: Vec<String> = self.broker.store.topics()?.keys().map(ToString::to_string).collect();
         names.retain(|name| !super::topic_name::is_internal(name));
@@ -52,9 +62,10 @@ impl<'b> Admin<'b> {
         Ok(TopicDescription::of(&*self.broker.store.topic(topic)?))
     }
 
-    /// Gives a topic another configuration, while it is in use: `change` gets the present one and returns what it is to be. When this
-    /// returns the change survives a power cut and counts for every record that is sent from then on; other processes learn of it
-    /// with their next call.
+    /// Gives a topic another configuration, while it is in use: `change` gets the present one and returns what it is to be, or a
+    /// `Result` of that, so that it can use [`set`](TopicConfig::set). When this returns the change survives a power cut and counts
+    /// for every record that is sent from then on; other processes learn of it with their next call. Nothing is deleted by the limits
+    /// from before any more: a deletion that is under way is waited for.
     ///
     /// `change` may be called more than once, if somebody else changes the topic at the same time. Two settings stay as they are: the
     /// number of partitions, which [`add_partitions`](Admin::add_partitions) raises, and the durability. What is about segments and
@@ -63,7 +74,7 @@ impl<'b> Admin<'b> {
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the
     /// setting that does not hold or cannot change, [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic;
-    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io). Nothing has changed then.
+    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io); what `change` returns. Nothing has changed then.
     ///
     /// # Examples
     /// ```
@@ -73,10 +84,17 @@ impl<'b> Admin<'b> {
     /// const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
     /// broker.admin().alter_topic("orders", |config| config.retention_ms(WEEK))?;
     /// assert_eq!(broker.existing_topic("orders")?.config().get_retention_ms(), Some(WEEK));
+    ///
+    /// // By Kafka's names, as they come from a file or a command line; all of them or none.
+    /// let settings = [("retention.bytes", "1073741824"), ("segment.bytes", "16777216")];
+    /// broker.admin().alter_topic("orders", |config| {
+    ///     settings.iter().try_fold(config, |config, (key, value)| config.set(key, value))
+    /// })?;
     /// # Ok::<_, ottla::Error>(())
     /// ```
-    pub fn alter_topic(&self, topic: &str, change: impl Fn(TopicConfig) -> TopicConfig) -> Result<()> {
-        self.broker.store.alter_topic(topic, &change)
+    #[doc(alias = "incrementalAlterConfigs")]
+    pub fn alter_topic<C: IntoTopicConfig>(&self, topic: &str, change: impl Fn(TopicConfig) -> C) -> Result<()> {
+        self.broker.store.alter_topic(topic, &|config| change(config).into_topic_config())
     }
 
     /// Adds partitions, so that the topic has `partition_count`. Keys may go to other partitions from then on.
@@ -84,6 +102,15 @@ impl<'b> Admin<'b> {
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) for fewer than
     /// there are, [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let orders = broker.topic("orders")?;
+    /// broker.admin().add_partitions("orders", 4)?;
+    /// assert_eq!(orders.partition_count(), 4);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn add_partitions(&self, topic: &str, partition_count: u32) -> Result<()> {
         self.broker.store.add_partitions(topic, partition_count)
     }
@@ -94,17 +121,28 @@ impl<'b> Admin<'b> {
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic). After an error of the disk, the topic may be gone and some of its files
     /// still there; the next opening of the broker removes them.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let orders = broker.topic("orders")?;
+    /// broker.admin().delete_topic("orders")?;
+    /// assert!(matches!(orders.produce("k", "v"), Err(ottla::Error::Closed { .. })));
+    /// broker.topic("orders")?; // A new one, which begins at offset 0.
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
         self.broker.store.delete_topic(topic)
     }
 
-    /// Deletes, of each partition, the records below an offset, which is excluded: that record stays and is the first one then.
-    /// [`Partition::last_stable_offset`](crate::Partition::last_stable_offset) deletes all that can be read. Returns where each
-    /// partition begins then, in the same order; of one that begins there or later already nothing is deleted.
+    /// Deletes the records of these partitions that lie below an offset, one for each. The record at that offset stays, and is the
+    /// first one from then on. [`Partition::last_stable_offset`](crate::Partition::last_stable_offset) deletes all that can be read.
+    /// Returns where each partition begins now, in the same order. Where one begins at that offset or later already, nothing is
+    /// deleted.
     ///
-    /// Records that were read stay. Who reads below the new start gets
-    /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange); consumers go on by their reset policy. The disk gets back the
-    /// segments that are deleted as a whole; one that the start lies in stays until the start has passed it.
+    /// Records that were read stay. Whoever reads below the new start gets
+    /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange); consumers go on by their reset policy. The disk gets back whole
+    /// segments. The segment that the new start lies in stays until a later start has passed it.
     ///
     /// # Errors
     /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above what can be read,
@@ -243,7 +281,7 @@ impl PartitionDescription {
         self.durable_offset
     }
 
-    /// Bytes of all segments; what is in the tail is not counted.
+    /// Bytes of all segments. The newest records, up to 64 KiB that are not in a segment yet, are not counted.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes

@@ -11,7 +11,7 @@ use crate::partition::durability::DURABILITY;
 impl Store {
     /// Replaces a topic's configuration by what `change` makes of it, durably and for all its logs. No lock is held in `change`, which
     /// is asked again if somebody else was faster.
-    pub(super) fn alter_topic(&self, name: &str, change: &dyn Fn(TopicConfig) -> TopicConfig) -> Result<()> {
+    pub(super) fn alter_topic(&self, name: &str, change: &dyn Fn(TopicConfig) -> Result<TopicConfig>) -> Result<()> {
         let writer = self.writer("alter a topic")?;
         if topic_name::is_internal(name) {
             let reason = "internal topics are configured by the broker";
@@ -20,7 +20,7 @@ impl Store {
         loop {
             let topic = self.topic(name)?;
             let before = topic.present_settings();
-            let after = altered(&before, change(before.clone()))?;
+            let after = altered(&before, change(before.clone())?)?;
             let mut catalog = self.catalog_to_change()?;
             let is_as_it_was = self.topic(name)?.topic_id == topic.topic_id && topic.present_settings() == before;
             if !is_as_it_was {

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::read_mode::ReadMode;
-use super::store_config::StoreConfig;
+use super::store_config::{NewLog, StoreConfig};
 use super::{Broker, opening};
-use crate::config_key::{check_range, invalid, parse_bool, parse_number};
+use crate::config_key::{check_range, invalid, parse_bool, parse_number, unknown};
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
 use crate::partition::compaction::config::CleanerConfig;
-use crate::partition::config::TopicConfig;
-use crate::partition::durability::Durability;
+use crate::partition::config::{self, TopicConfig};
+use crate::partition::durability::{DURABILITY, Durability};
 use crate::partition::recovery_mode::{RECOVERY_MODE, RecoveryMode};
 
 const BACKGROUND: &str = "ottla.background";
@@ -20,9 +20,24 @@ const MAX_OPEN_FILES: &str = "ottla.max.open.files";
 const TAIL_BYTES: &str = "ottla.tail.bytes";
 const READ_MODE: &str = "ottla.read.mode";
 const FILE_MODE: &str = "ottla.file.mode";
+const CREATE: &str = "ottla.create";
 const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
 const CLEANER_BUFFER: &str = "log.cleaner.dedupe.buffer.size";
 const CLEANER_IO: &str = "log.cleaner.io.max.bytes.per.second";
+
+/// Beside those of topics.
+const KEYS: [&str; 10] = [
+    BACKGROUND,
+    MAX_OPEN_FILES,
+    TAIL_BYTES,
+    READ_MODE,
+    FILE_MODE,
+    CREATE,
+    ALLOW_OTHER_FILES,
+    CLEANER_BUFFER,
+    CLEANER_IO,
+    RECOVERY_MODE,
+];
 
 const MAX_OPEN_FILES_BOUNDS: std::ops::RangeInclusive<u32> = 8..=1_000_000;
 const TAIL_BYTES_BOUNDS: std::ops::RangeInclusive<u64> = 1 << 20..=448 << 20;
@@ -60,7 +75,7 @@ impl BrokerBuilder {
             tail_bytes: 64 << 20,
             read_mode: ReadMode::Map,
             recovery_mode: RecoveryMode::default(),
-            allow_other_files: false,
+            new_log: NewLog { is_allowed: true, among_other_files: false },
             is_temporary: false,
             cleaner: CleanerConfig::default(),
         };
@@ -80,7 +95,8 @@ impl BrokerBuilder {
     }
 
     /// Whether a thread of the broker does the maintenance, with another one beside it for compaction once there is some. Default:
-    /// true. Without it, call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`].
+    /// true. Without it, call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`]; and a task that
+    /// awaits a [durable send](crate::Producer::send_async) holds its thread meanwhile.
     pub fn background(mut self, background: bool) -> Self {
         self.config.background = background;
         self
@@ -93,8 +109,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Bound in bytes of each of the two tail files, which hold what is not sealed yet: a partition that is being written to
-    /// takes 4 KiB, a busy one 64 KiB. Default: 64 MiB; from 1 MiB to 448 MiB.
+    /// Bound in bytes of each of the two [tail files](crate::guide::concepts), which hold the newest records until they go into
+    /// segments: a partition that is being written to takes 4 KiB, a busy one 64 KiB. Default: 64 MiB; from 1 MiB to 448 MiB.
     pub fn tail_bytes(mut self, bytes: u64) -> Self {
         self.config.tail_bytes = bytes;
         self
@@ -136,6 +152,28 @@ impl BrokerBuilder {
         self
     }
 
+    /// Whether the directory is made if it is absent, and a log begun in it if there is none. With `false`, opening a directory
+    /// without a log is [`Error::NotADataDirectory`]: for programs that expect one, and are not to begin anew where a path is
+    /// misspelt or a disk is not mounted. Default: true.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Error};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let dir = dir.path().join("data");
+    /// let refused = Broker::builder(&dir).create(false).open();
+    /// assert!(matches!(refused, Err(Error::NotADataDirectory { .. })));
+    /// Broker::open(&dir)?.close()?;
+    /// let broker = Broker::builder(&dir).create(false).open()?;
+    /// # Ok::<_, Error>(())
+    /// ```
+    #[doc(alias = "ottla.create")]
+    #[doc(alias = "create_if_missing")]
+    pub fn create(mut self, create: bool) -> Self {
+        self.config.new_log.is_allowed = create;
+        self
+    }
+
     /// Whether a log may be begun in a directory that has files of others in it. Without, opening such a directory for the first
     /// time returns [`Error::OtherFiles`]: it may have been given by mistake, and the files of a log are many. Names that begin with
     /// a dot, and `lost+found`, do not count; nor does what comes once there is a log. Default: false.
@@ -151,7 +189,7 @@ impl BrokerBuilder {
     /// ```
     #[doc(alias = "ottla.allow.other.files")]
     pub fn allow_other_files(mut self, allow: bool) -> Self {
-        self.config.allow_other_files = allow;
+        self.config.new_log.among_other_files = allow;
         self
     }
 
@@ -162,7 +200,21 @@ impl BrokerBuilder {
         self
     }
 
-    /// Takes a setting as text: one of ours (`ottla.…`), or a topic default by Kafka's property name.
+    /// Takes a setting as text: one of these, or a topic default by one of the keys of [`TopicConfig`], such as `retention.ms`.
+    ///
+    /// | key | default | method |
+    /// |---|---|---|
+    /// | `ottla.durability` | `always` | [`durability`](BrokerBuilder::durability) |
+    /// | `ottla.background` | `true` | [`background`](BrokerBuilder::background) |
+    /// | `ottla.max.open.files` | 128 | [`max_open_files`](BrokerBuilder::max_open_files) |
+    /// | `ottla.tail.bytes` | 67108864 | [`tail_bytes`](BrokerBuilder::tail_bytes) |
+    /// | `ottla.read.mode` | `map` | [`read_mode`](BrokerBuilder::read_mode) |
+    /// | `ottla.file.mode` | `private` | [`file_mode`](BrokerBuilder::file_mode) |
+    /// | `ottla.create` | `true` | [`create`](BrokerBuilder::create) |
+    /// | `ottla.allow.other.files` | `false` | [`allow_other_files`](BrokerBuilder::allow_other_files) |
+    /// | `ottla.recovery.mode` | `tolerate-tail` | [`recovery_mode`](BrokerBuilder::recovery_mode) |
+    /// | `log.cleaner.dedupe.buffer.size` | 67108864 | [`cleaner_dedupe_buffer_bytes`](BrokerBuilder::cleaner_dedupe_buffer_bytes) |
+    /// | `log.cleaner.io.max.bytes.per.second` | no limit | [`cleaner_io_bytes_per_second`](BrokerBuilder::cleaner_io_bytes_per_second) |
     ///
     /// # Errors
     /// [`Error::UnknownConfig`] with the nearest known name, [`Error::InvalidConfig`].
@@ -171,7 +223,8 @@ impl BrokerBuilder {
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// let builder = ottla::Broker::builder(dir.path()).set("segment.bytes", "1048576")?;
-    /// assert!(builder.set("segment.byte", "1").is_err());
+    /// let error = builder.set("ottla.tail.byte", "1048576").unwrap_err();
+    /// assert_eq!(error.to_string(), r#"unknown configuration "ottla.tail.byte": did you mean "ottla.tail.bytes"?"#);
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
@@ -180,22 +233,28 @@ impl BrokerBuilder {
             MAX_OPEN_FILES => self.config.max_open_files = parse_number(MAX_OPEN_FILES, value)?,
             TAIL_BYTES => self.config.tail_bytes = parse_number(TAIL_BYTES, value)?,
             FILE_MODE => self = self.file_mode(parse_file_mode(value)?),
-            ALLOW_OTHER_FILES => self.config.allow_other_files = parse_bool(ALLOW_OTHER_FILES, value)?,
+            CREATE => self.config.new_log.is_allowed = parse_bool(CREATE, value)?,
+            ALLOW_OTHER_FILES => self.config.new_log.among_other_files = parse_bool(ALLOW_OTHER_FILES, value)?,
             READ_MODE => self.config.read_mode = parse_read_mode(value)?,
             CLEANER_BUFFER => self = self.cleaner_dedupe_buffer_bytes(parse_number(CLEANER_BUFFER, value)?),
             CLEANER_IO => self = self.cleaner_io_bytes_per_second(parse_number(CLEANER_IO, value)?),
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
-            crate::partition::durability::DURABILITY => self.config.durability = Durability::parse(value)?,
-            _ => self.config.topic_defaults = self.config.topic_defaults.set(key, value)?,
+            DURABILITY => self.config.durability = Durability::parse(value)?,
+            _ if config::KEYS.contains(&key) => {
+                self.config.topic_defaults = self.config.topic_defaults.set(key, value)?;
+            }
+            _ => return Err(unknown(key, &[&KEYS[..], &config::KEYS[..]].concat())),
         }
         Ok(self)
     }
 
-    /// Opens the broker, and recovers what a crash left. The directory is created if it is absent, and those above it.
+    /// Opens the broker, and recovers what a crash left. The directory is created if it is absent, and those above it, unless
+    /// [`create`](BrokerBuilder::create) says otherwise.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`], [`Error::OtherFiles`], [`Error::NotADataDirectory`], [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog is
-    /// lost (or, [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`], [`Error::DiskFull`].
+    /// [`Error::AlreadyOpen`], [`Error::OtherFiles`], [`Error::NotADataDirectory`], [`Error::InsideDataDirectory`],
+    /// [`Error::UnsupportedVersion`], [`Error::InvalidConfig`], [`Error::Corrupt`] if the catalog is lost (or,
+    /// [`Strict`](RecoveryMode::Strict), anything else), [`Error::Io`], [`Error::DiskFull`].
     pub fn open(self) -> Result<Broker> {
         check_range(MAX_OPEN_FILES, self.config.max_open_files, MAX_OPEN_FILES_BOUNDS)?;
         check_range(TAIL_BYTES, self.config.tail_bytes, TAIL_BYTES_BOUNDS)?;
@@ -224,5 +283,24 @@ fn parse_read_mode(value: &str) -> Result<ReadMode, Error> {
         "map" => Ok(ReadMode::Map),
         "copy" => Ok(ReadMode::Copy),
         _ => Err(invalid(READ_MODE, value, "expected map or copy")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_key_and_each_is_known() {
+        let rows =
+            include_str!("builder.rs").lines().filter_map(|line| line.strip_prefix("    /// | `")?.split('`').next());
+        let (mut documented, mut known) = (rows.collect::<Vec<_>>(), [&KEYS[..], &[DURABILITY]].concat());
+        documented.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(documented, known);
+        for key in known {
+            let refused = Broker::builder("data").set(key, "no value");
+            assert!(matches!(refused, Err(Error::InvalidConfig { key: named, .. }) if named == key), "{key}");
+        }
     }
 }

@@ -20,6 +20,7 @@ use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
 use crate::partition::config::{PARTITIONS, Refusal, TopicConfig};
+use crate::partition::partition_metadata;
 
 mod format;
 #[cfg(feature = "testing")]
@@ -305,7 +306,7 @@ fn has_dash(topic_id: u128) -> bool {
 pub(super) fn holds_a_partition(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     let entries = disk.list(dir).map_err(|source| Error::io("list", dir, source))?;
     for entry in entries.into_iter().filter(|entry| entry.is_dir && partition_dir::names_a_partition(&entry.name)) {
-        let path = dir.join(entry.name).join("partition.metadata");
+        let path = dir.join(entry.name).join(partition_metadata::FILE_NAME);
         match disk.open(&path, Open::Read) {
             Ok(_) => return Ok(true),
             Err(absent) if absent.kind() == ErrorKind::NotFound => {}

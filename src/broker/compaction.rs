@@ -11,6 +11,22 @@ use crate::partition::cleanup_policy::CLEANUP_POLICY;
 use crate::partition::compaction::report::{LeftOut, PartitionCompaction};
 
 /// What [`Admin::compact`] came to, partition by partition.
+///
+/// # Examples
+/// ```
+/// use ottla::{CleanupPolicy, TopicConfig};
+/// # let broker = ottla::Broker::temporary()?;
+/// let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact);
+/// broker.create_topic("prices", config)?.produce("coffee", "3.20")?;
+/// let report = broker.admin().compact("prices")?;
+/// for partition in report.partitions() {
+///     match partition.left_out() {
+///         None => println!("{}: {} records are gone", partition.topic_partition(), partition.records_removed()),
+///         Some(why) => println!("{}: {why}", partition.topic_partition()), // no segment is closed yet
+///     }
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct CompactionReport {
     partitions: Vec<PartitionCompaction>,

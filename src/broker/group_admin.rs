@@ -21,6 +21,15 @@ impl Admin<'_> {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Corrupt`] if the groups cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// assert_eq!(broker.admin().list_groups()?, ["billing"]);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn list_groups(&self) -> Result<Vec<String>> {
         if let Some(descriptions) = read_only_descriptions(&self.broker.store)? {
             return Ok(descriptions.into_keys().collect());
@@ -102,10 +111,21 @@ impl Admin<'_> {
     }
 
     /// Removes a static member from a group, so that its partitions go to others without waiting for its session timeout. If its
-    /// consumer is there, that loses them. Returns whether there was such a member.
+    /// consumer is at work, it loses them. Returns whether there was such a member.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; [`Error::ReadOnly`]; as [`list_groups`](Admin::list_groups).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ConsumerConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let static_member = ConsumerConfig::new("billing").topics(["orders"]).group_instance_id("ann");
+    /// drop(broker.consumer_with(static_member)?); // The group keeps its place for the session timeout.
+    /// assert!(broker.admin().remove_group_instance("billing", "ann")?);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn remove_group_instance(&self, group: &str, group_instance_id: &str) -> Result<bool> {
         coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id)
     }
@@ -231,7 +251,8 @@ pub struct ResetOffsets {
     to: ResetTo,
 }
 
-/// A committed offset before and after a reset; made by [`ResetOffsets::plan`] and [`ResetOffsets::execute`].
+/// A committed offset before and after a reset; made by [`ResetOffsets::plan`] and [`ResetOffsets::execute`]. The example
+/// is at [`ResetOffsets`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OffsetChange {

@@ -12,6 +12,7 @@ mod delete_records;
 mod directory_lock;
 mod group_admin;
 mod health;
+mod into_topic_config;
 mod name_hash;
 mod opening;
 mod parallel;
@@ -39,6 +40,7 @@ pub use builder::BrokerBuilder;
 pub use compaction::CompactionReport;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
 pub use health::{Health, PartitionFailure};
+pub use into_topic_config::IntoTopicConfig;
 pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
@@ -52,12 +54,12 @@ use store::Store;
 /// A data directory, open in this process: where everything begins. A cheap handle; clones name the same broker.
 ///
 /// One process opens a directory for writing, once; others may open it read-only. The broker is closed when its last handle
-/// is gone, or by [`close`](Broker::close), which can fail where dropping cannot tell. Topics, partitions, producers and consumers are
+/// is gone, or by [`close`](Broker::close), which returns an error if something fails. Topics, partitions, producers and consumers are
 /// handles, too: as long as one of them is there, opening the directory again is [`Error::AlreadyOpen`](crate::Error::AlreadyOpen).
 ///
 /// A child that was forked off while the broker was open cannot use it: every call that can fail does, with
 /// [`Error::Forked`](crate::Error::Forked), and to drop handles or to exit changes nothing. Records that were read before are the
-/// parent's, too: a child must not look at them, since their place in the tail may hold others by then.
+/// parent's, too: a child must not look at them, since the memory that they lie in may hold others by then.
 ///
 /// # Examples
 /// ```
@@ -102,6 +104,14 @@ impl Broker {
     }
 
     /// Begins to open `dir` with other settings.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Durability};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = Broker::builder(dir.path()).durability(Durability::Os).open()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn builder(dir: impl AsRef<Path>) -> BrokerBuilder {
         BrokerBuilder::new(dir.as_ref())
     }
@@ -109,8 +119,9 @@ impl Broker {
     /// Opens `dir` for reading only, whether or not another process writes it. Nothing there is changed, not even repaired.
     /// Partitions follow the writer: each read sees what is published by then.
     ///
-    /// The writer's tail is mapped where the writer maps it. No process that uses this crate makes that file shorter; one that
-    /// does by other means ends this process with a signal, as with any map.
+    /// The files `tail` and `tail-always`, in which the writer has the newest records, are mapped into memory if the writer maps them,
+    /// too. No process that uses this crate makes them shorter. If another program does, this process is ended by a signal, as with
+    /// any map.
     ///
     /// # Errors
     /// [`Error::NotADataDirectory`](crate::Error::NotADataDirectory), also if there is no such directory,
@@ -134,6 +145,13 @@ impl Broker {
     ///
     /// # Errors
     /// As [`BrokerBuilder::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// let broker = ottla::Broker::temporary()?; // For tests and examples.
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn temporary() -> Result<Broker> {
         let mut builder = Broker::builder("");
         let config = &mut builder.config;
@@ -211,6 +229,12 @@ impl Broker {
     /// The topic of this name with this configuration, created with it if there is none: what a program says that needs the
     /// topic to be just so.
     ///
+    /// The configuration is compared with the present one, whoever set that. So after an operator has
+    /// [altered](Admin::alter_topic) the topic, or [added partitions](Admin::add_partitions), a program that asks for what it was created
+    /// with gets an error at its next start, which names the setting and both values: neither takes back what the operator wanted, nor
+    /// runs with something that it does not expect. Either change what the program asks for, or write it so that it takes a topic
+    /// that is there as it is, as below.
+    ///
     /// # Errors
     /// [`Error::TopicConfigDiffers`](crate::Error::TopicConfigDiffers) if the topic is there and configured otherwise, be it in the
     /// number of its partitions; else as [`topic`](Broker::topic).
@@ -224,7 +248,14 @@ impl Broker {
     /// broker.topic_with("orders", config.clone())?;
     /// broker.topic_with("orders", config)?;
     /// let error = broker.topic_with("orders", TopicConfig::new().partitions(8)).unwrap_err();
-    /// assert_eq!(error.to_string(), r#"topic "orders" exists with num.partitions=4, not 8"#);
+    /// assert!(error.to_string().starts_with(r#"topic "orders" exists with num.partitions=4, not 8: "#));
+    ///
+    /// // A configuration for the first start only, of which operators may change everything later.
+    /// let orders = match broker.create_topic("orders", TopicConfig::new().partitions(8)) {
+    ///     Err(ottla::Error::TopicExists { .. }) => broker.existing_topic("orders")?,
+    ///     created => created?,
+    /// };
+    /// assert_eq!(orders.partition_count(), 4);
     /// # Ok::<_, ottla::Error>(())
     /// ```
     #[allow(clippy::needless_pass_by_value, reason = "as `create_topic`, and a configuration is made in the call")]
@@ -235,12 +266,30 @@ impl Broker {
     }
 
     /// Looks at topics and groups, and changes them.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// println!("{:?}", broker.admin().list_topics()?);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn admin(&self) -> Admin<'_> {
         Admin::new(self)
     }
 
     /// What opening found, and what it did about it. Read-only, nothing was done; the first call looks at all logs.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = ottla::Broker::open(dir.path())?;
+    /// if !broker.recovery_report().is_clean() {
+    ///     eprintln!("{}", broker.recovery_report());
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {
         self.store.recovery_report()
@@ -252,12 +301,22 @@ impl Broker {
     /// [`Error::Poisoned`](crate::Error::Poisoned) if a write or sync failed, now or before, for any partition;
     /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io) if a sync could not begin. If the error is
     /// retriable, the next flush may succeed.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Durability};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = Broker::builder(dir.path()).durability(Durability::Os).open()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?; // Survives the end of the process.
+    /// broker.flush()?; // Survives a power cut, too.
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn flush(&self) -> Result<()> {
         self.store.flush()
     }
 
-    /// Does now, on this thread, all that the broker's threads do when it is due: interval syncs, waking tasks, moving durability
-    /// from the tail into segments, compaction. For brokers opened with [`background(false)`](BrokerBuilder::background).
+    /// Does now, on this thread, all that the broker's threads do when it is due: the syncs of [`Durability::Interval`](crate::Durability::Interval) and of
+    /// segments, waking tasks, deleting what is kept no longer, compaction. For brokers opened with [`background(false)`](BrokerBuilder::background).
     ///
     /// # Errors
     /// The first one met; every partition got its turn, and the next call tries again what can be tried again.
@@ -277,12 +336,22 @@ impl Broker {
         self.store.run_maintenance()
     }
 
-    /// Closes the broker: seals and syncs everything and marks the shutdown as clean, so that opening is quick. Other handles
-    /// get [`Error::Closed`](crate::Error::Closed) from here on and keep no file open; records that were read stay, and keep the
-    /// map that they lie in.
+    /// Closes the broker: writes everything into segments, syncs it, and notes that it did, so that the next opening is quick. Other
+    /// handles get [`Error::Closed`](crate::Error::Closed) from here on, and keep no file open. Records that were read stay as they
+    /// are.
     ///
     /// # Errors
     /// The first one met; nothing is lost by it, but the next opening has to recover.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = ottla::Broker::open(dir.path())?;
+    /// let orders = broker.topic("orders")?;
+    /// broker.close()?;
+    /// assert!(matches!(orders.produce("k", "v"), Err(ottla::Error::Closed { .. })));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         self.store.close()
     }

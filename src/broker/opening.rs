@@ -13,18 +13,18 @@ mod found;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use self::data_dir::{create_data_dir, find_data_dir};
+use self::data_dir::{check_not_inside, create_data_dir, find_data_dir};
 use self::found::{
     Batches, check_catalog, check_versions, lost_tails, salvage_tails, shared_tails, unknown_directories,
 };
 use super::catalog::Catalog;
 use super::directory_lock::DirectoryLock;
-use super::recovery_report::RecoveryReport;
+use super::recovery_report::{LastWriter, RecoveryReport};
 use super::store::{Store, Writer};
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{parallel, shutdown};
+use super::{directory_lock, parallel, shutdown};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::maintenance::Worker;
@@ -43,7 +43,7 @@ use crate::tail::{KeptSlots, Salvaged, TAIL_NAMES, Tail};
 
 /// Opens a directory for writing.
 pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
-    config.dir = create_data_dir(&*config.disk, &config.dir, config.allow_other_files)?;
+    config.dir = create_data_dir(&config)?;
     let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
     let catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
     let loaded = check_versions(&*config.disk, &config.dir, &catalog)?;
@@ -60,13 +60,22 @@ pub(super) fn open_read_only(mut config: StoreConfig) -> Result<Store> {
     let (disk, dir) = (&*config.disk, &config.dir);
     let catalog = Catalog::open_read_only(Arc::clone(&config.disk), dir)?;
     if catalog.is_new() {
+        check_not_inside(disk, dir, dir)?;
         let reason = "nothing was ever written there; check the path, or open it for writing once, which makes it one";
         return Err(Error::NotADataDirectory { path: dir.clone(), reason });
     }
     let was_clean_shutdown = shutdown::detect(disk, dir, None)? == Shutdown::Clean;
     let lost_tails = lost_tails(disk, dir, &catalog)?;
+    let last_writer = if was_clean_shutdown {
+        LastWriter::Closed
+    } else if directory_lock::was_restarted(disk, dir) {
+        // Of a power cut this process may be the first to hear.
+        LastWriter::Stopped
+    } else {
+        LastWriter::MayBeAtWork
+    };
     let report = RecoveryReport {
-        was_clean_shutdown,
+        last_writer,
         catalog_fell_back: catalog.fell_back(),
         lost_tails: if was_clean_shutdown { Vec::new() } else { lost_tails },
         unknown_directories: unknown_directories(disk, dir, &catalog)?,
@@ -112,7 +121,7 @@ impl Opening {
         }
         shutdown::begin_running(disk, dir)?;
         let report = RecoveryReport {
-            was_clean_shutdown: shutdown == Shutdown::Clean,
+            last_writer: if shutdown == Shutdown::Clean { LastWriter::Closed } else { LastWriter::Stopped },
             catalog_fell_back: catalog.fell_back(),
             lost_tails,
             shared_tails: shared_tails(disk, dir),

@@ -16,7 +16,7 @@ use crate::partition::recovery_report::PartitionRecovery;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct RecoveryReport {
-    pub(super) was_clean_shutdown: bool,
+    pub(super) last_writer: LastWriter,
     pub(super) catalog_fell_back: bool,
     pub(super) writes_tail_by_calls: bool,
     pub(super) lost_tails: Vec<Corruption>,
@@ -27,14 +27,26 @@ pub struct RecoveryReport {
     pub(super) unfinished_deletes: Vec<String>,
 }
 
+/// How the last writer of a directory ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum LastWriter {
+    /// It did not close the broker.
+    #[default]
+    Stopped,
+    /// It has not closed the broker, and may be at work: nobody asked for its lock.
+    MayBeAtWork,
+    /// It closed the broker, or there was none.
+    Closed,
+}
+
 impl RecoveryReport {
-    /// Whether there was nothing to repair or report: the last writer had closed the broker (or the directory was new), and
-    /// nothing was missing or damaged. [Second names](RecoveryReport::shared_files) are no damage, nor is what is put off until there
+    /// Whether there was nothing to repair or report: the last writer had closed the broker (or the directory was new, or
+    /// [may be open](RecoveryReport::may_be_open_for_writing)), and nothing was missing or damaged. [Second names](RecoveryReport::shared_files) are no damage, nor is what is put off until there
     /// is room on the disk: [deletions](RecoveryReport::unfinished_deletes), and
     /// [records that stay in the tail](PartitionRecovery::unsealed_records).
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.was_clean_shutdown
+        self.last_writer != LastWriter::Stopped
             && !self.catalog_fell_back
             && self.lost_tails.is_empty()
             && self.unknown_directories.is_empty()
@@ -43,10 +55,28 @@ impl RecoveryReport {
     }
 
     /// Whether the last writer had closed the broker, or there was none. False if the broker is open read-only while another process
-    /// writes.
+    /// writes; see [`may_be_open_for_writing`](RecoveryReport::may_be_open_for_writing).
     #[must_use]
     pub fn was_clean_shutdown(&self) -> bool {
-        self.was_clean_shutdown
+        self.last_writer == LastWriter::Closed
+    }
+
+    /// Whether this broker is open read-only, and a process either has the directory open for writing or was killed since the machine
+    /// was started. Which of the two cannot be told without getting in the way of who opens the directory for writing next.
+    /// Either way every record whose send returned is there.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let writer = ottla::Broker::open(dir.path())?;
+    /// let reader = ottla::Broker::open_read_only(dir.path())?;
+    /// let report = reader.recovery_report();
+    /// assert!(report.may_be_open_for_writing() && report.is_clean());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn may_be_open_for_writing(&self) -> bool {
+        self.last_writer == LastWriter::MayBeAtWork
     }
 
     /// Whether the newest state of the catalog was damaged and the one before was taken: the last topic created or deleted
@@ -110,7 +140,13 @@ impl RecoveryReport {
 /// For a log: what there is to tell, a line each.
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.was_clean_shutdown { "after a clean shutdown" } else { "after an unclean stop" })?;
+        f.write_str(match self.last_writer {
+            LastWriter::Closed => "after a clean shutdown",
+            LastWriter::MayBeAtWork => {
+                "a process has the directory open for writing, or was killed; its records are there"
+            }
+            LastWriter::Stopped => "after an unclean stop",
+        })?;
         if self.writes_tail_by_calls {
             f.write_str(
                 "\nthe tail is written by system calls, since the file system may write overwritten blocks elsewhere",

@@ -324,6 +324,13 @@ impl Store {
             self.surroundings.close();
             return Ok(());
         };
+        let result = self.close_writer(writer);
+        // Only now, as a waker is the caller's code. All that they wait for is durable, or never will be.
+        writer.environment.end_serving_tasks();
+        result
+    }
+
+    fn close_writer(&self, writer: &Writer) -> Result<()> {
         // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
         drop(self.registry.catalog());
         if let Some(worker) = writer.worker.lock().take() {
@@ -356,7 +363,7 @@ impl Store {
     /// to recover the one, if it can, and to make the other anew, and not to take them for what was closed.
     fn owes_recovery(&self, writer: &Writer) -> bool {
         writer.environment.has_failed()
-            || !self.report.was_clean_shutdown
+            || !self.report.was_clean_shutdown()
                 && self.registry.logs().load().iter().any(|log| log.check_whole().is_err())
     }
 }

@@ -30,12 +30,21 @@ pub(super) struct StoreConfig {
     pub(super) tail_bytes: u64,
     pub(super) read_mode: ReadMode,
     pub(super) recovery_mode: RecoveryMode,
-    /// Whether a log may be begun among files of others.
-    pub(super) allow_other_files: bool,
+    /// Where a log may be begun.
+    pub(super) new_log: NewLog,
     /// Whether the directory is removed when it is closed.
     pub(super) is_temporary: bool,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
+}
+
+/// Where a log may be begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewLog {
+    /// Where there is none, and the directory is made.
+    pub(super) is_allowed: bool,
+    /// Also among files of others.
+    pub(super) among_other_files: bool,
 }
 
 impl StoreConfig {

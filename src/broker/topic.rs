@@ -68,12 +68,32 @@ impl Topic {
     ///
     /// # Errors
     /// [`Error::UnknownPartition`](crate::Error::UnknownPartition).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Error, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let orders = broker.create_topic("orders", TopicConfig::new().partitions(2))?;
+    /// assert_eq!(orders.partition(1)?.topic_partition().to_string(), "orders-1");
+    /// assert!(matches!(orders.partition(2), Err(Error::UnknownPartition { .. })));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn partition(&self, id: u32) -> Result<Partition> {
         let found = self.entry.partitions.get(id).ok_or_else(|| self.entry.unknown_partition(id))?;
         Ok(self.handle(found))
     }
 
     /// All partitions, by number.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// for partition in broker.topic("orders")?.partitions() {
+    ///     println!("{}: {} records", partition.topic_partition(), partition.log_end_offset() - partition.log_start_offset());
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition> + use<> {
         let handles: Vec<_> = self.entry.partitions.iter().map(|partition| self.handle(partition)).collect();

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::partition::Appended;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
+use crate::partition::durable_wait::DurableWait;
 use crate::partition::log::Log;
 use crate::partition::topic_settings::TopicSettings;
 use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
@@ -60,8 +61,25 @@ impl TopicEntry {
         least_durability: Durability,
     ) -> Result<RecordMetadata> {
         let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
-        let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
-        Ok(RecordMetadata::new(address.clone(), appended.base_offset, timestamp))
+        Ok(metadata_of(address, record, &appended))
+    }
+
+    /// [`append_one`](TopicEntry::append_one) that leaves it to a task to wait, if there is something to wait for.
+    ///
+    /// # Errors
+    /// As [`append`](TopicEntry::append), as far as nothing was appended or nobody knows.
+    pub(crate) fn append_one_for_task(
+        &self,
+        partition: u32,
+        record: &ProducerRecord<'_>,
+        least_durability: Durability,
+    ) -> Result<(RecordMetadata, Option<Arc<DurableWait>>)> {
+        let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
+            return Err(self.unknown_partition(partition));
+        };
+        let log = source.writable("send")?;
+        let (appended, wait) = log.append_for_task(std::slice::from_ref(record), least_durability)?;
+        Ok((metadata_of(address, record, &appended), wait))
     }
 
     /// Fails if one of `records` has no key and the topic is compacted.
@@ -112,4 +130,11 @@ impl TopicEntry {
         let partition = TopicPartition::new(Arc::clone(&self.name), partition);
         Error::UnknownPartition { partition, partition_count: self.partition_count() }
     }
+}
+
+/// What there is to tell of a record that was appended by itself.
+#[inline]
+fn metadata_of(address: &TopicPartition, record: &ProducerRecord<'_>, appended: &Appended) -> RecordMetadata {
+    let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
+    RecordMetadata::new(address.clone(), appended.base_offset, timestamp)
 }

@@ -81,12 +81,22 @@ impl Admin<'_> {
     /// every index entry, and the small files beside them. It takes as long as reading all the data; appends, polls and the
     /// maintenance go on. Nothing is changed.
     ///
-    /// As in Kafka, no checksum covers the leader epoch in a batch until its segment is sealed. The tail is not checked: it is
-    /// memory. A directory that another process writes can be verified meanwhile, if it is opened
+    /// As in Kafka, the checksum of a batch does not cover its [leader epoch](crate::guide::concepts#leader-epochs): that is checked once
+    /// its segment is full. Records that are not in a segment yet are not checked, since they are in memory. A directory that another process writes can be verified meanwhile, if it is opened
     /// [read-only](crate::Broker::open_read_only).
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Io`] for a lack of handles or memory. Whatever is wrong with the files is in the report.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let report = broker.admin().verify()?;
+    /// println!("{report}");
+    /// assert!(report.is_clean());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn verify(&self) -> Result<VerifyReport> {
         self.broker.store.verify()
     }

@@ -24,6 +24,20 @@ impl Consumer {
     /// unchanged. [`Error::NotDurable`](crate::Error::NotDurable): committed, and a power cut may still take it back.
     /// [`Error::InDoubt`](crate::Error::InDoubt), [`Error::PartlySent`](crate::Error::PartlySent): unchanged until the broker is
     /// reopened, and then perhaps, or in part, committed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     println!("{}", record.value_str()?);
+    /// }
+    /// consumer.commit()?; // Whoever reads on for the group begins behind these records.
+    /// # assert_eq!(broker.admin().describe_group("billing")?.total_lag(), 0);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn commit(&mut self) -> Result<()> {
         self.check_usable()?;
         self.commit_positions(None)?;
@@ -61,7 +75,7 @@ impl Consumer {
             return Err(Error::CommitRefused {
                 group: self.group().to_owned(),
                 partition: partition.clone(),
-                reason: "the record is of an earlier topic of this name",
+                reason: "the record is of an earlier topic of this name; commit one of the present topic",
             });
         }
         let committed = CommittedOffset::new(record.offset() + 1).with_leader_epoch(Some(record.leader_epoch()));

@@ -56,6 +56,29 @@ const AUTO_COMMIT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The settings of a consumer.
 ///
+/// **Nothing is committed unless you say so**, by [`commit`](crate::Consumer::commit) or
+/// [`auto_commit_interval`](ConsumerConfig::auto_commit_interval). In Kafka auto-commit is on by default; a program that relied on
+/// it begins here at the first record again, at each start.
+///
+/// As text, for [`set`](ConsumerConfig::set):
+///
+/// | key | default | method |
+/// |---|---|---|
+/// | `group.id` | | [`new`](ConsumerConfig::new) |
+/// | `client.id` | `consumer` | [`client_id`](ConsumerConfig::client_id) |
+/// | `group.instance.id` | none | [`group_instance_id`](ConsumerConfig::group_instance_id) |
+/// | `session.timeout.ms` | 45000 | [`session_timeout`](ConsumerConfig::session_timeout) |
+/// | `max.poll.interval.ms` | none | [`max_poll_interval`](ConsumerConfig::max_poll_interval) |
+/// | `partition.assignment.strategy` | `cooperative-sticky` | [`assignor`](ConsumerConfig::assignor) |
+/// | `auto.offset.reset` | `earliest` | [`offset_reset`](ConsumerConfig::offset_reset) |
+/// | `enable.auto.commit` | `false` | [`auto_commit_interval`](ConsumerConfig::auto_commit_interval) |
+/// | `auto.commit.interval.ms` | 5000 | the same; as text it only counts with `enable.auto.commit` |
+/// | `max.poll.records` | 500 | [`max_poll_records`](ConsumerConfig::max_poll_records) |
+/// | `fetch.max.bytes` | 1048576 | [`fetch_max_bytes`](ConsumerConfig::fetch_max_bytes) |
+/// | `isolation.level` | `read_committed` | [`isolation`](ConsumerConfig::isolation) |
+/// | `ottla.spin.us` | 0 | [`spin`](ConsumerConfig::spin) |
+/// | `ottla.wait.for.topics` | `false` | [`wait_for_topics`](ConsumerConfig::wait_for_topics) |
+///
 /// # Examples
 /// ```
 /// use ottla::{ConsumerConfig, OffsetReset};
@@ -184,6 +207,16 @@ impl ConsumerConfig {
     /// [`session_timeout`](ConsumerConfig::session_timeout), also across a restart of the process. A consumer of the same name
     /// that comes in that time gets them without a rebalance. If two consumers have one name, the newer one takes the place,
     /// and the older one gets [`Error::Fenced`](crate::Error::Fenced). Default: none; 1 to 255 bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::ConsumerConfig;
+    /// // After a restart within a minute, it has its partitions again, and the other members never heard of it.
+    /// let config = ConsumerConfig::new("billing").topics(["orders"]);
+    /// let config = config.group_instance_id("billing-1").session_timeout(Duration::from_secs(60));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[doc(alias = "group.instance.id")]
     pub fn group_instance_id(mut self, name: impl Into<String>) -> Self {
         self.instance_id = Some(name.into());
@@ -207,6 +240,17 @@ impl ConsumerConfig {
     /// A record that [`next_record`](crate::Consumer::next_record) or [`iter`](crate::Consumer::iter) returns counts as a poll.
     /// The polls of the other members watch the time, and so does `describe_group`. Default: no limit (Kafka's: 5 minutes);
     /// whole milliseconds, at least one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::ConsumerConfig;
+    /// let config = ConsumerConfig::new("billing")
+    ///     .topics(["orders"])
+    ///     .max_poll_interval(Duration::from_secs(300))
+    ///     .on_late_poll(|late| eprintln!("{} has not polled for {:?}", late.member_id(), late.idle()));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[doc(alias = "max.poll.interval.ms")]
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = Some(interval);
@@ -223,13 +267,20 @@ impl ConsumerConfig {
 
     /// How the group divides the partitions; all members must use the same. Default: [`CooperativeStickyAssignor`], with which
     /// a rebalance moves as few partitions as possible and stops nobody who keeps theirs (Kafka's: range).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ConsumerConfig, RangeAssignor};
+    /// let config = ConsumerConfig::new("billing").topics(["orders"]).assignor(RangeAssignor);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[doc(alias = "partition.assignment.strategy")]
     pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
         self.assignor = Arc::new(assignor);
         self
     }
 
-    /// Is told which partitions come and go: a [`RebalanceListener`], or a closure. Default: none.
+    /// Who is told which partitions come and go: a [`RebalanceListener`], where the example is, or a closure. Default: none.
     pub fn rebalance_listener(mut self, listener: impl RebalanceListener + 'static) -> Self {
         self.listener = Some(Listener(Arc::new(listener)));
         self
@@ -249,10 +300,28 @@ impl ConsumerConfig {
         self
     }
 
-    /// Commits automatically everything that earlier calls have returned: in a poll once the interval has passed, whether or
-    /// not there are new records, before partitions are given up, and on [`close`](crate::Consumer::close). A consumer that is
-    /// dropped without `close` commits nothing more, since its last records may not have been dealt with. Default: off
-    /// (Kafka's: every 5 seconds); whole milliseconds, at least one.
+    /// Turns auto-commit on: everything that earlier calls have returned is committed in a poll once the interval has passed,
+    /// whether or not there are new records, before partitions are given up, and on [`close`](crate::Consumer::close). A consumer
+    /// that is dropped without `close` commits nothing more, since its last records may not have been dealt with.
+    ///
+    /// Default: off, and only [`commit`](crate::Consumer::commit) and its kin commit (Kafka's: every 5 seconds). Whole
+    /// milliseconds, at least one. As text, `enable.auto.commit=true` turns it on with an interval of 5 seconds.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::ConsumerConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let config = ConsumerConfig::new("billing").topics(["orders"]).auto_commit_interval(Duration::from_secs(5));
+    /// let mut consumer = broker.consumer_with(config)?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     println!("{}", record.value_str()?);
+    /// }
+    /// consumer.close()?; // Commits what was returned.
+    /// # assert_eq!(broker.admin().describe_group("billing")?.total_lag(), 0);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[doc(alias = "enable.auto.commit")]
     #[doc(alias = "auto.commit.interval.ms")]
     pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
@@ -301,7 +370,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// Takes a setting as text, by Kafka's property name.
+    /// Takes a setting as text, by Kafka's property name; the [table above](ConsumerConfig) has all of them.
     ///
     /// # Errors
     /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) with the nearest known name,
@@ -378,5 +447,19 @@ fn parse_assignor(value: &str) -> Result<Arc<dyn Assignor>> {
         "sticky" | "StickyAssignor" => Ok(Arc::new(StickyAssignor)),
         "cooperative-sticky" | "CooperativeStickyAssignor" => Ok(Arc::new(CooperativeStickyAssignor)),
         _ => Err(invalid(ASSIGNOR, value, "expected range, roundrobin, sticky or cooperative-sticky")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_key() {
+        let rows = include_str!("config.rs").lines().filter_map(|line| line.strip_prefix("/// | `")?.split('`').next());
+        let (mut documented, mut known) = (rows.collect::<Vec<_>>(), KEYS.to_vec());
+        documented.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(documented, known);
     }
 }

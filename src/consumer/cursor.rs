@@ -42,16 +42,21 @@ impl Cursor<'_> {
             Some(offset) => offset,
             None => self.begin()?,
         };
-        match self.position.fetch(offset, limits, self.position.place.as_ref()) {
-            // Retention was faster than this consumer.
-            Err(Error::OffsetOutOfRange { .. }) if self.offset_reset != OffsetReset::Error => {
-                self.counts.resets += 1;
-                let offset = self.start_without_offset()?;
-                self.position.go_to(offset, None);
-                self.position.fetch(offset, limits, None)
+        let mut fetched = self.position.fetch(offset, limits, self.position.place.as_ref());
+        let mut requested = offset;
+        while self.offset_reset != OffsetReset::Error && matches!(fetched, Err(Error::OffsetOutOfRange { .. })) {
+            let offset = self.start_without_offset()?;
+            // Only where the start goes on meanwhile there is another place to try.
+            if offset == requested {
+                break;
             }
-            fetched => fetched,
+            // Retention was faster than this consumer.
+            self.counts.resets += 1;
+            self.position.go_to(offset, None);
+            fetched = self.position.fetch(offset, limits, None);
+            requested = offset;
         }
+        fetched
     }
 
     /// Finds out where to begin, and goes there.

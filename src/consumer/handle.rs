@@ -83,13 +83,26 @@ impl ConsumerHandle {
     /// Closes the consumer, as [`Consumer::close`](crate::Consumer::close) does, in the poll that is under way or else in the
     /// next one. That poll and every later call return [`Error::Closed`](crate::Error::Closed). Records that were not returned by
     /// then are left to the other members of the group. A listener may call it, too.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// let handle = consumer.handle();
+    /// std::thread::spawn(move || handle.close());
+    /// assert!(matches!(consumer.poll(Duration::from_secs(60)), Err(ottla::Error::Closed { .. })));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.waiter.wake();
     }
 
-    /// How many offsets the consumer has not read yet, over all its partitions. Those that it has not polled yet are counted from the
-    /// log start: how far the group is, [`Admin::describe_group`](crate::Admin::describe_group) tells.
+    /// How many offsets the consumer has not read yet and can still read, in all its partitions together. Partitions that it has not
+    /// polled yet are counted from the log start; [`Admin::describe_group`](crate::Admin::describe_group) counts from what the group
+    /// has committed.
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.shared.positions.load().iter().map(|position| position.lag()).sum()

@@ -70,7 +70,7 @@ use positions::Positions;
 ///         break; // Nothing came for so long.
 ///     }
 ///     for record in &records {
-///         println!("{}@{} {}: {}", record.topic_partition(), record.offset(), record.key_str()?, record.value_str()?);
+///         println!("{} {}: {}", record.address(), record.key_str()?, record.value_str()?);
 ///     }
 ///     consumer.commit()?; // What this poll returned is done.
 /// }
@@ -151,6 +151,16 @@ impl Broker {
     /// [wait for it](ConsumerConfig::wait_for_topics); [`Error::InvalidTopic`] for one that can never be.
     /// [`Error::InconsistentAssignor`] if the group's members divide partitions in another way; [`Error::InvalidConfig`],
     /// [`Error::ReadOnly`], [`Error::Closed`]; [`Error::Corrupt`] if the committed offsets cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ConsumerConfig, OffsetReset};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let config = ConsumerConfig::new("news").topics(["orders"]).offset_reset(OffsetReset::Latest);
+    /// let consumer = broker.consumer_with(config)?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
         config.validate()?;
         let shared = Arc::<Shared>::default();
@@ -374,6 +384,16 @@ impl Consumer {
     }
 
     /// The partitions that the consumer reads, in the order in which it was told of them.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::TopicConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.create_topic("orders", TopicConfig::new().partitions(2))?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// assert_eq!(format!("{:?}", consumer.assignment()), "[orders-0, orders-1]");
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.positions.in_order().into_iter().map(|position| position.partition().clone()).collect()
@@ -381,6 +401,19 @@ impl Consumer {
 
     /// The offset of the next record that a poll returns from a partition; `None` if the partition was not polled yet, or this
     /// consumer does not read it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # let orders_0 = ottla::TopicPartition::new("orders", 0);
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// assert_eq!(consumer.position(&orders_0), None);
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!(consumer.position(&orders_0), Some(1));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<u64> {
         self.positions.get(partition)?.next_offset()
@@ -403,8 +436,22 @@ impl Consumer {
         self.store.committed(self.group(), partition)
     }
 
-    /// How many offsets of a partition this consumer has not read yet, counted from the log start if it was not polled yet.
-    /// `None` if the consumer does not read it.
+    /// How many offsets of a partition this consumer has not read yet and can still read: from its position, or from the log start
+    /// if that is later or the partition was not polled yet. `None` if the consumer does not read the partition.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let topic = broker.topic("orders")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// let orders_0 = ottla::TopicPartition::new("orders", 0);
+    /// topic.produce("customer-1", "2 coffees")?;
+    /// assert_eq!(consumer.lag(&orders_0), Some(1));
+    /// consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!(consumer.lag(&orders_0), Some(0));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
         Some(self.positions.get(partition)?.shared.lag())
@@ -441,6 +488,15 @@ impl Consumer {
     ///
     /// # Errors
     /// What committing or the listener returned; the consumer has left the group all the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// consumer.close()?; // Others get its partitions at once.
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn close(mut self) -> Result<()> {
         self.store.check_not_forked()?;
         if self.life == Life::Closed { Ok(()) } else { self.finish() }

@@ -20,7 +20,9 @@ impl Consumer {
     /// # Errors
     /// [`Error::Wakeup`] after [`ConsumerHandle::wakeup`](crate::ConsumerHandle::wakeup); [`Error::Corrupt`] where the next record is damaged, again and again
     /// until [`skip_corrupt`](Consumer::skip_corrupt) or a [`seek`](Consumer::seek) passes it; [`Error::LogTruncated`] where a power cut took
-    /// records that the committed offset had passed; [`Error::OffsetOutOfRange`] with [`OffsetReset::Error`](crate::OffsetReset::Error);
+    /// records that the committed offset had passed; with [`OffsetReset::Error`](crate::OffsetReset::Error),
+    /// [`Error::NoCommittedOffset`] where the group has committed nothing and [`Error::OffsetOutOfRange`] where the position is not in
+    /// the log, each until a [`seek`](Consumer::seek);
     /// [`Error::PollTooLate`] once if this consumer was put out of its group because it polled too late, [`Error::Fenced`] if
     /// another one has its place; [`Error::AssignorFailed`], [`Error::ListenerPanicked`], and what the listener or an auto-commit
     /// returned; [`Error::CodecUnavailable`], [`Error::Closed`]. No error skips a record.
@@ -33,7 +35,7 @@ impl Consumer {
     /// let mut consumer = broker.consumer("billing", ["orders"])?;
     /// let records = consumer.poll(Duration::from_secs(1))?;
     /// for record in &records {
-    ///     println!("{}@{}: {}", record.topic_partition(), record.offset(), record.value_str()?);
+    ///     println!("{}: {}", record.address(), record.value_str()?); // orders-0@0: 2 coffees
     /// }
     /// consumer.commit()?;
     /// # assert_eq!(records.len(), 1);

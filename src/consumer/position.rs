@@ -32,9 +32,11 @@ impl SharedPosition {
         self.log.end(self.isolation)
     }
 
-    /// How many offsets lie between the position and the end; from the log start if there is no position yet.
+    /// How many offsets that can still be read lie between the position and the end; from the log start if there is no position
+    /// yet, or what it stands at was deleted.
     pub(super) fn lag(&self) -> u64 {
-        let from = self.next_offset().unwrap_or_else(|| self.log.log_start_offset());
+        let start = self.log.log_start_offset();
+        let from = self.next_offset().map_or(start, |offset| offset.max(start));
         self.end().saturating_sub(from)
     }
 }

@@ -37,7 +37,7 @@ impl Consumer {
     }
 }
 
-/// Completes when a poll has something to do at once; made by [`Consumer::ready`].
+/// Completes when a poll has something to do at once; made by [`Consumer::ready`], where the example is.
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Ready<'c> {
     pub(super) consumer: &'c mut Consumer,

@@ -26,7 +26,8 @@ pub enum OffsetReset {
     Earliest,
     /// At the log end: only what is sent from now on.
     Latest,
-    /// Nowhere: `poll` returns [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) until `seek` says where.
+    /// Nowhere: until `seek` says where, `poll` returns [`Error::NoCommittedOffset`](crate::Error::NoCommittedOffset), or
+    /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) if there is one that is not in the log.
     Error,
 }
 

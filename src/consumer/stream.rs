@@ -43,7 +43,7 @@ impl Consumer {
     }
 }
 
-/// The records of a consumer, one by one; made by [`Consumer::stream`].
+/// The records of a consumer, one by one; made by [`Consumer::stream`], where the example is.
 #[derive(Debug)]
 #[must_use = "a stream does nothing until it is polled"]
 pub struct RecordStream<'c> {

@@ -34,6 +34,17 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for other characters than a pattern has; as [`subscribe`](Consumer::subscribe).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ConsumerConfig;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # for topic in ["orders-eu", "orders-us", "payments"] { broker.topic(topic)?; }
+    /// let mut consumer = broker.consumer_with(ConsumerConfig::new("audit"))?;
+    /// consumer.subscribe_pattern("orders-*")?;
+    /// assert_eq!(consumer.assignment().len(), 2);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn subscribe_pattern(&mut self, pattern: impl Into<String>) -> Result<()> {
         self.change_subscription(Subscription { topics: Vec::new(), pattern: Some(pattern.into()) })
     }
@@ -43,6 +54,16 @@ impl Consumer {
     /// # Errors
     /// [`Error::InvalidState`](crate::Error::InvalidState) in a listener, [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what giving up partitions returns, after
     /// they were given up.
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// consumer.unsubscribe()?;
+    /// assert!(consumer.assignment().is_empty());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn unsubscribe(&mut self) -> Result<()> {
         self.change_subscription(Subscription::default())
     }
@@ -85,6 +106,10 @@ impl Consumer {
     /// Their offsets can be committed as long as the group has no members. If the broker is open read-only, partitions that are
     /// new begin at what the group has committed by now.
     ///
+    /// Partitions that a topic gets later are not read, as in Kafka: compare with [`Topic::partition_count`](crate::Topic::partition_count)
+    /// now and then, and assign again. Positions in partitions that stay are kept. A consumer that [subscribes](Consumer::subscribe)
+    /// takes new partitions by itself.
+    ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::UnknownPartition`](crate::Error::UnknownPartition): nothing was changed. [`Error::InvalidState`](crate::Error::InvalidState) in a listener,
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Fenced`](crate::Error::Fenced); what giving up partitions returns;
@@ -99,6 +124,11 @@ impl Consumer {
     /// let mut reader = broker.consumer_with(ConsumerConfig::new("audit"))?;
     /// reader.assign(&[TopicPartition::new("orders", 0)])?;
     /// assert_eq!(reader.poll(Duration::from_secs(1))?.len(), 1);
+    ///
+    /// // All partitions that a topic has now.
+    /// let orders = broker.existing_topic("orders")?;
+    /// let all: Vec<_> = orders.partitions().map(|partition| partition.topic_partition().clone()).collect();
+    /// reader.assign(&all)?;
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {

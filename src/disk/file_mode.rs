@@ -1,5 +1,7 @@
 //! Who may read what is made.
 
+use std::fmt;
+
 /// Who may read the files and directories that a broker makes. Those that are there keep what they have.
 ///
 /// # Examples
@@ -17,4 +19,14 @@ pub enum FileMode {
     Private,
     /// Whoever the umask of the process lets: files 0666 and directories 0777, without the bits that it has.
     Umask,
+}
+
+/// As `ottla.file.mode` takes it.
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileMode::Private => "private",
+            FileMode::Umask => "umask",
+        })
+    }
 }

@@ -5,7 +5,7 @@ use std::{fmt, iter};
 
 use super::Error;
 
-/// Shows an error and all its causes on one line; made by [`Error::with_causes`].
+/// Shows an error and all its causes on one line; made by [`Error::with_causes`], where the example is.
 #[derive(Debug)]
 pub struct WithCauses<'e>(&'e Error);
 

@@ -3,6 +3,7 @@
 use super::attributes::Attributes;
 use super::batch::HEADER_BYTES;
 use super::header::Header;
+use super::header_list::HeaderList;
 use super::record::RecordFields;
 use super::{BatchStart, Compression, Invalid, ProducerStamp, SealFields, crc32c, is_plain, seal_header, seal_records};
 
@@ -47,24 +48,30 @@ impl BatchBuilder {
     /// Adds a record at the next offset.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "as below")]
-    pub(crate) fn push(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
+    pub(crate) fn push<'h>(
+        &mut self,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Into<HeaderList<'h>>,
+    ) {
         self.push_at(self.last_offset_delta + 1, timestamp_ms, key, value, headers);
     }
 
     /// Adds a record at an offset above that of the last one, for compaction, which leaves gaps.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "in the loop over a batch's records, as `RecordFields::try_encode`")]
-    pub(crate) fn push_at(
+    pub(crate) fn push_at<'h>(
         &mut self,
         offset_delta: i32,
         timestamp_ms: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[Header<'_>],
+        headers: impl Into<HeaderList<'h>>,
     ) {
         debug_assert!(self.last_offset_delta < offset_delta);
         let timestamp_delta = timestamp_ms.wrapping_sub(self.base_timestamp);
-        let record = RecordFields { timestamp_delta, offset_delta, key, value, headers };
+        let record = RecordFields { timestamp_delta, offset_delta, key, value, headers: headers.into() };
         let space = self.plain.get_mut(self.end..).unwrap_or_default();
         self.end += match record.try_encode(space) {
             Some(record_bytes) => record_bytes,

@@ -112,7 +112,7 @@ pub fn record(bytes: &[u8]) {
         assert_eq!(record.headers.get(last.key()), Some(*last));
     }
     let Record { timestamp_delta, offset_delta, key, value, .. } = record;
-    let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: &headers };
+    let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: (&headers).into() };
     let mut written = vec![0; fields.encoded_len()];
     assert_eq!(fields.encode(&mut written), written.len());
     assert!(written.len() <= size, "what is written is the shortest form");

@@ -26,6 +26,7 @@ pub(crate) mod control;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 mod header;
+mod header_list;
 pub(crate) mod headers;
 pub(crate) mod invalid;
 pub(crate) mod producer_stamp;
@@ -49,6 +50,7 @@ pub use compression::Compression;
 use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use header::Header;
+pub(crate) use header_list::{HeaderList, KeptHeader};
 pub use headers::{Headers, HeadersIter};
 pub(crate) use invalid::Invalid;
 pub(crate) use producer_stamp::ProducerStamp;

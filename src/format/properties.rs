@@ -94,7 +94,7 @@ proptest! {
         for owned in &records {
             let headers = owned.headers();
             let (key, value) = (owned.key.as_deref(), owned.value.as_deref());
-            let fields = RecordFields { timestamp_delta: owned.timestamp_delta, offset_delta, key, value, headers: &headers };
+            let fields = RecordFields { timestamp_delta: owned.timestamp_delta, offset_delta, key, value, headers: (&headers).into() };
             let mut bytes = vec![0xaa; fields.encoded_len() + 3];
             prop_assert_eq!(fields.encode(&mut bytes), fields.encoded_len());
             let size = fields.encoded_len();
@@ -127,7 +127,7 @@ proptest! {
         let (key, value) = (lengths.0.map(|length| vec![b'k'; length]), lengths.1.map(|length| vec![b'v'; length]));
         let (key, value) = (key.as_deref(), value.as_deref());
         let (timestamp_delta, offset_delta) = (timestamp_delta >> delta_bits.0, offset_delta >> delta_bits.1);
-        let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: &[] };
+        let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: (&[]).into() };
         let mut bytes = vec![0; fields.encoded_len() + 9];
         let size = fields.encode(&mut bytes);
         check_ways(&bytes[..size])?;

@@ -14,7 +14,7 @@
 //! ```
 //! The smallest record has 7 bytes.
 
-use super::header::Header;
+use super::header_list::HeaderList;
 use super::reader::Reader;
 use super::{Headers, Invalid, varint};
 
@@ -30,7 +30,7 @@ pub(crate) struct RecordFields<'a> {
     /// The value; none makes it a tombstone.
     pub(crate) value: Option<&'a [u8]>,
     /// The headers, in the order given.
-    pub(crate) headers: &'a [Header<'a>],
+    pub(crate) headers: HeaderList<'a>,
 }
 
 impl RecordFields<'_> {
@@ -81,7 +81,7 @@ impl RecordFields<'_> {
         at = put_nullable(out, at, self.key);
         at = put_nullable(out, at, self.value);
         at = put_varlong(out, at, signed(self.headers.len()));
-        for header in self.headers {
+        for header in self.headers.iter() {
             at = put_nullable(out, at, Some(header.key().as_bytes()));
             at = put_nullable(out, at, header.value());
         }
@@ -96,7 +96,7 @@ impl RecordFields<'_> {
             + bytes_len(self.key)
             + bytes_len(self.value)
             + varint::signed_len(signed(self.headers.len()));
-        for header in self.headers {
+        for header in self.headers.iter() {
             body += bytes_len(Some(header.key().as_bytes())) + bytes_len(header.value());
         }
         body
@@ -419,9 +419,11 @@ fn body(bytes: &[u8]) -> Result<(usize, Reader<'_>), Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Header;
 
     fn encode(headers: &[Header<'_>]) -> Vec<u8> {
-        let fields = RecordFields { timestamp_delta: 0, offset_delta: 0, key: None, value: None, headers };
+        let fields =
+            RecordFields { timestamp_delta: 0, offset_delta: 0, key: None, value: None, headers: headers.into() };
         let mut bytes = vec![0; fields.encoded_len()];
         fields.encode(&mut bytes);
         bytes
@@ -447,7 +449,8 @@ mod tests {
         let deltas = [(0, 0), (-1, 63), (64, 64), (8191, 8191), (-8192, 8192), (8192, 0), (1 << 40, i32::MAX)];
         for (key, value) in options().flat_map(|key| options().map(move |value| (key, value))) {
             for (timestamp_delta, offset_delta) in deltas {
-                let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: &[] };
+                let fields =
+                    RecordFields { timestamp_delta, offset_delta, key, value, headers: HeaderList::Views(&[]) };
                 let mut expected = vec![0; fields.encoded_len()];
                 fields.encode(&mut expected);
                 for room in [0, 1, 7, 8, 100] {

@@ -23,7 +23,7 @@ impl Group {
         if self.phase != Phase::Stable {
             return Err(Error::RebalanceInProgress { group: self.name.to_string() });
         }
-        Err(self.refused(partition, "the member does not own it any more"))
+        Err(self.refused(partition, "the member does not own it any more; poll to hear what it owns"))
     }
 
     /// Whether somebody who is no member, and was assigned partitions by hand, may commit.
@@ -31,8 +31,9 @@ impl Group {
         if self.members.is_empty() {
             return Ok(());
         }
-        Err(self
-            .refused(partition, "the group has members, and partitions assigned by hand are committed only without"))
+        let reason =
+            "partitions assigned by hand are not committed while the group has members; use a group of its own";
+        Err(self.refused(partition, reason))
     }
 
     /// Takes in what was committed. Returns what was there before, in the same order.

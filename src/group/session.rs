@@ -41,10 +41,14 @@ impl Removal {
     /// Why such a member may not commit.
     pub(super) fn reason(self) -> &'static str {
         match self {
-            Removal::Late { .. } => "the member did not poll for longer than max.poll.interval.ms and was put out",
-            Removal::OffsetsReset => "the group's offsets were reset",
-            Removal::Removed => "the member was removed from the group",
-            Removal::Replaced => "another consumer has joined with the same group.instance.id",
+            Removal::Late { .. } => {
+                "the member did not poll for longer than max.poll.interval.ms and was put out; poll to join again"
+            }
+            Removal::OffsetsReset => "the group's offsets were reset; poll to go on from them",
+            Removal::Removed => "the member was removed from the group; poll to join again",
+            Removal::Replaced => {
+                "another consumer has joined with the same group.instance.id and goes on; stop this one"
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What a broker does between calls, and when: interval syncs, tasks that are to be woken, slots of the tail that are kept free,
-//! moving durability into segments, compaction.
+//! What a broker does between calls, and when: syncs for tasks and by intervals, tasks that are to be woken, slots of the tail that
+//! are kept free, moving durability into segments, compaction.
 //!
 //! ```text
 //! Work         is due                                                 done by
-//! Syncs        when the interval of a topic is over                   ┐
+//! Commits      when a task waits for what it appended to be durable   ┐
+//! Syncs        when the interval of a topic is over                   │
 //! Wakers       at the first moment for which a task waits             │ worker: one thread, which sleeps until the first of
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
 //! Checkpoints  when called for; again after a while if one failed     │

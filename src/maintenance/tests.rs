@@ -1,5 +1,7 @@
 //! The thread without its sleep, by a clock that goes on when it is told to.
 
+mod sending;
+
 use std::task::Waker;
 use std::time::Duration;
 

@@ -26,9 +26,10 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Nothing is due yet. Everything stops at the next occasion once `stop` is set.
+    /// Nothing is due yet, and tasks are served from now on. Everything stops at the next occasion once `stop` is set.
     pub(super) fn new(logs: Arc<Logs>, environment: Arc<Environment>, stop: Arc<AtomicBool>) -> Rounds {
         let compactor = Compactor::new(Arc::clone(&logs), Arc::clone(&environment), Arc::clone(&stop));
+        environment.begin_serving_tasks();
         Rounds { logs, environment, deadlines: Deadlines::default(), syncs: Syncs::default(), compactor, stop }
     }
 
@@ -44,6 +45,8 @@ impl Rounds {
             if self.deadlines.is_due(work, now, calls) {
                 let next = self.run_one(work, &logs, now);
                 self.deadlines.set(work, next);
+                // Tasks that came meanwhile do not wait for all the rest.
+                self.environment.serve_tasks();
             }
         }
         self.deadlines.first()
@@ -53,6 +56,8 @@ impl Rounds {
     fn run_one(&mut self, work: Work, logs: &[Arc<Log>], now: Duration) -> Option<Duration> {
         let environment = &*self.environment;
         match work {
+            // Done after each kind of work.
+            Work::Commits => None,
             Work::Syncs => self.syncs.run(logs, environment, now),
             Work::Wakers => environment.watchers.wake_due(now),
             Work::Slots => chores::supply_slots(logs, environment).noted(work, environment).next,
@@ -79,6 +84,15 @@ impl Rounds {
             if calls.is_empty() {
                 now = now.max(due.unwrap_or(now));
             }
+        }
+    }
+}
+
+impl Drop for Rounds {
+    /// After a panic nobody serves tasks any more, and they are told; at an orderly end the broker does it, once all is synced.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.environment.end_serving_tasks();
         }
     }
 }

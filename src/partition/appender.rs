@@ -180,7 +180,7 @@ impl Appender {
         self.builder.clear(self.next_offset, base_timestamp);
         for record in records {
             let timestamp = timestamp_of(record, timestamp);
-            self.builder.push(timestamp, record.get_key(), record.get_value(), record.get_headers());
+            self.builder.push(timestamp, record.get_key(), record.get_value(), record.header_list());
         }
         check_size(log, self.builder.batch_bytes())?;
         // What is in the tail comes first.
@@ -329,7 +329,7 @@ fn fields_of<'r>(
         offset_delta,
         key: record.get_key(),
         value: record.get_value(),
-        headers: record.get_headers(),
+        headers: record.header_list(),
     }
 }
 

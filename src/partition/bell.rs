@@ -8,6 +8,8 @@ use crate::sync::{Condvar, Mutex};
 /// A kind of work of the maintenance. A call only says where to look: what there is to do, the logs and the environment know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
+    /// Tasks wait for what they have appended to be durable.
+    Commits,
     /// Topics with an interval came or went, or something was appended that nobody waits for.
     Syncs,
     /// A task is to be woken at a time that is earlier than those of all others.
@@ -24,8 +26,8 @@ pub(crate) enum Work {
 
 impl Work {
     /// In the order in which it is done, what cannot wait first.
-    pub(crate) const ALL: [Work; 6] =
-        [Work::Syncs, Work::Wakers, Work::Slots, Work::Checkpoints, Work::Retention, Work::Compaction];
+    pub(crate) const ALL: [Work; 7] =
+        [Work::Commits, Work::Syncs, Work::Wakers, Work::Slots, Work::Checkpoints, Work::Retention, Work::Compaction];
 }
 
 /// Some kinds of work.

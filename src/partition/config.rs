@@ -43,7 +43,7 @@ const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
 
-const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 15] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -90,9 +90,31 @@ const SEGMENT_INDEX_BYTES_MIN: u32 = 24;
 /// A batch of one record with neither key nor value.
 const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 
-/// What a topic may set: sizes, limits, compression, durability, and what becomes of old records. Settings not mentioned have their defaults. With the feature
-/// `serde` it is written as a map of [`properties`](TopicConfig::properties), and what is read is checked as by
-/// [`set`](TopicConfig::set) and for its bounds.
+/// What a topic may set: sizes, limits, compression, durability, and what becomes of old records.
+///
+/// Settings not mentioned have their defaults. Each has a method, and a key for [`set`](TopicConfig::set), which is Kafka's where
+/// Kafka has the setting:
+///
+/// | key | in | default | bounds |
+/// |---|---|---|---|
+/// | `num.partitions` | partitions | 1 | 1 to 100,000; can be raised later |
+/// | `segment.bytes` | bytes | 1073741824 | 1,024 to 2,147,483,647 |
+/// | `segment.ms` | milliseconds | 604800000 | at least 1 |
+/// | `index.interval.bytes` | bytes | 4096 | 0 to 2,147,483,647 |
+/// | `segment.index.bytes` | bytes | 10485760 | 24 to 2,147,483,647 |
+/// | `max.message.bytes` | bytes | 1048588 | 68 to 2,147,483,647 |
+/// | `compression.type` | a name | none | `none`, `uncompressed`, `snappy`; with the feature of that name `gzip`, `lz4`, `zstd` |
+/// | `retention.ms` | milliseconds | -1 | at least 1; `-1`: no limit |
+/// | `retention.bytes` | bytes | -1 | at least 0; `-1`: no limit |
+/// | `cleanup.policy` | names | delete | `delete`, `compact`, `compact,delete` |
+/// | `min.compaction.lag.ms` | milliseconds | 0 | at least 0, at most `max.compaction.lag.ms` |
+/// | `max.compaction.lag.ms` | milliseconds | 9223372036854775807 | at least 1 |
+/// | `delete.retention.ms` | milliseconds | 86400000 | at least 0 |
+/// | `min.cleanable.dirty.ratio` | a part of 1 | 0.5 | 0 to 1 |
+/// | `ottla.durability` | a name | the broker's | `always`, `os`, `interval:<ms>`; cannot be changed later |
+///
+/// With the feature `serde` a configuration is written as a map of its [`properties`](TopicConfig::properties), and what is read is
+/// checked as by [`set`](TopicConfig::set) and for its bounds. `{:?}` shows what differs from the defaults.
 ///
 /// # Examples
 /// ```
@@ -105,7 +127,7 @@ const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 /// assert_eq!((config.get_partitions(), config.get_durability()), (8, None));
 /// # Ok::<_, ottla::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[must_use = "a configuration does nothing until a topic is created with it"]
 pub struct TopicConfig {
     pub(crate) partitions: u32,
@@ -190,7 +212,7 @@ impl TopicConfig {
         self
     }
 
-    /// Age at which the active segment is closed and a new one begun, in record time. Default: 7 days; whole milliseconds,
+    /// Age at which the active segment is closed and a new one begun, by the timestamps of its records. Default: 7 days; whole milliseconds,
     /// at least 1.
     #[doc(alias = "segment.ms")]
     pub fn segment_ms(mut self, age: Duration) -> Self {
@@ -220,7 +242,7 @@ impl TopicConfig {
         self
     }
 
-    /// How sealed batches are compressed. Default: not at all. All codecs but `Snappy` need the crate feature of their name.
+    /// How batches are compressed when they go into a segment. Default: not at all. All codecs but `Snappy` need the crate feature of their name.
     #[doc(alias = "compression.type")]
     pub fn compression(mut self, codec: Compression) -> Self {
         self.compression = codec;
@@ -243,8 +265,8 @@ impl TopicConfig {
     /// How many bytes of segments each partition keeps; `None`, the default, sets no bound.
     ///
     /// Whole segments are deleted, the oldest first, as long as at least so many bytes are left. So a partition takes at most this
-    /// and one [segment](TopicConfig::segment_bytes), which holds at least one sealed batch of up to 64 KiB, and besides the indexes, which
-    /// are about 1/200 of it. What is in the tail does not count.
+    /// and one [segment](TopicConfig::segment_bytes), which holds at least one batch of up to 64 KiB, and besides the indexes, which
+    /// are about 1/200 of it. The newest records, which are not in a segment yet, do not count.
     #[doc(alias = "retention.bytes")]
     pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.retention_bytes = bytes.into();
@@ -317,12 +339,23 @@ impl TopicConfig {
         self
     }
 
-    /// Sets a property by Kafka's name for it, for configuration that comes as text.
+    /// Sets a property by Kafka's name for it, for configuration that comes as text. The [table above](TopicConfig) has the keys, with
+    /// units and defaults. `-1` is Kafka's way to say "no limit", for `retention.ms` and `retention.bytes`.
     ///
     /// # Errors
-    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) if no setter has this property as its alias;
+    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) with the nearest known key;
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) if `value` does not have its form. Bounds are checked when the topic
-    /// is created.
+    /// is created or altered.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::TopicConfig;
+    /// let config = TopicConfig::new().set("retention.ms", "86400000")?.set("retention.bytes", "-1")?;
+    /// assert_eq!(format!("{config:?}"), "TopicConfig { retention.ms: 86400000 }");
+    /// let error = config.set("retentoin.ms", "1").unwrap_err();
+    /// assert_eq!(error.to_string(), r#"unknown configuration "retentoin.ms": did you mean "retention.ms"?"#);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
         match key {
             PARTITIONS => self.partitions = parse_number(PARTITIONS, value)?,
@@ -356,7 +389,18 @@ impl TopicConfig {
         Ok(self)
     }
 
-    /// Every setting as text, under the names that [`set`](TopicConfig::set) takes. Durability is there only if it was set.
+    /// Every setting as text, under the key that [`set`](TopicConfig::set) takes and in the form that it takes, defaults included. The
+    /// limits of retention and the durability are there only if they are set.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::TopicConfig;
+    /// let config = TopicConfig::new().partitions(4);
+    /// assert!(config.properties().contains(&("num.partitions", "4".to_owned())));
+    /// let copy = config.properties().iter().try_fold(TopicConfig::new(), |copy, (key, value)| copy.set(key, value))?;
+    /// assert_eq!(copy, config);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn properties(&self) -> Vec<(&'static str, String)> {
         let mut properties = vec![
@@ -402,7 +446,7 @@ impl TopicConfig {
         self.segment_bytes
     }
 
-    /// The age at which the active segment is closed, in record time.
+    /// The age at which the active segment is closed, by the timestamps of its records.
     #[must_use]
     pub fn get_segment_ms(&self) -> Duration {
         self.segment_ms
@@ -426,7 +470,7 @@ impl TopicConfig {
         self.max_message_bytes
     }
 
-    /// How sealed batches are compressed.
+    /// How batches are compressed when they go into a segment.
     #[must_use]
     pub fn get_compression(&self) -> Compression {
         self.compression
@@ -631,6 +675,8 @@ fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Invalid> {
     let text = reader.take(length.into())?;
     std::str::from_utf8(text).map_err(|_| Invalid::Malformed("a topic's settings are not UTF-8"))
 }
+
+mod shown;
 
 #[cfg(test)]
 mod tests;

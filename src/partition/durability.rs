@@ -79,7 +79,7 @@ impl FromStr for Durability {
 
     fn from_str(text: &str) -> Result<Durability, ParseError> {
         let parsed = Durability::parse(text).and_then(|durability| durability.validate().map(|()| durability));
-        parsed.map_err(|_| ParseError::new("durability", text, "always, os or interval:<ms>, with at least 1 ms"))
+        parsed.map_err(|_| ParseError::new("durability", text, "always, os or interval:<ms>, such as interval:100"))
     }
 }
 

@@ -98,6 +98,32 @@ impl Environment {
         if durability == Durability::Always { &self.always } else { &self.relaxed }
     }
 
+    /// Somebody [serves](Environment::serve_tasks) tasks from now on, whenever the bell calls for [`Work::Commits`].
+    pub(crate) fn begin_serving_tasks(&self) {
+        for group in [&self.always, &self.relaxed] {
+            group.begin_serving_tasks();
+        }
+    }
+
+    /// Nobody does any more: whoever waits is woken, and whoever comes waits on their own thread.
+    pub(crate) fn end_serving_tasks(&self) {
+        for group in [&self.always, &self.relaxed] {
+            // A waker may have forked, and come back in the child.
+            if !self.files.is_forked() {
+                group.end_serving_tasks();
+            }
+        }
+    }
+
+    /// Makes durable what tasks wait for, and wakes them.
+    pub(crate) fn serve_tasks(&self) {
+        for group in [&self.always, &self.relaxed] {
+            if !self.files.is_forked() {
+                group.serve_tasks();
+            }
+        }
+    }
+
     /// Keeps free slots ahead of need in both tails, and then frees what was there before them.
     pub(crate) fn supply_slots(&self) {
         let tails = [&self.always, &self.relaxed].map(GroupCommit::tail);

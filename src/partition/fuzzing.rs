@@ -98,10 +98,12 @@ pub fn leader_epochs(bytes: &[u8]) {
 
 /// Reads a producer snapshot of what lies below `offset`, with its checksum put right if `fix`, and writes it again.
 pub fn producer_snapshot(bytes: &[u8], offset: u64, fix: bool) {
-    const CRC: std::ops::Range<usize> = 2..6;
     let mut file = bytes.to_vec();
-    if fix && let Some(body) = bytes.get(CRC.end..) {
-        file[CRC].copy_from_slice(&crate::format::crc32c(body).to_be_bytes());
+    if fix
+        && let Some((_version, rest)) = file.split_first_chunk_mut::<2>()
+        && let Some((crc, body)) = rest.split_first_chunk_mut()
+    {
+        *crc = crate::format::crc32c(body).to_be_bytes();
     }
     let Ok(states) = ProducerStates::decode(&file, offset) else { return };
     assert!(states.first_unstable_offset().is_none_or(|first| first < offset));

@@ -6,13 +6,18 @@
 //! wrote. Each sleeps on its own: with one condition variable for all, those who wait for the next round would wake in vain,
 //! and all of them one after the other (16 senders: 0.9 times the rate).
 //!
+//! Tasks do not sleep here: they are [queued](super::durable_wait), and whoever serves them joins on their behalf.
+//!
 //! One group commit stands for one tail file. After a failed sync of that file nothing is known about any batch in it, so the
 //! group refuses for ever: a failed sync is never retried.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use super::durable_wait::{DurableWait, TaskQueue};
 use crate::canary::{Canary, planted};
+use crate::error::Result;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use crate::tail::{OpenBatch, Tail};
 
@@ -36,6 +41,18 @@ pub(crate) trait CommitMember: Debug + Send + Sync {
 
     /// Wakes whoever waits for what the round made visible.
     fn wake_waiters(&self);
+
+    /// Whether whoever waits for what is below `offset` has nothing to wait for: it is durable, or never will be.
+    fn is_settled(&self, offset: u64) -> bool;
+
+    /// Returns once the records at these offsets are durable, as for the one who appended them.
+    ///
+    /// # Errors
+    /// As a durable send returns them, once the records are in the log.
+    fn wait_appended(self: Arc<Self>, offsets: Range<u64>) -> Result<()>;
+
+    /// Whether this process was forked off from that of the log: no lock is to be taken there.
+    fn is_forked(&self) -> bool;
 }
 
 /// What a round is about to make durable for one log.
@@ -61,6 +78,7 @@ impl PreparedCommit {
 pub(crate) struct GroupCommit {
     tail: Tail,
     state: Mutex<State>,
+    tasks: TaskQueue,
     failure: OnceLock<String>,
 }
 
@@ -81,7 +99,7 @@ const YIELDS: usize = 2;
 
 impl GroupCommit {
     pub(crate) fn new(tail: Tail) -> GroupCommit {
-        GroupCommit { tail, state: Mutex::default(), failure: OnceLock::new() }
+        GroupCommit { tail, state: Mutex::default(), tasks: TaskQueue::default(), failure: OnceLock::new() }
     }
 
     /// The tail file whose syncs are shared here.
@@ -104,6 +122,33 @@ impl GroupCommit {
         let enlisted = logs.iter().filter(|log| log.enlist());
         state.pending.extend(enlisted.map(|log| Arc::clone(log) as Arc<dyn CommitMember>));
         self.join(state);
+    }
+
+    /// A wait of a task for records that were appended at these offsets of `log`; and whether who serves tasks is to be called.
+    pub(super) fn wait_as_task(&self, log: Arc<dyn CommitMember>, offsets: Range<u64>) -> (Arc<DurableWait>, bool) {
+        self.tasks.add(log, offsets)
+    }
+
+    /// Somebody [serves](GroupCommit::serve_tasks) the tasks from now on, whenever the first of them calls.
+    pub(super) fn begin_serving_tasks(&self) {
+        self.tasks.begin();
+    }
+
+    /// Nobody does any more, and whoever waits is woken.
+    pub(super) fn end_serving_tasks(&self) {
+        self.tasks.end();
+    }
+
+    /// Runs a round for the tasks that wait, if there are any, gives them their answers, and wakes them. The caller holds no lock.
+    pub(super) fn serve_tasks(&self) {
+        let tasks = self.tasks.take();
+        let unsettled = tasks.unsettled_logs();
+        if !unsettled.is_empty() {
+            let mut state = self.state.lock();
+            state.pending.extend(unsettled.into_iter().filter(|log| log.enlist()));
+            self.join(state);
+        }
+        tasks.answer();
     }
 
     /// Runs the next round, or waits for it.

@@ -1,5 +1,7 @@
 //! What a reader sees of transactions.
 
+use std::fmt;
+
 /// What a consumer sees of transactions that are not committed.
 ///
 /// Nothing here sends transactions yet: a record that was sent counts as committed as soon as it is visible, and both levels see the
@@ -19,4 +21,14 @@ pub enum Isolation {
     ReadCommitted,
     /// Up to the [high watermark](crate::Partition::high_watermark), with what is not committed, or was aborted.
     ReadUncommitted,
+}
+
+/// As Kafka's `isolation.level` takes it.
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isolation::ReadCommitted => "read_committed",
+            Isolation::ReadUncommitted => "read_uncommitted",
+        })
+    }
 }

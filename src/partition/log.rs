@@ -14,12 +14,15 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::appender::{Appended, Appender};
+use super::bell::Work;
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
 use super::compaction::failure::Failure;
 use super::compaction::turn::CompactionTurn;
 use super::durability::Durability;
+use super::durable_wait::DurableWait;
 use super::environment::Environment;
+use super::group_commit::CommitMember;
 use super::log_core::LogCore;
 use super::log_spec::LogSpec;
 use super::recovery::{Recovered, RecoveredLog};
@@ -48,6 +51,8 @@ pub(crate) struct Log {
     noted_segments: AtomicUsize,
     /// Files of deleted records may still be there.
     owes_removal: AtomicBool,
+    /// Held while something is deleted by the topic's limits, so that who changes them can wait for that.
+    retaining: Mutex<()>,
     enlisted: AtomicBool,
 }
 
@@ -88,6 +93,7 @@ impl Log {
             owes_point: AtomicBool::new(false),
             noted_segments: AtomicUsize::new(noted),
             owes_removal: AtomicBool::new(false),
+            retaining: Mutex::default(),
             enlisted: AtomicBool::new(false),
         }
     }
@@ -124,6 +130,39 @@ impl Log {
     fn append_visibly(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
         self.append_prepared(records).inspect(|_| self.waiters.wake())
+    }
+
+    /// [`append`](Log::append) that leaves it to a task to wait, if there is something to wait for.
+    ///
+    /// # Errors
+    /// [`Error::InDoubt`]: it is not known whether they were appended. Any other: nothing was appended.
+    pub(crate) fn append_for_task(
+        self: &Arc<Log>,
+        records: &[ProducerRecord<'_>],
+        least_durability: Durability,
+    ) -> Result<(Appended, Option<Arc<DurableWait>>)> {
+        if self.spec.durability != Durability::Always && least_durability != Durability::Always {
+            return Ok((self.append_visibly(records)?, None));
+        }
+        self.check_not_forked()?;
+        self.rewrite_if_owed()?;
+        let appended = self.append_prepared(records)?;
+        self.wake_readers();
+        Ok((appended, Some(self.wait_as_task(appended.base_offset..appended.next_offset))))
+    }
+
+    /// Lays out for the group commit what was appended at these offsets, and calls for a round.
+    fn wait_as_task(self: &Arc<Log>, offsets: Range<u64>) -> Arc<DurableWait> {
+        let log = Arc::clone(self) as Arc<dyn CommitMember>;
+        // A consumer's waker may have forked, and come back in the child.
+        if self.environment.files.is_forked() {
+            return DurableWait::alone(log, offsets);
+        }
+        let (wait, is_first) = self.environment.group(self.spec.durability).wait_as_task(log, offsets);
+        if is_first {
+            self.environment.bell.ring(Work::Commits);
+        }
+        wait
     }
 
     #[inline]

@@ -12,6 +12,7 @@ pub(crate) mod cleanup_policy;
 pub(crate) mod compaction;
 pub(crate) mod config;
 pub(crate) mod durability;
+pub(crate) mod durable_wait;
 pub(crate) mod environment;
 mod follower;
 #[cfg(feature = "testing")]
@@ -71,7 +72,7 @@ use log::Log;
 /// // From any offset on, without a group: nothing is remembered for the reader.
 /// let records = partition.read(offset, 64 * 1024)?;
 /// for record in &records {
-///     println!("{}@{}: {}", record.topic_partition(), record.offset(), record.value_str()?);
+///     println!("{}: {}", record.address(), record.value_str()?);
 /// }
 /// assert_eq!(records.len(), 1);
 /// # Ok::<_, ottla::Error>(())
@@ -101,6 +102,16 @@ impl Partition {
     /// [`Error::ReadOnly`], [`Error::Closed`]: nothing was appended. [`Error::NotDurable`]: the record was appended, and is not
     /// durable yet. [`Error::InDoubt`]: the write or sync of this very record failed, and it is not known whether it will be there
     /// after reopening. [`Error::outcome`] says which of the three.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let partition = broker.topic("orders")?.partition(0)?;
+    /// assert_eq!(partition.append(&ProducerRecord::new().key("customer-1").value("2 coffees"))?, 0);
+    /// assert_eq!(partition.append(&ProducerRecord::new().key("customer-2").value("1 tea"))?, 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn append(&self, record: &ProducerRecord<'_>) -> Result<u64> {
         Ok(self.append_batch(std::slice::from_ref(record))?.start)
     }
@@ -147,6 +158,20 @@ impl Partition {
     /// # Errors
     /// [`Error::OffsetOutOfRange`] below the log start or above the log end; [`Error::Corrupt`] if what is there is damaged (to
     /// go on, read from the end of its offsets); [`Error::CodecUnavailable`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let orders = broker.topic("orders")?;
+    /// for n in 0..3 { orders.produce("customer-1", n.to_string())?; }
+    /// let partition = orders.partition(0)?;
+    /// let records = partition.read(1, 64 * 1024)?;
+    /// assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [1, 2]);
+    /// // Where to go on: at the end there is nothing.
+    /// let next = records.next_offset(partition.topic_partition()).unwrap();
+    /// assert!(partition.read(next, 64 * 1024)?.is_empty());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn read(&self, from: u64, max_bytes: usize) -> Result<ConsumerRecords> {
         let mut records = ConsumerRecords::default();
         records.push(self.fetch(from, FetchLimits { bytes_max: max_bytes, records_max: usize::MAX })?);
@@ -238,9 +263,9 @@ impl Partition {
     }
 
     /// The offset below which everything is known to survive a power cut. It never goes back, and what lies above may be durable,
-    /// too. Read-only it is never above what the process that writes knows: what its files and its tail prove, or did when they
-    /// could last be read. With [`Durability::Os`](crate::Durability::Os), what a
-    /// process that was killed had written counts again once the maintenance or a flush has synced it.
+    /// too. If the broker is open read-only, it is what can be seen of the process that writes, and never more than that knows. With
+    /// [`Durability::Os`](crate::Durability::Os), records of a process that was killed count once the maintenance or a flush has
+    /// synced them.
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
         self.source.durable_offset()

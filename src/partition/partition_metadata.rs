@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, Open, generations};
 use crate::error::{Error, Result};
 
-const FILE_NAME: &str = "partition.metadata";
+pub(crate) const FILE_NAME: &str = "partition.metadata";
 const BEFORE_ID: &str = "version: 0\ntopic_id: ";
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -125,7 +125,7 @@ impl RecoveryPointFile {
                     is_damaged |= found != log;
                     let newest = if found == log { &mut newest } else { &mut of_another };
                     if newest.as_ref().is_none_or(|(other, _)| *other < generation) {
-                        *newest = Some((generation, point));
+                        *newest = Some((generation, *point));
                     }
                 }
                 Ok(Record::OtherVersion(found)) => {
@@ -253,7 +253,7 @@ enum Record {
     Point {
         log: LogId,
         generation: u64,
-        point: RecoveryPoint,
+        point: Box<RecoveryPoint>,
     },
     /// The sector was never written.
     Unwritten,
@@ -319,7 +319,7 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
         index_crcs,
     };
     let point = RecoveryPoint { base_offset, synced, max_timestamp, producers, other_files: others };
-    Ok(Record::Point { log, generation, point })
+    Ok(Record::Point { log, generation, point: Box::new(point) })
 }
 
 /// The file in a partition's directory.

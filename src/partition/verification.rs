@@ -224,7 +224,9 @@ impl PartitionVerification {
 
     /// Adds files that can be made anew.
     fn add_stale(&mut self, stale: Vec<StaleFile>) {
-        stale.into_iter().for_each(|(path, reason)| self.add_repairable(path, reason));
+        for (path, reason) in stale {
+            self.add_repairable(path, reason);
+        }
     }
 
     fn add_repairable(&mut self, path: PathBuf, reason: &'static str) {

@@ -113,7 +113,7 @@ fn as_ns(time: Duration) -> u64 {
 
 /// Calls a waker. It is its owner's code: if it panics, which the panic hook has reported, that is to harm neither the others who
 /// are to be woken nor the thread that does it.
-fn call(waker: Waker) {
+pub(super) fn call(waker: Waker) {
     let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod partitioner;
+pub(crate) mod sending;
 
 use std::fmt;
 use std::ops::Range;

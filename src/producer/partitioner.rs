@@ -91,7 +91,7 @@ impl Partitioner for DefaultPartitioner {
 /// The record's size in a batch, but for what a few lengths and deltas take.
 fn approximate_bytes(record: &ProducerRecord<'_>) -> u32 {
     const OVERHEAD: usize = 8;
-    let headers = record.get_headers().iter();
+    let headers = record.get_headers();
     let headers: usize = headers.map(|header| header.key().len() + header.value().map_or(0, <[u8]>::len)).sum();
     let bytes = OVERHEAD + record.get_value().map_or(0, <[u8]>::len) + headers;
     u32::try_from(bytes).unwrap_or(u32::MAX)

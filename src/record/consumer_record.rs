@@ -4,6 +4,7 @@ use std::iter::FusedIterator;
 use std::{fmt, slice, str};
 
 use super::consumer_records::{Fetched, FetchedBatch};
+use super::record_address::RecordAddress;
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::format::shown::shown;
@@ -66,6 +67,25 @@ impl<'r> ConsumerRecord<'r> {
     #[inline]
     pub fn offset(&self) -> u64 {
         self.batch.base_offset.wrapping_add_signed(i64::from(self.offset_delta))
+    }
+
+    /// Where the record stands, to be shown: `orders-0@10`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     println!("{}: {}", record.address(), record.value_str()?); // orders-0@0: 2 coffees
+    /// #   assert_eq!(record.address().to_string(), "orders-0@0");
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn address(&self) -> RecordAddress<'r> {
+        RecordAddress::new(self.topic_partition(), self.offset())
     }
 
     /// The time that the sender gave, or else the time of the append.
@@ -143,6 +163,20 @@ impl<'r> ConsumerRecord<'r> {
     }
 
     /// Copies the record, so that it no longer borrows from the batch.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// let mut kept = Vec::new();
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     kept.push(record.detach()); // Goes on living when the poll's result is gone.
+    /// }
+    /// assert_eq!(kept[0].value_str()?, "2 coffees");
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[must_use]
     pub fn detach(&self) -> OwnedRecord {
         OwnedRecord {
@@ -168,7 +202,7 @@ impl fmt::Debug for ConsumerRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shape = f.debug_struct("ConsumerRecord");
         shape
-            .field("at", &format_args!("{}@{}", self.topic_partition(), self.offset()))
+            .field("at", &self.address())
             .field("timestamp", &format_args!("{}", self.timestamp()))
             .field("key", &shown(self.key))
             .field("value", &shown(self.value));
@@ -230,6 +264,12 @@ impl OwnedRecord {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where the record stands, to be shown: `orders-0@10`.
+    #[must_use]
+    pub fn address(&self) -> RecordAddress<'_> {
+        RecordAddress::new(&self.partition, self.offset)
     }
 
     /// The time that the sender gave, or else the time of the append.
@@ -342,7 +382,7 @@ impl fmt::Debug for OwnedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shape = f.debug_struct("OwnedRecord");
         shape
-            .field("at", &format_args!("{}@{}", self.partition, self.offset))
+            .field("at", &self.address())
             .field("timestamp", &format_args!("{}", self.timestamp()))
             .field("key", &shown(self.key()))
             .field("value", &shown(self.value()));

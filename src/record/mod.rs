@@ -8,6 +8,8 @@ mod consumer_records;
 mod into_record;
 mod producer_record;
 mod read_record;
+mod record_address;
+mod record_headers;
 mod record_metadata;
 mod timestamp;
 
@@ -19,5 +21,6 @@ pub(crate) use consumer_records::{Fetched, FetchedBatch};
 pub use into_record::{IntoHeaders, IntoRecordBytes};
 pub use producer_record::ProducerRecord;
 pub use read_record::ReadRecord;
+pub use record_address::RecordAddress;
 pub use record_metadata::RecordMetadata;
 pub use timestamp::Timestamp;

@@ -8,6 +8,8 @@ use std::fmt;
 
 use super::consumer_record::{ConsumerRecord, OwnedRecord};
 use super::into_record::{IntoHeaders, IntoRecordBytes};
+use super::record_headers::RecordHeaders;
+use crate::format::HeaderList;
 use crate::format::shown::shown;
 use crate::record::{Header, Timestamp};
 
@@ -16,8 +18,8 @@ use crate::record::{Header, Timestamp};
 /// What is not set is absent: no key lets the partitioner choose freely, no value makes a *tombstone* (which deletes its
 /// key in a compacted topic), no timestamp means the time of the append. Absent and empty are different things, and stay so.
 ///
-/// Keys and values are taken by reference, and then borrowed, or by value, and then kept: bytes or text, or an `Option` of
-/// them.
+/// Keys, values, and the values of headers are taken by reference, and then borrowed, or by value, and then kept: bytes or text, or
+/// an `Option` of them.
 ///
 /// # Examples
 /// ```
@@ -56,7 +58,7 @@ pub struct ProducerRecord<'a> {
     timestamp: Option<Timestamp>,
     key: Option<Cow<'a, [u8]>>,
     value: Option<Cow<'a, [u8]>>,
-    headers: Cow<'a, [Header<'a>]>,
+    headers: RecordHeaders<'a>,
 }
 
 impl<'a> ProducerRecord<'a> {
@@ -70,7 +72,7 @@ impl<'a> ProducerRecord<'a> {
             timestamp: None,
             key: None,
             value: None,
-            headers: Cow::Borrowed(&[]),
+            headers: RecordHeaders::none(),
         }
     }
 
@@ -105,15 +107,26 @@ impl<'a> ProducerRecord<'a> {
     }
 
     /// Adds a header behind those already there. Keys may repeat; who reads finds the last one by
-    /// [`header`](crate::ConsumerRecord::header). The value is borrowed, so keep one that is computed in a variable.
-    pub fn header(mut self, key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.headers.to_mut().push(Header::new(key, value));
+    /// [`header`](crate::ConsumerRecord::header). The value is taken in every form that one of a record is: by reference, by value, or
+    /// as an `Option`, of which `None` is a header without a value.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// fn retried(attempt: u32) -> ProducerRecord<'static> {
+    ///     ProducerRecord::to("orders-retry").header("attempt", attempt.to_string()).header("by", "billing")
+    /// }
+    /// let headers: Vec<_> = retried(2).get_headers().map(|header| header.value_str().unwrap().to_owned()).collect();
+    /// assert_eq!(headers, ["2", "billing"]);
+    /// ```
+    pub fn header(mut self, key: &'a str, value: impl IntoRecordBytes<'a>) -> Self {
+        self.headers.push(key, value.into_record_bytes());
         self
     }
 
     /// Adds a header that has a key and no value, which is not the same as an empty one.
     pub fn null_header(mut self, key: &'a str) -> Self {
-        self.headers.to_mut().push(Header::null(key));
+        self.headers.push(key, None);
         self
     }
 
@@ -134,7 +147,7 @@ impl<'a> ProducerRecord<'a> {
     /// ```
     #[inline]
     pub fn headers(mut self, headers: impl IntoHeaders<'a>) -> Self {
-        self.headers = headers.into_headers();
+        self.headers = RecordHeaders::Views(headers.into_headers());
         self
     }
 
@@ -146,6 +159,15 @@ impl<'a> ProducerRecord<'a> {
     }
 
     /// Sets the timestamp. Default: the time of the append.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ProducerRecord, Timestamp};
+    /// let measured: Timestamp = "2026-11-29T12:00:00Z".parse()?;
+    /// let record = ProducerRecord::to("metrics").value("21.5").timestamp(measured);
+    /// assert_eq!(record.get_timestamp(), Some(measured));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[inline]
     pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
@@ -191,15 +213,20 @@ impl<'a> ProducerRecord<'a> {
     #[inline]
     pub(crate) fn payload_bytes(&self) -> usize {
         let bytes_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let headers = self.headers.iter().map(|header| header.key().len() + bytes_of(header.value()));
+        let headers = self.get_headers().map(|header| header.key().len() + bytes_of(header.value()));
         bytes_of(self.get_key()) + bytes_of(self.get_value()) + headers.sum::<usize>()
     }
 
     /// The headers, in the order in which they were added.
     #[must_use]
     #[inline]
-    pub fn get_headers(&self) -> &[Header<'a>] {
-        &self.headers
+    pub fn get_headers(&self) -> impl ExactSizeIterator<Item = Header<'_>> {
+        self.headers.list().iter()
+    }
+
+    #[inline]
+    pub(crate) fn header_list(&self) -> HeaderList<'_> {
+        self.headers.list()
     }
 }
 
@@ -229,7 +256,7 @@ impl fmt::Debug for ProducerRecord<'_> {
         self.partition.inspect(|partition| _ = shape.field("partition", partition));
         self.timestamp.inspect(|timestamp| _ = shape.field("timestamp", &format_args!("{timestamp}")));
         shape.field("key", &shown(self.get_key())).field("value", &shown(self.get_value()));
-        if !self.headers.is_empty() {
+        if !self.header_list().is_empty() {
             shape.field("headers", &self.headers);
         }
         shape.finish()
@@ -253,7 +280,7 @@ mod tests {
     fn headers_keep_their_order_and_repeat() {
         let owned = String::from("x");
         let record = ProducerRecord::to("t").header("a", &owned).null_header("a").header("b", &[1_u8]);
-        let headers: Vec<_> = record.get_headers().iter().map(|header| (header.key(), header.value())).collect();
+        let headers: Vec<_> = record.get_headers().map(|header| (header.key(), header.value())).collect();
         assert_eq!(headers, [("a", Some(b"x".as_slice())), ("a", None), ("b", Some([1].as_slice()))]);
     }
 
@@ -261,7 +288,7 @@ mod tests {
     fn a_slice_of_headers_is_borrowed_and_can_be_added_to() {
         let shared = [Header::null("a")];
         let record = ProducerRecord::to("t").header("gone", "").headers(&shared);
-        assert!(std::ptr::eq(record.get_headers(), shared.as_slice()));
+        assert!(matches!(record.header_list(), HeaderList::Views(views) if std::ptr::eq(views, shared.as_slice())));
         assert_eq!(record.header("b", "").get_headers().len(), 2);
         assert_eq!(shared.len(), 1);
     }
@@ -274,7 +301,7 @@ mod tests {
         assert_eq!(record.get_timestamp(), Some(Timestamp::from_millis(5)));
         assert_eq!(record.get_key(), Some(b"k".as_slice()));
         assert_eq!(record.get_value(), Some(b"v".as_slice()));
-        assert!(record.get_headers().is_empty());
+        assert_eq!(record.get_headers().len(), 0);
     }
 
     /// What is given by value outlives the place where it was made.
@@ -330,7 +357,24 @@ mod tests {
             ProducerRecord::new().headers(&list[..]),
             ProducerRecord::new().headers(list.clone()),
         ];
-        assert!(forms.iter().all(|record| record.get_headers() == list));
+        assert!(forms.iter().all(|record| record.get_headers().eq(list.iter().copied())));
+    }
+
+    #[test]
+    fn headers_keep_what_they_are_given_by_value() {
+        let make = |n: u32| ProducerRecord::to("t").header("a", "1").header("n", n.to_string()).null_header("b");
+        let record = make(7).header("d", None::<&str>).header("c", b"x");
+        let headers: Vec<_> = record.get_headers().map(|header| (header.key(), header.value())).collect();
+        let (one, seven, x) = (Some(b"1".as_slice()), Some(b"7".as_slice()), Some(b"x".as_slice()));
+        assert_eq!(headers, [("a", one), ("n", seven), ("b", None), ("d", None), ("c", x)]);
+        assert_eq!(record.get_headers().len(), 5);
+        assert_eq!(record.payload_bytes(), 8);
+        let borrowed = ProducerRecord::to("t").header("a", "1").header("n", "7").null_header("b");
+        assert_eq!(make(7), borrowed, "in whichever form they are");
+        assert_ne!(make(8), borrowed);
+        assert_eq!(format!("{:?}", make(7)), format!("{borrowed:?}"));
+        let again = [Header::null("only")];
+        assert_eq!(make(7).headers(&again).get_headers().len(), 1, "in place of those that were there");
     }
 
     #[test]

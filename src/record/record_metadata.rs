@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::record_address::RecordAddress;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
@@ -53,6 +54,12 @@ impl RecordMetadata {
         self.offset
     }
 
+    /// Where the record is, as [`ConsumerRecord::address`](crate::ConsumerRecord::address) says it.
+    #[must_use]
+    pub fn address(&self) -> RecordAddress<'_> {
+        RecordAddress::new(&self.topic_partition, self.offset)
+    }
+
     /// The record's timestamp: the producer's, or the time of the append if it set none.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
@@ -63,6 +70,6 @@ impl RecordMetadata {
 /// As Kafka shows it: `<topic>-<partition>@<offset>`.
 impl fmt::Display for RecordMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.topic_partition, self.offset)
+        fmt::Display::fmt(&self.address(), f)
     }
 }

@@ -1,6 +1,6 @@
 //! A record's time: milliseconds since 1970 UTC, as Kafka counts.
 //!
-//! There is no `now()` here: the time comes through the disk seam, so that tests can set the clock.
+//! `now()` is for applications. The crate itself asks the disk seam for the time, so that tests can set the clock.
 
 mod parsing;
 
@@ -28,8 +28,7 @@ const DAYS_OF_400_YEARS: i64 = 146_097;
 /// assert_eq!(t.to_string(), "2023-11-14T22:13:20.042Z");
 /// assert_eq!("2023-11-14T23:13:20.042+01:00".parse(), Ok(t));
 ///
-/// let now = Timestamp::from(std::time::SystemTime::now());
-/// assert!(now > t);
+/// assert!(Timestamp::now() > t);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
@@ -40,6 +39,26 @@ impl Timestamp {
     #[must_use]
     pub const fn from_millis(millis: i64) -> Timestamp {
         Timestamp(millis)
+    }
+
+    /// This moment by the system's clock, rounded down to a whole millisecond.
+    ///
+    /// A record without a timestamp of its own gets that of its append, so there is no need to set this one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{ResetTo, Timestamp};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let an_hour_ago = Timestamp::now().checked_sub(Duration::from_secs(3600)).unwrap();
+    /// broker.admin().reset_offsets("billing").topic("orders").to(ResetTo::Time(an_hour_ago)).execute()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    #[allow(clippy::disallowed_types, reason = "for applications, which have no other clock")]
+    pub fn now() -> Timestamp {
+        SystemTime::now().into()
     }
 
     /// Milliseconds since 1970-01-01 00:00 UTC.

@@ -74,8 +74,8 @@ pub(crate) struct Scan {
     pub(crate) batches: u64,
     /// Whether there should have been index files and they were not what was written.
     pub(crate) indexes_rebuilt: bool,
-    /// Whether one of them has a producer.
-    pub(crate) has_producers: bool,
+    /// How many of them have a producer.
+    pub(crate) producer_batches: u64,
     /// The largest timestamp in the segment.
     pub(crate) max_timestamp: Option<i64>,
     /// Why the log ends before the file does, if so.
@@ -97,7 +97,7 @@ impl Scan {
             next_offset,
             batches: 0,
             indexes_rebuilt: false,
-            has_producers: false,
+            producer_batches: 0,
             max_timestamp: None,
             bad: None,
             damaged: Vec::new(),
@@ -166,7 +166,7 @@ impl Segment {
         segment.known_good_from = scan.valid_bytes;
         segment.synced_bytes = AtomicU64::new(scan.valid_bytes.min(from.file_position));
         segment.is_name_synced = AtomicBool::new(false);
-        segment.has_producers = AtomicBool::new(scan.has_producers);
+        segment.has_producers = AtomicBool::new(scan.producer_batches > 0);
         Ok((segment, scan))
     }
 }
@@ -233,7 +233,7 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery) -> io::Re
             Piece::Batch(batch) => {
                 indexes.append(&batch, wanted.base_offset, wanted.config.index_interval_bytes);
                 scan.batches += 1;
-                scan.has_producers |= batch.header.start.stamp.has_producer();
+                scan.producer_batches += u64::from(batch.header.start.stamp.has_producer());
             }
             Piece::Damage(damage) => scan.damaged.push(damage),
             Piece::Tail(reason) => {

@@ -63,7 +63,9 @@ impl AbortedTransaction {
 /// The bytes of the index file with these entries.
 pub(crate) fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
-    entries.iter().for_each(|entry| entry.encode(&mut bytes));
+    for entry in entries {
+        entry.encode(&mut bytes);
+    }
     bytes
 }
 

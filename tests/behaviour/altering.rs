@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ottla::{Broker, Compression, Durability, Error, ProducerRecord, TopicConfig};
+use ottla::{Broker, Compression, Durability, Error, ProducerRecord, Result, TopicConfig};
 
 use crate::{all_from, open};
 
@@ -110,4 +110,38 @@ fn a_change_that_comes_in_between_is_not_lost() {
     let config = broker.existing_topic("orders").unwrap().config();
     assert_eq!((config.get_segment_bytes(), config.get_retention_bytes()), (5000, Some(1 << 20)));
     assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn settings_by_name_are_taken_all_or_none() {
+    let broker = Broker::temporary().unwrap();
+    let orders = broker.topic("orders").unwrap();
+    let before = orders.config();
+    let admin = broker.admin();
+    let refused =
+        admin.alter_topic("orders", |config| config.set("segment.bytes", "2048")?.set("retention.hours", "1"));
+    assert!(matches!(refused, Err(Error::UnknownConfig { .. })), "{refused:?}");
+    assert_eq!(orders.config(), before, "nothing was changed");
+    let given_up: Result<()> = admin.alter_topic("orders", |_| Err(Error::other("not on Fridays")));
+    assert_eq!(given_up.unwrap_err().to_string(), "not on Fridays");
+    admin.alter_topic("orders", |config| Ok(config.set("segment.bytes", "2048")?.segment_index_bytes(2400))).unwrap();
+    assert_eq!(orders.config(), before.segment_bytes(2048).segment_index_bytes(2400));
+}
+
+/// A program that asks for what it created, after an operator wanted something else.
+#[test]
+fn a_program_hears_that_its_topic_was_altered_and_can_take_it_as_it_is() {
+    let broker = Broker::temporary().unwrap();
+    let asked_for = TopicConfig::new().partitions(2).retention_ms(Duration::from_secs(3600));
+    let start = || broker.topic_with("orders", asked_for.clone());
+    start().unwrap();
+    start().unwrap();
+    broker.admin().alter_topic("orders", |config| config.set("retention.ms", "-1")).unwrap();
+    let told = start().unwrap_err().to_string();
+    let expected = "topic \"orders\" exists with retention.ms=-1, not 3600000: \
+                    alter it, or take it as it is with Broker::existing_topic";
+    assert_eq!(told, expected);
+    assert_eq!(broker.existing_topic("orders").unwrap().config().get_retention_ms(), None);
+    broker.admin().alter_topic("orders", |_| asked_for.clone()).unwrap();
+    start().unwrap();
 }

@@ -183,6 +183,24 @@ fn lag_is_what_was_not_read() {
 }
 
 #[test]
+fn lag_counts_only_what_can_still_be_read() {
+    let broker = broker_with_ten();
+    let config = ConsumerConfig::new("billing").topics(["orders"]).max_poll_records(2);
+    let mut consumer = broker.consumer_with(config).unwrap();
+    assert_eq!(next_offsets(&mut consumer), [0, 1]);
+    consumer.commit().unwrap();
+    broker.admin().delete_records(&[(orders(0), 6)]).unwrap();
+    let lags = |consumer: &Consumer| {
+        let described = broker.admin().describe_group("billing").unwrap().lag(&orders(0));
+        (consumer.lag(&orders(0)), consumer.handle().lag(), described)
+    };
+    assert_eq!(consumer.position(&orders(0)), Some(2), "below the log start");
+    assert_eq!(lags(&consumer), (Some(4), 4, Some(4)));
+    broker.admin().delete_records(&[(orders(0), 10)]).unwrap();
+    assert_eq!(lags(&consumer), (Some(0), 0, Some(0)));
+}
+
+#[test]
 fn a_consumer_that_could_not_be_made_leaves_the_group_free() {
     let broker = broker_with_ten();
     let too_long = "g".repeat(32_768);

@@ -2,8 +2,12 @@
 
 use std::error::Error as _;
 use std::fmt::Write;
+use std::time::Duration;
 
-use ottla::{Broker, ClosedBy, ConsumerConfig, Durability, Error, ProducerRecord, Result, TopicConfig, TopicPartition};
+use ottla::{
+    Broker, ClosedBy, ConsumerConfig, Durability, Error, OffsetReset, ProducerRecord, ResetTo, Result, TopicConfig,
+    TopicPartition,
+};
 
 fn error_of<T>(result: Result<T>) -> Error {
     result.err().expect("it is refused")
@@ -73,7 +77,7 @@ fn what_is_closed_says_by_whom() {
 
     let mut consumer = broker.consumer("billing", ["kept"]).unwrap();
     consumer.handle().close();
-    let error = error_of(consumer.poll(std::time::Duration::ZERO));
+    let error = error_of(consumer.poll(Duration::ZERO));
     assert_eq!(
         (by(&error), error.to_string().as_str()),
         (ClosedBy::Consumer, r#"group "billing": the consumer is closed"#)
@@ -153,11 +157,61 @@ there is no topic "order"; create it first
 invalid topic name "my orders": must consist of letters, digits, '.', '_' and '-'
 there is no topic "order"; create it first
 invalid topic name "my orders": must consist of letters, digits, '.', '_' and '-'
-topic "orders" exists with segment.bytes=1073741824, not 1048576
-topic "orders" exists with ottla.durability=(as the broker), not os
-there is no group "billing": it has neither members nor committed offsets
-orders-2: the topic has 2 partitions
-cannot create a topic: the broker is open read-only
+topic "orders" exists with segment.bytes=1073741824, not 1048576: alter it, or take it as it is with Broker::existing_topic
+topic "orders" exists with ottla.durability=(as the broker), not os: alter it, or take it as it is with Broker::existing_topic
+there is no group "billing" with members or committed offsets; Admin::list_groups lists those there are
+orders-2: the topic has 2 partitions, numbered from 0; Admin::add_partitions adds more
+cannot create a topic: the broker is open read-only; open it with Broker::open for that
+"#;
+    assert_eq!(told, expected);
+}
+
+/// The same for what comes up later, in everyday use.
+#[test]
+fn the_errors_of_everyday_use_say_what_to_do() {
+    let broker = Broker::temporary().unwrap();
+    let orders = broker.topic("orders").unwrap();
+    let partition = orders.partition(0).unwrap();
+    partition.append(&ProducerRecord::new().value(&[0xff]).header("digest", &[0xff])).unwrap();
+    let record = partition.get(0).unwrap().unwrap();
+    let orders_0 = partition.topic_partition();
+    let none = ConsumerConfig::new("audit").topics(["orders"]).offset_reset(OffsetReset::Error);
+    let mut audit = broker.consumer_with(none).unwrap();
+    let mut billing = broker.consumer("billing", ["orders"]).unwrap();
+    let mut by_hand = broker.consumer_with(ConsumerConfig::new("billing")).unwrap();
+    by_hand.assign(std::slice::from_ref(orders_0)).unwrap();
+    by_hand.poll(Duration::ZERO).unwrap();
+    billing.handle().wakeup();
+
+    let mut told = String::new();
+    let mut tell = |error: Error| writeln!(told, "{error}").unwrap();
+    tell(error_of(broker.create_topic("orders", TopicConfig::new())));
+    tell(error_of(record.value_str()));
+    tell(error_of(record.header("digest").unwrap().value_str()));
+    tell(error_of(audit.poll(Duration::ZERO)));
+    tell(error_of(broker.admin().reset_offsets("audit").topic("orders").to(ResetTo::ShiftBy(-1)).plan()));
+    tell(error_of(billing.poll(Duration::ZERO)));
+    tell(error_of(by_hand.commit()));
+    tell(error_of(broker.admin().delete_group("billing")));
+    tell(error_of(TopicConfig::new().set("message.max.bytes", "1000")));
+    tell(error_of(ConsumerConfig::new("billing").set("bootstrap.servers", "localhost:9092")));
+    tell("orders".parse::<TopicPartition>().unwrap_err().into());
+    tell("interval".parse::<Durability>().unwrap_err().into());
+    broker.admin().alter_topic("orders", |config| config.max_message_bytes(100)).unwrap();
+    tell(error_of(orders.produce("k", "v".repeat(200))));
+    let expected = r#"topic "orders" exists already: take it with Broker::topic, or choose another name
+orders-0@0 is not UTF-8 text; take its bytes, with `value` or `key`
+the value of header "digest" is not UTF-8 text; take its bytes, with `value`
+orders-0: the group has no committed offset: say where to begin, by a seek or Admin::reset_offsets
+orders-0: the group has no committed offset: say where to begin, by a seek or Admin::reset_offsets
+the consumer was woken up by its handle; poll again to go on
+group "billing": cannot commit orders-0: partitions assigned by hand are not committed while the group has members; use a group of its own
+group "billing" has 1 member: close the consumers first
+unknown configuration "message.max.bytes": did you mean "max.message.bytes"?
+unknown configuration "bootstrap.servers": the documentation of `set` names the keys
+"orders" is not a topic partition: expected <topic>-<partition>, such as orders-0
+"interval" is not a durability: expected always, os or interval:<ms>, such as interval:100
+orders-0: 271 bytes exceed the limit of 100: send less at a time, or raise max.message.bytes
 "#;
     assert_eq!(told, expected);
 }
@@ -167,10 +221,11 @@ fn an_error_knows_its_address() {
     let broker = Broker::temporary().unwrap();
     broker.topic("orders").unwrap();
     let error = error_of(broker.existing_topic("orders").unwrap().partition(0).unwrap().read(5, 100));
-    assert_eq!(error.to_string(), "orders-0: offset 5 is outside 0..=0");
+    assert_eq!(error.to_string(), "orders-0: offset 5 is outside 0..=0; choose one within");
     let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
     let error = error_of(consumer.seek(&TopicPartition::new("orders", 7), ottla::SeekTo::Latest));
-    assert_eq!(error.to_string(), "orders-7 is not among the partitions that the consumer reads");
+    let expected = "orders-7 is not among the partitions that the consumer reads: subscribe to its topic, or assign it";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[cfg(feature = "testing")]
@@ -191,7 +246,10 @@ mod simulated {
         assert_eq!(error.outcome(), SendOutcome::Unknown);
         let links = chain(&error);
         assert_eq!(links.len(), 2, "{links:?}");
-        assert_eq!(links[0], "orders-0: it is not known whether offsets 1..2 were appended");
+        assert_eq!(
+            links[0],
+            "orders-0: it is not known whether offsets 1..2 were appended; open the broker again to see"
+        );
         assert!(
             links[1]
                 .starts_with("orders-0: refuses writes until reopened, because a write or sync failed: cannot sync")

@@ -90,11 +90,79 @@ fn a_lost_catalog_is_damage_and_no_directory_of_others() {
 }
 
 #[test]
+fn a_directory_is_made_and_a_log_begun_only_where_that_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let absent = dir.path().join("a/b");
+    let existing = || Broker::builder(&absent).create(false).open();
+    let refused = |opened: Result<Broker, Error>| match opened {
+        Err(error @ Error::NotADataDirectory { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        refused(existing()).contains("it does not exist; check the path, or have it made with BrokerBuilder::create")
+    );
+    assert_eq!(names(dir.path()), [""; 0], "nothing was made");
+    fs::create_dir_all(&absent).unwrap();
+    assert!(
+        refused(existing()).contains("no log is kept there; check the path, or begin one with BrokerBuilder::create")
+    );
+    fs::write(absent.join("notes.txt"), "mine").unwrap();
+    assert!(refused(existing()).contains("no log is kept there"), "whoever's files are there");
+    assert_eq!(names(&absent), ["notes.txt"], "nothing was begun");
+    fs::remove_file(absent.join("notes.txt")).unwrap();
+
+    open(&absent).topic("orders").unwrap().produce("k", "v").unwrap();
+    assert_eq!(values(&existing().unwrap().existing_topic("orders").unwrap().partition(0).unwrap()), ["v"]);
+    fs::remove_file(absent.join("catalog")).unwrap();
+    let lost = existing();
+    assert!(matches!(lost, Err(Error::Corrupt(_))), "a lost catalog is damage: {lost:?}");
+}
+
+#[test]
+fn what_lies_inside_a_data_directory_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().canonicalize().unwrap().join("data");
+    open(&data).topic("orders").unwrap().produce("k", "v").unwrap();
+    let before = names(&data);
+    fs::create_dir_all(data.join("orders-0/sub")).unwrap();
+    let refused = |opened: Result<Broker, Error>| match opened {
+        Err(Error::InsideDataDirectory { data_dir, partition, .. }) => {
+            assert_eq!(data_dir, data);
+            partition.map(|partition| partition.to_string())
+        }
+        other => panic!("{other:?}"),
+    };
+    let orders_0 = Some("orders-0".to_owned());
+    for below in ["orders-0", "orders-0/sub", "orders-0/new"] {
+        let path = data.join(below);
+        assert_eq!(refused(Broker::open(&path)), orders_0, "{below}");
+        assert_eq!(refused(Broker::builder(&path).allow_other_files(true).open()), orders_0, "{below}");
+    }
+    assert_eq!(refused(Broker::open_read_only(data.join("orders-0"))), orders_0);
+    assert_eq!(refused(Broker::open(data.join("new-1"))), None, "which is no partition");
+    let error = Broker::open(data.join("orders-0")).unwrap_err().to_string();
+    let expected = "DATA/orders-0 belongs to partition orders-0 of the data directory DATA: open that one";
+    assert_eq!(error.replace(data.to_str().unwrap(), "DATA"), expected);
+    let error = Broker::open(data.join("new/er")).unwrap_err().to_string();
+    let expected =
+        "DATA/new/er lies inside the data directory DATA: open that one, or choose a directory outside of it";
+    assert_eq!(error.replace(data.to_str().unwrap(), "DATA"), expected);
+    assert_eq!(names(&data), before, "nothing was made");
+    assert_eq!(values(&open(&data).topic("orders").unwrap().partition(0).unwrap()), ["v"]);
+    // One that has a log of its own is opened, wherever it lies.
+    let moved = dir.path().join("moved");
+    open(&moved).close().unwrap();
+    fs::rename(&moved, data.join("moved")).unwrap();
+    open(data.join("moved"));
+}
+
+#[test]
 fn settings_of_the_directory_come_as_text_too() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let builder = || Broker::builder(dir.path());
     assert!(builder().set("ottla.allow.other.files", "true").unwrap().open().is_ok());
+    assert!(builder().set("ottla.create", "false").unwrap().open().is_ok(), "there is a log by now");
     for mode in ["umask", "private"] {
         assert!(builder().set("ottla.file.mode", mode).is_ok(), "{mode}");
     }

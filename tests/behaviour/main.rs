@@ -10,6 +10,7 @@
 )]
 
 mod altering;
+mod async_sends;
 mod batches;
 mod closing;
 mod committed_offsets;

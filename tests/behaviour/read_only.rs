@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(feature = "testing")]
+use ottla::RecoveryMode;
 use ottla::{Broker, Durability, Error, ProducerRecord, Timestamp, TopicConfig};
 use sha2::{Digest, Sha256};
 
@@ -234,6 +236,41 @@ fn the_report_says_whether_the_directory_was_closed() {
     writer.close().unwrap();
     assert!(report().was_clean_shutdown());
     assert!(report().is_clean(), "{}", report());
+}
+
+#[test]
+fn beside_a_writer_the_report_says_so_and_raises_no_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = || Broker::open_read_only(dir.path()).unwrap().recovery_report().clone();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap().produce("k", "v").unwrap();
+    let beside = report();
+    assert!(beside.may_be_open_for_writing() && beside.is_clean() && !beside.was_clean_shutdown(), "{beside}");
+    let expected = "a process has the directory open for writing, or was killed; its records are there";
+    assert_eq!(beside.to_string(), expected);
+    writer.close().unwrap();
+    let closed = report();
+    assert!(!closed.may_be_open_for_writing() && closed.was_clean_shutdown());
+    assert_eq!(closed.to_string(), "after a clean shutdown");
+    assert!(!open(dir.path()).recovery_report().may_be_open_for_writing(), "who has it open knows");
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn after_a_power_cut_the_report_of_a_reader_tells_of_it() {
+    use ottla::testing::{CrashModel, SimulatedDisk};
+    let disk = SimulatedDisk::new(1);
+    let open = |disk: &SimulatedDisk, mode| {
+        Broker::builder("/data").background(false).recovery_mode(mode).disk(disk).open().unwrap()
+    };
+    let writer = open(&disk, RecoveryMode::TolerateTail);
+    writer.topic("orders").unwrap().produce("k", "v").unwrap();
+    let report = |disk: &SimulatedDisk| open(disk, RecoveryMode::ReadOnly).recovery_report().clone();
+    let killed = report(&disk.kill(1));
+    assert!(killed.may_be_open_for_writing() && killed.is_clean(), "{killed}");
+    let cut = report(&disk.crash(1, CrashModel::Ordered));
+    assert!(!cut.may_be_open_for_writing() && !cut.is_clean() && !cut.was_clean_shutdown(), "{cut}");
+    assert!(cut.to_string().starts_with("after an unclean stop"), "{cut}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How long records are kept: by age and by size, for logs that nothing is sent to any more as well, and whatever clocks say.
 
+use std::thread;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
@@ -207,6 +208,41 @@ fn a_group_that_fell_behind_is_told_by_its_policy() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn once_a_limit_is_raised_nothing_is_deleted_by_the_old_one() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new().segment_bytes(1024));
+    let value = "x".repeat(2000);
+    for _ in 0..5 {
+        partition.append_batch(&[ProducerRecord::to("orders").value(&value)]).unwrap();
+    }
+    // Whatever is changed, nothing is open then, and nothing is left to be synced for its own sake.
+    broker.admin().alter_topic("orders", |config| config.segment_ms(HOUR)).unwrap();
+    assert_eq!(maintained(&broker), (0, 5));
+    broker.admin().alter_topic("orders", |config| config.retention_bytes(1)).unwrap();
+    disk.hold_syncs("orders-0");
+    thread::scope(|scope| {
+        let maintenance = scope.spawn(|| broker.run_maintenance());
+        while disk.hanging_syncs() == 0 {
+            thread::yield_now();
+        }
+        let raised = scope.spawn(|| {
+            broker.admin().alter_topic("orders", |config| config.retention_bytes(None)).unwrap();
+            partition.log_start_offset()
+        });
+        // Time for a call that does not wait for what is under way; one that waits goes on when the syncs do.
+        for _ in 0..50 {
+            if !raised.is_finished() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        disk.release_syncs();
+        maintenance.join().unwrap().unwrap();
+        assert_eq!(raised.join().unwrap(), partition.log_start_offset());
+    });
 }
 
 #[test]

@@ -21,6 +21,10 @@ fn enums_are_shown_in_words() {
         ResetTo::Time(Timestamp::from_millis(0)).to_string(),
         ResetTo::ShiftBy(-3).to_string(),
         SendOutcome::Partly.to_string(),
+        Isolation::ReadCommitted.to_string(),
+        FileMode::Umask.to_string(),
+        CleanupPolicy::CompactAndDelete.to_string(),
+        ClosedBy::Deletion.to_string(),
         Rebalance::Lost(&orders).to_string(),
         Rebalance::Revoked(&[]).to_string(),
     ];
@@ -38,6 +42,10 @@ fn enums_are_shown_in_words() {
         "time 1970-01-01T00:00:00.000Z",
         "shift by -3",
         "partly appended",
+        "read_committed",
+        "umask",
+        "compact,delete",
+        "the topic was deleted",
         "lost: orders-0, orders-1",
         "revoked:",
     ];
@@ -51,10 +59,41 @@ fn what_is_shown_can_be_set() {
         let config = ConsumerConfig::new("g").set("auto.offset.reset", &reset.to_string()).unwrap();
         assert!(format!("{config:?}").contains(&format!("{reset:?}")));
     }
+    for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {
+        let config = ConsumerConfig::new("g").set("isolation.level", &isolation.to_string()).unwrap();
+        assert!(format!("{config:?}").contains(&format!("{isolation:?}")));
+    }
+    for mode in [FileMode::Private, FileMode::Umask] {
+        assert!(Broker::builder("dir").set("ottla.file.mode", &mode.to_string()).is_ok());
+    }
     for mode in [ReadMode::Map, ReadMode::Copy] {
         let builder = Broker::builder("dir").set("ottla.read.mode", &mode.to_string()).unwrap();
         assert!(format!("{builder:?}").contains(&format!("{mode:?}")));
     }
+}
+
+#[test]
+fn a_record_shows_where_it_stands() {
+    let broker = Broker::temporary().unwrap();
+    let topic = broker.topic("orders").unwrap();
+    topic.produce("k", "0").unwrap();
+    let sent = topic.produce("k", "1").unwrap();
+    let records = topic.partition(0).unwrap().read(1, 1024).unwrap();
+    let view = records.iter().next().unwrap();
+    let copy = view.detach();
+    let shown = [view.address(), copy.address(), sent.address()].map(|address| address.to_string());
+    assert_eq!(shown, ["orders-0@1"; 3]);
+    assert_eq!((view.address(), format!("{:?}", view.address())), (sent.address(), sent.to_string()));
+    assert_eq!((sent.address().topic_partition(), sent.address().offset()), (copy.topic_partition(), 1));
+}
+
+#[test]
+fn now_is_by_the_clock_that_stamps_records() {
+    let broker = Broker::temporary().unwrap();
+    let sent = broker.topic("orders").unwrap().produce("k", "v").unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let now = Timestamp::now();
+    assert!(now.checked_sub(day).unwrap() < sent.timestamp() && sent.timestamp() < now.checked_add(day).unwrap());
 }
 
 #[test]
@@ -63,7 +102,7 @@ fn text_that_is_no_value_says_what_would_be_one() {
         let _: Timestamp = "yesterday".parse()?;
         Ok(())
     };
-    let expected = "\"yesterday\" is not a timestamp: expected RFC 3339, as 2023-11-14T22:13:20.042Z";
+    let expected = "\"yesterday\" is not a timestamp: expected RFC 3339, such as 2023-11-14T22:13:20.042Z";
     assert_eq!(refused().unwrap_err().to_string(), expected);
     let long = "x".repeat(1 << 20).parse::<TopicPartition>().unwrap_err();
     assert_eq!(long.text().len(), 100);

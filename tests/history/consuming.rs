@@ -11,7 +11,7 @@ use ottla::{
     RoundRobinAssignor, StickyAssignor, TopicPartition, TruncationReset,
 };
 
-use crate::events::{Commit, Member, Step};
+use crate::events::{Commit, Member, Moment, Step};
 use crate::plan::{Commits, GROUPS, LOGS, TOPICS, log_of};
 use crate::producing::id_in;
 use crate::random::Random;
@@ -31,6 +31,8 @@ struct Reader<'w> {
     /// What the listener was told and is not yet in the history.
     told: Arc<Mutex<Vec<Step>>>,
     member: Member,
+    /// Where the last delivery of each log ended; 0 if there was none.
+    next: [u64; LOGS],
 }
 
 /// One life after the other, in one group, until nothing is sent any more.
@@ -98,7 +100,8 @@ fn live(world: &World, group: usize, random: &mut Random, polls: u64) -> Member 
 impl<'w> Reader<'w> {
     fn new(world: &'w World, group: usize) -> Reader<'w> {
         let member = Member { group, ..Member::default() };
-        Reader { world, commits: world.plan.commits[group], told: Arc::default(), member }
+        let commits = world.plan.commits[group];
+        Reader { world, commits, told: Arc::default(), member, next: [0; LOGS] }
     }
 
     fn join(&mut self, random: &mut Random) -> Option<Consumer> {
@@ -146,11 +149,12 @@ impl<'w> Reader<'w> {
     /// Whether it makes sense to go on.
     fn poll(&mut self, consumer: &mut Consumer) -> bool {
         self.note_auto_commit(consumer);
+        let asked = self.world.now();
         let polled = consumer.poll(self.world.poll_timeout());
         self.take_told();
         match polled {
             Ok(records) => {
-                self.take(&records);
+                self.take(&records, asked);
                 if records.is_empty() {
                     thread::yield_now();
                 }
@@ -216,11 +220,12 @@ impl<'w> Reader<'w> {
         self.member.steps.append(&mut self.told.lock().unwrap());
     }
 
-    fn take(&mut self, records: &ConsumerRecords) {
+    fn take(&mut self, records: &ConsumerRecords, asked: Moment) {
         let at = self.world.now();
+        let first = self.member.steps.len();
         let mut row: Option<(usize, &TopicPartition, u64, usize)> = None;
         for record in records {
-            let Some(id) = id_in(record.value()) else {
+            let Some(id) = id_in(record.key(), record.value(), |name| record.header(name)?.value()) else {
                 self.world.problem(format!("a record that nobody sent: {record:?}"));
                 continue;
             };
@@ -235,26 +240,44 @@ impl<'w> Reader<'w> {
                     let partition = record.topic_partition();
                     let begun = (log_of_partition(partition), partition, record.offset() + 1, place);
                     if let Some((partition, _, next, from)) = row.replace(begun) {
-                        self.member.steps.push(delivered(partition, next, from..place, at));
+                        self.member.steps.push(delivered(partition, next, from..place, asked, at));
                     }
                 }
             }
             self.member.ids.push(id);
         }
         if let Some((partition, _, next, from)) = row {
-            self.member.steps.push(delivered(partition, next, from..self.member.ids.len(), at));
+            self.member.steps.push(delivered(partition, next, from..self.member.ids.len(), asked, at));
         }
         self.world.note_delivered(self.member.group, records.len() as u64);
+        self.note_passed(first);
     }
 
     fn take_one(&mut self, record: &OwnedRecord) {
-        let Some(id) = id_in(record.value()) else {
+        let Some(id) = id_in(record.key(), record.value(), |name| record.header(name)?.value()) else {
             return self.world.problem(format!("a record that nobody sent: {record:?}"));
         };
         let (log, place) = (log_of_partition(record.topic_partition()), self.member.ids.len());
+        let first = self.member.steps.len();
         self.member.ids.push(id);
-        self.member.steps.push(delivered(log, record.offset() + 1, place..place + 1, self.world.now()));
+        // It may have been read with one before.
+        self.member.steps.push(delivered(log, record.offset() + 1, place..place + 1, 0, self.world.now()));
         self.world.note_delivered(self.member.group, 1);
+        self.note_passed(first);
+    }
+
+    /// Notes where the deliveries ended that are told of from step `first` on. Where one did not begin where the one before had ended,
+    /// its log's start is looked at: it may have gone on.
+    fn note_passed(&mut self, first: usize) {
+        let mut jumped = [false; LOGS];
+        for step in &self.member.steps[first..] {
+            let Step::Delivered { partition, offset, ids, .. } = step else { continue };
+            let next = offset + ids.len() as u64;
+            self.world.note_passed(self.member.group, *partition, *offset, next);
+            jumped[*partition] |= self.next[*partition] != *offset;
+            self.next[*partition] = next;
+        }
+        (0..LOGS).filter(|log| jumped[*log]).for_each(|log| self.world.look(log));
     }
 
     /// Before whatever makes others have the partitions: all, as one whose log was closed meanwhile is not among those that the
@@ -289,8 +312,8 @@ impl<'w> Reader<'w> {
     }
 }
 
-fn delivered(partition: usize, next: u64, ids: std::ops::Range<usize>, at: u64) -> Step {
-    Step::Delivered { partition, offset: next - ids.len() as u64, ids, at }
+fn delivered(partition: usize, next: u64, ids: std::ops::Range<usize>, asked: Moment, at: Moment) -> Step {
+    Step::Delivered { partition, offset: next - ids.len() as u64, ids, asked, at }
 }
 
 /// Where the consumer stands in what it has read from.

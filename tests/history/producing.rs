@@ -2,21 +2,54 @@
 
 use ottla::{Error, Partition, Producer, ProducerRecord, RecordMetadata, Result, SendOutcome};
 
-use crate::events::{Id, Outcome, Piece};
+use crate::events::{Id, Outcome, Piece, is_tombstone, key_of};
 use crate::plan::{TOPICS, log_of, usize_below};
 use crate::random::Random;
 use crate::world::World;
+
+/// The header with what the value would say, of a record without one.
+const ID: &str = "id";
 
 /// What a record with this id carries: the id, and what follows from it.
 pub(crate) fn value_of(id: Id) -> [u8; 16] {
     (u128::from(id) << 64 | u128::from(id.wrapping_mul(0x9e37_79b9_7f4a_7c15))).to_be_bytes()
 }
 
-/// The id in a value; `None` if no record was sent with that.
-pub(crate) fn id_in(value: Option<&[u8]>) -> Option<Id> {
-    let value: [u8; 16] = value?.try_into().ok()?;
-    let id = u64::try_from(u128::from_be_bytes(value) >> 64).ok()?;
-    (value_of(id) == value).then_some(id)
+/// The id in a record's value, or in its header if it has none; `None` if nobody sent that with this key.
+pub(crate) fn id_in<'h>(
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    header: impl FnOnce(&str) -> Option<&'h [u8]>,
+) -> Option<Id> {
+    let told: [u8; 16] = value.or_else(|| header(ID))?.try_into().ok()?;
+    let id = u64::try_from(u128::from_be_bytes(told) >> 64).ok()?;
+    let is_right = match key {
+        Some(key) => key == key_of(id).to_be_bytes() && value.is_none() == is_tombstone(id),
+        None => value.is_some(),
+    };
+    (is_right && value_of(id) == told).then_some(id)
+}
+
+/// What a record is made of.
+struct Content {
+    key: [u8; 8],
+    value: [u8; 16],
+    is_tombstone: bool,
+}
+
+impl Content {
+    fn of(id: Id) -> Content {
+        Content { key: key_of(id).to_be_bytes(), value: value_of(id), is_tombstone: is_tombstone(id) }
+    }
+
+    fn record(&self, topic: &'static str, is_keyed: bool) -> ProducerRecord<'_> {
+        let record = ProducerRecord::to(topic);
+        match (is_keyed, self.is_tombstone) {
+            (false, _) => record.value(&self.value),
+            (true, false) => record.key(&self.key).value(&self.value),
+            (true, true) => record.key(&self.key).header(ID, &self.value),
+        }
+    }
 }
 
 struct Sender<'w> {
@@ -60,10 +93,14 @@ impl Sender<'_> {
         }
     }
 
-    fn values(&mut self, count: u64) -> Vec<[u8; 16]> {
+    fn contents(&mut self, count: u64) -> Vec<Content> {
         let first = self.next_id;
         self.next_id += count;
-        (first..self.next_id).map(value_of).collect()
+        (first..self.next_id).map(Content::of).collect()
+    }
+
+    fn is_keyed(&self, topic: usize) -> bool {
+        self.world.plan.keeping[topic].is_keyed()
     }
 
     fn note(&mut self, (topic, partition): (usize, u32), (id, count): (Id, u64), began: u64, outcome: Outcome) {
@@ -81,16 +118,17 @@ impl Sender<'_> {
     }
 
     fn send_one(&mut self, topic: usize, partition: u32) {
-        let (id, value) = (self.next_id, self.values(1));
+        let (id, contents) = (self.next_id, self.contents(1));
+        let record = contents[0].record(TOPICS[topic], self.is_keyed(topic)).partition(partition);
         let began = self.world.now();
-        let sent = self.producer.send(ProducerRecord::to(TOPICS[topic]).partition(partition).value(&value[0]));
+        let sent = self.producer.send(record);
         let outcome = sent.map_or_else(|error| self.refused(&error), |sent| Outcome::At(sent.offset()));
         self.note((topic, partition), (id, 1), began, outcome);
     }
 
     fn append_batch(&mut self, topic: usize, partition: u32, count: u64) {
-        let (id, values) = (self.next_id, self.values(count));
-        let records: Vec<_> = values.iter().map(|value| ProducerRecord::to(TOPICS[topic]).value(value)).collect();
+        let (id, contents, is_keyed) = (self.next_id, self.contents(count), self.is_keyed(topic));
+        let records: Vec<_> = contents.iter().map(|content| content.record(TOPICS[topic], is_keyed)).collect();
         let began = self.world.now();
         let log: Result<Partition> =
             self.world.broker.topic(TOPICS[topic]).and_then(|topic| topic.partition(partition));
@@ -106,9 +144,9 @@ impl Sender<'_> {
     }
 
     fn send_batch(&mut self, topic: usize, partition: u32, count: u64) {
-        let (id, values) = (self.next_id, self.values(count));
-        let record = |value| ProducerRecord::to(TOPICS[topic]).partition(partition).value(value);
-        let records: Vec<_> = values.iter().map(record).collect();
+        let (id, contents, is_keyed) = (self.next_id, self.contents(count), self.is_keyed(topic));
+        let records: Vec<_> =
+            contents.iter().map(|content| content.record(TOPICS[topic], is_keyed).partition(partition)).collect();
         let began = self.world.now();
         let outcome = match self.producer.send_batch(TOPICS[topic], &records) {
             Ok(sent) => self.told(&sent.iter().collect::<Vec<_>>()),
@@ -119,11 +157,13 @@ impl Sender<'_> {
 
     /// One call, two partitions: two pieces.
     fn send_two(&mut self, topic: usize, partitions: [u32; 2], count: u64) {
-        let (id, values) = (self.next_id, self.values(count));
+        let (id, contents, is_keyed) = (self.next_id, self.contents(count), self.is_keyed(topic));
         let half = count / 2;
-        let partition = |place: u64| partitions[usize::from(place >= half)];
-        let record = |(place, value)| ProducerRecord::to(TOPICS[topic]).partition(partition(place)).value(value);
-        let records: Vec<_> = (0..).zip(&values).map(record).collect();
+        let of_place = (0..count).map(|place| partitions[usize::from(place >= half)]);
+        let records: Vec<_> = of_place
+            .zip(&contents)
+            .map(|(partition, content)| content.record(TOPICS[topic], is_keyed).partition(partition))
+            .collect();
         let began = self.world.now();
         let outcomes = match self.producer.send_batch(TOPICS[topic], &records) {
             Ok(sent) => {

@@ -1,45 +1,22 @@
 //! A round: some lives of one data directory, the last of which is for reading all that is left.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Compression, Durability, Partition, TopicConfig, TopicPartition};
+use ottla::{Broker, Compression, Durability, TopicConfig, TopicPartition};
 
 use crate::checker::{Checked, Checker, Totals};
 use crate::consuming::{consume, drain};
-use crate::events::{Cut, End, Found, Id, Life, first_id_of};
-use crate::plan::{GROUPS, LOGS, Place, Plan, TOPICS, log_of};
-use crate::producing::{id_in, produce};
-use crate::world::{World, always_durable};
-
-/// What is read at a time when everything is.
-const READ_BYTES: usize = 1 << 20;
-
-/// The data directory between two lives.
-enum Data {
-    Simulated(SimulatedDisk),
-    Directory(tempfile::TempDir),
-}
-
-impl Data {
-    fn path(&self) -> PathBuf {
-        match self {
-            Data::Simulated(_) => PathBuf::from("/data"),
-            Data::Directory(dir) => dir.path().to_owned(),
-        }
-    }
-
-    fn disk(&self) -> Option<&SimulatedDisk> {
-        match self {
-            Data::Simulated(disk) => Some(disk),
-            Data::Directory(_) => None,
-        }
-    }
-}
+use crate::data::{Data, read_all};
+use crate::events::{Cut, End, Found, FoundLog, Id, Life, Seen, first_id_of};
+use crate::keeping::{AGE_MS_MAX, SEGMENT_MS, limits_in};
+use crate::plan::{GROUPS, LOGS, Place, Plan, TOPICS, log_of, logs_of};
+use crate::producing::produce;
+use crate::world::{World, rules};
 
 /// What came of all lives of a round.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +27,10 @@ pub(crate) struct Lived {
     pub(crate) power_cuts: u64,
     /// Members of groups.
     pub(crate) members: u64,
+    /// Records below the starts of logs, in the end.
+    pub(crate) deleted: u64,
+    /// Records that compaction took out, when it was asked for.
+    pub(crate) compacted: u64,
 }
 
 /// Runs a round and checks it. A history in which something does not hold is kept in a file, and the message says where.
@@ -89,7 +70,7 @@ impl Round<'_> {
         Round {
             plan,
             data,
-            checker: Checker::new(&always_durable(), plan.group_count(), are_durable),
+            checker: Checker::new(&rules(plan), plan.group_count(), are_durable),
             next_ids: (0..plan.producers).map(first_id_of).collect(),
             now: 1,
             before: None,
@@ -135,27 +116,30 @@ impl Round<'_> {
 
     fn create_topics(&self, broker: &Broker) -> Checked {
         let durabilities = [Durability::Os, Durability::Interval(Duration::from_secs(5)), Durability::Always];
-        for (topic, durability) in TOPICS.iter().zip(durabilities) {
+        for ((topic, durability), keeping) in TOPICS.iter().zip(durabilities).zip(&self.plan.keeping) {
             let codec = if durability == Durability::Os { Compression::Snappy } else { Compression::None };
             let config = TopicConfig::new()
                 .partitions(1 + u32::try_from(self.plan.seed % 2).unwrap())
-                .segment_bytes(self.plan.segment_bytes)
                 .durability(durability)
                 .compression(codec);
+            let config = keeping.configure(config, keeping.limits);
             broker.create_topic(topic, config).map_err(|e| format!("cannot create topic {topic}: {e}"))?;
         }
         Ok(())
     }
 
     fn find(&self, broker: &Broker) -> Checked<Found> {
-        let mut logs = vec![Vec::new(); LOGS];
+        let mut logs = vec![FoundLog::default(); LOGS];
         let mut durable = vec![0; LOGS];
         let mut committed = vec![vec![None; LOGS]; self.plan.group_count()];
         for (number, name) in TOPICS.iter().enumerate() {
             let topic = broker.topic(name).map_err(|e| format!("topic {name}: {e}"))?;
-            for (partition, log) in (0..).zip(topic.partitions()) {
+            let description = broker.admin().describe(name).map_err(|e| e.to_string())?;
+            let limits = limits_in(description.config());
+            logs[logs_of(number)].iter_mut().for_each(|log| log.limits = limits);
+            for ((partition, log), described) in (0..).zip(topic.partitions()).zip(description.partitions()) {
                 let place = log_of(number, partition);
-                logs[place] = read_all(&log)?;
+                logs[place] = FoundLog { bytes: described.log_bytes(), limits, ..read_all(&log)? };
                 durable[place] = log.durable_offset();
                 for (group, committed) in GROUPS.iter().zip(&mut committed) {
                     let found = broker.committed(group, &TopicPartition::new(*name, partition));
@@ -193,12 +177,12 @@ impl Round<'_> {
             life.pieces = producers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
             life.members = consumers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         });
-        let (broker, notes, now) = world.end();
+        let (broker, mut notes, now) = world.end();
         drop(broker);
         self.now = now;
         self.lived.lives += 1;
         self.lived.members += life.members.len() as u64;
-        if let Some(image) = notes.image {
+        if let Some(image) = notes.image.take() {
             self.data = Data::Simulated(image);
         } else if let Data::Simulated(disk) = &self.data {
             disk.clear_faults();
@@ -207,7 +191,8 @@ impl Round<'_> {
         let cut = notes.cut.unwrap_or(Cut { end: End::Closed, before: now, after: now });
         self.lived.kills += u64::from(cut.end == End::Killed);
         self.lived.power_cuts += u64::from(cut.end == End::PowerCut);
-        life.durable = notes.durable;
+        notes.move_to(&mut life);
+        self.lived.compacted += notes.compacted;
         self.before = Some((life, cut));
         if let Some(problem) = notes.problems.into_iter().next() {
             return Err(problem);
@@ -225,16 +210,25 @@ impl Round<'_> {
         totals.redelivered += checked.redelivered;
     }
 
-    /// At last every group gets what it has not got yet.
+    /// At last every group gets what it has not got yet, and logs come to hold no more than they are to.
     fn read_to_the_end(&mut self) -> Checked {
         let broker = self.open()?;
         let world = World::new(self.plan, self.plan.lives, broker, self.data.disk().cloned(), self.now);
         world.producers_left.store(0, Ordering::SeqCst);
+        let kept = self.settle(&world, &[Duration::ZERO]);
         let members = (0..self.plan.group_count()).map(|group| drain(&world, group)).collect();
-        let life = Life { members, ..Life::default() };
-        let (broker, notes, _) = world.end();
+        let mut life = Life { members, ..Life::default() };
+        let drained = world.now();
+        world.look_at_all();
+        // What is closed by the first is old enough at the second.
+        let (segment, age) = (Duration::from_millis(SEGMENT_MS + 1), Duration::from_millis(AGE_MS_MAX + 1));
+        let aged = self.settle(&world, &[segment, age]);
+        let closed = self.compact_all(&world);
+        let (broker, mut notes, _) = world.end();
         let cut = Cut { end: End::Closed, before: u64::MAX, after: u64::MAX };
         broker.close().map_err(|e| format!("cannot close: {e}"))?;
+        notes.move_to(&mut life);
+        self.lived.compacted += notes.compacted;
         self.before = Some((life, cut));
         if let Some(problem) = notes.problems.into_iter().next() {
             return Err(problem);
@@ -242,9 +236,46 @@ impl Round<'_> {
         let Some((life, _)) = &self.before else { return Ok(()) };
         let checked = self.checker.check_life(life)?;
         self.add(checked);
-        self.checker.check_all_delivered()?;
+        self.checker.check_all_delivered(drained)?;
+        self.checker.check_maintained(&kept, false)?;
+        self.checker.check_maintained(&aged, self.plan.place == Place::Simulated)?;
         // And once more, to see that closing has kept it.
-        self.open().map(drop)
+        let broker = self.open()?;
+        for (log, closed) in closed {
+            self.checker.check_compacted(log, closed)?;
+        }
+        let all = |topic: &str| broker.topic(topic).map_err(|e| e.to_string()).map(|topic| topic.partitions());
+        for topic in TOPICS {
+            self.lived.deleted += all(topic)?.map(|log| log.log_start_offset()).sum::<u64>();
+        }
+        Ok(())
+    }
+
+    /// Does the maintenance, each time after so long. In a directory the broker's own thread may be at it, and is waited for.
+    fn settle(&self, world: &World, passed: &[Duration]) -> Vec<Seen> {
+        let begun = Instant::now();
+        loop {
+            let seen = world.settle(passed);
+            let is_done = self.checker.check_maintained(&seen, false).is_ok();
+            if is_done || self.plan.place == Place::Simulated || begun.elapsed() > Duration::from_secs(60) {
+                return seen;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Compacts what can be. Up to where the logs are compacted then.
+    fn compact_all(&self, world: &World) -> Vec<(usize, u64)> {
+        let mut all = Vec::new();
+        for topic in (0..TOPICS.len()).filter(|topic| self.plan.keeping[*topic].is_keyed()) {
+            let logs = world.broker.topic(TOPICS[topic]).unwrap().partitions();
+            let closed = logs.map(|log| self.data.active_base(log.topic_partition()));
+            let closed: Vec<_> = logs_of(topic).zip(closed).collect();
+            if world.compact(topic) {
+                all.extend(closed);
+            }
+        }
+        all
     }
 
     /// Writes down the last life.
@@ -257,6 +288,18 @@ impl Round<'_> {
             }
             for durable in &life.durable {
                 _ = writeln!(text, "durable (partition, offset, at): {durable:?}");
+            }
+            for seen in &life.seen {
+                _ = writeln!(text, "{seen:?}");
+            }
+            for deletion in &life.deletions {
+                _ = writeln!(text, "{deletion:?}");
+            }
+            for altered in &life.altered {
+                _ = writeln!(text, "{altered:?}");
+            }
+            for passed in &life.passed {
+                _ = writeln!(text, "{passed:?}");
             }
             for piece in &life.pieces {
                 _ = writeln!(text, "{piece:?}");
@@ -277,29 +320,5 @@ struct Ending<'w>(&'w World);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.0.producers_left.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// All records of a log.
-fn read_all(log: &Partition) -> Checked<Vec<Id>> {
-    let name = log.topic_partition();
-    let mut ids = Vec::new();
-    loop {
-        let records = log.read(ids.len() as u64, READ_BYTES).map_err(|e| format!("{name}: {e}"))?;
-        if records.is_empty() {
-            break;
-        }
-        for record in &records {
-            if record.offset() != ids.len() as u64 {
-                return Err(format!("{name}: offset {} where {} should be", record.offset(), ids.len()));
-            }
-            let id = id_in(record.value());
-            ids.push(id.ok_or_else(|| format!("{name}: nobody sent what is at {}", record.offset()))?);
-        }
-    }
-    if ids.len() as u64 == log.log_end_offset() {
-        Ok(ids)
-    } else {
-        Err(format!("{name}: {log:?} ends at {}", ids.len()))
     }
 }

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
-use ottla::{Broker, Error};
+use ottla::{Broker, Error, Partition};
 
-use crate::events::{Cut, End, Moment};
-use crate::plan::{Act, LOGS, PARTITIONS_MAX, Place, Plan, TOPICS, log_of};
+use crate::checker::LogRules;
+use crate::events::{Altered, Cut, Deletion, End, Life, Moment, Passed, Seen};
+use crate::plan::{Act, LOGS, PARTITIONS_MAX, Place, Plan, TOPICS, log_of, logs_of};
 
 /// What the threads of a life share.
 pub(crate) struct World {
@@ -21,6 +22,8 @@ pub(crate) struct World {
     sent: AtomicU64,
     /// By group: records that polls returned.
     delivered: Vec<AtomicU64>,
+    /// By group and log: where the furthest delivery ended.
+    passed: Vec<[AtomicU64; LOGS]>,
     acts: Vec<(u64, Act)>,
     acts_begun: AtomicUsize,
     /// The broker is closed or the power is gone: nobody does anything any more.
@@ -28,6 +31,10 @@ pub(crate) struct World {
     pub(crate) producers_left: AtomicUsize,
     /// By topic: partitions that are there for certain.
     pub(crate) partitions: [AtomicU32; TOPICS.len()],
+    /// All logs that there are, to be asked also when the broker is closed.
+    pub(crate) logs: Mutex<Vec<(usize, Partition)>>,
+    /// So that limits change one after the other.
+    pub(crate) altering: Mutex<()>,
     pub(crate) notes: Mutex<Notes>,
 }
 
@@ -38,8 +45,25 @@ pub(crate) struct Notes {
     /// What the next life begins with, if not with the same disk.
     pub(crate) image: Option<SimulatedDisk>,
     pub(crate) durable: Vec<(usize, u64, Moment)>,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) deletions: Vec<Deletion>,
+    pub(crate) altered: Vec<Altered>,
+    pub(crate) passed: Vec<Passed>,
+    /// Records that compaction took out, as it says.
+    pub(crate) compacted: u64,
     /// What should not have failed.
     pub(crate) problems: Vec<String>,
+}
+
+impl Notes {
+    /// Puts them to what threads have noted themselves.
+    pub(crate) fn move_to(&mut self, life: &mut Life) {
+        life.durable = std::mem::take(&mut self.durable);
+        life.seen = std::mem::take(&mut self.seen);
+        life.deletions = std::mem::take(&mut self.deletions);
+        life.altered = std::mem::take(&mut self.altered);
+        life.passed = std::mem::take(&mut self.passed);
+    }
 }
 
 impl World {
@@ -48,7 +72,7 @@ impl World {
             let description = broker.admin().describe(topic).unwrap();
             AtomicU32::new(u32::try_from(description.partitions().len()).unwrap())
         });
-        World {
+        let world = World {
             plan: plan.clone(),
             life,
             broker,
@@ -56,17 +80,29 @@ impl World {
             clock: Arc::new(AtomicU64::new(now)),
             sent: AtomicU64::new(0),
             delivered: (0..plan.group_count()).map(|_| AtomicU64::new(0)).collect(),
+            passed: (0..plan.group_count()).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect(),
             acts: plan.acts(life),
             acts_begun: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
             producers_left: AtomicUsize::new(plan.producers),
             partitions,
+            logs: Mutex::default(),
+            altering: Mutex::default(),
             notes: Mutex::default(),
-        }
+        };
+        world.note_logs();
+        world
     }
 
     /// What is left when all threads have ended: the broker, what the acts have noted, and the next moment.
     pub(crate) fn end(self) -> (Broker, Notes, Moment) {
+        // A closed one still says where it began.
+        for (partition, log) in self.logs.lock().unwrap().iter() {
+            let began = self.now();
+            let (start, end) = (log.log_start_offset(), log.log_end_offset());
+            let seen = Seen { partition: *partition, start, end, bytes: None, began, ended: self.now() };
+            self.notes.lock().unwrap().seen.push(seen);
+        }
         let now = self.now();
         (self.broker, self.notes.into_inner().unwrap(), now + 1)
     }
@@ -102,6 +138,27 @@ impl World {
 
     pub(crate) fn note_delivered(&self, group: usize, records: u64) {
         self.delivered[group].fetch_add(records, Ordering::SeqCst);
+    }
+
+    /// Notes up to where a log was delivered. What there was below and was not counts as delivered, too.
+    pub(crate) fn note_passed(&self, group: usize, log: usize, offset: u64, next: u64) {
+        let before = self.passed[group][log].fetch_max(next, Ordering::SeqCst);
+        if before > 0 {
+            self.note_delivered(group, offset.saturating_sub(before));
+        }
+    }
+
+    /// Keeps handles of the logs that are there.
+    fn note_logs(&self) {
+        let mut logs = self.logs.lock().unwrap();
+        for (number, topic) in TOPICS.iter().enumerate() {
+            let Ok(topic) = self.broker.topic(topic) else { continue };
+            for (log, partition) in logs_of(number).zip(topic.partitions()) {
+                if logs.iter().all(|(known, _)| *known != log) {
+                    logs.push((log, partition));
+                }
+            }
+        }
     }
 
     /// Lets consumers catch up for a while, so that they do something while there is sending.
@@ -152,6 +209,9 @@ impl World {
             Act::AddPartition => self.add_partition(),
             Act::Flush => self.flush(),
             Act::Maintain(seconds) => self.maintain(Duration::from_secs(seconds)),
+            Act::DeleteRecords { topic, percent } => self.delete_records(topic, percent),
+            Act::Alter { topic, limits } => self.alter(topic, limits),
+            Act::Compact { topic } => _ = self.compact(topic),
             Act::Close => self.close(),
             Act::Kill | Act::CutPower(_) | Act::FillDisk(_) | Act::FreeDisk | Act::FailSync(_) | Act::ShortWrite(_) => {
                 if let Some(disk) = &self.disk {
@@ -200,15 +260,6 @@ impl World {
         }
     }
 
-    fn maintain(&self, passed: Duration) {
-        if let Some(disk) = &self.disk {
-            disk.advance(passed);
-        }
-        if let Err(error) = self.broker.run_maintenance() {
-            self.failed("maintain", &error);
-        }
-    }
-
     fn note_durable(&self) {
         for (number, topic) in TOPICS.iter().enumerate() {
             let Ok(topic) = self.broker.topic(topic) else { continue };
@@ -229,6 +280,7 @@ impl World {
         }
         match self.broker.admin().add_partitions(TOPICS[topic], count) {
             Ok(()) => {
+                self.note_logs();
                 self.partitions[topic].fetch_max(count, Ordering::SeqCst);
             }
             // Another thread was faster.
@@ -246,7 +298,16 @@ impl World {
     }
 }
 
-/// For the checker: which logs are of the topic that is always durable.
-pub(crate) fn always_durable() -> [bool; LOGS] {
-    std::array::from_fn(|log| log / PARTITIONS_MAX == 2)
+/// What the checker is to know of the logs beforehand.
+pub(crate) fn rules(plan: &Plan) -> [LogRules; LOGS] {
+    std::array::from_fn(|log| {
+        let topic = log / PARTITIONS_MAX;
+        let keeping = &plan.keeping[topic];
+        LogRules {
+            is_always: topic == 2,
+            segment_bytes: keeping.segment_bytes.into(),
+            limits: keeping.limits,
+            tombstone_ms: keeping.tombstone_ms,
+        }
+    })
 }

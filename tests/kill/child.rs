@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use ottla::{Broker, Consumer, Durability, ProducerRecord, TopicConfig, TopicPartition};
 
-use crate::{GROUPS, MEMBERS, PARTITIONS, SENDERS, TOPIC, number_from_environment};
+use crate::{GROUPS, MEMBERS, PARTITIONS, SENDERS, TOPIC, kept, number_from_environment};
 
 /// The environment variable with the number that a sender begins at.
 pub(crate) fn next_number_of(sender: usize) -> String {
     format!("OTTLA_KILL_NEXT_{sender}")
 }
 
-/// Opens the broker as both processes do.
-pub(crate) fn open(dir: &Path) -> ottla::Result<Broker> {
+/// Opens the broker as both processes do. The one that compares does the maintenance itself, so that nothing changes while it reads.
+pub(crate) fn open(dir: &Path, has_threads: bool) -> ottla::Result<Broker> {
     let config = TopicConfig::new().partitions(PARTITIONS).segment_bytes(256 << 10);
-    Broker::builder(dir).durability(Durability::Os).topic_defaults(config).open()
+    Broker::builder(dir).durability(Durability::Os).topic_defaults(config).background(has_threads).open()
 }
 
 /// What record `number` of `sender` carries, in text. Mostly short; some leave their slot or fit none.
@@ -42,8 +42,9 @@ pub(crate) fn run(dir: &Path) -> ! {
         report(&format!("{panic}\n"));
         std::process::exit(1);
     }));
-    let broker = open(dir).unwrap();
+    let broker = open(dir, true).unwrap();
     broker.topic(TOPIC).unwrap();
+    kept::create(&broker).unwrap();
     report("\nopen\n");
     for sender in 0..SENDERS {
         let broker = broker.clone();
@@ -53,11 +54,15 @@ pub(crate) fn run(dir: &Path) -> ! {
         let broker = broker.clone();
         thread::spawn(move || share(&broker, member));
     }
+    thread::spawn({
+        let broker = broker.clone();
+        move || kept::send(&broker)
+    });
     consume(&broker);
 }
 
 /// One write, so that lines of several threads do not mix, and nothing is held back in a buffer.
-fn report(line: &str) {
+pub(crate) fn report(line: &str) {
     if std::io::stderr().write_all(line.as_bytes()).is_err() {
         std::process::abort();
     }

@@ -6,12 +6,17 @@
 //! come and go in it; it reports through a pipe whatever it was told; the parent kills it at a random moment, opens the directory, and compares. The directory stays over
 //! all cycles, so that each recovery starts from what the one before has left.
 //!
+//! Beside that it sends to two topics that do not keep everything, while its maintenance rolls, deletes and compacts (`kept.rs`). One has
+//! `retention.bytes`, and records are deleted by hand: it begins where nobody has heard of a later beginning, enough bytes are left, and all
+//! from there on is there. The other one is compacted: of each key the last record is there, and nothing comes back.
+//!
 //! `OTTLA_KILL_CYCLES` sets how many times (default 200), `OTTLA_KILL_SEED` the moments.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
 mod child;
+mod kept;
 mod parent;
 
 /// The directory that the child is to use; set for it only.

@@ -9,7 +9,11 @@ use std::time::Duration;
 use ottla::{Broker, OwnedRecord, TopicPartition};
 
 use crate::child::{next_number_of, open, partition_of, value_of};
+use crate::kept::Kept;
 use crate::{CHILD_DIR, GROUPS, PARTITIONS, SENDERS, TOPIC};
+
+/// In one cycle of so many the parent does the maintenance; else it is left to the child.
+const MAINTENANCE_CYCLES: u64 = 10;
 
 /// Kills and checks so many times.
 pub(crate) fn run(cycles: u64, seed: u64) {
@@ -18,11 +22,13 @@ pub(crate) fn run(cycles: u64, seed: u64) {
     let mut known = Known::default();
     for cycle in 0..cycles {
         let reports = kill_after(dir.path(), &known, moment(seed, cycle));
-        known.take_in(&reports);
-        let checked = known.compare(dir.path());
+        let checked = known.take_in(&reports);
+        let checked = checked.and_then(|()| known.compare(dir.path(), cycle % MAINTENANCE_CYCLES == 9));
         checked.unwrap_or_else(|problem| panic!("cycle {cycle} of seed {seed}: {problem}"));
     }
     known.compare_everything(dir.path()).unwrap();
+    let is_worth = known.kept.check_worth(dir.path());
+    assert!(cycles < 100 || is_worth.is_ok(), "{is_worth:?}");
     let sent: u64 = known.next_number.iter().sum();
     println!("{sent} records sent, all there; committed: {:?}", known.committed);
     assert!(cycles < 10 || sent > 1000, "the child has hardly done anything");
@@ -95,10 +101,11 @@ struct Known {
     /// By group and partition: where the group stands, and where it may stand.
     committed: Positions,
     committing: Positions,
+    kept: Kept,
 }
 
 impl Known {
-    fn take_in(&mut self, reports: &str) {
+    fn take_in(&mut self, reports: &str) -> Result<(), String> {
         self.sent.clear();
         for line in reports.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let mut words = line.split(' ');
@@ -111,14 +118,15 @@ impl Known {
                 }
                 ("committing", [group, positions @ ..]) => take_positions(&mut self.committing, *group, positions),
                 ("committed", [group, positions @ ..]) => take_positions(&mut self.committed, *group, positions),
-                _ => {}
+                (word, numbers) => self.kept.take_in(word, numbers)?,
             }
         }
+        Ok(())
     }
 
     /// Opens what is there and compares what came in the last cycle.
-    fn compare(&mut self, dir: &Path) -> Result<(), String> {
-        let broker = open(dir).map_err(|e| e.to_string())?;
+    fn compare(&mut self, dir: &Path, is_maintained: bool) -> Result<(), String> {
+        let broker = open(dir, false).map_err(|e| e.to_string())?;
         if let Some(damage) = broker.recovery_report().damage().next() {
             return Err(damage.to_string());
         }
@@ -137,7 +145,8 @@ impl Known {
             }
         }
         self.compare_sent(&found)?;
-        self.compare_committed(&broker)
+        self.compare_committed(&broker)?;
+        self.kept.compare(&broker, is_maintained)
     }
 
     /// Everything sent is there, where it was said to be; beyond that at most the call that each sender was in.
@@ -187,7 +196,7 @@ impl Known {
 
     /// Reads all there is once more: every record of every cycle is there, once, and in the order of its sender.
     fn compare_everything(&self, dir: &Path) -> Result<(), String> {
-        let broker = open(dir).map_err(|e| e.to_string())?;
+        let broker = open(dir, false).map_err(|e| e.to_string())?;
         let mut seen: Vec<Vec<bool>> =
             self.next_number.iter().map(|&count| vec![false; usize::try_from(count).unwrap()]).collect();
         for partition in broker.topic(TOPIC).map_err(|e| e.to_string())?.partitions() {

@@ -3,9 +3,13 @@
 use std::hint::black_box;
 use std::io::{Seek as _, Write as _};
 use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
 
-use ottla::{Durability, TopicConfig};
+use ottla::{Durability, Producer, TopicConfig};
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 
+use super::latencies::Latencies;
 use super::place::{BATCH, File, Place, SPACE, TOPIC, bytes_of, new_file, payload, record, written_file};
 use super::row::{EACH, Row, Target, timed_each};
 use super::sharing::by_threads;
@@ -20,6 +24,7 @@ pub(crate) fn rows() -> Vec<Row> {
         send_alone().target(Target::Times(0.95)),
         send_together("send/always/100B/16_threads/16_partitions", THREADS).target(Target::Times(2.0)),
         send_together("send/always/100B/16_threads/1_partition", 1).target(Target::Times(2.0)),
+        send_as_tasks().target(Target::Times(0.5)),
         send_batch().target(Target::Times(0.6)),
     ]
 }
@@ -65,6 +70,54 @@ fn send_together(name: &str, partitions: u32) -> Row {
             by_threads(THREADS, EACH, calls, latencies, |_| || file.append(&payload))
         }
     })
+}
+
+/// As many tasks on one thread as there are threads beside.
+fn send_as_tasks() -> Row {
+    Row::new("send_async/always/100B/16_tasks/1_partition", 1, payload().len(), || {
+        let place = Place::with_topic(Durability::Always, TopicConfig::new());
+        move |calls, latencies| by_tasks(THREADS, calls, latencies, &place.producer())
+    })
+    .limit("16 threads", || {
+        let place = Place::with_topic(Durability::Always, TopicConfig::new());
+        move |calls, latencies| {
+            by_threads(THREADS, EACH, calls, latencies, |_| {
+                let producer = place.producer();
+                move || {
+                    producer.send(record()).expect(SPACE);
+                }
+            })
+        }
+    })
+}
+
+/// Divides `calls` among tasks of one thread, times each, and returns the time for all.
+fn by_tasks(tasks: u32, calls: u64, latencies: &mut Latencies, producer: &Producer) -> Duration {
+    let each = calls.div_ceil(u64::from(tasks));
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let begin = Instant::now();
+    let done = runtime.block_on(async {
+        let mut running = JoinSet::new();
+        for _ in 0..tasks {
+            let producer = producer.clone();
+            running.spawn(async move {
+                let mut latencies = Latencies::new();
+                for _ in 0..each {
+                    let called = Instant::now();
+                    producer.send_async(record()).expect(SPACE).await.expect(SYNCS);
+                    latencies.add(called.elapsed());
+                }
+                latencies
+            });
+        }
+        running.join_all().await
+    });
+    let took = begin.elapsed();
+    for of_task in &done {
+        latencies.merge(of_task);
+    }
+    // As if it had been `calls`, which may not divide.
+    took.mul_f64(calls as f64 / (each * u64::from(tasks)) as f64)
 }
 
 /// Group commit in its plainest form: who finds no sync under way writes and syncs what has come together, for all.

@@ -8,9 +8,11 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::broker::store_config::StoreConfig;
 use crate::broker::{catalog, directory_lock, shutdown};
-use crate::disk::{DirEntry, Disk, SyncError};
+use crate::disk::{DirEntry, Disk, Open, SyncError};
 use crate::error::{Error, Result};
+use crate::partition::partition_metadata;
 use crate::tail::TAIL_NAMES;
 
 /// The files of a data directory that are there before the first topic. Their copies under way have a suffix after a dot.
@@ -37,12 +39,18 @@ pub(super) fn find_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> {
 /// Makes the directory and those above it, if they are absent, and syncs its name, until there is a catalog in it.
 ///
 /// # Errors
+/// [`Error::NotADataDirectory`] if there is no log and none is to be begun, [`Error::InsideDataDirectory`];
 /// [`Error::OtherFiles`] for a directory of others, unless that is allowed.
-pub(super) fn create_data_dir(disk: &dyn Disk, given: &Path, allow_other_files: bool) -> Result<PathBuf> {
-    let given = disk.absolute(given).map_err(|e| Error::io("find", given, e))?;
+pub(super) fn create_data_dir(config: &StoreConfig) -> Result<PathBuf> {
+    let disk = &*config.disk;
+    let given = disk.absolute(&config.dir).map_err(|e| Error::io("find", &config.dir, e))?;
     let resolve = || disk.resolve(&given).map_err(|e| Error::io("find", &given, e));
     let (dir, was_there) = match resolve() {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            if !config.new_log.is_allowed {
+                let reason = "it does not exist; check the path, or have it made with BrokerBuilder::create";
+                return Err(Error::NotADataDirectory { path: given, reason });
+            }
             create_with_parents(disk, &given)?;
             (resolve()?, false)
         }
@@ -53,9 +61,7 @@ pub(super) fn create_data_dir(disk: &dyn Disk, given: &Path, allow_other_files: 
         if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
             return Ok(dir);
         }
-        if !allow_other_files {
-            check_no_others(disk, &dir, &entries)?;
-        }
+        check_may_begin(config, &dir, &entries)?;
     }
     let Some(parent) = dir.parent() else { return Ok(dir) };
     match disk.sync_dir(parent) {
@@ -72,6 +78,7 @@ fn create_with_parents(disk: &dyn Disk, dir: &Path) -> Result<()> {
     for ancestor in dir.ancestors() {
         match disk.resolve(ancestor) {
             Ok(found) => {
+                check_not_inside(disk, dir, &found)?;
                 sync_name_if_empty(disk, &found)?;
                 break;
             }
@@ -115,15 +122,43 @@ fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
     })
 }
 
-/// Refuses a directory without a catalog that has files of others in it. Where there are partitions, the catalog is lost, which is
-/// another matter.
-fn check_no_others(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) -> Result<()> {
+/// Refuses a directory that is there, without a catalog, if no log is to be begun in it. Where there are partitions, the catalog is
+/// lost, which is another matter.
+fn check_may_begin(config: &StoreConfig, dir: &Path, entries: &[DirEntry]) -> Result<()> {
+    let disk = &*config.disk;
+    check_not_inside(disk, dir, dir)?;
     let others = entries.iter().map(|entry| &entry.name).filter(|name| !is_of_no_account(name));
-    let Some(found) = others.min() else { return Ok(()) };
-    if catalog::holds_a_partition(disk, dir)? {
+    let found = others.min().filter(|_| !config.new_log.among_other_files);
+    if config.new_log.is_allowed && found.is_none() || catalog::holds_a_partition(disk, dir)? {
         return Ok(());
     }
-    Err(Error::OtherFiles { path: dir.to_owned(), found: found.clone() })
+    match found {
+        Some(found) if config.new_log.is_allowed => {
+            Err(Error::OtherFiles { path: dir.to_owned(), found: found.clone() })
+        }
+        _ => {
+            let reason = "no log is kept there; check the path, or begin one with BrokerBuilder::create";
+            Err(Error::NotADataDirectory { path: dir.to_owned(), reason })
+        }
+    }
+}
+
+/// Refuses a directory that is `existing` or is to be made in it, and has no catalog of its own, if a data directory lies above: most
+/// often it is a partition's, and what is meant is the one above.
+///
+/// # Errors
+/// [`Error::InsideDataDirectory`].
+pub(super) fn check_not_inside(disk: &dyn Disk, dir: &Path, existing: &Path) -> Result<()> {
+    // What cannot be looked at is no reason to refuse.
+    let is_there = |path: PathBuf| disk.open(&path, Open::Read).is_ok();
+    let is_data_dir =
+        |dir: &Path| is_there(dir.join(directory_lock::FILE_NAME)) && is_there(dir.join(catalog::FILE_NAME));
+    let above = existing.ancestors().skip(usize::from(existing == dir));
+    let Some(data_dir) = above.into_iter().find(|above| is_data_dir(above)) else { return Ok(()) };
+    let name = existing.strip_prefix(data_dir).ok().and_then(|below| below.iter().next());
+    let name = name.filter(|name| is_there(data_dir.join(name).join(partition_metadata::FILE_NAME)));
+    let partition = name.and_then(|name| name.to_str()?.parse().ok());
+    Err(Error::InsideDataDirectory { path: dir.to_owned(), data_dir: data_dir.to_owned(), partition })
 }
 
 fn is_of_no_account(name: &OsStr) -> bool {

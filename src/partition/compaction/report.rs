@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
-/// What compacting one partition came to.
+/// What compacting one partition came to; one of [`CompactionReport::partitions`](crate::CompactionReport::partitions), where the
+/// example is.
 #[derive(Debug)]
 pub struct PartitionCompaction {
     pub(super) partition: TopicPartition,
@@ -17,7 +18,8 @@ pub struct PartitionCompaction {
     pub(super) left_out: Option<LeftOut>,
 }
 
-/// Why a partition, or a part of it, was not compacted.
+/// Why a partition, or a part of it, was not compacted; the answer of [`PartitionCompaction::left_out`]. The example is at
+/// [`CompactionReport`](crate::CompactionReport).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LeftOut {

@@ -148,3 +148,48 @@ fn a_codec_that_is_not_compiled_in_is_refused() {
     let config = TopicConfig::new().compression(Compression::Zstd);
     assert_eq!(config.validate().is_ok(), cfg!(feature = "zstd"));
 }
+
+/// The rows of a table in the documentation, whose first cell is a key.
+fn documented() -> Vec<[&'static str; 4]> {
+    let rows = include_str!("../config.rs").lines().filter_map(|line| line.strip_prefix("/// | `"));
+    let cells = rows.map(|row| row.trim_end_matches(" |").split(" | ").collect::<Vec<_>>());
+    cells.map(|cells| [cells[0].trim_end_matches('`'), cells[1], cells[2], cells[3]]).collect()
+}
+
+#[test]
+fn the_documentation_has_every_key_with_its_default_and_its_bounds() {
+    let keys: Vec<_> = documented().into_iter().map(|[key, ..]| key).collect();
+    assert_eq!(keys, KEYS);
+    let defaults = TopicConfig::new().properties();
+    let is_taken =
+        |key, value: &str| TopicConfig::new().set(key, value).and_then(|config| config.check_bounds()).is_ok();
+    for [key, _, default, bounds] in documented() {
+        let unset = if key == DURABILITY { "the broker's" } else { "-1" };
+        let expected = defaults.iter().find(|(name, _)| *name == key).map_or(unset, |(_, value)| value);
+        assert_eq!(default, expected, "{key}");
+        let bounds = bounds.replace(',', "");
+        let number =
+            |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+        let (least, most): (Option<i64>, Option<i64>) = match bounds.strip_prefix("at least ") {
+            Some(least) => (number(least), None),
+            None => (number(&bounds), bounds.split_once(" to ").and_then(|(_, most)| number(most))),
+        };
+        if let Some(least) = least {
+            assert!(is_taken(key, &least.to_string()), "{key}={least}");
+            assert!(least == 0 || !is_taken(key, &(least - 1).to_string()), "{key} below {least}");
+        }
+        if let Some(most) = most {
+            assert!(is_taken(key, &most.to_string()), "{key}={most}");
+            assert!(!is_taken(key, &(most + 1).to_string()), "{key} above {most}");
+        }
+        assert_eq!(bounds.contains("`-1`"), is_taken(key, "-1"), "{key}");
+    }
+}
+
+#[test]
+fn is_shown_by_what_was_set_and_by_nothing_else() {
+    let config = TopicConfig { largest_message_bytes: 7, ..TopicConfig::new() };
+    assert_eq!(format!("{config:?}"), "TopicConfig");
+    let config = config.partitions(8).segment_bytes(1 << 30).retention_bytes(5).durability(Durability::Os);
+    assert_eq!(format!("{config:?}"), "TopicConfig { num.partitions: 8, retention.bytes: 5, ottla.durability: os }");
+}

@@ -145,6 +145,8 @@ impl Log {
     /// Has what the topic is configured with now count for the very next record: what is open is sealed, unless there is no room for
     /// that, and then it counts for the next batch.
     pub(crate) fn obey_settings(&self) {
+        // What is being deleted by the settings from before is deleted when this returns.
+        drop(self.retaining.lock());
         let config = self.spec.segment_config();
         let mut appender = self.appender.lock();
         for segment in self.segments().iter() {

@@ -22,6 +22,8 @@ impl Log {
     /// # Errors
     /// What rolling, syncing or deleting says; the log is as it was, or begins later, and the next call goes on.
     pub(crate) fn retain(&self) -> Result<Option<i64>> {
+        // From the look at the settings on: once they have changed, nothing is deleted by those from before.
+        let _retaining = self.retaining.lock();
         let config = self.spec.settings.load().clone();
         let (keeps_all, rolls) = (self.keeps_all(&config), self.rolls_by_clock(&config));
         if self.is_closed() || self.check_unharmed().is_err() || keeps_all && !rolls && !self.owes_removal() {

@@ -43,6 +43,22 @@ impl CommitMember for Log {
     fn poison(&self, reason: &str) {
         self.core.poison(reason);
     }
+
+    fn is_settled(&self, offset: u64) -> bool {
+        self.is_forked()
+            || offset <= self.durable_offset()
+            || self.check_unharmed().is_err()
+            || self.check_present().is_err()
+    }
+
+    fn wait_appended(self: Arc<Log>, offsets: Range<u64>) -> Result<()> {
+        let waited = self.check_not_forked().and_then(|()| self.wait_durable(offsets.end));
+        waited.map_err(|source| self.appended_error(offsets, source))
+    }
+
+    fn is_forked(&self) -> bool {
+        self.environment.files.is_forked()
+    }
 }
 
 impl Log {
@@ -167,17 +183,24 @@ impl Log {
     /// # Errors
     /// [`Error::NotDurable`], [`Error::InDoubt`]; [`Error::Closed`] if the topic was deleted meanwhile, and they with it.
     pub(crate) fn wait_appended_durable(self: &Arc<Log>, offsets: Range<u64>) -> Result<()> {
-        self.wait_durable(offsets.end).map_err(|source| {
-            let partition = self.spec.partition.clone();
-            match source {
-                Error::Closed { .. } if self.is_deleted() => source,
-                Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
-                source => {
+        self.wait_durable(offsets.end).map_err(|source| self.appended_error(offsets, source))
+    }
+
+    /// Why records that were appended at these offsets are not known to be durable.
+    #[cold]
+    fn appended_error(&self, offsets: Range<u64>, source: Error) -> Error {
+        let partition = self.spec.partition.clone();
+        match source {
+            Error::Closed { .. } if self.is_deleted() => source,
+            Error::Poisoned { .. } => Error::InDoubt { partition, offsets, source: Box::new(source) },
+            source => {
+                // In a process that was forked off, the bell's lock may be held for ever.
+                if !self.is_forked() {
                     self.sync_later();
-                    Error::NotDurable { partition, offsets, source: Box::new(source) }
                 }
+                Error::NotDurable { partition, offsets, source: Box::new(source) }
             }
-        })
+        }
     }
 
     /// Has the maintenance make durable what was appended, since nobody waits for that.

@@ -44,7 +44,9 @@ impl ProducerStates {
     pub(in crate::partition) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(size_of::<i32>() + self.producers.len() * ENTRY_BYTES);
         body.extend(i32::try_from(self.producers.len()).unwrap_or(i32::MAX).to_be_bytes());
-        self.producers.iter().for_each(|(&producer_id, producer)| producer.encode(producer_id, &mut body));
+        for (&producer_id, producer) in &self.producers {
+            producer.encode(producer_id, &mut body);
+        }
         let mut bytes = Vec::with_capacity(CRC_START + body.len());
         bytes.extend(VERSION.to_be_bytes());
         bytes.extend(crc32c(&body).to_be_bytes());

@@ -32,7 +32,8 @@ fn open_batch() -> (Identity, Vec<u8>) {
     for number in 0..RECORDS {
         let value = [number];
         let offset_delta = number.into();
-        let fields = RecordFields { timestamp_delta: 0, offset_delta, key: None, value: Some(&value), headers: &[] };
+        let fields =
+            RecordFields { timestamp_delta: 0, offset_delta, key: None, value: Some(&value), headers: (&[]).into() };
         bytes += fields.encode(&mut records[bytes..]);
     }
     records.truncate(bytes);

@@ -12,7 +12,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Timestamp, ParseError> {
         let parsed = millis(text).map(Timestamp::from_millis);
-        parsed.ok_or_else(|| ParseError::new("timestamp", text, "RFC 3339, as 2023-11-14T22:13:20.042Z"))
+        parsed.ok_or_else(|| ParseError::new("timestamp", text, "RFC 3339, such as 2023-11-14T22:13:20.042Z"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One partition in one group: who had it, what was delivered from it, and how far the group says it is.
 
+use super::clock::Clock;
 use super::log::LogState;
 use super::{Checked, Totals};
 use crate::events::{Commit, Cut, End, Member, Moment, Step};
@@ -7,7 +8,7 @@ use crate::events::{Commit, Cut, End, Member, Moment, Step};
 /// What is known of a partition in a group.
 #[derive(Debug, Clone)]
 pub(super) struct GroupState {
-    /// All below was delivered to some member.
+    /// All below was delivered to some member, or was gone by then.
     pub(super) delivered: u64,
     /// Oldest first; the one before all others is that nothing was committed.
     attempts: Vec<Attempt>,
@@ -48,7 +49,12 @@ struct Stretch<'l> {
 }
 
 /// Checks what all members of a group did in one life.
-pub(super) fn check(states: &mut [GroupState], members: &[&Member], logs: &[LogState]) -> Checked<Totals> {
+pub(super) fn check(
+    states: &mut [GroupState],
+    members: &[&Member],
+    logs: &[LogState],
+    clock: &Clock,
+) -> Checked<Totals> {
     let mut totals = Totals::default();
     let mut stretches: Vec<Vec<Stretch<'_>>> = states.iter().map(|_| Vec::new()).collect();
     for member in members {
@@ -61,7 +67,7 @@ pub(super) fn check(states: &mut [GroupState], members: &[&Member], logs: &[LogS
             return Err(format!("partition {number}: two members had it, during {one:?} and {other:?}"));
         }
         for stretch in &stretches {
-            state.check(stretch, logs[number].end(), &mut totals).map_err(|e| format!("partition {number}: {e}"))?;
+            state.check(stretch, &logs[number], clock, &mut totals).map_err(|e| format!("partition {number}: {e}"))?;
         }
     }
     Ok(totals)
@@ -99,17 +105,24 @@ fn collect<'l>(member: &'l Member, stretches: &mut [Vec<Stretch<'l>>]) -> Checke
 }
 
 impl GroupState {
-    fn check(&mut self, stretch: &Stretch<'_>, log_end: u64, totals: &mut Totals) -> Checked {
+    fn check(&mut self, stretch: &Stretch<'_>, log: &LogState, clock: &Clock, totals: &mut Totals) -> Checked {
         let mut position = None;
         for step in &stretch.steps {
             match step {
-                Step::Delivered { offset, ids, .. } => {
+                Step::Delivered { offset, ids, asked, at, .. } => {
+                    let needed = |from| log.first_needed(from, *offset, *at, clock);
                     match position {
-                        None => self.check_start(*offset)?,
-                        Some(position) if position != *offset => {
-                            return Err(format!("a poll returned offset {offset}, the next one was {position}"));
+                        None => self.check_start(*offset, needed)?,
+                        Some(position) => {
+                            let back = (*offset < position).then_some(position);
+                            if let Some(position) = back.or_else(|| needed(position)) {
+                                return Err(format!("a poll returned offset {offset}, the next one was {position}"));
+                            }
                         }
-                        Some(_) => {}
+                    }
+                    let start = log.starts.least_at(*asked);
+                    if *offset < start {
+                        return Err(format!("a poll returned offset {offset}, and the log began at {start} before it"));
                     }
                     let next = offset + ids.len() as u64;
                     position = Some(next);
@@ -117,20 +130,22 @@ impl GroupState {
                     totals.redelivered += self.delivered.min(next).saturating_sub(*offset);
                     self.delivered = self.delivered.max(next);
                 }
-                Step::Committed(commit) => self.take_commit(commit, log_end)?,
+                Step::Committed(commit) => self.take_commit(commit, log.end())?,
                 Step::Assigned { .. } | Step::Revoked { .. } => {}
             }
         }
         Ok(())
     }
 
-    /// A new owner begins where the last one has certainly committed, or where it may have.
-    fn check_start(&self, offset: u64) -> Checked {
+    /// A new owner begins where the last one has certainly committed, or where it may have; `needed` says what there is in between.
+    fn check_start(&self, offset: u64, needed: impl Fn(u64) -> Option<u64>) -> Checked {
         let possible = self.attempts.get(self.acked..).unwrap_or_default();
-        if offset > self.delivered {
-            return Err(format!("offset {offset} was delivered to a new owner, and {} to nobody", self.delivered));
+        if let Some(needed) = Some(self.delivered).filter(|from| *from < offset).and_then(&needed) {
+            return Err(format!("offset {offset} was delivered to a new owner, and {needed} to nobody"));
         }
-        if !possible.iter().any(|attempt| attempt.start() == offset) {
+        let leads_here = |attempt: &Attempt| attempt.start() <= offset && needed(attempt.start()).is_none();
+        let is_exact = possible.iter().any(|attempt| attempt.start() == offset);
+        if !is_exact && !possible.iter().any(leads_here) {
             let acked = possible.first().map(|attempt| attempt.start());
             return Err(format!(
                 "a new owner began at {offset}; acknowledged is {acked:?}, and nobody committed that since"

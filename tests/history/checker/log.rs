@@ -2,26 +2,54 @@
 
 use std::collections::BTreeMap;
 
+use super::clock::Clock;
+use super::compaction::Compaction;
+use super::starts::{Age, Starts};
 use super::{Checked, Pieces};
-use crate::events::{Cut, End, Id, Life, Moment, Outcome, Piece, Step, producer_of};
+use crate::events::{Id, Limits, Moment, Outcome, Piece, producer_of};
+
+/// What the checker is told of a log beforehand.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogRules {
+    /// Whether its topic is `Durability::Always`.
+    pub(crate) is_always: bool,
+    pub(crate) segment_bytes: u64,
+    /// What it is created with.
+    pub(crate) limits: Limits,
+    /// For how many milliseconds tombstones stay, at least, if it is ever compacted. Its records have keys then.
+    pub(crate) tombstone_ms: Option<u64>,
+}
 
 /// What is known of one log.
 #[derive(Debug)]
 pub(super) struct LogState {
-    is_always: bool,
-    /// By offset; 0 where it is not known what is there.
-    ids: Vec<Id>,
+    pub(super) is_always: bool,
+    /// By offset; 0 where it is not known what is there, or nothing is any more.
+    pub(super) ids: Vec<Id>,
+    /// When these were sent, at the earliest; 0 where that is not known.
+    pub(super) sent: Vec<Moment>,
     /// All below was found when this life began.
-    settled: usize,
+    pub(super) settled: usize,
     /// All below was said to survive a power cut then.
-    durable: usize,
+    pub(super) durable: usize,
     /// By producer: its newest record below `settled`.
-    newest: BTreeMap<usize, Id>,
+    pub(super) newest: BTreeMap<usize, Id>,
+    pub(super) starts: Starts,
+    pub(super) compaction: Option<Compaction>,
 }
 
 impl LogState {
-    pub(super) fn new(is_always: bool) -> LogState {
-        LogState { is_always, ids: Vec::new(), settled: 0, durable: 0, newest: BTreeMap::new() }
+    pub(super) fn new(rules: &LogRules) -> LogState {
+        LogState {
+            is_always: rules.is_always,
+            ids: Vec::new(),
+            sent: Vec::new(),
+            settled: 0,
+            durable: 0,
+            newest: BTreeMap::new(),
+            starts: Starts::new(rules.limits, rules.segment_bytes),
+            compaction: rules.tombstone_ms.map(Compaction::new),
+        }
     }
 
     /// One above the last offset that is known to have a record.
@@ -29,14 +57,32 @@ impl LogState {
         self.ids.len() as u64
     }
 
-    /// Takes in the pieces that were acknowledged.
-    pub(super) fn take_acknowledged(&mut self, number: usize, pieces: &Pieces<'_>) -> Checked {
+    /// Takes in the pieces that were acknowledged, and who saw the log's start.
+    pub(super) fn take_life(&mut self, number: usize, pieces: &Pieces<'_>) -> Checked {
         for piece in pieces.by_id.iter().filter(|piece| piece.partition == number) {
             if let Outcome::At(offset) = piece.outcome {
                 self.put(piece, offset)?;
             }
         }
-        Ok(())
+        if let Some(compaction) = &mut self.compaction {
+            compaction.take_life(number, pieces);
+        }
+        self.starts.take_life(number, pieces.life)
+    }
+
+    /// Checks how its start moved, and gets ready to say what need not be delivered. Once all that was read is known.
+    pub(super) fn check_moves(&mut self, clock: &Clock) -> Checked {
+        if let Some(compaction) = &mut self.compaction {
+            compaction.index(&self.ids);
+        }
+        self.starts.check_moves(&Age { clock, sent: &self.sent })
+    }
+
+    /// The first offset of these that a reader at some moment had to get: above the start, and no later record of its key there.
+    pub(super) fn first_needed(&self, from: u64, to: u64, at: Moment, clock: &Clock) -> Option<u64> {
+        let from = from.max(self.starts.most_at(at));
+        let Some(compaction) = &self.compaction else { return (from < to).then_some(from) };
+        (from..to).find(|&offset| compaction.keeps(offset, at, &self.ids, &Age { clock, sent: &self.sent }))
     }
 
     /// Puts a piece where it is said or was seen to be.
@@ -48,7 +94,9 @@ impl LogState {
         }
         if self.ids.len() < end {
             self.ids.resize(end, 0);
+            self.sent.resize(end, 0);
         }
+        self.sent[start..end].fill(piece.began);
         for (place, id) in self.ids[start..end].iter_mut().zip(piece.id..) {
             if *place != 0 && *place != id {
                 return Err(format!(
@@ -111,80 +159,16 @@ impl LogState {
         check_order(&mut self.newest.clone(), unsettled)
     }
 
-    /// Compares what the next life found, and goes on from that.
-    pub(super) fn settle(
-        &mut self,
-        number: usize,
-        pieces: &Pieces<'_>,
-        life: &Life,
-        cut: Cut,
-        found: &[Id],
-        durable: u64,
-    ) -> Checked {
-        let required = self.required(number, life, cut);
-        if found.len() < required {
-            let (found, end) = (found.len(), cut.end);
-            return Err(format!("{end:?}: {found} records are left of the {required} that had to stay"));
-        }
-        let known = self.ids.get(..required.max(self.settled.min(found.len()))).unwrap_or_default();
-        let differs = |(known, found): (&Id, &Id)| *known != *found && *known != 0;
-        if let Some(offset) = known.iter().zip(found).position(differs) {
-            let (known, found) = (name(known[offset]), name(found[offset]));
-            return Err(format!("offset {offset} had {known} and has {found} after {:?}", cut.end));
-        }
-        let mut offset = self.settled;
-        while let Some(&id) = found.get(offset) {
-            let piece = attempted(pieces, number, id).map_err(|e| format!("{e}, after {:?}", cut.end))?;
-            if piece.began > cut.after {
-                return Err(format!("{} is there, and was sent after {:?}", name(id), cut.end));
-            }
-            if let Outcome::At(told) = piece.outcome
-                && told != offset as u64
-            {
-                return Err(format!("{} is at {offset}, acknowledged at {told}, after {:?}", name(id), cut.end));
-            }
-            let end = offset + usize::try_from(piece.count).map_err(|e| e.to_string())?;
-            let is_whole = found.get(offset..end).is_some_and(|ids| ids.iter().zip(piece.id..).all(|(a, b)| *a == b));
-            if !is_whole {
-                return Err(format!("offset {offset}: the piece of {} is not whole after {:?}", name(id), cut.end));
-            }
-            offset = end;
-        }
-        check_order(&mut self.newest, found.get(self.settled..).unwrap_or_default())?;
-        self.ids.clear();
-        self.ids.extend_from_slice(found);
-        self.settled = found.len();
-        self.durable = usize::try_from(durable).map_err(|e| e.to_string())?;
-        if self.settled < self.durable || self.is_always && self.durable < self.settled {
-            return Err(format!("{durable} of {} records are said to be durable", self.settled));
-        }
-        Ok(())
-    }
-
-    /// Up to where everything must still be there.
-    fn required(&self, number: usize, life: &Life, cut: Cut) -> usize {
-        let is_all_kept = cut.end != End::PowerCut || self.is_always;
-        let durable = life.durable.iter().filter(|(partition, _, at)| *partition == number && *at < cut.before);
-        let durable = durable.map(|(_, offset, _)| *offset).max().unwrap_or(0);
-        let acked = life.pieces.iter().filter(|piece| piece.partition == number && piece.ended < cut.before);
-        let acked = acked.filter_map(|piece| match piece.outcome {
-            Outcome::At(offset) => Some(offset + piece.count),
-            Outcome::Refused | Outcome::Unknown => None,
-        });
-        let read = life.members.iter().flat_map(|member| &member.steps).filter_map(|step| match step {
-            Step::Delivered { partition, offset, ids, at } if *partition == number && *at < cut.before => {
-                Some(offset + ids.len() as u64)
-            }
-            _ => None,
-        });
-        let kept = if is_all_kept { acked.chain(read).max().unwrap_or(0) } else { 0 };
-        let found = if is_all_kept { self.settled } else { self.durable };
-        usize::try_from(durable.max(kept)).unwrap_or(usize::MAX).max(found)
+    /// What a log holds of which all that is closed was compacted, `closed` being where that ends: a key once.
+    pub(super) fn check_compacted(&self, closed: u64) -> Checked {
+        let start = to_place(self.starts.settled)?;
+        let ids = self.ids.get(start..to_place(closed)?.min(self.ids.len())).unwrap_or_default();
+        self.compaction.as_ref().map_or(Ok(()), |_| super::compaction::check_unique(start, ids))
     }
 }
 
 /// The piece of a record that was found, if that may be.
-fn attempted<'l>(pieces: &Pieces<'l>, number: usize, id: Id) -> Checked<&'l Piece> {
+pub(super) fn attempted<'l>(pieces: &Pieces<'l>, number: usize, id: Id) -> Checked<&'l Piece> {
     match pieces.of(id) {
         None => Err(format!("{} is there, and was not sent in this life", name(id))),
         Some(piece) if piece.partition != number => {
@@ -196,7 +180,7 @@ fn attempted<'l>(pieces: &Pieces<'l>, number: usize, id: Id) -> Checked<&'l Piec
 }
 
 /// Goes on from the newest record of each producer.
-fn check_order(newest: &mut BTreeMap<usize, Id>, ids: &[Id]) -> Checked {
+pub(super) fn check_order(newest: &mut BTreeMap<usize, Id>, ids: &[Id]) -> Checked {
     // Records of one producer come in a row.
     let (mut of, mut last) = (usize::MAX, 0);
     for &id in ids.iter().filter(|id| **id != 0) {
@@ -218,6 +202,10 @@ fn check_order(newest: &mut BTreeMap<usize, Id>, ids: &[Id]) -> Checked {
     Ok(())
 }
 
-fn name(id: Id) -> String {
+pub(super) fn to_place(offset: u64) -> Checked<usize> {
+    usize::try_from(offset).map_err(|e| e.to_string())
+}
+
+pub(super) fn name(id: Id) -> String {
     format!("record {} of producer {}", id & ((1 << 48) - 1), producer_of(id))
 }

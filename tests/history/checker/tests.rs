@@ -1,16 +1,24 @@
 //! Histories in which something is wrong, each found: only so is a checker that finds nothing worth anything.
 
-use super::{Checked, Checker};
-use crate::events::{Commit, Cut, End, Found, Id, Life, Member, Outcome, Piece, Step, first_id_of};
+mod keeping;
 
-/// Partitions: the first is always durable, the second is not.
-const IS_ALWAYS: [bool; 2] = [true, false];
+use super::{Checked, Checker, LogRules};
+use crate::events::{
+    Commit, Cut, End, Found, FoundLog, Id, Life, Limits, Member, Moment, Outcome, Piece, Step, first_id_of,
+};
+
+/// Partitions of which all is kept: the first is always durable, the second is not.
+const ALL_KEPT: [LogRules; 2] = {
+    let limits = Limits { bytes: None, age_ms: None, is_compacted: false };
+    let rules = LogRules { is_always: true, segment_bytes: 0, limits, tombstone_ms: None };
+    [rules, LogRules { is_always: false, ..rules }]
+};
 const CLOSED: Cut = Cut { end: End::Closed, before: 1000, after: 1000 };
 const POWER_CUT: Cut = Cut { end: End::PowerCut, before: 100, after: 101 };
 const KILLED: Cut = Cut { end: End::Killed, ..POWER_CUT };
 
 fn checker() -> Checker {
-    Checker::new(&IS_ALWAYS, 1, true)
+    Checker::new(&ALL_KEPT, 1, true)
 }
 
 /// The nth record of a producer.
@@ -39,8 +47,8 @@ impl Script {
         let from = self.member.ids.len();
         self.member.ids.extend_from_slice(ids);
         let ids = from..self.member.ids.len();
-        self.member.steps.push(Step::Delivered { partition: 0, offset, ids, at: self.at });
-        self.at += 1;
+        self.member.steps.push(Step::Delivered { partition: 0, offset, ids, asked: self.at - 1, at: self.at });
+        self.at += 2;
         self
     }
 
@@ -58,7 +66,7 @@ impl Script {
 }
 
 fn life(pieces: &[Piece], members: Vec<Member>) -> Life {
-    Life { pieces: pieces.to_vec(), members, durable: Vec::new() }
+    Life { pieces: pieces.to_vec(), members, ..Life::default() }
 }
 
 /// Three records that were sent one by one, and are there.
@@ -72,7 +80,12 @@ fn ids(numbers: std::ops::Range<u64>) -> Vec<Id> {
 
 fn found(first: &[Id], committed: Option<u64>) -> Found {
     let durable = vec![first.len() as u64, 0];
-    Found { logs: vec![first.to_vec(), Vec::new()], durable, committed: vec![vec![committed, None]] }
+    Found { logs: logs(first, &[]), durable, committed: vec![vec![committed, None]] }
+}
+
+/// Logs that begin at 0.
+fn logs(first: &[Id], second: &[Id]) -> Vec<FoundLog> {
+    [first, second].map(|ids| FoundLog { ids: ids.to_vec(), ..FoundLog::default() }).to_vec()
 }
 
 fn check(life: &Life) -> Checked {
@@ -101,7 +114,7 @@ fn a_history_in_which_all_is_well_is_passed() {
     let mut checker = checker();
     let totals = checker.check_life(&life).unwrap();
     assert_eq!((totals.sent, totals.delivered, totals.redelivered), (3, 3, 0));
-    checker.check_all_delivered().unwrap();
+    checker.check_all_delivered(Moment::MAX).unwrap();
     // The commit that was not acknowledged may have been done and may not.
     for committed in [2, 3] {
         check_over(&life, KILLED, &found(&ids(0..3), Some(committed))).unwrap();
@@ -208,7 +221,7 @@ fn a_record_that_was_read_and_is_gone() {
 fn a_power_cut_takes_only_what_was_not_durable() {
     let pieces = three().map(|piece| Piece { partition: 1, ..piece });
     let left =
-        |count| Found { logs: vec![Vec::new(), ids(0..count)], durable: vec![0, 0], committed: vec![vec![None, None]] };
+        |count| Found { logs: logs(&[], &ids(0..count)), durable: vec![0, 0], committed: vec![vec![None, None]] };
     let life = Life { durable: vec![(1, 2, 50), (1, 3, 200)], ..life(&pieces, vec![]) };
     check_over(&life, POWER_CUT, &left(2)).unwrap();
     finds(check_over(&life, POWER_CUT, &left(1)), "1 records are left of the 2");
@@ -219,13 +232,13 @@ fn a_power_cut_takes_only_what_was_not_durable() {
 fn what_an_opening_found_and_did_not_call_durable_may_go_with_a_power_cut() {
     let pieces = three().map(|piece| Piece { partition: 1, ..piece });
     let left =
-        |count, durable| Found { logs: vec![Vec::new(), ids(0..count)], durable: vec![0, durable], ..found(&[], None) };
+        |count, durable| Found { logs: logs(&[], &ids(0..count)), durable: vec![0, durable], ..found(&[], None) };
     let nothing = life(&[], vec![]);
     let killed = || check_over(&life(&pieces, vec![]), KILLED, &left(3, 1)).unwrap();
     killed().check_opening(&nothing, POWER_CUT, &left(1, 1)).unwrap();
     finds(killed().check_opening(&nothing, POWER_CUT, &left(0, 0)), "0 records are left of the 1");
     finds(killed().check_opening(&nothing, KILLED, &left(2, 2)), "2 records are left of the 3");
-    let other = Found { logs: vec![Vec::new(), vec![id(0, 0), id(0, 7)]], ..left(2, 2) };
+    let other = Found { logs: logs(&[], &[id(0, 0), id(0, 7)]), ..left(2, 2) };
     finds(killed().check_opening(&nothing, POWER_CUT, &other), "offset 1 had");
     finds(check_over(&life(&pieces, vec![]), KILLED, &left(3, 4)), "are said to be durable");
 }
@@ -272,7 +285,7 @@ fn a_group_that_goes_back_or_ahead_between_lives() {
         finds(check_over(&life, POWER_CUT, &found(&ids(0..3), wrong)), "the group stands at");
     }
     // Where commits need not survive a power cut, older ones may be back.
-    let mut checker = Checker::new(&IS_ALWAYS, 1, false);
+    let mut checker = Checker::new(&ALL_KEPT, 1, false);
     checker.check_life(&life).unwrap();
     checker.check_opening(&life, POWER_CUT, &found(&ids(0..3), Some(1))).unwrap();
 }
@@ -281,7 +294,7 @@ fn a_group_that_goes_back_or_ahead_between_lives() {
 fn records_that_a_group_never_got() {
     let mut checker = checker();
     checker.check_life(&life(&three(), vec![member(10).gets(0, &ids(0..2)).leaves()])).unwrap();
-    finds(checker.check_all_delivered(), "has got 2 of the 3");
+    finds(checker.check_all_delivered(Moment::MAX), "has got 2 of the 3");
 }
 
 #[test]
@@ -289,13 +302,13 @@ fn a_group_goes_on_at_the_cut_where_a_power_cut_took_what_it_had_passed() {
     let in_second = |step: Step| match step {
         Step::Assigned { at, .. } => Step::Assigned { partition: 1, at },
         Step::Revoked { at, .. } => Step::Revoked { partition: 1, at },
-        Step::Delivered { offset, ids, at, .. } => Step::Delivered { partition: 1, offset, ids, at },
+        Step::Delivered { offset, ids, asked, at, .. } => Step::Delivered { partition: 1, offset, ids, asked, at },
         Step::Committed(commit) => Step::Committed(Commit { partition: 1, ..commit }),
     };
     let second = |member: Member| Member { steps: member.steps.into_iter().map(in_second).collect(), ..member };
     let pieces = three().map(|piece| Piece { partition: 1, ..piece });
     let before = life(&pieces, vec![second(member(10).gets(0, &ids(0..3)).commits(3, true).leaves())]);
-    let found = Found { logs: vec![Vec::new(), ids(0..1)], durable: vec![0, 1], committed: vec![vec![None, Some(3)]] };
+    let found = Found { logs: logs(&[], &ids(0..1)), durable: vec![0, 1], committed: vec![vec![None, Some(3)]] };
     let anew: Vec<Id> = (10..15).map(|n| id(0, n)).collect();
     let sent = Piece { partition: 1, ..piece(anew[0], 5, 200, Outcome::At(1)) };
     for (from, is_right) in [(1, true), (3, false)] {

@@ -2,9 +2,10 @@
 
 use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Durability, Error, Partition, TopicConfig};
+use shuttle::future::block_on;
 use shuttle::thread;
 
-use crate::explore::{after_power_cut, broker, explore, join, read_all, record};
+use crate::explore::{after_power_cut, broker, builder, explore, join, read_all, record};
 
 fn partition(disk: &SimulatedDisk, durability: Durability) -> (ottla::Broker, Partition) {
     let broker = broker(disk, durability);
@@ -79,6 +80,57 @@ fn a_failed_sync_acknowledges_nobody() {
         assert_eq!(log.durable_offset(), 1);
         assert_eq!(read_all(&log), ["before"]);
         assert!(matches!(log.append(&record("after")), Err(Error::Poisoned { .. })));
+    });
+}
+
+/// Tasks beside a thread that sends, and the maintenance thread that leads for them: each is woken, by whichever round its record
+/// became durable, and each record survives a power cut from then on.
+#[test]
+fn tasks_and_a_thread_share_rounds() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = builder(&disk, Durability::Always).background(true).open().unwrap();
+        let log = broker.create_topic("t", TopicConfig::new()).unwrap().partition(0).unwrap();
+        let task = |value: &'static str| {
+            let (producer, disk) = (broker.producer(), disk.clone());
+            thread::spawn(move || {
+                let sent = block_on(producer.send_async(record(value)).unwrap()).unwrap();
+                (sent.offset(), value, disk.crash(sent.offset(), CrashModel::Subset))
+            })
+        };
+        let tasks = [task("a"), task("b")];
+        let sender = thread::spawn({
+            let (log, disk) = (log.clone(), disk.clone());
+            move || (log.append(&record("c")).unwrap(), "c", disk.crash(7, CrashModel::Subset))
+        });
+        for (offset, value, image) in join(tasks.into_iter().chain([sender])) {
+            assert_eq!(after_power_cut(&image)[usize::try_from(offset).unwrap()], value);
+        }
+    });
+}
+
+/// The sync that was to cover tasks and a thread fails: each of them hears of it, whoever led the round.
+#[test]
+fn a_failed_sync_acknowledges_no_task() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = builder(&disk, Durability::Always).background(true).open().unwrap();
+        let log = broker.create_topic("t", TopicConfig::new()).unwrap().partition(0).unwrap();
+        log.append(&record("before")).unwrap();
+        disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always"));
+        let tasks = ["a", "b"].map(|value| {
+            let producer = broker.producer();
+            thread::spawn(move || block_on(producer.send_async(record(value))?).map(|sent| sent.offset()))
+        });
+        let sender = thread::spawn({
+            let log = log.clone();
+            move || log.append(&record("c"))
+        });
+        for result in join(tasks.into_iter().chain([sender])) {
+            assert!(matches!(result, Err(Error::InDoubt { .. } | Error::Poisoned { .. })), "{result:?}");
+        }
+        assert_eq!(log.durable_offset(), 1);
+        assert_eq!(read_all(&log), ["before"]);
     });
 }
 

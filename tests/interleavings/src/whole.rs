@@ -2,6 +2,7 @@
 
 use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Durability, Error, ProducerRecord, TopicConfig};
+use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::explore::{
@@ -70,6 +71,33 @@ fn two_close_beside_a_durable_send() {
     });
 }
 
+/// Closing beside two tasks that send durably and the maintenance thread, which answers them: each is told that its record is
+/// durable, or was refused before anything was appended.
+#[test]
+fn close_beside_tasks_that_send() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = builder(&disk, Durability::Always).background(true).open().unwrap();
+        broker.create_topic("t", TopicConfig::new()).unwrap();
+        let tasks = ["a", "b"].map(|value| {
+            let producer = broker.producer();
+            thread::spawn(move || match producer.send_async(record(value)) {
+                Ok(sending) => block_on(sending).map(|_| value.to_owned()).ok(),
+                Err(Error::Closed { .. }) => None,
+                Err(error) => panic!("{error}"),
+            })
+        });
+        broker.close().unwrap();
+        let mut acknowledged: Vec<_> = join(tasks).into_iter().flatten().collect();
+        acknowledged.sort();
+        let broker = crate::explore::broker(&disk, Durability::Always);
+        assert!(broker.recovery_report().is_clean());
+        let mut read = read_all(&broker.topic("t").unwrap().partition(0).unwrap());
+        read.sort();
+        assert_eq!(read, acknowledged, "whoever has a future is answered once everything is durable");
+    });
+}
+
 /// A topic is deleted beside a sender and a reader: they go on until they are told, and a new one of its name is empty.
 #[test]
 fn delete_topic_beside_send_and_read() {
@@ -106,6 +134,28 @@ fn delete_topic_beside_send_and_read() {
         assert_eq!(again.append(&record("new")).unwrap(), 0);
         join([sender, reader]);
         assert_eq!(read_all(&again), ["new"]);
+    });
+}
+
+/// Records are deleted again and again beside a consumer that is below them: it goes on at the start, however often that moves on while
+/// it looks.
+#[test]
+fn delete_records_beside_poll() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = broker(&disk, Durability::Os);
+        let partition = broker.create_topic("t", TopicConfig::new()).unwrap().partition(0).unwrap();
+        for i in 0..4 {
+            partition.append(&record(&i.to_string())).unwrap();
+        }
+        let mut consumer = broker.consumer("g", ["t"]).unwrap();
+        let reader = thread::spawn(move || consumer.poll(FOREVER).map(|records| values(&records)));
+        for before in 1..4 {
+            broker.admin().delete_records(&[(partition.topic_partition().clone(), before)]).unwrap();
+        }
+        let read = reader.join().unwrap().unwrap();
+        let read: Vec<_> = read.iter().map(String::as_str).collect();
+        assert!(!read.is_empty() && ["0", "1", "2", "3"].ends_with(&read), "{read:?}");
     });
 }
 

@@ -45,7 +45,9 @@ fn check_everywhere(disk: &SimulatedDisk, expected: &[(u64, Option<String>)], en
     assert_eq!((contents(&partition), partition.last_stable_offset()), (expected.to_vec(), end), "read-only");
     let image = disk.kill(7);
     for kind in [FileKind::TransactionIndex, FileKind::ProducerSnapshot] {
-        files(&image, kind).into_iter().for_each(|(offset, _)| assert!(image.delete(live(offset, kind))));
+        for (offset, _) in files(&image, kind) {
+            assert!(image.delete(live(offset, kind)));
+        }
     }
     let (_broker, partition) = open(&image);
     assert_eq!((contents(&partition), partition.last_stable_offset()), (expected.to_vec(), end), "without indexes");
@@ -120,12 +122,12 @@ fn the_index_keeps_an_abort_in_the_pass_that_takes_its_data() {
     let first = log.take();
     log.plain(&[("m", Some("x"))]);
     let disk = disk_of(&[(0, first), (4, log.take())]);
-    let (broker, _partition) = open(&disk);
+    let (broker, partition) = open(&disk);
     for entries in [1, 0, 0] {
         assert!(broker.admin().compact("t").unwrap().is_complete());
         let found = files(&disk, FileKind::TransactionIndex);
         let manifest_says = {
-            let log = _partition.writable().unwrap();
+            let log = partition.writable().unwrap();
             let checkpoint = log.checkpoint.lock();
             checkpoint.manifest.segments[0].producers.transaction_index
         };
@@ -159,9 +161,9 @@ fn k10_07_a_snapshot_from_before_a_compacted_marker_opens_nothing() {
     assert!(left.iter().all(|(base_offset, _)| !(5..7).contains(base_offset)), "both are gone: {left:?}");
     let expected = contents(&partition);
     let image = disk.kill(1);
-    files(&image, FileKind::ProducerSnapshot)
-        .iter()
-        .for_each(|(offset, _)| assert!(image.delete(live(*offset, FileKind::ProducerSnapshot))));
+    for (offset, _) in files(&image, FileKind::ProducerSnapshot) {
+        assert!(image.delete(live(offset, FileKind::ProducerSnapshot)));
+    }
     image.put(live(6, FileKind::ProducerSnapshot), &snapshot);
     let (broker, partition) = open(&image);
     assert_eq!((partition.last_stable_offset(), partition.log_end_offset()), (11, 11));

@@ -42,7 +42,7 @@ fn k10_12_a_reader_that_has_everything_stands_at_the_end() {
     let committed_offset = || {
         let group = broker.admin().describe_group("g").unwrap();
         let partition = &group.partitions()[0];
-        (partition.committed().map(|committed| committed.offset()), partition.lag())
+        (partition.committed().map(crate::CommittedOffset::offset), partition.lag())
     };
     let mut member = consumer();
     assert_eq!(member.poll(Duration::ZERO).unwrap().iter().next().unwrap().offset(), 0);
@@ -117,7 +117,7 @@ fn whatever_a_crash_leaves_the_transactions_are_the_same() {
     disk.record_stops();
     let (broker, partition) = open(&disk);
     for n in 0..3 {
-        partition.append(&ProducerRecord::to("t").key("k").value(&n.to_string())).unwrap();
+        partition.append(&ProducerRecord::to("t").key("k").value(n.to_string())).unwrap();
         broker.run_maintenance().unwrap();
     }
     drop(partition);
@@ -224,7 +224,7 @@ fn verify_names_what_is_not_what_the_log_makes() {
     for path in [live(4, FileKind::TransactionIndex), live(13, FileKind::ProducerSnapshot)] {
         let whole = disk.read(&path).unwrap();
         assert!(disk.flip_bit(&path, 20, 3));
-        assert_eq!(named(), [path.clone()]);
+        assert_eq!(named(), std::slice::from_ref(&path));
         disk.put(&path, &whole);
         assert_eq!(named(), Vec::<PathBuf>::new());
     }
