@@ -155,8 +155,12 @@ impl Source<'_> {
     /// Whether a batch is not to be seen, since its transaction never happened.
     #[inline]
     fn is_aborted(&self, start: &BatchStart) -> bool {
-        start.stamp.is_transactional
-            && self.transactions.is_some_and(|known| known.aborted.contains(start.stamp.producer_id, start.base_offset))
+        start.stamp.is_transactional && self.is_in_aborted(start)
+    }
+
+    #[cold]
+    fn is_in_aborted(&self, start: &BatchStart) -> bool {
+        self.transactions.is_some_and(|known| known.aborted.contains(start.stamp.producer_id, start.base_offset))
     }
 
     /// The tail was closed, as it is with the broker alone.

@@ -2,6 +2,7 @@
 
 use super::batches::LogBytes;
 use super::*;
+use crate::segment::FileSum;
 use crate::{CleanupPolicy, ProducerRecord};
 
 const NOW_MS: i64 = 1_700_000_000_000;

@@ -4,6 +4,11 @@ use serde_json::Value;
 
 use super::snapshots::hex;
 use super::*;
+use crate::format::BatchHeader;
+use crate::partition::log_id::LogId;
+use crate::partition::manifest::{Manifest, ManifestSegment};
+use crate::partition::partition_metadata;
+use crate::segment::{ProducerFiles, SealedSegment};
 
 /// The broker's clock, when it was stopped.
 const NOW_MS: i64 = 1_795_983_400_000;
@@ -81,6 +86,41 @@ impl Sample {
             }
         }
     }
+}
+
+/// Puts a manifest beside logs, which then begin where it says, and all but the last are compacted if `has_gaps`.
+fn put_manifest(disk: &SimulatedDisk, logs: &[(u64, Vec<u8>)], log_start_offset: u64, has_gaps: bool) {
+    let dir = Path::new(LOG_DIR);
+    let topic_id = partition_metadata::load(disk, dir).unwrap().unwrap();
+    let id = LogId { topic_id, partition: 0 };
+    let mut manifest = Manifest::new(id);
+    manifest.log_start_offset = log_start_offset;
+    for pair in logs.windows(2) {
+        let (base_offset, bytes) = &pair[0];
+        let sealed = SealedSegment {
+            next_offset: pair[1].0,
+            log_bytes: bytes.len() as u64,
+            max_timestamp: Some(max_timestamp(bytes)),
+            has_gaps,
+            ..SealedSegment::empty(*base_offset)
+        };
+        let mut noted = ManifestSegment::new(sealed, Some(crc32fast::hash(bytes)));
+        // Kafka keeps no note of its files: only the log tells.
+        let unknown = Some(ProducerFiles::UNKNOWN);
+        noted.producers = ProducerFiles { transaction_index: unknown, snapshot: unknown };
+        manifest.segments.push(noted);
+    }
+    manifest.store(disk, dir).unwrap();
+}
+
+/// The largest timestamp of some batches.
+fn max_timestamp(mut batches: &[u8]) -> i64 {
+    let mut max = -1;
+    while let Ok(header) = BatchHeader::decode(batches) {
+        max = max.max(header.max_timestamp);
+        batches = &batches[header.batch_bytes as usize..];
+    }
+    max
 }
 
 /// The files with this suffix, by their offsets.

@@ -11,11 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::disk::simulated::SimulatedDisk;
-use crate::format::BatchHeader;
-use crate::partition::manifest::{Manifest, ManifestSegment};
-use crate::partition::partition_metadata;
 use crate::segment::file_name::{FileKind, FileName};
-use crate::segment::{FileSum, ProducerFiles, SealedSegment};
 use crate::{
     Broker, BrokerBuilder, ConsumerConfig, Durability, Isolation, Partition, RecoveryMode, SeekTo, TopicConfig,
     TopicPartition,
@@ -54,41 +50,6 @@ fn disk_with(config: TopicConfig, logs: &[(u64, Vec<u8>)]) -> SimulatedDisk {
         disk.put(live(*base_offset, FileKind::Log), bytes);
     }
     disk
-}
-
-/// Puts a manifest beside logs, which then begin where it says, and all but the last are compacted if `has_gaps`.
-fn put_manifest(disk: &SimulatedDisk, logs: &[(u64, Vec<u8>)], log_start_offset: u64, has_gaps: bool) {
-    let dir = Path::new(LOG_DIR);
-    let topic_id = partition_metadata::load(disk, dir).unwrap().unwrap();
-    let id = crate::partition::log_id::LogId { topic_id, partition: 0 };
-    let mut manifest = Manifest::new(id);
-    manifest.log_start_offset = log_start_offset;
-    for pair in logs.windows(2) {
-        let (base_offset, bytes) = &pair[0];
-        let sealed = SealedSegment {
-            next_offset: pair[1].0,
-            log_bytes: bytes.len() as u64,
-            max_timestamp: Some(max_timestamp(bytes)),
-            has_gaps,
-            ..SealedSegment::empty(*base_offset)
-        };
-        let mut noted = ManifestSegment::new(sealed, Some(crc32fast::hash(bytes)));
-        // Kafka keeps no note of its files: only the log tells.
-        let unknown = Some(ProducerFiles::UNKNOWN);
-        noted.producers = ProducerFiles { transaction_index: unknown, snapshot: unknown };
-        manifest.segments.push(noted);
-    }
-    manifest.store(disk, dir).unwrap();
-}
-
-/// The largest timestamp of some batches.
-fn max_timestamp(mut batches: &[u8]) -> i64 {
-    let mut max = -1;
-    while let Ok(header) = BatchHeader::decode(batches) {
-        max = max.max(header.max_timestamp);
-        batches = &batches[header.batch_bytes as usize..];
-    }
-    max
 }
 
 /// The offsets that a reader of committed records finds.
