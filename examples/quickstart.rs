@@ -31,8 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err("an order that was sent did not arrive".into());
         }
         for record in &records {
-            let (address, offset) = (record.topic_partition(), record.offset());
-            println!("received {address}@{offset} {}: {}", record.key_str()?, record.value_str()?);
+            println!("received {} {}: {}", record.address(), record.key_str()?, record.value_str()?);
             received.push(record.offset());
         }
     }

@@ -46,7 +46,7 @@ async fn main() -> AnyResult<()> {
     let mut orders = BTreeSet::new();
     for order in broker.existing_topic(ORDERS)?.partitions().flat_map(|partition| partition.iter_from(0)) {
         let order = order?;
-        orders.insert(format!("{}@{}", order.topic_partition(), order.offset()));
+        orders.insert(order.address().to_string());
     }
     let mut bills = Vec::new();
     for bill in broker.existing_topic(BILLS)?.partition(0)?.iter_from(0) {
@@ -129,7 +129,7 @@ fn bill(mut consumer: Consumer, producer: &Producer) -> Result<()> {
             orders => orders?,
         };
         thread::sleep(Duration::from_millis(2)); // What a bill takes.
-        let address = |order: ConsumerRecord<'_>| format!("{}@{}", order.topic_partition(), order.offset());
+        let address = |order: ConsumerRecord<'_>| order.address().to_string();
         let bills: Vec<_> = orders.iter().map(|order| ProducerRecord::new().value(address(order))).collect();
         producer.send_batch(BILLS, &bills)?;
         consumer.commit()?;

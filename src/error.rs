@@ -75,6 +75,28 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The [disk budget](crate::BrokerBuilder::disk_budget) has no room for this, and nothing that may go for it. Nothing was appended.
+    /// Commits, and deleting records and topics, still work: delete some, or open with a larger budget, and try again. Of a
+    /// compaction it means that its copy waits for room.
+    #[error(
+        "{}: no room for {needed_bytes} bytes in the disk budget of {budget_bytes}, of which {used_bytes} are taken and \
+         {reserve_bytes} kept for internal topics (ottla.disk.budget.bytes): delete records or topics, or raise it",
+        path.display()
+    )]
+    #[non_exhaustive]
+    OverBudget {
+        /// The data directory.
+        path: PathBuf,
+        /// The budget, in bytes.
+        budget_bytes: u64,
+        /// What all files take, in bytes.
+        used_bytes: u64,
+        /// How many bytes of the budget are kept for internal topics and bookkeeping; some of them may be taken.
+        reserve_bytes: u64,
+        /// What was to be taken, in bytes: for a send, room for the whole batch that its record begins.
+        needed_bytes: u64,
+    },
+
     /// A write or sync of this partition failed, so what is on the disk is no longer known. Reads of durable records go on;
     /// writes are refused until the broker is reopened, which checks and repairs the log. Nothing was appended.
     #[error("{partition}: refuses writes until reopened, because a write or sync failed: {reason}")]
@@ -620,7 +642,9 @@ impl Error {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
-            Error::DiskFull { .. } | Error::RebalanceInProgress { .. } | Error::Wakeup => true,
+            Error::DiskFull { .. } | Error::OverBudget { .. } | Error::RebalanceInProgress { .. } | Error::Wakeup => {
+                true
+            }
             Error::Io { source, .. } => is_passing(source),
             _ => false,
         }

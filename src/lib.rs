@@ -65,15 +65,16 @@ mod text;
 mod topic_partition;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, CompactionReport, Health, IntoTopicConfig, OffsetChange, PartitionDescription,
-    PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyReport,
+    Admin, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, IntoTopicConfig, OffsetChange,
+    PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription,
+    VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
 pub use consumer::handle::ConsumerHandle;
 pub use consumer::listener::{Rebalance, RebalanceListener};
 pub use consumer::ready::Ready;
-pub use consumer::reset::{OffsetReset, TruncationReset};
+pub use consumer::reset::{OffsetReset, PositionReset, TruncationReset};
 pub use consumer::seek::SeekTo;
 #[cfg(feature = "futures")]
 pub use consumer::stream::RecordStream;
@@ -89,6 +90,7 @@ pub use group::description::{GroupDescription, GroupPartition, GroupState, Membe
 pub use group::late_poll::LatePoll;
 pub use parse_error::ParseError;
 pub use partition::Partition;
+pub use partition::budget_policy::BudgetPolicy;
 pub use partition::cleanup_policy::CleanupPolicy;
 pub use partition::compaction::report::{LeftOut, PartitionCompaction};
 pub use partition::config::TopicConfig;
@@ -96,6 +98,7 @@ pub use partition::durability::Durability;
 pub use partition::isolation::Isolation;
 pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;
+pub use partition::timestamp_type::TimestampType;
 pub use partition::verification::PartitionVerification;
 pub use producer::Producer;
 pub use producer::config::ProducerConfig;

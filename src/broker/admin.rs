@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Broker;
 use super::into_topic_config::IntoTopicConfig;
+use super::store::Store;
 use super::topic_entry::TopicEntry;
+use super::topic_partitions::TopicPartitionSource;
+use super::{Broker, partition_dir};
 use crate::error::Result;
 use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;
@@ -54,12 +56,13 @@ impl<'b> Admin<'b> {
         Ok(names)
     }
 
-    /// Describes a topic as it is now.
+    /// Describes a topic as it is now, also what it takes on the disk, for which every file of it is looked at.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic).
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic); [`Error::Io`](crate::Error::Io) if a file or directory cannot be looked at.
     pub fn describe(&self, topic: &str) -> Result<TopicDescription> {
-        Ok(TopicDescription::of(&*self.broker.store.topic(topic)?))
+        let store = &self.broker.store;
+        TopicDescription::of(store, &*store.topic(topic)?)
     }
 
     /// Gives a topic another configuration, while it is in use: `change` gets the present one and returns what it is to be, or a
@@ -67,14 +70,17 @@ impl<'b> Admin<'b> {
     /// for every record that is sent from then on; other processes learn of it with their next call. Nothing is deleted by the limits
     /// from before any more: a deletion that is under way is waited for.
     ///
-    /// `change` may be called more than once, if somebody else changes the topic at the same time. Two settings stay as they are: the
-    /// number of partitions, which [`add_partitions`](Admin::add_partitions) raises, and the durability. What is about segments and
-    /// indexes counts for the active segment, too; those that are full stay as they are.
+    /// `change` may be called more than once, if somebody else changes the topic at the same time. The number of partitions stays as
+    /// it is; [`add_partitions`](Admin::add_partitions) raises it. What is about segments and indexes counts for the active segment,
+    /// too; those that are full stay as they are. A topic that becomes [`Durability::Always`](crate::Durability::Always) is made
+    /// durable as far as it goes before this returns.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the
     /// setting that does not hold or cannot change, [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal topic;
-    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io); what `change` returns. Nothing has changed then.
+    /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io); what `change` returns. Nothing has changed then, unless the
+    /// topic says that it has: it becomes [`Durability::Always`](crate::Durability::Always), and what was sent before could not be made durable.
+    /// [`Error::Poisoned`](crate::Error::Poisoned) is such an error, too.
     ///
     /// # Examples
     /// ```
@@ -191,6 +197,7 @@ pub struct TopicDescription {
     #[cfg_attr(feature = "serde", serde(serialize_with = "as_hexadecimal"))]
     topic_id: u128,
     config: TopicConfig,
+    settings_without_effect: Vec<&'static str>,
     partitions: Vec<PartitionDescription>,
 }
 
@@ -206,13 +213,16 @@ fn as_hexadecimal<S: serde::Serializer>(id: &u128, serializer: S) -> Result<S::O
 }
 
 impl TopicDescription {
-    fn of(entry: &TopicEntry) -> TopicDescription {
-        TopicDescription {
+    fn of(store: &Store, entry: &TopicEntry) -> Result<TopicDescription> {
+        let describe = |partition: &TopicPartitionSource| PartitionDescription::of(store, &partition.source);
+        let config = entry.present_config();
+        Ok(TopicDescription {
             name: Arc::clone(&entry.name),
             topic_id: entry.topic_id,
-            config: entry.present_config(),
-            partitions: entry.partitions.iter().map(|partition| PartitionDescription::of(&partition.source)).collect(),
-        }
+            settings_without_effect: config.without_effect(),
+            config,
+            partitions: entry.partitions.iter().map(describe).collect::<Result<_>>()?,
+        })
     }
 
     /// The topic's name.
@@ -232,6 +242,31 @@ impl TopicDescription {
         &self.config
     }
 
+    /// The settings that were made and have no effect, by their property names: limits of time and size, and groups that protect
+    /// records from them, where the [`cleanup.policy`](TopicConfig::cleanup_policy) deletes nothing; groups that protect, where there
+    /// are no limits.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::{CleanupPolicy, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).retention_ms(Duration::from_secs(3600));
+    /// broker.create_topic("prices", config)?;
+    /// assert_eq!(broker.admin().describe("prices")?.settings_without_effect(), ["retention.ms"]);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn settings_without_effect(&self) -> &[&'static str] {
+        &self.settings_without_effect
+    }
+
+    /// What all partitions take on the disk, in bytes; see [`PartitionDescription::allocated_bytes`].
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.partitions.iter().map(PartitionDescription::allocated_bytes).sum()
+    }
+
     /// The partitions, by number.
     #[must_use]
     pub fn partitions(&self) -> &[PartitionDescription] {
@@ -247,20 +282,22 @@ pub struct PartitionDescription {
     offsets: Range<u64>,
     durable_offset: u64,
     log_bytes: u64,
+    allocated_bytes: u64,
     segment_count: usize,
 }
 
 impl PartitionDescription {
-    fn of(source: &PartitionSource) -> PartitionDescription {
+    fn of(store: &Store, source: &PartitionSource) -> Result<PartitionDescription> {
         let offsets = source.log_bounds();
         let (log_bytes, segment_count) = source.size();
-        PartitionDescription {
+        Ok(PartitionDescription {
             partition: source.partition().clone(),
+            allocated_bytes: store.allocated_below(&partition_dir::path_of(store.dir(), source.partition()))?,
             offsets,
             durable_offset: source.durable_offset(),
             log_bytes,
             segment_count,
-        }
+        })
     }
 
     /// The topic and number.
@@ -285,6 +322,13 @@ impl PartitionDescription {
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes
+    }
+
+    /// What all files of the partition take, in bytes that the file system has given to them: segments, indexes, and what is noted
+    /// about them. What is in the tail is not counted.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated_bytes
     }
 
     /// How many segments there are.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
 use super::store_config::{NewLog, StoreConfig};
 use super::{Broker, opening};
@@ -10,6 +12,7 @@ use crate::config_key::{check_range, invalid, parse_bool, parse_number, unknown}
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
+use crate::partition::budget_policy::{BUDGET_POLICY, BudgetPolicy};
 use crate::partition::compaction::config::CleanerConfig;
 use crate::partition::config::{self, TopicConfig};
 use crate::partition::durability::{DURABILITY, Durability};
@@ -23,19 +26,23 @@ const FILE_MODE: &str = "ottla.file.mode";
 const CREATE: &str = "ottla.create";
 const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
 const CLEANER_BUFFER: &str = "log.cleaner.dedupe.buffer.size";
+const OFFSETS_RETENTION: &str = "offsets.retention.minutes";
 const CLEANER_IO: &str = "log.cleaner.io.max.bytes.per.second";
 
 /// Beside those of topics.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 13] = [
     BACKGROUND,
     MAX_OPEN_FILES,
     TAIL_BYTES,
+    BUDGET_BYTES,
+    BUDGET_POLICY,
     READ_MODE,
     FILE_MODE,
     CREATE,
     ALLOW_OTHER_FILES,
     CLEANER_BUFFER,
     CLEANER_IO,
+    OFFSETS_RETENTION,
     RECOVERY_MODE,
 ];
 
@@ -77,7 +84,9 @@ impl BrokerBuilder {
             recovery_mode: RecoveryMode::default(),
             new_log: NewLog { is_allowed: true, among_other_files: false },
             is_temporary: false,
+            budget: BudgetSettings::default(),
             cleaner: CleanerConfig::default(),
+            offsets_retention: None,
         };
         BrokerBuilder { config }
     }
@@ -135,6 +144,66 @@ impl BrokerBuilder {
     #[doc(alias = "log.cleaner.io.max.bytes.per.second")]
     pub fn cleaner_io_bytes_per_second(mut self, bytes: u64) -> Self {
         self.config.cleaner.io_bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// What the whole data directory may take on the disk, in bytes, and what happens then. It counts what the file system has given to
+    /// all files below it: segments and their indexes, the tails, what was quarantined, internal topics, and what compaction writes.
+    /// It is exceeded by no more than one segment's size, which is that of the largest [`segment_bytes`](TopicConfig::segment_bytes)
+    /// of any topic. Default: no bound. It is given anew at each opening.
+    ///
+    /// A sixteenth of it, from 1 MiB to 64 MiB, is kept for internal topics and bookkeeping: commits, and deleting records and topics,
+    /// work also when sends are refused. Beside that there must be room for both tails (twice [`tail_bytes`](Self::tail_bytes)) and one
+    /// segment of each topic's size: a budget below that is refused with [`Error::InvalidConfig`], here or when a topic is created or
+    /// altered, and nothing was changed then.
+    ///
+    /// [`Admin::disk_usage`](crate::Admin::disk_usage) tells how much is taken. As text: `ottla.disk.budget.bytes` and
+    /// `ottla.disk.budget.policy`, which is `reject` unless it is set.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, BudgetPolicy, TopicConfig};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = Broker::builder(dir.path())
+    ///     .tail_bytes(4 << 20)
+    ///     .disk_budget(100 << 20, BudgetPolicy::DropOldest)
+    ///     .topic_defaults(TopicConfig::new().segment_bytes(4 << 20))
+    ///     .open()?;
+    /// broker.topic("log")?.produce("k", "v")?;
+    /// let usage = broker.admin().disk_usage()?;
+    /// assert!(usage.used_bytes() < usage.budget_bytes().unwrap());
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "ottla.disk.budget.bytes")]
+    #[doc(alias = "ottla.disk.budget.policy")]
+    pub fn disk_budget(mut self, bytes: u64, policy: BudgetPolicy) -> Self {
+        self.config.budget = BudgetSettings { bytes: Some(bytes), policy: Some(policy) };
+        self
+    }
+
+    /// How long the offsets of a group are kept that nobody uses. Default: for ever (Kafka's: 7 days); by text in whole minutes, at
+    /// least 1.
+    ///
+    /// The time is counted while the directory is open and the group has no member: from its last commit, or from when its last
+    /// member has left, or from the opening, whichever is later. Then all that the group has committed goes, and the group with it, at
+    /// the latest when a 60th of the time more has passed. A static member counts as one for its
+    /// [`session_timeout`](crate::ConsumerConfig::session_timeout) after it has gone. A consumer that was
+    /// [assigned](crate::Consumer::assign) its partitions is no member: it keeps its offsets by committing.
+    ///
+    /// Give it more than the longest time for which you stop a consumer. Whoever comes later begins by the
+    /// [reset policy](crate::OffsetReset), as a new group does.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let a_month = Duration::from_secs(30 * 24 * 3600);
+    /// let broker = ottla::Broker::builder(dir.path()).offsets_retention(a_month).open()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "offsets.retention.minutes")]
+    pub fn offsets_retention(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.config.offsets_retention = time.into();
         self
     }
 
@@ -209,11 +278,14 @@ impl BrokerBuilder {
     /// | `ottla.max.open.files` | 128 | [`max_open_files`](BrokerBuilder::max_open_files) |
     /// | `ottla.tail.bytes` | 67108864 | [`tail_bytes`](BrokerBuilder::tail_bytes) |
     /// | `ottla.read.mode` | `map` | [`read_mode`](BrokerBuilder::read_mode) |
+    /// | `ottla.disk.budget.bytes` | no bound | [`disk_budget`](BrokerBuilder::disk_budget) |
+    /// | `ottla.disk.budget.policy` | `reject` | [`disk_budget`](BrokerBuilder::disk_budget) |
     /// | `ottla.file.mode` | `private` | [`file_mode`](BrokerBuilder::file_mode) |
     /// | `ottla.create` | `true` | [`create`](BrokerBuilder::create) |
     /// | `ottla.allow.other.files` | `false` | [`allow_other_files`](BrokerBuilder::allow_other_files) |
     /// | `ottla.recovery.mode` | `tolerate-tail` | [`recovery_mode`](BrokerBuilder::recovery_mode) |
     /// | `log.cleaner.dedupe.buffer.size` | 67108864 | [`cleaner_dedupe_buffer_bytes`](BrokerBuilder::cleaner_dedupe_buffer_bytes) |
+    /// | `offsets.retention.minutes` | for ever | [`offsets_retention`](BrokerBuilder::offsets_retention) |
     /// | `log.cleaner.io.max.bytes.per.second` | no limit | [`cleaner_io_bytes_per_second`](BrokerBuilder::cleaner_io_bytes_per_second) |
     ///
     /// # Errors
@@ -236,8 +308,14 @@ impl BrokerBuilder {
             CREATE => self.config.new_log.is_allowed = parse_bool(CREATE, value)?,
             ALLOW_OTHER_FILES => self.config.new_log.among_other_files = parse_bool(ALLOW_OTHER_FILES, value)?,
             READ_MODE => self.config.read_mode = parse_read_mode(value)?,
+            BUDGET_BYTES => self.config.budget.bytes = Some(parse_number(BUDGET_BYTES, value)?),
+            BUDGET_POLICY => self.config.budget.policy = Some(BudgetPolicy::parse(value)?),
             CLEANER_BUFFER => self = self.cleaner_dedupe_buffer_bytes(parse_number(CLEANER_BUFFER, value)?),
             CLEANER_IO => self = self.cleaner_io_bytes_per_second(parse_number(CLEANER_IO, value)?),
+            OFFSETS_RETENTION => {
+                let minutes: u32 = parse_number(OFFSETS_RETENTION, value)?;
+                self.config.offsets_retention = Some(Duration::from_secs(60 * u64::from(minutes)));
+            }
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
             DURABILITY => self.config.durability = Durability::parse(value)?,
             _ if config::KEYS.contains(&key) => {
@@ -260,6 +338,14 @@ impl BrokerBuilder {
         check_range(TAIL_BYTES, self.config.tail_bytes, TAIL_BYTES_BOUNDS)?;
         check_range(CLEANER_BUFFER, self.config.cleaner.key_bytes_max, CLEANER_BUFFER_BOUNDS)?;
         check_range(CLEANER_IO, self.config.cleaner.io_bytes_per_second.unwrap_or(u64::MAX), 1..=u64::MAX)?;
+        self.config.check_budget()?;
+        if self.config.offsets_retention == Some(Duration::ZERO) {
+            return Err(invalid(
+                OFFSETS_RETENTION,
+                0,
+                "must be more than nothing; leave it out to keep offsets for ever",
+            ));
+        }
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
         let store = match self.config.recovery_mode {

@@ -19,6 +19,7 @@ use crate::disk::generations::{self, Kind};
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
+use crate::partition::Durabilities;
 use crate::partition::config::{PARTITIONS, Refusal, TopicConfig};
 use crate::partition::partition_metadata;
 
@@ -153,6 +154,15 @@ impl Catalog {
     pub(crate) fn has_topic(disk: &Arc<dyn Disk>, dir: &Path, topic_id: u128) -> Result<bool> {
         let catalog = Catalog::open_read_only(Arc::clone(disk), dir)?;
         Ok(catalog.live_topics().any(|(_, entry)| entry.topic_id == topic_id))
+    }
+
+    /// What each topic in a data directory has as its durability.
+    ///
+    /// # Errors
+    /// As [`open_read_only`](Catalog::open_read_only).
+    pub(crate) fn durabilities(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Durabilities> {
+        let catalog = Catalog::open_read_only(Arc::clone(disk), dir)?;
+        Ok(catalog.live_topics().map(|(_, entry)| (entry.topic_id, entry.config.durability)).collect())
     }
 
     /// Whether both generations of the catalog in a data directory are intact.

@@ -127,7 +127,7 @@ impl Admin<'_> {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn remove_group_instance(&self, group: &str, group_instance_id: &str) -> Result<bool> {
-        coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id)
+        coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id, self.broker.store.monotonic())
     }
 
     /// Begins to reset committed offsets of a group: say in which partitions, and to what.
@@ -327,7 +327,8 @@ impl ResetOffsets {
             (change.partition.clone(), committed)
         };
         let check_present = || changes.iter().try_for_each(|(_, log)| log.check_open());
-        self.store.coordinator()?.reset(&self.group, &changes.iter().map(offset_of).collect(), check_present)?;
+        let offsets = changes.iter().map(offset_of).collect();
+        self.store.coordinator()?.reset(&self.group, &offsets, check_present, self.store.monotonic())?;
         Ok(changes.into_iter().map(|(change, _)| change).collect())
     }
 

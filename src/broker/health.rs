@@ -27,6 +27,11 @@ pub struct Health {
     /// What was written once and is lost, as opening found it; read-only, as it can be seen now. What was damaged since shows when it
     /// is read, or by [`Admin::verify`].
     pub damage: Vec<Corruption>,
+    /// Why sends that need room on the disk are refused, if they are: [`Error::OverBudget`].
+    pub over_budget: Option<Error>,
+    /// What is kept of logs for groups that have not read it, though it would go by the limits of the topic. Nothing is wrong with that
+    /// by itself.
+    pub held_back: Vec<HeldBack>,
     /// What went wrong first in the last pass of the [maintenance](crate::Broker::run_maintenance), with its causes; `None` if
     /// that went well, or there was none yet. The next pass tries again.
     pub maintenance_error: Option<String>,
@@ -52,26 +57,54 @@ pub struct PartitionFailure {
     pub error: Error,
 }
 
-impl Health {
-    /// Whether there is nothing to tell.
-    #[must_use]
-    pub fn is_healthy(&self) -> bool {
-        let Health { broker_error, failed_partitions, damage, maintenance_error } = self;
-        broker_error.is_none() && failed_partitions.is_empty() && damage.is_empty() && maintenance_error.is_none()
+/// A log of which more is kept than its topic's limits ask for, since a group has not read it; part of [`Health`].
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// for ottla::HeldBack { partition, group, position, .. } in &broker.admin().health().held_back {
+///     println!("{partition} is kept from offset {position} on for group {group}");
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldBack {
+    /// Which it is.
+    pub partition: TopicPartition,
+    /// The group that is furthest behind, of those that the topic [names](crate::TopicConfig::retain_for).
+    pub group: String,
+    /// The next offset that the group is to read; the start of the log if it has committed none.
+    pub position: u64,
+}
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HeldBack { partition, group, position } = self;
+        write!(f, "{partition} is kept for group {group:?}, which has read up to {position}")
     }
 }
 
-/// `healthy`, or what is wrong, a line each.
+impl Health {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let Health { broker_error, failed_partitions, damage, over_budget, held_back: _, maintenance_error } = self;
+        let is_refused = broker_error.is_some() || over_budget.is_some();
+        !is_refused && failed_partitions.is_empty() && damage.is_empty() && maintenance_error.is_none()
+    }
+}
+
+/// `healthy`, or what is wrong, a line each; and then what is kept for groups.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_healthy() {
-            return f.write_str("healthy");
-        }
-        f.write_str("not healthy")?;
+        f.write_str(if self.is_healthy() { "healthy" } else { "not healthy" })?;
         let errors = self.broker_error.iter().chain(self.failed_partitions.iter().map(|failed| &failed.error));
         errors.into_iter().try_for_each(|error| write!(f, "\n{}", error.with_causes()))?;
         self.damage.iter().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
-        self.maintenance_error.iter().try_for_each(|error| write!(f, "\nmaintenance: {error}"))
+        self.over_budget.iter().try_for_each(|error| write!(f, "\n{error}"))?;
+        self.maintenance_error.iter().try_for_each(|error| write!(f, "\nmaintenance: {error}"))?;
+        self.held_back.iter().try_for_each(|held| write!(f, "\n{held}"))
     }
 }
 
@@ -106,9 +139,16 @@ impl Store {
         };
         health.damage.extend(self.lost_tails().iter().cloned());
         health.maintenance_error = self.maintenance_error();
+        health.over_budget = self.disk_budget().and_then(|budget| budget.refusal());
         let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
         for TopicPartitionSource { address, source } in partitions {
+            let hold = source.log().and_then(|log| log.hold());
+            health.held_back.extend(hold.map(|hold| HeldBack {
+                partition: address.clone(),
+                group: hold.group.into(),
+                position: hold.position,
+            }));
             match source.check_health() {
                 Ok(damage) => health.damage.extend(damage),
                 // Its topic was deleted meanwhile, which is no failure.

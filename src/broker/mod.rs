@@ -5,11 +5,14 @@
 
 mod admin;
 mod alter_topic;
+mod budget_settings;
 mod builder;
 pub(crate) mod catalog;
 mod compaction;
 mod delete_records;
 mod directory_lock;
+mod disk_budget;
+mod disk_usage;
 mod group_admin;
 mod health;
 mod into_topic_config;
@@ -38,8 +41,9 @@ use std::sync::Arc;
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use builder::BrokerBuilder;
 pub use compaction::CompactionReport;
+pub use disk_usage::DiskUsage;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
-pub use health::{Health, PartitionFailure};
+pub use health::{Health, HeldBack, PartitionFailure};
 pub use into_topic_config::IntoTopicConfig;
 pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;

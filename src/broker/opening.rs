@@ -24,11 +24,12 @@ use super::store::{Store, Writer};
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{directory_lock, parallel, shutdown};
+use super::{directory_lock, disk_budget, parallel, shutdown};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
-use crate::maintenance::Worker;
+use crate::maintenance::{RoomMaker, Worker};
 use crate::partition::broken::Broken;
+use crate::partition::budget::Budget;
 use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::GroupCommit;
@@ -45,10 +46,12 @@ use crate::tail::{KeptSlots, Salvaged, TAIL_NAMES, Tail};
 pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
     config.dir = create_data_dir(&config)?;
     let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
+    let budget = config.begin_budget()?;
     let catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
+    budget.iter().try_for_each(|budget| disk_budget::check_topics(budget, &catalog))?;
     let loaded = check_versions(&*config.disk, &config.dir, &catalog)?;
     check_catalog(&*config.disk, &config.dir, &catalog, config.recovery_mode)?;
-    let (mut opening, salvaged) = Opening::begin(config, lock, catalog)?;
+    let (mut opening, salvaged) = Opening::begin(config, lock, catalog, budget)?;
     let topics = opening.recover(loaded, salvaged)?;
     let environment = opening.environment(&topics)?;
     opening.serve(topics, environment)
@@ -91,6 +94,7 @@ struct Opening {
     config: StoreConfig,
     lock: DirectoryLock,
     catalog: Catalog,
+    budget: Option<Arc<Budget>>,
     conditions: RecoveryConditions,
     files: Arc<OpenFiles>,
     watchers: Arc<Watchers>,
@@ -106,7 +110,12 @@ struct RecoveredTopic {
 impl Opening {
     /// Finds out how the last writer ended, and what the tails hold if it did not close. From here on the directory counts as not
     /// closed.
-    fn begin(config: StoreConfig, lock: DirectoryLock, catalog: Catalog) -> Result<(Opening, Batches)> {
+    fn begin(
+        config: StoreConfig,
+        lock: DirectoryLock,
+        catalog: Catalog,
+        budget: Option<Arc<Budget>>,
+    ) -> Result<(Opening, Batches)> {
         let (disk, dir, mode) = (&*config.disk, &config.dir, config.recovery_mode);
         let shutdown = if catalog.is_new() { Shutdown::Clean } else { shutdown::detect(disk, dir, lock.last_boot())? };
         let (salvaged, lost_tails) = match shutdown {
@@ -129,7 +138,7 @@ impl Opening {
         };
         let (conditions, watchers) = (RecoveryConditions { shutdown, mode }, Arc::default());
         let files = OpenFiles::new(Arc::clone(&config.disk), config.open_files());
-        Ok((Opening { config, lock, catalog, conditions, files, watchers, report }, salvaged))
+        Ok((Opening { config, lock, catalog, budget, conditions, files, watchers, report }, salvaged))
     }
 
     /// Recovers the logs of all topics, whose files are `loaded`, in their order; `salvaged` is what the tails hold for them.
@@ -211,6 +220,7 @@ impl Opening {
             self.open_tail(relaxed, self.config.durability != Durability::Always, &kept, seed)?,
             Arc::clone(&self.watchers),
             self.config.cleaner,
+            self.budget.clone(),
         );
         // The tails' names, and whatever recovery renamed.
         disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
@@ -242,6 +252,9 @@ impl Opening {
         };
         let topics = topics.into_iter().map(serve_topic).collect();
         let registry = TopicRegistry::new(self.catalog, topics, self.watchers);
+        if let Some(budget) = &self.budget {
+            budget.set_room_maker(Box::new(RoomMaker::new(registry.logs())));
+        }
         let worker = if self.config.background {
             let started = Worker::start(Arc::clone(registry.logs()), Arc::clone(&environment));
             Some(started.map_err(|e| Error::io("start the maintenance thread of", &self.config.dir, e))?)

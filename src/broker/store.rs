@@ -14,13 +14,16 @@ use super::topic_registry::{TopicRegistry, Topics};
 use super::{parallel, partition_dir, shutdown, topic_name};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
+use crate::group::expiry::OffsetsExpiry;
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
 use crate::partition::bell::Work;
+use crate::partition::budget::Budget;
 use crate::partition::config::TopicConfig;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
 use crate::partition::log_spec::LogSpec;
+use crate::partition::protection::CommittedOffsets;
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::{PartitionSource, Questions, Surroundings, Watchers};
 use crate::sync::Mutex;
@@ -81,7 +84,11 @@ impl Store {
         writer: Option<Writer>,
         report: RecoveryReport,
     ) -> Result<Store> {
-        let questions = Questions { has_topic: Catalog::has_topic, was_restarted: directory_lock::was_restarted };
+        let questions = Questions {
+            durabilities: Catalog::durabilities,
+            has_topic: Catalog::has_topic,
+            was_restarted: directory_lock::was_restarted,
+        };
         let least_leader_epoch = registry.catalog().identity().least_leader_epoch();
         let mut store = Store {
             files,
@@ -98,9 +105,12 @@ impl Store {
             store.topics()?;
             return Ok(store);
         }
+        store.note_segment_bytes();
+        store.registry.all().values().for_each(|topic| store.read_groups_of(&topic.settings.load()));
         store.report.unfinished_deletes = store.finish_deletes()?;
-        // Read back now, so that the report says what was passed over. What is wrong otherwise is told when a group is used.
-        if store.skips_corrupt()
+        // Read back now, so that the report says what was passed over, or that offsets which nobody uses expire. What is wrong
+        // otherwise is told when a group is used.
+        if (store.skips_corrupt() || store.config.offsets_retention.is_some())
             && let Ok(Some(coordinator)) = store.coordinator_if_used()
         {
             store.report.skipped = coordinator.skipped().to_vec();
@@ -127,6 +137,11 @@ impl Store {
     /// What went wrong in the last pass of the maintenance, if anything.
     pub(super) fn maintenance_error(&self) -> Option<String> {
         self.writer.as_ref().and_then(|writer| writer.environment.maintenance_error())
+    }
+
+    /// What all files may take, if that is bounded.
+    pub(super) fn disk_budget(&self) -> Option<&Arc<Budget>> {
+        self.writer.as_ref().and_then(|writer| writer.environment.budget.as_ref())
     }
 
     /// The clock, in milliseconds since 1970 UTC.
@@ -279,13 +294,27 @@ impl Store {
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
         let loaded = GroupCoordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
         let coordinator = Arc::new(loaded);
-        Ok(writer.coordinator.get_or_init(|| coordinator))
+        let offsets: Arc<dyn CommittedOffsets> = Arc::<GroupCoordinator>::clone(&coordinator);
+        writer.environment.protection.ask(Arc::downgrade(&offsets));
+        let coordinator = writer.coordinator.get_or_init(|| coordinator);
+        if let Some(retention) = self.config.offsets_retention {
+            writer.environment.set_expiring(Box::new(OffsetsExpiry::new(coordinator, retention)));
+        }
+        Ok(coordinator)
     }
 
     /// The groups, if any was ever used in this directory.
     pub(crate) fn coordinator_if_used(&self) -> Result<Option<&Arc<GroupCoordinator>>> {
         self.check_writable("look at groups")?;
         if self.registry.load().contains_key(OFFSETS_TOPIC) { self.coordinator().map(Some) } else { Ok(None) }
+    }
+
+    /// Reads the groups back that records of a topic are kept for, if any group was ever used. Until that can be done they have
+    /// read nothing.
+    pub(super) fn read_groups_of(&self, config: &TopicConfig) {
+        if !config.retain_for_groups.is_empty() {
+            _ = self.coordinator_if_used();
+        }
     }
 
     /// The groups, if any was ever used and what they left is undamaged. Otherwise offsets of a topic that goes stay where

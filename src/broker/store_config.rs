@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::budget_settings::BudgetSettings;
 use super::read_mode::ReadMode;
 use super::topic_entry::TopicEntry;
 use super::{partition_dir, topic_name};
@@ -34,8 +36,12 @@ pub(super) struct StoreConfig {
     pub(super) new_log: NewLog,
     /// Whether the directory is removed when it is closed.
     pub(super) is_temporary: bool,
+    /// What all files may take.
+    pub(super) budget: BudgetSettings,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
+    /// How long offsets are kept that nobody uses.
+    pub(super) offsets_retention: Option<Duration>,
 }
 
 /// Where a log may be begun.
@@ -65,7 +71,7 @@ impl StoreConfig {
             dir: partition_dir::path_of(&self.dir, &partition),
             partition,
             topic_id: topic.topic_id,
-            durability: topic.settings.load().durability.unwrap_or(self.durability),
+            default_durability: self.durability,
             settings: Arc::clone(&topic.settings),
             is_internal: topic_name::is_internal(&topic.name),
             least_leader_epoch,

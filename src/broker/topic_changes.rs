@@ -35,6 +35,8 @@ impl Store {
 
     pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
         super::topic_name::validate_for_user(name)?;
+        self.check_fits_budget(&config)?;
+        self.read_groups_of(&config);
         let entry = self.add_topic(name, config)?;
         // With no lock held, since a waker is the caller's code; the same below.
         self.registry.watchers().wake();
@@ -62,6 +64,7 @@ impl Store {
         self.registry.publish(|topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
         });
+        self.note_segment_bytes();
         // Which may have an interval that is shorter than all others.
         writer.environment.bell.ring(Work::Syncs);
         writer.environment.bell.ring(Work::Retention);
@@ -138,6 +141,7 @@ impl Store {
         self.registry.publish(|topics| {
             topics.remove(name);
         });
+        self.note_segment_bytes();
         drop(catalog);
         let logs = topic.logs();
         for log in &logs {

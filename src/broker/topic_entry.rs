@@ -10,7 +10,7 @@ use crate::partition::durability::Durability;
 use crate::partition::durable_wait::DurableWait;
 use crate::partition::log::Log;
 use crate::partition::topic_settings::TopicSettings;
-use crate::record::{ProducerRecord, RecordMetadata, Timestamp};
+use crate::record::{ProducerRecord, RecordMetadata};
 use crate::topic_partition::TopicPartition;
 
 /// What a broker keeps of a topic.
@@ -61,7 +61,7 @@ impl TopicEntry {
         least_durability: Durability,
     ) -> Result<RecordMetadata> {
         let (address, appended) = self.append(partition, std::slice::from_ref(record), least_durability)?;
-        Ok(metadata_of(address, record, &appended))
+        Ok(metadata_of(address, &appended))
     }
 
     /// [`append_one`](TopicEntry::append_one) that leaves it to a task to wait, if there is something to wait for.
@@ -79,7 +79,7 @@ impl TopicEntry {
         };
         let log = source.writable("send")?;
         let (appended, wait) = log.append_for_task(std::slice::from_ref(record), least_durability)?;
-        Ok((metadata_of(address, record, &appended), wait))
+        Ok((metadata_of(address, &appended), wait))
     }
 
     /// Fails if one of `records` has no key and the topic is compacted.
@@ -134,7 +134,6 @@ impl TopicEntry {
 
 /// What there is to tell of a record that was appended by itself.
 #[inline]
-fn metadata_of(address: &TopicPartition, record: &ProducerRecord<'_>, appended: &Appended) -> RecordMetadata {
-    let timestamp = record.get_timestamp().unwrap_or(Timestamp::from_millis(appended.timestamp));
-    RecordMetadata::new(address.clone(), appended.base_offset, timestamp)
+fn metadata_of(address: &TopicPartition, appended: &Appended) -> RecordMetadata {
+    RecordMetadata::new(address.clone(), appended.base_offset, appended.timestamp())
 }

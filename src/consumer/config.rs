@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listener::{Listener, RebalanceListener};
-use super::reset::{OffsetReset, TruncationReset};
+use super::reset::{OffsetReset, PositionReset, PositionResetHook, TruncationReset};
 use super::subscription::Subscription;
 use crate::config_key::{
     check_duration_ms, check_range, invalid, parse_bool, parse_duration_ms, parse_number, unknown,
@@ -99,6 +99,7 @@ pub struct ConsumerConfig {
     pub(super) session_timeout: Duration,
     pub(super) max_poll_interval: Option<Duration>,
     pub(super) late_poll_hook: Option<LatePollHook>,
+    pub(super) position_reset_hook: Option<PositionResetHook>,
     pub(super) assignor: Arc<dyn Assignor>,
     pub(super) listener: Option<Listener>,
     pub(super) offset_reset: OffsetReset,
@@ -125,6 +126,7 @@ impl ConsumerConfig {
             session_timeout: Duration::from_secs(45),
             max_poll_interval: None,
             late_poll_hook: None,
+            position_reset_hook: None,
             assignor: Arc::new(CooperativeStickyAssignor),
             listener: None,
             offset_reset: OffsetReset::Earliest,
@@ -291,6 +293,36 @@ impl ConsumerConfig {
     #[doc(alias = "auto.offset.reset")]
     pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
         self.offset_reset = reset;
+        self
+    }
+
+    /// Calls `hook` when the [reset policy](ConsumerConfig::offset_reset) chose a new position since the old one was no longer in the
+    /// log, with the offsets that were passed over: each time once, within the poll that goes on there, on its thread, and with no
+    /// lock held. Whatever the hook does, the poll goes on. Default: none.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    /// use ottla::{ConsumerConfig, SeekTo, TopicPartition};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # let orders = broker.topic("orders")?;
+    /// # for n in 0..10 { orders.produce("customer-1", n.to_string())?; }
+    /// let missed = Arc::new(Mutex::new(Vec::new()));
+    /// let config = ConsumerConfig::new("billing").topics(["orders"]).on_position_reset({
+    ///     let missed = Arc::clone(&missed);
+    ///     move |reset| missed.lock().unwrap().push(reset.passed_over())
+    /// });
+    /// let mut consumer = broker.consumer_with(config)?;
+    /// consumer.seek(&TopicPartition::new("orders", 0), SeekTo::Offset(2))?;
+    /// broker.admin().delete_records(&[(TopicPartition::new("orders", 0), 6)])?;
+    /// assert_eq!(consumer.poll(Duration::ZERO)?.len(), 4);
+    /// assert_eq!(*missed.lock().unwrap(), [2..6]);
+    /// assert_eq!((consumer.reset_count(), consumer.passed_over_count()), (1, 4));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn on_position_reset(mut self, hook: impl Fn(&PositionReset) + Send + Sync + 'static) -> Self {
+        self.position_reset_hook = Some(PositionResetHook(Arc::new(hook)));
         self
     }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::position::Position;
-use super::reset::{OffsetReset, TruncationReset};
+use super::reset::{OffsetReset, PositionReset, PositionResetHook, TruncationReset};
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
@@ -19,6 +19,7 @@ pub(super) struct Cursor<'c> {
     pub(super) membership: &'c Membership,
     pub(super) offset_reset: OffsetReset,
     pub(super) truncation_reset: TruncationReset,
+    pub(super) position_reset_hook: Option<&'c PositionResetHook>,
     pub(super) counts: &'c mut Counts,
     /// Whether damage is passed over.
     pub(super) skips_corrupt: bool,
@@ -51,12 +52,24 @@ impl Cursor<'_> {
                 break;
             }
             // Retention was faster than this consumer.
-            self.counts.resets += 1;
             self.position.go_to(offset, None);
+            self.note_reset(requested, offset);
             fetched = self.position.fetch(offset, limits, None);
             requested = offset;
         }
         fetched
+    }
+
+    /// After the position was moved, so that nothing of that depends on what the application does with it.
+    #[cold]
+    fn note_reset(&mut self, from: u64, to: u64) {
+        let reset = PositionReset { partition: self.position.partition().clone(), from, to };
+        let offsets = reset.passed_over();
+        self.counts.resets += 1;
+        self.counts.passed_over += offsets.end - offsets.start;
+        if let Some(hook) = self.position_reset_hook {
+            hook.call(&reset);
+        }
     }
 
     /// Finds out where to begin, and goes there.
@@ -119,6 +132,8 @@ impl Cursor<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) resets: u64,
+    /// Offsets that resets left out.
+    pub(super) passed_over: u64,
     pub(super) truncations: u64,
     /// Offsets that were passed over because they could not be read.
     pub(super) skipped: u64,

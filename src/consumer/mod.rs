@@ -337,6 +337,7 @@ impl Consumer {
             membership: &self.membership,
             offset_reset: self.config.offset_reset,
             truncation_reset: self.config.truncation_reset,
+            position_reset_hook: self.config.position_reset_hook.as_ref(),
             counts: &mut self.counts,
             skips_corrupt: self.store.skips_corrupt(),
         };
@@ -461,6 +462,14 @@ impl Consumer {
     #[must_use]
     pub fn reset_count(&self) -> u64 {
         self.counts.resets
+    }
+
+    /// How many offsets these resets passed over, so that this consumer did not read them: those that were deleted, and with
+    /// [`OffsetReset::Latest`](crate::OffsetReset::Latest) also those up to the end.
+    /// [`on_position_reset`](ConsumerConfig::on_position_reset) says which.
+    #[must_use]
+    pub fn passed_over_count(&self) -> u64 {
+        self.counts.passed_over
     }
 
     /// How often a power cut had taken records that the group had committed, and reading went on behind the cut, as

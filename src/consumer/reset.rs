@@ -1,8 +1,19 @@
 //! Where to go on where the committed offset does not say.
 
 use std::fmt;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::topic_partition::TopicPartition;
 
 /// Where to begin in a partition without a committed offset, or with one that is no longer in the log.
+///
+/// A consumer falls behind the log start when retention or [`delete_records`](crate::Admin::delete_records) was faster than it was.
+/// What was deleted can no longer be read by anybody. `Earliest` and `Latest` go on, and say so:
+/// [`reset_count`](crate::Consumer::reset_count) and [`passed_over_count`](crate::Consumer::passed_over_count) count it, and
+/// [`on_position_reset`](crate::ConsumerConfig::on_position_reset) is told which offsets it did not read. The committed offset stays
+/// where it is until the consumer commits. `Error` stops there until somebody has decided.
 ///
 /// # Examples
 /// ```
@@ -21,10 +32,10 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OffsetReset {
-    /// At the log start: the default. Nothing is missed.
+    /// At the log start: the default. Nothing is missed that is still there.
     #[default]
     Earliest,
-    /// At the log end: only what is sent from now on.
+    /// At the log end: only what is sent from now on. Whoever fell behind the log start also passes over what is still there.
     Latest,
     /// Nowhere: until `seek` says where, `poll` returns [`Error::NoCommittedOffset`](crate::Error::NoCommittedOffset), or
     /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) if there is one that is not in the log.
@@ -67,5 +78,73 @@ impl fmt::Display for TruncationReset {
             TruncationReset::Error => "error",
             TruncationReset::Continue => "continue",
         })
+    }
+}
+
+/// A consumer went on elsewhere, as its position was no longer in the log; what
+/// [`ConsumerConfig::on_position_reset`](crate::ConsumerConfig::on_position_reset) is told.
+///
+/// # Examples
+/// ```
+/// use ottla::ConsumerConfig;
+/// let config = ConsumerConfig::new("billing")
+///     .topics(["orders"])
+///     .on_position_reset(|reset| eprintln!("{reset}: not read {:?}", reset.passed_over()));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionReset {
+    pub(super) partition: TopicPartition,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+impl PositionReset {
+    /// The partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The position before: the offset of the record that was to be read next.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// Where the consumer goes on.
+    #[must_use]
+    pub fn to(&self) -> u64 {
+        self.to
+    }
+
+    /// The offsets that this consumer does not read, the end not included. Records of them may be there still, if the policy is
+    /// [`OffsetReset::Latest`]. Empty if it went back.
+    #[must_use]
+    pub fn passed_over(&self) -> Range<u64> {
+        self.from..self.to.max(self.from)
+    }
+}
+
+/// `orders-0: position 5 reset to 50`.
+impl fmt::Display for PositionReset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: position {} reset to {}", self.partition, self.from, self.to)
+    }
+}
+
+/// The application's code that is told of resets.
+#[derive(Clone)]
+pub(super) struct PositionResetHook(pub(super) Arc<dyn Fn(&PositionReset) + Send + Sync>);
+
+impl PositionResetHook {
+    pub(super) fn call(&self, reset: &PositionReset) {
+        // A panic was reported by the panic hook, and takes no record away from the poll that happens to be here.
+        _ = catch_unwind(AssertUnwindSafe(|| (self.0)(reset)));
+    }
+}
+
+impl fmt::Debug for PositionResetHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PositionResetHook")
     }
 }

@@ -133,6 +133,7 @@ impl Consumer {
             membership: &self.membership,
             offset_reset: self.config.offset_reset,
             truncation_reset: self.config.truncation_reset,
+            position_reset_hook: self.config.position_reset_hook.as_ref(),
             counts: &mut self.counts,
             skips_corrupt: false,
         })

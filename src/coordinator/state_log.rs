@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::partition::log::Log;
 use crate::record::ProducerRecord;
+use crate::topic_partition::TopicPartition;
 
 /// A key, and the value to put there or none to remove it.
 pub(crate) type KeyValue = (Vec<u8>, Option<Vec<u8>>);
@@ -49,13 +50,19 @@ impl StateLog {
                 })?;
                 Ok(first.start..second.end)
             }
-            appended => appended.map(|appended| appended.base_offset..appended.next_offset),
+            appended => appended.map(|appended| appended.offsets()),
         }
     }
 
     /// Has what was appended made as durable as the topic demands before long, since nobody waits for that.
     pub(crate) fn sync_later(&self) {
         self.log.sync_later();
+    }
+
+    /// Tells those who keep records for a group how far it has committed.
+    #[inline]
+    pub(crate) fn note_committed(&self, group: &str, offsets: impl Iterator<Item = (TopicPartition, u64)>) {
+        self.log.note_committed(group, offsets);
     }
 
     /// The clock, in milliseconds since 1970 UTC.

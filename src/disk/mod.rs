@@ -17,6 +17,7 @@ pub(crate) mod append_file;
 pub(crate) mod file_mode;
 pub(crate) mod generations;
 pub(crate) mod mapping;
+pub(crate) mod metered;
 pub(crate) mod open_files;
 pub(crate) mod os;
 mod overwriting;
@@ -25,11 +26,13 @@ pub(crate) mod shared_bytes;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 mod sync_error;
+pub(crate) mod usage;
 
 pub(crate) use file_mode::FileMode;
 pub(crate) use mapping::{FollowedMapping, Mapping, ProcessMark, SharedMapping};
 pub(crate) use shared_bytes::SharedBytes;
 pub(crate) use sync_error::SyncError;
+pub(crate) use usage::FileUsage;
 
 /// A machine to keep a data directory on.
 pub(crate) trait Disk: Debug + Send + Sync {
@@ -59,6 +62,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// directory were synced. After an error any part of the new file may be there.
     #[cfg_attr(not(test), allow(dead_code, reason = "backups need it"))]
     fn copy_file(&self, from: &Path, to: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// What a file takes on the disk, or whatever else has the name and is no directory; a link is not followed.
+    fn usage(&self, path: &Path) -> io::Result<FileUsage>;
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
     /// Makes creations, renames and removals in a directory survive a power cut.
@@ -115,6 +120,8 @@ pub(crate) struct DirEntry {
 pub(crate) trait DiskFile: Debug + Send + Sync {
     /// The file's size in bytes.
     fn size(&self) -> io::Result<u64>;
+    /// The blocks that the file has on the disk, in bytes.
+    fn allocated_bytes(&self) -> io::Result<u64>;
     /// The size that it had when it was opened. Asks nobody: what was opened was looked at anyway.
     fn size_when_opened(&self) -> u64;
     /// Whether it had a second name (a hard link) when it was opened. Then whatever would change it is refused.

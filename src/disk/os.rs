@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use memmap2::MmapOptions;
 
 use super::{
-    DirEntry, Disk, DiskFile, FileLock, FileMode, FollowedMapping, Mapping, Open, SharedMapping, SyncError, own_copy,
+    DirEntry, Disk, DiskFile, FileLock, FileMode, FileUsage, FollowedMapping, Mapping, Open, SharedMapping, SyncError,
+    own_copy,
 };
 use crate::canary::{Canary, planted};
 use crate::error::os::is_disk_full;
@@ -97,6 +98,10 @@ impl Disk for OsDisk {
         // On Linux the system copies, which shares blocks where it can; everywhere else it is reads and writes.
         io::copy(&mut &source.file, &mut &copy.file)?;
         Ok(Arc::new(copy))
+    }
+
+    fn usage(&self, path: &Path) -> io::Result<FileUsage> {
+        Ok(usage_of(&fs::symlink_metadata(path)?))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -313,6 +318,24 @@ fn is_named(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// What a file takes, by what the system says of it.
+#[cfg(unix)]
+fn usage_of(metadata: &fs::Metadata) -> FileUsage {
+    use std::os::unix::fs::MetadataExt;
+    /// The unit of `st_blocks`, whatever the file system's blocks are.
+    const BLOCK_BYTES: u64 = 512;
+    let id = u128::from(metadata.dev()) << 64 | u128::from(metadata.ino());
+    let id = (1 < metadata.nlink()).then_some(id);
+    FileUsage { id, allocated_bytes: metadata.blocks().saturating_mul(BLOCK_BYTES) }
+}
+
+/// Elsewhere only the size is known; most file systems have blocks of 4 KiB.
+#[cfg(not(unix))]
+fn usage_of(metadata: &fs::Metadata) -> FileUsage {
+    const BLOCK_BYTES: u64 = 4096;
+    FileUsage { id: None, allocated_bytes: metadata.len().next_multiple_of(BLOCK_BYTES) }
+}
+
 fn refusal(reason: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, reason)
 }
@@ -334,6 +357,10 @@ impl OsFile {
 impl DiskFile for OsFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        Ok(usage_of(&self.file.metadata()?).allocated_bytes)
     }
 
     fn size_when_opened(&self) -> u64 {

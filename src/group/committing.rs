@@ -1,5 +1,7 @@
 //! Who may commit a partition, and what is committed.
 
+use std::time::Duration;
+
 use super::Offsets;
 use super::committed_offset::CommittedOffset;
 use super::session::{Removal, Session};
@@ -36,8 +38,9 @@ impl Group {
         Err(self.refused(partition, reason))
     }
 
-    /// Takes in what was committed. Returns what was there before, in the same order.
-    pub(super) fn put_offsets(&mut self, offsets: &Offsets) -> Vec<Option<CommittedOffset>> {
+    /// Takes in what was committed now. Returns what was there before, in the same order.
+    pub(super) fn put_offsets(&mut self, offsets: &Offsets, now: Duration) -> Vec<Option<CommittedOffset>> {
+        self.note_used(now);
         offsets.iter().map(|(tp, committed)| self.committed.insert(tp.clone(), committed.clone())).collect()
     }
 

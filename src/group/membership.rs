@@ -11,7 +11,7 @@ use super::member::{Joining, Member};
 use super::round::Round;
 use super::session::{Removal, Session};
 use super::state::{ChosenAssignor, Step};
-use super::{Committed, GroupCoordinator, Offsets, append_offsets};
+use super::{GroupCoordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};
 use crate::partition::Waiter;
 use crate::sync::atomic::Ordering;
@@ -232,7 +232,7 @@ impl Membership {
                 None => group.check_no_members(partition),
             })?;
             let appended = append_offsets(log, &self.group, offsets)?;
-            Ok(Committed { appended, before: group.put_offsets(offsets) })
+            Ok(group.take_in(log, appended, offsets, now))
         })?;
         keeper.settle(&self.group, offsets, committed)
     }

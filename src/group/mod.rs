@@ -15,6 +15,7 @@ pub(crate) mod assignor;
 pub(crate) mod committed_offset;
 mod committing;
 pub(crate) mod description;
+pub(crate) mod expiry;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 pub(crate) mod group_records;
@@ -40,6 +41,7 @@ use crate::coordinator::{self, Coordinator, Replayed, State, StateLog};
 use crate::error::{Corruption, Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
+use crate::partition::protection::CommittedOffsets;
 use crate::topic_partition::TopicPartition;
 use committed_offset::CommittedOffset;
 use description::GroupDescription;
@@ -165,6 +167,7 @@ impl GroupCoordinator {
         name: &str,
         offsets: &Offsets,
         check_present: impl FnOnce() -> Result<()>,
+        now: Duration,
     ) -> Result<()> {
         let committed = self.with_group(name, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
@@ -173,7 +176,7 @@ impl GroupCoordinator {
             if !group.members.is_empty() {
                 group.remove_all(Removal::OffsetsReset);
             }
-            Ok(Committed { appended, before: group.put_offsets(offsets) })
+            Ok(group.take_in(log, appended, offsets, now))
         })?;
         self.settle(name, offsets, committed)
     }
@@ -199,8 +202,14 @@ impl GroupCoordinator {
     ///
     /// # Errors
     /// [`Error::UnknownGroup`]; the result says whether there was such a member.
-    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str) -> Result<bool> {
-        self.with_known_group(name, |group, _| Ok(group.remove_instance(instance_id)))
+    pub(crate) fn remove_instance(&self, name: &str, instance_id: &str, now: Duration) -> Result<bool> {
+        self.with_known_group(name, |group, _| {
+            let is_removed = group.remove_instance(instance_id);
+            if is_removed {
+                group.note_used(now);
+            }
+            Ok(is_removed)
+        })
     }
 
     /// Forgets what all groups have committed for a topic that is being deleted, so that a later topic of the same name does
@@ -235,6 +244,12 @@ impl GroupCoordinator {
     }
 }
 
+impl CommittedOffsets for GroupCoordinator {
+    fn committed_offset(&self, group: &str, partition: &TopicPartition, topic_id: u128) -> Option<u64> {
+        self.committed(group, partition, topic_id).map(|committed| committed.offset())
+    }
+}
+
 /// Offsets that were appended and taken in, and are not durable yet.
 struct Committed {
     /// Where the records are, in the log of the group's offsets.
@@ -244,6 +259,13 @@ struct Committed {
 }
 
 impl Group {
+    /// Takes in offsets that were appended there, and tells those who keep records for this group.
+    fn take_in(&mut self, log: &StateLog, appended: Range<u64>, offsets: &Offsets, now: Duration) -> Committed {
+        let before = self.put_offsets(offsets, now);
+        log.note_committed(&self.name, offsets.iter().map(|(partition, at)| (partition.clone(), at.offset())));
+        Committed { appended, before }
+    }
+
     /// Has the log remember who is in the group, if that has changed.
     fn end_change(&mut self, log: &StateLog) {
         // A generation was written down, and is to be removed.

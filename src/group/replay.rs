@@ -32,7 +32,7 @@ impl Replay<'_> {
         match record.key().map(Key::decode) {
             Some(Ok(Key::Offset { group, topic, partition })) => {
                 let committed = record.value().map(OffsetCommit::decode);
-                let group = of_name(groups, group);
+                let group = self.of_name(groups, group);
                 let partition = TopicPartition::new(topic, partition);
                 match committed {
                     None => drop(group.committed.remove(&partition)),
@@ -40,12 +40,16 @@ impl Replay<'_> {
                     Some(Err(_)) => {}
                 }
             }
-            Some(Ok(Key::Group { group })) => of_name(groups, group).restore(record.value(), self),
+            Some(Ok(Key::Group { group })) => self.of_name(groups, group).restore(record.value(), self),
             _ => {}
         }
     }
-}
 
-fn of_name<'g>(groups: &'g mut States<Group>, name: &str) -> &'g mut Group {
-    groups.entry(name.to_owned()).or_insert_with(|| Group::new(name))
+    fn of_name<'g>(&self, groups: &'g mut States<Group>, name: &str) -> &'g mut Group {
+        groups.entry(name.to_owned()).or_insert_with(|| {
+            let mut group = Group::new(name);
+            group.note_used(self.now);
+            group
+        })
+    }
 }

@@ -45,6 +45,8 @@ pub(super) struct Group {
     /// The member that is running the assignor now, and for which inputs.
     pub(super) running: Option<(String, u64)>,
     pub(super) committed: HashMap<TopicPartition, CommittedOffset>,
+    /// While it has no members: since when nobody has used it, by the monotonic clock.
+    pub(super) unused_since: Duration,
     /// Members of before the process was started anew are not away but gone: what they had is to be divided.
     pub(super) lacks_members: bool,
     /// Who is in it has changed since that was last written down.
@@ -129,6 +131,7 @@ impl State for Group {
             inputs: 0,
             running: None,
             committed: HashMap::new(),
+            unused_since: Duration::ZERO,
             lacks_members: false,
             is_changed: false,
             notifications: Notifications::default(),
@@ -207,6 +210,7 @@ impl Group {
 
     /// Lets a member go whose consumer is gone; a static one's place is kept for its session timeout.
     pub(super) fn leave(&mut self, member_id: &str, now: Duration) {
+        self.note_used(now);
         let Some(member) = self.members.get_mut(member_id) else { return };
         if member.instance_id.is_some() && !member.session_timeout.is_zero() {
             member.presence = Presence::AwayUntil(now.saturating_add(member.session_timeout));

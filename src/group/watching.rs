@@ -15,7 +15,7 @@ impl Group {
         for (id, member) in &mut self.members {
             if let Presence::AwayUntil(deadline) = member.presence {
                 if deadline <= now {
-                    gone.push((id.clone(), None));
+                    gone.push((id.clone(), deadline, None));
                 }
                 continue;
             }
@@ -34,14 +34,15 @@ impl Group {
                     .push((hook.clone(), LatePoll { group, member_id, idle, max_poll_interval: limit }));
             }
             if idle >= limit && was_late {
-                gone.push((id.clone(), member.session().cloned().zip(Some(Removal::Late { idle, limit }))));
+                gone.push((id.clone(), now, member.session().cloned().zip(Some(Removal::Late { idle, limit }))));
             }
         }
-        for (id, removal) in gone {
+        for (id, deadline, removal) in gone {
             if let Some((session, removal)) = removal {
                 self.put_out(&session, removal);
             }
             self.remove(&id);
+            self.note_used(deadline);
         }
     }
 

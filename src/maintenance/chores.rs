@@ -20,6 +20,7 @@ pub(super) fn supply_slots(logs: &[Arc<Log>], environment: &Environment) -> Turn
     };
     let freed = logs.iter().filter(|_| are_short).map(|log| unless_deleted(free(log)));
     let result = freed.fold(Ok(()), Result::and);
+    environment.call_if_over_budget();
     let wants_more = environment.wants_slots();
     Turn { result, next: wants_more.then(|| environment.disk.monotonic() + RETRY) }
 }
@@ -32,6 +33,8 @@ pub(super) fn checkpoint(logs: &[Arc<Log>], environment: &Environment) -> Turn {
         is_done &= matches!(noted, Ok(true));
         result = result.and(unless_deleted(noted.map(drop)));
     }
+    // What it writes takes room, too.
+    environment.call_if_over_budget();
     Turn { result, next: (!is_done).then(|| environment.disk.monotonic() + RETRY) }
 }
 

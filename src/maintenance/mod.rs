@@ -7,8 +7,10 @@
 //! Syncs        when the interval of a topic is over                   │
 //! Wakers       at the first moment for which a task waits             │ worker: one thread, which sleeps until the first of
 //! Slots        when called for; again after a while if none was got   │ these moments, or until it is called
+//! Budget       when called for; again after a while if one failed     │
 //! Checkpoints  when called for; again after a while if one failed     │
-//! Retention    when a segment expires or is to be rolled; when called ┘
+//! Retention    when a segment expires or is to be rolled; when called │
+//! Expiry       when the offsets of a group may have expired           ┘
 //! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
@@ -19,6 +21,7 @@
 //!
 //! Without threads, the caller does all there is to do at a time of their choice: [`run_all`].
 
+mod budget;
 mod chores;
 mod compactor;
 mod deadlines;
@@ -32,6 +35,7 @@ mod worker;
 use std::cell::Cell;
 use std::sync::Arc;
 
+pub(crate) use budget::RoomMaker;
 pub(crate) use turn::unless_deleted;
 pub(crate) use worker::Worker;
 
@@ -58,6 +62,9 @@ pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping:
     let result = chores::supply_slots(logs, environment).noted(Work::Slots, environment).result;
     let result = result.and(chores::checkpoint(logs, environment).noted(Work::Checkpoints, environment).result);
     let result = result.and(retain_all(logs, environment, is_stopping));
+    // After it: what is kept no longer makes room, too.
+    let result = result.and(budget::keep_to_budget(logs, environment).noted(Work::Budget, environment).result);
+    let result = result.and(retention::expire(environment).noted(Work::Expiry, environment).result);
     result.and(compact_all(logs, environment, is_stopping))
 }
 

@@ -1,4 +1,4 @@
-//! Deleting what topics keep no longer.
+//! Deleting what topics keep no longer, and what has expired otherwise.
 
 use std::sync::Arc;
 
@@ -19,5 +19,12 @@ pub(super) fn retain(logs: &[Arc<Log>], environment: &Environment) -> Turn {
         };
         next = [next, due].into_iter().flatten().min();
     }
+    Turn { result, next }
+}
+
+/// Lets go of what has expired in the layers above.
+pub(super) fn expire(environment: &Environment) -> Turn {
+    let (result, next) = environment.expire();
+    let next = if result.is_err() { Some(environment.disk.monotonic() + RETRY) } else { next };
     Turn { result, next }
 }

@@ -270,3 +270,34 @@ fn however_much_expires_it_is_one_file_at_a_time() {
     }
     assert_eq!(files(&world), 1);
 }
+
+#[test]
+fn a_commit_that_sets_something_free_calls_for_retention_and_no_other_does() {
+    let (mut world, _) = World::new([Durability::Os]);
+    let config = TopicConfig::new().durability(Durability::Os).segment_bytes(1024).retention_bytes(1);
+    let config = config.retain_for(["billing"], 1 << 30);
+    let kept = world.broker.create_topic("kept", config).unwrap().partition(0).unwrap();
+    world.logs.store(Arc::new(vec![Arc::clone(kept.writable().unwrap())]));
+    for _ in 0..3 {
+        append(&kept, 100_000);
+    }
+    world.begin();
+    while world.round() == Some(NO_TIME) {}
+    assert_eq!(kept.log_start_offset(), 0);
+    let mut commit = |group: &str, offset| {
+        let mut consumer = world.broker.consumer_with(crate::ConsumerConfig::new(group)).unwrap();
+        consumer.assign(&[kept.topic_partition().clone()]).unwrap();
+        consumer.commit_offsets(&[(kept.topic_partition().clone(), crate::CommittedOffset::new(offset))]).unwrap();
+        let calls = world.environment.bell.wait(Some(NO_TIME));
+        if calls.contains(Work::Retention) {
+            world.rounds.run(world.environment.disk.monotonic(), calls);
+        }
+        (calls.contains(Work::Retention), kept.log_start_offset())
+    };
+    // The first one makes a topic, which calls for this and that.
+    commit("other", 0);
+    assert_eq!(commit("other", 2), (false, 0));
+    assert_eq!(commit("billing", 0), (false, 0));
+    assert_eq!(commit("billing", 1), (true, 1));
+    assert_eq!(commit("billing", 1), (false, 1));
+}

@@ -7,7 +7,7 @@ use super::compactor::Compactor;
 use super::deadlines::Deadlines;
 use super::syncs::Syncs;
 use super::turn::RETRY;
-use super::{Logs, chores, retention};
+use super::{Logs, budget, chores, retention};
 use crate::partition::bell::{Calls, Work};
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -61,8 +61,10 @@ impl Rounds {
             Work::Syncs => self.syncs.run(logs, environment, now),
             Work::Wakers => environment.watchers.wake_due(now),
             Work::Slots => chores::supply_slots(logs, environment).noted(work, environment).next,
+            Work::Budget => budget::keep_to_budget(logs, environment).noted(work, environment).next,
             Work::Checkpoints => chores::checkpoint(logs, environment).noted(work, environment).next,
             Work::Retention => retention::retain(logs, environment).noted(work, environment).next,
+            Work::Expiry => retention::expire(environment).noted(work, environment).next,
             Work::Compaction => self.compactor.call().is_err().then_some(now + RETRY),
         }
     }

@@ -5,8 +5,10 @@
 
 use std::ops::Range;
 
+use super::budget::Room;
 use super::log_core::LogCore;
 use super::recovery::seal_anew;
+use super::timestamp_type::TimestampType;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
@@ -20,9 +22,100 @@ use crate::tail::{BatchWriter, Identity, SlotClass};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Appended {
     pub(crate) base_offset: u64,
-    pub(crate) next_offset: u64,
-    /// The timestamp given to records that brought none.
-    pub(crate) timestamp: i64,
+    /// That of a single record; of several, those have it that have the clock's.
+    timestamp_ms: i64,
+    // Small, since it is handed through many calls.
+    record_count: u32,
+    whose: TimestampType,
+}
+
+impl Appended {
+    /// The offsets of the records.
+    #[inline]
+    pub(crate) fn offsets(&self) -> Range<u64> {
+        self.base_offset..self.base_offset + u64::from(self.record_count)
+    }
+
+    /// The timestamp of the record that was appended alone.
+    #[inline]
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp_ms)
+    }
+
+    /// The timestamp of one of the records that were appended.
+    pub(crate) fn timestamp_of(&self, record: &ProducerRecord<'_>) -> Timestamp {
+        Timestamp::from_millis(self.clock().timestamp_of(record))
+    }
+
+    /// The timestamp of all of them, which are `records`, if they have the clock's.
+    pub(crate) fn one_timestamp(&self, records: &[ProducerRecord<'_>]) -> Option<Timestamp> {
+        let is_clocks = match self.whose {
+            TimestampType::CreateTime => records.iter().all(|record| record.get_timestamp().is_none()),
+            TimestampType::LogAppendTime => true,
+        };
+        is_clocks.then_some(self.timestamp())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock { now_ms: self.timestamp_ms, whose: self.whose }
+    }
+}
+
+/// Whose time records get: a [`TimestampType`], or, where topics leave that to senders, a value that says so to the compiler. Those
+/// pay nothing for the others then (44 instructions of a send).
+pub(super) trait WhoseTime: Copy {
+    fn timestamp_type(self) -> TimestampType;
+}
+
+/// That of the sender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SendersTime;
+
+impl WhoseTime for SendersTime {
+    #[inline]
+    fn timestamp_type(self) -> TimestampType {
+        TimestampType::CreateTime
+    }
+}
+
+impl WhoseTime for TimestampType {
+    #[inline]
+    fn timestamp_type(self) -> TimestampType {
+        self
+    }
+}
+
+/// The clock's time at an append, and which records get it.
+#[derive(Debug, Clone, Copy)]
+struct Clock<W = TimestampType> {
+    now_ms: i64,
+    whose: W,
+}
+
+impl<W: WhoseTime> Clock<W> {
+    /// One reading for all of `records`, if one of them needs it.
+    #[inline]
+    fn read(log: &LogCore, records: &[ProducerRecord<'_>], whose: W) -> Clock<W> {
+        let own = match records {
+            [record] if whose.timestamp_type() == TimestampType::CreateTime => record.get_timestamp(),
+            _ => None,
+        };
+        Clock { now_ms: own.map_or_else(|| log.environment.now_ms(), Timestamp::as_millis), whose }
+    }
+
+    /// The same, for code that is there once.
+    #[inline]
+    fn of_any(self) -> Clock {
+        Clock { now_ms: self.now_ms, whose: self.whose.timestamp_type() }
+    }
+
+    #[inline]
+    fn timestamp_of(self, record: &ProducerRecord<'_>) -> i64 {
+        match self.whose.timestamp_type() {
+            TimestampType::CreateTime => record.get_timestamp().map_or(self.now_ms, Timestamp::as_millis),
+            TimestampType::LogAppendTime => self.now_ms,
+        }
+    }
 }
 
 /// What only the holder of the append lock may touch.
@@ -44,6 +137,8 @@ pub(crate) struct Appender {
 #[derive(Debug)]
 struct Open {
     writer: BatchWriter,
+    /// What it will take on the disk, where that is bounded.
+    _room: Option<Room>,
     start: BatchStart,
     max_timestamp: i64,
     record_count: i32,
@@ -95,8 +190,9 @@ impl Appender {
         log: &LogCore,
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
+        whose: impl WhoseTime,
     ) -> Result<Appended> {
-        let timestamp = timestamp_of_now(log, records);
+        let clock = Clock::read(log, records, whose);
         let base_offset = self.next_offset;
         let next_offset = base_offset + records.len() as u64;
         if next_offset > OFFSET_MAX {
@@ -104,32 +200,39 @@ impl Appender {
         }
         if SlotClass::Large.records_bytes_max() < payload_bytes {
             // Too large for any slot whatever else is to be written: nobody needs to be asked for its exact size.
-            self.append_around_tail(log, records, payload_bytes, timestamp)?;
-        } else if let Err(reason) = self.push(records, timestamp, next_offset) {
+            self.append_around_tail(log, records, payload_bytes, clock.of_any())?;
+        } else if let Err(reason) = self.push(records, clock, next_offset) {
             reason.fail_unless_full(log, base_offset..next_offset)?;
-            self.begin_batch(log, records, timestamp)?;
-            if let Err(reason) = self.push(records, timestamp, next_offset) {
+            self.begin_batch(log, records, clock.of_any())?;
+            if let Err(reason) = self.push(records, clock, next_offset) {
                 reason.fail_unless_full(log, base_offset..next_offset)?;
-                self.append_around_tail(log, records, payload_bytes, timestamp)?;
+                self.append_around_tail(log, records, payload_bytes, clock.of_any())?;
             }
         }
         self.next_offset = next_offset;
         log.set_log_end(next_offset);
-        Ok(Appended { base_offset, next_offset, timestamp })
+        let Clock { now_ms, whose } = clock.of_any();
+        #[allow(clippy::cast_possible_truncation, reason = "so many records fit no batch")]
+        Ok(Appended { base_offset, timestamp_ms: now_ms, record_count: records.len() as u32, whose })
     }
 
     /// Appends to the open batch, if there is one and it has room.
     #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<(), NotPushed> {
-        self.open.as_mut().ok_or(NotPushed::NoRoom)?.push(records, timestamp, next_offset)
+    fn push<W: WhoseTime>(
+        &mut self,
+        records: &[ProducerRecord<'_>],
+        clock: Clock<W>,
+        next_offset: u64,
+    ) -> Result<(), NotPushed> {
+        self.open.as_mut().ok_or(NotPushed::NoRoom)?.push(records, clock, next_offset)
     }
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
     #[cold]
-    fn begin_batch(&mut self, log: &LogCore, records: &[ProducerRecord<'_>], timestamp: i64) -> Result<()> {
+    fn begin_batch(&mut self, log: &LogCore, records: &[ProducerRecord<'_>], clock: Clock) -> Result<()> {
         let config = log.spec.settings.load();
-        let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
-        let bytes = encoded_bytes(records, 0, base_timestamp, timestamp);
+        let base_timestamp = records.first().map_or(clock.now_ms, |record| clock.timestamp_of(record));
+        let bytes = encoded_bytes(records, 0, base_timestamp, clock);
         check_size(log, HEADER_BYTES + bytes)?;
         if let Some(full) = &self.open {
             self.class = class_after(&full.writer);
@@ -137,6 +240,9 @@ impl Appender {
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
+        log.choose_tail();
+        let class = least.max(self.class);
+        let room = log.take_room(HEADER_BYTES + class.records_bytes_max())?;
         let start = BatchStart {
             base_offset: self.next_offset,
             leader_epoch: self.leader_epoch,
@@ -145,16 +251,18 @@ impl Appender {
             stamp: ProducerStamp::NONE,
         };
         let identity = Identity { topic_id: log.spec.topic_id, partition: log.spec.partition.partition(), start };
-        let Some(writer) =
-            log.environment.group(log.spec.durability).tail().take(least.max(self.class), least, identity)
-        else {
+        let Some(writer) = log.group().tail().take(class, least, identity) else {
             log.environment.report_short_slots();
             return Ok(());
         };
         log.batch_opened(writer.batch());
-        let slot_bytes = writer.class().records_bytes_max();
+        let slot_class = writer.class();
+        // Room was taken for the slot that was wanted.
+        let slot_class = if room.is_some() { slot_class.min(class) } else { slot_class };
+        let slot_bytes = slot_class.records_bytes_max();
         self.open = Some(Open {
             writer,
+            _room: room,
             start,
             max_timestamp: i64::MIN,
             record_count: 0,
@@ -170,22 +278,22 @@ impl Appender {
         log: &LogCore,
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
-        timestamp: i64,
+        clock: Clock,
     ) -> Result<()> {
-        let base_timestamp = records.first().map_or(timestamp, |record| timestamp_of(record, timestamp));
+        let base_timestamp = records.first().map_or(clock.now_ms, |record| clock.timestamp_of(record));
         if log.spec.settings.load().max_message_bytes as usize <= payload_bytes {
             // Before it takes memory.
-            check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, timestamp))?;
+            check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, clock))?;
         }
         self.builder.clear(self.next_offset, base_timestamp);
         for record in records {
-            let timestamp = timestamp_of(record, timestamp);
-            self.builder.push(timestamp, record.get_key(), record.get_value(), record.header_list());
+            self.builder.push(clock.timestamp_of(record), record.get_key(), record.get_value(), record.header_list());
         }
         check_size(log, self.builder.batch_bytes())?;
         // What is in the tail comes first.
         self.seal(log)?;
         log.check_epochs_are_stored()?;
+        let _room = log.take_room(self.builder.batch_bytes())?;
         let mut fields = self.builder.fields();
         fields.start.leader_epoch = self.leader_epoch;
         fields.start = fields.start.with_codec(log.spec.settings.load().compression);
@@ -264,12 +372,17 @@ impl Appender {
 impl Open {
     /// Encodes `records` behind the published ones and publishes them in one step, if there is room.
     #[inline]
-    fn push(&mut self, records: &[ProducerRecord<'_>], timestamp: i64, next_offset: u64) -> Result<(), NotPushed> {
+    fn push<W: WhoseTime>(
+        &mut self,
+        records: &[ProducerRecord<'_>],
+        clock: Clock<W>,
+        next_offset: u64,
+    ) -> Result<(), NotPushed> {
         let room = self.records_bytes_max - self.writer.records_bytes();
         let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return Err(NotPushed::NoRoom) };
         let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);
         for record in records {
-            let timestamp = timestamp_of(record, timestamp);
+            let timestamp = clock.timestamp_of(record);
             let fields = fields_of(record, count, self.start.base_timestamp, timestamp);
             let Some(encoded) = fields.try_encode(space) else { return Err(NotPushed::NoRoom) };
             space = space.split_at_mut(encoded).1;
@@ -303,20 +416,6 @@ fn class_after(full: &BatchWriter) -> SlotClass {
     }
 }
 
-/// One reading of the clock for all records that bring no timestamp of their own.
-#[inline]
-fn timestamp_of_now(log: &LogCore, records: &[ProducerRecord<'_>]) -> i64 {
-    match records {
-        [record] => record.get_timestamp().map_or_else(|| log.environment.now_ms(), Timestamp::as_millis),
-        _ => log.environment.now_ms(),
-    }
-}
-
-#[inline]
-fn timestamp_of(record: &ProducerRecord<'_>, now_ms: i64) -> i64 {
-    record.get_timestamp().map_or(now_ms, Timestamp::as_millis)
-}
-
 #[inline]
 fn fields_of<'r>(
     record: &'r ProducerRecord<'_>,
@@ -335,12 +434,12 @@ fn fields_of<'r>(
 
 /// The bytes that `records` take, encoded one after the other from `offset_delta` on.
 #[inline]
-fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timestamp: i64, now_ms: i64) -> usize {
+fn encoded_bytes(records: &[ProducerRecord<'_>], offset_delta: i32, base_timestamp: i64, clock: Clock) -> usize {
     let deltas = offset_delta..;
     records
         .iter()
         .zip(deltas)
-        .map(|(record, delta)| fields_of(record, delta, base_timestamp, timestamp_of(record, now_ms)).encoded_len())
+        .map(|(record, delta)| fields_of(record, delta, base_timestamp, clock.timestamp_of(record)).encoded_len())
         .sum()
 }
 

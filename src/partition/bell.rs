@@ -16,18 +16,31 @@ pub(crate) enum Work {
     Wakers,
     /// Slots of the tail ran short.
     Slots,
+    /// More is taken on the disk than the budget allows.
+    Budget,
     /// There is enough to be synced and noted, in some log.
     Checkpoints,
     /// A log that keeps its records for some time or up to some size has another segment, or was told so just now.
     Retention,
+    /// Something expires from now on, which the environment names.
+    Expiry,
     /// A log that is compacted has another sealed segment.
     Compaction,
 }
 
 impl Work {
     /// In the order in which it is done, what cannot wait first.
-    pub(crate) const ALL: [Work; 7] =
-        [Work::Commits, Work::Syncs, Work::Wakers, Work::Slots, Work::Checkpoints, Work::Retention, Work::Compaction];
+    pub(crate) const ALL: [Work; 9] = [
+        Work::Commits,
+        Work::Syncs,
+        Work::Wakers,
+        Work::Slots,
+        Work::Budget,
+        Work::Checkpoints,
+        Work::Retention,
+        Work::Expiry,
+        Work::Compaction,
+    ];
 }
 
 /// Some kinds of work.

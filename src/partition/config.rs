@@ -25,10 +25,11 @@ use crate::format::{Compression, Invalid, Reader};
 use crate::partition::cleanup_policy::{CLEANUP_POLICY, CleanupPolicy};
 use crate::partition::compaction::config::DirtyRatio;
 use crate::partition::durability::{DURABILITY, Durability};
+use crate::partition::timestamp_type::{TIMESTAMP_TYPE, TimestampType};
 use crate::segment::SegmentConfig;
 
 pub(crate) const PARTITIONS: &str = "num.partitions";
-const SEGMENT_BYTES: &str = "segment.bytes";
+pub(crate) const SEGMENT_BYTES: &str = "segment.bytes";
 const SEGMENT_MS: &str = "segment.ms";
 const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
 const SEGMENT_INDEX_BYTES: &str = "segment.index.bytes";
@@ -38,12 +39,14 @@ const COMPRESSION: &str = "compression.type";
 const LARGEST_MESSAGE_BYTES: &str = "ottla.max.message.bytes.ever";
 const RETENTION_MS: &str = "retention.ms";
 const RETENTION_BYTES: &str = "retention.bytes";
+const RETAIN_FOR_GROUPS: &str = "ottla.retain.for.groups";
+const RETAIN_FOR_BYTES: &str = "ottla.retain.for.bytes";
 const MIN_COMPACTION_LAG_MS: &str = "min.compaction.lag.ms";
 const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 const MIN_CLEANABLE_DIRTY_RATIO: &str = "min.cleanable.dirty.ratio";
 
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 18] = [
     PARTITIONS,
     SEGMENT_BYTES,
     SEGMENT_MS,
@@ -51,8 +54,11 @@ pub(crate) const KEYS: [&str; 15] = [
     SEGMENT_INDEX_BYTES,
     MAX_MESSAGE_BYTES,
     COMPRESSION,
+    TIMESTAMP_TYPE,
     RETENTION_MS,
     RETENTION_BYTES,
+    RETAIN_FOR_GROUPS,
+    RETAIN_FOR_BYTES,
     CLEANUP_POLICY,
     MIN_COMPACTION_LAG_MS,
     MAX_COMPACTION_LAG_MS,
@@ -84,9 +90,11 @@ pub(crate) const PARTITIONS_MAX: u32 = 100_000;
 /// Sizes and positions in a segment are signed 32-bit numbers in Kafka's indexes.
 const SIZE_MAX: u32 = i32::MAX as u32;
 /// Small enough for tests to roll; Kafka's own minimum is 1 MiB.
-const SEGMENT_BYTES_MIN: u32 = 1024;
+pub(crate) const SEGMENT_BYTES_MIN: u32 = 1024;
 /// Two entries of the time index, of which one is kept free for the last.
 const SEGMENT_INDEX_BYTES_MIN: u32 = 24;
+/// What the names of groups that protect may have together, as text, in bytes.
+const GROUPS_BYTES_MAX: usize = 16 << 10;
 /// A batch of one record with neither key nor value.
 const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 
@@ -104,14 +112,17 @@ const MAX_MESSAGE_BYTES_MIN: u32 = 68;
 /// | `segment.index.bytes` | bytes | 10485760 | 24 to 2,147,483,647 |
 /// | `max.message.bytes` | bytes | 1048588 | 68 to 2,147,483,647 |
 /// | `compression.type` | a name | none | `none`, `uncompressed`, `snappy`; with the feature of that name `gzip`, `lz4`, `zstd` |
+/// | `message.timestamp.type` | a name | CreateTime | `CreateTime`, `LogAppendTime` |
 /// | `retention.ms` | milliseconds | -1 | at least 1; `-1`: no limit |
 /// | `retention.bytes` | bytes | -1 | at least 0; `-1`: no limit |
+/// | `ottla.retain.for.groups` | names, with commas between them | -1 | `-1`: none |
+/// | `ottla.retain.for.bytes` | bytes | -1 | at least 0; `-1`: only without groups |
 /// | `cleanup.policy` | names | delete | `delete`, `compact`, `compact,delete` |
 /// | `min.compaction.lag.ms` | milliseconds | 0 | at least 0, at most `max.compaction.lag.ms` |
 /// | `max.compaction.lag.ms` | milliseconds | 9223372036854775807 | at least 1 |
 /// | `delete.retention.ms` | milliseconds | 86400000 | at least 0 |
 /// | `min.cleanable.dirty.ratio` | a part of 1 | 0.5 | 0 to 1 |
-/// | `ottla.durability` | a name | the broker's | `always`, `os`, `interval:<ms>`; cannot be changed later |
+/// | `ottla.durability` | a name | the broker's | `always`, `os`, `interval:<ms>` |
 ///
 /// With the feature `serde` a configuration is written as a map of its [`properties`](TopicConfig::properties), and what is read is
 /// checked as by [`set`](TopicConfig::set) and for its bounds. `{:?}` shows what differs from the defaults.
@@ -137,6 +148,7 @@ pub struct TopicConfig {
     pub(crate) segment_index_bytes: u32,
     pub(crate) max_message_bytes: u32,
     pub(crate) compression: Compression,
+    pub(crate) timestamp_type: TimestampType,
     pub(crate) cleanup_policy: CleanupPolicy,
     pub(crate) min_compaction_lag_ms: Duration,
     pub(crate) max_compaction_lag_ms: Duration,
@@ -145,6 +157,8 @@ pub struct TopicConfig {
     pub(crate) durability: Option<Durability>,
     pub(crate) retention_ms: Option<Duration>,
     pub(crate) retention_bytes: Option<u64>,
+    pub(crate) retain_for_groups: Vec<String>,
+    pub(crate) retain_for_bytes: Option<u64>,
     /// The largest that `max_message_bytes` ever was, if that is more: what was written then can still be read.
     pub(crate) largest_message_bytes: u32,
 }
@@ -179,6 +193,7 @@ impl Default for TopicConfig {
             segment_index_bytes: 10 << 20,
             max_message_bytes: 1_048_588,
             compression: Compression::None,
+            timestamp_type: TimestampType::CreateTime,
             cleanup_policy: CleanupPolicy::Delete,
             min_compaction_lag_ms: Duration::ZERO,
             max_compaction_lag_ms: Duration::from_millis(DURATION_MS_MAX),
@@ -187,6 +202,8 @@ impl Default for TopicConfig {
             durability: None,
             retention_ms: None,
             retention_bytes: None,
+            retain_for_groups: Vec::new(),
+            retain_for_bytes: None,
             largest_message_bytes: 0,
         }
     }
@@ -249,6 +266,34 @@ impl TopicConfig {
         self
     }
 
+    /// Whose time the timestamps of records are. Default: [`TimestampType::CreateTime`], the sender's.
+    ///
+    /// With [`TimestampType::LogAppendTime`] every record gets the time of its append, by the broker's clock, and what it was sent
+    /// with counts for nothing: no timestamp is refused. [`RecordMetadata`](crate::RecordMetadata) and consumers show that time, and
+    /// [`Partition::offset_for_time`](crate::Partition::offset_for_time), [`retention_ms`](TopicConfig::retention_ms) and
+    /// [`segment_ms`](TopicConfig::segment_ms) go by it. Take it where you do not trust the clocks of those who send. Once it is
+    /// altered, the next record is the first that obeys; those before keep their timestamps.
+    ///
+    /// Each record keeps a time of its own in the files, also within one batch, where Kafka gives all records of a batch the time of
+    /// that batch. So their attribute bit for it is not set, and Kafka's tools show `CreateTime` beside the same timestamps.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{ProducerRecord, Timestamp, TimestampType, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// broker.create_topic("clicks", TopicConfig::new().timestamp_type(TimestampType::LogAppendTime))?;
+    /// let from_1970 = ProducerRecord::to("clicks").timestamp(Timestamp::from_millis(-1));
+    /// let sent = broker.producer().send(from_1970)?;
+    /// assert!(sent.timestamp() > Timestamp::from_millis(1_600_000_000_000));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "message.timestamp.type")]
+    #[doc(alias = "log.message.timestamp.type")]
+    pub fn timestamp_type(mut self, whose: TimestampType) -> Self {
+        self.timestamp_type = whose;
+        self
+    }
+
     /// How long records are kept, in whole milliseconds, at least 1; `None`, the default, keeps them for ever. Set
     /// [`segment_ms`](TopicConfig::segment_ms), too: a record may stay for both together, and that is 7 days unless you say otherwise.
     ///
@@ -270,6 +315,35 @@ impl TopicConfig {
     #[doc(alias = "retention.bytes")]
     pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.retention_bytes = bytes.into();
+        self
+    }
+
+    /// Groups for which records are kept beyond the limits of time and size, per partition: what the slowest of them has not read, by
+    /// the offset that it has committed, is not deleted by [`retention_ms`](TopicConfig::retention_ms) and
+    /// [`retention_bytes`](TopicConfig::retention_bytes), as long as that is no more than `cap_bytes` of segments. Of more, the oldest
+    /// segments go as if nobody needed them, and at least `cap_bytes` stay. A group that has committed nothing needs everything, also
+    /// one that is not there yet. Default: none, with an empty list.
+    ///
+    /// [`Admin::health`](crate::Admin::health) says which group holds back what. A [disk budget](crate::BrokerBuilder::disk_budget)
+    /// and [`Admin::delete_records`](crate::Admin::delete_records) delete whoever needs it. A name has at least one character and
+    /// no comma; all together take no more than 16 KiB.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use ottla::TopicConfig;
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    /// // A day, and longer if billing is behind, but no more than 10 GB for it.
+    /// let config = TopicConfig::new().retention_ms(DAY).retain_for(["billing"], 10_000_000_000);
+    /// assert_eq!(config.get_retain_for_groups(), ["billing"]);
+    /// assert_eq!(config.get_retain_for_bytes(), Some(10_000_000_000));
+    /// ```
+    #[doc(alias = "ottla.retain.for.groups")]
+    #[doc(alias = "ottla.retain.for.bytes")]
+    pub fn retain_for<G: Into<String>>(mut self, groups: impl IntoIterator<Item = G>, cap_bytes: u64) -> Self {
+        self.retain_for_groups = groups.into_iter().map(Into::into).collect();
+        self.retain_for_bytes = Some(cap_bytes).filter(|_| !self.retain_for_groups.is_empty());
         self
     }
 
@@ -331,6 +405,10 @@ impl TopicConfig {
     }
 
     /// What a record of this topic survives once its send has returned. Default: what the broker was opened with.
+    ///
+    /// It can be [altered](crate::Admin::alter_topic) while the topic is in use. The next send obeys. If it becomes
+    /// [`Durability::Always`], the call returns once what was sent before is durable, too; a reader that has seen records which are not
+    /// yet durable keeps its place.
     #[doc(alias = "ottla.durability")]
     #[doc(alias = "flush.messages")]
     #[doc(alias = "flush.ms")]
@@ -369,6 +447,7 @@ impl TopicConfig {
             }
             MAX_MESSAGE_BYTES => self.max_message_bytes = parse_number(MAX_MESSAGE_BYTES, value)?,
             COMPRESSION => self.compression = parse_codec(value)?,
+            TIMESTAMP_TYPE => self.timestamp_type = TimestampType::parse(value)?,
             CLEANUP_POLICY => self.cleanup_policy = CleanupPolicy::parse(value)?,
             MIN_COMPACTION_LAG_MS => self.min_compaction_lag_ms = parse_duration_ms(MIN_COMPACTION_LAG_MS, value)?,
             MAX_COMPACTION_LAG_MS => self.max_compaction_lag_ms = parse_duration_ms(MAX_COMPACTION_LAG_MS, value)?,
@@ -380,6 +459,13 @@ impl TopicConfig {
             DURABILITY => self.durability = Some(Durability::parse(value)?),
             RETENTION_MS => {
                 self.retention_ms = unless_unlimited(value, |value| parse_duration_ms(RETENTION_MS, value))?;
+            }
+            RETAIN_FOR_GROUPS => {
+                let names = |value: &str| Ok(value.split(',').map(|name| name.trim().to_owned()).collect());
+                self.retain_for_groups = unless_unlimited(value, names)?.unwrap_or_default();
+            }
+            RETAIN_FOR_BYTES => {
+                self.retain_for_bytes = unless_unlimited(value, |value| parse_number(RETAIN_FOR_BYTES, value))?;
             }
             RETENTION_BYTES => {
                 self.retention_bytes = unless_unlimited(value, |value| parse_number(RETENTION_BYTES, value))?;
@@ -411,6 +497,7 @@ impl TopicConfig {
             (SEGMENT_INDEX_BYTES, self.segment_index_bytes.to_string()),
             (MAX_MESSAGE_BYTES, self.max_message_bytes.to_string()),
             (COMPRESSION, self.compression.name().to_owned()),
+            (TIMESTAMP_TYPE, self.timestamp_type.to_string()),
             (CLEANUP_POLICY, self.cleanup_policy.to_string()),
             (MIN_COMPACTION_LAG_MS, self.min_compaction_lag_ms.as_millis().to_string()),
             (MAX_COMPACTION_LAG_MS, self.max_compaction_lag_ms.as_millis().to_string()),
@@ -419,6 +506,10 @@ impl TopicConfig {
         ];
         properties.extend(self.retention_ms.map(|age| (RETENTION_MS, age.as_millis().to_string())));
         properties.extend(self.retention_bytes.map(|bytes| (RETENTION_BYTES, bytes.to_string())));
+        if !self.retain_for_groups.is_empty() {
+            properties.push((RETAIN_FOR_GROUPS, self.retain_for_groups.join(",")));
+        }
+        properties.extend(self.retain_for_bytes.map(|bytes| (RETAIN_FOR_BYTES, bytes.to_string())));
         properties.extend(self.durability.map(|durability| (DURABILITY, durability.to_string())));
         properties
     }
@@ -427,7 +518,11 @@ impl TopicConfig {
     pub(crate) fn difference(&self, other: &TopicConfig) -> Option<(&'static str, String, String)> {
         let value = |config: &TopicConfig, key| {
             let found = config.properties().into_iter().find(|(name, _)| *name == key);
-            let unset = if key == DURABILITY { "(as the broker)" } else { "-1" };
+            let unset = match key {
+                DURABILITY => "(as the broker)",
+                RETAIN_FOR_GROUPS => "(none)",
+                _ => "-1",
+            };
             found.map_or_else(|| unset.to_owned(), |(_, value)| value)
         };
         let mut values = KEYS.into_iter().map(|key| (key, value(self, key), value(other, key)));
@@ -476,6 +571,12 @@ impl TopicConfig {
         self.compression
     }
 
+    /// Whose time the timestamps of records are.
+    #[must_use]
+    pub fn get_timestamp_type(&self) -> TimestampType {
+        self.timestamp_type
+    }
+
     /// How long records are kept; `None` for ever.
     #[must_use]
     pub fn get_retention_ms(&self) -> Option<Duration> {
@@ -486,6 +587,18 @@ impl TopicConfig {
     #[must_use]
     pub fn get_retention_bytes(&self) -> Option<u64> {
         self.retention_bytes
+    }
+
+    /// The groups for which records are kept beyond the limits.
+    #[must_use]
+    pub fn get_retain_for_groups(&self) -> &[String] {
+        &self.retain_for_groups
+    }
+
+    /// How many bytes of segments each partition keeps for them; `None` without groups.
+    #[must_use]
+    pub fn get_retain_for_bytes(&self) -> Option<u64> {
+        self.retain_for_bytes
     }
 
     /// What becomes of old records.
@@ -535,6 +648,19 @@ impl TopicConfig {
         2 * self.max_message_bytes.max(self.largest_message_bytes) as usize + EXPANSION_BYTES
     }
 
+    /// The settings that were made and have no effect.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        let has_delete = self.cleanup_policy.has_delete();
+        let deletes = has_delete && self.has_retention();
+        let settings = [
+            (RETENTION_MS, self.retention_ms.is_some() && !has_delete),
+            (RETENTION_BYTES, self.retention_bytes.is_some() && !has_delete),
+            (RETAIN_FOR_GROUPS, !self.retain_for_groups.is_empty() && !deletes),
+            (RETAIN_FOR_BYTES, self.retain_for_bytes.is_some() && !deletes),
+        ];
+        settings.into_iter().filter(|(_, has_none)| *has_none).map(|(key, _)| key).collect()
+    }
+
     /// Whether old records go by themselves.
     pub(crate) fn has_retention(&self) -> bool {
         self.retention_ms.is_some() || self.retention_bytes.is_some()
@@ -551,8 +677,38 @@ impl TopicConfig {
         if let Some(bytes) = self.retention_bytes {
             check_range(RETENTION_BYTES, bytes, 0..=i64::MAX as u64)?;
         }
+        self.check_retain_for()?;
         self.check_compaction()?;
         self.durability.map_or(Ok(()), Durability::validate)
+    }
+
+    fn check_retain_for(&self) -> Result<()> {
+        let is_invalid = |group: &&String| group.is_empty() || group.contains(',') || group.trim() != group.as_str();
+        if let Some(group) = self.retain_for_groups.iter().find(is_invalid) {
+            let reason = "the name of a group has at least one character, no comma, and no spaces around it";
+            return Err(invalid(RETAIN_FOR_GROUPS, format!("{group:?}"), reason));
+        }
+        let bytes: usize = self.retain_for_groups.iter().map(|group| group.len() + 1).sum();
+        if GROUPS_BYTES_MAX < bytes {
+            let reason = format!("the names of all groups together may have {GROUPS_BYTES_MAX} bytes");
+            return Err(invalid(RETAIN_FOR_GROUPS, format!("{bytes} bytes"), reason));
+        }
+        self.retain_for_bytes.map_or(Ok(()), |bytes| check_range(RETAIN_FOR_BYTES, bytes, 0..=i64::MAX as u64))
+    }
+
+    /// Refuses groups without a cap, and a cap without groups.
+    fn check_retain_for_whole(&self) -> Result<()> {
+        match (self.retain_for_groups.is_empty(), self.retain_for_bytes) {
+            (true, Some(bytes)) => {
+                let reason = format!("there is nobody to keep it for: set {RETAIN_FOR_GROUPS}, too");
+                Err(invalid(RETAIN_FOR_BYTES, bytes, reason))
+            }
+            (false, None) => {
+                let reason = format!("a group that stops reading would fill the disk: set {RETAIN_FOR_BYTES}, too");
+                Err(invalid(RETAIN_FOR_GROUPS, self.retain_for_groups.join(","), reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_compaction(&self) -> Result<()> {
@@ -568,12 +724,13 @@ impl TopicConfig {
         if (0.0..=1.0).contains(&ratio) { Ok(()) } else { Err(not_a_ratio(&ratio.to_string())) }
     }
 
-    /// Checks the bounds of every setting, and that the codec is compiled in.
+    /// Checks the bounds of every setting, that none contradicts another one, and that the codec is compiled in.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) with the key of the first setting that does not hold.
     pub(crate) fn validate(&self) -> Result<()> {
         self.check_bounds()?;
+        self.check_retain_for_whole()?;
         if !self.compression.is_available() {
             let name = self.compression.name();
             return Err(invalid(COMPRESSION, name, format!("needs the crate feature {name}")));
@@ -589,7 +746,7 @@ impl TopicConfig {
             // Every version so far knows all of them.
             out.push(0);
             for text in [key, &value] {
-                let bytes = u16::try_from(text.len()).expect("a setting is a few dozen bytes of text");
+                let bytes = u16::try_from(text.len()).expect("a setting is at most a few thousand bytes of text");
                 out.extend_from_slice(&bytes.to_be_bytes());
                 out.extend_from_slice(text.as_bytes());
             }

@@ -1,13 +1,15 @@
 //! What all logs of a broker share: the disk, its open files, the tails, and a [bell](super::bell) for the maintenance.
 
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bell::{Bell, Work};
+use super::budget::Budget;
 use super::compaction::config::CleanerConfig;
 use super::compaction::throttle::Throttle;
-use super::durability::Durability;
 use super::group_commit::GroupCommit;
+use super::protection::Protection;
 use super::reader::Waypoints;
 use super::waiters::Watchers;
 use crate::disk::Disk;
@@ -15,6 +17,12 @@ use crate::disk::open_files::OpenFiles;
 use crate::error::Result;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// What expires by time in a layer above, which the maintenance calls for it.
+pub(crate) trait Expiring: Debug + Send + Sync {
+    /// Lets go of what has expired by `now`, of the monotonic clock; the first error, and when to be called again.
+    fn expire(&self, now: Duration) -> (Result<()>, Option<Duration>);
+}
 
 /// Shared by all logs of a broker.
 #[derive(Debug)]
@@ -28,6 +36,10 @@ pub(crate) struct Environment {
     pub(crate) bell: Bell,
     /// Consumers, as far as they want to know of the topics or of the time.
     pub(crate) watchers: Arc<Watchers>,
+    /// What all files may take, if that is bounded.
+    pub(crate) budget: Option<Arc<Budget>>,
+    /// Groups that logs are kept for.
+    pub(crate) protection: Protection,
     /// What compaction may take.
     pub(super) cleaner: CleanerConfig,
     pub(super) cleaner_throttle: Throttle,
@@ -37,6 +49,8 @@ pub(crate) struct Environment {
     slots_are_short: AtomicBool,
     /// The wall clock and the monotonic one as they were at opening.
     opened_at: (i64, Duration),
+    /// Nothing expires before it is set.
+    expiring: OnceLock<Box<dyn Expiring>>,
     /// What went wrong in the last turn of each kind of maintenance.
     turn_errors: Mutex<[Option<String>; Work::ALL.len()]>,
 }
@@ -49,6 +63,7 @@ impl Environment {
         relaxed: GroupCommit,
         watchers: Arc<Watchers>,
         cleaner: CleanerConfig,
+        budget: Option<Arc<Budget>>,
     ) -> Environment {
         let bell = Bell::default();
         let (waypoints, slots_are_short) = (Waypoints::default(), AtomicBool::new(false));
@@ -62,11 +77,14 @@ impl Environment {
             relaxed,
             bell,
             watchers,
+            budget,
+            protection: Protection::default(),
             cleaner,
             cleaner_throttle,
             waypoints,
             slots_are_short,
             opened_at,
+            expiring: OnceLock::new(),
             turn_errors,
         }
     }
@@ -92,10 +110,15 @@ impl Environment {
         monotonic.saturating_add(Duration::from_millis(since))
     }
 
-    /// The group that makes topics of this durability durable.
+    /// The group of `Always` topics, or that of all others.
     #[inline]
-    pub(super) fn group(&self, durability: Durability) -> &GroupCommit {
-        if durability == Durability::Always { &self.always } else { &self.relaxed }
+    pub(super) fn group(&self, is_always: bool) -> &GroupCommit {
+        if is_always { &self.always } else { &self.relaxed }
+    }
+
+    /// Says, for processes that read along, that a topic's durability has changed in the catalog.
+    pub(crate) fn note_altered(&self) {
+        self.relaxed.tail().note_deleted();
     }
 
     /// Somebody [serves](Environment::serve_tasks) tasks from now on, whenever the bell calls for [`Work::Commits`].
@@ -127,12 +150,20 @@ impl Environment {
     /// Keeps free slots ahead of need in both tails, and then frees what was there before them.
     pub(crate) fn supply_slots(&self) {
         let tails = [&self.always, &self.relaxed].map(GroupCommit::tail);
+        self.budget.iter().for_each(|budget| budget.forget_refusal());
         for tail in tails {
             tail.retry_supply();
             tail.supply_if_short();
         }
         for tail in tails {
             tail.release_replaced();
+        }
+    }
+
+    /// Has the maintenance delete something if more is taken than the budget allows.
+    pub(crate) fn call_if_over_budget(&self) {
+        if self.budget.as_ref().is_some_and(|budget| budget.wants_room()) {
+            self.bell.ring(Work::Budget);
         }
     }
 
@@ -164,6 +195,18 @@ impl Environment {
         for group in [&self.always, &self.relaxed] {
             group.tail().close();
         }
+    }
+
+    /// Has the maintenance call `expiring` from now on. Only the first one counts.
+    pub(crate) fn set_expiring(&self, expiring: Box<dyn Expiring>) {
+        if self.expiring.set(expiring).is_ok() {
+            self.bell.ring(Work::Expiry);
+        }
+    }
+
+    /// Lets go of what has expired; the first error, and when to look again.
+    pub(crate) fn expire(&self) -> (Result<()>, Option<Duration>) {
+        self.expiring.get().map_or((Ok(()), None), |expiring| expiring.expire(self.disk.monotonic()))
     }
 
     /// What went wrong in the maintenance and was not done since, if anything: the most urgent of it.

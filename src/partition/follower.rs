@@ -32,7 +32,7 @@ use crate::segment::{Segment, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{FollowedBatch, FollowedPartition};
 use crate::topic_partition::TopicPartition;
-pub(crate) use surroundings::{Questions, Surroundings};
+pub(crate) use surroundings::{Durabilities, Questions, Surroundings};
 
 /// The log of one partition, open for reading only.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub(super) struct Seen {
     transactions: Option<Arc<Transactions>>,
     /// Below it everything is proven to survive a power cut.
     durable_offset: u64,
+    /// Whether only what is proven to be durable is shown.
+    is_always: bool,
 }
 
 impl Seen {

@@ -23,14 +23,15 @@ use crate::tail::{OpenBatch, Tail};
 
 /// What a round does with each log that it covers.
 pub(crate) trait CommitMember: Debug + Send + Sync {
-    /// Whether it was not yet waiting for a round; from now on it is.
-    fn enlist(&self) -> bool;
+    /// Whether it was not yet waiting for a round of this tail; from now on it is.
+    fn enlist(&self, tail: &Tail) -> bool;
 
-    /// What it publishes from now on, the next round covers.
-    fn delist(&self);
+    /// What it publishes from now on, the next round of this tail covers.
+    fn delist(&self, tail: &Tail);
 
-    /// Writes commit entries for everything published.
-    fn prepare_commit(&self) -> PreparedCommit;
+    /// Writes commit entries for everything published in this tail, which is synced next. If it is another one that it publishes in
+    /// by now, the round does not cover it.
+    fn prepare_commit(&self, tail: &Tail) -> PreparedCommit;
 
     /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
     /// for that and sees that it did not looks for the reason with an attempt of their own.
@@ -119,7 +120,7 @@ impl GroupCommit {
     /// be synced. That harms nobody, and whoever waits for the log finds out the reason for themselves.
     pub(super) fn commit<L: CommitMember + 'static>(&self, logs: &[Arc<L>]) {
         let mut state = self.state.lock();
-        let enlisted = logs.iter().filter(|log| log.enlist());
+        let enlisted = logs.iter().filter(|log| log.enlist(&self.tail));
         state.pending.extend(enlisted.map(|log| Arc::clone(log) as Arc<dyn CommitMember>));
         self.join(state);
     }
@@ -145,7 +146,7 @@ impl GroupCommit {
         let unsettled = tasks.unsettled_logs();
         if !unsettled.is_empty() {
             let mut state = self.state.lock();
-            state.pending.extend(unsettled.into_iter().filter(|log| log.enlist()));
+            state.pending.extend(unsettled.into_iter().filter(|log| log.enlist(&self.tail)));
             self.join(state);
         }
         tasks.answer();
@@ -172,7 +173,7 @@ impl GroupCommit {
         let finish = Finish { group: self, covered: std::mem::take(&mut state.sleepers) };
         let logs = std::mem::take(&mut state.pending);
         for log in &logs {
-            log.delist();
+            log.delist(&self.tail);
         }
         drop(state);
         let risen = self.run(&logs);
@@ -201,7 +202,7 @@ impl GroupCommit {
 
     /// One round, by its leader, with no lock held. Returns the logs of which more is durable now.
     fn run<'l>(&self, logs: &'l [Arc<dyn CommitMember>]) -> Vec<&'l Arc<dyn CommitMember>> {
-        let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit())).collect();
+        let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit(&self.tail))).collect();
         if prepared.iter().any(|(_, prepared)| prepared.needs_tail())
             && let Err(reason) = self.sync_tail()
         {

@@ -7,13 +7,14 @@
 
 mod checkpointing;
 mod deleting;
+mod dropping;
 mod retention;
 mod syncing;
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::appender::{Appended, Appender};
+use super::appender::{Appended, Appender, SendersTime};
 use super::bell::Work;
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
@@ -26,6 +27,8 @@ use super::group_commit::CommitMember;
 use super::log_core::LogCore;
 use super::log_spec::LogSpec;
 use super::recovery::{Recovered, RecoveredLog};
+use super::timestamp_type::TimestampType;
+use super::topic_settings::Demands;
 use super::waiters::{Registration, Waiter};
 use crate::error::{Error, Result};
 use crate::record::ProducerRecord;
@@ -53,7 +56,8 @@ pub(crate) struct Log {
     owes_removal: AtomicBool,
     /// Held while something is deleted by the topic's limits, so that who changes them can wait for that.
     retaining: Mutex<()>,
-    enlisted: AtomicBool,
+    /// Waits for a round of each of the tails, the one of `Always` topics first.
+    enlisted: [AtomicBool; 2],
 }
 
 impl Deref for Log {
@@ -94,7 +98,7 @@ impl Log {
             noted_segments: AtomicUsize::new(noted),
             owes_removal: AtomicBool::new(false),
             retaining: Mutex::default(),
-            enlisted: AtomicBool::new(false),
+            enlisted: [AtomicBool::new(false), AtomicBool::new(false)],
         }
     }
 
@@ -110,7 +114,7 @@ impl Log {
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
     ) -> Result<Appended> {
-        if self.spec.durability == Durability::Always || least_durability == Durability::Always {
+        if self.is_always() || least_durability == Durability::Always {
             self.append_durably(records)
         } else {
             self.append_visibly(records)
@@ -123,13 +127,28 @@ impl Log {
         self.rewrite_if_owed()?;
         let appended = self.append_prepared(records)?;
         self.wake_readers();
-        self.wait_appended_durable(appended.base_offset..appended.next_offset)?;
+        self.wait_appended_durable(appended.offsets())?;
         Ok(appended)
     }
 
-    fn append_visibly(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    #[inline]
+    fn append_visibly(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.check_not_forked()?;
-        self.append_prepared(records).inspect(|_| self.waiters.wake())
+        let appended = self.append_prepared(records);
+        if self.is_always() {
+            return self.wait_late(appended);
+        }
+        // Also if it failed: to look at the result first takes longer.
+        self.waiters.wake();
+        appended
+    }
+
+    /// For who began before the topic became [`Durability::Always`], and may have appended after that: nobody would sync it.
+    #[cold]
+    fn wait_late(self: &Arc<Log>, appended: Result<Appended>) -> Result<Appended> {
+        let appended = appended?;
+        self.wait_appended_durable(appended.offsets())?;
+        Ok(appended)
     }
 
     /// [`append`](Log::append) that leaves it to a task to wait, if there is something to wait for.
@@ -141,14 +160,14 @@ impl Log {
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
     ) -> Result<(Appended, Option<Arc<DurableWait>>)> {
-        if self.spec.durability != Durability::Always && least_durability != Durability::Always {
+        if !self.is_always() && least_durability != Durability::Always {
             return Ok((self.append_visibly(records)?, None));
         }
         self.check_not_forked()?;
         self.rewrite_if_owed()?;
         let appended = self.append_prepared(records)?;
         self.wake_readers();
-        Ok((appended, Some(self.wait_as_task(appended.base_offset..appended.next_offset))))
+        Ok((appended, Some(self.wait_as_task(appended.offsets()))))
     }
 
     /// Lays out for the group commit what was appended at these offsets, and calls for a round.
@@ -158,7 +177,7 @@ impl Log {
         if self.environment.files.is_forked() {
             return DurableWait::alone(log, offsets);
         }
-        let (wait, is_first) = self.environment.group(self.spec.durability).wait_as_task(log, offsets);
+        let (wait, is_first) = self.group().wait_as_task(log, offsets);
         if is_first {
             self.environment.bell.ring(Work::Commits);
         }
@@ -169,7 +188,29 @@ impl Log {
     fn append_prepared(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
         self.supply_slots_if_short();
         self.store_owed_epochs()?;
-        self.append_unsynced(records)
+        match self.append_unsynced(records) {
+            Err(Error::OverBudget { needed_bytes, .. }) => self.append_with_room(records, needed_bytes),
+            appended => appended,
+        }
+    }
+
+    /// Appends once there is room for it in the budget.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] if nothing can be deleted for it.
+    #[cold]
+    fn append_with_room(&self, records: &[ProducerRecord<'_>], mut needed_bytes: u64) -> Result<Appended> {
+        let Some(budget) = &self.environment.budget else {
+            return Err(Error::InvalidState { reason: "without a budget there is room as long as the disk has some" });
+        };
+        loop {
+            budget.make_room(needed_bytes)?;
+            match self.append_unsynced(records) {
+                // Somebody else was faster.
+                Err(Error::OverBudget { needed_bytes: more, .. }) => needed_bytes = more,
+                appended => return appended,
+            }
+        }
     }
 
     /// Returns once the records that the caller has appended at these offsets are as durable as the topic demands.
@@ -177,13 +218,13 @@ impl Log {
     /// # Errors
     /// As [`wait_appended_durable`](Log::wait_appended_durable).
     pub(crate) fn wait_as_demanded(self: &Arc<Log>, offsets: Range<u64>) -> Result<()> {
-        if self.spec.durability == Durability::Always { self.wait_appended_durable(offsets) } else { Ok(()) }
+        if self.is_always() { self.wait_appended_durable(offsets) } else { Ok(()) }
     }
 
     /// Sees to it that there are free slots; for callers that hold no lock, as this may sync.
     #[inline]
     pub(crate) fn supply_slots_if_short(&self) {
-        self.environment.group(self.spec.durability).tail().supply_if_short();
+        self.group().tail().supply_if_short();
     }
 
     /// [`append`](Log::append) without waiting for durability, for callers that hold a lock: it syncs nothing, and wakes
@@ -200,26 +241,45 @@ impl Log {
             payload_bytes += record.payload_bytes();
             is_before_1970 |= record.get_timestamp().is_some_and(|timestamp| timestamp.as_millis() < 0);
         }
-        if is_before_1970 {
+        let demands = self.spec.settings.demands();
+        if is_before_1970 || !demands.are_none() {
+            return self.append_demanding(records, payload_bytes, is_before_1970, demands);
+        }
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        appender.append(self, records, payload_bytes, SendersTime)
+    }
+
+    /// The same where the topic demands something of its records. Apart, so that others pay nothing for it.
+    #[inline(never)]
+    fn append_demanding(
+        &self,
+        records: &[ProducerRecord<'_>],
+        payload_bytes: usize,
+        is_before_1970: bool,
+        demands: Demands,
+    ) -> Result<Appended> {
+        let timestamp_type = demands.timestamp_type();
+        if is_before_1970 && timestamp_type == TimestampType::CreateTime {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
             return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
-        self.check_keys(records)?;
+        if demands.needs_keys() {
+            self.check_each_key(records)?;
+        }
         let mut appender = self.appender.lock();
         self.check_writable()?;
-        appender.append(self, records, payload_bytes)
+        appender.append(self, records, payload_bytes, timestamp_type)
     }
 
     /// Fails if the log is compacted and one of `records` has no key: nothing could ever replace it.
     ///
     /// # Errors
     /// [`Error::InvalidRecord`].
-    #[inline]
     pub(crate) fn check_keys(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
-        if self.spec.settings.needs_keys() { self.check_each_key(records) } else { Ok(()) }
+        if self.spec.settings.demands().needs_keys() { self.check_each_key(records) } else { Ok(()) }
     }
 
-    #[cold]
     fn check_each_key(&self, records: &[ProducerRecord<'_>]) -> Result<()> {
         if records.iter().all(|record| record.get_key().is_some()) {
             return Ok(());
@@ -231,7 +291,7 @@ impl Log {
     /// Wakes those who wait for what was appended, if they may see it by now; for callers that hold no lock.
     #[inline]
     pub(crate) fn wake_readers(&self) {
-        if self.spec.durability != Durability::Always {
+        if !self.is_always() {
             self.waiters.wake();
         }
     }
@@ -256,7 +316,7 @@ impl Log {
             self.check_present()?;
             // A disk that is full for that tells the caller so; a round of the group commit has nobody to tell.
             self.rewrite_if_owed()?;
-            self.environment.group(self.spec.durability).commit(std::slice::from_ref(self));
+            self.group().commit(std::slice::from_ref(self));
             if self.durable_offset() < offset {
                 if let Some(error) = self.take_commit_error() {
                     return Err(error);
@@ -283,6 +343,7 @@ impl Log {
     /// was deleted or the broker closed, and another one may soon have files of the same names.
     pub(crate) fn retire(&self) {
         self.close_with(|_| ());
+        self.forget_hold();
         self.compaction.wait_for_end();
         let _no_checkpoint_is_under_way = self.checkpoint.lock();
         let _no_sync_is_under_way = self.segment_sync.lock();

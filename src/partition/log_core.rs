@@ -4,6 +4,7 @@
 //! ```text
 //! log_start_offset <= durable <= log_end_offset            what readers see ends at `visible_end`:
 //!        |               |             |                   `durable` with Durability::Always, else `log_end_offset`;
+//!        |               |             |                   where that changed, not before what was shown already
 //!        |               |             |                   and of committed records where the first open transaction begins
 //!   [ segment ][ segment ][ open batch )
 //! ```
@@ -21,6 +22,7 @@ use super::broken::Broken;
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
 use super::environment::Environment;
+use super::group_commit::GroupCommit;
 use super::isolation::Isolation;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
@@ -45,6 +47,13 @@ pub(crate) struct LogCore {
     pub(super) environment: Arc<Environment>,
     view: ArcSwap<LogView>,
     offsets: LogOffsets,
+    /// Whether a send returns once its record is durable, and readers see it only then. Changed under the append lock.
+    is_always: AtomicBool,
+    /// Readers have seen everything below it, when it was not yet `Always`.
+    shown: AtomicU64,
+    /// Which of the two tails the log writes to. As a rule that of its durability; both will do for any. Changed under the append
+    /// lock, and that of `sync`.
+    is_in_always_tail: AtomicBool,
     sync: Mutex<SyncState>,
     /// Up to which byte of the active segment the recovery point is. Too high just after a roll, which is noted anyway.
     noted_bytes: AtomicU64,
@@ -73,6 +82,7 @@ impl LogCore {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
         let unstable = recovered.transactions.as_ref().and_then(|open| open.first_unstable_offset);
+        let is_always = spec.durability() == Durability::Always;
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let core = LogCore {
             view: ArcSwap::from_pointee(LogView {
@@ -84,7 +94,10 @@ impl LogCore {
                 open: None,
             }),
             offsets: LogOffsets::new(synced, end, unstable),
-            sync: Mutex::new(SyncState::owing(if synced < end { end } else { 0 })),
+            is_always: AtomicBool::new(is_always),
+            shown: AtomicU64::new(0),
+            is_in_always_tail: AtomicBool::new(is_always),
+            sync: Mutex::new(SyncState::owing(if synced < end { end } else { 0 }, is_always)),
             noted_bytes: AtomicU64::new(noted_bytes),
             owes_epochs: AtomicBool::new(recovered.owes_epochs),
             poison: OnceLock::new(),
@@ -121,8 +134,29 @@ impl LogCore {
         &self.environment
     }
 
+    /// What a send survives when it returns, as the topic is configured now.
     pub(crate) fn durability(&self) -> Durability {
-        self.spec.durability
+        self.spec.durability()
+    }
+
+    /// Whether a send returns once its record is durable. Who asks after an append knows what held for it.
+    #[inline]
+    pub(super) fn is_always(&self) -> bool {
+        self.is_always.load(Ordering::Relaxed)
+    }
+
+    /// The group that makes what the log has in its tail durable.
+    #[inline]
+    pub(super) fn group(&self) -> &GroupCommit {
+        self.environment.group(self.is_in_always_tail.load(Ordering::Relaxed))
+    }
+
+    /// Takes over what sends survive and readers see from now on. For the holder of the append lock.
+    pub(super) fn set_always(&self, is_always: bool) {
+        if is_always && !self.is_always() {
+            self.shown.store(self.log_end_offset(), Ordering::Relaxed);
+        }
+        self.is_always.store(is_always, Ordering::Release);
     }
 
     /// Bytes of all segments, and their number.
@@ -159,8 +193,10 @@ impl LogCore {
 
     /// One above the last offset that readers may see: with `Always`, nothing that a power cut could take away again.
     pub(crate) fn visible_end(&self) -> u64 {
-        let only_durable = self.spec.durability == Durability::Always && !planted(Canary::ServeBeforeSync);
-        if only_durable { self.durable_offset() } else { self.log_end_offset() }
+        // Before it is asked how far readers may see, or this could be the end of what was appended since that changed.
+        let end = self.log_end_offset();
+        let only_durable = self.is_always.load(Ordering::Acquire) && !planted(Canary::ServeBeforeSync);
+        if only_durable { self.durable_offset().max(self.shown.load(Ordering::Relaxed)) } else { end }
     }
 
     /// One above the last offset that readers of committed records may see: below it every transaction is over.
@@ -307,7 +343,7 @@ impl LogCore {
     /// Fails if an earlier write or sync failed.
     #[inline]
     pub(super) fn check_unharmed(&self) -> Result<()> {
-        let tail_failure = self.environment.group(self.spec.durability).failure();
+        let tail_failure = self.group().failure();
         match self.poison.get().map(String::as_str).or(tail_failure) {
             None => Ok(()),
             Some(reason) => Err(self.poisoned_error(reason)),

@@ -18,8 +18,8 @@ pub(crate) struct LogSpec {
     pub(crate) dir: PathBuf,
     /// Those of the topic.
     pub(crate) settings: Arc<TopicSettings>,
-    /// What the topic had, or the broker, when the log was opened: it decides which tail the log writes to.
-    pub(crate) durability: Durability,
+    /// What the broker has for topics that do not say.
+    pub(crate) default_durability: Durability,
     /// Whether it is a topic of ours: it is compacted, whatever its settings say.
     pub(crate) is_internal: bool,
     /// No record gets a lower leader epoch.
@@ -30,6 +30,11 @@ impl LogSpec {
     /// How its segments are kept, as the topic is configured now.
     pub(crate) fn segment_config(&self) -> SegmentConfig {
         SegmentConfig::from(&**self.settings.load())
+    }
+
+    /// What a send survives when it returns, as the topic is configured now.
+    pub(crate) fn durability(&self) -> Durability {
+        self.settings.load().durability.unwrap_or(self.default_durability)
     }
 
     /// Whether old records of a key are removed, and how, as the topic is configured now.

@@ -7,6 +7,8 @@
 mod appender;
 pub(crate) mod bell;
 pub(crate) mod broken;
+pub(crate) mod budget;
+pub(crate) mod budget_policy;
 mod checkpoint;
 pub(crate) mod cleanup_policy;
 pub(crate) mod compaction;
@@ -30,12 +32,14 @@ pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
 mod partition_source;
 mod producer_state;
+pub(crate) mod protection;
 mod quarantine;
 mod reader;
 pub(crate) mod recovery;
 pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
+pub(crate) mod timestamp_type;
 pub(crate) mod topic_settings;
 pub(crate) mod verification;
 pub(crate) mod waiters;
@@ -46,7 +50,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use appender::Appended;
-pub(crate) use follower::{Follower, Questions, Surroundings};
+pub(crate) use follower::{Durabilities, Follower, Questions, Surroundings};
 pub(crate) use partition_source::PartitionSource;
 pub(crate) use reader::{FetchLimits, Place};
 pub(crate) use waiters::{Registration, Waiter, Watchers};
@@ -143,7 +147,7 @@ impl Partition {
             return Err(Error::InvalidRecord { partition: self.topic_partition().clone(), reason });
         }
         let appended = log.append(records, Durability::Os)?;
-        Ok(appended.base_offset..appended.next_offset)
+        Ok(appended.offsets())
     }
 
     fn is_meant(&self, record: &ProducerRecord<'_>) -> bool {

@@ -4,32 +4,69 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::config::TopicConfig;
+use super::timestamp_type::TimestampType;
 use crate::sync::ArcSwap;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// The settings of one topic, of which there is one for the topic and all its logs.
 ///
 /// A send that fits its open batch does not look here, nor does a fetch of what is not compressed; what begins or seals a batch or
 /// begins a segment does, once each, so that what it does follows from one configuration. So an open batch goes on as it was begun:
 /// where a change is to count for the very next record, whoever makes it has the batch sealed. Whether a topic is `Always` is not
-/// read here by its logs: which tail a log writes to is fixed while it serves (see [`LogSpec`](super::log_spec::LogSpec)).
+/// read here by the logs that it has: each takes that over under its append lock, when it is told to
+/// [obey](super::log::Log::obey_settings).
 #[derive(Debug)]
 pub(crate) struct TopicSettings {
     config: ArcSwap<TopicConfig>,
-    /// Apart, for every send looks at it.
-    needs_keys: AtomicBool,
+    /// Apart, for every send looks at them: a [`Demands`].
+    demands: AtomicU32,
 }
 
-impl TopicSettings {
-    pub(crate) fn new(config: TopicConfig) -> TopicSettings {
-        let needs_keys = AtomicBool::new(config.cleanup_policy.has_compact());
-        TopicSettings { config: ArcSwap::from_pointee(config), needs_keys }
+/// What a topic demands of the records that are sent to it, beyond what all topics do. By default nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demands(u32);
+
+const NEEDS_KEYS: u32 = 1 << 0;
+const GIVES_APPEND_TIME: u32 = 1 << 1;
+
+impl Demands {
+    fn of(config: &TopicConfig) -> Demands {
+        let needs_keys = if config.cleanup_policy.has_compact() { NEEDS_KEYS } else { 0 };
+        Demands(match config.timestamp_type {
+            TimestampType::CreateTime => needs_keys,
+            TimestampType::LogAppendTime => needs_keys | GIVES_APPEND_TIME,
+        })
+    }
+
+    /// Whether there is none of those below.
+    #[inline]
+    pub(crate) fn are_none(self) -> bool {
+        self.0 == 0
     }
 
     /// Whether a record without a key is to be refused.
     #[inline]
-    pub(crate) fn needs_keys(&self) -> bool {
-        self.needs_keys.load(Ordering::Relaxed)
+    pub(crate) fn needs_keys(self) -> bool {
+        self.0 & NEEDS_KEYS != 0
+    }
+
+    /// Whose time a record's timestamp is.
+    #[inline]
+    pub(crate) fn timestamp_type(self) -> TimestampType {
+        if self.0 & GIVES_APPEND_TIME == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+    }
+}
+
+impl TopicSettings {
+    pub(crate) fn new(config: TopicConfig) -> TopicSettings {
+        let demands = AtomicU32::new(Demands::of(&config).0);
+        TopicSettings { config: ArcSwap::from_pointee(config), demands }
+    }
+
+    /// What is demanded of the records that are sent now.
+    #[inline]
+    pub(crate) fn demands(&self) -> Demands {
+        Demands(self.demands.load(Ordering::Relaxed))
     }
 
     /// The present settings, for a look at them: what belongs together is to be taken from one look.
@@ -40,7 +77,7 @@ impl TopicSettings {
 
     /// Replaces the settings by those that the catalog has by now. For the holder of its lock.
     pub(crate) fn replace(&self, config: TopicConfig) {
-        self.needs_keys.store(config.cleanup_policy.has_compact(), Ordering::Relaxed);
+        self.demands.store(Demands::of(&config).0, Ordering::Relaxed);
         self.config.store(Arc::new(config));
     }
 }

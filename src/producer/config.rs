@@ -47,11 +47,17 @@ impl ProducerConfig {
         self
     }
 
-    /// Takes a setting as text.
+    /// Takes a setting as text. There is one: `ottla.durability`, for [`durability`](ProducerConfig::durability), with the values
+    /// that [`Durability`] shows.
     ///
     /// # Errors
-    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig) with the nearest known name,
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig).
+    /// [`Error::UnknownConfig`](crate::Error::UnknownConfig), [`Error::InvalidConfig`](crate::Error::InvalidConfig).
+    ///
+    /// # Examples
+    /// ```
+    /// let config = ottla::ProducerConfig::new().set("ottla.durability", "always")?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn set(self, key: &str, value: &str) -> Result<Self> {
         match key {
             DURABILITY => Ok(self.durability(Durability::parse(value)?)),

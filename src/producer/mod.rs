@@ -14,7 +14,7 @@ use crate::broker::topic_entry::TopicEntry;
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result, SendOutcome};
 use crate::partition::durability::Durability;
-use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata, Timestamp};
+use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata};
 use crate::topic_partition::TopicPartition;
 use config::ProducerConfig;
 use partitioner::{DefaultPartitioner, Partitioner};
@@ -83,6 +83,14 @@ impl Topic {
     ///
     /// # Errors
     /// As [`Producer::send`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let sent = broker.topic("orders")?.produce("customer-1", "two coffees")?;
+    /// assert_eq!(sent.address().to_string(), "orders-0@0");
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn produce(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<RecordMetadata> {
         let (key, value) = (key.as_ref(), value.as_ref());
         let record = ProducerRecord::to(self.name()).key(key).value(value);
@@ -108,6 +116,17 @@ impl Producer {
     /// [`Error::InvalidState`] if the partitioner panicked: nothing was appended. [`Error::NotDurable`]: the record was appended,
     /// and is not durable yet. [`Error::InDoubt`]: the write or sync of this very record failed, and it is not known whether
     /// it will be there after reopening. [`Error::outcome`] says which of the three.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let record = ProducerRecord::to("orders").key("customer-1").value("two coffees").header("source", "web");
+    /// let sent = broker.producer().send(record)?;
+    /// assert_eq!((sent.partition(), sent.offset()), (0, 0));
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         let Some(topic) = record.get_topic() else { return Err(Error::NoTopic) };
@@ -158,13 +177,13 @@ impl Producer {
     /// Sends what goes to one partition.
     fn send_piece(&self, topic: &TopicEntry, partition: u32, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
         let (address, appended) = topic.append(partition, records, self.least_durability)?;
-        let now = Timestamp::from_millis(appended.timestamp);
-        if records.iter().all(|record| record.get_timestamp().is_none()) {
-            return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), now));
+        if let Some(timestamp) = appended.one_timestamp(records) {
+            return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), timestamp));
         }
-        let sent = records.iter().zip(appended.base_offset..).map(|(record, offset)| {
-            RecordMetadata::new(address.clone(), offset, record.get_timestamp().unwrap_or(now))
-        });
+        let sent = records
+            .iter()
+            .zip(appended.base_offset..)
+            .map(|(record, offset)| RecordMetadata::new(address.clone(), offset, appended.timestamp_of(record)));
         Ok(sent.collect::<Vec<_>>().into())
     }
 
@@ -201,6 +220,18 @@ impl Producer {
     /// # Errors
     /// [`Error::Poisoned`] if a write or sync failed, now or before. [`Error::DiskFull`], [`Error::Io`] if a sync could not begin:
     /// if the error is retriable, the next flush may succeed.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Durability, TopicConfig};
+    /// # let broker = ottla::Broker::temporary()?;
+    /// // These survive a kill of the process at once, and a power cut after the flush.
+    /// let clicks = broker.topic_with("clicks", TopicConfig::new().durability(Durability::Os))?;
+    /// clicks.produce("visitor-1", "home")?;
+    /// broker.producer().flush()?;
+    /// assert_eq!(clicks.partition(0)?.durable_offset(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
     pub fn flush(&self) -> Result<()> {
         self.store.flush()
     }

@@ -158,7 +158,8 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// Sets the timestamp. Default: the time of the append.
+    /// Sets the timestamp. Default: the time of the append. It counts for nothing in a topic of
+    /// [`TimestampType::LogAppendTime`](crate::TimestampType::LogAppendTime).
     ///
     /// # Examples
     /// ```

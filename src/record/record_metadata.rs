@@ -60,7 +60,8 @@ impl RecordMetadata {
         RecordAddress::new(&self.topic_partition, self.offset)
     }
 
-    /// The record's timestamp: the producer's, or the time of the append if it set none.
+    /// The record's timestamp: the producer's, or the time of the append if it set none, or if the topic's
+    /// [`timestamp_type`](crate::TopicConfig::timestamp_type) says so.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp

@@ -189,6 +189,11 @@ impl Tail {
         Some(writer)
     }
 
+    /// Whether the batch is in a slot of this tail.
+    pub(crate) fn has(&self, batch: &OpenBatch) -> bool {
+        batch.is_in(&self.pool)
+    }
+
     /// Says, for processes that read along, that a batch is in a segment that was in no slot. They may map the file where it is
     /// written by calls here.
     pub(crate) fn note_bypassed(&self) {
@@ -200,7 +205,8 @@ impl Tail {
         }
     }
 
-    /// Says, for processes that read along, that records were deleted at the front of a log, or segments compacted.
+    /// Says, for processes that read along, that records were deleted at the front of a log, segments compacted, or a topic's
+    /// durability changed.
     pub(crate) fn note_deleted(&self) {
         let Some(file) = self.file.lock().clone() else { return };
         let mut deletions = self.deletions.lock();

@@ -28,6 +28,8 @@ use crate::format::crc32c;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Salvaged {
     pub(crate) identity: Identity,
+    /// The file that it was in; empty where that is not known.
+    pub(crate) tail_name: &'static str,
     /// Where the slot begins in the file.
     pub(super) position: u64,
     pub(super) class: SlotClass,
@@ -194,6 +196,7 @@ pub(super) fn salvage_slot(class: SlotClass, position: u64, slot: &[u8]) -> Opti
     let lost_bytes = if torn { class.records_bytes_max().saturating_sub(taken) } else { 0 };
     (taken > 0 || torn).then_some(Salvaged {
         identity,
+        tail_name: "",
         position,
         class,
         generation,

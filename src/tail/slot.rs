@@ -285,6 +285,11 @@ impl OpenBatch {
         self.synced.load(Ordering::Acquire) != self.next_offset()
     }
 
+    /// Whether its slot is one of these.
+    pub(super) fn is_in(&self, pool: &Arc<Pool>) -> bool {
+        Arc::ptr_eq(&self.pool, pool)
+    }
+
     /// The bytes of the tail that this batch keeps.
     pub(crate) fn slot_bytes(&self) -> usize {
         self.slot().bytes

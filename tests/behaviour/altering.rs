@@ -75,7 +75,7 @@ fn what_cannot_be_is_refused_by_its_key_and_changes_nothing() {
     let broker = open(dir.path());
     let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
     drop(broker.consumer("billing", ["orders"]).unwrap());
-    let refused = |change: fn(TopicConfig) -> TopicConfig| {
+    let refused = |change: &dyn Fn(TopicConfig) -> TopicConfig| {
         let refused = broker.admin().alter_topic("orders", change).unwrap_err();
         assert_eq!(topic.config(), TopicConfig::new(), "{refused}");
         match refused {
@@ -83,10 +83,11 @@ fn what_cannot_be_is_refused_by_its_key_and_changes_nothing() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(refused(|config| config.partitions(2)), "num.partitions");
-    assert_eq!(refused(|config| config.durability(Durability::Os)), "ottla.durability");
-    assert_eq!(refused(|config| config.segment_bytes(3)), "segment.bytes");
-    assert_eq!(refused(|config| config.retention_ms(Duration::ZERO)), "retention.ms");
+    assert_eq!(refused(&|config| config.partitions(2)), "num.partitions");
+    let no_time = Durability::Interval(Duration::ZERO);
+    assert_eq!(refused(&move |config| config.durability(no_time)), "ottla.durability");
+    assert_eq!(refused(&|config| config.segment_bytes(3)), "segment.bytes");
+    assert_eq!(refused(&|config| config.retention_ms(Duration::ZERO)), "retention.ms");
     let admin = broker.admin();
     assert!(matches!(admin.alter_topic("orderz", |config| config), Err(Error::UnknownTopic { .. })));
     assert!(matches!(admin.alter_topic("__consumer_offsets", |config| config), Err(Error::InvalidTopic { .. })));

@@ -10,6 +10,10 @@
 )]
 
 mod altering;
+#[cfg(feature = "testing")]
+mod altering_durability;
+#[cfg(feature = "testing")]
+mod append_time;
 mod async_sends;
 mod batches;
 mod closing;
@@ -22,6 +26,8 @@ mod copy_on_write;
 mod damage;
 mod delete_records;
 mod directories;
+#[cfg(feature = "testing")]
+mod disk_budget;
 #[cfg(feature = "testing")]
 mod disk_trouble;
 mod durability;
@@ -42,10 +48,14 @@ mod hard_links;
 mod health;
 mod hostile_names;
 mod locking;
+#[cfg(feature = "testing")]
+mod offsets_expiry;
 mod offsets_topic;
 mod one_partition;
 mod partitioning;
 mod produce_consume;
+#[cfg(feature = "testing")]
+mod protection;
 mod read_only;
 mod read_only_consumers;
 #[cfg(feature = "testing")]

@@ -1,10 +1,15 @@
 //! How long records are kept: by age and by size, for logs that nothing is sent to any more as well, and whatever clocks say.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, ConsumerConfig, Durability, Error, Partition, ProducerRecord, Timestamp, TopicConfig};
+use ottla::{
+    Broker, ConsumerConfig, Durability, Error, OffsetReset, Partition, PositionReset, ProducerRecord, RecoveryMode,
+    Timestamp, TopicConfig,
+};
 
 use crate::all_from;
 
@@ -208,6 +213,146 @@ fn a_group_that_fell_behind_is_told_by_its_policy() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Known failure 9.2.
+#[test]
+fn k9_02_an_index_is_no_evidence() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let config = TopicConfig::new().retention_ms(24 * HOUR).segment_ms(10 * MINUTE).index_interval_bytes(0);
+    let partition = create(&broker, config);
+    for _ in 0..3 {
+        for _ in 0..10 {
+            send(&partition, 1);
+            disk.advance(MINUTE);
+        }
+        broker.run_maintenance().unwrap();
+    }
+    assert_eq!(broker.admin().describe("orders").unwrap().partitions()[0].segment_count(), 4);
+    let answers = |broker: &Broker| {
+        let log = orders(broker);
+        let times = (-1..32).flat_map(|minute| [T + minute * 60_000, T + minute * 60_000 + 1]);
+        let found = times.map(|time| log.offset_for_time(Timestamp::from_millis(time)).unwrap());
+        (all_from(&log, 0).iter().map(ottla::OwnedRecord::offset).collect::<Vec<_>>(), found.collect::<Vec<_>>())
+    };
+    let expected = answers(&broker);
+    assert_eq!(expected.0, (0..30).collect::<Vec<_>>());
+    broker.close().unwrap();
+    let indexes = [0, 10].map(|base| PathBuf::from(format!("/data/orders-0/{base:020}.timeindex")));
+    // An entry of 12 bytes: the time, and an offset within the segment.
+    let in_1970 = |bytes: &[u8]| [&bytes[..bytes.len() - 12], &1_i64.to_be_bytes(), &9_i32.to_be_bytes()].concat();
+    type Change<'c> = &'c dyn Fn(&[u8]) -> Option<Vec<u8>>;
+    let changes: [(&str, Change<'_>); 3] = [
+        ("zeros", &|bytes| Some(vec![0; bytes.len()])),
+        ("missing", &|_| None),
+        ("1970", &|bytes| Some(in_1970(bytes))),
+    ];
+    for (what, change) in changes {
+        let image = disk.kill(1);
+        for index in &indexes {
+            let bytes = image.read(index).unwrap();
+            assert!(bytes.len() >= 12, "{what}");
+            match change(&bytes) {
+                Some(other) => image.put(index, &other),
+                None => assert!(image.delete(index)),
+            }
+        }
+        let reader = Broker::builder("/data").disk(&image).recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
+        assert_eq!(answers(&reader), expected, "{what}, read-only");
+        let is_missing = what == "missing";
+        let named = |paths: &[PathBuf]| indexes.iter().filter(|index| paths.contains(index)).count();
+        // What `verify` finds before anything has been read there.
+        let verified = open(&image.kill(2));
+        let paths: Vec<_> = verified.admin().verify().unwrap().repairable().map(|found| found.path.clone()).collect();
+        assert_eq!(named(&paths), 2, "{what}: {paths:?}");
+        let broker = open(&image);
+        let report = broker.recovery_report();
+        let rebuilt =
+            report.partitions().iter().flat_map(ottla::PartitionRecovery::rebuilt).cloned().collect::<Vec<_>>();
+        assert_eq!(named(&rebuilt), if is_missing { 2 } else { 0 }, "{what}: {report}");
+        assert_eq!(maintained(&broker), (0, 30), "{what}");
+        assert_eq!(answers(&broker), expected, "{what}");
+        disk.advance(HOUR);
+    }
+}
+
+/// Known failure 9.14: [0, 100), of which retention takes the first half, and groups at 5.
+#[test]
+fn k9_14_a_group_that_fell_behind_is_told_what_it_missed() {
+    for policy in [OffsetReset::Earliest, OffsetReset::Latest, OffsetReset::Error] {
+        let disk = new_disk();
+        let broker = open(&disk);
+        let partition = create(&broker, TopicConfig::new().retention_ms(HOUR).segment_ms(MINUTE));
+        let orders = partition.topic_partition().clone();
+        send(&partition, 50);
+        let resets = Arc::new(Mutex::new(Vec::<PositionReset>::new()));
+        let config = ConsumerConfig::new("billing").topics(["orders"]).offset_reset(policy).on_position_reset({
+            let resets = Arc::clone(&resets);
+            move |reset| resets.lock().unwrap().push(reset.clone())
+        });
+        let mut consumer = broker.consumer_with(config.clone()).unwrap();
+        consumer.commit_offsets(&[(orders.clone(), ottla::CommittedOffset::new(5))]).unwrap();
+        drop(consumer);
+        disk.advance(50 * MINUTE);
+        broker.run_maintenance().unwrap();
+        send(&partition, 50);
+        disk.advance(30 * MINUTE);
+        assert_eq!(maintained(&broker), (50, 100));
+        assert_eq!(broker.admin().describe_group("billing").unwrap().total_lag(), 50, "{policy}");
+
+        let mut consumer = broker.consumer_with(config).unwrap();
+        assert_eq!(consumer.lag(&orders), Some(50));
+        let told = || resets.lock().unwrap().clone();
+        let committed = |broker: &Broker| broker.committed("billing", &orders).unwrap().unwrap().offset();
+        match policy {
+            OffsetReset::Error => {
+                for _ in 0..3 {
+                    match consumer.poll(Duration::ZERO) {
+                        Err(Error::OffsetOutOfRange {
+                            requested: 5,
+                            log_start_offset: 50,
+                            log_end_offset: 100,
+                            ..
+                        }) => {}
+                        other => panic!("{other:?}"),
+                    }
+                    consumer.commit().unwrap();
+                    assert_eq!((committed(&broker), consumer.reset_count(), told().len()), (5, 0, 0));
+                }
+                consumer.seek(&orders, ottla::SeekTo::Earliest).unwrap();
+                assert_eq!(consumer.poll(Duration::ZERO).unwrap().iter().next().unwrap().offset(), 50);
+                continue;
+            }
+            OffsetReset::Latest => assert!(consumer.poll(Duration::ZERO).unwrap().is_empty()),
+            _ => assert_eq!(consumer.poll(Duration::ZERO).unwrap().iter().next().unwrap().offset(), 50),
+        }
+        let to = if policy == OffsetReset::Latest { 100 } else { 50 };
+        assert_eq!((consumer.reset_count(), consumer.passed_over_count()), (1, to - 5));
+        let [reset] = &told()[..] else { panic!("{:?}", told()) };
+        assert_eq!((reset.topic_partition(), reset.from(), reset.to(), reset.passed_over()), (&orders, 5, to, 5..to));
+        assert_eq!(reset.to_string(), format!("orders-0: position 5 reset to {to}"));
+        assert_eq!(committed(&broker), 5, "until it is committed");
+        send(&partition, 1);
+        let last = consumer.poll(Duration::ZERO).unwrap().iter().last().unwrap().offset();
+        assert_eq!((last, consumer.reset_count(), told().len()), (100, 1, 1));
+    }
+}
+
+/// A hook that panics takes nothing from the poll.
+#[test]
+fn a_hook_that_is_told_of_a_reset_and_panics_harms_nobody() {
+    let disk = new_disk();
+    let broker = open(&disk);
+    let partition = create(&broker, TopicConfig::new());
+    send(&partition, 10);
+    let config = ConsumerConfig::new("billing").topics(["orders"]).on_position_reset(|reset| panic!("{reset}"));
+    let mut consumer = broker.consumer_with(config).unwrap();
+    consumer.seek(partition.topic_partition(), ottla::SeekTo::Offset(2)).unwrap();
+    broker.admin().delete_records(&[(partition.topic_partition().clone(), 4)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 6);
+    consumer.commit().unwrap();
+    assert_eq!((consumer.reset_count(), consumer.passed_over_count()), (1, 2));
 }
 
 #[test]

@@ -165,12 +165,19 @@ pub(crate) enum Existence {
 pub(crate) struct TopicHistory {
     pub(crate) existence: Existence,
     pub(crate) durability: Durability,
+    /// It may have this durability already, or still.
+    pub(crate) maybe_durability: Option<Durability>,
     pub(crate) logs: Vec<LogHistory>,
     /// It may have so many partitions already.
     pub(crate) maybe_partitions: Option<usize>,
 }
 
 impl TopicHistory {
+    /// Whether it was `Always` for certain, whatever became of altering that.
+    pub(crate) fn is_always(&self) -> bool {
+        [Some(self.durability), self.maybe_durability].into_iter().flatten().all(|known| known == Durability::Always)
+    }
+
     /// There are so many partitions.
     pub(crate) fn resize(&mut self, count: usize) {
         let has_retention = self.logs.iter().any(|log| log.has_retention);

@@ -33,9 +33,10 @@ pub(crate) fn check(broker: &Broker, history: &mut History, loss: Loss) -> Check
     for name in history.topics.keys().cloned().collect::<Vec<_>>() {
         let topic = broker.topic(&name).map_err(|e| format!("{name}: {e}"))?;
         let Some(known) = history.topics.get_mut(&name) else { continue };
-        let durability = known.durability;
+        let (durability, is_always) = (known.durability, known.is_always());
+        known.maybe_durability = None;
         for (partition, log) in topic.partitions().zip(&mut known.logs) {
-            check_log(&partition, log, durability, loss)
+            check_log(&partition, log, (durability, is_always), loss)
                 .map_err(|problem| format!("{}: {problem}", partition.topic_partition()))?;
         }
     }
@@ -65,8 +66,11 @@ fn check_topics(broker: &Broker, history: &mut History) -> Checked {
         }
         topic.resize(count);
         topic.maybe_partitions = None;
-        let durability = ("ottla.durability", topic.durability.to_string());
-        if !description.config().properties().contains(&durability) {
+        let found = description.config().get_durability();
+        if let Some(altered) = found.filter(|_| found == topic.maybe_durability) {
+            topic.maybe_durability = Some(std::mem::replace(&mut topic.durability, altered));
+        }
+        if found != Some(topic.durability) {
             return Err(format!("topic {name} has forgotten its durability"));
         }
     }
@@ -74,15 +78,20 @@ fn check_topics(broker: &Broker, history: &mut History) -> Checked {
 }
 
 /// Compares a whole log with what was sent.
-fn check_log(partition: &Partition, log: &mut LogHistory, durability: Durability, loss: Loss) -> Checked {
+fn check_log(
+    partition: &Partition,
+    log: &mut LogHistory,
+    (durability, is_always): (Durability, bool),
+    loss: Loss,
+) -> Checked {
     let start = partition.log_start_offset();
     log.compare_start(start)?;
     let found = read_from(partition, start)?;
     log.compare(start, &found)?;
-    let required = match (loss, durability) {
+    let required = match (loss, is_always) {
         (Loss::Process, _) => log.acked(),
-        (Loss::Power, Durability::Always) => log.durable.max(log.seen),
-        (Loss::Power, _) => log.durable,
+        (Loss::Power, true) => log.durable.max(log.seen),
+        (Loss::Power, false) => log.durable,
     };
     let end = start + found.len() as u64;
     if end < required as u64 {
@@ -125,7 +134,7 @@ fn check_commit(history: &mut History, partition: &TopicPartition, found: Option
         (Some(_), None) => return Err("the group has a position in a topic that is gone".to_owned()),
         (Some(found), Some(end)) if found > end => {
             let is_known = history.truncated.contains_key(partition);
-            if loss == Loss::Process && !is_known || durability == Some(Durability::Always) {
+            if !is_known && (loss == Loss::Process || durability == Some(Durability::Always)) {
                 return Err(format!("the group stands at {found}, behind the end {end}"));
             }
             let truncated = history.truncated.entry(partition.clone()).or_insert(end);

@@ -28,6 +28,8 @@ pub(crate) struct Setup {
 /// What can change of a topic.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// `None` leaves it as it is.
+    pub(crate) durability: Option<Durability>,
     pub(crate) compression: Compression,
     pub(crate) segment_bytes: u32,
     pub(crate) index_interval_bytes: u32,
@@ -127,16 +129,27 @@ fn setup() -> impl Strategy<Value = Setup> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
+    let interval = Durability::Interval(std::time::Duration::from_millis(5));
     (
+        select(vec![None, Some(Durability::Os), Some(Durability::Always), Some(interval)]),
         select(vec![Compression::None, Compression::Snappy]),
         select(vec![1024_u32, 5000, 100_000]),
         select(vec![0_u32, 300, 4096]),
         select(vec![80_000_u32, 1 << 20, 4 << 20]),
         select(vec![None, None, Some(0_u64), Some(3000), Some(200_000)]),
     )
-        .prop_map(|(compression, segment_bytes, index_interval_bytes, max_message_bytes, retention_bytes)| {
-            Settings { compression, segment_bytes, index_interval_bytes, max_message_bytes, retention_bytes }
-        })
+        .prop_map(
+            |(durability, compression, segment_bytes, index_interval_bytes, max_message_bytes, retention_bytes)| {
+                Settings {
+                    durability,
+                    compression,
+                    segment_bytes,
+                    index_interval_bytes,
+                    max_message_bytes,
+                    retention_bytes,
+                }
+            },
+        )
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -165,7 +178,7 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(partition, from, max_bytes)| Call::Read { partition, from, max_bytes }),
         3 => (partition.clone(), thousandths.clone()).prop_map(|(partition, at)| Call::FindTime { partition, at }),
         2 => (partition, thousandths).prop_map(|(partition, before)| Call::DeleteRecords { partition, before }),
-        1 => settings().prop_map(Call::Alter),
+        2 => settings().prop_map(Call::Alter),
         1 => Just(Call::Flush),
         2 => Just(Call::Maintain),
         2 => (-50..500_i64).prop_map(|ms| Call::Advance { ms }),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
 use ottla::{
-    Broker, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, Error, Partition, ProducerRecord, SeekTo,
-    Timestamp, TopicConfig, TopicPartition,
+    Broker, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, Durability, Error, Partition, ProducerRecord,
+    SeekTo, Timestamp, TopicConfig, TopicPartition,
 };
 
 use crate::calls::{Call, PARTITIONS, Place, Settings, Setup};
@@ -167,7 +167,9 @@ impl Run {
 
     fn alter(&mut self, settings: &Settings) {
         let change = |config: TopicConfig| {
-            config
+            let durable = settings.durability.map(|durability| config.clone().durability(durability));
+            durable
+                .unwrap_or(config)
                 .compression(settings.compression)
                 .segment_bytes(settings.segment_bytes)
                 .index_interval_bytes(settings.index_interval_bytes)
@@ -175,6 +177,11 @@ impl Run {
                 .retention_bytes(settings.retention_bytes)
         };
         self.broker().admin().alter_topic("orders", change).unwrap();
+        if settings.durability == Some(Durability::Always) {
+            for (number, model) in (0..).zip(&self.partitions) {
+                assert_eq!(self.partition(number).durable_offset(), model.end());
+            }
+        }
         self.retention_bytes = settings.retention_bytes;
     }
 

@@ -25,7 +25,7 @@ const ROLLS: u64 = 2500;
 const YEARS_MS: i64 = 10 * 365 * 24 * 3_600_000;
 const BEGIN_MS: i64 = 1_700_000_000_000;
 /// About so many segments are rolled in each step.
-const ROLLS_PER_STEP: u64 = 8;
+const ROLLS_PER_STEP: u64 = 7;
 /// Kept by time, kept by size, a table, a table of some time, and one that hardly anybody writes to.
 const TOPICS: [(&str, u32); 5] = [("clicks", 2), ("logs", 2), ("prices", 2), ("sessions", 1), ("quiet", 1)];
 /// What is kept by time, in steps, and when a segment is closed by the clock.

@@ -99,9 +99,11 @@ pub(super) fn salvage_tails(
 ) -> Result<(Batches, Vec<Corruption>)> {
     let mut by_partition = Batches::new();
     let mut lost = lost_tails(disk, dir, catalog)?;
-    for path in TAIL_NAMES.map(|name| dir.join(name)) {
+    for name in TAIL_NAMES {
+        let path = dir.join(name);
         let TailContents { batches, damage } = examine(disk, &path, shutdown == Shutdown::Killed)?;
-        for batch in batches {
+        for mut batch in batches {
+            batch.tail_name = name;
             by_partition.entry((batch.identity.topic_id, batch.identity.partition)).or_default().push(batch);
         }
         let corruption = |(file_position, reason)| {

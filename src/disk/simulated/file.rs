@@ -15,6 +15,9 @@ use crate::disk::mapping::HeapPages;
 /// What a disk writes whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
 
+/// Blocks of the file system.
+pub(super) const BLOCK_BYTES: u64 = 4096;
+
 /// Larger files than anybody simulates; a length that lies must not take the machine's memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -82,6 +85,11 @@ impl FileData {
     /// Gives a new file the bytes of [`shared`](Self::shared).
     pub(super) fn take_blocks(&mut self, shared: FileData) {
         (self.content, self.durable, self.pending) = (shared.content, shared.durable, shared.pending);
+    }
+
+    /// The blocks that it takes, in bytes. There are no holes in a file.
+    pub(super) fn allocated_bytes(&self) -> u64 {
+        (self.content.len() as u64).next_multiple_of(BLOCK_BYTES)
     }
 
     /// Whether it has a second name.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::faults::{Fault, FaultKind, Faults, Operation};
-use super::file::FileData;
+use super::file::{BLOCK_BYTES, FileData};
 use super::names::{Dir, NameChange, ROOT};
 use super::random::Random;
-use crate::disk::{FollowedMapping, Open, SharedMapping};
+use crate::disk::{FileUsage, FollowedMapping, Open, SharedMapping};
 
 /// Names a file or directory, for as long as the machine exists.
 pub(super) type NodeId = u64;
@@ -21,9 +21,6 @@ const START_MS: i64 = 1_700_000_000_000;
 /// What is kept of removed files, for stale blocks.
 const STALE_FILES_MAX: usize = 16;
 pub(super) const STALE_BYTES_MAX: usize = 64 * 1024;
-
-/// Blocks of the file system, of which a whole one is written where a part is overwritten elsewhere.
-const BLOCK_BYTES: u64 = 4096;
 
 /// The first `count` bytes of a write that ends early. A word is in the page cache as a whole or not at all: neither a signal nor
 /// a lack of room comes in between.
@@ -228,6 +225,14 @@ impl Machine {
         if let Ok(file) = self.file(node) {
             file.handles = file.handles.saturating_sub(1);
         }
+    }
+
+    pub(super) fn usage(&mut self, path: &Path) -> io::Result<FileUsage> {
+        self.enter(Operation::Size, path)?;
+        let node = self.resolve(path)?;
+        let file = self.file(node)?;
+        let id = file.is_shared().then_some(u128::from(node));
+        Ok(FileUsage { id, allocated_bytes: file.allocated_bytes() })
     }
 
     // Calls on open files; `path` is how they were opened, for the log.

@@ -29,7 +29,9 @@ pub use self::crash::{CrashModel, Unsynced};
 pub use self::faults::{Call, FaultKind, FaultRule, Operation};
 use self::machine::{Machine, Node, NodeId};
 use self::pages::Pages;
-use super::{DirEntry, Disk, DiskFile, FileLock, FileMode, FollowedMapping, Mapping, Open, SharedMapping, SyncError};
+use super::{
+    DirEntry, Disk, DiskFile, FileLock, FileMode, FileUsage, FollowedMapping, Mapping, Open, SharedMapping, SyncError,
+};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
@@ -253,6 +255,15 @@ impl SimulatedDisk {
         self.machine().now_ms = now_ms;
     }
 
+    /// Bytes that the files below a directory take: whole blocks of 4,096, and of one that has several names there, once.
+    #[must_use]
+    pub fn allocated_bytes(&self, dir: impl AsRef<Path>) -> u64 {
+        let mut machine = self.machine();
+        let paths = machine.paths().into_iter().filter(|(path, _)| path.starts_with(dir.as_ref()));
+        let nodes: std::collections::BTreeSet<_> = paths.map(|(_, node)| node).collect();
+        nodes.into_iter().filter_map(|node| machine.file(node).ok().map(|file| file.allocated_bytes())).sum()
+    }
+
     /// All files with their sizes in bytes, ordered by path. Neither counted as a call nor failed, like all that follow.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
@@ -384,6 +395,10 @@ impl Disk for SimulatedDisk {
         self.opened(machine, copy, to, true)
     }
 
+    fn usage(&self, path: &Path) -> io::Result<FileUsage> {
+        self.machine().usage(path)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         self.machine().list(dir)
     }
@@ -440,6 +455,11 @@ impl DiskFile for SimulatedFile {
     fn size(&self) -> io::Result<u64> {
         let mut machine = self.machine.lock();
         Ok(machine.read(self.node, Operation::Size, &self.path)?.content().len() as u64)
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        let mut machine = self.machine.lock();
+        Ok(machine.read(self.node, Operation::Size, &self.path)?.allocated_bytes())
     }
 
     fn size_when_opened(&self) -> u64 {

@@ -46,6 +46,7 @@ use report::{Counts, LeftOut, PartitionCompaction};
 use throttle::GoOn;
 use transactions::KnownTransactions;
 
+use super::budget::CopyRoom;
 use super::log::Log;
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
@@ -211,8 +212,11 @@ impl Log {
             let is_damage = matches!(error, Error::Corrupt(_) | Error::CodecUnavailable { .. });
             let retry_at = if is_damage { NEVER } else { self.environment.disk.monotonic() + BACKOFF };
             let what = match error {
-                Error::DiskFull { .. } => {
-                    let bytes = self.run_bytes_max();
+                Error::DiskFull { .. } | Error::OverBudget { .. } => {
+                    let bytes = match error {
+                        Error::OverBudget { needed_bytes, .. } => *needed_bytes,
+                        _ => self.room_wanted(),
+                    };
                     format!("compaction of {} waits for room for {bytes} bytes: {}", self.spec.partition, error)
                 }
                 error => format!("compaction of {}: {}", self.spec.partition, error.with_causes()),
@@ -221,12 +225,31 @@ impl Log {
         });
     }
 
-    /// What the largest run may take at most while it is rewritten.
+    /// How many bytes of segments are rewritten at once, unless a single one has more.
     fn run_bytes_max(&self) -> u64 {
+        let segment_bytes = u64::from(self.spec.settings.load().segment_bytes);
+        // What is exceeded by one segment at most is not to be used up by a copy of many.
+        if self.environment.budget.is_some() { segment_bytes } else { RUN_BYTES_MAX.max(segment_bytes) }
+    }
+
+    /// What the largest run may take at most while it is rewritten.
+    fn room_wanted(&self) -> u64 {
         let segments = self.segments();
         let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
         let all: u64 = sealed.iter().map(|segment| segment.log_bytes()).sum();
-        all.min(RUN_BYTES_MAX.max(u64::from(self.spec.settings.load().segment_bytes)))
+        all.min(self.run_bytes_max())
+    }
+
+    /// Takes room in the budget, if there is one, for what is written beside a run until it takes its place.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    fn take_room_for(&self, run: &[SealedLog]) -> Result<Option<CopyRoom>> {
+        let Some(budget) = &self.environment.budget else { return Ok(None) };
+        // With its indexes, each of which ends in a block of its own.
+        let log_bytes: u64 = run.iter().map(|sealed| sealed.segment.log_bytes()).sum();
+        let bytes = (log_bytes + log_bytes / 64).next_multiple_of(4096) + 4 * 4096;
+        budget.take_for_copy(bytes, self.spec.is_internal).map(Some)
     }
 
     /// Compacts what is sealed and old enough by now, in as many passes as that takes. Each follows the settings of its moment.
@@ -282,8 +305,10 @@ impl Log {
         let mut rest = due.sealed.get(..clean.len() + covered).unwrap_or_default();
         counts.passes += 1;
         while !rest.is_empty() {
-            let (run, later) = rest.split_at(run_length(rest, u64::from(self.spec.settings.load().segment_bytes)));
+            let (run, later) = rest.split_at(run_length(rest, self.run_bytes_max()));
             rest = later;
+            // Until what it takes the place of is gone.
+            let _room = self.take_room_for(run)?;
             let output = self.unless_gone(run, self.clean_run(run, &mut cleaner, horizons_after_ms, go_on));
             let Some(output) = output? else { return Ok(Passed::GivenUp) };
             if !self.exchange(run, output, next.is_none())? {
@@ -311,7 +336,7 @@ impl Log {
         }
         checkpoint.replace(&self.dir, run, output, noted, is_clean, |old, new| {
             // Processes that read along learn of it before a name stands for another file.
-            self.environment.group(self.spec.durability).tail().note_deleted();
+            self.group().tail().note_deleted();
             self.replace_segments(old, new);
         })
     }
@@ -439,13 +464,13 @@ impl Log {
 }
 
 /// How many of `sealed`, from the first on, are rewritten at once. Their offsets can all be told relative to the first one's.
-fn run_length(sealed: &[SealedLog], segment_bytes: u64) -> usize {
+fn run_length(sealed: &[SealedLog], bytes_max: u64) -> usize {
     let Some(first) = sealed.first() else { return 0 };
     let mut bytes = 0;
     let fits = |sealed: &&SealedLog| {
         bytes += sealed.segment.log_bytes();
         let offsets = sealed.segment.next_offset() - first.segment.base_offset();
-        bytes <= RUN_BYTES_MAX.max(segment_bytes) && offsets <= u64::from(i32::MAX.cast_unsigned())
+        bytes <= bytes_max && offsets <= u64::from(i32::MAX.cast_unsigned())
     };
     sealed.iter().take_while(fits).count().max(1)
 }

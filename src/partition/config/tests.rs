@@ -11,6 +11,7 @@ fn unusual() -> TopicConfig {
         .segment_index_bytes(4096)
         .max_message_bytes(1000)
         .compression(Compression::Snappy)
+        .timestamp_type(TimestampType::LogAppendTime)
         .cleanup_policy(CleanupPolicy::CompactAndDelete)
         .min_compaction_lag_ms(Duration::from_millis(10))
         .max_compaction_lag_ms(Duration::from_millis(20))
@@ -18,6 +19,7 @@ fn unusual() -> TopicConfig {
         .min_cleanable_dirty_ratio(0.1 + 0.2)
         .retention_ms(Duration::from_millis(30))
         .retention_bytes(5)
+        .retain_for(["billing", "audit"], 6)
         .durability(Durability::Interval(Duration::from_millis(20)))
 }
 
@@ -34,7 +36,7 @@ fn the_defaults_are_kafkas_and_valid() {
         TopicConfig::new().properties().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     let expected = "num.partitions=1 segment.bytes=1073741824 segment.ms=604800000 index.interval.bytes=4096 \
                     segment.index.bytes=10485760 max.message.bytes=1048588 compression.type=none \
-                    cleanup.policy=delete min.compaction.lag.ms=0 max.compaction.lag.ms=9223372036854775807 \
+                    message.timestamp.type=CreateTime cleanup.policy=delete min.compaction.lag.ms=0 max.compaction.lag.ms=9223372036854775807 \
                     delete.retention.ms=86400000 min.cleanable.dirty.ratio=0.5";
     assert_eq!(text.join(" "), expected);
 }
@@ -91,6 +93,7 @@ fn a_malformed_value_is_refused_at_once() {
         (SEGMENT_MS, ""),
         (COMPRESSION, "brotli"),
         (COMPRESSION, "producer"),
+        (TIMESTAMP_TYPE, "NoTimestampType"),
         (CLEANUP_POLICY, "compact delete"),
         (MIN_COMPACTION_LAG_MS, "-1"),
         (MAX_COMPACTION_LAG_MS, "1h"),
@@ -115,6 +118,8 @@ fn bounds_are_checked_and_the_key_is_named() {
         (TopicConfig::new().index_interval_bytes(1 << 31), INDEX_INTERVAL_BYTES),
         (TopicConfig::new().segment_index_bytes(23), SEGMENT_INDEX_BYTES),
         (TopicConfig::new().max_message_bytes(67), MAX_MESSAGE_BYTES),
+        (TopicConfig::new().retain_for([""], 1), RETAIN_FOR_GROUPS),
+        (TopicConfig::new().retain_for(["a"], u64::MAX), RETAIN_FOR_BYTES),
         (TopicConfig::new().min_compaction_lag_ms(Duration::MAX), MIN_COMPACTION_LAG_MS),
         (TopicConfig::new().max_compaction_lag_ms(Duration::ZERO), MAX_COMPACTION_LAG_MS),
         (TopicConfig::new().delete_retention_ms(Duration::MAX), DELETE_RETENTION_MS),

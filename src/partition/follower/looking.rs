@@ -48,6 +48,10 @@ impl Follower {
         if self.keeps_names_since(seen.tails.deletions) {
             return Ok(true);
         }
+        let words = self.surroundings.tails.deletions();
+        if self.is_always(words, seen.tails.default_is_always) != seen.is_always {
+            return Ok(false);
+        }
         let (now, then) = (self.layout()?, &seen.files.layout);
         let begins_where_it_did = now.manifest.log_start_offset == then.manifest.log_start_offset;
         let is_compacted = now.manifest.has_gaps() || then.manifest.has_gaps();
@@ -79,6 +83,7 @@ impl Follower {
         let disk = &**self.dir.files.disk();
         let before = Arc::clone(&self.seen.lock());
         let tails = self.tails(&before)?;
+        let is_always = self.is_always(tails.deletions, tails.default_is_always);
         // Before the segments: what it says of them was true before it was said.
         let loaded = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?;
         let point = loaded.point.as_ref();
@@ -105,7 +110,8 @@ impl Follower {
         let proven = proven(&layout, point);
         let offsets = start..next_offset.max(start);
         let files = Arc::new(Files { layout, segments, damage, offsets, proven });
-        let mut seen = self.seen_of(files, tails, || self.surroundings.was_restarted(disk));
+        let shown = before.bounds.end;
+        let mut seen = Self::seen_of(files, tails, (is_always, shown), || self.surroundings.was_restarted(disk));
         seen.transactions = self.transactions(&seen, point)?;
         Ok(Arc::new(seen))
     }
@@ -119,10 +125,11 @@ impl Follower {
             return Ok(None);
         }
         let tails = self.tails(&before)?;
+        let is_always = self.is_always(tails.deletions, tails.default_is_always);
         let has_producers = |batch: &Arc<FollowedBatch>| batch.identity.start.stamp.has_producer();
         // How far committed records can be read, only the log tells.
         let may_have_transactions = before.transactions.is_some() || tails.batches.iter().any(has_producers);
-        if !tails.only_grew_since(&before.tails) || may_have_transactions {
+        if !tails.only_grew_since(&before.tails) || is_always != before.is_always || may_have_transactions {
             return Ok(None);
         }
         let is_same = tails.batches.iter().zip(&before.tails.batches).all(|(now, then)| Arc::ptr_eq(now, then));
@@ -130,7 +137,8 @@ impl Follower {
             Arc::clone(&before)
         } else {
             // Who appends has long noted the machine's start.
-            let grown = Arc::new(self.seen_of(Arc::clone(&before.files), tails, || false));
+            let shown = (is_always, before.bounds.end);
+            let grown = Arc::new(Self::seen_of(Arc::clone(&before.files), tails, shown, || false));
             let mut seen = self.seen.lock();
             if Arc::ptr_eq(&seen, &before) {
                 *seen = Arc::clone(&grown);
@@ -146,8 +154,25 @@ impl Follower {
         self.surroundings.tails.look_for(disk, self.spec.topic_id, partition, &before.tails)
     }
 
-    /// What can be read of these files and tails.
-    fn seen_of(&self, files: Arc<Files>, tails: FollowedPartition, was_restarted: impl FnOnce() -> bool) -> Seen {
+    /// Whether only what is durable is to be shown, as the catalog says since the tails had these words, where topics without a
+    /// durability of their own have this one.
+    fn is_always(&self, words: Option<[u64; 2]>, default_is_always: bool) -> bool {
+        let disk = self.dir.files.disk();
+        let known = self.surroundings.durabilities(disk, words);
+        let own = match known.as_ref().and_then(|known| known.get(&self.spec.topic_id)) {
+            Some(own) => *own,
+            None => self.spec.settings.load().durability,
+        };
+        own.map_or(default_is_always, |own| own == Durability::Always)
+    }
+
+    /// What can be read of these files and tails: where only what is durable is shown, that and what was shown before.
+    fn seen_of(
+        files: Arc<Files>,
+        tails: FollowedPartition,
+        (is_always, shown): (bool, u64),
+        was_restarted: impl FnOnce() -> bool,
+    ) -> Seen {
         let log_start_offset = files.offsets.start;
         let mut end = files.offsets.end;
         let proven = proven_in_slots(&tails).max(files.proven).max(log_start_offset);
@@ -159,11 +184,9 @@ impl Follower {
             }
         }
         let durable_offset = if end <= proven || was_restarted() { end } else { proven };
-        let is_always =
-            self.spec.settings.load().durability.map_or(tails.default_is_always, |own| own == Durability::Always);
-        let visible_end = if is_always { durable_offset } else { end };
+        let visible_end = if is_always { durable_offset.max(shown.min(end)) } else { end };
         let (bounds, transactions) = (log_start_offset..visible_end, None);
-        Seen { files, tails, tail, end, bounds, transactions, durable_offset }
+        Seen { files, tails, tail, end, bounds, transactions, durable_offset, is_always }
     }
 
     /// What who reads committed records has to know of what was seen: a transaction whose end cannot be read yet is open.

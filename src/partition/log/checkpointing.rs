@@ -1,10 +1,14 @@
 //! When a log is synced and noted, and how it is closed.
 
+use std::sync::Arc;
+
 use super::Log;
 use crate::error::Result;
 use crate::partition::bell::Work;
 use crate::partition::checkpoint::{Checkpoint, EpochsFile, SyncedTo, UNNOTED_BYTES_MAX};
+use crate::partition::durability::Durability;
 use crate::partition::log_view::Segments;
+use crate::sync::atomic::Ordering;
 
 impl Log {
     /// Runs a checkpoint if there is enough above the recovery point to make it worthwhile, if that frees slots that others wait
@@ -19,11 +23,38 @@ impl Log {
         if !is_due || self.check_unharmed().is_err() || self.is_closed() {
             return Ok(true);
         }
-        match self.checkpoint.try_lock() {
-            Some(mut checkpoint) => self.run_checkpoint(&mut checkpoint).map(|()| true),
-            // Somebody verifies this log, say. Others are not to wait for that.
-            None => Ok(false),
+        let synced_ahead = self.sync_ahead()?;
+        // Somebody may be verifying this log, say. Others are not to wait for that.
+        let Some(mut checkpoint) = self.checkpoint.try_lock() else {
+            // What was to be noted is so still.
+            self.owes_point.fetch_or(synced_ahead.is_some(), Ordering::AcqRel);
+            return Ok(false);
+        };
+        match synced_ahead {
+            Some((segments, synced)) if self.begins_with(&segments) => {
+                self.check_present()?;
+                self.note_and_free(&mut checkpoint, &segments, synced)?;
+            }
+            _ => self.run_checkpoint(&mut checkpoint)?,
         }
+        Ok(true)
+    }
+
+    /// Where a sender may wait for the oldest segment to be deleted, syncs with no lock that this takes: what is written at full speed
+    /// may take long, and what is old has been synced long ago.
+    fn sync_ahead(&self) -> Result<Option<(Segments, Option<SyncedTo>)>> {
+        if self.environment.budget.is_none() {
+            return Ok(None);
+        }
+        self.pays_point();
+        self.sync_segments().map(Some)
+    }
+
+    /// Whether the log has these segments still, and perhaps more behind them.
+    fn begins_with(&self, segments: &Segments) -> bool {
+        let present = self.segments();
+        segments.len() <= present.len()
+            && segments.iter().zip(present.iter()).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
     /// Notes the sealed segments, as far as they are not noted yet; waits for whoever notes some of them now.
@@ -75,7 +106,11 @@ impl Log {
     pub(super) fn run_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         self.pays_point();
         let (segments, synced) = self.sync_segments()?;
-        let noted = self.note_synced(checkpoint, &segments, synced);
+        self.note_and_free(checkpoint, &segments, synced)
+    }
+
+    fn note_and_free(&self, checkpoint: &mut Checkpoint, segments: &Segments, synced: Option<SyncedTo>) -> Result<()> {
+        let noted = self.note_synced(checkpoint, segments, synced);
         self.free_slots(synced);
         noted
     }
@@ -143,19 +178,36 @@ impl Log {
     }
 
     /// Has what the topic is configured with now count for the very next record: what is open is sealed, unless there is no room for
-    /// that, and then it counts for the next batch.
+    /// that, and then it counts for the next batch. What sends survive counts at once, whichever tail the next batch is in.
     pub(crate) fn obey_settings(&self) {
         // What is being deleted by the settings from before is deleted when this returns.
         drop(self.retaining.lock());
-        let config = self.spec.segment_config();
-        let mut appender = self.appender.lock();
-        for segment in self.segments().iter() {
-            segment.configure(config);
+        {
+            let config = self.spec.segment_config();
+            let mut appender = self.appender.lock();
+            for segment in self.segments().iter() {
+                segment.configure(config);
+            }
+            // Of a log that refuses writes nobody is to see more than before.
+            if self.check_writable().is_ok() {
+                self.set_always(self.spec.durability() == Durability::Always);
+                // What went wrong other than that has poisoned the log, which says so at the next send.
+                _ = appender.seal(&self.core);
+            }
         }
-        if self.check_writable().is_ok() {
-            // What went wrong other than that has poisoned the log, which says so at the next send.
-            _ = appender.seal(&self.core);
-        }
+        // Ahead of need, for the next batch.
+        self.environment.group(self.is_always()).tail().supply_if_short();
+        // They may see more now.
+        self.waiters.wake_unlocked();
+    }
+
+    /// Returns once everything that readers may have seen before the topic became [`Durability::Always`] is durable, too.
+    ///
+    /// # Errors
+    /// As [`wait_durable`](Log::wait_durable).
+    pub(crate) fn settle_durability(self: &Arc<Log>) -> Result<()> {
+        let is_settled = self.spec.durability() != Durability::Always || self.is_closed();
+        if is_settled { Ok(()) } else { self.wait_durable(self.log_end_offset()) }
     }
 
     /// Seals the open batch if nothing was appended since the last call, to give its slot to a busier log.

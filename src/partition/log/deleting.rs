@@ -107,7 +107,7 @@ impl Log {
             gone.iter().try_for_each(|segment| segment.remove())?;
         }
         checkpoint.store_start(&self.dir, offset)?;
-        self.environment.group(self.spec.durability).tail().note_deleted();
+        self.group().tail().note_deleted();
         {
             let _nobody_changes_the_view = self.appender.lock();
             self.core.begin_at(offset, gone.len());

@@ -8,24 +8,24 @@ use crate::disk::SyncError;
 use crate::error::{Error, Result};
 use crate::partition::bell::Work;
 use crate::partition::checkpoint::SyncedTo;
-use crate::partition::durability::Durability;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::{CommitMember, PreparedCommit};
 use crate::partition::log_view::Segments;
 use crate::segment::Segment;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::tail::Tail;
 
 impl CommitMember for Log {
-    fn enlist(&self) -> bool {
-        !self.enlisted.swap(true, Ordering::Relaxed)
+    fn enlist(&self, tail: &Tail) -> bool {
+        !self.enlisted_for(tail).swap(true, Ordering::Relaxed)
     }
 
-    fn delist(&self) {
-        self.enlisted.store(false, Ordering::Relaxed);
+    fn delist(&self, tail: &Tail) {
+        self.enlisted_for(tail).store(false, Ordering::Relaxed);
     }
 
-    fn prepare_commit(&self) -> PreparedCommit {
-        self.core.prepare_commit()
+    fn prepare_commit(&self, tail: &Tail) -> PreparedCommit {
+        self.core.prepare_commit(tail)
     }
 
     fn finish_commit(&self, prepared: &PreparedCommit) -> bool {
@@ -62,10 +62,15 @@ impl CommitMember for Log {
 }
 
 impl Log {
+    fn enlisted_for(&self, tail: &Tail) -> &AtomicBool {
+        let [always, relaxed] = &self.enlisted;
+        if std::ptr::eq(self.environment.always.tail(), tail) { always } else { relaxed }
+    }
+
     /// Runs one round of each group for all of `logs`, after which each is durable up to here or says why not.
     pub(crate) fn commit_all(logs: &[Arc<Log>], environment: &Environment) {
         let (always, relaxed): (Vec<_>, Vec<_>) =
-            logs.iter().cloned().partition(|log| log.durability() == Durability::Always);
+            logs.iter().cloned().partition(|log| std::ptr::eq(log.group(), &raw const environment.always));
         environment.always.commit(&always);
         // A waker may have forked, and come back in the child.
         if !environment.files.is_forked() {
@@ -205,7 +210,7 @@ impl Log {
 
     /// Has the maintenance make durable what was appended, since nobody waits for that.
     pub(crate) fn sync_later(&self) {
-        if self.spec.durability == Durability::Always {
+        if self.is_always() {
             self.environment.bell.ring(Work::Syncs);
         }
     }

@@ -10,12 +10,16 @@ use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
 use crate::partition::bell::Work;
+use crate::partition::budget::Room;
 use crate::partition::checkpoint::UNNOTED_BYTES_MAX;
-use crate::partition::durability::Durability;
 use crate::partition::leader_epoch;
 use crate::partition::log_view::LogView;
 use crate::segment::Segment;
+use crate::sync::atomic::Ordering;
 use crate::tail::{OpenBatch, Salvaged};
+
+/// Most file systems give out room in blocks of so many bytes.
+const BLOCK_BYTES: u64 = 4096;
 
 impl LogCore {
     /// Publishes a new log end.
@@ -28,9 +32,26 @@ impl LogCore {
     pub(in crate::partition) fn batch_opened(&self, batch: &Arc<OpenBatch>) {
         self.sync.lock().slots.push(Arc::clone(batch));
         self.view.store(Arc::new(LogView { open: Some(Arc::clone(batch)), ..LogView::clone(&self.view()) }));
-        if self.environment.group(self.spec.durability).tail().wants_supply() {
+        if self.group().tail().wants_supply() {
             // So that others find a slot ahead of need.
             self.environment.bell.ring(Work::Slots);
+        }
+    }
+
+    /// Goes over to the tail of the log's durability, if it is not in it, so that no sync of `Always` topics carries what others write.
+    /// For the holder of the append lock, while no batch is open. What the slots of the old tail hold is in the segments by now: it
+    /// stays there as long as it is needed, and what no commit entry covers yet is durable with the segments.
+    pub(in crate::partition) fn choose_tail(&self) {
+        let is_always = self.is_always();
+        if self.is_in_always_tail.load(Ordering::Relaxed) != is_always
+            && self.environment.group(is_always).failure().is_none()
+        {
+            let mut sync = self.sync.lock();
+            if sync.slots.iter().any(|batch| batch.has_uncommitted()) {
+                sync.segments_debt = self.log_end_offset();
+            }
+            sync.is_in_always_tail = is_always;
+            self.is_in_always_tail.store(is_always, Ordering::Relaxed);
         }
     }
 
@@ -55,6 +76,24 @@ impl LogCore {
         Ok(())
     }
 
+    /// Takes room for what a batch of so many bytes will take in the segment; `None` where nothing bounds it.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    pub(in crate::partition) fn take_room(&self, batch_bytes: usize) -> Result<Option<Room>> {
+        let Some(budget) = &self.environment.budget else { return Ok(None) };
+        if self.spec.is_internal {
+            return Ok(None);
+        }
+        // It may end in a block of its own.
+        let bytes = (batch_bytes as u64).next_multiple_of(BLOCK_BYTES);
+        let (room, is_over) = budget.take(bytes)?;
+        if is_over {
+            self.environment.bell.ring(Work::Budget);
+        }
+        Ok(Some(room))
+    }
+
     /// The batch has no records, and gets none.
     pub(in crate::partition) fn batch_given_up(&self, batch: &Arc<OpenBatch>) {
         self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
@@ -66,7 +105,7 @@ impl LogCore {
         self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
         let bytes_kept = {
             let mut sync = self.sync.lock();
-            if self.spec.durability != Durability::Always && !batch.is_committed() {
+            if !sync.is_in_always_tail && !batch.is_committed() {
                 sync.slots.retain(|other| !Arc::ptr_eq(other, batch));
                 sync.segments_debt = batch.next_offset();
             }
@@ -85,7 +124,7 @@ impl LogCore {
     pub(in crate::partition) fn slot_error(&self, failure: AppendError, offsets: Range<u64>) -> Error {
         match failure {
             AppendError::Torn(source) => {
-                let error = self.environment.group(self.spec.durability).tail().write_error(source);
+                let error = self.group().tail().write_error(source);
                 let (partition, source) = (self.spec.partition.clone(), Box::new(self.poisoned_by(&error)));
                 Error::InDoubt { partition, offsets, source }
             }
@@ -97,7 +136,7 @@ impl LogCore {
     /// a passing one.
     #[cold]
     pub(super) fn commit_error(&self, source: io::Error) -> Error {
-        let error = self.environment.group(self.spec.durability).tail().write_error(source);
+        let error = self.group().tail().write_error(source);
         if error.is_retriable() { error } else { self.poisoned_by(&error) }
     }
 
@@ -130,6 +169,7 @@ impl LogCore {
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
             self.environment.bell.ring(Work::Checkpoints);
         }
+        self.environment.budget.iter().for_each(|budget| budget.note_more());
         Ok(())
     }
 
@@ -154,7 +194,7 @@ impl LogCore {
     /// Records that went into the segment without a slot are durable only with it.
     pub(in crate::partition) fn bypassed_tail(&self, next_offset: u64) {
         self.sync.lock().segments_debt = next_offset;
-        self.environment.group(self.spec.durability).tail().note_bypassed();
+        self.group().tail().note_bypassed();
     }
 
     /// Begins a new segment where the active one ends. For the holder of the append lock.

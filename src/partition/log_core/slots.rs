@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::partition::checkpoint::SyncedTo;
 use crate::partition::group_commit::PreparedCommit;
 use crate::sync::atomic::Ordering;
-use crate::tail::OpenBatch;
+use crate::tail::{OpenBatch, Tail};
 
 /// So many bytes in slots wait for the segment's sync before the maintenance is called to do it.
 pub(super) const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
@@ -19,14 +19,16 @@ pub(super) struct SyncState {
     pub(super) slots: Vec<Arc<OpenBatch>>,
     /// Durability below this offset needs the segments to be synced, since no slot covers what they hold.
     pub(super) segments_debt: u64,
+    /// Which tail the log writes to: see `is_in_always_tail` of the core. Slots of the other one may be left.
+    pub(super) is_in_always_tail: bool,
     /// Why the last commit round covers less than was published, until somebody who waits for it is told.
     commit_error: Option<Error>,
 }
 
 impl SyncState {
     /// Without slots, where what is below an offset is durable only once the segments are synced.
-    pub(super) fn owing(segments_debt: u64) -> SyncState {
-        SyncState { segments_debt, ..SyncState::default() }
+    pub(super) fn owing(segments_debt: u64, is_in_always_tail: bool) -> SyncState {
+        SyncState { segments_debt, is_in_always_tail, ..SyncState::default() }
     }
 
     /// The bytes of the tail that this log keeps.
@@ -36,13 +38,18 @@ impl SyncState {
 }
 
 impl LogCore {
-    /// Writes commit entries for everything published.
-    pub(in crate::partition) fn prepare_commit(&self) -> PreparedCommit {
+    /// Writes commit entries for everything published, for a round that is to sync `tail`. If the log has gone over to the other
+    /// one meanwhile, the round covers nothing of it: who waits finds that out, and joins a round there.
+    pub(in crate::partition) fn prepare_commit(&self, tail: &Tail) -> PreparedCommit {
+        // In this order: as long as the log is in this tail, what was published before is not in the other one.
         let end = self.log_end_offset();
         let mut commits: Vec<_> = {
             let mut sync = self.sync.lock();
+            if !std::ptr::eq(self.environment.group(sync.is_in_always_tail).tail(), tail) {
+                return PreparedCommit { end: 0, commits: Vec::new(), is_short: true };
+            }
             sync.commit_error = None;
-            let uncommitted = sync.slots.iter().filter(|batch| batch.has_uncommitted());
+            let uncommitted = sync.slots.iter().filter(|batch| tail.has(batch) && batch.has_uncommitted());
             uncommitted.map(|batch| (batch.next_offset(), Arc::clone(batch))).collect()
         };
         let mut is_short = false;

@@ -91,15 +91,19 @@ fn a_place_that_is_not_where_the_reader_wants_to_go_on_changes_no_answer() {
     }
 }
 
-/// A segment of three batches: one with a record for each offset, one with gaps, and one that is compressed. Also returns the
-/// offsets that have a record; its value is the lowest byte of the offset.
-fn segment() -> (Arc<Segment>, Vec<u64>) {
+fn empty_segment(base_offset: u64) -> Segment {
     let disk = SimulatedDisk::new(0);
     disk.create_dir(Path::new("/orders-0")).unwrap();
     let files = OpenFiles::new(Arc::new(disk), OpenFilesConfig::default());
     let partition = TopicPartition::new("orders", 0);
     let dir = Arc::new(SegmentDir { files, path: "/orders-0".into(), partition, is_read_only: false });
-    let segment = Segment::create(&dir, BASE_OFFSET, SegmentConfig::from(&TopicConfig::default())).unwrap();
+    Segment::create(&dir, base_offset, SegmentConfig::from(&TopicConfig::default())).unwrap()
+}
+
+/// A segment of three batches: one with a record for each offset, one with gaps, and one that is compressed. Also returns the
+/// offsets that have a record; its value is the lowest byte of the offset.
+fn segment() -> (Arc<Segment>, Vec<u64>) {
+    let segment = empty_segment(BASE_OFFSET);
     let mut builder = BatchBuilder::new();
     let mut offsets = Vec::new();
     for (base_offset, deltas, last_offset_delta, codec) in [
@@ -286,4 +290,32 @@ fn records_that_do_not_end_leave_nothing_behind_them() {
 
 fn known_base_offset(waypoints: &Waypoints, segment: &Arc<Segment>, offset: u64) -> Option<u64> {
     waypoints.find(segment, offset)?.as_ref().map(|known| known.located.header.base_offset())
+}
+
+/// Both records of the vector report the batch's time, whatever their own deltas say, when they are read and when they are looked for.
+#[test]
+fn a_batch_of_kafka_with_the_append_time_has_it_in_every_record() {
+    let text = include_str!("../../../tests/format/kafka-vectors.json");
+    let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+    let batches = vectors["batches"].as_array().unwrap();
+    let vector = batches.iter().find(|batch| batch["name"] == "log_append_time").unwrap();
+    let hex = vector["hex"].as_str().unwrap().as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let batch: Vec<u8> = hex.chunks(2).map(byte).collect();
+    let header = crate::format::verify(&batch).unwrap();
+    let (time, base) = (header.max_timestamp, header.base_offset());
+    assert_ne!(time, header.start.base_timestamp);
+    let segment = empty_segment(base);
+    segment.append(&batch, &header).unwrap();
+    let partition = TopicPartition::new("orders", 0);
+    let segments = [Arc::new(segment)];
+    let source = Source { bounds: base..base + 2, ..source(&partition, &segments) };
+    let (fetched, _) = source.fetch(base, FetchLimits { bytes_max: usize::MAX, records_max: 9 }, None).unwrap();
+    let mut records = ConsumerRecords::default();
+    records.push(fetched);
+    let times: Vec<_> = records.iter().map(|record| record.timestamp().as_millis()).collect();
+    assert_eq!(times, [time, time]);
+    for (asked, found) in [(0, Some(base)), (time, Some(base)), (time + 1, None)] {
+        assert_eq!(source.offset_for_time(asked).unwrap(), found);
+    }
 }

@@ -38,7 +38,7 @@ use super::compaction::recovery::settle;
 use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, ManifestSegment};
 use super::producer_state::checkpointed::CheckpointProducers;
 use super::producer_state::gathering::{LogProducers, Transactions};
 use super::quarantine;
@@ -204,6 +204,22 @@ struct Recovery<'s> {
     report: PartitionRecovery,
 }
 
+/// The index files of sealed segments that the manifest speaks of and that are not among `names`, which are in order. They are made
+/// anew from the log when somebody looks for something there.
+fn missing_indexes(spec: &LogSpec, manifest: &Manifest, names: &[FileName]) -> Vec<PathBuf> {
+    let indexes_of = |noted: &ManifestSegment| {
+        let base_offset = noted.sealed.base_offset;
+        let sums = noted.sealed.index_crcs.map(|crcs| [crcs.offset_index, crcs.time_index]).into_iter().flatten();
+        let files = [FileKind::OffsetIndex, FileKind::TimeIndex].into_iter().zip(sums);
+        files.filter(|(_, sum)| sum.bytes > 0).map(move |(kind, _)| FileName::live(base_offset, kind))
+    };
+    let is_there = |name: FileName| names.binary_search(&name).is_ok();
+    let segments = manifest.segments.iter();
+    let segments = segments.filter(|noted| is_there(FileName::live(noted.sealed.base_offset, FileKind::Log)));
+    let missing = segments.flat_map(indexes_of).filter(|name| !is_there(*name));
+    missing.map(|name| name.path(&spec.dir)).collect()
+}
+
 impl<'s> Recovery<'s> {
     fn begin(
         spec: &'s LogSpec,
@@ -238,6 +254,7 @@ impl<'s> Recovery<'s> {
             remove_deleted(&*disk, &spec.dir, &names, next_offset)?;
             bases.retain(|&base| next_offset <= base);
         }
+        report.rebuilt = missing_indexes(spec, &manifest, &names);
         let log_start_offset = next_offset.max(manifest.log_start_offset);
         if found_manifest == FoundManifest::Damaged {
             manifest.log_start_offset = log_start_offset;
@@ -282,7 +299,7 @@ impl<'s> Recovery<'s> {
         let synced = self.synced_offset();
         let is_committed = |batch: &Salvaged| batch.durable_bytes > 0 && !is_below(batch, synced);
         self.shutdown != Shutdown::Killed
-            || self.spec.durability != Durability::Os
+            || self.spec.durability() != Durability::Os
             || self.spec.is_internal
             || self.found_manifest == FoundManifest::Damaged
             || self.report.cut_bytes > 0

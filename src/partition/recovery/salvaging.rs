@@ -8,10 +8,9 @@ use crate::canary::{Canary, planted};
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
-use crate::partition::durability::Durability;
 use crate::segment::Segment;
 use crate::segment::file_name::{FileKind, FileName};
-use crate::tail::{Salvaged, TAIL_NAMES};
+use crate::tail::Salvaged;
 
 impl Recovery<'_> {
     /// Seals the batches of the tail that continue the log exactly. One that is in a segment already is skipped; one behind a
@@ -60,9 +59,7 @@ impl Recovery<'_> {
         if !is_damage || !continues {
             return Ok(());
         }
-        let [always, relaxed] = TAIL_NAMES;
-        let name = if self.spec.durability == Durability::Always { always } else { relaxed };
-        let path = self.spec.dir.with_file_name(name);
+        let path = self.spec.dir.with_file_name(batch.tail_name);
         let follows =
             |later: &&Salvaged| self.next_offset <= later.identity.base_offset() && Contents::of(later).is_some();
         let next_whole = later.iter().find(follows).map(|later| later.identity.base_offset());

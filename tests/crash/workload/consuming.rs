@@ -57,8 +57,11 @@ impl Run {
         if expected != Some(truncated_to) && told.is_none_or(|told| told < truncated_to) {
             return Err(format!("{partition}: truncated to {truncated_to}, says poll, and the oracle {expected:?}"));
         }
+        // What the log went on with may be gone by now.
+        let found = self.broker()?.topic(partition.topic()).and_then(|topic| topic.partition(partition.partition()));
+        let start = found.map_or(0, |found| found.log_start_offset());
         let Some(consumer) = self.consumer()? else { return Ok(false) };
-        let sought = consumer.seek(partition, SeekTo::Offset(truncated_to));
+        let sought = consumer.seek(partition, SeekTo::Offset(truncated_to.max(start)));
         sought.or_else(|error| self.failed("seek", error)).map(|()| true)
     }
 

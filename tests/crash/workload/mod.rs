@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Consumer, Durability, Error, PartitionRecovery, TopicPartition};
+use ottla::{Broker, BudgetPolicy, Consumer, Durability, Error, PartitionRecovery, TopicPartition};
 
 use crate::history::{Checked, History};
 use crate::random::Random;
@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     is_large: bool,
     /// Whether the group is reset and deleted.
     moves_group: bool,
+    /// What all files may take before the oldest records go, if that is bounded.
+    pub(crate) budget_bytes: Option<u64>,
     /// Whether the file system writes overwritten blocks elsewhere, so that the tail is written by calls.
     is_copy_on_write: bool,
 }
@@ -41,9 +43,17 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn of(seed: u64) -> Settings {
         let durability = if seed.is_multiple_of(2) { Durability::Always } else { Durability::Os };
-        let tail_bytes = if seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
+        let has_budget = seed % 4 == 1;
+        let tail_bytes = if has_budget || seed.is_multiple_of(3) { 1 << 20 } else { 4 << 20 };
+        // Two tails, what is kept for internal topics, and little besides.
+        let budget_bytes = has_budget.then_some(3 * (1 << 20) + 2 * 4096 + 250_000);
         let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
-        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, is_copy_on_write }
+        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, budget_bytes, is_copy_on_write }
+    }
+
+    /// Whether the durability of topics is altered again and again.
+    fn alters_often(&self) -> bool {
+        self.seed % 3 == 1
     }
 
     fn new_disk(&self) -> SimulatedDisk {
@@ -166,7 +176,11 @@ impl Run {
 
     /// Opens the broker. Not being able to, or to serve each partition, is an error only if nothing was made to fail.
     pub(crate) fn open(&mut self) -> Checked {
-        let opened = Broker::builder(DIR)
+        let builder = match self.settings.budget_bytes {
+            Some(bytes) => Broker::builder(DIR).disk_budget(bytes, BudgetPolicy::DropOldest),
+            None => Broker::builder(DIR),
+        };
+        let opened = builder
             .disk(&self.disk)
             .background(false)
             .durability(self.settings.durability)
@@ -184,6 +198,10 @@ impl Run {
 
     /// An error: expected if calls fail, a finding otherwise.
     fn failed(&mut self, action: &'static str, error: Error) -> Checked {
+        // With a few open batches there may be nothing that can go for another one.
+        if self.settings.budget_bytes.is_some() && matches!(error, Error::OverBudget { .. }) {
+            return Ok(());
+        }
         if !self.expects_faults {
             return Err(format!("cannot {action}: {error} ({error:?})"));
         }
@@ -203,6 +221,7 @@ impl Run {
             (0, _) => self.create_topic("always"),
             (1, _) => self.create_topic("os"),
             (2, _) => self.create_topic("interval"),
+            (3.., draw) if self.settings.alters_often() && (85..95).contains(&draw) => self.alter_durability(),
             (_, 0..=34) => self.send(),
             (_, 35..=49) => self.send_batch(),
             (_, 50..=57) => self.poll(),
@@ -225,6 +244,7 @@ impl Run {
                 self.let_go();
                 Ok(())
             }
+            (_, 97..=98) => self.alter_durability(),
             _ => {
                 self.disk.advance(Duration::from_secs(3));
                 Ok(())

@@ -22,6 +22,7 @@ impl Run {
         let count = if matches!(name, "always" | "os") { 2 } else { 1 };
         let codec = if name == "os" { Compression::Snappy } else { Compression::None };
         let has_retention = name == "interval" || name == "always" && self.settings.seed.is_multiple_of(2);
+        let has_budget = self.settings.budget_bytes.is_some();
         let retention = has_retention.then_some((Duration::from_secs(5), 20_000));
         let config = TopicConfig::new()
             .segment_ms(Duration::from_secs(4))
@@ -35,7 +36,11 @@ impl Run {
         let topic = TopicHistory {
             existence: Existence::MaybeCreated,
             durability,
-            logs: vec![LogHistory { has_retention, ..LogHistory::default() }; count as usize],
+            maybe_durability: None,
+            logs: vec![
+                LogHistory { has_retention: has_retention || has_budget, ..LogHistory::default() };
+                count as usize
+            ],
             maybe_partitions: None,
         };
         let earlier = self.history.topics.insert(name.to_owned(), topic);
@@ -114,6 +119,41 @@ impl Run {
                 Ok(())
             }
             Err(error) => self.failed("delete records", error),
+        }
+    }
+
+    /// Gives a topic another durability.
+    pub(super) fn alter_durability(&mut self) -> Checked {
+        let Some(name) = self.a_partition().map(|partition| partition.topic().to_owned()) else { return Ok(()) };
+        let all = [Durability::Always, Durability::Os, Durability::Interval(Duration::from_secs(1))];
+        let durability = self.random.choose(&all).copied().unwrap_or_default();
+        let Some(topic) = self.history.topics.get_mut(&name).filter(|topic| topic.maybe_durability.is_none()) else {
+            return self.send();
+        };
+        if topic.is_always() {
+            // What was seen then stays.
+            topic.logs.iter_mut().for_each(|log| log.durable = log.durable.max(log.seen));
+        }
+        topic.maybe_durability = Some(durability);
+        self.note_version();
+        let broker = self.broker()?;
+        let altered = broker.admin().alter_topic(&name, |config| config.durability(durability));
+        let Some(topic) = self.history.topics.get_mut(&name) else { return Ok(()) };
+        match altered {
+            Ok(()) => {
+                (topic.durability, topic.maybe_durability) = (durability, None);
+                if durability == Durability::Always && !self.expects_faults {
+                    topic.logs.iter_mut().for_each(|log| log.durable = log.acked());
+                }
+                self.note_durable()
+            }
+            Err(error) => {
+                let known = broker.existing_topic(&name).ok().and_then(|found| found.config().get_durability());
+                if known == Some(durability) {
+                    topic.maybe_durability = Some(std::mem::replace(&mut topic.durability, durability));
+                }
+                self.failed("alter a topic", error)
+            }
         }
     }
 

@@ -220,3 +220,48 @@ fn the_durable_offset_only_rises() {
         assert_eq!(log.durable_offset(), 2);
     });
 }
+
+/// The topic becomes `Always` beside two senders and a reader, and then something else again. Whatever is altered under them, senders
+/// return; what was sent after the topic was `Always` survives a power cut, and so does what was seen; and nobody sees less than
+/// before.
+#[test]
+fn altering_the_durability_beside_two_senders_and_a_reader() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let (broker, log) = partition(&disk, Durability::Os);
+        log.append(&record("before")).unwrap();
+        let alter = |broker: &ottla::Broker, to| {
+            broker.admin().alter_topic("t", |config| config.durability(to)).unwrap();
+        };
+        let senders = ["a", "b"].map(|value| {
+            let log = log.clone();
+            thread::spawn(move || (0..2).map(|_| log.append(&record(value)).unwrap()).collect::<Vec<_>>())
+        });
+        let reader = thread::spawn({
+            let log = log.clone();
+            move || {
+                let mut seen = 0;
+                for _ in 0..4 {
+                    let read = read_all(&log).len();
+                    assert!(seen <= read, "what was read once is there the next time");
+                    seen = read;
+                    thread::yield_now();
+                }
+            }
+        });
+        alter(&broker, Durability::Always);
+        let sent = log.append(&record("after")).unwrap();
+        assert!(sent < log.durable_offset());
+        let (seen, image) = (read_all(&log), disk.crash(4, CrashModel::Subset));
+        let left = after_power_cut(&image);
+        assert!(left.starts_with(&seen) && left[usize::try_from(sent).unwrap()] == "after");
+        alter(&broker, Durability::Os);
+        let mut offsets: Vec<_> = join(senders).into_iter().flatten().chain([0, sent]).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, (0..6).collect::<Vec<_>>());
+        join([reader]);
+        assert_eq!(read_all(&log).len(), 6);
+        broker.flush().unwrap();
+        assert_eq!(after_power_cut(&disk.crash(5, CrashModel::Subset)).len(), 6);
+    });
+}
