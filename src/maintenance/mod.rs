@@ -15,6 +15,8 @@
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
 //! ```
+//! With a disk budget its work is done by a thread of its own, the dropper: no sync of others stands between a sender and its room.
+//!
 //! Each kind of work says after each turn when its next one is due: with nothing to do, nothing is due, and nobody looks. Whoever
 //! makes something due earlier rings the [bell](crate::partition::bell). A turn takes no lock that a send or poll waits for, but
 //! the append lock for the moment of sealing an idle batch or of exchanging segments.
@@ -25,6 +27,7 @@ mod budget;
 mod chores;
 mod compactor;
 mod deadlines;
+mod dropper;
 mod retention;
 mod syncs;
 #[cfg(test)]

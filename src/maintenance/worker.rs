@@ -7,7 +7,7 @@ use super::compactor::Compactor;
 use super::deadlines::Deadlines;
 use super::syncs::Syncs;
 use super::turn::RETRY;
-use super::{Logs, budget, chores, retention};
+use super::{Logs, budget, chores, dropper, retention};
 use crate::partition::bell::{Calls, Work};
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -103,6 +103,8 @@ impl Drop for Rounds {
 #[derive(Debug)]
 pub(crate) struct Worker {
     thread: JoinHandle<()>,
+    /// The thread that deletes for the disk budget.
+    dropper: Option<JoinHandle<()>>,
     environment: Arc<Environment>,
     stop: Arc<AtomicBool>,
 }
@@ -111,16 +113,32 @@ impl Worker {
     /// Starts the thread. It holds logs and environment, and nothing that would keep a broker from being dropped.
     pub(crate) fn start(logs: Arc<Logs>, environment: Arc<Environment>) -> std::io::Result<Worker> {
         let stop = Arc::new(AtomicBool::new(false));
-        let rounds = Rounds::new(logs, Arc::clone(&environment), Arc::clone(&stop));
+        let rounds = Rounds::new(Arc::clone(&logs), Arc::clone(&environment), Arc::clone(&stop));
         let thread = thread::Builder::new().name("ottla-maintenance".to_owned());
         let thread = thread.spawn(move || rounds.run_until_stopped())?;
-        Ok(Worker { thread, environment, stop })
+        let dropper = dropper::start(logs, Arc::clone(&environment), Arc::clone(&stop));
+        let mut worker = Worker { thread, dropper: None, environment, stop };
+        match dropper {
+            Ok(dropper) => {
+                worker.dropper = dropper;
+                Ok(worker)
+            }
+            Err(error) => {
+                worker.stop();
+                Err(error)
+            }
+        }
     }
 
     /// Ends the thread and waits for it, unless this is called on it: then it ends once it is back.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.environment.bell.wake();
+        self.environment.budget.iter().for_each(|budget| _ = budget.call());
+        // It runs nobody's code, and is never this thread.
+        if let Some(dropper) = self.dropper {
+            let _ = dropper.join();
+        }
         // A task that it woke has dropped the last handle there and then.
         if self.thread.thread().id() == thread::current().id() {
             return;

@@ -20,7 +20,9 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use super::bell::{Bell, Work};
 use super::budget_policy::BudgetPolicy;
 use crate::disk::metered::Meter;
 use crate::error::{Error, Result};
@@ -80,6 +82,8 @@ pub(crate) struct Budget {
     /// Held by who deletes; never by who holds a lock of a log.
     deleting: Mutex<()>,
     room_maker: OnceLock<Box<dyn MakeRoom>>,
+    /// Calls the thread that deletes, if there is one.
+    bell: Bell,
 }
 
 impl Budget {
@@ -95,6 +99,7 @@ impl Budget {
             nothing_left: AtomicBool::new(false),
             deleting: Mutex::new(()),
             room_maker: OnceLock::new(),
+            bell: Bell::default(),
         }
     }
 
@@ -210,6 +215,19 @@ impl Budget {
             _ if self.excess_bytes(needed_bytes) == 0 => Ok(()),
             _ => Err(self.error(needed_bytes)),
         }
+    }
+
+    /// Calls the thread that deletes; `false` if there is none.
+    pub(crate) fn call(&self) -> bool {
+        if self.has_thread {
+            self.bell.ring(Work::Budget);
+        }
+        self.has_thread
+    }
+
+    /// What that thread does until it is called, or for so long.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) {
+        self.bell.wait(timeout);
     }
 
     /// One at a time deletes: two would delete more than is needed.

@@ -162,7 +162,9 @@ impl Environment {
 
     /// Has the maintenance delete something if more is taken than the budget allows.
     pub(crate) fn call_if_over_budget(&self) {
-        if self.budget.as_ref().is_some_and(|budget| budget.wants_room()) {
+        if let Some(budget) = self.budget.as_ref().filter(|budget| budget.wants_room())
+            && !budget.call()
+        {
             self.bell.ring(Work::Budget);
         }
     }

@@ -3,7 +3,8 @@
 //! Its structure and its offsets are the [core](super::log_core)'s. The locks that decide who changes them are here, in the order in
 //! which they may be taken: `checkpoint` and `segment_sync` (held across syncs; never needed to append or read), `appender`
 //! (never held across a sync or in user code); then the core's leaf, for a few instructions. Readers take none of them. The turn
-//! to compact comes before all of them, and only who retires the log waits for it.
+//! to compact comes before all of them, and only who retires the log waits for it; so does the turn to delete for the disk budget,
+//! which is that of all logs, and for which senders wait that hold nothing.
 
 mod checkpointing;
 mod deleting;

@@ -89,7 +89,7 @@ impl LogCore {
         let bytes = (batch_bytes as u64).next_multiple_of(BLOCK_BYTES);
         let (room, is_over) = budget.take(bytes)?;
         if is_over {
-            self.environment.bell.ring(Work::Budget);
+            budget.call();
         }
         Ok(Some(room))
     }
