@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::description::{GroupDescription, GroupPartition};
 use crate::group::{self, GroupCoordinator, OFFSETS_TOPIC};
+use crate::partition::isolation::Isolation;
 use crate::partition::log::Log;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
@@ -81,7 +82,7 @@ impl Admin<'_> {
             let Ok(topic) = store.topic(partition.topic()) else { continue };
             let Some(found) = topic.partitions.get(partition.partition()) else { continue };
             let committed = committed.filter(|committed| committed.is_of(topic.topic_id));
-            let Range { start: log_start_offset, end: end_offset } = found.source.bounds();
+            let Range { start: log_start_offset, end: end_offset } = found.source.stable_bounds();
             description.partitions.push(GroupPartition { partition, owner, committed, log_start_offset, end_offset });
         }
         Ok(description)
@@ -357,12 +358,14 @@ impl ResetOffsets {
 
     fn offset_in(&self, log: &Log, before: Option<u64>) -> Result<u64> {
         log.check_whole()?;
-        let (start, end) = (log.log_start_offset(), log.visible_end());
+        let (start, end) = (log.log_start_offset(), log.last_stable_offset());
         let wanted = match self.to {
             ResetTo::Earliest => start,
             ResetTo::Latest => end,
             ResetTo::Offset(offset) => offset,
-            ResetTo::Time(timestamp) => log.offset_for_time(timestamp.as_millis())?.unwrap_or(end),
+            ResetTo::Time(timestamp) => {
+                log.offset_for_time(timestamp.as_millis(), Isolation::ReadCommitted)?.unwrap_or(end)
+            }
             ResetTo::ShiftBy(count) => {
                 let before = before.ok_or_else(|| Error::NoCommittedOffset { partition: log.partition().clone() })?;
                 before.saturating_add_signed(count)

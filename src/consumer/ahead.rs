@@ -83,7 +83,7 @@ mod tests {
             Isolation::default(),
         );
         let limits = FetchLimits { bytes_max: 1024, records_max: 10 };
-        let mut fetched = position.log().fetch(0, limits).unwrap();
+        let mut fetched = position.log().fetch(0, limits, Isolation::default()).unwrap();
         let mut later = fetched.batches[0].clone();
         (fetched.batches[0].base_offset, fetched.batches[0].leader_epoch) = (5, 1);
         (later.base_offset, later.leader_epoch) = (10, 2);

@@ -376,7 +376,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// What of transactions the consumer sees; see [`Isolation`], which says what that means today. Default:
+    /// What of transactions the consumer sees; see [`Isolation`]. Default:
     /// [`Isolation::ReadCommitted`] (Kafka's: read uncommitted).
     ///
     /// # Examples

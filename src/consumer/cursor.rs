@@ -43,7 +43,7 @@ impl Cursor<'_> {
             Some(offset) => offset,
             None => self.begin()?,
         };
-        let mut fetched = self.position.log().fetch_on(offset, limits, self.position.place.as_ref());
+        let mut fetched = self.position.fetch(offset, limits, self.position.place.as_ref());
         let mut requested = offset;
         while self.offset_reset != OffsetReset::Error && matches!(fetched, Err(Error::OffsetOutOfRange { .. })) {
             let offset = self.start_without_offset()?;
@@ -54,7 +54,7 @@ impl Cursor<'_> {
             // Retention was faster than this consumer.
             self.position.go_to(offset, None);
             self.note_reset(requested, offset);
-            fetched = self.position.log().fetch_on(offset, limits, None);
+            fetched = self.position.fetch(offset, limits, None);
             requested = offset;
         }
         fetched

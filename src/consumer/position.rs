@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::canary::{Canary, planted};
+use crate::error::Result;
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::isolation::Isolation;
-use crate::partition::{PartitionSource, Place};
+use crate::partition::{FetchLimits, PartitionSource, Place};
 use crate::record::Fetched;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
@@ -68,6 +69,21 @@ impl Position {
         self.shared.end()
     }
 
+    /// Reads what the consumer may see from `offset` on; at `place` in a batch, if the last read ended there.
+    pub(super) fn fetch(
+        &self,
+        offset: u64,
+        limits: FetchLimits,
+        place: Option<&Place>,
+    ) -> Result<(Fetched, Option<Place>)> {
+        self.log().fetch_on(offset, limits, self.shared.isolation, place)
+    }
+
+    /// The first offset that the consumer may see whose record has a timestamp of at least `timestamp_ms`.
+    pub(super) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+        self.log().offset_for_time(timestamp_ms, self.shared.isolation)
+    }
+
     pub(super) fn partition(&self) -> &TopicPartition {
         self.shared.log.partition()
     }
@@ -97,7 +113,8 @@ impl Position {
 
     /// Whether reading would return something: records, or an error.
     pub(super) fn is_ready(&self) -> bool {
-        self.next_offset().is_none_or(|offset| self.log().is_ready_at(offset)) || self.log().is_closed()
+        self.next_offset().is_none_or(|offset| self.log().is_ready_at(offset, self.shared.isolation))
+            || self.log().is_closed()
     }
 
     /// The position as it is to be committed; `None` if it was already, if nothing was read, or if the topic was deleted: a

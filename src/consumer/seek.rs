@@ -81,7 +81,7 @@ impl Consumer {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => cursor.position.end(),
             SeekTo::Offset(offset) => check_offset(cursor.position, offset)?,
-            SeekTo::Time(t) => log.offset_for_time(t.as_millis())?.unwrap_or_else(|| cursor.position.end()),
+            SeekTo::Time(t) => cursor.position.offset_for_time(t.as_millis())?.unwrap_or_else(|| cursor.position.end()),
             SeekTo::Committed => {
                 cursor.begin()?;
                 self.positions.reactivate(partition);

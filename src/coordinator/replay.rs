@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{State, States};
 use crate::error::{Corruption, Error, Result};
+use crate::partition::isolation::Isolation;
 use crate::partition::{FetchLimits, PartitionSource};
 use crate::record::{ConsumerRecord, ConsumerRecords};
 
@@ -27,9 +28,9 @@ pub(crate) fn replay<S: State>(
     const LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, records_max: usize::MAX };
     let (mut states, mut skipped) = (States::new(), Vec::new());
     for source in sources {
-        let Range { start: mut offset, end } = source.bounds();
+        let Range { start: mut offset, end } = source.stable_bounds();
         while offset < end {
-            let fetched = match source.fetch(offset, LIMITS) {
+            let fetched = match source.fetch(offset, LIMITS, Isolation::ReadCommitted) {
                 Err(Error::Corrupt(damage)) if skips_corrupt && damage.is_at(offset) => {
                     offset = damage.offsets.as_ref().map_or(end, |lost| lost.end);
                     skipped.push(*damage);

@@ -161,10 +161,7 @@ impl BatchHeader {
 
     /// The sequence of the batch's last offset, −1 if it has none. Sequences run up to 2³¹ − 1 and then from 0 again.
     pub(crate) fn last_sequence(&self) -> i32 {
-        if self.start.stamp.base_sequence < 0 {
-            return -1;
-        }
-        self.start.stamp.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
+        self.start.stamp.last_sequence(self.last_offset_delta)
     }
 
     /// The time in ms from which on compaction may remove the batch's tombstones or marker, once it has been set.

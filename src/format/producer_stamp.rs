@@ -17,4 +17,15 @@ impl ProducerStamp {
     /// That of a producer which has no id.
     pub(crate) const NONE: ProducerStamp =
         ProducerStamp { producer_id: -1, producer_epoch: -1, base_sequence: -1, is_transactional: false };
+
+    /// The sequence of the batch's last offset, −1 if it has none. Sequences run up to 2³¹ − 1 and then from 0 again.
+    pub(crate) fn last_sequence(&self, last_offset_delta: i32) -> i32 {
+        if self.base_sequence < 0 { -1 } else { self.base_sequence.wrapping_add(last_offset_delta) & i32::MAX }
+    }
+
+    /// Whether a producer with an id has sent it.
+    #[inline]
+    pub(crate) fn has_producer(&self) -> bool {
+        0 <= self.producer_id
+    }
 }

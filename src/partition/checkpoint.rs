@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::compaction::replacement::CompactionState;
 use super::manifest::{Manifest, ManifestSegment};
+use super::producer_state::checkpointed::CheckpointProducers;
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::error::{Error, Result};
-use crate::segment::{IndexCrcs, ScanStart, Segment, SegmentDir, WrittenIndexes};
+use crate::segment::{IndexCrcs, ProducerFiles, ScanStart, Segment, SegmentDir, WrittenIndexes};
 
 /// What is noted about a log beside its segments. Lives under the checkpoint lock.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Checkpoint {
     /// The index files of the active segment, which has this base offset.
     indexes: (u64, WrittenIndexes),
     pub(super) compaction: CompactionState,
+    pub(super) producers: CheckpointProducers,
     /// Segments that the manifest does not name any more, and whose files may still be there.
     deleted: VecDeque<Arc<Segment>>,
     /// The older generation of the manifest may still name them.
@@ -50,7 +52,7 @@ pub(super) const UNNOTED_BYTES_MAX: u64 = 4 << 20;
 
 impl Checkpoint {
     pub(super) fn new(manifest: Manifest, has_manifest: bool, file: RecoveryPointFile) -> Checkpoint {
-        let (indexes, compaction, deleted, is_deleted_named, is_in_place) = Default::default();
+        let (indexes, compaction, producers, deleted, is_deleted_named, is_in_place) = Default::default();
         Checkpoint {
             manifest,
             has_manifest,
@@ -60,6 +62,7 @@ impl Checkpoint {
             epochs_file: EpochsFile::Absent,
             indexes,
             compaction,
+            producers,
             deleted,
             is_deleted_named,
             is_in_place,
@@ -106,7 +109,8 @@ impl Checkpoint {
         leader_epoch: i32,
     ) -> Result<()> {
         let index_crcs = self.point_of(active).and_then(|point| point.synced.index_crcs);
-        self.store(dir, active, synced, leader_epoch, index_crcs)
+        let producers = self.producers.unknown_in(active);
+        self.store(dir, active, synced, leader_epoch, index_crcs, producers)
     }
 
     /// Makes the newest point survive a power cut.
@@ -163,6 +167,7 @@ impl Checkpoint {
         synced: SyncedTo,
         leader_epoch: i32,
         index_crcs: Option<IndexCrcs>,
+        producers: ProducerFiles,
     ) -> Result<()> {
         let SyncedTo { base_offset, file_position, next_offset, has_gaps, last_batch_position, max_timestamp } = synced;
         if base_offset > 0 && !self.has_manifest {
@@ -174,7 +179,7 @@ impl Checkpoint {
         let created_ms = active.created_ms();
         let synced = ScanStart { file_position, next_offset, leader_epoch, has_gaps, created_ms, headers, index_crcs };
         let other_files = self.point_of(active).map(|point| point.other_files.clone()).unwrap_or_default();
-        self.store_if_new(dir, RecoveryPoint { base_offset, synced, max_timestamp, other_files })
+        self.store_if_new(dir, RecoveryPoint { base_offset, synced, max_timestamp, producers, other_files })
     }
 
     fn store_if_new(&mut self, dir: &SegmentDir, point: RecoveryPoint) -> Result<()> {
@@ -259,7 +264,9 @@ impl Checkpoint {
             // Indexes are caches: without them the next one to open rebuilds them.
             _ = segment.write_indexes();
             let log_crc32 = segment.log_crc32()?;
-            manifest.segments.push(ManifestSegment::new(segment.describe(), Some(log_crc32)));
+            let mut noted = ManifestSegment::new(segment.describe(), Some(log_crc32));
+            noted.producers = self.producers.store(dir, segment);
+            manifest.segments.push(noted);
         }
         manifest.store(&**dir.files.disk(), &dir.path)?;
         (self.manifest, self.has_manifest) = (manifest, true);

@@ -18,9 +18,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::broken::Broken;
+use super::isolation::Isolation;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
+use super::producer_state::gathering::Transactions;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};
 use crate::disk::open_files::OpenFiles;
@@ -53,10 +55,21 @@ pub(super) struct Seen {
     /// Where segments and tail end, of which the last part may not be shown yet.
     end: u64,
     bounds: Range<u64>,
+    /// What who reads committed records has to know, if a transaction is open or was aborted.
+    transactions: Option<Arc<Transactions>>,
     /// Below it everything is proven to survive a power cut.
     durable_offset: u64,
     /// Whether only what is proven to be durable is shown.
     is_always: bool,
+}
+
+impl Seen {
+    /// One above the last offset that readers of this isolation may see.
+    fn end(&self, isolation: Isolation) -> u64 {
+        let unstable = self.transactions.as_ref().and_then(|known| known.first_unstable_offset);
+        let unstable = unstable.filter(|_| isolation == Isolation::ReadCommitted);
+        self.bounds.end.min(unstable.unwrap_or(u64::MAX))
+    }
 }
 
 /// What was found when the files of the partition were last looked at.
@@ -123,9 +136,17 @@ impl Follower {
         self.latest().bounds.clone()
     }
 
-    /// One above the last offset that can be read now, for a reader at `from`: if that is at the end, mostly the tails tell.
-    pub(crate) fn visible_end_from(&self, from: u64) -> u64 {
-        self.look_at_tails(from).ok().flatten().map_or_else(|| self.bounds().end, |seen| seen.bounds.end)
+    /// The offsets of which readers of committed records may see those that were not aborted.
+    pub(crate) fn stable_bounds(&self) -> Range<u64> {
+        let seen = self.latest();
+        seen.bounds.start..seen.end(Isolation::ReadCommitted)
+    }
+
+    /// One above the last offset that a reader of this isolation at `from` can read now, and one above the last that any can: if
+    /// `from` is at the end, mostly the tails tell.
+    pub(crate) fn ends_from(&self, from: u64, isolation: Isolation) -> (u64, u64) {
+        let seen = self.look_at_tails(from).ok().flatten().unwrap_or_else(|| self.latest());
+        (seen.end(isolation), seen.bounds.end)
     }
 
     /// The offset below which everything is proven to survive a power cut.
@@ -228,8 +249,8 @@ impl Follower {
     }
 
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
-    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        Ok(self.fetch_on(from, limits, None)?.0)
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits, isolation: Isolation) -> Result<Fetched> {
+        Ok(self.fetch_on(from, limits, isolation, None)?.0)
     }
 
     /// [`fetch`](Follower::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
@@ -240,28 +261,30 @@ impl Follower {
         &self,
         from: u64,
         limits: FetchLimits,
+        isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
+        let read = |seen: &Seen| self.read(seen, isolation, |source| source.fetch(from, limits, place));
         let fetch = || {
             self.check_present()?;
             let seen = Arc::clone(&self.seen.lock());
-            if from < seen.bounds.end
-                && let Ok(fetched) = self.read(&seen, |source| source.fetch(from, limits, place))
+            if from < seen.end(isolation)
+                && let Ok(fetched) = read(&seen)
                 && self.is_still(&seen)?
             {
                 return Ok(fetched);
             }
             if let Some(seen) = self.look_at_tails(from)? {
-                return self.read(&seen, |source| source.fetch(from, limits, place));
+                return read(&seen);
             }
-            self.look_and(|seen| self.read(seen, |source| source.fetch(from, limits, place)))
+            self.look_and(read)
         };
         fetch().map_err(|error| self.unless_deleted(error))
     }
 
     /// The first offset whose record has a timestamp of at least `timestamp_ms`.
-    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
-        let find = || self.look_and(|seen| self.read(seen, |source| source.offset_for_time(timestamp_ms)));
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64, isolation: Isolation) -> Result<Option<u64>> {
+        let find = || self.look_and(|seen| self.read(seen, isolation, |source| source.offset_for_time(timestamp_ms)));
         self.check_present().and_then(|()| find()).map_err(|error| self.unless_deleted(error))
     }
 
@@ -278,7 +301,7 @@ impl Follower {
         }
     }
 
-    fn read<T>(&self, seen: &Seen, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, seen: &Seen, isolation: Isolation, read: impl FnOnce(&Source<'_>) -> Result<T>) -> Result<T> {
         let tail: Vec<_> = seen
             .tail
             .iter()
@@ -295,7 +318,9 @@ impl Follower {
             tail: &tail,
             damage: &seen.files.damage,
             waypoints: None,
-            bounds: seen.bounds.clone(),
+            bounds: seen.bounds.start..seen.end(isolation).max(seen.bounds.start),
+            high_watermark: seen.bounds.end,
+            transactions: seen.transactions.as_deref().filter(|_| isolation == Isolation::ReadCommitted),
             settings: &self.spec.settings,
         })
     }

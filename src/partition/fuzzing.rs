@@ -8,6 +8,7 @@ use super::leader_epoch::LeaderEpochs;
 use super::log_id::LogId;
 use super::manifest::{self, Manifest};
 use super::partition_metadata;
+use super::producer_state::ProducerStates;
 use super::recovery_point::{RECORD_BYTES, RecoveryPointFile, SECTOR_BYTES};
 use crate::disk::generations::fuzzing::framed;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig};
@@ -93,6 +94,21 @@ pub fn leader_epochs(bytes: &[u8]) {
         assert!(cut.assign(epoch, first_offset));
         assert_eq!(cut.latest(), epoch);
     }
+}
+
+/// Reads a producer snapshot of what lies below `offset`, with its checksum put right if `fix`, and writes it again.
+pub fn producer_snapshot(bytes: &[u8], offset: u64, fix: bool) {
+    let mut file = bytes.to_vec();
+    if fix
+        && let Some((_version, rest)) = file.split_first_chunk_mut::<2>()
+        && let Some((crc, body)) = rest.split_first_chunk_mut()
+    {
+        *crc = crate::format::crc32c(body).to_be_bytes();
+    }
+    let Ok(states) = ProducerStates::decode(&file, offset) else { return };
+    assert!(states.first_unstable_offset().is_none_or(|first| first < offset));
+    let again = ProducerStates::decode(&states.encode(), offset).unwrap();
+    assert_eq!(again, states);
 }
 
 /// Reads a `partition.metadata` and writes it again.

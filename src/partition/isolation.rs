@@ -4,8 +4,8 @@ use std::fmt;
 
 /// What a consumer sees of transactions that are not committed.
 ///
-/// There are no transactions yet: every record counts as committed as soon as it is visible, and both levels see the same. The
-/// setting is there so that what is written today means the same once there are.
+/// Nothing here sends transactions yet: a record that was sent counts as committed as soon as it is visible, and both levels see the
+/// same. They differ in a log that Kafka has written, with transactions in it.
 ///
 /// # Examples
 /// ```

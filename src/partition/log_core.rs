@@ -5,6 +5,7 @@
 //! log_start_offset <= durable <= log_end_offset            what readers see ends at `visible_end`:
 //!        |               |             |                   `durable` with Durability::Always, else `log_end_offset`;
 //!        |               |             |                   where that changed, not before what was shown already
+//!        |               |             |                   and of committed records where the first open transaction begins
 //!   [ segment ][ segment ][ open batch )
 //! ```
 //! Readers take no lock: they load the end and then the view, which says where the log begins. What is below the end is in a view
@@ -15,7 +16,6 @@ mod appending;
 mod reading;
 mod slots;
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::broken::Broken;
@@ -23,10 +23,12 @@ use super::checkpoint::Checkpoint;
 use super::durability::Durability;
 use super::environment::Environment;
 use super::group_commit::GroupCommit;
+use super::isolation::Isolation;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::log_view::{LogView, Segments};
 use super::offsets::LogOffsets;
+use super::producer_state::gathering::Transactions;
 use super::recovery::Recovered;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
@@ -79,6 +81,7 @@ impl LogCore {
     ) -> (LogCore, Checkpoint) {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
+        let unstable = recovered.transactions.as_ref().and_then(|open| open.first_unstable_offset);
         let is_always = spec.durability() == Durability::Always;
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let core = LogCore {
@@ -86,10 +89,11 @@ impl LogCore {
                 log_start_offset: recovered.log_start_offset,
                 damage: recovered.damage.into(),
                 segments: recovered.segments.into(),
+                transactions: recovered.transactions,
                 unsealed: recovered.unsealed.into(),
                 open: None,
             }),
-            offsets: LogOffsets::new(synced, end),
+            offsets: LogOffsets::new(synced, end, unstable),
             is_always: AtomicBool::new(is_always),
             shown: AtomicU64::new(0),
             is_in_always_tail: AtomicBool::new(is_always),
@@ -195,10 +199,29 @@ impl LogCore {
         if only_durable { self.durable_offset().max(self.shown.load(Ordering::Relaxed)) } else { end }
     }
 
-    /// The offsets that readers may see now.
-    pub(crate) fn visible_bounds(&self) -> Range<u64> {
-        // In this order: the start is never above an end that is loaded later.
-        self.log_start_offset()..self.visible_end()
+    /// One above the last offset that readers of committed records may see: below it every transaction is over.
+    pub(crate) fn last_stable_offset(&self) -> u64 {
+        let end = self.visible_end();
+        self.offsets.first_unstable().map_or(end, |unstable| end.min(unstable))
+    }
+
+    /// One above the last offset that readers of this isolation may see.
+    #[inline]
+    pub(crate) fn end(&self, isolation: Isolation) -> u64 {
+        match isolation {
+            Isolation::ReadCommitted => self.last_stable_offset(),
+            Isolation::ReadUncommitted => self.visible_end(),
+        }
+    }
+
+    /// What who reads committed records has to know, if a transaction is open or was aborted.
+    pub(super) fn transactions(&self) -> Option<Arc<Transactions>> {
+        self.view().transactions.clone()
+    }
+
+    /// Where the first transaction begins that is open, if there is one.
+    pub(super) fn first_unstable_offset(&self) -> Option<u64> {
+        self.offsets.first_unstable()
     }
 
     /// Ranges of offsets that opening found missing or damaged.

@@ -38,7 +38,7 @@ use crate::disk::generations::{self, Kind};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
-use crate::segment::{DerivedFile, HeaderSums, SealedSegment, SegmentFiles};
+use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, SealedSegment, SegmentFiles};
 
 pub(super) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
 const FILE_NAME: &str = "manifest";
@@ -78,6 +78,8 @@ pub(crate) struct ManifestSegment {
     pub(crate) log_crc32: Option<u32>,
     /// From when on a tombstone in it may go, by the wall clock in ms: the first such moment that compaction has left in it.
     pub(crate) delete_horizon: Option<i64>,
+    /// The files that tell of producers: of the transactions that were aborted in it, and of all producers at its end.
+    pub(super) producers: ProducerFiles,
     /// Files that are made from it, of kinds that are not known here.
     other_files: Vec<DerivedFile>,
 }
@@ -85,7 +87,8 @@ pub(crate) struct ManifestSegment {
 impl ManifestSegment {
     /// A segment that is noted for the first time.
     pub(crate) fn new(sealed: SealedSegment, log_crc32: Option<u32>) -> ManifestSegment {
-        ManifestSegment { sealed, log_crc32, delete_horizon: None, other_files: Vec::new() }
+        let (producers, other_files) = Default::default();
+        ManifestSegment { sealed, log_crc32, delete_horizon: None, producers, other_files }
     }
 }
 
@@ -192,7 +195,17 @@ impl Manifest {
         }
         let cleaned_to = replaced.last()?.sealed.next_offset;
         let mut segments = self.segments.clone();
+        let at_end = replaced.last()?.producers.snapshot;
+        let had_producers = replaced.iter().any(|noted| noted.producers.snapshot.is_some());
+        let new_count = new.len();
         segments.splice(start..end, new);
+        // A snapshot from before what was cleaned may speak of transactions whose end is gone now.
+        for (index, noted) in segments.iter_mut().enumerate().take(start + new_count) {
+            if if index < start { noted.producers.snapshot.is_some() } else { had_producers } {
+                let is_last = noted.sealed.next_offset == cleaned_to;
+                noted.producers.snapshot = if is_last { at_end } else { Some(ProducerFiles::UNKNOWN) };
+            }
+        }
         let clean_offset = if is_clean { self.clean_offset.max(cleaned_to) } else { self.clean_offset };
         Some(Manifest { segments, files: self.files.clone(), clean_offset, ..*self })
     }
@@ -287,7 +300,8 @@ impl ManifestSegment {
             out.extend(number.to_be_bytes());
         }
         self.delete_horizon.into_iter().for_each(|ms| out.extend(ms.to_be_bytes()));
-        derived_files::encode(&SegmentFiles { index_crcs, others: self.other_files.clone() }.list(), out);
+        let (producers, others) = (self.producers, self.other_files.clone());
+        derived_files::encode(&SegmentFiles { index_crcs, producers, others }.list(), out);
     }
 
     fn decode(clean_offset: u64, reader: &mut Reader<'_>) -> Result<ManifestSegment, Refusal> {
@@ -301,7 +315,7 @@ impl ManifestSegment {
             return Err(Refusal::Newer);
         }
         let delete_horizon = if flags & HAS_HORIZON == 0 { None } else { Some(reader.i64()?) };
-        let SegmentFiles { index_crcs, others } = SegmentFiles::of(derived_files::decode(reader)?);
+        let SegmentFiles { index_crcs, producers, others } = SegmentFiles::of(derived_files::decode(reader)?);
         let sealed = SealedSegment {
             base_offset,
             next_offset,
@@ -314,7 +328,7 @@ impl ManifestSegment {
             index_crcs,
         };
         let log_crc32 = (flags & HAS_LOG_CRC != 0).then_some(log_crc32);
-        Ok(ManifestSegment { sealed, log_crc32, delete_horizon, other_files: others })
+        Ok(ManifestSegment { sealed, log_crc32, delete_horizon, producers, other_files: others })
     }
 }
 
@@ -392,6 +406,34 @@ mod tests {
         assert_eq!(cleaned.with_cleaned([0].into_iter(), vec![segment(0, 11)], true).unwrap().clean_offset, 11);
         assert_eq!(cleaned.with_cleaned([0, 10].into_iter(), vec![], true), None, "10 is not there any more");
         assert_eq!(cleaned.with_cleaned([15, 0].into_iter(), vec![], true), None, "they do not follow one another");
+    }
+
+    #[test]
+    fn no_snapshot_from_before_what_was_cleaned_is_believed() {
+        let noted = |base_offset, next_offset, snapshot: Option<u64>| {
+            let mut noted = segment(base_offset, next_offset);
+            noted.producers.snapshot = snapshot.map(|bytes| FileSum { bytes, crc32: 1 });
+            noted
+        };
+        let snapshots = |manifest: &Manifest| {
+            let snapshots = manifest.segments.iter().map(|noted| noted.producers.snapshot.map(|sum| sum.bytes));
+            snapshots.collect::<Vec<_>>()
+        };
+        let segments =
+            vec![noted(0, 10, Some(1)), noted(10, 20, Some(2)), noted(20, 30, Some(3)), noted(30, 40, Some(4))];
+        let manifest = Manifest { segments, ..Manifest::new(LOG) };
+        let new = vec![segment(10, 25), segment(25, 30)];
+        let cleaned = manifest.with_cleaned([10, 20].into_iter(), new.clone(), true).unwrap();
+        assert_eq!(snapshots(&cleaned), [Some(0), Some(0), Some(3), Some(4)]);
+        let Ok(decoded) = Manifest::decode(&cleaned.encode()) else { panic!("refused") };
+        assert_eq!(decoded.segments.iter().map(|noted| noted.producers).collect::<Vec<_>>(), {
+            cleaned.segments.iter().map(|noted| noted.producers).collect::<Vec<_>>()
+        });
+        // Where there was no producer there is still none.
+        let segments = vec![noted(0, 10, None), noted(10, 20, None), noted(20, 30, None), noted(30, 40, None)];
+        let manifest = Manifest { segments, ..Manifest::new(LOG) };
+        let cleaned = manifest.with_cleaned([10, 20].into_iter(), new, true).unwrap();
+        assert_eq!(snapshots(&cleaned), [None; 4]);
     }
 
     #[test]

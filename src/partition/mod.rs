@@ -31,6 +31,7 @@ mod manifest;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
 mod partition_source;
+mod producer_state;
 pub(crate) mod protection;
 mod quarantine;
 mod reader;
@@ -58,6 +59,7 @@ use crate::error::{Error, Result};
 use crate::record::{ConsumerRecords, Fetched, OwnedRecord, ProducerRecord, Timestamp};
 use crate::topic_partition::TopicPartition;
 use durability::Durability;
+use isolation::Isolation;
 use log::Log;
 
 /// One partition of a topic: the log itself, without groups. A cheap handle; clones name the same log, and each keeps the
@@ -154,8 +156,8 @@ impl Partition {
             && record.get_partition().is_none_or(|number| number == here.partition())
     }
 
-    /// Returns the records from offset `from` (included) on: at least one if there is one, then as many as fit in `max_bytes`
-    /// bytes. At the end of the log the result is empty.
+    /// Returns the committed records from offset `from` (included) on: at least one if there is one, then as many as fit in
+    /// `max_bytes` bytes. At the [last stable offset](Partition::last_stable_offset) and behind it the result is empty.
     ///
     /// # Errors
     /// [`Error::OffsetOutOfRange`] below the log start or above the log end; [`Error::Corrupt`] if what is there is damaged (to
@@ -206,10 +208,11 @@ impl Partition {
     }
 
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        self.source.fetch(from, limits)
+        self.source.fetch(from, limits, Isolation::ReadCommitted)
     }
 
-    /// Iterates over copies of the records from offset `from` (included) to the end of the log as it is when it gets there.
+    /// Iterates over copies of the committed records from offset `from` (included) to the
+    /// [last stable offset](Partition::last_stable_offset) as it is when it gets there.
     /// An error is returned once and ends the iteration.
     ///
     /// # Examples
@@ -256,7 +259,8 @@ impl Partition {
     }
 
     /// One above the last offset that a reader of [`Isolation::ReadCommitted`](crate::Isolation::ReadCommitted) sees: never above the
-    /// [high watermark](Partition::high_watermark), and equal to it as long as there are no transactions.
+    /// [high watermark](Partition::high_watermark), and below it only where the log has a transaction that is open: it ends where the
+    /// first one begins.
     #[must_use]
     pub fn last_stable_offset(&self) -> u64 {
         self.source.last_stable_offset()
@@ -300,7 +304,9 @@ impl Partition {
         log.wait_durable(offset)
     }
 
-    /// The first offset whose record has timestamp `t` or a later one; `None` if there is none.
+    /// The first offset below the [last stable one](Partition::last_stable_offset) whose record has timestamp `t` or a later one;
+    /// `None` if there is none. Where the log has transactions, that may be the offset of a marker or of an aborted record, as with
+    /// Kafka: a read goes on behind it.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
@@ -317,7 +323,7 @@ impl Partition {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn offset_for_time(&self, t: Timestamp) -> Result<Option<u64>> {
-        self.source.offset_for_time(t.as_millis())
+        self.source.offset_for_time(t.as_millis(), Isolation::ReadCommitted)
     }
 
     /// The log for writing.

@@ -4,6 +4,7 @@
 //! log start <= durable <= log end            all but the log start excluded; each only rises
 //! log start <= synced  <= log end            what the segments hold durably, or slots that nobody else gets; the rest of
 //!                                            `durable` is covered by slots of this process
+//! log start <= first unstable                where the first transaction begins that is open, if there is one
 //! ```
 
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +15,20 @@ pub(super) struct LogOffsets {
     end: AtomicU64,
     durable: AtomicU64,
     synced: AtomicU64,
+    first_unstable: Option<u64>,
 }
 
 impl LogOffsets {
-    /// The bounds of a log that was recovered, of which what is below `synced` is in segments durably.
-    pub(super) fn new(synced: u64, end: u64) -> LogOffsets {
+    /// The bounds of a log that was recovered, of which what is below `synced` is in segments durably, and whose first open
+    /// transaction begins at `first_unstable`.
+    pub(super) fn new(synced: u64, end: u64, first_unstable: Option<u64>) -> LogOffsets {
         assert!(synced <= end, "nothing is synced that is not there");
-        LogOffsets { end: AtomicU64::new(end), durable: AtomicU64::new(synced), synced: AtomicU64::new(synced) }
+        LogOffsets {
+            end: AtomicU64::new(end),
+            durable: AtomicU64::new(synced),
+            synced: AtomicU64::new(synced),
+            first_unstable,
+        }
     }
 
     /// One above the last published offset. Whatever is below is in a view that is loaded after this.
@@ -38,6 +46,12 @@ impl LogOffsets {
     /// Everything below survives a power cut in segments, whatever becomes of the tail.
     pub(super) fn synced(&self) -> u64 {
         self.synced.load(Ordering::Acquire)
+    }
+
+    /// Where the first transaction begins that was open when the log was opened: nobody can begin or end one in an open log.
+    #[inline]
+    pub(super) fn first_unstable(&self) -> Option<u64> {
+        self.first_unstable
     }
 
     /// Publishes what was appended. For the holder of the append lock.
@@ -66,7 +80,7 @@ mod tests {
 
     #[test]
     fn marks_never_go_back() {
-        let offsets = LogOffsets::new(5, 5);
+        let offsets = LogOffsets::new(5, 5, None);
         offsets.set_end(10);
         assert!(offsets.raise_durable(9));
         assert!(!offsets.raise_durable(7));

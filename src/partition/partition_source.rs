@@ -115,11 +115,12 @@ impl PartitionSource {
         }
     }
 
-    /// The offsets that readers may see now.
-    pub(crate) fn bounds(&self) -> Range<u64> {
+    /// The offsets of which readers of committed records may see those that were not aborted.
+    pub(crate) fn stable_bounds(&self) -> Range<u64> {
         match &self.0 {
-            Keeper::Log(log) => log.visible_bounds(),
-            Keeper::Follower(follower) => follower.bounds(),
+            // In this order: the start is never above an end that is loaded later.
+            Keeper::Log(log) => log.log_start_offset()..log.last_stable_offset(),
+            Keeper::Follower(follower) => follower.stable_bounds(),
         }
     }
 
@@ -165,10 +166,13 @@ impl PartitionSource {
         }
     }
 
-    /// One above the last offset that nothing but an open transaction may keep from readers: there is none that could yet.
+    /// One above the last offset that readers may see now and below which every transaction is over.
     #[inline]
     pub(crate) fn last_stable_offset(&self) -> u64 {
-        self.high_watermark()
+        match &self.0 {
+            Keeper::Log(log) => log.last_stable_offset(),
+            Keeper::Follower(follower) => follower.stable_bounds().end,
+        }
     }
 
     /// One above the last offset that readers may see now, whatever is committed.
@@ -182,11 +186,12 @@ impl PartitionSource {
 
     /// Whether a reader at offset `from` has something to read, or does not belong there.
     #[inline]
-    pub(crate) fn is_ready_at(&self, from: u64) -> bool {
-        match &self.0 {
-            Keeper::Log(log) => from != log.visible_end(),
-            Keeper::Follower(follower) => from != follower.visible_end_from(from),
-        }
+    pub(crate) fn is_ready_at(&self, from: u64, isolation: Isolation) -> bool {
+        let (end, high_watermark) = match &self.0 {
+            Keeper::Log(log) => (log.end(isolation), log.visible_end()),
+            Keeper::Follower(follower) => follower.ends_from(from, isolation),
+        };
+        !(end..=high_watermark).contains(&from)
     }
 
     /// Whether reads are refused: the topic was deleted or the broker closed. Read-only also where nothing can be read at all.
@@ -207,10 +212,10 @@ impl PartitionSource {
     }
 
     /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
-    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64, isolation: Isolation) -> Result<Option<u64>> {
         match &self.0 {
-            Keeper::Log(log) => log.offset_for_time(timestamp_ms),
-            Keeper::Follower(follower) => follower.offset_for_time(timestamp_ms),
+            Keeper::Log(log) => log.offset_for_time(timestamp_ms, isolation),
+            Keeper::Follower(follower) => follower.offset_for_time(timestamp_ms, isolation),
         }
     }
 
@@ -236,19 +241,20 @@ impl PartitionSource {
         &self,
         from: u64,
         limits: FetchLimits,
+        isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
         match &self.0 {
-            Keeper::Log(log) => log.fetch_on(from, limits, place),
-            Keeper::Follower(follower) => follower.fetch_on(from, limits, place),
+            Keeper::Log(log) => log.fetch_on(from, limits, isolation, place),
+            Keeper::Follower(follower) => follower.fetch_on(from, limits, isolation, place),
         }
     }
 
     /// Reads records from offset `from` (included) on.
-    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits, isolation: Isolation) -> Result<Fetched> {
         match &self.0 {
-            Keeper::Log(log) => log.fetch(from, limits),
-            Keeper::Follower(follower) => follower.fetch(from, limits),
+            Keeper::Log(log) => log.fetch(from, limits, isolation),
+            Keeper::Follower(follower) => follower.fetch(from, limits, isolation),
         }
     }
 }

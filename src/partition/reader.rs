@@ -13,10 +13,11 @@ use place::{Start, WhichBatch};
 pub(crate) use waypoints::Waypoints;
 use waypoints::{Known, is_large};
 
+use super::producer_state::gathering::Transactions;
 use super::topic_settings::TopicSettings;
 use crate::disk::SharedBytes;
 use crate::error::{ClosedBy, Corruption, Error, Result};
-use crate::format::{BatchHeader, HEADER_BYTES, Record, is_plain, plain_records, step_over};
+use crate::format::{BatchHeader, BatchStart, HEADER_BYTES, Record, is_plain, plain_records, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
 use crate::tail::{Identity, OpenBatch};
@@ -41,6 +42,10 @@ pub(super) struct Source<'l> {
     pub(super) waypoints: Option<&'l Waypoints>,
     /// The offsets that may be read.
     pub(super) bounds: Range<u64>,
+    /// Where a reader may stand that finds nothing there: behind these bounds as long as a transaction is open.
+    pub(super) high_watermark: u64,
+    /// What was aborted, for who is not to see it; `None` where nothing was.
+    pub(super) transactions: Option<&'l Transactions>,
     /// Looked at where something is compressed.
     pub(super) settings: &'l TopicSettings,
 }
@@ -78,7 +83,7 @@ impl Source<'_> {
     /// ended, if that was inside a batch. Returns where this one did, too.
     ///
     /// # Errors
-    /// [`Error::OffsetOutOfRange`] below the log start or above the visible end, [`Error::Corrupt`] and
+    /// [`Error::OffsetOutOfRange`] below the log start or above the high watermark, [`Error::Corrupt`] and
     /// [`Error::CodecUnavailable`] if the first batch cannot be read (what comes before a later one is returned).
     pub(super) fn fetch(
         &self,
@@ -87,7 +92,7 @@ impl Source<'_> {
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
         let Range { start, end } = self.bounds;
-        if from < start || from > end {
+        if from < start || from > end.max(self.high_watermark) {
             let partition = self.partition.clone();
             return Err(Error::OffsetOutOfRange {
                 partition,
@@ -99,6 +104,9 @@ impl Source<'_> {
         let partition = self.partition.clone();
         let (batches, topic_id) = (Vec::new(), self.topic_id);
         let fetched = Fetched { partition, topic_id, batches, record_count: 0, next_offset: from };
+        if end < from {
+            return Ok((fetched, None));
+        }
         let begin = place.filter(|place| place.next_offset == from);
         let mut fetch = Fetch { source: self, from, end, limits, begin, place: None, fetched, bytes: 0, full: false };
         match fetch.run() {
@@ -142,6 +150,17 @@ impl Source<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a batch is not to be seen, since its transaction never happened.
+    #[inline]
+    fn is_aborted(&self, start: &BatchStart) -> bool {
+        start.stamp.is_transactional && self.is_in_aborted(start)
+    }
+
+    #[cold]
+    fn is_in_aborted(&self, start: &BatchStart) -> bool {
+        self.transactions.is_some_and(|known| known.aborted.contains(start.stamp.producer_id, start.base_offset))
     }
 
     /// The tail was closed, as it is with the broker alone.
@@ -258,8 +277,8 @@ impl Fetch<'_> {
     /// Takes what is wanted of a batch, of which something may be `known` from inside.
     fn take(&mut self, segment: &Arc<Segment>, batch: Batch, known: Option<&Known>) -> Result<()> {
         let Batch { header, file_position, bytes } = batch;
-        if header.start.attributes.is_control() {
-            self.fetched.next_offset = header.next_offset();
+        if header.start.attributes.is_control() || self.source.is_aborted(&header.start) {
+            self.fetched.next_offset = header.next_offset().min(self.end);
             return Ok(());
         }
         let located = Located { file_position, header };
@@ -319,6 +338,10 @@ impl Fetch<'_> {
 
     fn read_tail(&mut self, tail: TailRecords<'_>, batch_end: u64) -> Result<()> {
         self.check_damage()?;
+        if self.source.is_aborted(&tail.identity.start) {
+            self.fetched.next_offset = batch_end.min(self.end);
+            return Ok(());
+        }
         let copied = tail.bytes.show(|records| self.copy_tail(tail, records, batch_end));
         copied.unwrap_or_else(|| Err(self.source.closed_error()))
     }

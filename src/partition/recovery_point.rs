@@ -35,7 +35,7 @@ use crate::disk::{Disk, Open, SyncError, generations, own_copy};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
-use crate::segment::{DerivedFile, HeaderSums, ScanStart, SegmentFiles};
+use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, ScanStart, SegmentFiles};
 
 const FILE_NAME: &str = "recovery-point";
 const MAGIC: [u8; 8] = *b"OTTLARPT";
@@ -59,6 +59,8 @@ pub(crate) struct RecoveryPoint {
     pub(crate) synced: ScanStart,
     /// The largest timestamp of that segment there.
     pub(crate) max_timestamp: Option<i64>,
+    /// The files that tell of producers, up to there.
+    pub(crate) producers: ProducerFiles,
     /// Files that are made from that segment, of kinds that are not known here.
     pub(crate) other_files: Vec<DerivedFile>,
 }
@@ -123,7 +125,7 @@ impl RecoveryPointFile {
                     is_damaged |= found != log;
                     let newest = if found == log { &mut newest } else { &mut of_another };
                     if newest.as_ref().is_none_or(|(other, _)| *other < generation) {
-                        *newest = Some((generation, point));
+                        *newest = Some((generation, *point));
                     }
                 }
                 Ok(Record::OtherVersion(found)) => {
@@ -219,7 +221,7 @@ impl RecoveryPointFile {
 }
 
 fn encode(log: LogId, generation: u64, point: &RecoveryPoint) -> Vec<u8> {
-    let RecoveryPoint { base_offset, synced, max_timestamp, other_files } = point;
+    let RecoveryPoint { base_offset, synced, max_timestamp, producers, other_files } = point;
     let ScanStart { file_position, next_offset, leader_epoch, has_gaps, created_ms, headers, index_crcs } = *synced;
     let flags = if has_gaps { HAS_GAPS } else { 0 } | if headers.is_some() { HAS_HEADERS } else { 0 };
     let headers = headers.unwrap_or(HeaderSums { first: 0, last: 0, last_position: 0 });
@@ -239,7 +241,7 @@ fn encode(log: LogId, generation: u64, point: &RecoveryPoint) -> Vec<u8> {
     bytes.extend(headers.last_position.to_be_bytes());
     bytes.extend(headers.first.to_be_bytes());
     bytes.extend(headers.last.to_be_bytes());
-    let mut files = SegmentFiles { index_crcs, others: other_files.clone() }.list();
+    let mut files = SegmentFiles { index_crcs, producers: *producers, others: other_files.clone() }.list();
     files.truncate(FILES_MAX);
     derived_files::encode(&files, &mut bytes);
     bytes.resize(CRC, 0);
@@ -251,7 +253,7 @@ enum Record {
     Point {
         log: LogId,
         generation: u64,
-        point: RecoveryPoint,
+        point: Box<RecoveryPoint>,
     },
     /// The sector was never written.
     Unwritten,
@@ -298,7 +300,7 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
     let (max_timestamp, created_ms) = (time()?, time()?);
     let last_position = reader.i64()?.cast_unsigned();
     let headers = HeaderSums { last_position, first: reader.u32()?, last: reader.u32()? };
-    let SegmentFiles { index_crcs, others } = SegmentFiles::of(derived_files::decode(&mut reader)?);
+    let SegmentFiles { index_crcs, producers, others } = SegmentFiles::of(derived_files::decode(&mut reader)?);
     let fits = |number: u64| i64::try_from(number).is_ok();
     let has_headers = flags & HAS_HEADERS != 0;
     if next_offset < base_offset || !fits(next_offset) || !fits(file_position) {
@@ -316,8 +318,8 @@ fn decode(sector: &[u8]) -> Result<Record, Invalid> {
         headers: has_headers.then_some(headers),
         index_crcs,
     };
-    let point = RecoveryPoint { base_offset, synced, max_timestamp, other_files: others };
-    Ok(Record::Point { log, generation, point })
+    let point = RecoveryPoint { base_offset, synced, max_timestamp, producers, other_files: others };
+    Ok(Record::Point { log, generation, point: Box::new(point) })
 }
 
 /// The file in a partition's directory.
@@ -349,7 +351,8 @@ mod tests {
             index_crcs: Some(IndexCrcs { offset_index: sum(1), time_index: sum(2) }),
         };
         let other_files = vec![DerivedFile { kind: 9, sum: sum(9) }];
-        RecoveryPoint { base_offset: 10, synced, max_timestamp: Some(4), other_files }
+        let producers = ProducerFiles::default();
+        RecoveryPoint { base_offset: 10, synced, max_timestamp: Some(4), producers, other_files }
     }
 
     #[test]

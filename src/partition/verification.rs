@@ -15,6 +15,7 @@ use super::log::Log;
 use super::log_spec::LogSpec;
 use super::manifest::{self, Manifest, ManifestSegment};
 use super::partition_metadata;
+use super::producer_state::verifying::{StaleFile, stale_files};
 use super::recovery::lost_manifest;
 use super::recovery_point::{self, RecoveryPointFile};
 use crate::disk::{Disk, generations};
@@ -221,6 +222,13 @@ impl PartitionVerification {
         Ok(())
     }
 
+    /// Adds files that can be made anew.
+    fn add_stale(&mut self, stale: Vec<StaleFile>) {
+        for (path, reason) in stale {
+            self.add_repairable(path, reason);
+        }
+    }
+
     fn add_repairable(&mut self, path: PathBuf, reason: &'static str) {
         let partition = Some(self.partition.clone());
         self.repairable.push(Corruption { partition, path, file_position: 0, offsets: None, reason });
@@ -269,6 +277,12 @@ impl Log {
             }
         }
         found.add_known(&self.damage());
+        if found.damage.is_empty() && !stale_files(&self.dir, &manifest.segments, &segments)?.is_empty() {
+            // Once more while nobody seals or swaps any.
+            let checkpoint = self.checkpoint.lock();
+            let segments = self.segments();
+            found.add_stale(stale_files(&self.dir, &checkpoint.manifest.segments, &segments)?);
+        }
         let _nobody_stores_them_now = self.checkpoint.lock();
         found.add_small_files(&*self.environment.disk, &self.spec)?;
         Ok(found)
@@ -318,6 +332,9 @@ impl Follower {
                 found.add_segment(in_segment);
             }
             found.add_known(&seen.files.damage);
+            if found.damage.is_empty() {
+                found.add_stale(stale_files(&self.dir, &seen.files.layout.manifest.segments, &seen.files.segments)?);
+            }
             found.add_small_files(&**self.dir.files.disk(), &self.spec)?;
             Ok(found)
         });

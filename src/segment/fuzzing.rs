@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::offset_index::OffsetIndex;
 use super::scan::{LogWalk, Piece, Rules};
 use super::time_index::TimeIndex;
+use super::transaction_index;
 use super::{
     FileKind, FileName, FileSum, IndexCrcs, KnownBatches, OpenFiles, Scan, ScanStart, Segment, SegmentConfig,
     SegmentDir,
@@ -44,6 +45,14 @@ pub fn indexes(bytes: &[u8], offsets: u64, log_bytes: u64) {
             assert!(last.relative_offset == 0 || index.up_to(last.relative_offset - 1).len() < index.len());
         }
     }
+}
+
+/// Reads the transaction index of a segment from offset 0 on with so many offsets, and writes it again.
+pub fn transaction_index(bytes: &[u8], offsets: u64) {
+    let Some(entries) = transaction_index::decode(bytes, 0, offsets) else { return };
+    assert_eq!(transaction_index::encode(&entries), bytes, "a transaction index comes back from its bytes");
+    assert!(entries.is_sorted_by(|a, b| a.last_offset < b.last_offset), "markers rise");
+    assert!(entries.iter().all(|entry| entry.first_offset < entry.last_offset && entry.last_offset < offsets));
 }
 
 /// Walks through a log file, of which offsets below `durable` are known to have been there.

@@ -48,11 +48,10 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod time_index;
+pub(crate) mod transaction_index;
 mod verify;
 
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use derived_files::FileSum;
-pub(crate) use derived_files::{DerivedFile, SegmentFiles};
+pub(crate) use derived_files::{DerivedFile, FileSum, ProducerFiles, SegmentFiles};
 pub(crate) use header_sums::{FOREIGN, HeaderSums};
 pub(crate) use index_files::WrittenIndexes;
 pub(crate) use indexes::IndexCrcs;
@@ -60,6 +59,7 @@ pub(crate) use known_batches::{KnownBatch, KnownBatches};
 pub(crate) use read::Batch;
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
+pub(crate) use transaction_index::AbortedTransaction;
 pub(crate) use verify::SegmentVerification;
 
 use file_name::{FileKind, FileName, Stage};
@@ -156,6 +156,8 @@ pub(crate) struct Segment {
     /// −1 for none.
     max_timestamp: AtomicI64,
     has_gaps: AtomicBool,
+    /// Whether a batch of a producer was come across.
+    has_producers: AtomicBool,
     synced_bytes: AtomicU64,
     /// What lies below this byte and is not synced was written by an earlier process, and is to be written once more before it
     /// is: after a failed sync the system may show what the medium lacks.
@@ -272,6 +274,16 @@ impl Segment {
         self.has_gaps.load(Ordering::Acquire)
     }
 
+    /// Whether a batch of a producer is known to be in it.
+    pub(crate) fn has_producers(&self) -> bool {
+        self.has_producers.load(Ordering::Acquire)
+    }
+
+    /// Notes that a batch of a producer is in it.
+    pub(crate) fn note_producers(&self) {
+        self.has_producers.store(true, Ordering::Release);
+    }
+
     /// How it is kept from now on.
     pub(crate) fn configure(&self, config: SegmentConfig) {
         self.config.replace(config);
@@ -313,6 +325,9 @@ impl Segment {
         loaded.indexes.append(&batch, self.base_offset, self.config.index_interval_bytes());
         if next_offset < header.base_offset() {
             self.has_gaps.store(true, Ordering::Release);
+        }
+        if header.start.stamp.has_producer() {
+            self.note_producers();
         }
         self.max_timestamp.fetch_max(header.max_timestamp, Ordering::AcqRel);
         self.next_offset.store(header.next_offset(), Ordering::Release);

@@ -12,6 +12,7 @@ use super::{Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentC
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
+use crate::format::{BatchHeader, EndTransactionMarker, HEADER_BYTES};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
@@ -80,6 +81,7 @@ impl Segment {
             next_offset: AtomicU64::new(sealed.next_offset),
             max_timestamp: AtomicI64::new(sealed.max_timestamp.unwrap_or(-1)),
             has_gaps: AtomicBool::new(sealed.has_gaps),
+            has_producers: AtomicBool::new(false),
             synced_bytes: AtomicU64::new(sealed.log_bytes),
             distrusted_bytes: AtomicU64::new(0),
             is_name_synced: AtomicBool::new(true),
@@ -157,6 +159,37 @@ impl Segment {
     /// [`Error::Corrupt`] if the log file is missing or another one; the disk's.
     pub(crate) fn visit_intact(&self, visit: impl FnMut(&Located)) -> Result<()> {
         self.walk_intact(&self.loaded()?.log, visit)
+    }
+
+    /// Shows each batch of a producer whose checksum and place are right, from the first on, and the marker that it is, if so. Damage
+    /// is passed over, and so is a marker that cannot be read.
+    ///
+    /// # Errors
+    /// As [`visit_intact`](Segment::visit_intact).
+    pub(crate) fn visit_producers(
+        &self,
+        mut visit: impl FnMut(&BatchHeader, Option<EndTransactionMarker>),
+    ) -> Result<()> {
+        let log = &self.loaded()?.log;
+        let read_at = |buffer: &mut [u8], position| log.read_at(buffer, position);
+        let mut walk = LogWalk::new(&read_at, log.len(), self.rules(), 0, self.base_offset);
+        let unreadable = |source| Error::io("read", &self.path(), source);
+        loop {
+            match walk.next(self.next_offset()).map_err(unreadable)? {
+                Piece::Batch(batch) if batch.header.start.stamp.has_producer() => {
+                    let marker = if batch.header.start.attributes.is_control() {
+                        let bytes = walk.batch_bytes(&batch).map_err(unreadable)?;
+                        let records = bytes.get(HEADER_BYTES..).unwrap_or_default();
+                        EndTransactionMarker::decode(&batch.header, records).ok().flatten()
+                    } else {
+                        None
+                    };
+                    visit(&batch.header, marker);
+                }
+                Piece::Batch(_) | Piece::Damage(_) => {}
+                Piece::Tail(_) | Piece::End => return Ok(()),
+            }
+        }
     }
 
     fn walk_intact(&self, log: &AppendFile, mut visit: impl FnMut(&Located)) -> Result<()> {

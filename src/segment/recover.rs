@@ -76,6 +76,8 @@ pub(crate) struct Scan {
     pub(crate) batches: u64,
     /// Whether there should have been index files and they were not what was written.
     pub(crate) indexes_rebuilt: bool,
+    /// How many of them have a producer.
+    pub(crate) producer_batches: u64,
     /// The largest timestamp in the segment.
     pub(crate) max_timestamp: Option<i64>,
     /// Why the log ends before the file does, if so.
@@ -97,6 +99,7 @@ impl Scan {
             next_offset,
             batches: 0,
             indexes_rebuilt: false,
+            producer_batches: 0,
             max_timestamp: None,
             bad: None,
             damaged: Vec::new(),
@@ -167,6 +170,7 @@ impl Segment {
         segment.known_good_from = scan.valid_bytes;
         segment.synced_bytes = AtomicU64::new(scan.valid_bytes.min(from.file_position));
         segment.is_name_synced = AtomicBool::new(false);
+        segment.has_producers = AtomicBool::new(scan.producer_batches > 0);
         Ok((segment, scan))
     }
 }
@@ -244,6 +248,7 @@ fn scan_file(dir: &SegmentDir, file: &dyn DiskFile, wanted: &Recovery<'_>) -> io
                 }
                 indexes.append(&batch, wanted.base_offset, wanted.config.index_interval_bytes);
                 scan.batches += 1;
+                scan.producer_batches += u64::from(batch.header.start.stamp.has_producer());
             }
             Piece::Damage(damage) => scan.damaged.push(damage),
             Piece::Tail(reason) => {

@@ -95,6 +95,9 @@ fn of_partition(seeds: &Seeds, files: &Value) {
     seeds.put("log", "kafka-damaged", &[&[33 << 1 | 1], &log]);
     seeds.put("index", "offsets", &[&[12, 12], &index]);
     seeds.put("index", "times", &[&[12, 12], &times]);
+    seeds.put("index", "transactions", &[&[0x8c, 12], &hex(&files["00000000000000000000.txnindex"])]);
+    let snapshot = hex(&files["00000000000000000060.snapshot"]);
+    seeds.put("index", "producers", &[&[0x4c, 0x80], &snapshot]);
     seeds.put("files", "leader-epochs", &[&[3], b"0\n3\n0 0\n1 17\n2 58\n"]);
     seeds.put("files", "partition-metadata", &[&[4], b"version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw"]);
 }

@@ -7,17 +7,19 @@
 //!
 //! A record without a key goes. None is let in, but it may have been there before the topic was compacted.
 //!
-//! Batches of transactions and their markers are not touched, and their records delete nothing, since an aborted transaction
-//! was never there. For the same reason no tombstone goes where there is one before it.
+//! Records of aborted transactions go, and delete nothing, since they were never there. A marker whose transaction has no batch any
+//! more has its time as a tombstone has.
 
 use super::key_offsets::KeyOffsets;
 use super::report::Counts;
+use super::transactions::{CleanedTransactions, KnownTransactions};
 use crate::canary::{Canary, planted};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, HEADER_BYTES, Invalid, Record, SealFields,
-    plain_records,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, EndTransactionMarker, HEADER_BYTES, Invalid,
+    Record, SealFields, plain_records,
 };
 use crate::record::Header;
+use crate::segment::AbortedTransaction;
 
 /// What is left of a batch.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(super) enum Cleaned<'c> {
 #[derive(Debug)]
 pub(super) struct Cleaner<'k> {
     rules: Rules<'k>,
+    transactions: CleanedTransactions,
     counts: Counts,
     builder: BatchBuilder,
     plain: Vec<u8>,
@@ -69,16 +72,12 @@ impl Tombstones {
 struct Rules<'k> {
     keys: &'k KeyOffsets,
     tombstones: Tombstones,
-    /// Whether a batch of a transaction came by.
-    has_transactions: bool,
 }
 
 impl Rules<'_> {
     fn keep(&self, header: &BatchHeader, offset: u64, record: &Record<'_>) -> bool {
         let Some(key) = record.key else { return false };
-        let is_over = || {
-            !self.has_transactions && header.delete_horizon().is_some_and(|horizon| self.tombstones.is_over(horizon))
-        };
+        let is_over = || header.delete_horizon().is_some_and(|horizon| self.tombstones.is_over(horizon));
         let is_removed = self.keys.is_superseded(key, offset) || record.value.is_none() && is_over();
         !is_removed
     }
@@ -97,10 +96,25 @@ struct Verdict {
 }
 
 impl<'k> Cleaner<'k> {
-    /// Removes what `keys` has at a higher offset, and tombstones as it is said.
-    pub(super) fn new(keys: &'k KeyOffsets, tombstones: Tombstones) -> Cleaner<'k> {
-        let rules = Rules { keys, tombstones, has_transactions: false };
-        Cleaner { rules, counts: Counts::default(), builder: BatchBuilder::new(), plain: Vec::new() }
+    /// Removes what `keys` has at a higher offset, what was aborted of the `known` transactions, and tombstones as it is said.
+    pub(super) fn new(keys: &'k KeyOffsets, known: KnownTransactions, tombstones: Tombstones) -> Cleaner<'k> {
+        Cleaner {
+            rules: Rules { keys, tombstones },
+            transactions: CleanedTransactions::new(known),
+            counts: Counts::default(),
+            builder: BatchBuilder::new(),
+            plain: Vec::new(),
+        }
+    }
+
+    /// Whether a batch that has lost its last record stays as an empty one, since nothing else tells of its producer.
+    pub(super) fn must_stay(&self, header: &BatchHeader) -> bool {
+        self.transactions.must_stay(header)
+    }
+
+    /// The aborted transactions whose marker was cleaned since the last call, and stays.
+    pub(super) fn take_aborted(&mut self) -> Vec<AbortedTransaction> {
+        self.transactions.take_aborted()
     }
 
     /// What was removed since the last call.
@@ -113,18 +127,20 @@ impl<'k> Cleaner<'k> {
     /// # Errors
     /// If its records cannot be read or compressed again.
     pub(super) fn clean(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<Cleaned<'_>, Invalid> {
-        if header.start.attributes.is_control() || header.start.stamp.is_transactional {
-            self.rules.has_transactions = true;
-            return Ok(Cleaned::Whole);
-        }
         let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        if header.start.attributes.is_control() {
+            return self.clean_marker(header, stored);
+        }
+        if self.transactions.is_aborted(header) {
+            self.counts.records += u64::from(header.record_count.unsigned_abs());
+            return self.emptied(header);
+        }
         // A batch that was checked does not expand beyond the bound.
         let records = plain_records(header, stored, usize::MAX, &mut self.plain)?;
         let verdict = self.rules.judge(header, records)?;
         if verdict.kept == 0 {
             self.counts.add(verdict.removed);
-            self.builder.clear(header.base_offset(), -1);
-            return Ok(Cleaned::Emptied(self.builder.finish(&fields_of_empty(header))?));
+            return self.emptied(header);
         }
         let is_due = verdict.keeps_tombstone && header.delete_horizon().is_none();
         let new_horizon = self.rules.tombstones.new_horizon().filter(|_| is_due);
@@ -154,6 +170,36 @@ impl<'k> Cleaner<'k> {
             last_offset_delta: header.last_offset_delta,
             ..self.builder.fields()
         };
+        Ok(Cleaned::Rewritten(self.builder.finish(&fields)?))
+    }
+
+    fn emptied(&mut self, header: &BatchHeader) -> Result<Cleaned<'_>, Invalid> {
+        self.builder.clear(header.base_offset(), -1);
+        Ok(Cleaned::Emptied(self.builder.finish(&fields_of_empty(header))?))
+    }
+
+    /// What is left of a marker, whose record is `stored`. Of other kinds of control batches nothing is known, and they stay.
+    fn clean_marker(&mut self, header: &BatchHeader, stored: &[u8]) -> Result<Cleaned<'_>, Invalid> {
+        if header.record_count == 0 {
+            return self.emptied(header);
+        }
+        let Some(marker) = EndTransactionMarker::decode(header, stored)? else { return Ok(Cleaned::Whole) };
+        if self.transactions.ends_something(header, marker) {
+            return Ok(Cleaned::Whole);
+        }
+        let horizon = match (header.delete_horizon(), self.rules.tombstones.new_horizon()) {
+            (Some(horizon), _) if self.rules.tombstones.is_over(horizon) => return self.emptied(header),
+            (None, Some(new_horizon)) => new_horizon,
+            _ => return Ok(Cleaned::Whole),
+        };
+        self.builder.clear(header.base_offset(), horizon);
+        for_each(header, stored, |_, record| {
+            let timestamp = header.timestamp(record.timestamp_delta);
+            self.builder.push_at(record.offset_delta, timestamp, record.key, record.value, &[]);
+        })?;
+        let attributes = header.start.attributes.with_delete_horizon();
+        let start = BatchStart { attributes, base_timestamp: horizon, ..header.start };
+        let fields = SealFields { start, last_offset_delta: header.last_offset_delta, ..self.builder.fields() };
         Ok(Cleaned::Rewritten(self.builder.finish(&fields)?))
     }
 }

@@ -1,7 +1,7 @@
 //! When a log is to be compacted.
 //!
 //! ```text
-//! [ clean ][ dirty, old enough ][ dirty, too young ][ active )
+//! [ clean ][ dirty, old enough ][ dirty, too young ][ active )     nothing from the first open transaction on
 //!           └── a pass is due ──┘                                if this is enough of the closed segments (the ratio),
 //!                                                                or if the first record of it is too old (the max lag),
 //!   └──┘                                                         or if the time of a tombstone is over here (the horizon)
@@ -10,6 +10,7 @@
 
 use super::config::CompactionConfig;
 use super::replacement::SealedLog;
+use super::transactions::KnownTransactions;
 use crate::partition::checkpoint::Checkpoint;
 use crate::partition::log::Log;
 
@@ -26,12 +27,18 @@ pub(super) struct Due {
     pub(super) at_ms: Option<i64>,
     /// When the first that is too young is old enough.
     pub(super) young_until_ms: Option<i64>,
+    /// What is known of transactions. None of them is open in what is sealed here.
+    pub(super) transactions: KnownTransactions,
 }
 
 impl Due {
     /// What there is at `now_ms`, by the steady clock.
     pub(super) fn of(log: &Log, checkpoint: &Checkpoint, config: &CompactionConfig, now_ms: i64) -> Due {
         let mut sealed = checkpoint.sealed_logs(&log.segments());
+        let unstable = log.first_unstable_offset().unwrap_or(u64::MAX);
+        let stable = sealed.iter().take_while(|sealed| sealed.segment.next_offset() <= unstable).count();
+        sealed.truncate(stable);
+        let transactions = KnownTransactions::new(log.transactions(), checkpoint.producers.states());
         let clean_offset = checkpoint.manifest.clean_offset;
         let is_clean = |sealed: &&SealedLog| sealed.segment.next_offset() <= clean_offset;
         let clean_count = sealed.iter().take_while(is_clean).count();
@@ -49,7 +56,7 @@ impl Due {
         let known = [lag_ms.filter(|&ms| ms < i64::MAX), horizon_ms];
         let is_over = known.iter().flatten().any(|&ms| ms <= now_ms);
         let at_ms = known.into_iter().chain([young_until_ms]).flatten().min();
-        Due { is_now: is_enough || is_over, at_ms, young_until_ms, sealed, clean_count }
+        Due { is_now: is_enough || is_over, at_ms, young_until_ms, sealed, clean_count, transactions }
     }
 
     /// Up to where there is something to compact.

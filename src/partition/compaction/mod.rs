@@ -29,6 +29,7 @@ pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 pub(super) mod throttle;
+mod transactions;
 pub(super) mod turn;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use key_offsets::KeyOffsets;
 use replacement::{Output, SealedLog};
 use report::{Counts, LeftOut, PartitionCompaction};
 use throttle::GoOn;
+use transactions::KnownTransactions;
 
 use super::budget::CopyRoom;
 use super::log::Log;
@@ -289,7 +291,7 @@ impl Log {
         let end = part.map_or(end, |part| part.end);
         let count = due.sealed.iter().take_while(|sealed| sealed.segment.next_offset() <= end).count();
         let (clean, dirty) = due.sealed.get(..count).unwrap_or_default().split_at(due.clean_count.min(count));
-        let keys = self.unless_gone(dirty, self.keys_of(dirty, part, go_on));
+        let keys = self.unless_gone(dirty, self.keys_of(dirty, part, &due.transactions, go_on));
         let Some((keys, covered)) = keys? else { return Ok(Passed::GivenUp) };
         let next = keys.next_hash().zip(dirty.get(..covered).and_then(<[_]>::last));
         let next = next.map(|(first_hash, last)| Part { first_hash, end: last.segment.next_offset() });
@@ -299,7 +301,7 @@ impl Log {
             Some(_) => Tombstones::Wait,
         };
         let horizons_after_ms = if next.is_none() { now_ms } else { i64::MIN };
-        let mut cleaner = Cleaner::new(&keys, tombstones);
+        let mut cleaner = Cleaner::new(&keys, due.transactions.clone(), tombstones);
         let mut rest = due.sealed.get(..clean.len() + covered).unwrap_or_default();
         counts.passes += 1;
         while !rest.is_empty() {
@@ -360,19 +362,21 @@ impl Log {
         let config = self.spec.segment_config();
         let mut output = Output::begin(&self.dir, config, first.segment.base_offset(), run, horizons_after_ms);
         let environment = &*self.environment;
-        let mut push = |bytes: &[u8]| {
-            environment.cleaner_throttle.note(bytes.len() as u64, &*environment.disk);
-            output.push(bytes)
-        };
         let mut write = |sealed: &SealedLog| {
             self.walk(sealed, go_on, &mut |header, bytes| {
-                match cleaner.clean(header, bytes).map_err(|invalid| sealed.unreadable(header, invalid))? {
-                    Cleaned::Whole => push(bytes),
-                    Cleaned::Rewritten(bytes) => push(bytes),
-                    // So that the last file still says where the next one begins.
-                    Cleaned::Emptied(bytes) if header.next_offset() == end => push(bytes),
-                    Cleaned::Emptied(_) => Ok(()),
+                // So that the last file still says where the next one begins.
+                let must_stay = header.next_offset() == end || cleaner.must_stay(header);
+                let left = match cleaner.clean(header, bytes).map_err(|invalid| sealed.unreadable(header, invalid))? {
+                    Cleaned::Whole => Some(bytes),
+                    Cleaned::Rewritten(bytes) => Some(bytes),
+                    Cleaned::Emptied(bytes) => Some(bytes).filter(|_| must_stay),
+                };
+                if let Some(bytes) = left {
+                    environment.cleaner_throttle.note(bytes.len() as u64, &*environment.disk);
+                    output.push(bytes)?;
                 }
+                output.note_aborted(cleaner.take_aborted());
+                Ok(())
             })
         };
         let written = run.iter().try_fold(true, |is_read, sealed| Ok(is_read && write(sealed)?));
@@ -388,7 +392,13 @@ impl Log {
 
     /// The keys of the first of `dirty`, as far as they fit, and of how many segments they are; or those of this part, of all.
     /// `None` if the caller wants no more.
-    fn keys_of(&self, dirty: &[SealedLog], part: Option<Part>, go_on: GoOn<'_>) -> Result<Option<(KeyOffsets, usize)>> {
+    fn keys_of(
+        &self,
+        dirty: &[SealedLog],
+        part: Option<Part>,
+        transactions: &KnownTransactions,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<(KeyOffsets, usize)>> {
         let first_hash = part.map_or(0, |part| part.first_hash);
         let mut keys = KeyOffsets::from(first_hash, self.environment.cleaner.key_bytes_max);
         let mut plain = Vec::new();
@@ -399,7 +409,7 @@ impl Log {
                 return Ok(Some((keys, index)));
             }
             let is_read = self.walk(sealed, go_on, &mut |header, bytes| {
-                if header.start.attributes.is_control() || header.start.stamp.is_transactional {
+                if header.start.attributes.is_control() || transactions.is_aborted(header) {
                     return Ok(());
                 }
                 let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();

@@ -61,7 +61,8 @@ fn is_meant(disk: &dyn Disk, dir: &Path, name: &FileName, noted: Option<&Manifes
         FileKind::Log => noted.log_crc32,
         FileKind::OffsetIndex => crcs.map(|crcs| crcs.offset_index.crc32),
         FileKind::TimeIndex => crcs.map(|crcs| crcs.time_index.crc32),
-        FileKind::TransactionIndex | FileKind::ProducerSnapshot => None,
+        FileKind::TransactionIndex => noted.producers.transaction_index.map(|sum| sum.crc32),
+        FileKind::ProducerSnapshot => None,
     };
     let path = name.path(dir);
     let is_log_of_other_size = || -> std::io::Result<bool> {

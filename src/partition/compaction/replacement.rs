@@ -21,7 +21,7 @@ use crate::disk::append_file::AppendError;
 use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, Invalid};
 use crate::segment::file_name::{self, Stage};
-use crate::segment::{Segment, SegmentConfig, SegmentDir};
+use crate::segment::{AbortedTransaction, FileSum, Segment, SegmentConfig, SegmentDir};
 
 /// A sealed segment, and what its log file was when it was sealed.
 #[derive(Debug)]
@@ -78,6 +78,8 @@ pub(super) struct Output {
     segments: Vec<Arc<Segment>>,
     /// Of each of them, from when on a tombstone in it may go.
     horizons: Vec<Option<i64>>,
+    /// Of each of them, the aborted transactions that end in it.
+    aborted: Vec<Vec<AbortedTransaction>>,
 }
 
 impl Output {
@@ -103,6 +105,7 @@ impl Output {
             horizons_after_ms,
             segments: Vec::new(),
             horizons: Vec::new(),
+            aborted: Vec::new(),
         }
     }
 
@@ -129,6 +132,13 @@ impl Output {
         segment.append(batch, &header).map_err(AppendError::into_inner)
     }
 
+    /// Notes the aborted transactions that end with what was pushed last.
+    pub(super) fn note_aborted(&mut self, aborted: Vec<AbortedTransaction>) {
+        if let Some(last) = self.aborted.last_mut() {
+            last.extend(aborted);
+        }
+    }
+
     fn next_segment(&mut self) -> Result<Arc<Segment>> {
         let base_offset = self.segments.last().map_or(self.base_offset, |segment| segment.next_offset());
         let capacity_bytes = self.bytes_max.min(u64::from(self.config.segment_bytes));
@@ -137,6 +147,7 @@ impl Output {
         self.rolled_ms.into_iter().for_each(|ms| segment.note_rolled(ms));
         self.segments.push(Arc::clone(&segment));
         self.horizons.push(None);
+        self.aborted.push(Vec::new());
         Ok(segment)
     }
 
@@ -151,17 +162,29 @@ impl Output {
 
     /// Makes all of them complete; what the manifest is to say of them. After an error they are removed.
     pub(super) fn complete(&self) -> Result<Vec<ManifestSegment>> {
-        self.set_aside().and_then(|()| self.describe()).inspect_err(|_| self.discard())
+        let complete = || {
+            let indexes = self.write_indexes()?;
+            self.set_aside()?;
+            self.describe(&indexes)
+        };
+        complete().inspect_err(|_| self.discard())
     }
 
-    fn describe(&self) -> Result<Vec<ManifestSegment>> {
-        let describe = |(segment, horizon): (&Arc<Segment>, &Option<i64>)| {
+    /// Writes their transaction indexes; what is to be noted of these.
+    fn write_indexes(&self) -> Result<Vec<Option<FileSum>>> {
+        let segments = self.segments.iter().zip(&self.aborted);
+        segments.map(|(segment, aborted)| segment.write_transaction_index(Stage::Cleaned, aborted)).collect()
+    }
+
+    fn describe(&self, indexes: &[Option<FileSum>]) -> Result<Vec<ManifestSegment>> {
+        let describe = |((segment, horizon), index): ((&Arc<Segment>, &Option<i64>), &Option<FileSum>)| {
             let log_crc32 = segment.log_crc32()?;
             let mut noted = ManifestSegment::new(segment.describe(), Some(log_crc32));
             noted.delete_horizon = *horizon;
+            noted.producers.transaction_index = *index;
             Ok(noted)
         };
-        self.segments.iter().zip(&self.horizons).map(describe).collect()
+        self.segments.iter().zip(&self.horizons).zip(indexes).map(describe).collect()
     }
 
     /// Removes the files, as far as that goes: recovery or the next attempt removes the rest.

@@ -9,6 +9,8 @@ use crate::format::{Record, skip};
 use crate::partition::compaction;
 use crate::partition::durability::Durability;
 use crate::partition::manifest::Manifest;
+use crate::partition::producer_state::DataBatch;
+use crate::partition::producer_state::gathering::{ProducerSources, Transactions};
 use crate::partition::recovery::{check_partition, first_offset, lost_manifest, owner_of_manifest};
 use crate::partition::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
@@ -110,7 +112,9 @@ impl Follower {
         let offsets = start..next_offset.max(start);
         let files = Arc::new(Files { layout, segments, damage, offsets, proven });
         let shown = before.bounds.end;
-        Ok(Arc::new(Self::seen_of(files, tails, (is_always, shown), || self.surroundings.was_restarted(disk))))
+        let mut seen = Self::seen_of(files, tails, (is_always, shown), || self.surroundings.was_restarted(disk));
+        seen.transactions = self.transactions(&seen, point)?;
+        Ok(Arc::new(seen))
     }
 
     /// What is there now from offset `from` on, if that can be told without a look at the files: the tails say what was appended,
@@ -123,7 +127,10 @@ impl Follower {
         }
         let tails = self.tails(&before)?;
         let is_always = self.is_always(tails.deletions, tails.default_is_always);
-        if !tails.only_grew_since(&before.tails) || is_always != before.is_always {
+        let has_producers = |batch: &Arc<FollowedBatch>| batch.identity.start.stamp.has_producer();
+        // How far committed records can be read, only the log tells.
+        let may_have_transactions = before.transactions.is_some() || tails.batches.iter().any(has_producers);
+        if !tails.only_grew_since(&before.tails) || is_always != before.is_always || may_have_transactions {
             return Ok(None);
         }
         let is_same = tails.batches.iter().zip(&before.tails.batches).all(|(now, then)| Arc::ptr_eq(now, then));
@@ -179,7 +186,27 @@ impl Follower {
         }
         let durable_offset = if end <= proven || was_restarted() { end } else { proven };
         let visible_end = if is_always { durable_offset.max(shown.min(end)) } else { end };
-        Seen { files, tails, tail, end, bounds: log_start_offset..visible_end, durable_offset, is_always }
+        let (bounds, transactions) = (log_start_offset..visible_end, None);
+        Seen { files, tails, tail, end, bounds, transactions, durable_offset, is_always }
+    }
+
+    /// What who reads committed records has to know of what was seen: a transaction whose end cannot be read yet is open.
+    fn transactions(&self, seen: &Seen, point: Option<&RecoveryPoint>) -> Result<Option<Arc<Transactions>>> {
+        let has_producer = |batch: &&Arc<FollowedBatch>| batch.identity.start.stamp.has_producer();
+        let tail: Vec<DataBatch> = seen.tail.iter().filter(has_producer).filter_map(|batch| data_of(batch)).collect();
+        let sources = ProducerSources {
+            dir: &self.dir,
+            noted: &seen.files.layout.manifest.segments,
+            point,
+            segments: &seen.files.segments,
+            tail: &tail,
+            end: seen.bounds.end,
+        };
+        if !sources.are_any() {
+            return Ok(None);
+        }
+        let producers = sources.gather()?;
+        Ok(Transactions::new(&producers.states, producers.aborted))
     }
 
     /// Opens the segments, and takes nothing that contradicts what is `known` from the tails. Offsets below `written` are known to
@@ -222,6 +249,9 @@ impl Follower {
                 _ => ScanStart::nothing(base_offset),
             };
             let (segment, scan) = Segment::recover(&self.dir, base_offset, config, start, proven_here, known)?;
+            if point.is_some_and(|point| point.base_offset == base_offset && point.producers.are_any()) {
+                segment.note_producers();
+            }
             found.damage.extend(scan.damaged.iter().map(|damage| segment.corruption(damage)));
             found.next_offset = scan.next_offset;
             found.segments.push(Arc::new(segment));
@@ -299,6 +329,16 @@ fn tails_end(tails: &FollowedPartition, end: u64) -> u64 {
 fn continued_by(batch: &FollowedBatch, end: u64) -> Option<u64> {
     let next_offset = next_offset(&batch.identity, &batch.records)?;
     (batch.identity.base_offset() == end && end < next_offset).then_some(next_offset)
+}
+
+/// What a batch in the tail says of its producer: only that it belongs to a transaction counts, since nothing is sent here.
+fn data_of(batch: &FollowedBatch) -> Option<DataBatch> {
+    let start = &batch.identity.start;
+    let next_offset = next_offset(&batch.identity, &batch.records)?;
+    let last_offset_delta = i32::try_from(next_offset.checked_sub(start.base_offset)?.checked_sub(1)?).ok()?;
+    let (last_sequence, max_timestamp) = (start.stamp.last_sequence(last_offset_delta), -1);
+    let base_offset = start.base_offset;
+    Some(DataBatch { stamp: start.stamp, base_offset, last_offset_delta, last_sequence, max_timestamp })
 }
 
 /// One above the last offset of a batch with these records; `None` if they are not whole.

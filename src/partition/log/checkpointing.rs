@@ -121,7 +121,8 @@ impl Log {
         let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
         let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
         let leader_epoch = self.epochs.least_from(synced.next_offset);
-        checkpoint.store(&self.dir, active, synced, leader_epoch, index_crcs)?;
+        let producers = checkpoint.producers.unknown_in(active);
+        checkpoint.store(&self.dir, active, synced, leader_epoch, index_crcs, producers)?;
         self.point_is_at(synced.file_position);
         Ok(())
     }
@@ -168,7 +169,8 @@ impl Log {
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
             let leader_epoch = self.epochs.least_from(active.next_offset());
-            checkpoint.store(&self.dir, active, SyncedTo::of(active), leader_epoch, index_crcs)?;
+            let producers = checkpoint.producers.store(&self.dir, active);
+            checkpoint.store(&self.dir, active, SyncedTo::of(active), leader_epoch, index_crcs, producers)?;
             checkpoint.sync_point(&self.dir)?;
             self.free_slots(synced);
         }

@@ -18,11 +18,11 @@ use crate::partition::checkpoint::Checkpoint;
 use crate::sync::atomic::Ordering;
 
 impl Log {
-    /// Deletes all records below `offset`, which may be the visible end. Returns the first offset that there is then, which is higher
+    /// Deletes all records below `offset`, which may be the last stable offset. Returns the first offset that there is then, which is higher
     /// if that was so before. The segment that `offset` lies in stays as it is.
     ///
     /// # Errors
-    /// [`Error::OffsetOutOfRange`] above the visible end; [`Error::Poisoned`] and what [`wait_durable`](Log::wait_durable) says, if
+    /// [`Error::OffsetOutOfRange`] above the last stable offset, where a transaction is open; [`Error::Poisoned`] and what [`wait_durable`](Log::wait_durable) says, if
     /// what stays cannot be made durable; [`Error::DiskFull`], [`Error::Io`]. The start may have moved then, but no further.
     pub(crate) fn delete_before(&self, offset: u64) -> Result<u64> {
         self.check_not_forked()?;
@@ -70,7 +70,8 @@ impl Log {
     /// [`Error::OffsetOutOfRange`], and those of a log that is not to be written to.
     pub(crate) fn check_deletable(&self, offset: u64) -> Result<()> {
         self.check_writable()?;
-        let bounds = self.visible_bounds();
+        // In this order: the start is never above an end that is loaded later.
+        let bounds = self.log_start_offset()..self.last_stable_offset();
         if bounds.end < offset {
             return Err(Error::OffsetOutOfRange {
                 partition: self.spec.partition.clone(),

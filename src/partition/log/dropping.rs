@@ -6,6 +6,7 @@
 use super::Log;
 use super::retention::newest_ms;
 use crate::error::{Error, Result};
+use crate::segment::Segment;
 
 /// A segment that may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Log {
         let segments = self.segments();
         let closed = segments.split_last().map_or(&[][..], |(_, closed)| closed);
         for segment in closed {
-            if left == 0 {
+            if left == 0 || !self.is_stable(segment) {
                 break;
             }
             newest = newest.max(newest_ms(segment));
@@ -44,7 +45,7 @@ impl Log {
     pub(crate) fn active_newest_ms(&self) -> Option<i64> {
         let segments = self.segments();
         let active = segments.last().filter(|active| active.base_offset() < active.next_offset());
-        active.filter(|_| self.may_drop()).map(|active| newest_ms(active))
+        active.filter(|active| self.may_drop() && self.is_stable(active)).map(|active| newest_ms(active))
     }
 
     /// Closes the active segment, so that it may go.
@@ -85,6 +86,11 @@ impl Log {
             removed => _ = removed?,
         }
         Ok(true)
+    }
+
+    /// Whether a segment ends before the first transaction that is open: what that has begun is kept, and what comes behind.
+    fn is_stable(&self, segment: &Segment) -> bool {
+        self.first_unstable_offset().is_none_or(|unstable| segment.next_offset() <= unstable)
     }
 
     fn may_drop(&self) -> bool {

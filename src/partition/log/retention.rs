@@ -134,7 +134,9 @@ impl Log {
         let mut left_bytes: u64 = segments.iter().map(|segment| segment.log_bytes()).sum();
         let mut start = self.log_start_offset();
         let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
-        for segment in sealed {
+        // What a transaction that is open has begun is kept, and what comes behind.
+        let unstable = self.first_unstable_offset().unwrap_or(u64::MAX);
+        for segment in sealed.iter().take_while(|segment| segment.next_offset() <= unstable) {
             let expiry_ms = config.retention_ms.map(|age| expiry_ms(segment, age));
             left_bytes = left_bytes.saturating_sub(segment.log_bytes());
             let is_over = config.retention_bytes.is_some_and(|max| max <= left_bytes);

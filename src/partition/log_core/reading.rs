@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::LogCore;
 use crate::error::Result;
+use crate::partition::isolation::Isolation;
 use crate::partition::log_view::LogView;
 use crate::partition::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use crate::record::Fetched;
@@ -11,8 +12,8 @@ use crate::tail::Salvaged;
 
 impl LogCore {
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
-    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        Ok(self.fetch_on(from, limits, None)?.0)
+    pub(crate) fn fetch(&self, from: u64, limits: FetchLimits, isolation: Isolation) -> Result<Fetched> {
+        Ok(self.fetch_on(from, limits, isolation, None)?.0)
     }
 
     /// [`fetch`](LogCore::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
@@ -20,23 +21,24 @@ impl LogCore {
         &self,
         from: u64,
         limits: FetchLimits,
+        isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
-        self.read(|source| source.fetch(from, limits, place))
+        self.read(isolation, |source| source.fetch(from, limits, place))
     }
 
     /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
-    pub(crate) fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<u64>> {
-        self.read(|source| source.offset_for_time(timestamp_ms))
+    pub(crate) fn offset_for_time(&self, timestamp_ms: i64, isolation: Isolation) -> Result<Option<u64>> {
+        self.read(isolation, |source| source.offset_for_time(timestamp_ms))
     }
 
-    fn read<T>(&self, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, isolation: Isolation, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
         // A slot that this process still takes for the open batch's may be another one's by now.
         self.check_not_forked()?;
         loop {
             self.check_open()?;
             // In this order: what is below the end is in a view loaded later, unless that begins behind it.
-            let end = self.visible_end();
+            let high_watermark = self.visible_end();
             let guard = self.view();
             let view: &LogView = &guard;
             let open = view.open.as_ref().map(|open| TailRecords {
@@ -44,6 +46,9 @@ impl LogCore {
                 bytes: TailBytes::InSlot(open),
                 is_dense: true,
             });
+            let is_committed = isolation == Isolation::ReadCommitted;
+            let unstable = self.first_unstable_offset().filter(|_| is_committed);
+            let end = unstable.map_or(high_watermark, |unstable| high_watermark.min(unstable));
             let unsealed = if view.unsealed.is_empty() { Vec::new() } else { all_in_tail(&view.unsealed) };
             let result = read(&Source {
                 partition: &self.spec.partition,
@@ -54,6 +59,8 @@ impl LogCore {
                 damage: &view.damage,
                 waypoints: Some(&self.environment.waypoints),
                 bounds: view.log_start_offset..end.max(view.log_start_offset),
+                high_watermark,
+                transactions: view.transactions.as_deref().filter(|_| is_committed),
                 settings: &self.spec.settings,
             });
             if result.is_ok() {

@@ -9,7 +9,7 @@ use super::*;
 /// Two syncs end in any order: the durable mark never goes back, and ends at the higher one.
 pub fn the_durable_mark_only_rises() {
     model(|| {
-        let offsets = Arc::new(LogOffsets::new(0, 0));
+        let offsets = Arc::new(LogOffsets::new(0, 0, None));
         offsets.set_end(2);
         let syncs = [1, 2].map(|durable| {
             let offsets = Arc::clone(&offsets);
@@ -28,7 +28,7 @@ pub fn the_durable_mark_only_rises() {
 /// Who sees the end sees what was appended before it.
 pub fn what_is_below_the_end_is_seen() {
     model(|| {
-        let (offsets, bytes) = (Arc::new(LogOffsets::new(0, 0)), Arc::new(AtomicU64::new(0)));
+        let (offsets, bytes) = (Arc::new(LogOffsets::new(0, 0, None)), Arc::new(AtomicU64::new(0)));
         let appender = thread::spawn({
             let (offsets, bytes) = (Arc::clone(&offsets), Arc::clone(&bytes));
             move || {

@@ -15,6 +15,7 @@
 
 mod epochs;
 mod identity;
+mod producers;
 mod recovered_log;
 mod salvaged_batch;
 mod salvaging;
@@ -38,6 +39,8 @@ use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
+use super::producer_state::checkpointed::CheckpointProducers;
+use super::producer_state::gathering::{LogProducers, Transactions};
 use super::quarantine;
 use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
@@ -85,6 +88,8 @@ pub(super) struct Recovered {
     pub(super) epochs: LeaderEpochs,
     /// Whether there was no room to write down that the leader epoch was raised, which is to come before a record of it.
     pub(super) owes_epochs: bool,
+    /// What who reads committed records has to know, if there is anything.
+    pub(super) transactions: Option<Arc<Transactions>>,
     pub(super) damage: Vec<Corruption>,
     pub(super) checkpoint: Checkpoint,
 }
@@ -104,6 +109,7 @@ impl Recovered {
             unsealed: Vec::new(),
             epochs,
             owes_epochs: false,
+            transactions: None,
             damage: Vec::new(),
             checkpoint: Checkpoint::new(Manifest::new(spec.id()), false, file),
         }
@@ -178,6 +184,8 @@ struct Recovery<'s> {
     syncs_first: bool,
     /// Base offsets of the log files, ascending.
     bases: Vec<u64>,
+    /// Offsets of the producer snapshots.
+    snapshots: Vec<u64>,
     segments: Vec<Arc<Segment>>,
     /// Segments that the manifest does not have.
     unnoted: Vec<Arc<Segment>>,
@@ -239,6 +247,8 @@ impl<'s> Recovery<'s> {
         };
         let is_live_log = |name: &&FileName| name.kind == FileKind::Log && name.stage == Stage::Live;
         let mut bases: Vec<u64> = names.iter().filter(is_live_log).map(|name| name.base_offset).collect();
+        let is_snapshot = |name: &&FileName| name.kind == FileKind::ProducerSnapshot && name.stage == Stage::Live;
+        let snapshots = names.iter().filter(is_snapshot).map(|name| name.base_offset).collect();
         let next_offset = first_offset(&manifest, &bases, found_manifest == FoundManifest::Damaged);
         if found_manifest == FoundManifest::Whole {
             remove_deleted(&*disk, &spec.dir, &names, next_offset)?;
@@ -261,6 +271,7 @@ impl<'s> Recovery<'s> {
             disk,
             manifest,
             bases,
+            snapshots,
             segments: Vec::new(),
             unnoted: Vec::new(),
             unsealed: Vec::new(),
@@ -327,6 +338,8 @@ impl<'s> Recovery<'s> {
 
     fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
         let SettledEpochs { epochs, file, owes_epochs } = self.settle_epochs()?;
+        let LogProducers { states, aborted, gathered, .. } = self.gather_producers()?;
+        let transactions = Transactions::new(&states, aborted);
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
         if self.shutdown != Shutdown::Clean && (self.point.point.is_some() || self.point.is_damaged) {
@@ -335,6 +348,7 @@ impl<'s> Recovery<'s> {
         let has_manifest = self.found_manifest == FoundManifest::Whole;
         let mut checkpoint = Checkpoint::new(self.manifest, has_manifest, self.point.file);
         checkpoint.begin_from(self.point.point, file, self.shutdown == Shutdown::Clean);
+        checkpoint.producers = CheckpointProducers::new(states, gathered);
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             let active = self.segments.last();
             let leader_epoch = epochs.least_from(active.map_or(0, |active| active.next_offset()));
@@ -356,6 +370,7 @@ impl<'s> Recovery<'s> {
             unsealed: self.unsealed,
             epochs,
             owes_epochs,
+            transactions,
             damage: self.report.damage.iter().filter(|damage| damage.offsets.is_some()).cloned().collect(),
             checkpoint,
         };

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, Record, SealFields, seal_records};
+use crate::partition::producer_state::DataBatch;
 use crate::segment::{KnownBatch, KnownBatches};
 use crate::tail::{Salvaged, SlotClass};
 
@@ -44,6 +45,16 @@ pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Compression) -> R
     let contents =
         Contents::of(batch).ok_or(Error::InvalidState { reason: "a batch that was taken out of the tail" })?;
     Ok(seal(batch, &contents, codec))
+}
+
+/// What a batch that there was no room to seal says of its producer.
+pub(super) fn data_of(batch: &Salvaged) -> Option<DataBatch> {
+    let Contents { record_count, max_timestamp } = Contents::of(batch)?;
+    let start = &batch.identity.start;
+    let last_offset_delta = i32::try_from(record_count - 1).unwrap_or(i32::MAX);
+    let last_sequence = start.stamp.last_sequence(last_offset_delta);
+    let base_offset = start.base_offset;
+    Some(DataBatch { stamp: start.stamp, base_offset, last_offset_delta, last_sequence, max_timestamp })
 }
 
 /// The record batch that sealing the open batch would have made.

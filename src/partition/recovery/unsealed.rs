@@ -7,6 +7,7 @@ use crate::canary::{Canary, planted};
 use crate::error::Result;
 use crate::partition::manifest::ManifestSegment;
 use crate::partition::quarantine::{self, CutOff};
+use crate::partition::recovery_point::RecoveryPoint;
 use crate::segment::file_name::{FileKind, FileName};
 use crate::segment::{KnownBatches, Scan, ScanStart, Segment};
 
@@ -110,6 +111,10 @@ impl Recovery<'_> {
         self.ends_in_damage = end_of_damage == Some(scan.valid_bytes);
         if self.ends_in_damage {
             self.hole_end = Some(scan.next_offset);
+        }
+        let is_of_segment = |point: &&RecoveryPoint| point.base_offset == base_offset;
+        if self.point.point.as_ref().filter(is_of_segment).is_some_and(|point| point.producers.are_any()) {
+            segment.note_producers();
         }
         self.cut(&segment, &scan)?;
         if self.shutdown != Shutdown::Clean {

@@ -4,8 +4,13 @@
 mod beside;
 
 use super::*;
-use crate::format::{Attributes, BatchBuilder, Compression, ProducerStamp, SealFields, check_records, verify};
+use crate::format::{
+    Attributes, BatchBuilder, Compression, EndTransactionMarker, ProducerStamp, SealFields, check_records, verify,
+};
+use crate::partition::producer_state::ProducerStates;
+use crate::partition::producer_state::gathering::Transactions;
 use crate::record::Header;
+use crate::segment::AbortedTransaction;
 
 const NOW: i64 = 1_700_000_000_000;
 const RETENTION: i64 = 1000;
@@ -57,7 +62,14 @@ fn clean_with(cleaner: &mut Cleaner<'_>, bytes: &[u8]) -> Left {
 }
 
 fn clean(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Left {
-    clean_with(&mut Cleaner::new(keys, Tombstones::Age { now_ms, delete_retention_ms: RETENTION }), bytes)
+    clean_with(
+        &mut Cleaner::new(
+            keys,
+            KnownTransactions::default(),
+            Tombstones::Age { now_ms, delete_retention_ms: RETENTION },
+        ),
+        bytes,
+    )
 }
 
 fn rewritten(keys: &KeyOffsets, now_ms: i64, bytes: &[u8]) -> Vec<u8> {
@@ -99,7 +111,9 @@ fn records_without_a_key_go() {
 fn while_keys_are_left_for_other_passes_tombstones_neither_age_nor_go() {
     let bytes = batch(&[(Some("a"), Some("1"), NOW), (Some("b"), None, NOW + 7)]);
     let (none, superseding) = (keys(&[]), keys(&[("a", 200)]));
-    let wait = |keys: &KeyOffsets, bytes: &[u8]| clean_with(&mut Cleaner::new(keys, Tombstones::Wait), bytes);
+    let wait = |keys: &KeyOffsets, bytes: &[u8]| {
+        clean_with(&mut Cleaner::new(keys, KnownTransactions::default(), Tombstones::Wait), bytes)
+    };
     assert_eq!(wait(&none, &bytes), Left::Whole);
     let aged = rewritten(&none, NOW, &bytes);
     assert_eq!(wait(&none, &aged), Left::Whole);
@@ -184,17 +198,57 @@ fn what_was_compressed_is_compressed_again() {
     assert_eq!(records_of(&left).iter().map(|record| record.0).collect::<Vec<_>>(), [100, 102]);
 }
 
+/// A marker at this offset of the producer with this id.
+fn marker(producer_id: i64, offset: u64, is_commit: bool) -> Vec<u8> {
+    let marker = EndTransactionMarker { is_commit, coordinator_epoch: 3 };
+    let mut builder = BatchBuilder::new();
+    builder.clear(offset, NOW);
+    builder.push(NOW, Some(&marker.encode_key()), Some(&marker.encode_value()), &[]);
+    let mut fields = builder.fields();
+    fields.start.attributes = Attributes::NONE.with_control();
+    fields.start.stamp = ProducerStamp { producer_id, base_sequence: -1, is_transactional: true, ..STAMP };
+    builder.finish(&fields).unwrap().to_vec()
+}
+
+/// What is known where the transaction of producer 9 from 100 on ended with an abort marker at this offset.
+fn aborted_at(last_offset: u64) -> KnownTransactions {
+    let aborted = AbortedTransaction { producer_id: 9, first_offset: 100, last_offset, last_stable_offset: 100 };
+    KnownTransactions::new(Transactions::new(&ProducerStates::default(), vec![aborted]), Arc::default())
+}
+
 #[test]
-fn transactions_are_not_touched_and_hold_tombstones_behind_them() {
-    let transactional = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| {
-        fields.start.stamp.is_transactional = true;
-    });
-    let over = batch_with(&[(Some("a"), None, NOW)], |fields| {
-        fields.start.attributes = fields.start.attributes.with_delete_horizon();
-    });
-    let keys = keys(&[("a", 100)]);
-    let mut cleaner = Cleaner::new(&keys, Tombstones::Age { now_ms: NOW, delete_retention_ms: RETENTION });
-    assert!(matches!(clean_with(&mut cleaner, &over), Left::Empty(_)));
-    assert_eq!(clean_with(&mut cleaner, &transactional), Left::Whole);
-    assert_eq!(clean_with(&mut cleaner, &over), Left::Whole);
+fn what_was_aborted_goes_and_its_marker_after_it() {
+    let data = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| fields.start.stamp.is_transactional = true);
+    let (none, age) = (keys(&[]), |now_ms| Tombstones::Age { now_ms, delete_retention_ms: RETENTION });
+    let mut cleaner = Cleaner::new(&none, aborted_at(101), age(NOW));
+    assert!(matches!(clean_with(&mut cleaner, &data), Left::Empty(_)));
+    assert_eq!(clean_with(&mut cleaner, &marker(9, 101, false)), Left::Whole, "what it aborts was there a moment ago");
+    assert_eq!(cleaner.take_aborted().len(), 1);
+    // The marker of another producer ends nothing.
+    assert!(matches!(clean_with(&mut cleaner, &marker(8, 102, false)), Left::Batch(_)));
+    // The next pass.
+    let mut cleaner = Cleaner::new(&none, aborted_at(101), age(NOW));
+    let Left::Batch(with_horizon) = clean_with(&mut cleaner, &marker(9, 101, false)) else { panic!("no horizon") };
+    assert!(cleaner.take_aborted().is_empty());
+    let header = verify(&with_horizon).unwrap();
+    assert_eq!((header.delete_horizon(), header.max_timestamp), (Some(NOW + RETENTION), NOW));
+    let decoded = EndTransactionMarker::decode(&header, &with_horizon[HEADER_BYTES..]).unwrap();
+    assert_eq!(decoded, Some(EndTransactionMarker { is_commit: false, coordinator_epoch: 3 }));
+    for (now_ms, tombstones) in [(NOW + RETENTION - 1, age(NOW + RETENTION - 1)), (0, Tombstones::Wait)] {
+        let mut cleaner = Cleaner::new(&none, aborted_at(101), tombstones);
+        assert_eq!(clean_with(&mut cleaner, &with_horizon), Left::Whole, "{now_ms}");
+    }
+    let mut cleaner = Cleaner::new(&none, aborted_at(101), age(NOW + RETENTION));
+    let Left::Empty(empty) = clean_with(&mut cleaner, &with_horizon) else { panic!("it stays") };
+    assert!(matches!(clean_with(&mut cleaner, &empty), Left::Empty(_)));
+}
+
+#[test]
+fn a_marker_stays_as_long_as_its_data() {
+    let data = batch_with(&[(Some("a"), Some("1"), NOW)], |fields| fields.start.stamp.is_transactional = true);
+    let all = keys(&[]);
+    let mut cleaner =
+        Cleaner::new(&all, KnownTransactions::default(), Tombstones::Age { now_ms: i64::MAX, delete_retention_ms: 0 });
+    assert_eq!(clean_with(&mut cleaner, &data), Left::Whole);
+    assert_eq!(clean_with(&mut cleaner, &marker(9, 101, true)), Left::Whole);
 }

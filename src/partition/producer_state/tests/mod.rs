@@ -1,0 +1,91 @@
+//! Logs with transactions: those that a broker of Kafka wrote, and others made of single batches. Nothing here sends any.
+
+mod batches;
+mod compacted;
+#[cfg(all(feature = "lz4", feature = "zstd"))]
+mod kafka;
+mod reading;
+mod snapshots;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::disk::simulated::SimulatedDisk;
+use crate::segment::file_name::{FileKind, FileName};
+use crate::{
+    Broker, BrokerBuilder, ConsumerConfig, Durability, Isolation, Partition, RecoveryMode, SeekTo, TopicConfig,
+    TopicPartition,
+};
+
+const DIR: &str = "/data";
+const LOG_DIR: &str = "/data/t-0";
+
+fn builder(disk: &SimulatedDisk) -> BrokerBuilder {
+    Broker::builder(DIR).disk(disk).background(false).tail_bytes(1 << 20)
+}
+
+fn open(disk: &SimulatedDisk) -> (Broker, Partition) {
+    let broker = builder(disk).open().unwrap();
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    (broker, partition)
+}
+
+fn open_read_only(disk: &SimulatedDisk) -> (Broker, Partition) {
+    let broker = builder(disk).recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    (broker, partition)
+}
+
+fn live(base_offset: u64, kind: FileKind) -> PathBuf {
+    FileName::live(base_offset, kind).path(Path::new(LOG_DIR))
+}
+
+/// A disk with a topic whose log has these files, of which the first begins at offset 0: nothing else is known of them.
+fn disk_with(config: TopicConfig, logs: &[(u64, Vec<u8>)]) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    let broker = builder(&disk).open().unwrap();
+    broker.create_topic("t", config).unwrap();
+    broker.close().unwrap();
+    for (base_offset, bytes) in logs {
+        disk.put(live(*base_offset, FileKind::Log), bytes);
+    }
+    disk
+}
+
+/// The offsets that a reader of committed records finds.
+fn committed(partition: &Partition) -> Vec<u64> {
+    let start = partition.log_start_offset();
+    partition.iter_from(start).map(|record| record.unwrap().offset()).collect()
+}
+
+/// The offsets that a consumer of this isolation is given, from the start on, so many a poll; and its lag in the end.
+fn polled(broker: &Broker, isolation: Isolation, max_poll_records: u32) -> (Vec<u64>, u64) {
+    let config = ConsumerConfig::new("all").isolation(isolation).max_poll_records(max_poll_records);
+    let mut consumer = broker.consumer_with(config).unwrap();
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    consumer.seek(&TopicPartition::new("t", 0), SeekTo::Earliest).unwrap();
+    let mut offsets = Vec::new();
+    loop {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            let lag = consumer.lag(&TopicPartition::new("t", 0)).unwrap();
+            return (offsets, lag);
+        }
+        offsets.extend(records.iter().map(|record| record.offset()));
+    }
+}
+
+/// The files of a kind, by their offsets.
+fn files(disk: &SimulatedDisk, kind: FileKind) -> Vec<(u64, Vec<u8>)> {
+    let names = crate::segment::file_name::list(disk, Path::new(LOG_DIR)).unwrap();
+    let names = names.into_iter().filter(|name| name.kind == kind && *name == FileName::live(name.base_offset, kind));
+    names.map(|name| (name.base_offset, disk.read(live(name.base_offset, kind)).unwrap())).collect()
+}
+
+/// Seals what is open, and begins a new segment.
+fn roll(partition: &Partition) {
+    let log = partition.writable().unwrap();
+    log.seal_if_idle().unwrap();
+    log.seal_if_idle().unwrap();
+    log.roll_active().unwrap();
+}
