@@ -10,6 +10,7 @@ use crate::text::serde_as_text;
 
 /// The setting's name, as text.
 pub(crate) const BUDGET_POLICY: &str = "ottla.disk.budget.policy";
+const EXPECTED: &str = "drop-oldest or reject";
 
 /// What happens when a [disk budget](crate::BrokerBuilder::disk_budget) is used up.
 ///
@@ -40,7 +41,7 @@ impl BudgetPolicy {
         match text.trim() {
             "drop-oldest" => Ok(BudgetPolicy::DropOldest),
             "reject" => Ok(BudgetPolicy::Reject),
-            _ => Err(config_key::invalid(BUDGET_POLICY, text, "expected drop-oldest or reject")),
+            _ => Err(config_key::invalid(BUDGET_POLICY, text, format!("expected {EXPECTED}"))),
         }
     }
 }
@@ -58,8 +59,7 @@ impl FromStr for BudgetPolicy {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<BudgetPolicy, ParseError> {
-        let expected = "drop-oldest or reject";
-        BudgetPolicy::parse(text).map_err(|_| ParseError::new("budget policy", text, expected))
+        BudgetPolicy::parse(text).map_err(|_| ParseError::new("budget policy", text, EXPECTED))
     }
 }
 
