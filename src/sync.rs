@@ -1,4 +1,4 @@
-//! The crate's one door to locks, condition variables, atomics and threads.
+//! The crate's one door to locks, atomics and threads.
 //!
 //! Ordinarily these are re-exports of `parking_lot` and `std`, and cost nothing. Built with `--cfg shuttle` or `--cfg loom`
 //! they are those of a model checker, which runs the threads one at a time and chooses at each of these operations who is
@@ -11,7 +11,7 @@
 #[cfg(not(any(shuttle, loom)))]
 pub(crate) use {
     arc_swap::{ArcSwap, ArcSwapOption},
-    parking_lot::{Condvar, Mutex, MutexGuard},
+    parking_lot::{Mutex, MutexGuard},
     std::hint,
     std::sync::atomic,
     std::thread,
@@ -20,4 +20,7 @@ pub(crate) use {
 #[cfg(any(shuttle, loom))]
 mod explored;
 #[cfg(any(shuttle, loom))]
-pub(crate) use explored::{ArcSwap, ArcSwapOption, Condvar, Mutex, MutexGuard, atomic, hint, thread};
+pub(crate) use explored::{ArcSwap, ArcSwapOption, Mutex, MutexGuard, atomic, hint, thread};
+
+pub(crate) mod monitor;
+pub(crate) use monitor::Monitor;

@@ -63,7 +63,8 @@ use store::Store;
 ///
 /// A child that was forked off while the broker was open cannot use it: every call that can fail does, with
 /// [`Error::Forked`](crate::Error::Forked), and to drop handles or to exit changes nothing. Records that were read before are the
-/// parent's, too: a child must not look at them, since the memory that they lie in may hold others by then.
+/// parent's, too: a child must not look at them, since the memory that they lie in may hold others by then. A child may open
+/// a broker of its own, on another directory, if no thread of its parent was in a call of this crate when it was forked off.
 ///
 /// # Examples
 /// ```

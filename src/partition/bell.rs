@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sync::Monitor;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
 
 /// A kind of work of the maintenance. A call only says where to look: what there is to do, the logs and the environment know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,7 @@ impl Calls {
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     calls: AtomicUsize,
-    lock: Mutex<()>,
-    condvar: Condvar,
+    rung: Monitor<()>,
 }
 
 impl Bell {
@@ -83,21 +82,21 @@ impl Bell {
 
     fn add(&self, call: usize) {
         if self.calls.fetch_or(call, Ordering::AcqRel) == 0 {
-            let _not_between_check_and_wait = self.lock.lock();
-            self.condvar.notify_all();
+            let _not_between_check_and_wait = self.rung.lock();
+            self.rung.notify_all();
         }
     }
 
     /// Sleeps until rung or for `timeout`; for ever without one. Returns what it was rung for since the last time: nothing if
     /// the time is over.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> Calls {
-        let mut lock = self.lock.lock();
+        let lock = self.rung.lock();
         let mut calls = self.calls.swap(0, Ordering::AcqRel);
         if calls == 0 {
-            match timeout {
-                Some(timeout) => _ = self.condvar.wait_for(&mut lock, timeout),
-                None => self.condvar.wait(&mut lock),
-            }
+            let _lock = match timeout {
+                Some(timeout) => lock.wait_for(timeout),
+                None => lock.wait(),
+            };
             // A swap, and no store: whoever rang meanwhile saw the bell rung and told nobody, so what they laid out before has
             // to be seen from here on.
             calls = self.calls.swap(0, Ordering::AcqRel);

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use super::durable_wait::{DurableWait, TaskQueue};
 use crate::canary::{Canary, planted};
 use crate::error::Result;
-use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::sync::{Monitor, Mutex, MutexGuard, thread};
 use crate::tail::{OpenBatch, Tail};
 
 /// What a round does with each log that it covers.
@@ -255,8 +255,7 @@ impl Drop for Finish<'_> {
 /// A caller who waits for a round.
 #[derive(Debug, Default)]
 struct Sleeper {
-    call: Mutex<Option<Call>>,
-    called: Condvar,
+    call: Monitor<Option<Call>>,
 }
 
 /// For what a sleeper is woken.
@@ -274,13 +273,13 @@ impl Sleeper {
         loop {
             match *call {
                 Some(call) => return call,
-                None => self.called.wait(&mut call),
+                None => call = call.wait(),
             }
         }
     }
 
     fn wake(&self, call: Call) {
         *self.call.lock() = Some(call);
-        self.called.notify_one();
+        self.call.notify_one();
     }
 }

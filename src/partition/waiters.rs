@@ -1,6 +1,6 @@
 //! Who waits for something, such as new records of a partition, and how they are woken.
 //!
-//! A [`Waiter`] is one thread or task, with one condvar for whatever it waits for. It has a [`Registration`] with each of its
+//! A [`Waiter`] is one thread or task, with one place to wait for whatever it waits for. It has a [`Registration`] with each of its
 //! partitions, under a *token* of its choice. When it has read a partition to the end it *arms* the registration; the next
 //! sender there takes it off the partition's list of armed ones, delivers the token and wakes the waiter. So a waiter looks
 //! only at the partitions of which it was told, and a sender only at those who wait for its partition: it pays one relaxed
@@ -26,15 +26,14 @@ use std::time::Duration;
 use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Monitor, Mutex};
 
 /// One thread or task that waits, for any number of partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
     /// Whether there was a wake-up since the last look. Changed under the lock of `inbox`.
     is_signalled: AtomicBool,
-    inbox: Mutex<Inbox>,
-    condvar: Condvar,
+    inbox: Monitor<Inbox>,
 }
 
 #[derive(Debug, Default)]
@@ -65,8 +64,8 @@ impl Waiter {
 
     /// Sleeps until woken or `timeout` has passed; not at all if woken since [`take_tokens`](Waiter::take_tokens).
     pub(crate) fn park(&self, timeout: Duration) {
-        let mut inbox = self.inbox.lock();
-        self.condvar.wait_while_for(&mut inbox, |_| !self.is_signalled.load(Ordering::Relaxed), timeout);
+        let inbox = self.inbox.lock();
+        let _inbox = inbox.wait_while_for(|_| !self.is_signalled.load(Ordering::Relaxed), timeout);
     }
 
     /// Has `waker` called at the next wake-up, or when it is `due` by the monotonic clock, if the maintenance
@@ -87,13 +86,13 @@ impl Waiter {
     /// its owner's code.
     pub(crate) fn wake(&self) {
         let waker = self.signal(None);
-        self.condvar.notify_one();
+        self.inbox.notify_one();
         if let Some(waker) = waker {
             call(waker);
         }
     }
 
-    /// The part of waking that may be done under a lock; the condvar and the waker that is returned are the rest.
+    /// The part of waking that may be done under a lock; the notification and the waker that is returned are the rest.
     fn signal(&self, token: Option<u32>) -> Option<Waker> {
         let mut inbox = self.inbox.lock();
         inbox.tokens.extend(token);
@@ -187,7 +186,7 @@ impl Waiters {
         };
         // Without the lock: those who wake up arm themselves again. Threads first, since a waker may do anything.
         for armed in &woken {
-            armed.waiter.condvar.notify_one();
+            armed.waiter.inbox.notify_one();
         }
         woken.drain(..).filter_map(|armed| armed.waker).for_each(call);
         self.lists.lock().spare = woken;

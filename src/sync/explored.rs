@@ -4,7 +4,7 @@
 //! at once, as the schedule chooses, so that both ways are explored; one of a day or more never ends by itself, so that a lost
 //! wake-up shows as a deadlock. Under loom, which has no choices of its own to offer, no wait ends by itself.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -31,15 +31,10 @@ pub(crate) mod atomic {
 #[cfg(all(shuttle, not(loom)))]
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
+pub(crate) type MutexGuard<'m, T> = model::MutexGuard<'m, T>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(model::Mutex<T>);
-
-#[derive(Debug)]
-pub(crate) struct MutexGuard<'m, T> {
-    mutex: &'m model::Mutex<T>,
-    /// `None` only while a condvar has it.
-    guard: Option<model::MutexGuard<'m, T>>,
-}
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Mutex<T> {
@@ -47,7 +42,7 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { mutex: &self.0, guard: Some(lock(&self.0)) }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut T {
@@ -56,100 +51,22 @@ impl<T> Mutex<T> {
 
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
-            Ok(guard) => Some(MutexGuard { mutex: &self.0, guard: Some(guard) }),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                Some(MutexGuard { mutex: &self.0, guard: Some(poisoned.into_inner()) })
-            }
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
     }
 }
 
-fn lock<T>(mutex: &model::Mutex<T>) -> model::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<T> MutexGuard<'_, T> {
-    /// Lets others have the lock, for as long as the schedule says.
-    fn yield_now(&mut self) {
-        self.guard = None;
-        thread::yield_now();
-        self.guard = Some(lock(self.mutex));
-    }
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.guard.as_ref().expect("only taken while waiting")
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_mut().expect("only taken while waiting")
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Condvar(model::Condvar);
-
-impl Default for Condvar {
-    fn default() -> Condvar {
-        Condvar::new()
-    }
-}
-
-impl Condvar {
-    pub(crate) fn new() -> Condvar {
-        Condvar(model::Condvar::new())
-    }
-
-    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        let locked = guard.guard.take().expect("only taken while waiting");
-        guard.guard = Some(self.0.wait(locked).unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Waits until notified or, as the schedule chooses, not at all.
-    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) {
-        if elapses(timeout) {
-            guard.yield_now();
-        } else {
-            self.wait(guard);
-        }
-    }
-
-    pub(crate) fn wait_while_for<T>(
-        &self,
-        guard: &mut MutexGuard<'_, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
-        timeout: Duration,
-    ) {
-        while condition(guard) {
-            if elapses(timeout) {
-                return guard.yield_now();
-            }
-            self.wait(guard);
-        }
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
-    }
-}
-
+/// Whether a timed wait ends though nobody notified.
 #[cfg(loom)]
-fn elapses(_: Duration) -> bool {
+pub(super) fn elapses(_: Duration) -> bool {
     false
 }
 
+/// Whether a timed wait ends though nobody notified.
 #[cfg(all(shuttle, not(loom)))]
-fn elapses(timeout: Duration) -> bool {
+pub(super) fn elapses(timeout: Duration) -> bool {
     use shuttle::rand::Rng;
     timeout < FOREVER && shuttle::rand::thread_rng().r#gen()
 }

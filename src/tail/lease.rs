@@ -6,8 +6,8 @@
 
 use std::ops::Deref;
 
+use crate::sync::Monitor;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
 
 /// Set in the count of leases once no more are given.
 const CLOSED: usize = 1 << (usize::BITS - 1);
@@ -18,25 +18,24 @@ pub(super) struct Leases {
     /// The count and [`CLOSED`] in one word: each change of it sees all that came before, so nobody who enters misses the mark,
     /// and whoever sets it misses nobody.
     held: AtomicUsize,
-    lock: Mutex<()>,
-    returned: Condvar,
+    returned: Monitor<()>,
 }
 
 impl Leases {
     /// Gives no more leases, and returns when the last one is back.
     pub(super) fn close(&self) {
         self.held.fetch_or(CLOSED, Ordering::AcqRel);
-        let mut lock = self.lock.lock();
+        let mut lock = self.returned.lock();
         // Acquire, and Release where a lease ends: what was done under it was done before this returns.
         while self.held.load(Ordering::Acquire) != CLOSED {
-            self.returned.wait(&mut lock);
+            lock = lock.wait();
         }
     }
 
     #[cold]
     fn tell_closer(&self) {
         // Under the lock, so that it does not come between a look at the count and the wait for it.
-        let _not_between_look_and_wait = self.lock.lock();
+        let _not_between_look_and_wait = self.returned.lock();
         self.returned.notify_all();
     }
 }

@@ -31,7 +31,7 @@ use crate::canary::{Canary, planted};
 use crate::disk::{Disk, DiskFile, Open, ProcessMark};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Monitor, Mutex};
 use layout::{
     CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, DELETIONS, FILE_HEADER_BYTES, IS_DEFAULT, OPENINGS,
     chunk_position, encode_chunk_entry, header_word,
@@ -148,12 +148,7 @@ impl Tail {
         let chunks_max = usize::try_from(bytes_max).unwrap_or(usize::MAX) / CHUNK_BYTES;
         let state = PoolState { short: [true, false], ..state };
         let syncing = Mutex::new(Syncing { file: Some(Arc::clone(&file)), has_failed: false });
-        let pool = Pool {
-            state: Mutex::new(state),
-            leases: Leases::default(),
-            supplied: Condvar::new(),
-            process: ProcessMark::new(),
-        };
+        let pool = Pool { state: Monitor::new(state), leases: Leases::default(), process: ProcessMark::new() };
         Ok(Tail {
             path: path.to_owned(),
             is_written_by_calls,
@@ -271,7 +266,7 @@ impl Tail {
         let mut state = self.pool.state.lock();
         state.closed = true;
         while state.busy {
-            self.pool.supplied.wait(&mut state);
+            state = state.wait();
         }
         drop(state);
         self.pool.leases.close();
@@ -336,7 +331,7 @@ impl Tail {
         let mapped = grown.and_then(|()| self.map(chunk));
         let mut state = self.pool.state.lock();
         state.busy = false;
-        self.pool.supplied.notify_all();
+        self.pool.state.notify_all();
         if let Supply::Grow(_) = supply {
             // A chunk of unknown content is never used, and grown over at the next try.
             state.chunks += usize::from(mapped.is_ok());
@@ -361,7 +356,7 @@ impl Tail {
     fn begin_supply(&self, class: SlotClass) -> Option<Supply> {
         let mut state = self.pool.state.lock();
         while state.busy {
-            self.pool.supplied.wait(&mut state);
+            state = state.wait();
         }
         if state.closed {
             return None;

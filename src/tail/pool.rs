@@ -6,16 +6,15 @@ use super::layout::SlotClass;
 use super::lease::Leases;
 use super::slot::FreeSlot;
 use crate::disk::ProcessMark;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::Monitor;
 
 /// The slots that nobody uses, and how many are in the others. Apart from [`Tail`], so that an open batch can give its slot back
 /// without keeping the file open.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    pub(super) state: Mutex<PoolState>,
+    /// Whoever waits is told when a thread has ended mapping or growing.
+    pub(super) state: Monitor<PoolState>,
     pub(super) leases: Leases,
-    /// Told when a thread has ended mapping or growing.
-    pub(super) supplied: Condvar,
     pub(super) process: ProcessMark,
 }
 

@@ -32,7 +32,7 @@ use self::pages::Pages;
 use super::{
     DirEntry, Disk, DiskFile, FileLock, FileMode, FileUsage, FollowedMapping, Mapping, Open, SharedMapping, SyncError,
 };
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::monitor::{Monitor, MonitorGuard};
 
 /// A machine with a disk, in memory. Clones are the same machine.
 ///
@@ -50,9 +50,8 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 /// ```
 #[derive(Clone)]
 pub struct SimulatedDisk {
-    machine: Arc<Mutex<Machine>>,
-    /// Told when syncs that hang may go on.
-    released: Arc<Condvar>,
+    /// Whoever waits is told when syncs that hang may go on.
+    machine: Arc<Monitor<Machine>>,
 }
 
 impl SimulatedDisk {
@@ -63,17 +62,17 @@ impl SimulatedDisk {
     }
 
     fn from(machine: Machine) -> SimulatedDisk {
-        SimulatedDisk { machine: Arc::new(Mutex::new(machine)), released: Arc::default() }
+        SimulatedDisk { machine: Arc::new(Monitor::new(machine)) }
     }
 
-    fn machine(&self) -> MutexGuard<'_, Machine> {
+    fn machine(&self) -> MonitorGuard<'_, Machine> {
         self.machine.lock()
     }
 
     /// The handle of a file that the machine has just opened.
     fn opened(
         &self,
-        mut machine: MutexGuard<'_, Machine>,
+        mut machine: MonitorGuard<'_, Machine>,
         node: NodeId,
         path: &Path,
         is_to_be_written: bool,
@@ -81,9 +80,9 @@ impl SimulatedDisk {
         let file = machine.file(node)?;
         let (is_shared, size_when_opened) = (file.is_shared(), file.content().len() as u64);
         drop(machine);
-        let (machine, released) = (Arc::clone(&self.machine), Arc::clone(&self.released));
+        let machine = Arc::clone(&self.machine);
         let (path, is_writable) = (path.to_owned(), is_to_be_written && !is_shared);
-        Ok(Arc::new(SimulatedFile { machine, released, node, path, is_writable, is_shared, size_when_opened }))
+        Ok(Arc::new(SimulatedFile { machine, node, path, is_writable, is_shared, size_when_opened }))
     }
 
     /// The machine after a power cut at this moment (or when it [stopped](Self::stop_after)) and a restart. `seed` decides
@@ -181,7 +180,7 @@ impl SimulatedDisk {
     /// Lets hanging syncs go on, and makes no more of them hang.
     pub fn release_syncs(&self) {
         self.machine().faults.hold_syncs(None);
-        self.released.notify_all();
+        self.machine.notify_all();
     }
 
     /// The number of threads whose sync hangs.
@@ -435,8 +434,7 @@ impl Disk for SimulatedDisk {
 }
 
 struct SimulatedFile {
-    machine: Arc<Mutex<Machine>>,
-    released: Arc<Condvar>,
+    machine: Arc<Monitor<Machine>>,
     node: NodeId,
     /// How it was opened.
     path: PathBuf,
@@ -490,7 +488,7 @@ impl DiskFile for SimulatedFile {
         let mut machine = self.machine.lock();
         while machine.faults.holds_syncs_of(&self.path) {
             machine.faults.hanging_syncs += 1;
-            self.released.wait(&mut machine);
+            machine = machine.wait();
             machine.faults.hanging_syncs -= 1;
         }
         machine.sync(self.node, &self.path)
@@ -535,7 +533,7 @@ impl fmt::Debug for SimulatedFile {
 }
 
 struct SimulatedLock {
-    machine: Arc<Mutex<Machine>>,
+    machine: Arc<Monitor<Machine>>,
     node: NodeId,
     path: PathBuf,
 }

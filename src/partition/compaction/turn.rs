@@ -3,14 +3,13 @@
 //! No lock, since between batches the caller of a compaction has its own code run, which may come to close the broker: a thread
 //! does not wait for itself.
 
+use crate::sync::Monitor;
 use crate::sync::thread::{self, ThreadId};
-use crate::sync::{Condvar, Mutex};
 
 /// Whether a log is being compacted, and by whom.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct CompactionTurn {
-    holder: Mutex<Option<ThreadId>>,
-    ended: Condvar,
+    holder: Monitor<Option<ThreadId>>,
 }
 
 impl CompactionTurn {
@@ -32,7 +31,7 @@ impl CompactionTurn {
             if other == this {
                 return None;
             }
-            self.ended.wait(&mut holder);
+            holder = holder.wait();
         }
         *holder = Some(this);
         Some(Turn { turn: self })
@@ -42,7 +41,7 @@ impl CompactionTurn {
     pub(in crate::partition) fn wait_for_end(&self) {
         let mut holder = self.holder.lock();
         while holder.is_some_and(|holder| holder != thread::current().id()) {
-            self.ended.wait(&mut holder);
+            holder = holder.wait();
         }
     }
 }
@@ -56,6 +55,6 @@ pub(super) struct Turn<'t> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         *self.turn.holder.lock() = None;
-        self.turn.ended.notify_all();
+        self.turn.holder.notify_all();
     }
 }
