@@ -46,7 +46,8 @@ impl TopicEntry {
         let Some(TopicPartitionSource { address, source }) = self.partitions.get(partition) else {
             return Err(self.unknown_partition(partition));
         };
-        Ok((address, source.writable("send")?.append(records, least_durability)?))
+        let appended = source.writable("send")?.append(records, least_durability).map_err(|error| *error)?;
+        Ok((address, appended))
     }
 
     /// Appends one record.
@@ -78,7 +79,8 @@ impl TopicEntry {
             return Err(self.unknown_partition(partition));
         };
         let log = source.writable("send")?;
-        let (appended, wait) = log.append_for_task(std::slice::from_ref(record), least_durability)?;
+        let appending = log.append_for_task(std::slice::from_ref(record), least_durability);
+        let (appended, wait) = appending.map_err(|error| *error)?;
         Ok((metadata_of(address, &appended), wait))
     }
 

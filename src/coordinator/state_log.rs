@@ -41,17 +41,19 @@ impl StateLog {
 
     /// Appends `records` in one piece, or in as few as the largest batch allows.
     fn append_halving(&self, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
-        match self.log.append_unsynced(records) {
-            Err(Error::RecordTooLarge { .. }) if records.len() > 1 => {
-                let (one, other) = records.split_at(records.len() / 2);
-                let first = self.append_halving(one)?;
-                let second = self.append_halving(other).map_err(|source| {
-                    Error::partly_sent(vec![(self.log.partition().clone(), first.clone())], source)
-                })?;
-                Ok(first.start..second.end)
-            }
-            appended => appended.map(|appended| appended.offsets()),
+        let error = match self.log.append_unsynced(records) {
+            Ok(appended) => return Ok(appended.offsets()),
+            Err(error) => *error,
+        };
+        if records.len() == 1 || !matches!(error, Error::RecordTooLarge { .. }) {
+            return Err(error);
         }
+        let (one, other) = records.split_at(records.len() / 2);
+        let first = self.append_halving(one)?;
+        let second = self
+            .append_halving(other)
+            .map_err(|source| Error::partly_sent(vec![(self.log.partition().clone(), first.clone())], source))?;
+        Ok(first.start..second.end)
     }
 
     /// Has what was appended made as durable as the topic demands before long, since nobody waits for that.

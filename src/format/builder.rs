@@ -71,21 +71,25 @@ impl BatchBuilder {
     ) {
         debug_assert!(self.last_offset_delta < offset_delta);
         let timestamp_delta = timestamp_ms.wrapping_sub(self.base_timestamp);
-        let record = RecordFields { timestamp_delta, offset_delta, key, value, headers: headers.into() };
+        let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: headers.into() };
         let space = self.plain.get_mut(self.end..).unwrap_or_default();
-        self.end += match record.try_encode(space) {
+        self.end += match fields.try_encode_short(space) {
             Some(record_bytes) => record_bytes,
-            None => self.grow_and_encode(&record),
+            None => self.encode_any(fields),
         };
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
         self.last_offset_delta = offset_delta;
         self.record_count += 1;
     }
 
+    /// Encodes any record behind the others, and grows if there is no room. By value: what is lent would not stay in registers
+    /// where it is not.
     #[cold]
-    fn grow_and_encode(&mut self, record: &RecordFields<'_>) -> usize {
+    fn encode_any(&mut self, record: RecordFields<'_>) -> usize {
         let bytes = self.end + record.encoded_len();
-        self.plain.resize(bytes.max(2 * self.plain.len()), 0);
+        if self.plain.len() < bytes {
+            self.plain.resize(bytes.max(2 * self.plain.len()), 0);
+        }
         record.encode(self.plain.get_mut(self.end..).unwrap_or_default())
     }
 

@@ -12,9 +12,9 @@ pub(crate) struct KeptHeader<'a> {
 }
 
 impl<'a> KeptHeader<'a> {
-    /// A header that keeps its value.
-    pub(crate) fn new(key: &'a str, value: Vec<u8>) -> KeptHeader<'a> {
-        KeptHeader { key, value: Some(Cow::Owned(value)) }
+    /// A header that keeps its value, if it is given one to keep.
+    pub(crate) fn new(key: &'a str, value: Option<Cow<'a, [u8]>>) -> KeptHeader<'a> {
+        KeptHeader { key, value }
     }
 
     fn view(&self) -> Header<'_> {
@@ -28,25 +28,34 @@ impl<'a> From<Header<'a>> for KeptHeader<'a> {
     }
 }
 
-/// Headers in the order given, in either form. Both are a slice, so that to find out that there are none costs the same.
+/// Headers in the order given: views, and behind them others that may keep their values.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum HeaderList<'a> {
-    Views(&'a [Header<'a>]),
-    Kept(&'a [KeptHeader<'a>]),
+pub(crate) struct HeaderList<'a> {
+    views: &'a [Header<'a>],
+    /// A pointer that may be absent is looked at faster than a second slice.
+    more: Option<&'a Vec<KeptHeader<'a>>>,
 }
 
 impl<'a> HeaderList<'a> {
     #[inline]
+    pub(crate) fn new(views: &'a [Header<'a>], more: Option<&'a Vec<KeptHeader<'a>>>) -> HeaderList<'a> {
+        HeaderList { views, more }
+    }
+
+    /// Those in front, which are borrowed.
+    #[cfg(test)]
+    pub(crate) fn views(self) -> &'a [Header<'a>] {
+        self.views
+    }
+
+    #[inline]
     pub(crate) fn len(self) -> usize {
-        match self {
-            HeaderList::Views(views) => views.len(),
-            HeaderList::Kept(kept) => kept.len(),
-        }
+        self.views.len() + self.more.map_or(0, Vec::len)
     }
 
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
-        self.len() == 0
+        self.views.is_empty() && self.more.is_none_or(Vec::is_empty)
     }
 
     pub(crate) fn iter(self) -> HeaderListIter<'a> {
@@ -56,19 +65,19 @@ impl<'a> HeaderList<'a> {
 
 impl<'a> From<&'a [Header<'a>]> for HeaderList<'a> {
     fn from(views: &'a [Header<'a>]) -> HeaderList<'a> {
-        HeaderList::Views(views)
+        HeaderList::new(views, None)
     }
 }
 
 impl<'a, const N: usize> From<&'a [Header<'a>; N]> for HeaderList<'a> {
     fn from(views: &'a [Header<'a>; N]) -> HeaderList<'a> {
-        HeaderList::Views(views)
+        HeaderList::new(views, None)
     }
 }
 
 impl<'a> From<&'a Vec<Header<'a>>> for HeaderList<'a> {
     fn from(views: &'a Vec<Header<'a>>) -> HeaderList<'a> {
-        HeaderList::Views(views)
+        HeaderList::new(views, None)
     }
 }
 
@@ -84,9 +93,10 @@ impl<'a> Iterator for HeaderListIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Header<'a>> {
-        let header = match self.list {
-            HeaderList::Views(views) => *views.get(self.next)?,
-            HeaderList::Kept(kept) => kept.get(self.next)?.view(),
+        let HeaderList { views, more } = self.list;
+        let header = match views.get(self.next) {
+            Some(view) => *view,
+            None => more?.get(self.next - views.len())?.view(),
         };
         self.next += 1;
         Some(header)

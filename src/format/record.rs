@@ -58,16 +58,23 @@ impl RecordFields<'_> {
         reason = "fields that were just put together stay in registers: 20 of 930 instructions"
     )]
     pub(crate) fn try_encode(&self, out: &mut [u8]) -> Option<usize> {
-        match ShortRecord::of(self).and_then(|short| short.try_encode(self, out)) {
+        match self.try_encode_short(out) {
             Some(bytes) => Some(bytes),
             None => self.try_encode_any(out),
         }
     }
 
+    /// [`try_encode`](RecordFields::try_encode) for nearly every record; `None` for any other, and for some that just fit.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "as above")]
+    pub(crate) fn try_encode_short(&self, out: &mut [u8]) -> Option<usize> {
+        ShortRecord::of(self)?.try_encode(self, out)
+    }
+
     /// [`try_encode`](RecordFields::try_encode) for any record.
     #[cold]
     #[inline(never)]
-    fn try_encode_any(self, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn try_encode_any(self, out: &mut [u8]) -> Option<usize> {
         let body = self.body_len();
         (body + varint::signed_len(signed(body)) <= out.len()).then(|| self.encode_body(body, out))
     }
@@ -449,8 +456,7 @@ mod tests {
         let deltas = [(0, 0), (-1, 63), (64, 64), (8191, 8191), (-8192, 8192), (8192, 0), (1 << 40, i32::MAX)];
         for (key, value) in options().flat_map(|key| options().map(move |value| (key, value))) {
             for (timestamp_delta, offset_delta) in deltas {
-                let fields =
-                    RecordFields { timestamp_delta, offset_delta, key, value, headers: HeaderList::Views(&[]) };
+                let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: (&[]).into() };
                 let mut expected = vec![0; fields.encoded_len()];
                 fields.encode(&mut expected);
                 for room in [0, 1, 7, 8, 100] {

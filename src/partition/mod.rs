@@ -146,7 +146,7 @@ impl Partition {
             let reason = "it names another topic or partition than it is appended to";
             return Err(Error::InvalidRecord { partition: self.topic_partition().clone(), reason });
         }
-        let appended = log.append(records, Durability::Os)?;
+        let appended = log.append(records, Durability::Os).map_err(|error| *error)?;
         Ok(appended.offsets())
     }
 

@@ -15,7 +15,8 @@ pub(super) struct LogOffsets {
     end: AtomicU64,
     durable: AtomicU64,
     synced: AtomicU64,
-    first_unstable: Option<u64>,
+    /// Above every offset if there is none.
+    first_unstable: u64,
 }
 
 impl LogOffsets {
@@ -27,7 +28,7 @@ impl LogOffsets {
             end: AtomicU64::new(end),
             durable: AtomicU64::new(synced),
             synced: AtomicU64::new(synced),
-            first_unstable,
+            first_unstable: first_unstable.unwrap_or(u64::MAX),
         }
     }
 
@@ -48,9 +49,10 @@ impl LogOffsets {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// Where the first transaction begins that was open when the log was opened: nobody can begin or end one in an open log.
+    /// Where the first transaction begins that was open when the log was opened, above every offset if there was none: nobody can
+    /// begin or end one in an open log.
     #[inline]
-    pub(super) fn first_unstable(&self) -> Option<u64> {
+    pub(super) fn first_unstable(&self) -> u64 {
         self.first_unstable
     }
 

@@ -9,8 +9,8 @@ use std::fmt;
 use super::consumer_record::{ConsumerRecord, OwnedRecord};
 use super::into_record::{IntoHeaders, IntoRecordBytes};
 use super::record_headers::RecordHeaders;
-use crate::format::HeaderList;
 use crate::format::shown::shown;
+use crate::format::{HeaderList, KeptHeader};
 use crate::record::{Header, Timestamp};
 
 /// A record to be sent: where to, and what.
@@ -120,13 +120,13 @@ impl<'a> ProducerRecord<'a> {
     /// assert_eq!(headers, ["2", "billing"]);
     /// ```
     pub fn header(mut self, key: &'a str, value: impl IntoRecordBytes<'a>) -> Self {
-        self.headers.push(key, value.into_record_bytes());
+        self.headers.push(KeptHeader::new(key, value.into_record_bytes()));
         self
     }
 
     /// Adds a header that has a key and no value, which is not the same as an empty one.
     pub fn null_header(mut self, key: &'a str) -> Self {
-        self.headers.push(key, None);
+        self.headers.push(KeptHeader::new(key, None));
         self
     }
 
@@ -147,7 +147,7 @@ impl<'a> ProducerRecord<'a> {
     /// ```
     #[inline]
     pub fn headers(mut self, headers: impl IntoHeaders<'a>) -> Self {
-        self.headers = RecordHeaders::Views(headers.into_headers());
+        self.headers = RecordHeaders::from(headers.into_headers());
         self
     }
 
@@ -214,8 +214,12 @@ impl<'a> ProducerRecord<'a> {
     #[inline]
     pub(crate) fn payload_bytes(&self) -> usize {
         let bytes_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let payload_bytes = bytes_of(self.get_key()) + bytes_of(self.get_value());
+        if self.headers.list().is_empty() {
+            return payload_bytes;
+        }
         let headers = self.get_headers().map(|header| header.key().len() + bytes_of(header.value()));
-        bytes_of(self.get_key()) + bytes_of(self.get_value()) + headers.sum::<usize>()
+        payload_bytes + headers.sum::<usize>()
     }
 
     /// The headers, in the order in which they were added.
@@ -289,7 +293,7 @@ mod tests {
     fn a_slice_of_headers_is_borrowed_and_can_be_added_to() {
         let shared = [Header::null("a")];
         let record = ProducerRecord::to("t").header("gone", "").headers(&shared);
-        assert!(matches!(record.header_list(), HeaderList::Views(views) if std::ptr::eq(views, shared.as_slice())));
+        assert!(std::ptr::eq(record.header_list().views(), shared.as_slice()));
         assert_eq!(record.header("b", "").get_headers().len(), 2);
         assert_eq!(shared.len(), 1);
     }

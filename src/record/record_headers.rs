@@ -1,58 +1,50 @@
-//! The headers of a record on its way in: a list of views as long as all values are borrowed, and one of values that are kept from the
-//! first one on that was given by value.
+//! The headers of a record on its way in.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::format::{Header, HeaderList, KeptHeader};
 
-#[derive(Clone)]
-pub(super) enum RecordHeaders<'a> {
-    Views(Cow<'a, [Header<'a>]>),
-    Kept(Vec<KeptHeader<'a>>),
+#[derive(Clone, Default)]
+pub(super) struct RecordHeaders<'a> {
+    views: &'a [Header<'a>],
+    /// Those behind, if there are any: a list of the record's own, which clones share. To drop an `Arc` that is not there takes
+    /// few instructions.
+    more: Option<Arc<Vec<KeptHeader<'a>>>>,
 }
 
 impl<'a> RecordHeaders<'a> {
     /// No headers.
     pub(super) const fn none() -> RecordHeaders<'a> {
-        RecordHeaders::Views(Cow::Borrowed(&[]))
+        RecordHeaders { views: &[], more: None }
     }
 
     /// Adds a header behind those already there.
-    pub(super) fn push(&mut self, key: &'a str, value: Option<Cow<'a, [u8]>>) {
-        let header = match value {
-            Some(Cow::Owned(value)) => return self.push_kept(KeptHeader::new(key, value)),
-            Some(Cow::Borrowed(value)) => Header::new(key, value),
-            None => Header::null(key),
-        };
-        match self {
-            RecordHeaders::Views(views) => views.to_mut().push(header),
-            RecordHeaders::Kept(kept) => kept.push(header.into()),
-        }
-    }
-
-    fn push_kept(&mut self, header: KeptHeader<'a>) {
-        let mut kept = match std::mem::take(self) {
-            RecordHeaders::Views(views) => views.iter().copied().map(KeptHeader::from).collect(),
-            RecordHeaders::Kept(kept) => kept,
-        };
-        kept.push(header);
-        *self = RecordHeaders::Kept(kept);
+    pub(super) fn push(&mut self, header: KeptHeader<'a>) {
+        Arc::make_mut(self.more.get_or_insert_default()).push(header);
     }
 
     /// All of them, to be read.
     #[inline]
     pub(super) fn list(&self) -> HeaderList<'_> {
-        match self {
-            RecordHeaders::Views(views) => HeaderList::Views(views),
-            RecordHeaders::Kept(kept) => HeaderList::Kept(kept),
-        }
+        HeaderList::new(self.views, self.more.as_deref())
     }
 }
 
-impl Default for RecordHeaders<'_> {
-    fn default() -> Self {
-        RecordHeaders::none()
+impl<'a> From<Cow<'a, [Header<'a>]>> for RecordHeaders<'a> {
+    #[inline]
+    fn from(headers: Cow<'a, [Header<'a>]>) -> RecordHeaders<'a> {
+        match headers {
+            Cow::Borrowed(views) => RecordHeaders { views, more: None },
+            Cow::Owned(list) => {
+                let mut headers = RecordHeaders::none();
+                for header in list {
+                    headers.push(header.into());
+                }
+                headers
+            }
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Due {
     /// What there is at `now_ms`, by the steady clock.
     pub(super) fn of(log: &Log, checkpoint: &Checkpoint, config: &CompactionConfig, now_ms: i64) -> Due {
         let mut sealed = checkpoint.sealed_logs(&log.segments());
-        let unstable = log.first_unstable_offset().unwrap_or(u64::MAX);
+        let unstable = log.first_unstable_offset();
         let stable = sealed.iter().take_while(|sealed| sealed.segment.next_offset() <= unstable).count();
         sealed.truncate(stable);
         let transactions = KnownTransactions::new(log.transactions(), checkpoint.producers.states());

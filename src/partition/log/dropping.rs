@@ -90,7 +90,7 @@ impl Log {
 
     /// Whether a segment ends before the first transaction that is open: what that has begun is kept, and what comes behind.
     fn is_stable(&self, segment: &Segment) -> bool {
-        self.first_unstable_offset().is_none_or(|unstable| segment.next_offset() <= unstable)
+        segment.next_offset() <= self.first_unstable_offset()
     }
 
     fn may_drop(&self) -> bool {

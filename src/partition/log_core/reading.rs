@@ -47,8 +47,7 @@ impl LogCore {
                 is_dense: true,
             });
             let is_committed = isolation == Isolation::ReadCommitted;
-            let unstable = self.first_unstable_offset().filter(|_| is_committed);
-            let end = unstable.map_or(high_watermark, |unstable| high_watermark.min(unstable));
+            let end = if is_committed { high_watermark.min(self.first_unstable_offset()) } else { high_watermark };
             let unsealed = if view.unsealed.is_empty() { Vec::new() } else { all_in_tail(&view.unsealed) };
             let result = read(&Source {
                 partition: &self.spec.partition,
