@@ -103,4 +103,11 @@ fn sending_and_polling_allocate_per_batch_and_not_per_record() {
     let records = broker.topic("orders").unwrap().partition(0).unwrap().read(0, 1 << 20).unwrap();
     let (iterating, count) = allocations_of(|| records.iter().filter(|record| record.value().is_some()).count());
     assert_eq!((iterating, count), (0, records.len()), "going through records allocates nothing at all");
+
+    let (building, record) = allocations_of(|| {
+        ["trace", "span", "attempt", "by"]
+            .iter()
+            .fold(ProducerRecord::to("orders").key("k").value("v"), |record, key| record.header(key, "0123"))
+    });
+    assert_eq!((building, record.get_headers().len()), (1, 4), "a few headers that are added one by one are one list");
 }

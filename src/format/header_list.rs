@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::header::Header;
 
 /// A header that may keep its value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct KeptHeader<'a> {
     key: &'a str,
     value: Option<Cow<'a, [u8]>>,
@@ -28,17 +28,40 @@ impl<'a> From<Header<'a>> for KeptHeader<'a> {
     }
 }
 
+/// Headers that keep their values. The first ones lie in the list itself: whoever keeps it on the heap makes one allocation for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeptHeaders<'a> {
+    first: [KeptHeader<'a>; 4],
+    len: usize,
+    behind: Vec<KeptHeader<'a>>,
+}
+
+impl<'a> KeptHeaders<'a> {
+    pub(crate) fn push(&mut self, header: KeptHeader<'a>) {
+        match self.first.get_mut(self.len) {
+            Some(place) => *place = header,
+            None => self.behind.push(header),
+        }
+        self.len += 1;
+    }
+
+    fn get(&self, index: usize) -> Option<&KeptHeader<'a>> {
+        let in_list = self.first.get(index).or_else(|| self.behind.get(index - self.first.len()));
+        in_list.filter(|_| index < self.len)
+    }
+}
+
 /// Headers in the order given: views, and behind them others that may keep their values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeaderList<'a> {
     views: &'a [Header<'a>],
     /// A pointer that may be absent is looked at faster than a second slice.
-    more: Option<&'a Vec<KeptHeader<'a>>>,
+    more: Option<&'a KeptHeaders<'a>>,
 }
 
 impl<'a> HeaderList<'a> {
     #[inline]
-    pub(crate) fn new(views: &'a [Header<'a>], more: Option<&'a Vec<KeptHeader<'a>>>) -> HeaderList<'a> {
+    pub(crate) fn new(views: &'a [Header<'a>], more: Option<&'a KeptHeaders<'a>>) -> HeaderList<'a> {
         HeaderList { views, more }
     }
 
@@ -50,12 +73,12 @@ impl<'a> HeaderList<'a> {
 
     #[inline]
     pub(crate) fn len(self) -> usize {
-        self.views.len() + self.more.map_or(0, Vec::len)
+        self.views.len() + self.more.map_or(0, |more| more.len)
     }
 
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
-        self.views.is_empty() && self.more.is_none_or(Vec::is_empty)
+        self.views.is_empty() && self.more.is_none_or(|more| more.len == 0)
     }
 
     pub(crate) fn iter(self) -> HeaderListIter<'a> {

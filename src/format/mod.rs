@@ -50,7 +50,7 @@ pub use compression::Compression;
 use compression::{compress, decompress};
 pub(crate) use control::{ControlType, EndTransactionMarker};
 pub use header::Header;
-pub(crate) use header_list::{HeaderList, KeptHeader};
+pub(crate) use header_list::{HeaderList, KeptHeader, KeptHeaders};
 pub use headers::{Headers, HeadersIter};
 pub(crate) use invalid::Invalid;
 pub(crate) use producer_stamp::ProducerStamp;

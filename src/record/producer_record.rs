@@ -289,6 +289,19 @@ mod tests {
         assert_eq!(headers, [("a", Some(b"x".as_slice())), ("a", None), ("b", Some([1].as_slice()))]);
     }
 
+    /// More than lie in the list itself; and clones share a list until one of them is changed.
+    #[test]
+    fn many_headers_are_in_order_and_each_clone_has_its_own() {
+        let keys = ["a", "b", "c", "d", "e", "f"];
+        let record = keys.iter().fold(ProducerRecord::to("t"), |record, key| record.header(key, *key));
+        let more = record.clone().null_header("g");
+        let keys_of = |record: &ProducerRecord<'_>| {
+            record.get_headers().map(|header| header.key().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(keys_of(&record), keys);
+        assert_eq!((keys_of(&more).join(""), more.get_headers().len()), ("abcdefg".to_owned(), 7));
+    }
+
     #[test]
     fn a_slice_of_headers_is_borrowed_and_can_be_added_to() {
         let shared = [Header::null("a")];

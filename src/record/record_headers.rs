@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::format::{Header, HeaderList, KeptHeader};
+use crate::format::{Header, HeaderList, KeptHeader, KeptHeaders};
 
 #[derive(Clone, Default)]
 pub(super) struct RecordHeaders<'a> {
     views: &'a [Header<'a>],
     /// Those behind, if there are any: a list of the record's own, which clones share. To drop an `Arc` that is not there takes
     /// few instructions.
-    more: Option<Arc<Vec<KeptHeader<'a>>>>,
+    more: Option<Arc<KeptHeaders<'a>>>,
 }
 
 impl<'a> RecordHeaders<'a> {
