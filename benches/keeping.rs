@@ -7,7 +7,8 @@
 //! time runs from the moment in which a record was **due**, so nothing hides in what was not sent. Its limit is the same sender
 //! while nothing is deleted.
 //!
-//! `cargo bench --bench keeping`; `OTTLA_BENCH_SHARE=0.1` makes both a tenth as large. Files are in the system's temporary
+//! `cargo bench --bench keeping`; `OTTLA_BENCH_SHARE=0.1` makes both a tenth as large, and
+//! `OTTLA_BENCH_ONLY=compaction` or `deleting` is one of the two. Files are in the system's temporary
 //! directory, with `Durability::Os`: 30 GB must be free there, and two cores should have nothing else to do.
 
 #[path = "../examples/perf/suite/latencies.rs"]
@@ -41,8 +42,14 @@ fn main() -> Result<()> {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     // Without `--bench` this is `cargo test`, which only wants to see it run.
     let share = if is_bench { share.unwrap_or(1.0) } else { 0.0001 };
-    compaction(share)?;
-    deleting(share)
+    let only = std::env::var("OTTLA_BENCH_ONLY").unwrap_or_default();
+    if only != "deleting" {
+        compaction(share)?;
+    }
+    if only != "compaction" {
+        deleting(share)?;
+    }
+    Ok(())
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
@@ -52,6 +59,11 @@ fn part(share: f64, of: u64) -> u64 {
 
 fn open(dir: &Path) -> Result<Broker> {
     Broker::builder(dir).durability(Durability::Os).open()
+}
+
+/// Without a thread that compacts beside what is measured.
+fn open_alone(dir: &Path) -> Result<Broker> {
+    Broker::builder(dir).durability(Durability::Os).background(false).open()
 }
 
 fn compaction(share: f64) -> Result<()> {
@@ -76,10 +88,10 @@ fn compaction(share: f64) -> Result<()> {
 
     let mut scans = Duration::ZERO;
     for _ in 0..2 {
-        let broker = open(dir.path())?;
+        let broker = open_alone(dir.path())?;
         scans += timed(|| scan(&broker.topic("table")?.partition(0)?))?.1;
     }
-    let broker = open(dir.path())?;
+    let broker = open_alone(dir.path())?;
     let before = log_bytes(&broker, "table")?;
     let (report, took) = timed(|| broker.admin().compact("table"))?;
     let after = log_bytes(&broker, "table")?;

@@ -132,7 +132,7 @@ impl BrokerBuilder {
     }
 
     /// About how many bytes of memory the keys of one pass of compaction may take. More keys than fit take several passes. Default:
-    /// 64 MiB; from 4 KiB to 1 TiB.
+    /// 128 MiB, as Kafka's; from 4 KiB to 1 TiB.
     #[doc(alias = "log.cleaner.dedupe.buffer.size")]
     pub fn cleaner_dedupe_buffer_bytes(mut self, bytes: u64) -> Self {
         self.config.cleaner.key_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -284,7 +284,7 @@ impl BrokerBuilder {
     /// | `ottla.create` | `true` | [`create`](BrokerBuilder::create) |
     /// | `ottla.allow.other.files` | `false` | [`allow_other_files`](BrokerBuilder::allow_other_files) |
     /// | `ottla.recovery.mode` | `tolerate-tail` | [`recovery_mode`](BrokerBuilder::recovery_mode) |
-    /// | `log.cleaner.dedupe.buffer.size` | 67108864 | [`cleaner_dedupe_buffer_bytes`](BrokerBuilder::cleaner_dedupe_buffer_bytes) |
+    /// | `log.cleaner.dedupe.buffer.size` | 134217728 | [`cleaner_dedupe_buffer_bytes`](BrokerBuilder::cleaner_dedupe_buffer_bytes) |
     /// | `offsets.retention.minutes` | for ever | [`offsets_retention`](BrokerBuilder::offsets_retention) |
     /// | `log.cleaner.io.max.bytes.per.second` | no limit | [`cleaner_io_bytes_per_second`](BrokerBuilder::cleaner_io_bytes_per_second) |
     ///

@@ -241,10 +241,10 @@ fn fields_of_empty(header: &BatchHeader) -> SealFields {
 }
 
 /// Calls `visit` with the offset of each record, and the record.
-pub(super) fn for_each(
+pub(super) fn for_each<'r>(
     header: &BatchHeader,
-    records: &[u8],
-    mut visit: impl FnMut(u64, &Record<'_>),
+    records: &'r [u8],
+    mut visit: impl FnMut(u64, &Record<'r>),
 ) -> Result<(), Invalid> {
     let mut rest = records;
     while !rest.is_empty() {

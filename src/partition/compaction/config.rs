@@ -46,7 +46,7 @@ pub(crate) struct CleanerConfig {
 
 impl Default for CleanerConfig {
     fn default() -> CleanerConfig {
-        CleanerConfig { key_bytes_max: 64 << 20, io_bytes_per_second: None }
+        CleanerConfig { key_bytes_max: 128 << 20, io_bytes_per_second: None }
     }
 }
 

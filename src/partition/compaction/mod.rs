@@ -10,8 +10,8 @@
 //! a pass, and one active segment. The manifest says up to which offset the log was compacted: that is how the dirty part is found
 //! again after opening.
 //!
-//! Keys that do not fit in memory are left to further passes: those of later segments, and of one segment that alone has too many,
-//! those above some hash. Only the last pass over a segment takes it for compacted and looks at its tombstones.
+//! Keys that do not fit in memory are left to further passes: those of later segments, or, where one segment alone has too many,
+//! those above some hash, in all segments. Only the last pass over a segment takes it for compacted and looks at its tombstones.
 //!
 //! What is sealed never changes, so it is read and cleaned with no lock that anything else needs. The checkpoint lock, which syncs
 //! and notes wait for, is taken twice for a moment: to see what there is, and to exchange a run for what came of it, if it is
@@ -23,9 +23,11 @@ pub(crate) mod config;
 mod due;
 pub(super) mod failure;
 mod key_offsets;
+mod key_table;
 pub(super) mod recovery;
 pub(super) mod replacement;
 pub(crate) mod report;
+mod superseded;
 #[cfg(test)]
 mod tests;
 pub(super) mod throttle;
@@ -40,7 +42,7 @@ use config::CompactionConfig;
 use cleaning::{Cleaned, Cleaner, Tombstones, for_each};
 use due::Due;
 use failure::{Failure, NEVER};
-use key_offsets::KeyOffsets;
+use key_offsets::{KeyOffsets, Overflow};
 use replacement::{Output, SealedLog};
 use report::{Counts, LeftOut, PartitionCompaction};
 use throttle::GoOn;
@@ -390,7 +392,7 @@ impl Log {
         written.map(|_| None)
     }
 
-    /// The keys of the first of `dirty`, as far as they fit, and of how many segments they are; or those of this part, of all.
+    /// The keys of the first of `dirty`, as far as they fit, and of how many segments they are; or of all, those of this part.
     /// `None` if the caller wants no more.
     fn keys_of(
         &self,
@@ -400,14 +402,14 @@ impl Log {
         go_on: GoOn<'_>,
     ) -> Result<Option<(KeyOffsets, usize)>> {
         let first_hash = part.map_or(0, |part| part.first_hash);
-        let mut keys = KeyOffsets::from(first_hash, self.environment.cleaner.key_bytes_max);
+        let first_offset = dirty.first().map_or(u64::MAX, |sealed| sealed.segment.base_offset());
+        let mut keys = KeyOffsets::from(first_hash, self.environment.cleaner.key_bytes_max, first_offset);
         let mut plain = Vec::new();
         for (index, sealed) in dirty.iter().enumerate() {
-            // Where not even those of the first one fit, there is no other way than to take a part of them.
+            // Where not even those of the first one fit, there is no other way than to take a part of them; and then of all, since
+            // the others mostly have the same keys.
             let may_stop = 0 < index && part.is_none() && keys.next_hash().is_none();
-            if part.is_none() && 0 < index && !may_stop {
-                return Ok(Some((keys, index)));
-            }
+            let overflow = if may_stop { Overflow::Stop } else { Overflow::Shrink };
             let is_read = self.walk(sealed, go_on, &mut |header, bytes| {
                 if header.start.attributes.is_control() || transactions.is_aborted(header) {
                     return Ok(());
@@ -415,16 +417,12 @@ impl Log {
                 let stored = bytes.get(HEADER_BYTES..).unwrap_or_default();
                 // A batch that was checked does not expand beyond the bound.
                 let noted = plain_records(header, stored, usize::MAX, &mut plain).and_then(|records| {
-                    for_each(header, records, |offset, record| match record.key {
-                        Some(_) if may_stop && keys.is_full() => {}
-                        Some(key) => {
-                            keys.note(key, offset);
-                            if !may_stop {
-                                keys.shrink();
-                            }
-                        }
-                        None => {}
-                    })
+                    let mut occurrences = Vec::new();
+                    for_each(header, records, |offset, record| {
+                        occurrences.extend(record.key.map(|key| (key, offset)));
+                    })?;
+                    keys.note_all(&occurrences, overflow);
+                    Ok(())
                 });
                 noted.map_err(|invalid| sealed.unreadable(header, invalid))
             })?;

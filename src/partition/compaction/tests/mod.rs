@@ -38,9 +38,9 @@ fn batch(records: &[Given<'_>]) -> Vec<u8> {
 }
 
 fn keys(last: &[(&str, u64)]) -> KeyOffsets {
-    let mut keys = KeyOffsets::from(0, 1 << 20);
+    let mut keys = KeyOffsets::from(0, 1 << 20, u64::MAX);
     for (key, offset) in last {
-        keys.note(key.as_bytes(), *offset);
+        keys.note_all(&[(key.as_bytes(), *offset)], Overflow::Stop);
     }
     keys
 }
