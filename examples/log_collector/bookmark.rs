@@ -24,7 +24,7 @@
 use ottla::Timestamp;
 
 use crate::dating::LastTime;
-use crate::fingerprint::{FIRST_BYTES, Fingerprint, Trail};
+use crate::fingerprint::{FINGERPRINT_BYTES, FIRST_BYTES, Fingerprint, Trail};
 
 const FIXED_BYTES: usize = 121;
 
@@ -58,6 +58,11 @@ impl Bookmark {
     pub(crate) fn may_begin(&self, head: &[u8]) -> bool {
         let head = head.get(..FIRST_BYTES).unwrap_or(head);
         head.starts_with(&self.first) || self.first.starts_with(head)
+    }
+
+    /// The same with all first bytes of a content that is shorter than the position.
+    pub(crate) fn may_have_head(&self, head: &[u8]) -> bool {
+        head.len() < FINGERPRINT_BYTES || self.head == Fingerprint::of(head)
     }
 
     /// Whether a content with this trail up to the bookmark's position is the one that was marked.

@@ -13,10 +13,14 @@ use crate::identify::identify;
 use crate::journal::Journal;
 use crate::lines::{Lines, Piece};
 use crate::notices::Notices;
+use crate::open_file::OpenFile;
 use crate::sender::{LINE_BYTES_MAX, Sender};
 use crate::sources::Source;
 use crate::streams::{Claimed, Identity, Streams};
 use crate::tally::Tally;
+
+/// No copy takes longer to be made.
+const COPYING_MAX: Duration = Duration::from_secs(60);
 
 /// What all collectors of a round work on.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(crate) struct Work<'w> {
     pub(crate) stop: &'w AtomicBool,
     /// Bytes that may still be collected.
     pub(crate) bytes_left: &'w AtomicU64,
+    /// Bytes of records that may still be sent before the next checkpoint, for which nobody may be collecting.
+    pub(crate) unchecked_bytes_left: AtomicU64,
     /// Bytes that are dealt with, for the progress bar.
     pub(crate) bytes_done: AtomicU64,
     /// The next source that nobody has taken.
@@ -84,8 +90,21 @@ impl Work<'_> {
         modified.elapsed().unwrap_or_else(|future| future.duration()) > self.settle
     }
 
+    /// Whether a file is being written and so new that it may be a copy that is being made. A log that is written without a pause
+    /// is not left for long.
+    fn is_settling(&self, metadata: &Metadata) -> Result<bool, Failure> {
+        let age = metadata.created().ok().and_then(|created| created.elapsed().ok());
+        Ok(!self.is_settled(metadata.modified()?) && age.is_some_and(|age| age < COPYING_MAX))
+    }
+
     fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.bytes_left.load(Ordering::Relaxed) == 0
+        let is_used_up = |bytes_left: &AtomicU64| bytes_left.load(Ordering::Relaxed) == 0;
+        self.stop.load(Ordering::Relaxed) || is_used_up(self.bytes_left) || self.is_checkpoint_due()
+    }
+
+    /// Whether this round ended because it is time for a checkpoint.
+    pub(crate) fn is_checkpoint_due(&self) -> bool {
+        self.unchecked_bytes_left.load(Ordering::Relaxed) == 0
     }
 
     fn collect_source(
@@ -150,10 +169,21 @@ impl Work<'_> {
         loop {
             let candidates = self.streams.candidates(head);
             let identity = identify(content, head, &candidates, path, (self.streams, self.journal), self.stop)?;
-            if matches!(identity, Identity::BeginningOf(..)) && !self.is_settled(metadata.modified()?) {
+            let is_left = match identity {
+                Identity::BeginningOf(..) => !self.is_settled(metadata.modified()?),
+                Identity::NewOrBeginningOf(_) => self.is_settling(metadata)?,
+                Identity::New | Identity::Known(_) => false,
+            };
+            if is_left {
                 return Ok(None);
             }
             let Some(mut claimed) = self.streams.claim(&identity, head, &candidates, path) else { continue };
+            if let Identity::NewOrBeginningOf(stream) = identity {
+                let of = candidates.streams.iter().find(|candidate| candidate.bookmark.stream == stream);
+                let other = of.map_or(Path::new("another"), |candidate| &candidate.path).display();
+                let reason = format!("collected, but it may be a copy of what is no longer kept of {other}");
+                self.notices.tell(path, reason);
+            }
             let ends = self.journal.ends();
             let bookmark = &mut claimed.bookmark;
             if bookmark.position == bookmark.start {
@@ -186,7 +216,7 @@ impl Work<'_> {
         let before = trail.position();
         let mut lines = Lines::new(trail, claimed.bookmark.line_number, LINE_BYTES_MAX, std::mem::take(buffer));
         let mut sender = Sender::new(producer, file.path, Timestamp::from(file.modified), &mut claimed.bookmark);
-        let mut is_end = false;
+        let (mut is_end, mut sent_before) = (false, 0);
         while !is_end && !self.is_over() {
             let position_before = lines.trail().position();
             is_end = !file.fill(&mut lines)?;
@@ -199,7 +229,9 @@ impl Work<'_> {
                 }
             }
             sender.send(&lines, tally)?;
-            self.use_up(lines.trail().position() - position_before);
+            use_up(self.bytes_left, lines.trail().position() - position_before);
+            use_up(&self.unchecked_bytes_left, sender.sent_bytes - sent_before);
+            sent_before = sender.sent_bytes;
             if !file.content.is_compressed() {
                 self.bytes_done.fetch_add(lines.trail().position() - position_before, Ordering::Relaxed);
             }
@@ -238,42 +270,9 @@ impl Work<'_> {
             self.notices.fail(file.path, format!("not read to its end: {damage}"));
         }
     }
-
-    fn use_up(&self, bytes: u64) {
-        let take = |left: u64| Some(left.saturating_sub(bytes));
-        let _ = self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-    }
 }
 
-/// A file that is being read.
-struct OpenFile<'f> {
-    content: Content,
-    path: &'f Path,
-    /// As it was when it was opened. What is appended from there on is for the next round: a busy log would keep this one for
-    /// ever.
-    length: u64,
-    modified: SystemTime,
-}
-
-impl OpenFile<'_> {
-    /// Reads on. False if there is no more, or if what was read does not belong to what was read before.
-    fn fill(&mut self, lines: &mut Lines) -> Result<bool, Failure> {
-        let before = lines.last_read().to_vec();
-        let position = lines.read_position();
-        let bytes_max = if self.content.is_compressed() { u64::MAX } else { self.length.saturating_sub(position) };
-        let read = lines.fill(&mut self.content, bytes_max)?;
-        if read > 0 && !self.content.has_read_behind(&before, position, read)? {
-            lines.forget_pending();
-            return Ok(false);
-        }
-        Ok(read > 0)
-    }
-
-    /// Whether nothing will follow that belongs to the last line, which ends at `position`.
-    fn is_final(&self, position: u64, is_settled: bool) -> Result<bool, Failure> {
-        match self.content.length()? {
-            Some(length) => Ok(position == length && is_settled),
-            None => Ok(self.content.damage().is_none()),
-        }
-    }
+fn use_up(bytes_left: &AtomicU64, bytes: u64) {
+    let take = |left: u64| Some(left.saturating_sub(bytes));
+    let _ = bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
 }

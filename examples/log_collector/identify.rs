@@ -3,13 +3,14 @@
 //! A file holds a stream if it has the same first bytes *and* the same bytes before the stream's position; it goes on there. So
 //! a log is recognised when it was renamed, copied or compressed, and what was emptied and has grown again is not, however much
 //! alike it begins. A file that is shorter than a stream is compared with it line by line: it may be a copy that somebody made
-//! a while ago, or is making just now.
+//! a while ago, or is making just now. Of what is no longer kept the first bytes have to do, and a few kilobytes of lines behind it.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::content::Content;
 use crate::failure::Failure;
+use crate::fingerprint::FINGERPRINT_BYTES;
 use crate::journal::Journal;
 use crate::replay::{Comparison, compare};
 use crate::streams::{Candidate, Candidates, Identity, Streams};
@@ -41,16 +42,23 @@ pub(crate) fn identify(
             return Ok(Identity::Known(best.bookmark.stream));
         }
     }
-    for candidate in longer {
+    let mut otherwise = best.map_or(Identity::New, |best| Identity::Known(best.bookmark.stream));
+    for candidate in longer.into_iter().filter(|candidate| candidate.bookmark.may_have_head(head)) {
         let stream = candidate.bookmark.stream;
-        if let Comparison::Beginning { position, line_number } =
-            compare(content, &streams.chain(stream), journal, stop)?
-            && let Some(trail) = content.seek(position, head)?
-        {
-            return Ok(Identity::BeginningOf(stream, trail, line_number));
+        match compare(content, &streams.chain(stream), journal, stop)? {
+            Comparison::Beginning { position, line_number } => {
+                if let Some(trail) = content.seek(position, head)? {
+                    return Ok(Identity::BeginningOf(stream, trail, line_number));
+                }
+            }
+            // What is shorter than a fingerprint is soon collected again.
+            Comparison::Unknown if matches!(otherwise, Identity::New) && head.len() == FINGERPRINT_BYTES => {
+                otherwise = Identity::NewOrBeginningOf(stream);
+            }
+            _ => {}
         }
     }
-    Ok(best.map_or(Identity::New, |best| Identity::Known(best.bookmark.stream)))
+    Ok(otherwise)
 }
 
 /// Of several streams that a file goes on, it is the longest, then the one it held last, then one that no other file holds.

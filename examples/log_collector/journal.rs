@@ -4,44 +4,36 @@
 //! returned survives `kill -9`. So at the next start the bookmarks of the lines say exactly what was collected, and every line
 //! is collected once. A power cut may take the last lines, with their bookmarks: then those are collected again.
 //!
-//! The topic of bookmarks only saves reading all lines at each start. A checkpoint in it says how far the streams were when the
-//! lines ended at certain offsets; the lines from there on are read. It is written after the lines before it were synced, so
-//! it is never ahead of them.
+//! The topic of bookmarks saves reading all lines at each start, and outlives lines that are no longer kept ([`keep`]): a
+//! [`checkpoint`] in it says how far the streams were when the lines ended at certain offsets, and the lines from there on are
+//! read. A checkpoint is written long before lines go that it must know of. If they have gone all the same and the collector was
+//! killed, it collects them again, and says so: no line is kept twice.
 //!
-//! ```text
-//! key of a bookmark    stream (8 bytes)      value  length of the bookmark (4), bookmark, name of the file
-//! key of the totals    none                  value  the ends of the partitions of lines (8 each), lines by level (8 each),
-//!                                                   lines whose time was not understood (8)
-//! ```
+//! [`checkpoint`]: crate::checkpoint
+//! [`keep`]: crate::keep
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ottla::{
-    Broker, Compression, ConsumerRecord, ConsumerRecords, Durability, Partition, ProducerRecord, Topic, TopicConfig,
-};
+use ottla::{Broker, ConsumerRecord, ConsumerRecords, Error, Partition, Topic, TopicConfig};
 
 use crate::Result;
-use crate::bookmark::{Bookmark, take};
+use crate::bookmark::Bookmark;
+use crate::checkpoint::{self, BOOKMARKS, Totals};
 use crate::dating::Dating;
-use crate::level::{Level, LevelCounts};
+use crate::keep::{Keep, with_limits_of};
+use crate::last_offsets::LastOffsets;
+use crate::level::Level;
 use crate::streams::Streams;
 
 pub(crate) const LINES: &str = "lines";
-const BOOKMARKS: &str = "bookmarks";
 pub(crate) const PARTITIONS: usize = 4;
-/// A batch of lines is at most so large.
-pub(crate) const BATCH_BYTES_MAX: u32 = 16 << 20;
-/// A checkpoint is one batch: enough for a million files.
-const CHECKPOINT_BYTES_MAX: u32 = 256 << 20;
 /// Names of headers.
 pub(crate) const BOOKMARK: &str = "bookmark";
+/// Where the batch begins that the bookmark is behind: 8 bytes, big-endian. Earlier versions did not say.
+pub(crate) const BEGIN: &str = "begin";
 pub(crate) const LEVEL: &str = "level";
 pub(crate) const TIME: &str = "time";
 pub(crate) const READ_BYTES: usize = 4 << 20;
-/// Segments are closed by size alone: lines come from files of different years, in no order.
-const SEGMENT_AGE: std::time::Duration = std::time::Duration::from_secs(3_000 * 365 * 86_400);
 
 /// An open log.
 #[derive(Debug)]
@@ -49,15 +41,14 @@ pub(crate) struct Journal {
     pub(crate) broker: Broker,
     lines: Vec<Partition>,
     bookmarks: Topic,
-    data_dir: PathBuf,
+    last_offsets: LastOffsets,
 }
 
-/// What the log holds in all, besides what the bookmarks say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) ends: [u64; PARTITIONS],
-    pub(crate) levels: LevelCounts,
-    pub(crate) not_understood: u64,
+/// How many lines there are, by the offsets of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) kept: u64,
+    pub(crate) no_longer_kept: u64,
 }
 
 /// What a record of a line says besides its value.
@@ -66,28 +57,54 @@ pub(crate) struct LineHeaders<'r> {
     pub(crate) level: Level,
     pub(crate) dating: Dating,
     pub(crate) bookmark: Option<&'r [u8]>,
+    pub(crate) begin: Option<u64>,
 }
 
 /// A topic of the same name that is configured otherwise was not made here.
-fn of_another_program(error: ottla::Error) -> Box<dyn std::error::Error + Send + Sync> {
+fn of_another_program(error: Error) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
-        ottla::Error::TopicConfigDiffers { .. } => format!("{error}; choose another folder with --data").into(),
+        Error::TopicConfigDiffers { .. } => format!("{error}; choose another folder with --data").into(),
         error => error.into(),
     }
 }
 
+/// The topic, configured so from now on, whatever limits an earlier run had.
+fn topic(broker: &Broker, name: &str, wanted: &TopicConfig) -> Result<Topic> {
+    let error = match broker.topic_with(name, wanted.clone()) {
+        Err(error @ Error::TopicConfigDiffers { .. }) => error,
+        topic => return Ok(topic?),
+    };
+    let found = broker.existing_topic(name)?.config();
+    if with_limits_of(&found, wanted) != *wanted {
+        return Err(of_another_program(error));
+    }
+    if !found.get_cleanup_policy().has_compact() && wanted.get_cleanup_policy().has_compact() {
+        checkpoint::give_keys(broker)?;
+    }
+    broker.admin().alter_topic(name, |_| wanted.clone())?;
+    Ok(broker.topic_with(name, wanted.clone())?)
+}
+
+fn topics(broker: &Broker, keep: &Keep) -> Result<(Topic, Topic)> {
+    let lines = topic(broker, LINES, &keep.lines(u32::try_from(PARTITIONS)?))?;
+    Ok((lines, topic(broker, BOOKMARKS, &keep.bookmarks())?))
+}
+
 impl Journal {
-    pub(crate) fn open(data_dir: &Path) -> Result<Journal> {
-        let broker = Broker::builder(data_dir).durability(Durability::Os).open()?;
-        let lines = TopicConfig::new()
-            .partitions(u32::try_from(PARTITIONS)?)
-            .compression(Compression::Snappy)
-            .max_message_bytes(BATCH_BYTES_MAX)
-            .segment_ms(SEGMENT_AGE);
-        let lines = broker.topic_with(LINES, lines).map_err(of_another_program)?.partitions().collect();
-        let bookmarks = TopicConfig::new().max_message_bytes(CHECKPOINT_BYTES_MAX).segment_ms(SEGMENT_AGE);
-        let bookmarks = broker.topic_with(BOOKMARKS, bookmarks).map_err(of_another_program)?;
-        Ok(Journal { broker, lines, bookmarks, data_dir: data_dir.to_owned() })
+    /// Opens the log, or makes it. From now on `keep` says what is kept of it.
+    pub(crate) fn open(data_dir: &Path, keep: &Keep) -> Result<Journal> {
+        let broker = match keep.broker(data_dir).open() {
+            // The segments of an earlier run may be too large for the budget; if it is too small at all, that is said again.
+            Err(Error::InvalidConfig { .. }) if keep.bytes.is_some() => {
+                let unlimited = Keep { bytes: None, ..*keep }.broker(data_dir).open()?;
+                drop(topics(&unlimited, keep)?);
+                unlimited.close()?;
+                keep.broker(data_dir).open()?
+            }
+            broker => broker?,
+        };
+        let (lines, bookmarks) = topics(&broker, keep)?;
+        Ok(Journal { lines: lines.partitions().collect(), bookmarks, broker, last_offsets: LastOffsets::default() })
     }
 
     /// All lines of a stream go to one partition, so they keep their order.
@@ -99,74 +116,60 @@ impl Journal {
         Ok(self.lines.get(Self::partition_of(stream)).ok_or("a partition of lines is missing")?)
     }
 
+    /// Whether lines of the stream are gone that may begin at `first_offset`, and all of them are.
+    pub(crate) fn is_gone(&self, stream: u64, first_offset: u64) -> Result<bool> {
+        let partition = self.lines_of(stream)?;
+        let may_be_gone = first_offset < partition.log_start_offset();
+        Ok(may_be_gone && !self.last_offsets.has_lines(stream, Self::partition_of(stream), partition)?)
+    }
+
     pub(crate) fn ends(&self) -> [u64; PARTITIONS] {
         let mut ends = [0; PARTITIONS];
         ends.iter_mut().zip(&self.lines).for_each(|(end, partition)| *end = partition.log_end_offset());
         ends
     }
 
+    pub(crate) fn extent(&self) -> Extent {
+        let mut extent = Extent { kept: 0, no_longer_kept: 0 };
+        for partition in &self.lines {
+            let start = partition.log_start_offset();
+            extent.kept += partition.log_end_offset() - start;
+            extent.no_longer_kept += start;
+        }
+        extent
+    }
+
     /// Everything that is known: the last checkpoint, and the lines since.
     pub(crate) fn history(&self) -> Result<(Streams, Totals)> {
         let streams = Streams::default();
-        let mut totals = self.last_checkpoint(&streams)?;
+        let mut totals = checkpoint::last(&self.bookmarks, &streams)?;
         for (partition, end) in self.lines.iter().zip(&mut totals.ends) {
             let (levels, not_understood) = (&mut totals.levels, &mut totals.not_understood);
-            *end = read_from(partition, *end, READ_BYTES, |records| {
+            let (from, mut read) = (*end, 0);
+            *end = read_from(partition, from, READ_BYTES, |records| {
                 for record in records {
                     let headers = LineHeaders::of(&record);
                     if let Some(count) = levels.get_mut(headers.level as usize) {
                         *count += 1;
                     }
                     *not_understood += u64::from(headers.dating == Dating::NotUnderstood);
+                    read += 1;
                     if let Some(bytes) = headers.bookmark {
                         let bookmark = Bookmark::decode(bytes).ok_or("a line has a bookmark of another form")?;
-                        streams.note(bookmark, path_of(record.key().unwrap_or_default()), true);
+                        streams.note(bookmark, checkpoint::path_of(record.key().unwrap_or_default()), true);
                     }
                 }
                 Ok(true)
             })?;
+            totals.missed += *end - from - read;
         }
         Ok((streams, totals))
-    }
-
-    fn last_checkpoint(&self, streams: &Streams) -> Result<Totals> {
-        let mut totals = Totals::default();
-        let mut newest = BTreeMap::new();
-        read_from(&self.bookmarks.partition(0)?, 0, READ_BYTES, |records| {
-            for record in records {
-                let value = record.value().unwrap_or_default();
-                match record.key() {
-                    Some(_) => {
-                        let (bookmark, path) = decode_entry(value).ok_or("a checkpoint is of another form")?;
-                        newest.insert(bookmark.stream, (bookmark, path));
-                    }
-                    None => totals = Totals::decode(value).ok_or("a checkpoint is of another form")?,
-                }
-            }
-            Ok(true)
-        })?;
-        for (bookmark, path) in newest.into_values() {
-            streams.note(bookmark, path, false);
-        }
-        Ok(totals)
     }
 
     /// Writes down how far everything is, in one piece. Nobody collects meanwhile.
     pub(crate) fn checkpoint(&self, streams: &Streams, totals: &Totals) -> Result<()> {
         self.broker.flush()?;
-        let entries: Vec<_> = streams
-            .take_changed()
-            .iter()
-            .map(|(bookmark, path)| (bookmark.stream.to_be_bytes(), encode_entry(bookmark, path)))
-            .collect();
-        let totals = totals.encode();
-        let mut records: Vec<_> = entries
-            .iter()
-            .map(|(stream, entry)| ProducerRecord::to(BOOKMARKS).partition(0).key(stream).value(entry))
-            .collect();
-        records.push(ProducerRecord::to(BOOKMARKS).partition(0).value(&totals));
-        self.broker.producer().send_batch(BOOKMARKS, &records)?;
-        Ok(())
+        checkpoint::write(&self.broker, streams, totals)
     }
 
     /// Closes the log, with everything synced.
@@ -176,19 +179,14 @@ impl Journal {
         Ok(broker.close()?)
     }
 
-    /// The bytes of the lines' files: segments and their indexes.
+    /// What the lines' files take on the disk: segments and their indexes.
     pub(crate) fn disk_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        for partition in 0..PARTITIONS {
-            for file in fs::read_dir(self.data_dir.join(format!("{LINES}-{partition}")))? {
-                bytes += file?.metadata()?.len();
-            }
-        }
-        Ok(bytes)
+        Ok(self.broker.admin().describe(LINES)?.allocated_bytes())
     }
 }
 
-/// Hands the records of `partition` to `take`, from `offset` on, about `bytes_max` bytes at a time, until it says false or they end. Returns where to go on.
+/// Hands the records of `partition` to `take`, from `offset` on or from the first that is still there, about `bytes_max` bytes at a
+/// time, until it says false or they end. Returns where to go on.
 pub(crate) fn read_from(
     partition: &Partition,
     mut offset: u64,
@@ -196,7 +194,14 @@ pub(crate) fn read_from(
     mut take: impl FnMut(&ConsumerRecords) -> Result<bool>,
 ) -> Result<u64> {
     loop {
-        let records = partition.read(offset, bytes_max)?;
+        let records = match partition.read(offset, bytes_max) {
+            // Lines may go at any time.
+            Err(Error::OffsetOutOfRange { log_start_offset, .. }) if offset < log_start_offset => {
+                offset = log_start_offset;
+                continue;
+            }
+            records => records?,
+        };
         match records.next_offset(partition.topic_partition()) {
             Some(next) if offset < next => offset = next,
             _ => return Ok(offset),
@@ -209,12 +214,13 @@ pub(crate) fn read_from(
 
 impl<'r> LineHeaders<'r> {
     pub(crate) fn of(record: &ConsumerRecord<'r>) -> LineHeaders<'r> {
-        let mut headers = LineHeaders { level: Level::Unknown, dating: Dating::Own, bookmark: None };
+        let mut headers = LineHeaders { level: Level::Unknown, dating: Dating::Own, bookmark: None, begin: None };
         for header in record.headers() {
             match (header.key(), header.value()) {
                 (LEVEL, Some(name)) => headers.level = Level::of_name(name).unwrap_or(Level::Unknown),
                 (TIME, Some(name)) => headers.dating = Dating::of_name(name).unwrap_or(Dating::Own),
                 (BOOKMARK, bytes) => headers.bookmark = bytes,
+                (BEGIN, Some(bytes)) => headers.begin = bytes.try_into().ok().map(u64::from_be_bytes),
                 _ => {}
             }
         }
@@ -222,64 +228,23 @@ impl<'r> LineHeaders<'r> {
     }
 }
 
-impl Totals {
-    fn encode(&self) -> Vec<u8> {
-        let numbers = self.ends.iter().chain(&self.levels).chain([&self.not_understood]);
-        numbers.flat_map(|number| number.to_be_bytes()).collect()
-    }
-
-    fn decode(mut bytes: &[u8]) -> Option<Totals> {
-        let mut totals = Totals::default();
-        let numbers = totals.ends.iter_mut().chain(&mut totals.levels).chain([&mut totals.not_understood]);
-        for number in numbers {
-            *number = u64::from_be_bytes(take(&mut bytes)?);
-        }
-        bytes.is_empty().then_some(totals)
-    }
-}
-
-fn encode_entry(bookmark: &Bookmark, path: &Path) -> Vec<u8> {
-    let bookmark = bookmark.encode();
-    let length = u32::try_from(bookmark.len()).unwrap_or(0);
-    [&length.to_be_bytes(), bookmark.as_slice(), path.as_os_str().as_encoded_bytes()].concat()
-}
-
-fn decode_entry(mut bytes: &[u8]) -> Option<(Bookmark, PathBuf)> {
-    let length = u32::from_be_bytes(take(&mut bytes)?);
-    let (bookmark, path) = bytes.split_at_checked(length as usize)?;
-    Some((Bookmark::decode(bookmark)?, path_of(path)))
-}
-
-/// For showing and comparing; where a name is not UTF-8, it is not quite the same.
-fn path_of(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_is_read_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let totals = Totals { ends: [0; PARTITIONS], levels: [1, 2, 3, 4, 5, 6, 7], not_understood: 9 };
-        let bookmark = Bookmark { stream: 3, position: 8, value_bytes: 7, ..Bookmark::default() };
-        {
-            let journal = Journal::open(dir.path()).unwrap();
-            let streams = Streams::default();
-            streams.note(bookmark.clone(), "a.log".into(), true);
-            journal.checkpoint(&streams, &Totals::default()).unwrap();
-            journal.checkpoint(&streams, &totals).unwrap();
-        }
-        let (streams, found) = Journal::open(dir.path()).unwrap().history().unwrap();
-        assert_eq!(found, totals);
-        assert_eq!(streams.bookmarks(), [bookmark]);
-    }
-
-    #[test]
     fn a_directory_with_other_topics_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         Broker::open(dir.path()).unwrap().topic(LINES).unwrap();
-        assert!(Journal::open(dir.path()).unwrap_err().to_string().contains("--data"));
+        let error = Journal::open(dir.path(), &Keep::default()).unwrap_err();
+        assert!(error.to_string().contains("--data"), "{error}");
+    }
+
+    #[test]
+    fn a_budget_that_is_too_small_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep = Keep { bytes: Some(1_000_000), ..Keep::default() };
+        let error = Journal::open(dir.path(), &keep).unwrap_err();
+        assert!(error.to_string().contains("ottla.disk.budget.bytes"), "{error}");
     }
 }

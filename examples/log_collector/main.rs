@@ -14,11 +14,16 @@
 //! **A last line without its end** is left until the end comes, or until the file has not changed for five seconds
 //! (`--settle`); in a compressed file it is a line.
 //!
+//! **How long.** Everything is kept, unless `--keep-hours` or `--keep-mb` says how much is to be: then the oldest lines go, while
+//! it runs, and how far each file was collected is remembered for ever ([`keep`]). `--keep-hours 24 --keep-mb 1000` keeps a day of
+//! logs, and less if they take more than a gigabyte.
+//!
 //! **How often.** Each line once, also if the collector is killed at any moment ([`journal`] says why).
 
 #![allow(clippy::disallowed_types, reason = "the files that are read here are the user's, not the log's")]
 
 mod bookmark;
+mod checkpoint;
 mod collector;
 mod content;
 mod dating;
@@ -26,9 +31,12 @@ mod failure;
 mod fingerprint;
 mod identify;
 mod journal;
+mod keep;
+mod last_offsets;
 mod level;
 mod lines;
 mod notices;
+mod open_file;
 mod options;
 mod progress;
 mod replay;

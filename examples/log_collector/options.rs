@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use ottla::Timestamp;
 
+use crate::keep::Keep;
 use crate::level::Level;
 use crate::timestamp::point_in_time;
 
 /// Without files or folders, so much is collected at most.
 const DEFAULT_MEGABYTES: u64 = 200;
 const SETTLE: Duration = Duration::from_secs(5);
+/// A thousand years: for ever, and still a time that can be added to others.
+const HOURS_MAX: u64 = 1000 * 365 * 24;
+/// Several of the longest lines fit, beside what the log needs for itself.
+const KEEP_MEGABYTES_MIN: u64 = 64;
 
 pub(crate) const HELP: &str = "\
 Collects the lines of log files into a log, each line once, however often it runs and however the files are rotated.
@@ -27,9 +32,12 @@ Without files or folders: at most 200 MB of /var/log, and what cannot be read th
   --verify        at the end, compare what was collected with the files, line by line
   --settle N      take a last line without an end if the file has not changed for so many seconds (default: 5)
   --max-mb N      collect at most so many megabytes
+  --keep-hours N  delete lines that are older than so many hours; what is older already stays for so long from now on
+  --keep-mb N     let DIR take so many megabytes of the disk, 64 at least; the oldest lines make room for new ones
   --help          this
 
-What is shown is chosen; everything is collected. Ends with 0, with 1 if something could not be read or is not as it should
+What is shown is chosen; everything is collected. What --keep-hours and --keep-mb say holds for one run, also for lines of
+earlier ones; without them nothing is deleted. Ends with 0, with 1 if something could not be read or is not as it should
 be, and with 2 for a wrong option.";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +56,7 @@ pub(crate) struct Options {
     /// So long after its last change a file's last line is whole, and a copy is made.
     pub(crate) settle: Duration,
     pub(crate) bytes_max: u64,
+    pub(crate) keep: Keep,
     /// None were given: then the logs of the machine are collected.
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -63,6 +72,7 @@ impl Command {
             is_verifying: false,
             settle: SETTLE,
             bytes_max: 0,
+            keep: Keep::default(),
             paths: Vec::new(),
         };
         let mut megabytes = None;
@@ -84,6 +94,8 @@ impl Command {
                 }
                 Some("--settle") => options.settle = Duration::from_secs(number(args.next(), "--settle")?),
                 Some("--max-mb") => megabytes = Some(number(args.next(), "--max-mb")?),
+                Some("--keep-hours") => options.keep.age = Some(hours(args.next(), "--keep-hours")?),
+                Some("--keep-mb") => options.keep.bytes = Some(budget(args.next(), "--keep-mb")?),
                 Some("--") => options.paths.extend(args.by_ref().map(PathBuf::from)),
                 Some(option) if option.starts_with('-') && option.len() > 1 => {
                     return Err(format!("{option:?} is no option; --help tells which there are"));
@@ -100,6 +112,20 @@ impl Command {
 fn number(arg: Option<OsString>, option: &str) -> Result<u64, String> {
     let number = text(arg, option)?;
     number.parse().map_err(|_| format!("{option}: {number:?} is no number"))
+}
+
+fn hours(arg: Option<OsString>, option: &str) -> Result<Duration, String> {
+    match number(arg, option)? {
+        0 => Err(format!("{option}: at least 1")),
+        hours => Ok(Duration::from_secs(hours.saturating_mul(3600).min(HOURS_MAX * 3600))),
+    }
+}
+
+fn budget(arg: Option<OsString>, option: &str) -> Result<u64, String> {
+    match number(arg, option)? {
+        ..KEEP_MEGABYTES_MIN => Err(format!("{option}: at least {KEEP_MEGABYTES_MIN}")),
+        megabytes => Ok(megabytes.saturating_mul(1_000_000)),
+    }
 }
 
 fn text(arg: Option<OsString>, option: &str) -> Result<String, String> {
@@ -126,7 +152,8 @@ mod tests {
 
     #[test]
     fn everything_can_be_set() {
-        let args = "--data d --follow --since 1h --level warning --verify --settle 7 --max-mb 3 a -- --b";
+        let args = "--data d --follow --since 1h --level warning --verify --settle 7 --max-mb 3 --keep-hours 24 \
+                    --keep-mb 1000 a -- --b";
         let set = options(&args.split(' ').collect::<Vec<_>>());
         let expected = Options {
             data_dir: "d".into(),
@@ -136,6 +163,7 @@ mod tests {
             is_verifying: true,
             settle: Duration::from_secs(7),
             bytes_max: 3_000_000,
+            keep: Keep { age: Some(Duration::from_secs(86_400)), bytes: Some(1_000_000_000) },
             paths: vec!["a".into(), "--b".into()],
         };
         assert_eq!(set, expected);
@@ -161,6 +189,8 @@ mod tests {
             &["--level", "loud"],
             &["--max-mb", "x"],
             &["--settle"],
+            &["--keep-hours", "0"],
+            &["--keep-mb", "63"],
             &["-x"],
         ] {
             let error = parse(args).unwrap_err();

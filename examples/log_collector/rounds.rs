@@ -36,6 +36,8 @@ pub(crate) struct Rounds<'r> {
     paths: Vec<PathBuf>,
     data_dir: PathBuf,
     settle: Duration,
+    /// After so many bytes of records a round ends, for a checkpoint.
+    checkpoint_bytes: Option<u64>,
     is_following: bool,
     is_first: bool,
     /// Files that need not be looked at while they look the same.
@@ -79,6 +81,8 @@ pub(crate) struct Round {
     pub(crate) dangling: u64,
     /// Whether files came, went or changed their names since the round before.
     pub(crate) has_moved: bool,
+    /// Whether there is more to collect, after a checkpoint.
+    pub(crate) is_checkpoint_due: bool,
 }
 
 impl<'r> Rounds<'r> {
@@ -97,6 +101,7 @@ impl<'r> Rounds<'r> {
             paths,
             data_dir: options.data_dir.clone(),
             settle: options.settle,
+            checkpoint_bytes: options.keep.checkpoint_bytes(),
             is_following: options.is_following,
             is_first: true,
             settled: HashMap::new(),
@@ -122,8 +127,7 @@ impl<'r> Rounds<'r> {
         let mut files = self.without_settled(mem::take(&mut sources.files));
         self.listing = listing;
         files.extend(self.without_name());
-        let (tally, outcomes) = self.collect(&files, &mut meanwhile)?;
-        round.tally = tally;
+        let outcomes = self.collect(&files, &mut round, &mut meanwhile)?;
         for outcome in outcomes {
             self.remember(&files, outcome);
         }
@@ -176,8 +180,9 @@ impl<'r> Rounds<'r> {
     fn collect(
         &self,
         sources: &[Source],
+        round: &mut Round,
         meanwhile: &mut impl FnMut(f64) -> Result<()>,
-    ) -> Result<(Tally, Vec<Outcome>)> {
+    ) -> Result<Vec<Outcome>> {
         let work = Work {
             sources,
             journal: self.journal,
@@ -186,11 +191,12 @@ impl<'r> Rounds<'r> {
             settle: self.settle,
             stop: self.stop,
             bytes_left: &self.bytes_left,
+            unchecked_bytes_left: AtomicU64::new(self.checkpoint_bytes.unwrap_or(u64::MAX)),
             bytes_done: AtomicU64::new(0),
             next_source: AtomicUsize::new(0),
         };
         let producer = self.journal.broker.producer();
-        let (mut tally, mut outcomes) = (Tally::default(), Vec::new());
+        let mut outcomes = Vec::new();
         thread::scope(|scope| {
             let threads = COLLECTORS.min(sources.len());
             let collectors: Vec<_> = (0..threads).map(|_| scope.spawn(|| work.collect(&producer))).collect();
@@ -201,13 +207,14 @@ impl<'r> Rounds<'r> {
             for collector in collectors {
                 let (theirs, found) =
                     collector.join().map_err(|_| "a collector panicked")?.map_err(Failure::into_error)?;
-                tally.merge(theirs);
+                round.tally.merge(theirs);
                 outcomes.extend(found);
             }
             shown
         })?;
         meanwhile(1.0)?;
-        Ok((tally, outcomes))
+        round.is_checkpoint_due = work.is_checkpoint_due();
+        Ok(outcomes)
     }
 
     fn remember(&mut self, sources: &[Source], outcome: Outcome) {

@@ -7,7 +7,8 @@ use ottla::{Header, Producer, ProducerRecord, Timestamp};
 
 use crate::bookmark::Bookmark;
 use crate::dating::{Dating, LastTime};
-use crate::journal::{BATCH_BYTES_MAX, BOOKMARK, Journal, LEVEL, LINES, TIME};
+use crate::journal::{BEGIN, BOOKMARK, Journal, LEVEL, LINES, TIME};
+use crate::keep::BATCH_BYTES_MAX;
 use crate::level::Level;
 use crate::lines::Lines;
 use crate::tally::Tally;
@@ -33,6 +34,8 @@ pub(crate) struct Sender<'s> {
     headers: [[LineHeaders; Dating::ALL.len()]; Level::ALL.len()],
     batch: Vec<Line>,
     batch_bytes: usize,
+    /// About so many bytes of records were sent.
+    pub(crate) sent_bytes: u64,
     /// Not yet in the bookmark.
     skipped_bytes: u64,
 }
@@ -71,6 +74,7 @@ impl<'s> Sender<'s> {
             headers,
             batch: Vec::new(),
             batch_bytes: 0,
+            sent_bytes: 0,
             skipped_bytes: 0,
         }
     }
@@ -88,6 +92,7 @@ impl<'s> Sender<'s> {
         self.batch.push(Line { level: Level::of_line(line), value, time, dating });
         if self.batch_bytes < BATCH_BYTES { Ok(()) } else { self.send(lines, tally) }
     }
+
     pub(crate) fn path(&self) -> &'s Path {
         self.path
     }
@@ -118,7 +123,7 @@ impl<'s> Sender<'s> {
             }
         }
         self.batch.clear();
-        self.batch_bytes = 0;
+        self.sent_bytes += std::mem::take(&mut self.batch_bytes) as u64;
         Ok(())
     }
 
@@ -126,7 +131,9 @@ impl<'s> Sender<'s> {
         let Some(last) = self.batch.last() else { return Ok(()) };
         let bookmark = bookmark.encode();
         let mut last_headers = self.headers_of(last).to_vec();
+        let begin = self.bookmark.position.to_be_bytes();
         last_headers.push(Header::new(BOOKMARK, &bookmark));
+        last_headers.push(Header::new(BEGIN, &begin));
         let mut records: Vec<_> = self.batch.iter().map(|line| self.record(line, lines)).collect();
         if let Some(last) = records.pop() {
             records.push(last.headers(&last_headers));

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::checkpoint::Totals;
 use crate::failure::Failure;
-use crate::journal::{Journal, Totals};
+use crate::journal::Journal;
 use crate::notices::Notices;
 use crate::options::Options;
 use crate::progress::ProgressBar;
 use crate::rounds::{Round, Rounds};
 use crate::sources::Sources;
 use crate::streams::Streams;
-use crate::summary::{Files, InAll, Summary};
+use crate::summary::{Disk, Files, InAll, Summary};
 use crate::tally::Tally;
 use crate::verify::verify;
 use crate::viewer::{Filter, Viewer};
@@ -26,6 +27,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(20);
 /// After so many lines a checkpoint is worth while: to read that many takes a moment at the next start.
 const LINES_PER_CHECKPOINT: u64 = 1_000_000;
+/// With fewer lines, so often: a checkpoint is to know of lines before they are deleted, which is an hour later at least.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 /// Collects what `options` ask for, until it is done or `stop` says so. Lines go to `out`, what is to be told to `notices`.
 pub(crate) fn collect(
@@ -34,7 +37,7 @@ pub(crate) fn collect(
     stop: &AtomicBool,
     out: &mut (dyn Write + Send),
 ) -> Result<Summary> {
-    let journal = Journal::open(&options.data_dir)?;
+    let journal = Journal::open(&options.data_dir, &options.keep)?;
     let (streams, before) = journal.history()?;
     let paths = if options.paths.is_empty() { Sources::default_paths() } else { options.paths.clone() };
     let begin = Instant::now();
@@ -53,9 +56,13 @@ pub(crate) fn collect(
         let compared = verify((&journal, &streams, notices), &paths, &options.data_dir, &go_on);
         verified = Some(compared.map_err(Failure::into_error)?);
     }
+    let all = InAll::of(&streams.bookmarks(), journal.extent(), totals.missed);
+    if !all.is_balanced() {
+        return Err(format!("not every line that was collected is accounted for: {all:?}").into());
+    }
     let summary = Summary {
-        all: InAll::of(&streams.bookmarks()),
-        disk_bytes: journal.disk_bytes()?,
+        all,
+        disk: Disk { lines_bytes: journal.disk_bytes()?, usage: journal.broker.admin().disk_usage()? },
         tally,
         files,
         totals,
@@ -80,31 +87,34 @@ fn collect_rounds(
     let mut viewer = Viewer::new(journal, filter, out)?;
     let mut progress = ProgressBar::new(!is_shown);
     let mut rounds = Rounds::new((journal, streams, notices), stop, paths.to_vec(), options);
-    let mut checkpoint_lines = 0;
+    let (mut checkpoint_lines, mut checkpoint_time) = (0, Instant::now());
     let mut rounds_done = 0;
     let last = loop {
         let mut round = rounds.run(|done| show(&mut viewer, &mut progress, stop, done))?;
         // Of every round what it leaves; the last one counts.
-        tally.left_bytes = 0;
+        (tally.left_bytes, tally.files_cut_short) = (0, 0);
         tally.merge(std::mem::take(&mut round.tally));
-        rounds_done += 1;
+        rounds_done += u32::from(!round.is_checkpoint_due);
         let is_over = stop.load(Ordering::Relaxed) || rounds.is_limit_reached();
         let is_settled = !round.has_moved || rounds_done == ROUNDS_MAX;
-        if is_over || !options.is_following && is_settled {
+        if is_over || !options.is_following && !round.is_checkpoint_due && is_settled {
             break round;
         }
-        if tally.lines - checkpoint_lines >= LINES_PER_CHECKPOINT {
-            checkpoint_lines = tally.lines;
+        let new_lines = tally.lines - checkpoint_lines;
+        let is_time = checkpoint_time.elapsed() >= CHECKPOINT_EVERY && new_lines > 0;
+        if round.is_checkpoint_due || new_lines >= LINES_PER_CHECKPOINT || is_time {
+            (checkpoint_lines, checkpoint_time) = (tally.lines, Instant::now());
             journal.checkpoint(streams, &totals(journal, before, tally))?;
         }
         if options.is_following {
             viewer.commit()?;
-            viewer.poll(LOOK_AGAIN_AFTER)?;
+            let wait = if round.is_checkpoint_due { Duration::ZERO } else { LOOK_AGAIN_AFTER };
+            viewer.poll(wait)?;
         }
     };
     drop(progress);
     viewer.commit()?;
-    viewer.check(&tally.sums)?;
+    tally.passed_over = viewer.check(&tally.sums)?;
     Ok(files(&last, &rounds))
 }
 

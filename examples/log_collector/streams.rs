@@ -60,6 +60,9 @@ pub(crate) struct Candidates {
 pub(crate) enum Identity {
     /// What no other file held.
     New,
+    /// What no other file held, as far as can be told: it is shorter than this stream and begins alike, and too little is kept of
+    /// the stream to compare it with.
+    NewOrBeginningOf(u64),
     /// What was collected before, and perhaps more behind it.
     Known(u64),
     /// No more than what a stream begins with, up to the end of this trail and behind so many lines.
@@ -71,6 +74,8 @@ pub(crate) enum Identity {
 pub(crate) struct Link {
     pub(crate) stream: u64,
     pub(crate) first_offset: u64,
+    /// Where the part begins in the content.
+    pub(crate) begin: u64,
     /// Where the part ends; the next one begins there.
     pub(crate) end: u64,
 }
@@ -79,7 +84,8 @@ impl Streams {
     /// Takes note of a bookmark that is newer than what was noted of its stream.
     pub(crate) fn note(&self, bookmark: Bookmark, path: PathBuf, is_changed: bool) {
         let mut known = self.lock();
-        known.last_stream = known.last_stream.max(bookmark.stream);
+        // Of a parent nothing else may be known any more, and its number is not to be another's.
+        known.last_stream = known.last_stream.max(bookmark.stream).max(bookmark.parent);
         known.streams.insert(bookmark.stream, Stream { bookmark, path, claim: Claim::Free, is_changed });
     }
 
@@ -126,7 +132,7 @@ impl Streams {
             return None;
         }
         let found = match identity {
-            Identity::New => None,
+            Identity::New | Identity::NewOrBeginningOf(_) => None,
             Identity::Known(stream) | Identity::BeginningOf(stream, ..) => Some(known.streams.get(stream)?.clone()),
         };
         let mut was_changed = true;
@@ -163,8 +169,8 @@ impl Streams {
         let mut next = known.streams.get(&stream);
         let mut end = u64::MAX;
         while let Some(Stream { bookmark, .. }) = next {
-            let link =
-                Link { stream: bookmark.stream, first_offset: bookmark.first_offset, end: end.min(bookmark.position) };
+            let Bookmark { stream, first_offset, start, position, .. } = *bookmark;
+            let link = Link { stream, first_offset, begin: start, end: end.min(position) };
             // Of a copy nothing was collected, and to look for it would be to read to the end of the log.
             if bookmark.start < link.end {
                 links.push(link);

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use ottla::DiskUsage;
+
 use crate::bookmark::Bookmark;
-use crate::journal::Totals;
+use crate::checkpoint::Totals;
+use crate::journal::Extent;
 use crate::level::Level;
 use crate::tally::Tally;
 use crate::verify::Verified;
@@ -18,9 +21,18 @@ pub(crate) struct Summary {
     pub(crate) files: Files,
     pub(crate) all: InAll,
     pub(crate) totals: Totals,
-    pub(crate) disk_bytes: u64,
+    pub(crate) disk: Disk,
     pub(crate) elapsed: Duration,
     pub(crate) verified: Option<Verified>,
+}
+
+/// What is taken of the disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// By the lines.
+    pub(crate) lines_bytes: u64,
+    /// By everything, if there is a budget.
+    pub(crate) usage: DiskUsage,
 }
 
 /// What was found where lines were looked for.
@@ -35,11 +47,14 @@ pub(crate) struct Files {
     pub(crate) failures: u64,
 }
 
-/// What all bookmarks say together.
-#[derive(Debug, Default)]
+/// What all bookmarks say together, and what is there of it.
+#[derive(Debug)]
 pub(crate) struct InAll {
     pub(crate) contents: u64,
     pub(crate) lines: u64,
+    pub(crate) extent: Extent,
+    /// Lines that were gone before a checkpoint knew of them.
+    missed_lines: u64,
     pub(crate) read_bytes: u64,
     pub(crate) value_bytes: u64,
     pub(crate) taken_off_bytes: u64,
@@ -47,8 +62,17 @@ pub(crate) struct InAll {
 }
 
 impl InAll {
-    pub(crate) fn of(bookmarks: &[Bookmark]) -> InAll {
-        let mut all = InAll::default();
+    pub(crate) fn of(bookmarks: &[Bookmark], extent: Extent, missed_lines: u64) -> InAll {
+        let mut all = InAll {
+            contents: 0,
+            lines: 0,
+            extent,
+            missed_lines,
+            read_bytes: 0,
+            value_bytes: 0,
+            taken_off_bytes: 0,
+            skipped_bytes: 0,
+        };
         for bookmark in bookmarks {
             all.contents += 1;
             all.lines += bookmark.line_count;
@@ -61,6 +85,19 @@ impl InAll {
     }
 }
 
+impl InAll {
+    /// Lines that were collected again, because they were gone before a checkpoint knew of them. None of them is kept twice.
+    fn lines_again(&self) -> u64 {
+        (self.extent.kept + self.extent.no_longer_kept).saturating_sub(self.lines)
+    }
+
+    /// Whether every line is kept, or no longer.
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.lines + self.lines_again() == self.extent.kept + self.extent.no_longer_kept
+            && self.lines_again() <= self.missed_lines
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tally, all) = (&self.tally, &self.all);
@@ -68,24 +105,32 @@ impl fmt::Display for Summary {
         writeln!(f, "\n{:<24} {:>32} {:>32}", "", "this run", "in all")?;
         row(f, "files", &grouped(self.files.with_news), &grouped(all.contents))?;
         row(f, "lines", &grouped(tally.lines), &grouped(all.lines))?;
+        if all.extent.no_longer_kept > 0 {
+            row(f, "= kept", "", &grouped(all.extent.kept))?;
+            row(f, "+ no longer kept", "", &grouped(all.extent.no_longer_kept))?;
+        }
+        if all.lines_again() > 0 {
+            row(f, "- collected again", "", &grouped(all.lines_again()))?;
+        }
         row(f, "bytes read", &bytes(tally.read_bytes), &bytes(all.read_bytes))?;
         row(f, "= collected in lines", &bytes(tally.value_bytes), &bytes(all.value_bytes))?;
         row(f, "+ line ends, NULs", &bytes(tally.taken_off_bytes), &bytes(all.taken_off_bytes))?;
         row(f, "+ skipped", &bytes(tally.skipped_bytes), &bytes(all.skipped_bytes))?;
-        row(f, "on disk", "", &bytes(self.disk_bytes))?;
-        row(f, "on disk per byte of lines", "", &ratio(self.disk_bytes, all.value_bytes))?;
+        row(f, "on disk", "", &bytes(self.disk.lines_bytes))?;
+        // How many bytes the lines have that are kept is not known.
+        if all.extent.no_longer_kept == 0 {
+            row(f, "on disk per byte of lines", "", &ratio(self.disk.lines_bytes, all.value_bytes))?;
+        }
+        if let Some(budget) = self.disk.usage.budget_bytes() {
+            row(f, "with all else on disk", "", &bytes(self.disk.usage.used_bytes()))?;
+            row(f, "of at most", "", &bytes(budget))?;
+        }
         row(f, "times not understood", &grouped(tally.not_understood), &grouped(self.totals.not_understood))?;
         for sample in &tally.samples {
             writeln!(f, "    {sample}")?;
         }
         self.write_rate(f)?;
-        if let Some(Verified { files, lines, wrong_files }) = self.verified {
-            let lines = grouped(lines);
-            writeln!(
-                f,
-                "verified: {files} files with {lines} lines are as they were collected, {wrong_files} are not"
-            )?;
-        }
+        self.write_verified(f)?;
         writeln!(f, "\n{:<24} {:>12} {:>14}", "level", "this run", "in all")?;
         let most = self.totals.levels.iter().copied().max().unwrap_or(0);
         for ((level, run), all) in Level::ALL.into_iter().zip(tally.levels).zip(self.totals.levels) {
@@ -115,12 +160,31 @@ impl Summary {
         if *lines_skipped > 0 {
             writeln!(f, "lines skipped because they are too long: {lines_skipped}")?;
         }
+        if self.tally.passed_over > 0 {
+            let lines = self.tally.passed_over;
+            writeln!(f, "lines that were no longer kept when it was their turn to be shown: {lines}")?;
+        }
         if *files_cut_short > 0 {
             writeln!(f, "files not read to their end: {files_cut_short}; the next run goes on")?;
         }
         if *left_bytes > 0 {
             let left = bytes(*left_bytes);
             writeln!(f, "left for the next run: {left} that may still be being written")?;
+        }
+        Ok(())
+    }
+
+    fn write_verified(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Verified { files, lines, wrong_files }) = self.verified else { return Ok(()) };
+        let equal = grouped(lines.equal);
+        writeln!(f, "verified: {files} files with {equal} lines are as they were collected, {wrong_files} are not")?;
+        for (count, what) in [
+            (lines.no_longer_kept, "lines before these in the files are no longer kept"),
+            (lines.not_placed, "lines are kept, but an earlier version did not say where they belong"),
+        ] {
+            if count > 0 {
+                writeln!(f, "not verified: {} {what}", grouped(count))?;
+            }
         }
         Ok(())
     }

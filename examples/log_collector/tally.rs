@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) levels: LevelCounts,
     pub(crate) not_understood: u64,
     pub(crate) samples: Vec<String>,
+    /// Lines that were gone before they could be consumed.
+    pub(crate) passed_over: u64,
     pub(crate) sums: [Checksum; PARTITIONS],
 }
 

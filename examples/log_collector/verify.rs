@@ -1,4 +1,4 @@
-//! Compares what was collected with the files as they are, line by line.
+//! Compares what is kept of what was collected with the files as they are, line by line.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -7,7 +7,7 @@ use crate::content::{Content, Opened};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::notices::Notices;
-use crate::replay::{Comparison, compare};
+use crate::replay::{Comparison, Extent, compare};
 use crate::sources::{Source, Sources};
 use crate::streams::Streams;
 
@@ -15,9 +15,19 @@ use crate::streams::Streams;
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Verified {
     pub(crate) files: u64,
-    pub(crate) lines: u64,
+    /// What was compared, all of it equal, and what is no longer kept of the files that are as they were collected.
+    pub(crate) lines: Extent,
     /// Files of which another line was collected, or that were not collected at all.
     pub(crate) wrong_files: u64,
+}
+
+impl Verified {
+    fn add(&mut self, lines: Extent) {
+        self.files += 1;
+        self.lines.equal += lines.equal;
+        self.lines.no_longer_kept += lines.no_longer_kept;
+        self.lines.not_placed += lines.not_placed;
+    }
 }
 
 /// Reads all files again. What is wrong is told.
@@ -33,12 +43,21 @@ pub(crate) fn verify(
             // The second was told why when it was to be collected.
             Ok(None) | Err(Failure::File(_)) => {}
             Ok(Some(Comparison::Whole(lines))) => {
-                verified.files += 1;
-                verified.lines += lines;
+                verified.add(lines);
+                // Of what is gone as a whole, only the number is told.
+                if lines.no_longer_kept > 0 && lines.equal > 0 {
+                    let gone = lines.no_longer_kept;
+                    notices.tell(&source.path, format!("lines 1 to {gone} are no longer kept"));
+                }
             }
             Ok(Some(Comparison::Beginning { line_number, .. } | Comparison::Differs { line_number })) => {
                 verified.wrong_files += 1;
                 notices.fail(&source.path, format!("line {line_number} is not what was collected"));
+            }
+            // It had all lines when it was looked for.
+            Ok(Some(Comparison::Unknown)) => {
+                verified.wrong_files += 1;
+                notices.fail(&source.path, "lines that were collected are not there any more");
             }
             Err(failure) => return Err(failure),
         }

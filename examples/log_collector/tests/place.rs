@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::journal::{Journal, PARTITIONS};
+use crate::keep::Keep;
 use crate::notices::Notices;
 use crate::options::Options;
 use crate::session;
@@ -17,6 +18,8 @@ use crate::summary::Summary;
 
 pub(super) struct Place {
     dir: TempDir,
+    /// What is kept of what is collected here.
+    pub(super) keep: Keep,
 }
 
 /// What a run did, and what it told.
@@ -43,7 +46,15 @@ impl Place {
     pub(super) fn new() -> Place {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("logs")).unwrap();
-        Place { dir }
+        Place { dir, keep: Keep::default() }
+    }
+
+    pub(super) fn keeping(keep: Keep) -> Place {
+        Place { keep, ..Place::new() }
+    }
+
+    pub(super) fn journal(&self) -> Journal {
+        Journal::open(&self.data(), &self.keep).unwrap()
     }
 
     pub(super) fn logs(&self) -> PathBuf {
@@ -95,6 +106,7 @@ impl Place {
             // Longer than any test takes, and less than what is old.
             settle: Duration::from_secs(1800),
             bytes_max: u64::MAX,
+            keep: self.keep,
             paths: vec![self.logs()],
         }
     }
@@ -122,7 +134,7 @@ impl Place {
         done
     }
 
-    /// Every value that was ever collected, sorted.
+    /// Every value that is kept, sorted.
     pub(super) fn values(&self) -> Vec<String> {
         let mut values = Vec::new();
         self.each_value(|value| values.push(String::from_utf8_lossy(value).into_owned()));
@@ -131,9 +143,10 @@ impl Place {
     }
 
     pub(super) fn each_value(&self, mut take: impl FnMut(&[u8])) {
-        let journal = Journal::open(&self.data()).unwrap();
+        let journal = self.journal();
         for partition in 0..PARTITIONS as u64 {
-            for record in journal.lines_of(partition).unwrap().iter_from(0) {
+            let partition = journal.lines_of(partition).unwrap();
+            for record in partition.iter_from(partition.log_start_offset()) {
                 take(record.unwrap().value().unwrap());
             }
         }
