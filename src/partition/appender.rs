@@ -3,17 +3,22 @@
 //! Lives under the log's append lock, which is held for a few dozen instructions per record and for one `pwrite` per batch,
 //! and never across a sync.
 
+mod clock;
+mod open;
+
 use std::ops::Range;
 
-use super::budget::Room;
+pub(super) use clock::SendersTime;
+use clock::{Clock, WhoseTime};
+use open::{NotPushed, Open, fields_of};
+
 use super::log_core::LogCore;
 use super::recovery::seal_anew;
 use super::timestamp_type::TimestampType;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, Compression, HEADER_BYTES, ProducerStamp, RecordFields,
-    SealFields, is_plain, seal_header, seal_records,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, HEADER_BYTES, ProducerStamp, is_plain, seal_header, seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -64,63 +69,6 @@ impl Appended {
     }
 }
 
-/// Whose time records get: a [`TimestampType`], or, where topics leave that to senders, a value that says so to the compiler. Those
-/// pay nothing for the others then (44 instructions of a send).
-pub(super) trait WhoseTime: Copy {
-    fn timestamp_type(self) -> TimestampType;
-}
-
-/// That of the sender.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SendersTime;
-
-impl WhoseTime for SendersTime {
-    #[inline]
-    fn timestamp_type(self) -> TimestampType {
-        TimestampType::CreateTime
-    }
-}
-
-impl WhoseTime for TimestampType {
-    #[inline]
-    fn timestamp_type(self) -> TimestampType {
-        self
-    }
-}
-
-/// The clock's time at an append, and which records get it.
-#[derive(Debug, Clone, Copy)]
-struct Clock<W = TimestampType> {
-    now_ms: i64,
-    whose: W,
-}
-
-impl<W: WhoseTime> Clock<W> {
-    /// One reading for all of `records`, if one of them needs it.
-    #[inline]
-    fn read(log: &LogCore, records: &[ProducerRecord<'_>], whose: W) -> Clock<W> {
-        let own = match records {
-            [record] if whose.timestamp_type() == TimestampType::CreateTime => record.get_timestamp(),
-            _ => None,
-        };
-        Clock { now_ms: own.map_or_else(|| log.environment.now_ms(), Timestamp::as_millis), whose }
-    }
-
-    /// The same, for code that is there once.
-    #[inline]
-    fn of_any(self) -> Clock {
-        Clock { now_ms: self.now_ms, whose: self.whose.timestamp_type() }
-    }
-
-    #[inline]
-    fn timestamp_of(self, record: &ProducerRecord<'_>) -> i64 {
-        match self.whose.timestamp_type() {
-            TimestampType::CreateTime => record.get_timestamp().map_or(self.now_ms, Timestamp::as_millis),
-            TimestampType::LogAppendTime => self.now_ms,
-        }
-    }
-}
-
 /// What only the holder of the append lock may touch.
 #[derive(Debug)]
 pub(crate) struct Appender {
@@ -134,39 +82,6 @@ pub(crate) struct Appender {
     compressed: Vec<u8>,
     /// The log end when the maintenance last looked, to tell an idle log.
     seen_end: u64,
-}
-
-/// The open batch, as far as its header will need it.
-#[derive(Debug)]
-struct Open {
-    writer: BatchWriter,
-    /// What it will take on the disk, where that is bounded.
-    _room: Option<Room>,
-    start: BatchStart,
-    max_timestamp: i64,
-    record_count: i32,
-    records_bytes_max: usize,
-    /// When it was begun, by the steady clock.
-    begun_ms: i64,
-}
-
-/// Why records did not get into the open batch. Small enough to be returned in registers, which an [`Error`] is not.
-#[derive(Debug)]
-enum NotPushed {
-    /// There is no batch, or it has no room for them.
-    NoRoom,
-    Failed(AppendError),
-}
-
-impl NotPushed {
-    /// The error for records that were to get these offsets, if it is one.
-    #[cold]
-    fn fail_unless_full(self, log: &LogCore, offsets: Range<u64>) -> Result<()> {
-        match self {
-            NotPushed::NoRoom => Ok(()),
-            NotPushed::Failed(failure) => Err(log.slot_error(failure, offsets)),
-        }
-    }
 }
 
 /// No log ever reaches this offset: it would not fit Kafka's signed integers.
@@ -373,46 +288,6 @@ impl Appender {
     }
 }
 
-impl Open {
-    /// Encodes `records` behind the published ones and publishes them in one step, if there is room.
-    #[inline]
-    fn push<W: WhoseTime>(
-        &mut self,
-        records: &[ProducerRecord<'_>],
-        clock: Clock<W>,
-        next_offset: u64,
-    ) -> Result<(), NotPushed> {
-        let room = self.records_bytes_max - self.writer.records_bytes();
-        let Some(mut space) = self.writer.unpublished().get_mut(..room) else { return Err(NotPushed::NoRoom) };
-        let (mut count, mut max_timestamp) = (self.record_count, self.max_timestamp);
-        for record in records {
-            let timestamp = clock.timestamp_of(record);
-            let fields = fields_of(record, count, self.start.base_timestamp, timestamp);
-            let encoded = match fields.try_encode_short(space) {
-                Some(bytes) => bytes,
-                None => try_encode_any(record, count, self.start.base_timestamp, timestamp, space)
-                    .ok_or(NotPushed::NoRoom)?,
-            };
-            space = space.split_at_mut(encoded).1;
-            count += 1;
-            max_timestamp = max_timestamp.max(timestamp);
-        }
-        let bytes = room - space.len();
-        self.writer.publish(bytes, next_offset).map_err(NotPushed::Failed)?;
-        (self.record_count, self.max_timestamp) = (count, max_timestamp);
-        Ok(())
-    }
-
-    fn seal_fields(&self, codec: Compression) -> SealFields {
-        SealFields {
-            start: self.start.with_codec(codec),
-            last_offset_delta: self.record_count - 1,
-            max_timestamp: self.max_timestamp,
-            record_count: self.record_count,
-        }
-    }
-}
-
 /// How large a slot a log wants that has filled this one. If it was filled by many small commits, another small one: each
 /// sync then writes one page, where a larger slot has two, its first and that of the newest records.
 fn class_after(full: &BatchWriter) -> SlotClass {
@@ -422,35 +297,6 @@ fn class_after(full: &BatchWriter) -> SlotClass {
         commits if commits * SMALL_COMMIT_BYTES > full.records_bytes() as u64 => SlotClass::Small,
         _ => SlotClass::Large,
     }
-}
-
-#[inline]
-fn fields_of<'r>(
-    record: &'r ProducerRecord<'_>,
-    offset_delta: i32,
-    base_timestamp: i64,
-    timestamp: i64,
-) -> RecordFields<'r> {
-    RecordFields {
-        timestamp_delta: timestamp.wrapping_sub(base_timestamp),
-        offset_delta,
-        key: record.get_key(),
-        value: record.get_value(),
-        headers: record.header_list(),
-    }
-}
-
-/// Takes the fields out of the record once more: they would have to be kept for this rare case else.
-#[cold]
-#[inline(never)]
-fn try_encode_any(
-    record: &ProducerRecord<'_>,
-    offset_delta: i32,
-    base_timestamp: i64,
-    timestamp: i64,
-    space: &mut [u8],
-) -> Option<usize> {
-    fields_of(record, offset_delta, base_timestamp, timestamp).try_encode_any(space)
 }
 
 /// The bytes that `records` take, encoded one after the other from `offset_delta` on.

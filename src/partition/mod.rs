@@ -39,6 +39,7 @@ pub(crate) mod recovery;
 pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
+mod returning;
 pub(crate) mod timestamp_type;
 pub(crate) mod topic_settings;
 pub(crate) mod verification;

@@ -357,6 +357,29 @@ fn without_a_thread_senders_make_room_for_themselves() {
     assert!(disk.allocated_bytes("/data") <= budget + segment);
 }
 
+/// Whichever of sender and thread comes first, neither lets it be exceeded by more than a segment.
+#[test]
+fn a_thread_and_a_sender_make_room_together_whichever_comes_first() {
+    let disk = new_disk();
+    let (budget, segment) = (5 * MIB, 256 << 10);
+    let open = |background| {
+        builder(&disk).background(background).disk_budget(budget, BudgetPolicy::DropOldest).open().unwrap()
+    };
+    let broker = open(true);
+    let log = topic(&broker, "log", segments_of(segment));
+    for sent in 0..400 {
+        assert_eq!(send(&log, LARGE).unwrap(), sent);
+        let found = disk.allocated_bytes("/data");
+        assert!(found <= budget + segment, "{found} after {sent}");
+    }
+    drop(log);
+    broker.close().unwrap();
+    let log = open(false).existing_topic("log").unwrap().partition(0).unwrap();
+    let start = log.log_start_offset();
+    assert!(300 < start && start < 390, "{start}");
+    assert_eq!(all_from(&log, start).len() as u64, 400 - start);
+}
+
 #[test]
 fn a_smaller_budget_at_the_next_opening_takes_the_oldest_at_once() {
     let disk = new_disk();

@@ -1,11 +1,13 @@
 //! What may be called, and how often.
 
-use ottla::{Compression, Durability};
+use ottla::{BudgetPolicy, Compression, Durability};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 pub(crate) const PARTITIONS: u32 = 3;
+/// Both tails, the reserve, and some segments.
+const BUDGET_BYTES: u64 = (7 << 20) / 2;
 
 /// One sequence of calls to one topic.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) index_interval_bytes: u32,
     pub(crate) max_poll_records: u32,
     pub(crate) fetch_max_bytes: u32,
+    /// What the disk budget is, and what happens then. Little more than what it must be.
+    pub(crate) budget: Option<(u64, BudgetPolicy)>,
 }
 
 /// What can change of a topic.
@@ -59,6 +63,11 @@ pub(crate) enum Call {
         partition: u32,
         count: usize,
         value_bytes: usize,
+    },
+    /// Records that fill a disk budget, one by one.
+    SendLarge {
+        partition: u32,
+        count: usize,
     },
     Poll,
     /// Takes so many records one by one, or as many as there are.
@@ -115,15 +124,33 @@ fn setup() -> impl Strategy<Value = Setup> {
         select(vec![0_u32, 300, 4096]),
         select(vec![1_u32, 7, 500]),
         select(vec![1_u32, 500, 1 << 20]),
+        select(vec![
+            None,
+            None,
+            Some(BudgetPolicy::DropOldest),
+            Some(BudgetPolicy::DropOldest),
+            Some(BudgetPolicy::Reject),
+        ]),
     )
         .prop_map(
-            |(durability, compression, segment_bytes, index_interval_bytes, max_poll_records, fetch_max_bytes)| Setup {
+            |(
                 durability,
                 compression,
                 segment_bytes,
                 index_interval_bytes,
                 max_poll_records,
                 fetch_max_bytes,
+                policy,
+            )| {
+                Setup {
+                    durability,
+                    compression,
+                    segment_bytes,
+                    index_interval_bytes,
+                    max_poll_records,
+                    fetch_max_bytes,
+                    budget: policy.map(|policy| (BUDGET_BYTES, policy)),
+                }
             },
         )
 }
@@ -169,6 +196,7 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(partition, has_key, value_bytes)| Call::Send { partition, has_key, value_bytes }),
         6 => (partition.clone(), 0..40_usize, 0..200_usize)
             .prop_map(|(partition, count, value_bytes)| Call::SendBatch { partition, count, value_bytes }),
+        3 => (partition.clone(), 1..8_usize).prop_map(|(partition, count)| Call::SendLarge { partition, count }),
         6 => Just(Call::Poll),
         4 => (1..20_usize).prop_map(|count| Call::TakeEach { count }),
         3 => Just(Call::Commit),

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
 use ottla::{
-    Broker, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, Durability, Error, Partition, ProducerRecord,
-    SeekTo, Timestamp, TopicConfig, TopicPartition,
+    Broker, BudgetPolicy, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, Durability, Error, Partition,
+    ProducerRecord, SeekTo, Timestamp, TopicConfig, TopicPartition,
 };
 
 use crate::calls::{Call, PARTITIONS, Place, Settings, Setup};
 
 const DIR: &str = "/data";
 const BEGIN_MS: i64 = 1_700_000_000_000;
+/// The largest that a segment can be: one record more than its size.
+const SEGMENT_BYTES_MAX: u64 = 200_000;
+/// Past the tail, so that each is in a segment at once.
+const LARGE: usize = 70_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Expected {
@@ -78,6 +82,8 @@ pub(crate) struct Run {
     retention_bytes: Option<u64>,
     last_poll: ConsumerRecords,
     sent: u64,
+    /// How often something went for the budget, or was refused.
+    pub(crate) budget_count: u64,
 }
 
 struct Opened {
@@ -93,7 +99,8 @@ impl Run {
         let setup = setup.clone();
         let last_poll = ConsumerRecords::default();
         let (now_ms, opened, retention_bytes, sent) = (BEGIN_MS, None, None, 0);
-        let mut run = Run { setup, disk, now_ms, opened, partitions, retention_bytes, last_poll, sent };
+        let budget_count = 0;
+        let mut run = Run { setup, disk, now_ms, opened, partitions, retention_bytes, last_poll, sent, budget_count };
         run.open();
         run
     }
@@ -105,14 +112,16 @@ impl Run {
             .compression(setup.compression)
             .segment_bytes(setup.segment_bytes)
             .index_interval_bytes(setup.index_interval_bytes);
-        let broker = Broker::builder(DIR)
+        let mut builder = Broker::builder(DIR)
             .durability(setup.durability)
             .topic_defaults(config)
             .background(false)
             .tail_bytes(1 << 20)
-            .disk(&self.disk)
-            .open()
-            .unwrap();
+            .disk(&self.disk);
+        if let Some((bytes, policy)) = setup.budget {
+            builder = builder.disk_budget(bytes, policy);
+        }
+        let broker = builder.open().unwrap();
         broker.topic("orders").unwrap();
         let config = ConsumerConfig::new("g")
             .topics(["orders"])
@@ -139,6 +148,7 @@ impl Run {
         match *call {
             Call::Send { partition, has_key, value_bytes } => self.send(partition, has_key, value_bytes),
             Call::SendBatch { partition, count, value_bytes } => self.send_batch(partition, count, value_bytes),
+            Call::SendLarge { partition, count } => (0..count).for_each(|_| self.send(partition, false, LARGE)),
             Call::Poll => self.poll(),
             Call::TakeEach { count } => self.take_each(count),
             Call::Commit => self.commit(),
@@ -155,6 +165,38 @@ impl Run {
                 self.disk.set_now_ms(self.now_ms);
             }
             Call::Reopen { is_clean, seed } => self.reopen(is_clean, seed),
+        }
+        self.check_budget();
+    }
+
+    /// What goes for the budget depends on where segments end; it is never exceeded by more than one.
+    fn check_budget(&mut self) {
+        let Some((budget_bytes, policy)) = self.setup.budget else { return };
+        let usage = self.broker().admin().disk_usage().unwrap();
+        assert_eq!(usage.used_bytes(), self.disk.allocated_bytes(DIR));
+        assert!(usage.used_bytes() <= budget_bytes + SEGMENT_BYTES_MAX, "{usage:?}");
+        for number in 0..PARTITIONS {
+            let start = self.partition(number).log_start_offset();
+            let model = self.model(number);
+            assert!((model.start..=model.end()).contains(&start));
+            if start != model.start {
+                assert_eq!(policy, BudgetPolicy::DropOldest);
+                model.start = start;
+                self.budget_count += 1;
+            }
+        }
+    }
+
+    /// What was appended; `None`, and it is not there, if there is no room in the budget for it.
+    fn unless_over_budget<T>(&mut self, sent: ottla::Result<T>) -> Option<T> {
+        match sent {
+            Ok(sent) => Some(sent),
+            Err(error) => {
+                let is_rejecting = self.setup.budget.is_some_and(|(_, policy)| policy == BudgetPolicy::Reject);
+                assert!(is_rejecting && matches!(error, Error::OverBudget { .. }), "{error}");
+                self.budget_count += 1;
+                None
+            }
         }
     }
 
@@ -188,6 +230,10 @@ impl Run {
     /// What retention deletes depends on where segments end; it deletes nothing if it is off, and leaves what was asked for.
     fn maintain(&mut self) {
         self.broker().run_maintenance().unwrap();
+        if self.setup.budget.is_some_and(|(_, policy)| policy == BudgetPolicy::DropOldest) {
+            // What goes for the budget goes here, too.
+            return;
+        }
         for number in 0..PARTITIONS {
             let partition = self.partition(number);
             let start = partition.log_start_offset();
@@ -220,7 +266,8 @@ impl Run {
         if let Some(key) = &expected.key {
             record = record.key(key);
         }
-        let sent = self.broker().producer().send(record).unwrap();
+        let sent = self.broker().producer().send(record);
+        let Some(sent) = self.unless_over_budget(sent) else { return };
         let model = self.model(partition);
         assert_eq!((sent.partition(), sent.offset()), (partition, model.end()));
         assert_eq!(sent.timestamp().as_millis(), expected.timestamp);
@@ -240,7 +287,8 @@ impl Run {
                 ProducerRecord::to("orders").key(key).value(value).timestamp(Timestamp::from_millis(record.timestamp))
             })
             .collect();
-        let offsets = self.partition(partition).append_batch(&records).unwrap();
+        let sent = self.partition(partition).append_batch(&records);
+        let Some(offsets) = self.unless_over_budget(sent) else { return };
         let model = self.model(partition);
         assert_eq!(offsets, model.end()..model.end() + count as u64);
         model.records.extend(expected);
