@@ -1,5 +1,6 @@
 //! What is deleted is the oldest; what is left is right, and what is gone is told.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use ottla::{Broker, CleanupPolicy, ProducerRecord, TopicConfig};
@@ -24,7 +25,7 @@ fn noise(number: u64) -> String {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        line += &format!("{state:016x}");
+        write!(line, "{state:016x}").unwrap();
     }
     line.truncate(199);
     line + "\n"
@@ -194,7 +195,9 @@ fn after_compaction_every_file_goes_on_where_it_was() {
     }
     for line in 1..4 {
         assert_eq!(place.run().lines(), 300);
-        names.iter().for_each(|name| place.append(name, lines(name, line..line + 1)));
+        for name in &names {
+            place.append(name, lines(name, line..line + 1));
+        }
     }
     assert_eq!(place.run().lines(), 300);
     let journal = place.journal();
@@ -203,7 +206,9 @@ fn after_compaction_every_file_goes_on_where_it_was() {
     assert!(left < 4 * 300, "{left}");
     drop(journal);
     assert_eq!(place.run_and_verify().lines(), 0);
-    names.iter().for_each(|name| place.append(name, lines(name, 4..5)));
+    for name in &names {
+        place.append(name, lines(name, 4..5));
+    }
     assert_eq!(place.run_and_verify().lines(), 300);
     let mut values = place.values();
     values.dedup();
