@@ -28,7 +28,8 @@ pub(crate) fn parse_number<N: FromStr>(key: &'static str, value: &str) -> Result
 
 /// Reads a number of milliseconds.
 pub(crate) fn parse_duration_ms(key: &'static str, value: &str) -> Result<Duration> {
-    parse_number(key, value).map(Duration::from_millis)
+    let ms = value.trim().parse().map(Duration::from_millis);
+    ms.map_err(|_| invalid(key, value, "expected a whole number of milliseconds, such as 3600000 for an hour"))
 }
 
 /// Reads `true` or `false`, in any case, as Kafka does.
@@ -59,7 +60,15 @@ pub(crate) fn check_duration_ms(key: &'static str, value: Duration) -> Result<()
         return Ok(());
     }
     let reason = format!("must be a whole number of milliseconds from 1 to {DURATION_MS_MAX}");
-    Err(invalid(key, format!("{value:?}"), reason))
+    Err(invalid(key, shown(value), reason))
+}
+
+/// As the text form has it, if it has one.
+fn shown(value: Duration) -> String {
+    match value.subsec_nanos() % 1_000_000 {
+        0 => value.as_millis().to_string(),
+        _ => format!("{value:?}"),
+    }
 }
 
 /// Refuses a duration that is not a whole number of milliseconds; it may be none.
@@ -69,7 +78,7 @@ pub(crate) fn check_duration_or_zero_ms(key: &'static str, value: Duration) -> R
     }
     check_duration_ms(key, value).map_err(|_| {
         let reason = format!("must be a whole number of milliseconds from 0 to {DURATION_MS_MAX}");
-        invalid(key, format!("{value:?}"), reason)
+        invalid(key, shown(value), reason)
     })
 }
 

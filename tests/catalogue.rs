@@ -158,7 +158,7 @@ fn the_front_page_stays_short() {
 #[test]
 fn every_variable_that_is_named_is_asked_for() {
     let mut sources = String::new();
-    for dir in ["src", "examples", "tests", ".ci"] {
+    for dir in ["src", "examples", "tests", "benches", ".ci"] {
         append_sources(&path(dir), &mut sources);
     }
     for text in pages().iter().map(String::as_str).chain(["tests/README.md"]) {

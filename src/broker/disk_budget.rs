@@ -101,9 +101,11 @@ impl Store {
         if u64::from(config.segment_bytes) <= max {
             return Ok(());
         }
+        let tails = budget.config().tails_bytes;
         let reason = format!(
-            "a segment must fit in the disk budget, which has room for {max} bytes ({BUDGET_BYTES}={bytes}); set \
-             {SEGMENT_BYTES} lower, or raise the budget"
+            "a segment must fit in the disk budget ({BUDGET_BYTES}={bytes}), which has room for {max} bytes beside {tails} for the \
+             two tails (ottla.tail.bytes) and what is kept for internal topics; set {SEGMENT_BYTES} or ottla.tail.bytes lower, \
+             or raise the budget"
         );
         Err(invalid(SEGMENT_BYTES, config.segment_bytes, reason))
     }

@@ -6,6 +6,7 @@ use super::Admin;
 use super::store::Store;
 use super::topic_partitions::TopicPartitionSource;
 use crate::error::{Corruption, Error};
+use crate::partition::log::Log;
 use crate::topic_partition::TopicPartition;
 
 /// How a broker is at one moment; made by [`Admin::health`]. Later versions may know more.
@@ -62,8 +63,11 @@ pub struct PartitionFailure {
 /// # Examples
 /// ```
 /// # let broker = ottla::Broker::temporary()?;
-/// for ottla::HeldBack { partition, group, position, .. } in &broker.admin().health().held_back {
-///     println!("{partition} is kept from offset {position} on for group {group}");
+/// for held in &broker.admin().health().held_back {
+///     println!("{held}");
+///     if held.cap_bytes.is_some_and(|cap| cap / 10 * 8 < held.log_bytes) {
+///         eprintln!("{} will soon miss records of {}", held.group, held.partition);
+///     }
 /// }
 /// # Ok::<_, ottla::Error>(())
 /// ```
@@ -74,14 +78,31 @@ pub struct HeldBack {
     pub partition: TopicPartition,
     /// The group that is furthest behind, of those that the topic [names](crate::TopicConfig::retain_for).
     pub group: String,
-    /// The next offset that the group is to read; the start of the log if it has committed none.
-    pub position: u64,
+    /// The offset that the group has committed, which is the next that it is to read; `None` if it has committed none.
+    pub committed: Option<u64>,
+    /// Where the log begins: above `committed`, the group misses what lies between, which went beyond its cap or for another reason.
+    pub log_start_offset: u64,
+    /// What the log's segments take, in bytes.
+    pub log_bytes: u64,
+    /// Of more than this the oldest segments go, though the group has not read them; `None` for no bound.
+    pub cap_bytes: Option<u64>,
 }
 
 impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HeldBack { partition, group, position } = self;
-        write!(f, "{partition} is kept for group {group:?}, which has read up to {position}")
+        let HeldBack { partition, group, committed, log_start_offset, log_bytes, cap_bytes } = self;
+        write!(f, "{partition} is kept for group {group:?}, which has ")?;
+        match committed {
+            None => f.write_str("committed nothing")?,
+            Some(committed) => write!(f, "read up to {committed}")?,
+        }
+        if let Some(committed) = committed.filter(|committed| committed < log_start_offset) {
+            write!(f, " and misses {committed}..{log_start_offset}")?;
+        }
+        match cap_bytes {
+            None => write!(f, " ({log_bytes} bytes, without a cap)"),
+            Some(cap_bytes) => write!(f, " ({log_bytes} bytes, of a cap of {cap_bytes})"),
+        }
     }
 }
 
@@ -125,6 +146,19 @@ impl Admin<'_> {
     }
 }
 
+/// For whom a log is kept, if it is.
+fn held_back(log: &Log) -> Option<HeldBack> {
+    let hold = log.hold()?;
+    Some(HeldBack {
+        partition: log.partition().clone(),
+        group: hold.group.into(),
+        committed: hold.committed,
+        log_start_offset: log.log_start_offset(),
+        log_bytes: log.size().0,
+        cap_bytes: log.hold_bytes_max(),
+    })
+}
+
 impl Store {
     fn health(&self) -> Health {
         let mut health = Health::default();
@@ -143,12 +177,7 @@ impl Store {
         let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
         for TopicPartitionSource { address, source } in partitions {
-            let hold = source.log().and_then(|log| log.hold());
-            health.held_back.extend(hold.map(|hold| HeldBack {
-                partition: address.clone(),
-                group: hold.group.into(),
-                position: hold.position,
-            }));
+            health.held_back.extend(source.log().and_then(|log| held_back(log)));
             match source.check_health() {
                 Ok(damage) => health.damage.extend(damage),
                 // Its topic was deleted meanwhile, which is no failure.

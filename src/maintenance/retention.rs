@@ -6,7 +6,7 @@ use super::turn::{RETRY, Turn, unless_deleted};
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
 
-/// Deletes what is due in every log, one file of each: so however much there is to delete, what else is due comes in between.
+/// Deletes what is due in every log, a few files of each: so however much there is to delete, what else is due comes in between.
 pub(super) fn retain(logs: &[Arc<Log>], environment: &Environment) -> Turn {
     let (mut result, mut next) = (Ok(()), None);
     for log in logs {

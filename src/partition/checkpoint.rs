@@ -230,15 +230,18 @@ impl Checkpoint {
     }
 
     /// Removes at most so many deleted segments; whether none is left. Whatever fails is tried again the next time, or by recovery.
-    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir, segments_max: usize) -> Result<bool> {
+    pub(super) fn remove_deleted(&mut self, dir: &SegmentDir, bytes_max: u64) -> Result<bool> {
         if self.is_deleted_named && !self.is_in_place {
             // If the newest generation is damaged later, the one before must not speak of files that are gone.
             let manifest = self.manifest.clone();
             self.store_shorter(dir, &manifest)?;
         }
         self.is_deleted_named = false;
-        for _ in 0..segments_max {
-            let Some(segment) = self.deleted.front() else { break };
+        let mut bytes = 0;
+        while bytes < bytes_max
+            && let Some(segment) = self.deleted.front()
+        {
+            bytes += segment.log_bytes().max(1);
             segment.remove()?;
             self.deleted.pop_front();
         }

@@ -20,7 +20,7 @@ use crate::config_key::{
     DURATION_MS_MAX, check_duration_ms, check_duration_or_zero_ms, check_range, invalid, parse_duration_ms,
     parse_number, unknown,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{Compression, Invalid, Reader};
 use crate::partition::cleanup_policy::{CLEANUP_POLICY, CleanupPolicy};
 use crate::partition::compaction::config::DirtyRatio;
@@ -311,7 +311,9 @@ impl TopicConfig {
     ///
     /// Whole segments are deleted, the oldest first, as long as at least so many bytes are left. So a partition takes at most this
     /// and one [segment](TopicConfig::segment_bytes), which holds at least one batch of up to 64 KiB, and besides the indexes, which
-    /// are about 1/200 of it. The newest records, which are not in a segment yet, do not count.
+    /// are about 1/200 of it. The newest records, which are not in a segment yet, do not count. Set `segment_bytes`, too: it is 1 GiB unless
+    /// you say otherwise. A writer that is faster than files are removed takes more until that has caught up;
+    /// [`disk_budget`](crate::BrokerBuilder::disk_budget) bounds that.
     #[doc(alias = "retention.bytes")]
     pub fn retention_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.retention_bytes = bytes.into();
@@ -322,7 +324,8 @@ impl TopicConfig {
     /// the offset that it has committed, is not deleted by [`retention_ms`](TopicConfig::retention_ms) and
     /// [`retention_bytes`](TopicConfig::retention_bytes), as long as that is no more than `cap_bytes` of segments. Of more, the oldest
     /// segments go as if nobody needed them, and at least `cap_bytes` stay. A group that has committed nothing needs everything, also
-    /// one that is not there yet. Default: none, with an empty list.
+    /// one that is not there yet. The cap counts the whole partition, so make it larger than `retention.bytes`. Default: none, as with
+    /// an empty list, `[""; 0]`.
     ///
     /// [`Admin::health`](crate::Admin::health) says which group holds back what. A [disk budget](crate::BrokerBuilder::disk_budget)
     /// and [`Admin::delete_records`](crate::Admin::delete_records) delete whoever needs it. A name has at least one character and
@@ -812,7 +815,13 @@ impl<'de> serde::Deserialize<'de> for TopicConfig {
 
 /// Kafka writes -1 for what has no limit.
 fn unless_unlimited<T>(value: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
-    if value.trim() == "-1" { Ok(None) } else { parse(value).map(Some) }
+    if value.trim() == "-1" {
+        return Ok(None);
+    }
+    parse(value).map(Some).map_err(|error| match error {
+        Error::InvalidConfig { key, value, reason } => invalid(key, value, format!("{reason}, or -1 for no limit")),
+        other => other,
+    })
 }
 
 fn not_a_ratio(value: &str) -> crate::error::Error {

@@ -24,8 +24,8 @@ pub(crate) trait CommittedOffsets: Debug + Send + Sync {
 pub(crate) struct Hold {
     /// The group that is furthest behind.
     pub(crate) group: Box<str>,
-    /// The next offset that it is to read.
-    pub(crate) position: u64,
+    /// What it has committed, if anything: it may lie below the start of the log.
+    pub(crate) committed: Option<u64>,
     /// Once it has read up to here, something can go.
     until: u64,
     topic_id: u128,
@@ -43,6 +43,8 @@ pub(crate) struct Protection {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Slowest<'c> {
     pub(super) group: &'c str,
+    pub(super) committed: Option<u64>,
+    /// The next offset that it can read.
     pub(super) position: u64,
 }
 
@@ -62,11 +64,11 @@ impl Protection {
         log_start_offset: u64,
     ) -> Option<Slowest<'c>> {
         let offsets = self.offsets.get().and_then(Weak::upgrade);
-        let position = |group: &str| {
+        let groups = config.retain_for_groups.iter().map(|group| {
             let committed = offsets.as_ref().and_then(|offsets| offsets.committed_offset(group, partition, topic_id));
-            committed.unwrap_or(log_start_offset).max(log_start_offset)
-        };
-        let groups = config.retain_for_groups.iter().map(|group| Slowest { group, position: position(group) });
+            let position = committed.unwrap_or(log_start_offset).max(log_start_offset);
+            Slowest { group, committed, position }
+        });
         groups.min_by_key(|slowest| slowest.position)
     }
 
@@ -78,8 +80,8 @@ impl Protection {
         let mut holds = self.holds.lock();
         match held {
             Some((slowest, until)) => {
-                let (group, position) = (slowest.group.into(), slowest.position);
-                holds.insert(partition.clone(), Hold { group, position, until, topic_id });
+                let (group, committed) = (slowest.group.into(), slowest.committed);
+                holds.insert(partition.clone(), Hold { group, committed, until, topic_id });
             }
             // That of a later topic of the same name stays.
             None if holds.get(partition).is_some_and(|hold| hold.topic_id == topic_id) => _ = holds.remove(partition),
@@ -133,11 +135,11 @@ mod tests {
         let protection = Protection::default();
         let (config, partition) = (TopicConfig::new().retain_for(["a", "b"], 1000), TopicPartition::new("orders", 0));
         let slowest = |start| protection.slowest(&config, &partition, 1, start);
-        assert_eq!(slowest(7), Some(Slowest { group: "a", position: 7 }));
+        assert_eq!(slowest(7), Some(Slowest { group: "a", committed: None, position: 7 }));
         let offsets: Arc<dyn CommittedOffsets> = Arc::new(Offsets(vec![("a", 30), ("b", 20), ("other", 5)]));
         protection.ask(Arc::downgrade(&offsets));
-        assert_eq!(slowest(7), Some(Slowest { group: "b", position: 20 }));
-        assert_eq!(slowest(25), Some(Slowest { group: "b", position: 25 }));
+        assert_eq!(slowest(7), Some(Slowest { group: "b", committed: Some(20), position: 20 }));
+        assert_eq!(slowest(25), Some(Slowest { group: "b", committed: Some(20), position: 25 }));
         assert_eq!(protection.slowest(&TopicConfig::new(), &partition, 1, 0), None);
     }
 
@@ -149,8 +151,8 @@ mod tests {
             protection.is_released_by(group, [(partition.clone(), offset)].into_iter())
         };
         assert!(!is_released("a", &orders, 50));
-        protection.note(&orders, 1, Some((&Slowest { group: "a", position: 10 }, 50)));
-        assert_eq!(protection.hold(&orders, 1).map(|hold| hold.position), Some(10));
+        protection.note(&orders, 1, Some((&Slowest { group: "a", committed: Some(10), position: 10 }, 50)));
+        assert_eq!(protection.hold(&orders, 1).map(|hold| hold.committed), Some(Some(10)));
         assert_eq!((protection.hold(&orders, 2), protection.hold(&bills, 1)), (None, None));
         let released = [("a", &orders, 49), ("b", &orders, 50), ("a", &bills, 50), ("a", &orders, 50)];
         assert_eq!(

@@ -50,7 +50,7 @@ fn maintained(broker: &Broker) -> u64 {
 fn held(broker: &Broker) -> Vec<(String, u64)> {
     let health = broker.admin().health();
     assert!(health.is_healthy(), "that a group is behind is nothing wrong: {health}");
-    health.held_back.into_iter().map(|held| (held.group, held.position)).collect()
+    health.held_back.into_iter().map(|held| (held.group, held.committed.unwrap_or(held.log_start_offset))).collect()
 }
 
 #[test]
@@ -88,11 +88,36 @@ fn beyond_the_cap_the_oldest_goes_and_the_cap_stays() {
     let left = broker.admin().describe("orders").unwrap().partitions()[0].log_bytes();
     assert_eq!((start, held(&broker)), (7, vec![("billing".to_owned(), 7)]));
     assert!((3 * LARGE as u64..4 * LARGE as u64).contains(&left), "{left}");
+    let says = || broker.admin().health().held_back[0].to_string();
+    assert_eq!(
+        says(),
+        format!(
+            "orders-0 is kept for group \"billing\", which has committed nothing ({left} bytes, of a cap of {})",
+            3 * LARGE
+        )
+    );
     commit(&broker, "billing", 9);
     assert_eq!(maintained(&broker), 9);
     send(&partition);
     assert_eq!(maintained(&broker), 9, "young records stay anyway");
     assert_eq!(held(&broker), [("billing".to_owned(), 9)]);
+}
+
+/// What went beyond the cap is not called read.
+#[test]
+fn what_a_group_misses_is_said() {
+    let (_, broker, _partition) = expired(TopicConfig::new().retain_for(["billing"], 3 * LARGE as u64));
+    commit(&broker, "billing", 2);
+    assert_eq!(maintained(&broker), 7);
+    let held = &broker.admin().health().held_back[0];
+    assert_eq!((held.committed, held.log_start_offset, held.cap_bytes), (Some(2), 7, Some(3 * LARGE as u64)));
+    let (bytes, cap) = (held.log_bytes, 3 * LARGE);
+    assert_eq!(
+        held.to_string(),
+        format!(
+            "orders-0 is kept for group \"billing\", which has read up to 2 and misses 2..7 ({bytes} bytes, of a cap of {cap})"
+        )
+    );
 }
 
 #[test]

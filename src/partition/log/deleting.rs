@@ -29,7 +29,7 @@ impl Log {
         self.check_deletable(offset)?;
         match self.delete_exactly(offset) {
             Err(full @ Error::DiskFull { .. }) => {
-                if !self.make_room(&mut self.checkpoint.lock(), offset, usize::MAX)? {
+                if !self.make_room(&mut self.checkpoint.lock(), offset, u64::MAX)? {
                     return Err(full);
                 }
                 self.delete_exactly(offset)?;
@@ -49,18 +49,18 @@ impl Log {
         checkpoint.settle_replacement(&self.dir)?;
         self.run_checkpoint(&mut checkpoint)?;
         self.move_start(&mut checkpoint, offset)?;
-        self.remove_deleted(&mut checkpoint, usize::MAX).map(drop)
+        self.remove_deleted(&mut checkpoint, u64::MAX).map(drop)
     }
 
-    /// On a full disk: deletes those segments below `offset` for which nothing needs to be written that takes room, at most so many
-    /// files of them. Whether there were any; what else there is to do takes the room that they leave.
-    pub(super) fn make_room(&self, checkpoint: &mut Checkpoint, offset: u64, segments_max: usize) -> Result<bool> {
+    /// On a full disk: deletes those segments below `offset` for which nothing needs to be written that takes room, so many bytes
+    /// of them at most, or one. Whether there were any; what else there is to do takes the room that they leave.
+    pub(super) fn make_room(&self, checkpoint: &mut Checkpoint, offset: u64, bytes_max: u64) -> Result<bool> {
         self.check_present()?;
         let Some(end) = checkpoint.noted_end(&self.segments(), offset) else { return Ok(false) };
         if self.log_start_offset() < end {
             self.move_start(checkpoint, end)?;
         }
-        self.remove_deleted(checkpoint, segments_max)?;
+        self.remove_deleted(checkpoint, bytes_max)?;
         Ok(true)
     }
 
@@ -117,11 +117,11 @@ impl Log {
         Ok(())
     }
 
-    /// Removes at most so many files of what was deleted: steps 4 and 5. Whether none is left.
-    pub(super) fn remove_deleted(&self, checkpoint: &mut Checkpoint, segments_max: usize) -> Result<bool> {
+    /// Removes so many bytes at most of what was deleted, or one segment: steps 4 and 5. Whether none is left.
+    pub(super) fn remove_deleted(&self, checkpoint: &mut Checkpoint, bytes_max: u64) -> Result<bool> {
         // Also if it fails half way.
         self.owes_removal.store(true, Ordering::Release);
-        let is_done = checkpoint.remove_deleted(&self.dir, segments_max)?;
+        let is_done = checkpoint.remove_deleted(&self.dir, bytes_max)?;
         self.owes_removal.store(!is_done, Ordering::Release);
         Ok(is_done)
     }

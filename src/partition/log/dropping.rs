@@ -80,9 +80,9 @@ impl Log {
         }
         let Some(end) = noted else { return Ok(false) };
         self.move_start(&mut checkpoint, end)?;
-        match self.remove_deleted(&mut checkpoint, usize::MAX) {
+        match self.remove_deleted(&mut checkpoint, u64::MAX) {
             // What goes makes room for the rest.
-            Err(Error::DiskFull { .. }) => _ = self.make_room(&mut checkpoint, end, usize::MAX)?,
+            Err(Error::DiskFull { .. }) => _ = self.make_room(&mut checkpoint, end, u64::MAX)?,
             removed => _ = removed?,
         }
         Ok(true)

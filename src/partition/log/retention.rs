@@ -19,9 +19,12 @@ use crate::topic_partition::TopicPartition;
 
 /// Somebody else had the log's files just then: it is looked at again after so long.
 const RETRY_MS: i64 = 1000;
+/// So many bytes of segments are removed at once, or one segment if that is larger. With one segment each time, what small ones leave
+/// behind piles up under a fast writer: each turn syncs what is new, too.
+const REMOVED_BYTES_MAX: u64 = 64 << 20;
 
 impl Log {
-    /// Deletes what is to be kept no longer, as far as that is one file, and returns when to look again, by the steady clock; at no
+    /// Deletes what is to be kept no longer, a few files of it, and returns when to look again, by the steady clock; at no
     /// time of its own if nothing ever goes, or only after a roll.
     ///
     /// # Errors
@@ -49,15 +52,19 @@ impl Log {
             checkpoint.settle_replacement(&self.dir)?;
             let noted = if self.has_unnoted_segments() { self.run_checkpoint(&mut checkpoint) } else { Ok(()) };
             match noted {
-                // What needs no room goes, one file at a time, and leaves some for the rest.
+                // What needs no room goes, a few files at a time, and leaves some for the rest.
                 Err(full @ Error::DiskFull { .. }) => {
-                    return if self.make_room(&mut checkpoint, start, 1)? { Ok(Some(now_ms)) } else { Err(full) };
+                    return if self.make_room(&mut checkpoint, start, REMOVED_BYTES_MAX)? {
+                        Ok(Some(now_ms))
+                    } else {
+                        Err(full)
+                    };
                 }
                 noted => noted?,
             }
             self.move_start(&mut checkpoint, start)?;
         }
-        let is_done = self.remove_deleted(&mut checkpoint, 1)?;
+        let is_done = self.remove_deleted(&mut checkpoint, REMOVED_BYTES_MAX)?;
         let next_ms = [roll_ms, expiry_ms].into_iter().flatten().min();
         Ok(if is_done { next_ms } else { Some(now_ms) })
     }
@@ -105,6 +112,11 @@ impl Log {
     /// What is kept of the log for a group, though it would go by the topic's limits.
     pub(crate) fn hold(&self) -> Option<Hold> {
         self.environment.protection.hold(&self.spec.partition, self.spec.topic_id)
+    }
+
+    /// Up to how many bytes something is kept for a group.
+    pub(crate) fn hold_bytes_max(&self) -> Option<u64> {
+        self.spec.settings.load().retain_for_bytes
     }
 
     /// Calls for retention if this commit has set free what was kept for the group.
