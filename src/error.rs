@@ -240,7 +240,7 @@ pub enum Error {
     InvalidConfig {
         /// The setting, by Kafka's property name where it has one.
         key: &'static str,
-        /// The value as given.
+        /// The value, as it was given or understood.
         value: String,
         /// What is wrong and what would be right.
         reason: String,

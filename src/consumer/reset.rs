@@ -29,6 +29,31 @@ use crate::topic_partition::TopicPartition;
 /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 1);
 /// # Ok::<_, ottla::Error>(())
 /// ```
+///
+/// With `Error`, the program decides what to do about records that it missed:
+/// ```
+/// use std::time::Duration;
+/// use ottla::{ConsumerConfig, Error, OffsetReset, SeekTo, TopicPartition};
+/// # let broker = ottla::Broker::temporary()?;
+/// # let orders = broker.topic("orders")?;
+/// # for value in ["a", "b", "c"] { orders.produce("customer-1", value)?; }
+/// let config = ConsumerConfig::new("billing").topics(["orders"]).offset_reset(OffsetReset::Error);
+/// let mut consumer = broker.consumer_with(config)?;
+/// # let partition = TopicPartition::new("orders", 0);
+/// # assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::NoCommittedOffset { .. })));
+/// # consumer.seek(&partition, SeekTo::Earliest)?;
+/// # broker.admin().delete_records(&[(partition.clone(), 2)])?;
+/// let records = match consumer.poll(Duration::from_secs(1)) {
+///     Err(Error::OffsetOutOfRange { partition, requested, log_start_offset, .. }) => {
+///         eprintln!("{partition}: {requested}..{log_start_offset} were deleted before they were billed");
+///         consumer.seek(&partition, SeekTo::Earliest)?;
+///         consumer.poll(Duration::from_secs(1))?
+///     }
+///     polled => polled?,
+/// };
+/// assert_eq!(records.len(), 1);
+/// # Ok::<_, ottla::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OffsetReset {
