@@ -205,6 +205,12 @@ impl Budget {
         }
     }
 
+    /// Takes room for what follows from something that found room; what comes after it finds less.
+    pub(crate) fn take_anyway(self: &Arc<Budget>, bytes: u64) -> Room {
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Room { budget: Arc::clone(self), bytes }
+    }
+
     /// Sees to it that so many bytes fit, by deleting the oldest segments if that is the policy. For callers that hold no lock.
     ///
     /// # Errors

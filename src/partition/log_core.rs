@@ -19,6 +19,7 @@ mod slots;
 use std::sync::{Arc, OnceLock};
 
 use super::broken::Broken;
+use super::budget::Room;
 use super::checkpoint::Checkpoint;
 use super::durability::Durability;
 use super::environment::Environment;
@@ -55,6 +56,8 @@ pub(crate) struct LogCore {
     /// lock, and that of `sync`.
     is_in_always_tail: AtomicBool,
     sync: Mutex<SyncState>,
+    /// Room in the disk budget for the indexes of segments, by where those begin: their files are written later.
+    index_rooms: Mutex<Vec<(u64, Room)>>,
     /// Up to which byte of the active segment the recovery point is. Too high just after a roll, which is noted anyway.
     noted_bytes: AtomicU64,
     /// That the leader epoch was raised found no room on the disk. No record gets it before it is written down.
@@ -97,6 +100,7 @@ impl LogCore {
             is_always: AtomicBool::new(is_always),
             shown: AtomicU64::new(0),
             is_in_always_tail: AtomicBool::new(is_always),
+            index_rooms: Mutex::default(),
             sync: Mutex::new(SyncState::owing(if synced < end { end } else { 0 }, is_always)),
             noted_bytes: AtomicU64::new(noted_bytes),
             owes_epochs: AtomicBool::new(recovered.owes_epochs),

@@ -10,8 +10,6 @@ use super::key_table::{KeyHash, KeyTable};
 use super::superseded::Superseded;
 use crate::canary::{Canary, planted};
 
-/// What an entry takes beside its key: the place in the table, its share of free places, and what an allocation costs.
-const ENTRY_BYTES: usize = 64;
 /// So many keys are looked up at once.
 const AT_ONCE: usize = 64;
 
@@ -30,7 +28,6 @@ pub(super) struct KeyOffsets {
     offsets: KeyTable,
     /// Of the part that is gone through for its keys.
     superseded: Superseded,
-    bytes: usize,
     bytes_max: usize,
     /// Hashes of the keys that are noted, both included.
     first_hash: u64,
@@ -48,7 +45,7 @@ impl KeyOffsets {
     /// Takes keys from this hash on, for about `bytes_max` bytes, of records from `first_offset` on.
     pub(super) fn from(first_hash: u64, bytes_max: usize, first_offset: u64) -> KeyOffsets {
         let superseded = Superseded::from(first_offset, bytes_max);
-        KeyOffsets { offsets: KeyTable::new(), superseded, bytes: 0, bytes_max, first_hash, last_hash: u64::MAX }
+        KeyOffsets { offsets: KeyTable::new(), superseded, bytes_max, first_hash, last_hash: u64::MAX }
     }
 
     /// Notes which key occurs at which offset, in the order of the offsets, which are above all that were noted before.
@@ -85,7 +82,6 @@ impl KeyOffsets {
         if !takes_all && !(self.first_hash..=self.last_hash).contains(&hash_of(key)) {
             return;
         }
-        self.bytes += key.len() + ENTRY_BYTES;
         self.offsets.insert(key, hash, offset);
     }
 
@@ -102,7 +98,7 @@ impl KeyOffsets {
 
     /// Whether these are more than are to be kept.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes_max < self.bytes
+        self.bytes_max < self.offsets.bytes_with_next()
     }
 
     /// Gives up the keys with the higher hashes until the others fit; those with the very same hash always stay.
@@ -111,7 +107,6 @@ impl KeyOffsets {
             self.last_hash = self.first_hash + (self.last_hash - self.first_hash) / 2;
             let last_hash = self.last_hash;
             self.offsets.retain(|key| hash_of(key) <= last_hash);
-            self.bytes = self.offsets.keys().map(|key| key.len() + ENTRY_BYTES).sum();
         }
     }
 
@@ -133,14 +128,15 @@ mod tests {
         // What lies before the first offset is looked up, and the rest was noted.
         assert_eq!([2, 3, 9].map(|offset| keys.is_superseded(b"a", offset)), [true, true, false]);
         assert!(!keys.is_superseded(b"", 4) && !keys.is_superseded(b"b", 0));
-        assert_eq!(keys.bytes, 2 * ENTRY_BYTES + 1);
+        assert!(!keys.is_full());
     }
 
     #[test]
     fn more_keys_than_fit_are_taken_part_by_part_and_each_once() {
         const KEYS: u64 = 1000;
         let key = |number: u64| (number % KEYS).to_be_bytes();
-        let bytes_max = 100 * (8 + ENTRY_BYTES);
+        // 128 places, of which at most three quarters are used.
+        let bytes_max = 128 * 32;
         let (mut from, mut taken, mut passes) = (Some(0), vec![0; 1000], 0);
         while let Some(first_hash) = from {
             let mut keys = KeyOffsets::from(first_hash, bytes_max, 0);

@@ -11,8 +11,10 @@ use std::hint;
 
 /// Keys up to this size lie in the table itself.
 const SHORT_MAX: usize = 22;
+/// What an allocation takes beside its bytes.
+const ALLOCATION_BYTES: usize = 16;
 /// Places at first; always a power of two.
-const PLACES_MIN: usize = 1 << 10;
+const PLACES_MIN: usize = 1 << 4;
 
 /// A key, in 24 bytes.
 #[derive(Debug)]
@@ -27,6 +29,16 @@ impl Key {
         match self {
             Key::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Key::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Key {
+    /// What it takes on the heap, about.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Key::Short { .. } => 0,
+            Key::Long(bytes) => bytes.len() + ALLOCATION_BYTES,
         }
     }
 }
@@ -59,12 +71,14 @@ pub(super) struct KeyTable {
     /// A power of two, of which at least a quarter is free; none before the first key.
     places: Vec<Option<Entry>>,
     count: usize,
+    /// What the keys take that lie elsewhere.
+    long_bytes: usize,
     hasher: RandomState,
 }
 
 impl KeyTable {
     pub(super) fn new() -> KeyTable {
-        KeyTable { places: Vec::new(), count: 0, hasher: RandomState::new() }
+        KeyTable { places: Vec::new(), count: 0, long_bytes: 0, hasher: RandomState::new() }
     }
 
     #[inline]
@@ -114,7 +128,7 @@ impl KeyTable {
 
     /// Adds a key that is not there.
     pub(super) fn insert(&mut self, key: &[u8], hash: KeyHash, offset: u64) {
-        if self.places.len() * 3 <= self.count * 4 {
+        if self.is_crowded() {
             self.grow();
         }
         self.put(Entry { offset, key: key.into() }, hash);
@@ -124,33 +138,52 @@ impl KeyTable {
         let place = self.find(entry.key.bytes(), hash).and_then(|place| self.places.get_mut(place));
         if let Some(place) = place {
             self.count += usize::from(place.is_none());
+            self.long_bytes += entry.key.heap_bytes();
             *place = Some(entry);
         }
+    }
+
+    /// Whether the next key makes it grow.
+    fn is_crowded(&self) -> bool {
+        self.places.len() * 3 <= self.count * 4
+    }
+
+    fn next_len(&self) -> usize {
+        (2 * self.places.len()).max(PLACES_MIN)
     }
 
     #[cold]
     fn grow(&mut self) {
         let mut places = Vec::new();
-        places.resize_with((2 * self.places.len()).max(PLACES_MIN), || None);
-        self.refill(places, |_| true);
+        places.resize_with(self.next_len(), || None);
+        let former = std::mem::replace(&mut self.places, places);
+        self.refill(former.into_iter().flatten());
     }
 
     /// Removes the keys for which this does not hold.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
-        let mut places = Vec::new();
-        places.resize_with(self.places.len(), || None);
-        self.refill(places, is_kept);
+        // Those that stay, and not a second table beside the first.
+        let kept = self.places.iter_mut().filter_map(Option::take).filter(|entry| is_kept(entry.key.bytes()));
+        let kept: Vec<_> = kept.collect();
+        self.refill(kept.into_iter());
     }
 
-    fn refill(&mut self, places: Vec<Option<Entry>>, is_kept: impl Fn(&[u8]) -> bool) {
-        let former = std::mem::replace(&mut self.places, places);
-        self.count = 0;
-        for entry in former.into_iter().flatten().filter(|entry| is_kept(entry.key.bytes())) {
+    /// Fills the places, all of which are free.
+    fn refill(&mut self, entries: impl Iterator<Item = Entry>) {
+        (self.count, self.long_bytes) = (0, 0);
+        for entry in entries {
             let hash = self.hash(entry.key.bytes());
             self.put(entry, hash);
         }
     }
 
+    /// What it takes in memory with one key more, in bytes.
+    pub(super) fn bytes_with_next(&self) -> usize {
+        let places = if self.is_crowded() { self.next_len() } else { self.places.len() };
+        places * size_of::<Option<Entry>>() + self.long_bytes
+    }
+
+    #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.places.iter().flatten().map(|entry| entry.key.bytes())
     }
@@ -201,7 +234,9 @@ mod tests {
         for (offset, key) in (0..).zip(&keys()) {
             note(&mut table, key, offset);
         }
+        let bytes = table.bytes_with_next();
         table.retain(|key| key.len() == 8);
+        assert!(table.bytes_with_next() < bytes && table.long_bytes == 0);
         for (offset, key) in (0..).zip(&keys()) {
             assert_eq!(table.get(key), Some(offset).filter(|_| key.len() == 8));
         }

@@ -129,12 +129,13 @@ impl Log {
 
     /// Notes the sealed ones of segments that are synced.
     fn note_sealed(&self, checkpoint: &mut Checkpoint, segments: &Segments) -> Result<()> {
-        let Some((_, sealed)) = segments.split_last() else { return Ok(()) };
+        let Some((active, sealed)) = segments.split_last() else { return Ok(()) };
         if self.needs_epochs(checkpoint, segments) {
             self.store_epochs(checkpoint)?;
         }
         let is_new = self.has_unnoted_segments();
         checkpoint.seal_segments(&self.dir, sealed)?;
+        self.indexes_are_written(active.base_offset());
         self.sealed_are_noted(sealed.len());
         if is_new && self.spec.compaction().is_some() {
             self.environment.bell.ring(Work::Compaction);

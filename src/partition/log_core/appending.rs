@@ -20,6 +20,8 @@ use crate::tail::{OpenBatch, Salvaged};
 
 /// Most file systems give out room in blocks of so many bytes.
 const BLOCK_BYTES: u64 = 4096;
+/// What the indexes of a segment take at least, once they are written.
+const INDEXES_BYTES: u64 = 2 * BLOCK_BYTES;
 
 impl LogCore {
     /// Publishes a new log end.
@@ -92,6 +94,11 @@ impl LogCore {
             budget.call();
         }
         Ok(Some(room))
+    }
+
+    /// The indexes of all segments that begin below `base_offset` are written.
+    pub(in crate::partition) fn indexes_are_written(&self, base_offset: u64) {
+        self.index_rooms.lock().retain(|(base, _)| base_offset <= *base);
     }
 
     /// The batch has no records, and gets none.
@@ -213,6 +220,9 @@ impl LogCore {
         }
         let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config());
         let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
+        if let Some(budget) = self.environment.budget.as_ref().filter(|_| !self.spec.is_internal) {
+            self.index_rooms.lock().push((base_offset, budget.take_anyway(INDEXES_BYTES)));
+        }
         if let Some(rolled) = view.segments.last() {
             rolled.note_rolled(self.environment.steady_ms());
         }
