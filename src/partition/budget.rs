@@ -17,6 +17,7 @@
 //! kept: else there would hardly ever be room for it where the oldest goes for the newest. It waits until there is for all of it; from
 //! then on *L* is higher by just that, so that nothing else goes or is refused for its sake.
 
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -77,6 +78,8 @@ pub(crate) struct Budget {
     pending_bytes: AtomicU64,
     /// What compaction may be taking for its copy.
     copy_bytes: AtomicU64,
+    /// How much of that is not written yet, and so in no file.
+    uncopied_bytes: AtomicU64,
     /// Nothing more could be deleted when that was tried last, and nothing has come since.
     nothing_left: AtomicBool,
     /// Held by who deletes; never by who holds a lock of a log.
@@ -96,6 +99,7 @@ impl Budget {
             segment_bytes: AtomicU64::new(0),
             pending_bytes: AtomicU64::new(0),
             copy_bytes: AtomicU64::new(0),
+            uncopied_bytes: AtomicU64::new(0),
             nothing_left: AtomicBool::new(false),
             deleting: Mutex::new(()),
             room_maker: OnceLock::new(),
@@ -149,7 +153,13 @@ impl Budget {
 
     /// What is taken, now or soon.
     fn taken_bytes(&self) -> u64 {
-        self.used_bytes().saturating_add(self.pending_bytes.load(Ordering::Relaxed))
+        self.used_bytes()
+            .saturating_add(self.pending_bytes.load(Ordering::Relaxed))
+            .saturating_add(self.uncopied_bytes())
+    }
+
+    fn uncopied_bytes(&self) -> u64 {
+        self.uncopied_bytes.load(Ordering::Relaxed)
     }
 
     /// By how much that is too much, if so many bytes more are to fit, and as many as a tail was refused.
@@ -191,7 +201,8 @@ impl Budget {
         let limit = self.senders_limit();
         let mut pending = self.pending_bytes.load(Ordering::Relaxed);
         loop {
-            let taken = self.used_bytes().saturating_add(pending).saturating_add(bytes);
+            let taken =
+                self.used_bytes().saturating_add(pending).saturating_add(self.uncopied_bytes()).saturating_add(bytes);
             if limit < taken {
                 return Err(self.error(bytes));
             }
@@ -278,13 +289,16 @@ impl Budget {
             let all = copies.saturating_add(bytes);
             let limit = if is_internal { self.config.bytes.saturating_add(segment) } else { self.limit_of_all() };
             // Two at a time only as far as together they are no larger than one may be.
-            if limit < self.taken_bytes().saturating_add(all) || 0 < copies && segment < all {
+            if limit < self.taken_bytes().saturating_add(bytes) || 0 < copies && segment < all {
                 return Err(self.error(bytes));
             }
-            match self.copy_bytes.compare_exchange_weak(copies, all, Ordering::Relaxed, Ordering::Relaxed) {
-                Err(other) => copies = other,
-                Ok(_) => return Ok(CopyRoom { budget: Arc::clone(self), bytes }),
+            let (relaxed, copying) = (Ordering::Relaxed, &self.copy_bytes);
+            if let Err(other) = copying.compare_exchange_weak(copies, all, relaxed, relaxed) {
+                copies = other;
+                continue;
             }
+            self.uncopied_bytes.fetch_add(bytes, relaxed);
+            return Ok(CopyRoom { budget: Arc::clone(self), bytes, uncopied_bytes: Cell::new(bytes) });
         }
     }
 
@@ -319,10 +333,21 @@ impl Drop for Room {
 pub(crate) struct CopyRoom {
     budget: Arc<Budget>,
     bytes: u64,
+    uncopied_bytes: Cell<u64>,
+}
+
+impl CopyRoom {
+    /// So many bytes of the copy are in its files by now. Nobody else may have them before.
+    pub(crate) fn note_written(&self, bytes: u64) {
+        let written = bytes.min(self.uncopied_bytes.get());
+        self.uncopied_bytes.set(self.uncopied_bytes.get() - written);
+        self.budget.uncopied_bytes.fetch_sub(written, Ordering::Relaxed);
+    }
 }
 
 impl Drop for CopyRoom {
     fn drop(&mut self) {
+        self.budget.uncopied_bytes.fetch_sub(self.uncopied_bytes.get(), Ordering::Relaxed);
         self.budget.copy_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -388,6 +413,24 @@ mod tests {
         assert_eq!(room(&budget), ahead);
     }
 
+    /// The room of a copy is nobody else's, whether it is written already or not; and nobody has less because of it.
+    #[test]
+    fn a_copy_leaves_senders_the_room_that_they_had() {
+        let (disk, budget) = world(BudgetPolicy::Reject, true);
+        assert_eq!(room(&budget), 5 * MIB);
+        let (half, whole) = (50 * 4096, 100 * 4096);
+        let copy = budget.take_for_copy(whole, false).unwrap();
+        assert_eq!(room(&budget), 5 * MIB);
+        let file = disk.open(Path::new("/data/a"), Open::Write).unwrap();
+        file.write_at(&vec![1; 50 * 4096], 4 << 20).unwrap();
+        copy.note_written(half);
+        assert_eq!(room(&budget), 5 * MIB);
+        copy.note_written(whole);
+        assert_eq!(room(&budget), 5 * MIB + half, "what it did not need");
+        drop(copy);
+        assert_eq!(room(&budget), 5 * MIB - half);
+    }
+
     #[test]
     fn what_is_taken_counts_until_it_is_given_back_and_what_internal_topics_take_is_theirs() {
         let (disk, budget) = world(BudgetPolicy::Reject, true);
@@ -412,7 +455,7 @@ mod tests {
         );
         let full = budget.take(5 * MIB).unwrap();
         let copy = budget.take_for_copy(SEGMENT - 100_000, false).unwrap();
-        assert_eq!(room(&budget), blocks(SEGMENT - 100_000), "as much more as the copy may take");
+        assert_eq!(room(&budget), 0, "what the copy may take is its own");
         assert!(budget.take_for_copy(200_000, false).is_err(), "two at a time are no larger than a segment");
         assert!(budget.take_for_copy(90_000, true).is_ok());
         drop(copy);

@@ -310,8 +310,9 @@ impl Log {
             let (run, later) = rest.split_at(run_length(rest, self.run_bytes_max()));
             rest = later;
             // Until what it takes the place of is gone.
-            let _room = self.take_room_for(run)?;
-            let output = self.unless_gone(run, self.clean_run(run, &mut cleaner, horizons_after_ms, go_on));
+            let room = self.take_room_for(run)?;
+            let written = self.clean_run(run, &mut cleaner, horizons_after_ms, room.as_ref(), go_on);
+            let output = self.unless_gone(run, written);
             let Some(output) = output? else { return Ok(Passed::GivenUp) };
             if !self.exchange(run, output, next.is_none())? {
                 return Ok(Passed::GivenUp);
@@ -357,6 +358,7 @@ impl Log {
         run: &[SealedLog],
         cleaner: &mut Cleaner<'_>,
         horizons_after_ms: i64,
+        room: Option<&CopyRoom>,
         go_on: GoOn<'_>,
     ) -> Result<Option<Output>> {
         let Some((first, last)) = run.first().zip(run.last()) else { return Ok(None) };
@@ -376,6 +378,9 @@ impl Log {
                 if let Some(bytes) = left {
                     environment.cleaner_throttle.note(bytes.len() as u64, &*environment.disk);
                     output.push(bytes)?;
+                    if let Some(room) = room {
+                        room.note_written(bytes.len() as u64);
+                    }
                 }
                 output.note_aborted(cleaner.take_aborted());
                 Ok(())
