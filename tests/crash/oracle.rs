@@ -30,17 +30,21 @@ pub(crate) fn check(broker: &Broker, history: &mut History, loss: Loss) -> Check
         return Err(format!("damage was reported: {damage}"));
     }
     check_topics(broker, history)?;
+    let mut always = BTreeSet::new();
     for name in history.topics.keys().cloned().collect::<Vec<_>>() {
         let topic = broker.topic(&name).map_err(|e| format!("{name}: {e}"))?;
         let Some(known) = history.topics.get_mut(&name) else { continue };
         let (durability, is_always) = (known.durability, known.is_always());
         known.maybe_durability = None;
+        if is_always {
+            always.insert(name.clone());
+        }
         for (partition, log) in topic.partitions().zip(&mut known.logs) {
             check_log(&partition, log, (durability, is_always), loss)
                 .map_err(|problem| format!("{}: {problem}", partition.topic_partition()))?;
         }
     }
-    check_commits(broker, history, loss)
+    check_commits(broker, history, &always, loss)
 }
 
 /// Which topics there are, and how many partitions they have.
@@ -111,18 +115,26 @@ pub(crate) fn read_from(partition: &Partition, from: u64) -> Checked<Vec<OwnedRe
     partition.iter_from(from).collect::<Result<_, _>>().map_err(|e| format!("cannot be read: {e}"))
 }
 
-fn check_commits(broker: &Broker, history: &mut History, loss: Loss) -> Checked {
+/// `always` are the topics of which all records were promised to be durable: not those that may have been altered to it as the
+/// crash came.
+fn check_commits(broker: &Broker, history: &mut History, always: &BTreeSet<String>, loss: Loss) -> Checked {
     for partition in history.commits.keys().cloned().collect::<Vec<_>>() {
         let found = broker.committed(GROUP, &partition).map_err(|e| format!("committed offsets: {e}"))?;
-        check_commit(history, &partition, found.map(|committed| committed.offset()), loss)
+        let keeps_all = loss == Loss::Process || always.contains(partition.topic());
+        check_commit(history, &partition, found.map(|committed| committed.offset()), loss, keeps_all)
             .map_err(|problem| format!("{partition}: {problem}"))?;
     }
     Ok(())
 }
 
-fn check_commit(history: &mut History, partition: &TopicPartition, found: Option<u64>, loss: Loss) -> Checked {
+fn check_commit(
+    history: &mut History,
+    partition: &TopicPartition,
+    found: Option<u64>,
+    loss: Loss,
+    keeps_all: bool,
+) -> Checked {
     let end = history.log(partition).map(|log| log.records.len() as u64);
-    let durability = history.topics.get(partition.topic()).map(|topic| topic.durability);
     let Some(commits) = history.commits.get_mut(partition) else { return Ok(()) };
     let required = if loss == Loss::Power { commits.durable } else { commits.acked };
     let allowed = commits.attempts.get(required..).unwrap_or_default();
@@ -133,8 +145,10 @@ fn check_commit(history: &mut History, partition: &TopicPartition, found: Option
     match (found, end) {
         (Some(_), None) => return Err("the group has a position in a topic that is gone".to_owned()),
         (Some(found), Some(end)) if found > end => {
-            let is_known = history.truncated.contains_key(partition);
-            if !is_known && (loss == Loss::Process || durability == Some(Durability::Always)) {
+            // Also where a power cut took a later commit, and so brought back the position of which the group was told.
+            let was_told = history.told.contains_key(&(partition.clone(), found));
+            let is_known = was_told || history.truncated.contains_key(partition);
+            if !is_known && keeps_all {
                 return Err(format!("the group stands at {found}, behind the end {end}"));
             }
             let truncated = history.truncated.entry(partition.clone()).or_insert(end);
