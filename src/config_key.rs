@@ -22,14 +22,17 @@ pub(crate) fn unknown(key: &str, known: &[&'static str]) -> Error {
 
 /// Reads a whole number. Bounds are checked later, together with everything else.
 pub(crate) fn parse_number<N: FromStr>(key: &'static str, value: &str) -> Result<N> {
-    let parsed = value.trim().parse();
-    parsed.map_err(|_| invalid(key, value, format!("expected a whole number that fits {}", std::any::type_name::<N>())))
+    parse_as(key, value, || format!("expected a whole number that fits {}", std::any::type_name::<N>()))
+}
+
+fn parse_as<N: FromStr>(key: &'static str, value: &str, expected: impl FnOnce() -> String) -> Result<N> {
+    value.trim().parse().map_err(|_| invalid(key, value, expected()))
 }
 
 /// Reads a number of milliseconds.
 pub(crate) fn parse_duration_ms(key: &'static str, value: &str) -> Result<Duration> {
-    let ms = value.trim().parse().map(Duration::from_millis);
-    ms.map_err(|_| invalid(key, value, "expected a whole number of milliseconds, such as 3600000 for an hour"))
+    let expected = || "expected a whole number of milliseconds, such as 3600000 for an hour".to_owned();
+    parse_as(key, value, expected).map(Duration::from_millis)
 }
 
 /// Reads `true` or `false`, in any case, as Kafka does.

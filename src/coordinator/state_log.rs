@@ -45,7 +45,7 @@ impl StateLog {
             Ok(appended) => return Ok(appended.offsets()),
             Err(error) => *error,
         };
-        if records.len() == 1 || !matches!(error, Error::RecordTooLarge { .. }) {
+        if records.len() < 2 || !matches!(error, Error::RecordTooLarge { .. }) {
             return Err(error);
         }
         let (one, other) = records.split_at(records.len() / 2);

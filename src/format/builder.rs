@@ -60,7 +60,7 @@ impl BatchBuilder {
 
     /// Adds a record at an offset above that of the last one, for compaction, which leaves gaps.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "in the loop over a batch's records, as `RecordFields::try_encode`")]
+    #[allow(clippy::inline_always, reason = "in the loop over a batch's records, as `RecordFields::try_encode_short`")]
     pub(crate) fn push_at<'h>(
         &mut self,
         offset_delta: i32,

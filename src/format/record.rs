@@ -50,28 +50,25 @@ impl RecordFields<'_> {
         self.encode_body(self.body_len(), out)
     }
 
-    /// Writes the record to the start of `out` and returns its size in bytes, or `None` if it does not fit. Cheaper than
-    /// asking for the size first. What is in `out` behind the record may be anything after this.
+    /// Both ways, the shorter one first, as whoever writes records takes them.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn try_encode(&self, out: &mut [u8]) -> Option<usize> {
+        self.try_encode_short(out).or_else(|| self.try_encode_any(out))
+    }
+
+    /// Writes the record to the start of `out` and returns its size in bytes; `None` if it does not fit, or only just fits, or is
+    /// not as nearly every record is. Cheaper than asking for the size first. What is in `out` behind the record may be anything
+    /// after this.
     #[inline(always)]
     #[allow(
         clippy::inline_always,
         reason = "fields that were just put together stay in registers: 20 of 930 instructions"
     )]
-    pub(crate) fn try_encode(&self, out: &mut [u8]) -> Option<usize> {
-        match self.try_encode_short(out) {
-            Some(bytes) => Some(bytes),
-            None => self.try_encode_any(out),
-        }
-    }
-
-    /// [`try_encode`](RecordFields::try_encode) for nearly every record; `None` for any other, and for some that just fit.
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "as above")]
     pub(crate) fn try_encode_short(&self, out: &mut [u8]) -> Option<usize> {
         ShortRecord::of(self)?.try_encode(self, out)
     }
 
-    /// [`try_encode`](RecordFields::try_encode) for any record.
+    /// [`try_encode_short`](RecordFields::try_encode_short) for any record: `None` only if it does not fit.
     #[cold]
     #[inline(never)]
     pub(crate) fn try_encode_any(self, out: &mut [u8]) -> Option<usize> {
@@ -154,7 +151,7 @@ impl Joined {
 
 impl ShortRecord {
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "as `RecordFields::try_encode`")]
+    #[allow(clippy::inline_always, reason = "as `RecordFields::try_encode_short`")]
     fn of(fields: &RecordFields<'_>) -> Option<ShortRecord> {
         let timestamp_delta = varint::zigzag(fields.timestamp_delta);
         let offset_delta = varint::zigzag(i64::from(fields.offset_delta));
@@ -172,7 +169,7 @@ impl ShortRecord {
         (length < 0x4000).then(|| ShortRecord { length: Joined::of(length), head, value_length })
     }
 
-    /// As [`RecordFields::try_encode`], but `None` also where it only just fits: integers are written eight bytes at a time.
+    /// As [`RecordFields::try_encode_any`], but `None` also where it only just fits: integers are written eight bytes at a time.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "as above")]
     fn try_encode(&self, fields: &RecordFields<'_>, out: &mut [u8]) -> Option<usize> {

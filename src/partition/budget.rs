@@ -153,13 +153,12 @@ impl Budget {
 
     /// What is taken, now or soon.
     fn taken_bytes(&self) -> u64 {
-        self.used_bytes()
-            .saturating_add(self.pending_bytes.load(Ordering::Relaxed))
-            .saturating_add(self.uncopied_bytes())
+        self.taken_beside(self.pending_bytes.load(Ordering::Relaxed))
     }
 
-    fn uncopied_bytes(&self) -> u64 {
-        self.uncopied_bytes.load(Ordering::Relaxed)
+    /// The same, with so many bytes for what will be taken soon.
+    fn taken_beside(&self, pending: u64) -> u64 {
+        self.used_bytes().saturating_add(pending).saturating_add(self.uncopied_bytes.load(Ordering::Relaxed))
     }
 
     /// By how much that is too much, if so many bytes more are to fit, and as many as a tail was refused.
@@ -201,8 +200,7 @@ impl Budget {
         let limit = self.senders_limit();
         let mut pending = self.pending_bytes.load(Ordering::Relaxed);
         loop {
-            let taken =
-                self.used_bytes().saturating_add(pending).saturating_add(self.uncopied_bytes()).saturating_add(bytes);
+            let taken = self.taken_beside(pending).saturating_add(bytes);
             if limit < taken {
                 return Err(self.error(bytes));
             }
