@@ -64,6 +64,18 @@ pub(crate) enum Canary {
     LoseAtSplit,
     /// The files of deleted records go before the manifest says so.
     DeleteBeforeStart,
+    /// The decision to commit comes after the markers.
+    DecideAfterMarkers,
+    /// A transaction that ends gets no marker in one of its logs.
+    LoseMarker,
+    /// Whoever takes a transactional id over gets the epoch of the one before.
+    ReuseEpoch,
+    /// Readers of committed records read on where a transaction is open.
+    StableOffsetFromEnd,
+    /// Offsets of a transaction are committed without it.
+    StageOutside,
+    /// The index of aborted transactions lacks the last one of its segment.
+    ShortTransactionIndex,
     /// Compressed records may expand to any size.
     UnboundedDecompression,
     /// Symbolic links are followed.

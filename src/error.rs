@@ -4,6 +4,7 @@
 //! `main` prints of an error that it returns, is the message, and then each cause on a line of its own.
 
 mod closed_by;
+mod fenced_by;
 pub(crate) mod os;
 mod outcome;
 mod with_causes;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use crate::parse_error::ParseError;
 use crate::topic_partition::TopicPartition;
 pub use closed_by::ClosedBy;
+pub use fenced_by::FencedBy;
 use os::is_disk_full;
 pub(crate) use os::is_passing;
 pub use outcome::SendOutcome;
@@ -392,12 +394,77 @@ pub enum Error {
         codec: &'static str,
     },
 
-    /// A newer holder has taken over. Stop; the newer one goes on.
-    #[error("{what} was fenced by a newer one, which goes on; stop this one")]
+    /// A newer holder has taken over, or the transaction of a producer was taken from it. Stop this one: whatever is sent or committed
+    /// with it is refused.
+    #[error("{what} was fenced: {by}")]
     #[non_exhaustive]
     Fenced {
-        /// What was fenced: a group's member, say.
+        /// What was fenced: a group's member, or a transactional producer.
         what: String,
+        /// What has fenced it.
+        by: FencedBy,
+    },
+
+    /// A call in a transaction failed, and the transaction can only be aborted: whoever commits is to be sure that nothing is missing.
+    /// Abort it, or drop it, and do it again from [`begin`](crate::TransactionalProducer::begin) on: with the same records, or after
+    /// [`Consumer::seek_to_committed`](crate::Consumer::seek_to_committed).
+    #[error("the transaction of {transactional_id:?} cannot be committed any more; abort it and begin again")]
+    #[non_exhaustive]
+    TransactionFailed {
+        /// The name of the producer.
+        transactional_id: String,
+        /// What failed.
+        source: Box<Error>,
+    },
+
+    /// The transaction was not committed: it was aborted, and readers of committed records never see anything of it, in any topic. Do it
+    /// again from [`begin`](crate::TransactionalProducer::begin) on, once what the source says is mended: with the same records, or after
+    /// [`Consumer::seek_to_committed`](crate::Consumer::seek_to_committed).
+    #[error("the transaction of {transactional_id:?} was aborted instead of committed; begin it again")]
+    #[non_exhaustive]
+    TransactionAborted {
+        /// The name of the producer.
+        transactional_id: String,
+        /// Why it could not be committed.
+        source: Box<Error>,
+    },
+
+    /// The disk failed under the decision to commit, and nobody can know yet whether the transaction is committed. Open the broker again:
+    /// then it is, as a whole, or it is not. The producer takes nothing any more.
+    #[error(
+        "it is not known whether the last transaction of {transactional_id:?} is committed; open the broker again to see"
+    )]
+    #[non_exhaustive]
+    TransactionInDoubt {
+        /// The name of the producer.
+        transactional_id: String,
+        /// What failed; `None` if that was told before.
+        source: Option<Box<Error>>,
+    },
+
+    /// A transaction is open here, and what was to be deleted reaches beyond its first record. Wait until it has ended, or
+    /// [abort](crate::Admin::abort_transaction) it.
+    #[error(
+        "{partition}: the transaction of {transactional_id:?} is open from offset {first_offset} on: nothing is deleted \
+         behind it until it ends"
+    )]
+    #[non_exhaustive]
+    TransactionOpen {
+        /// The log.
+        partition: TopicPartition,
+        /// The name of the producer.
+        transactional_id: String,
+        /// The offset of its first record.
+        first_offset: u64,
+    },
+
+    /// There is no transactional id of this name: no [`transactional_producer`](crate::Broker::transactional_producer) was ever opened
+    /// under it, or it has expired. [`Admin::list_transactions`](crate::Admin::list_transactions) lists those there are.
+    #[error("there is no transactional id {transactional_id:?}; Admin::list_transactions lists those there are")]
+    #[non_exhaustive]
+    UnknownTransactionalId {
+        /// The name as given.
+        transactional_id: String,
     },
 
     /// The group's partitions are being handed out anew. Poll again.
@@ -487,6 +554,19 @@ pub enum Error {
         group: String,
         /// How many members it has.
         member_count: usize,
+    },
+
+    /// A transaction that is open has staged offsets for the group, so it cannot be deleted. Try again once the transaction is over:
+    /// commit or abort it.
+    #[error(
+        "the open transaction of {transactional_id:?} has staged offsets for group {group:?}: commit or abort it first"
+    )]
+    #[non_exhaustive]
+    OffsetsPending {
+        /// The group.
+        group: String,
+        /// The name of the transactional producer.
+        transactional_id: String,
     },
 
     /// The call is not possible in the state that the object is in.
@@ -642,9 +722,11 @@ impl Error {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
-            Error::DiskFull { .. } | Error::OverBudget { .. } | Error::RebalanceInProgress { .. } | Error::Wakeup => {
-                true
-            }
+            Error::DiskFull { .. }
+            | Error::OverBudget { .. }
+            | Error::RebalanceInProgress { .. }
+            | Error::OffsetsPending { .. }
+            | Error::Wakeup => true,
             Error::Io { source, .. } => is_passing(source),
             _ => false,
         }
@@ -665,13 +747,36 @@ impl Error {
         match self {
             Error::Poisoned { .. }
             | Error::InDoubt { .. }
+            | Error::TransactionInDoubt { .. }
             | Error::Fenced { .. }
             | Error::Closed { .. }
             | Error::ReadOnly { .. }
             | Error::Forked => true,
             Error::PartlySent { source, .. } => source.is_fatal(),
+            // To begin again where the disk has failed comes to the same, and where a topic was deleted it does not.
+            Error::TransactionFailed { source, .. } | Error::TransactionAborted { source, .. } => {
+                matches!(**source, Error::Poisoned { .. } | Error::InDoubt { .. } | Error::Forked)
+            }
             _ => false,
         }
+    }
+
+    /// Whether this call has failed in a transaction that can only be aborted now: abort it, and do it again. Other errors of a call in a
+    /// transaction have changed nothing: it can go on, unless the error [is fatal](Error::is_fatal).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::ProducerRecord;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let mut payments = broker.transactional_producer("payments")?;
+    /// let transaction = payments.begin()?;
+    /// let error = transaction.send(ProducerRecord::to("no-such-topic").value("5.00")).unwrap_err();
+    /// assert!(!error.requires_abort()); // As if the call had not been made.
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[must_use]
+    pub fn requires_abort(&self) -> bool {
+        matches!(self, Error::TransactionFailed { .. })
     }
 
     /// An error of the application's own, for code that returns this crate's [`Result`], such as a

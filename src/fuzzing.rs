@@ -8,3 +8,4 @@ pub use crate::group::fuzzing::group_records;
 pub use crate::partition::fuzzing::{leader_epochs, manifest, partition_metadata, producer_snapshot, recovery_point};
 pub use crate::segment::fuzzing::{indexes, log_walk, segment, transaction_index};
 pub use crate::tail::fuzzing::{slot, tail_header};
+pub use crate::transaction::fuzzing::transaction_records;

@@ -24,12 +24,13 @@
 //! # The manual
 //! The [`guide`] has a chapter for each question. If logs are new to you, begin with the [concepts](guide::concepts); if you know
 //! Kafka, with [what differs](guide::coming_from_kafka). Then: [what is guaranteed](guide::guarantees), [groups](guide::groups),
-//! [errors and damage](guide::errors_and_damage), [operations](guide::operations), [testing your code](guide::testing_your_code),
+//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [operations](guide::operations), [testing your code](guide::testing_your_code),
 //! [async code](guide::async_code), [performance](guide::performance), [proof](guide::proof).
 //!
 //! # Where things are
 //! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
 //! - [`Producer`] and [`ProducerRecord`]: sending. [`Consumer`], [`ConsumerRecords`] and [`ConsumerRecord`]: reading.
+//! - [`TransactionalProducer`] and [`Transaction`]: what counts as a whole or not at all.
 //! - [`ConsumerConfig`], [`RebalanceListener`] and [`Assignor`]: how a group shares its partitions. [`GroupDescription`],
 //!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
@@ -63,11 +64,12 @@ mod sync;
 mod tail;
 mod text;
 mod topic_partition;
+mod transaction;
 
 pub use broker::{
-    Admin, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, IntoTopicConfig, OffsetChange,
-    PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic, TopicDescription,
-    VerifyReport,
+    Admin, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, HeldByTransaction, IntoTopicConfig,
+    OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic,
+    TopicDescription, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
@@ -79,7 +81,7 @@ pub use consumer::seek::SeekTo;
 #[cfg(feature = "futures")]
 pub use consumer::stream::RecordStream;
 pub use disk::file_mode::FileMode;
-pub use error::{ClosedBy, Corruption, Error, Result, SendOutcome, WithCauses};
+pub use error::{ClosedBy, Corruption, Error, FencedBy, Result, SendOutcome, WithCauses};
 pub use format::{Compression, Headers, HeadersIter};
 pub use group::assignor::{
     Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,
@@ -104,12 +106,14 @@ pub use producer::Producer;
 pub use producer::config::ProducerConfig;
 pub use producer::partitioner::{DefaultPartitioner, Partitioner};
 pub use producer::sending::Sending;
+pub use producer::transactional::{Transaction, TransactionalProducer};
 pub use record::{
     BatchMetadata, BatchMetadataIter, ConsumerRecord, ConsumerRecords, ConsumerRecordsIter, Header, IntoHeaders,
     IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordAddress, RecordMetadata,
     Timestamp,
 };
 pub use topic_partition::TopicPartition;
+pub use transaction::{OpenPartition, TransactionDescription, TransactionState};
 
 #[cfg(feature = "testing")]
 #[doc(hidden)]

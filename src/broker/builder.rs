@@ -8,7 +8,9 @@ use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
 use super::store_config::{NewLog, StoreConfig};
 use super::{Broker, opening};
-use crate::config_key::{check_range, invalid, parse_bool, parse_number, unknown};
+use crate::config_key::{
+    check_duration_ms, check_range, invalid, parse_bool, parse_duration_ms, parse_number, unknown,
+};
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
@@ -27,10 +29,11 @@ const CREATE: &str = "ottla.create";
 const ALLOW_OTHER_FILES: &str = "ottla.allow.other.files";
 const CLEANER_BUFFER: &str = "log.cleaner.dedupe.buffer.size";
 const OFFSETS_RETENTION: &str = "offsets.retention.minutes";
+const ID_EXPIRATION: &str = "transactional.id.expiration.ms";
 const CLEANER_IO: &str = "log.cleaner.io.max.bytes.per.second";
 
 /// Beside those of topics.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     BACKGROUND,
     MAX_OPEN_FILES,
     TAIL_BYTES,
@@ -43,6 +46,7 @@ const KEYS: [&str; 13] = [
     CLEANER_BUFFER,
     CLEANER_IO,
     OFFSETS_RETENTION,
+    ID_EXPIRATION,
     RECOVERY_MODE,
 ];
 
@@ -87,6 +91,8 @@ impl BrokerBuilder {
             budget: BudgetSettings::default(),
             cleaner: CleanerConfig::default(),
             offsets_retention: None,
+            transactional_id_expiration: None,
+            settles_transactions: true,
         };
         BrokerBuilder { config }
     }
@@ -207,6 +213,26 @@ impl BrokerBuilder {
         self
     }
 
+    /// How long the name of a [transactional producer](crate::TransactionalProducer) is kept that nobody uses, with its
+    /// [checkpoint](crate::TransactionalProducer::checkpoint). Default: for ever (Kafka's: 7 days); by text in milliseconds.
+    ///
+    /// The time is counted while the directory is open: from when the last producer of the name was dropped, or from the opening. A name
+    /// goes at the latest when a 60th of the time more has passed. Whoever opens it later begins as with a new one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let a_month = Duration::from_secs(30 * 24 * 3600);
+    /// let broker = ottla::Broker::builder(dir.path()).transactional_id_expiration(a_month).open()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    #[doc(alias = "transactional.id.expiration.ms")]
+    pub fn transactional_id_expiration(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.config.transactional_id_expiration = time.into();
+        self
+    }
+
     /// What opening may do about what a crash or a medium left. Default: [`RecoveryMode::TolerateTail`].
     pub fn recovery_mode(mut self, mode: RecoveryMode) -> Self {
         self.config.recovery_mode = mode;
@@ -262,6 +288,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Ends no transaction at opening, to test what the logs themselves make of one.
+    #[cfg(test)]
+    pub(crate) fn leave_transactions_open(mut self) -> Self {
+        self.config.settles_transactions = false;
+        self
+    }
+
     /// Keeps the data directory on a simulated disk, to test what crashes leave.
     #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
@@ -286,6 +319,7 @@ impl BrokerBuilder {
     /// | `ottla.recovery.mode` | `tolerate-tail` | [`recovery_mode`](BrokerBuilder::recovery_mode) |
     /// | `log.cleaner.dedupe.buffer.size` | 134217728 | [`cleaner_dedupe_buffer_bytes`](BrokerBuilder::cleaner_dedupe_buffer_bytes) |
     /// | `offsets.retention.minutes` | for ever | [`offsets_retention`](BrokerBuilder::offsets_retention) |
+    /// | `transactional.id.expiration.ms` | for ever | [`transactional_id_expiration`](BrokerBuilder::transactional_id_expiration) |
     /// | `log.cleaner.io.max.bytes.per.second` | no limit | [`cleaner_io_bytes_per_second`](BrokerBuilder::cleaner_io_bytes_per_second) |
     ///
     /// # Errors
@@ -315,6 +349,9 @@ impl BrokerBuilder {
             OFFSETS_RETENTION => {
                 let minutes: u32 = parse_number(OFFSETS_RETENTION, value)?;
                 self.config.offsets_retention = Some(Duration::from_secs(60 * u64::from(minutes)));
+            }
+            ID_EXPIRATION => {
+                self.config.transactional_id_expiration = Some(parse_duration_ms(ID_EXPIRATION, value)?);
             }
             RECOVERY_MODE => self.config.recovery_mode = RecoveryMode::parse(value)?,
             DURABILITY => self.config.durability = Durability::parse(value)?,
@@ -346,6 +383,8 @@ impl BrokerBuilder {
                 "must be more than nothing; leave it out to keep offsets for ever",
             ));
         }
+        let expiration = self.config.transactional_id_expiration;
+        expiration.map_or(Ok(()), |expiration| check_duration_ms(ID_EXPIRATION, expiration))?;
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
         let store = match self.config.recovery_mode {

@@ -14,6 +14,7 @@ impl Store {
         self.check_writable("delete records")?;
         let checked = |(partition, offset): &(TopicPartition, u64)| {
             let log = self.log_of_a_user(partition)?;
+            self.check_no_transaction_below(&log, *offset)?;
             log.check_deletable(*offset)?;
             Ok((log, *offset))
         };
@@ -21,9 +22,21 @@ impl Store {
         logs.into_iter().map(|(log, offset)| Ok((log.partition().clone(), log.delete_before(offset)?))).collect()
     }
 
+    /// Fails if a transaction is open that begins below `offset`.
+    fn check_no_transaction_below(&self, log: &Log, offset: u64) -> Result<()> {
+        let open = log.open_transactions().into_iter().find(|open| open.first_offset < offset);
+        open.map_or(Ok(()), |open| {
+            Err(Error::TransactionOpen {
+                partition: log.partition().clone(),
+                transactional_id: self.transactional_id_of(open.producer.id),
+                first_offset: open.first_offset,
+            })
+        })
+    }
+
     fn log_of_a_user(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
         if topic_name::is_internal(partition.topic()) {
-            let reason = "an internal topic keeps what groups depend on";
+            let reason = "internal topics keep what groups and transactions depend on";
             return Err(Error::InvalidTopic { name: partition.topic().to_owned(), reason });
         }
         self.source(partition)?.writable("delete records").cloned()

@@ -91,8 +91,8 @@ impl Admin<'_> {
     /// Forgets a group that has no members: what it has committed, and that it was there.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; [`Error::ReadOnly`], [`Error::DiskFull`], [`Error::Poisoned`]; as
-    /// [`list_groups`](Admin::list_groups).
+    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`], [`Error::OffsetsPending`]; [`Error::ReadOnly`],
+    /// [`Error::DiskFull`], [`Error::Poisoned`]; as [`list_groups`](Admin::list_groups).
     ///
     /// # Examples
     /// ```

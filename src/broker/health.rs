@@ -1,6 +1,7 @@
 //! How a broker is: what a health check asks.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Admin;
 use super::store::Store;
@@ -33,6 +34,9 @@ pub struct Health {
     /// What is kept of logs for groups that have not read it, though it would go by the limits of the topic. Nothing is wrong with that
     /// by itself.
     pub held_back: Vec<HeldBack>,
+    /// The transactions that are open, in each partition: readers of committed records wait for their ends there, and so do retention and
+    /// compaction. Nothing is wrong with that by itself, either. Only the process that writes knows of them.
+    pub open_transactions: Vec<HeldByTransaction>,
     /// What went wrong first in the last pass of the [maintenance](crate::Broker::run_maintenance), with its causes; `None` if
     /// that went well, or there was none yet. The next pass tries again.
     pub maintenance_error: Option<String>,
@@ -88,6 +92,43 @@ pub struct HeldBack {
     pub cap_bytes: Option<u64>,
 }
 
+/// A partition in which a transaction is open; part of [`Health`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// # let broker = ottla::Broker::temporary()?;
+/// for open in &broker.admin().health().open_transactions {
+///     if open.age.is_some_and(|age| Duration::from_secs(30) < age) {
+///         eprintln!("{open}");
+///     }
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldByTransaction {
+    /// Which it is.
+    pub partition: TopicPartition,
+    /// The name of the producer.
+    pub transactional_id: String,
+    /// The offset of the transaction's first record there: readers of committed records see nothing from there on.
+    pub first_offset: u64,
+    /// How long the transaction has been open; `None` if its end is known, and could not be written yet.
+    pub age: Option<Duration>,
+}
+
+impl fmt::Display for HeldByTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HeldByTransaction { partition, transactional_id, first_offset, age } = self;
+        write!(f, "{partition} waits from {first_offset} on for the transaction of {transactional_id:?}")?;
+        match age {
+            Some(age) => write!(f, ", open for {age:?}"),
+            None => f.write_str(", whose end could not be written yet"),
+        }
+    }
+}
+
 impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let HeldBack { partition, group, committed, log_start_offset, log_bytes, cap_bytes } = self;
@@ -110,7 +151,7 @@ impl Health {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        let Health { broker_error, failed_partitions, damage, over_budget, held_back: _, maintenance_error } = self;
+        let Health { broker_error, failed_partitions, damage, over_budget, maintenance_error, .. } = self;
         let is_refused = broker_error.is_some() || over_budget.is_some();
         !is_refused && failed_partitions.is_empty() && damage.is_empty() && maintenance_error.is_none()
     }
@@ -125,7 +166,8 @@ impl fmt::Display for Health {
         self.damage.iter().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
         self.over_budget.iter().try_for_each(|error| write!(f, "\n{error}"))?;
         self.maintenance_error.iter().try_for_each(|error| write!(f, "\nmaintenance: {error}"))?;
-        self.held_back.iter().try_for_each(|held| write!(f, "\n{held}"))
+        self.held_back.iter().try_for_each(|held| write!(f, "\n{held}"))?;
+        self.open_transactions.iter().try_for_each(|open| write!(f, "\n{open}"))
     }
 }
 
@@ -178,6 +220,7 @@ impl Store {
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));
         for TopicPartitionSource { address, source } in partitions {
             health.held_back.extend(source.log().and_then(|log| held_back(log)));
+            health.open_transactions.extend(source.log().into_iter().flat_map(|log| self.held_by_transactions(log)));
             match source.check_health() {
                 Ok(damage) => health.damage.extend(damage),
                 // Its topic was deleted meanwhile, which is no failure.

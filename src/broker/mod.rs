@@ -32,6 +32,7 @@ pub(crate) mod topic_entry;
 pub(crate) mod topic_name;
 mod topic_partitions;
 pub(crate) mod topic_registry;
+mod transactions;
 mod verification;
 
 use std::fmt;
@@ -43,7 +44,7 @@ pub use builder::BrokerBuilder;
 pub use compaction::CompactionReport;
 pub use disk_usage::DiskUsage;
 pub use group_admin::{OffsetChange, ResetOffsets, ResetTo};
-pub use health::{Health, HeldBack, PartitionFailure};
+pub use health::{Health, HeldBack, HeldByTransaction, PartitionFailure};
 pub use into_topic_config::IntoTopicConfig;
 pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;

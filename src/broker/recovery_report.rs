@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Corruption;
 use crate::partition::recovery_report::PartitionRecovery;
+use crate::transaction::Settled;
 
 /// What opening found, and what it did about it.
 ///
@@ -25,6 +26,7 @@ pub struct RecoveryReport {
     pub(super) unknown_directories: Vec<PathBuf>,
     pub(super) skipped: Vec<Corruption>,
     pub(super) unfinished_deletes: Vec<String>,
+    pub(super) settled: Settled,
 }
 
 /// How the last writer of a directory ended.
@@ -130,6 +132,20 @@ impl RecoveryReport {
         &self.unfinished_deletes
     }
 
+    /// How many transactions of the last writer were decided and are committed now, counted in each partition: their records are all
+    /// there.
+    #[must_use]
+    pub fn committed_transactions(&self) -> usize {
+        self.settled.committed
+    }
+
+    /// How many transactions of the last writer were open and are aborted now, counted in each partition: nobody sees anything of
+    /// them.
+    #[must_use]
+    pub fn aborted_transactions(&self) -> usize {
+        self.settled.aborted
+    }
+
     /// Partition directories that belong to no topic: left alone, since nothing proves that they may go.
     #[must_use]
     pub fn unknown_directories(&self) -> &[PathBuf] {
@@ -161,6 +177,13 @@ impl fmt::Display for RecoveryReport {
             .try_for_each(|path| write!(f, "\nhas a second name, replaced before it is written: {}", path.display()))?;
         self.partitions.iter().try_for_each(|partition| write!(f, "\n{partition}"))?;
         self.skipped.iter().try_for_each(|damage| write!(f, "\npassed over: {damage}"))?;
+        let Settled { committed, aborted } = self.settled;
+        if 0 < committed + aborted {
+            write!(
+                f,
+                "\ntransactions that stood open, counted in each partition: {committed} committed, {aborted} aborted"
+            )?;
+        }
         let mut unfinished = self.unfinished_deletes.iter();
         unfinished.try_for_each(|name| {
             write!(f, "\ndeleted, and not yet removed, as the disk is full or refuses it: {name}")

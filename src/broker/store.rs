@@ -29,9 +29,10 @@ use crate::partition::{PartitionSource, Questions, Surroundings, Watchers};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::topic_partition::TopicPartition;
+use crate::transaction::TransactionCoordinator;
 
 /// Small, since compaction begins with the first segment that is full.
-const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
+pub(super) const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
 
 /// A data directory that is open.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(crate) struct Store {
     pub(super) registry: TopicRegistry,
     /// No record gets a lower leader epoch.
     pub(super) least_leader_epoch: i32,
-    report: RecoveryReport,
+    pub(super) report: RecoveryReport,
     /// The report of a broker that is open read-only, which looks at the logs only once somebody asks.
     read_only_report: OnceLock<RecoveryReport>,
     /// What the followers share, where the directory is open read-only.
@@ -60,6 +61,9 @@ pub(super) struct Writer {
     coordinator: OnceLock<Arc<GroupCoordinator>>,
     /// Held while the coordinator is being made.
     coordinator_being_made: Mutex<()>,
+    pub(super) transactions: OnceLock<Arc<TransactionCoordinator>>,
+    /// Held while that is being made.
+    pub(super) transactions_being_made: Mutex<()>,
 }
 
 impl Writer {
@@ -70,6 +74,8 @@ impl Writer {
             lock: Mutex::new(Some(lock)),
             coordinator: OnceLock::new(),
             coordinator_being_made: Mutex::new(()),
+            transactions: OnceLock::new(),
+            transactions_being_made: Mutex::new(()),
         }
     }
 }
@@ -106,6 +112,8 @@ impl Store {
             return Ok(store);
         }
         store.note_segment_bytes();
+        // Before the groups are read back: what a transaction has committed for them counts.
+        store.settle_transactions();
         store.registry.all().values().for_each(|topic| store.read_groups_of(&topic.settings.load()));
         store.report.unfinished_deletes = store.finish_deletes()?;
         // Read back now, so that the report says what was passed over, or that offsets which nobody uses expire. What is wrong
@@ -114,6 +122,12 @@ impl Store {
             && let Ok(Some(coordinator)) = store.coordinator_if_used()
         {
             store.report.skipped = coordinator.skipped().to_vec();
+        }
+        if (store.skips_corrupt() || store.config.transactional_id_expiration.is_some())
+            && let Ok(Some(transactions)) = store.transactions_if_used()
+        {
+            let skipped = transactions.skipped().to_vec();
+            store.report.skipped.extend(skipped);
         }
         Ok(store)
     }
@@ -290,6 +304,8 @@ impl Store {
             }
             found => found?,
         };
+        // Behind a transaction of which nobody knows the end the commits of others cannot be told.
+        self.settle(&topic.logs())?;
         let topics = self.registry.all();
         let id_and_count = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
         let loaded = GroupCoordinator::load(topic.logs(), id_and_count, self.monotonic(), self.skips_corrupt())?;
@@ -298,7 +314,7 @@ impl Store {
         writer.environment.protection.ask(Arc::downgrade(&offsets));
         let coordinator = writer.coordinator.get_or_init(|| coordinator);
         if let Some(retention) = self.config.offsets_retention {
-            writer.environment.set_expiring(Box::new(OffsetsExpiry::new(coordinator, retention)));
+            writer.environment.add_expiring(Arc::new(OffsetsExpiry::new(coordinator, retention)));
         }
         Ok(coordinator)
     }
@@ -365,9 +381,13 @@ impl Store {
         if let Some(worker) = writer.worker.lock().take() {
             worker.stop();
         }
+        // So with whoever makes the coordinator of transactions.
+        drop(writer.transactions_being_made.lock());
+        // What goes wrong here shows in the logs, too. No transaction is left open in a file, but for that.
+        let ended = writer.transactions.get().map_or(Ok(()), |transactions| transactions.close());
         let logs = self.registry.logs().load().iter().cloned().collect();
         let closed = parallel::for_all(logs, |log: Arc<Log>| log.close_cleanly());
-        let mut result = closed.into_iter().collect::<Result<()>>();
+        let mut result = closed.into_iter().collect::<Result<()>>().and(ended);
         // The last rounds, for senders that still wait for one.
         Log::commit_all(&self.registry.logs().load(), &writer.environment);
         self.registry.logs().load().iter().for_each(|log| log.retire());

@@ -42,6 +42,10 @@ pub(super) struct StoreConfig {
     pub(super) cleaner: CleanerConfig,
     /// How long offsets are kept that nobody uses.
     pub(super) offsets_retention: Option<Duration>,
+    /// How long transactional ids are kept that nobody uses.
+    pub(super) transactional_id_expiration: Option<Duration>,
+    /// Whether transactions that stand open are ended before anything is served: always, but for tests.
+    pub(super) settles_transactions: bool,
 }
 
 /// Where a log may be begun.

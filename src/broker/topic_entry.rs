@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::topic_partitions::{TopicPartitionSource, TopicPartitions};
 use crate::error::{Error, Result};
-use crate::partition::Appended;
 use crate::partition::config::TopicConfig;
 use crate::partition::durability::Durability;
 use crate::partition::durable_wait::DurableWait;
 use crate::partition::log::Log;
 use crate::partition::topic_settings::TopicSettings;
+use crate::partition::{Appended, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata};
 use crate::topic_partition::TopicPartition;
 
@@ -48,6 +48,15 @@ impl TopicEntry {
         };
         let appended = source.writable("send")?.append(records, least_durability).map_err(|error| *error)?;
         Ok((address, appended))
+    }
+
+    /// A partition's address, and who keeps its log.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`].
+    pub(crate) fn partition(&self, partition: u32) -> Result<(&TopicPartition, &PartitionSource)> {
+        let found = self.partitions.get(partition).ok_or_else(|| self.unknown_partition(partition))?;
+        Ok((&found.address, &found.source))
     }
 
     /// Appends one record.

@@ -70,6 +70,7 @@ mod tests {
     use crate::broker::Broker;
     use crate::partition::FetchLimits;
     use crate::partition::PartitionSource;
+    use crate::partition::Ticket;
     use crate::partition::isolation::Isolation;
 
     /// Offsets 5 and 6 in one batch, 10 and 11 in another of a later epoch, and nothing from there to 20: as compaction and
@@ -81,6 +82,7 @@ mod tests {
         let mut position = Position::new(
             PartitionSource::from(Arc::clone(topic.partition(0).unwrap().writable().unwrap())),
             Isolation::default(),
+            Ticket::new(&Arc::default(), 0),
         );
         let limits = FetchLimits { bytes_max: 1024, records_max: 10 };
         let mut fetched = position.log().fetch(0, limits, Isolation::default()).unwrap();
@@ -120,7 +122,8 @@ mod tests {
         assert!(!ahead.is_next_in(&position));
         position.go_to(6, None);
         assert!(ahead.is_next_in(&position));
-        let mut taken_up_again = Position::new(position.log().clone(), Isolation::default());
+        let mut taken_up_again =
+            Position::new(position.log().clone(), Isolation::default(), Ticket::new(&Arc::default(), 0));
         taken_up_again.go_to(6, None);
         assert!(!ahead.is_next_in(&taken_up_again));
     }

@@ -1,14 +1,18 @@
 //! What a consumer commits, and when.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Consumer;
 use super::cursor::check_offset;
 use super::position::Position;
 use crate::error::{Error, Result};
+use crate::group::Offsets;
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::PartitionSource;
-use crate::record::ReadRecord;
+use crate::partition::log::Log;
+use crate::record::{ProducerRecord, ReadRecord};
 use crate::topic_partition::TopicPartition;
 
 impl Consumer {
@@ -41,11 +45,8 @@ impl Consumer {
     pub fn commit(&mut self) -> Result<()> {
         self.check_usable()?;
         self.commit_positions(None)?;
-        // Even where there was nothing new: what the group has is not what this consumer has read any more.
-        match self.positions.iter().next() {
-            Some(position) => self.membership.check_not_put_out(position.partition()),
-            None => Ok(()),
-        }
+        // Even where there was nothing new.
+        self.check_not_put_out()
     }
 
     /// Commits `record`, in either of its two forms, and all before it in its partition; nothing in other partitions.
@@ -104,42 +105,102 @@ impl Consumer {
     /// ```
     pub fn commit_offsets(&mut self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
         self.check_usable()?;
-        for (partition, committed) in offsets {
-            check_offset(self.positions.get_mut(partition)?, committed.offset())?;
-        }
+        self.check_offsets(offsets)?;
         self.commit_all(offsets.to_vec())
     }
 
     /// Commits the positions that have moved since they were committed, in all partitions or in some.
     pub(super) fn commit_positions(&mut self, only: Option<&[TopicPartition]>) -> Result<()> {
-        let to_commit = |position: &Position| Some((position.partition().clone(), position.to_commit()?));
-        let offsets = match only {
-            None => self.positions.in_order().into_iter().filter_map(to_commit).collect(),
-            Some(only) => only.iter().filter_map(|tp| self.positions.get(tp)).filter_map(to_commit).collect(),
+        let positions = match only {
+            None => self.positions.in_order(),
+            Some(only) => only.iter().filter_map(|partition| self.positions.get(partition)).collect(),
         };
-        self.commit_all(offsets)
+        self.commit_all(positions.into_iter().filter_map(to_commit).collect())
     }
 
-    fn commit_all(&mut self, mut offsets: Vec<(TopicPartition, CommittedOffset)>) -> Result<()> {
+    fn commit_all(&self, offsets: Offsets) -> Result<()> {
         self.store.check_open()?;
-        let now_ms = self.store.now_ms();
-        for (partition, committed) in &mut offsets {
-            let log = self.positions.get_mut(partition)?.log();
-            *committed = committed.clone().stamped(log.topic_id(), now_ms);
-        }
+        let offsets = self.stamp(offsets)?;
         if offsets.is_empty() {
             return Ok(());
         }
-        let log = |partition| self.positions.get(partition).map(Position::log);
-        let check_present =
-            || offsets.iter().filter_map(|(partition, _)| log(partition)).try_for_each(PartitionSource::check_open);
-        self.membership.commit(&offsets, check_present, self.store.monotonic())?;
-        for (partition, committed) in &offsets {
-            if let Ok(position) = self.positions.get_mut(partition) {
-                position.committed = Some(committed.offset());
+        self.membership.commit(&offsets, || self.check_present(&offsets), self.store.monotonic())?;
+        self.note_committed(&offsets, |committed| Some(committed.offset()));
+        Ok(())
+    }
+
+    /// Sends the positions that have moved since they were committed to the transaction of this transactional id, or these offsets in
+    /// place of them: they are the group's once it commits. `append` appends their records in the transaction, in one piece, and
+    /// returns their offsets. For callers that hold no lock.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if the consumer commits by itself; as [`commit_offsets`](Consumer::commit_offsets) but for durability, and
+    /// what `append` returns. If it has appended some of them before, the transaction is to be aborted.
+    pub(crate) fn stage_offsets(
+        &self,
+        only: Option<&[(TopicPartition, CommittedOffset)]>,
+        transactional_id: &Arc<str>,
+        append: impl FnMut(&Arc<Log>, &[ProducerRecord<'_>]) -> Result<Range<u64>>,
+    ) -> Result<()> {
+        self.check_usable()?;
+        self.store.check_open()?;
+        if self.config.auto_commit {
+            return Err(Error::InvalidState {
+                reason: "the consumer commits by itself, in no transaction; leave auto_commit_interval out (enable.auto.commit)",
+            });
+        }
+        let offsets = match only {
+            Some(offsets) => self.check_offsets(offsets).map(|()| offsets.to_vec())?,
+            None => self.positions.in_order().into_iter().filter_map(to_commit).collect(),
+        };
+        let offsets = self.stamp(offsets)?;
+        if offsets.is_empty() {
+            return self.check_not_put_out();
+        }
+        // Whether it commits or not: what the group has is not what this consumer knows of any more.
+        self.note_committed(&offsets, |_| None);
+        let check_present = || self.check_present(&offsets);
+        self.membership.stage(transactional_id, &offsets, check_present, append, self.store.monotonic())
+    }
+
+    /// Fails if the coordinator has put this consumer out, so that what the group has is not what it has read any more.
+    fn check_not_put_out(&self) -> Result<()> {
+        match self.positions.iter().next() {
+            Some(position) => self.membership.check_not_put_out(position.partition()),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if a partition is not read here, or an offset is not in its log.
+    fn check_offsets(&self, offsets: &[(TopicPartition, CommittedOffset)]) -> Result<()> {
+        offsets.iter().try_for_each(|(partition, committed)| {
+            check_offset(self.positions.find(partition)?, committed.offset()).map(drop)
+        })
+    }
+
+    /// These offsets as they are committed now.
+    fn stamp(&self, offsets: Offsets) -> Result<Offsets> {
+        let now_ms = self.store.now_ms();
+        let stamp = |(partition, committed): (TopicPartition, CommittedOffset)| {
+            let topic_id = self.positions.find(&partition)?.log().topic_id();
+            Ok((partition, committed.stamped(topic_id, now_ms)))
+        };
+        offsets.into_iter().map(stamp).collect()
+    }
+
+    /// Fails if one of the topics was deleted.
+    fn check_present(&self, offsets: &Offsets) -> Result<()> {
+        let positions = offsets.iter().filter_map(|(partition, _)| self.positions.get(partition));
+        positions.map(Position::log).try_for_each(PartitionSource::check_open)
+    }
+
+    /// Remembers what the group has committed by now, as far as that is known.
+    fn note_committed(&self, offsets: &Offsets, known: impl Fn(&CommittedOffset) -> Option<u64>) {
+        for (partition, committed) in offsets {
+            if let Some(position) = self.positions.get(partition) {
+                position.note_committed(known(committed));
             }
         }
-        Ok(())
     }
 
     /// Commits if it is time for that. If it fails, the next time comes after another interval, so that what cannot be
@@ -161,4 +222,9 @@ impl Consumer {
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.group_due.into_iter().chain(self.auto_commit_due).min()
     }
+}
+
+/// Where a position is to be committed, and what; `None` if there is nothing new.
+fn to_commit(position: &Position) -> Option<(TopicPartition, CommittedOffset)> {
+    Some((position.partition().clone(), position.to_commit()?))
 }

@@ -7,6 +7,7 @@ use super::reset::{OffsetReset, PositionReset, PositionResetHook, TruncationRese
 use crate::error::{Corruption, Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
+use crate::group::staging::Beginning;
 use crate::partition::{FetchLimits, Place};
 use crate::record::Fetched;
 
@@ -26,8 +27,9 @@ pub(super) struct Cursor<'c> {
 }
 
 impl Cursor<'_> {
-    /// Reads at the position, finding out first where to begin. The position is not moved by what was read.
-    pub(super) fn read(&mut self, limits: FetchLimits) -> Result<Read> {
+    /// Reads at the position, finding out first where to begin. The position is not moved by what was read. `None` if it is not
+    /// decided yet where to begin.
+    pub(super) fn read(&mut self, limits: FetchLimits) -> Result<Option<Read>> {
         loop {
             match self.read_once(limits) {
                 Err(Error::Corrupt(damage)) if self.skips_corrupt => {
@@ -38,11 +40,12 @@ impl Cursor<'_> {
         }
     }
 
-    fn read_once(&mut self, limits: FetchLimits) -> Result<Read> {
-        let offset = match self.position.next_offset() {
-            Some(offset) => offset,
+    fn read_once(&mut self, limits: FetchLimits) -> Result<Option<Read>> {
+        let begun = match self.position.next_offset() {
             None => self.begin()?,
+            offset => offset,
         };
+        let Some(offset) = begun else { return Ok(None) };
         let mut fetched = self.position.fetch(offset, limits, self.position.place.as_ref());
         let mut requested = offset;
         while self.offset_reset != OffsetReset::Error && matches!(fetched, Err(Error::OffsetOutOfRange { .. })) {
@@ -57,7 +60,7 @@ impl Cursor<'_> {
             fetched = self.position.fetch(offset, limits, None);
             requested = offset;
         }
-        fetched
+        fetched.map(Some)
     }
 
     /// After the position was moved, so that nothing of that depends on what the application does with it.
@@ -72,15 +75,23 @@ impl Cursor<'_> {
         }
     }
 
-    /// Finds out where to begin, and goes there.
-    pub(super) fn begin(&mut self) -> Result<u64> {
+    /// Finds out where to begin, and goes there. `None` if that is not decided yet: the position is nowhere then.
+    pub(super) fn begin(&mut self) -> Result<Option<u64>> {
         let log = self.position.log();
-        if let Some(committed) = self.membership.committed(log.partition(), log.topic_id()) {
-            return self.resume(&committed);
+        match self.membership.begin(log.partition(), log.topic_id(), &self.position.ticket)? {
+            Beginning::At(committed) => return self.resume(&committed).map(Some),
+            Beginning::Free => {}
+            Beginning::Undecided => {
+                self.position.forget();
+                self.position.is_undecided = true;
+                return Ok(None);
+            }
         }
-        let offset = self.start_without_offset()?;
+        // Nothing was committed since: what was read from there on counts as not read.
+        let offset = self.position.begun_at.map_or_else(|| self.start_without_offset(), Ok)?;
+        self.position.begun_at = Some(offset);
         self.position.go_to(offset, None);
-        Ok(offset)
+        Ok(Some(offset))
     }
 
     /// Goes to a committed offset, unless a power cut took what it had passed.
@@ -96,7 +107,7 @@ impl Cursor<'_> {
             return Ok(truncated_to);
         }
         self.position.go_to(requested, leader_epoch);
-        self.position.committed = Some(requested);
+        self.position.note_committed(Some(requested));
         Ok(requested)
     }
 

@@ -242,6 +242,11 @@ impl Consumer {
         self.membership.generation()
     }
 
+    /// The broker's store.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// Does what a poll does beside returning records, until `take` finds something to return or `timeout` has passed.
     fn wait_for<T>(
         &mut self,
@@ -329,8 +334,9 @@ impl Consumer {
         }
     }
 
-    /// Reads from the partition whose turn it is, if one has something to read. Its position stays: that is the caller's.
-    fn take_turn(&mut self, turns: &mut usize, limits: FetchLimits) -> Option<(&mut Position, Result<Read>)> {
+    /// Reads from the partition whose turn it is, if one has something to read. Its position stays: that is the caller's. Nothing
+    /// is read where it is not decided yet where to begin.
+    fn take_turn(&mut self, turns: &mut usize, limits: FetchLimits) -> Option<(&mut Position, Result<Option<Read>>)> {
         let position = self.positions.next_ready(turns)?;
         let mut cursor = Cursor {
             position,

@@ -82,11 +82,12 @@ impl Consumer {
         let (limits, subscribes) = (self.fetch_limits(), self.subscribes());
         let mut turns = self.positions.active_count();
         while let Some((position, read)) = self.take_turn(&mut turns, limits) {
-            let (fetched, place) = match read {
+            let read = match read {
                 // Its topic was deleted, or the broker closed, since the last look at those.
                 Err(Error::Closed { .. }) if subscribes => continue,
                 read => read?,
             };
+            let Some((fetched, place)) = read else { continue };
             if fetched.record_count == 0 {
                 position.advance(&fetched, place);
                 continue;

@@ -25,7 +25,8 @@ impl Consumer {
     /// the log, each until a [`seek`](Consumer::seek);
     /// [`Error::PollTooLate`] once if this consumer was put out of its group because it polled too late, [`Error::Fenced`] if
     /// another one has its place; [`Error::AssignorFailed`], [`Error::ListenerPanicked`], and what the listener or an auto-commit
-    /// returned; [`Error::CodecUnavailable`], [`Error::Closed`]. No error skips a record.
+    /// returned; [`Error::InvalidState`] where it is not known whether a transaction has committed the group's offset, until the
+    /// broker is opened again; [`Error::CodecUnavailable`], [`Error::Closed`]. No error skips a record.
     ///
     /// # Examples
     /// ```
@@ -53,7 +54,7 @@ impl Consumer {
         let (mut left, subscribes) = (self.fetch_limits(), self.subscribes());
         let mut turns = self.positions.active_count();
         while let Some((position, read)) = self.take_turn(&mut turns, left) {
-            let (fetched, place) = match read {
+            let read = match read {
                 // What was read from other partitions is returned first; the error comes again.
                 Err(_) if !records.is_empty() => {
                     self.positions.put_back();
@@ -64,6 +65,7 @@ impl Consumer {
                 // The others first next time, or they would never be read before somebody seeks.
                 read => read?,
             };
+            let Some((fetched, place)) = read else { continue };
             position.advance(&fetched, place);
             if fetched.record_count == 0 {
                 continue;

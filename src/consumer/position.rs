@@ -6,7 +6,7 @@ use crate::canary::{Canary, planted};
 use crate::error::Result;
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::isolation::Isolation;
-use crate::partition::{FetchLimits, PartitionSource, Place};
+use crate::partition::{FetchLimits, PartitionSource, Place, Ticket};
 use crate::record::Fetched;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic_partition::TopicPartition;
@@ -50,14 +50,29 @@ pub(super) struct Position {
     leader_epoch: Option<i32>,
     /// Where the last read ended.
     pub(super) place: Option<Place>,
-    /// What was committed last, so that nothing is committed twice.
-    pub(super) committed: Option<u64>,
+    /// What was committed last, so that nothing is committed twice; [`UNKNOWN`] if that is not known.
+    committed: AtomicU64,
+    /// Where this consumer began, or was sent by hand, while the group had committed nothing.
+    pub(super) begun_at: Option<u64>,
+    /// A transaction that is being committed says where to begin. The ticket is delivered when it is over.
+    pub(super) is_undecided: bool,
+    pub(super) ticket: Ticket,
 }
 
 impl Position {
-    pub(super) fn new(log: PartitionSource, isolation: Isolation) -> Position {
+    /// No position yet. `ticket` is delivered when there may be something to do here.
+    pub(super) fn new(log: PartitionSource, isolation: Isolation, ticket: Ticket) -> Position {
         let shared = SharedPosition { log, isolation, next_offset: AtomicU64::new(UNKNOWN) };
-        Position { shared: Arc::new(shared), is_paused: false, leader_epoch: None, place: None, committed: None }
+        Position {
+            shared: Arc::new(shared),
+            is_paused: false,
+            leader_epoch: None,
+            place: None,
+            committed: AtomicU64::new(UNKNOWN),
+            begun_at: None,
+            is_undecided: false,
+            ticket,
+        }
     }
 
     pub(super) fn log(&self) -> &PartitionSource {
@@ -95,7 +110,13 @@ impl Position {
     /// Goes to `offset`; `leader_epoch` is that of the record before it, if known.
     pub(super) fn go_to(&mut self, offset: u64, leader_epoch: Option<i32>) {
         self.leader_epoch = leader_epoch;
+        self.is_undecided = false;
         self.shared.next_offset.store(offset, Ordering::Release);
+    }
+
+    /// Stands nowhere any more: the next read finds out where to begin.
+    pub(super) fn forget(&mut self) {
+        self.go_to(UNKNOWN, None);
     }
 
     /// Goes behind what cannot be read. With the leader epoch of what is skipped: with that of the last record that was read, a
@@ -113,8 +134,16 @@ impl Position {
 
     /// Whether reading would return something: records, or an error.
     pub(super) fn is_ready(&self) -> bool {
-        self.next_offset().is_none_or(|offset| self.log().is_ready_at(offset, self.shared.isolation))
-            || self.log().is_closed()
+        let is_ready = match self.next_offset() {
+            Some(offset) => self.log().is_ready_at(offset, self.shared.isolation),
+            None => !self.is_undecided,
+        };
+        is_ready || self.log().is_closed()
+    }
+
+    /// The group has committed this offset, or it is not known any more what it has.
+    pub(super) fn note_committed(&self, offset: Option<u64>) {
+        self.committed.store(offset.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
     /// The position as it is to be committed; `None` if it was already, if nothing was read, or if the topic was deleted: a
@@ -123,7 +152,7 @@ impl Position {
         if self.log().is_closed() {
             return None;
         }
-        let offset = self.next_offset().filter(|&offset| self.committed != Some(offset))?;
+        let offset = self.next_offset().filter(|&offset| self.committed.load(Ordering::Relaxed) != offset)?;
         let offset = offset + u64::from(planted(Canary::CommitAhead));
         Some(CommittedOffset::new(offset).with_leader_epoch(self.leader_epoch))
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!               read to its end                        paused
 //! Waiting <──────────────────────────  Active  ──────────────────────> Paused
-//!    └──── a sender delivers the token ──┘ └── resumed ──────────────────┘
+//!    └──── the token is delivered ───────┘ └── resumed ──────────────────┘
 //!    └──── seek ─────────────────────────┘
 //! ```
 //! Each partition has a *token*, its index here. Active ones stand in a queue and take turns; the others cost nothing, however
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::position::Position;
 use crate::error::{Error, Result};
 use crate::partition::isolation::Isolation;
-use crate::partition::{PartitionSource, Registration, Waiter};
+use crate::partition::{PartitionSource, Registration, Ticket, Waiter};
 use crate::topic_partition::TopicPartition;
 
 /// The positions of one consumer.
@@ -103,9 +103,9 @@ impl Positions {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer partitions than fit in memory")
         });
-        let registration = log.register(&self.waiter, token);
+        let registration = log.register(&self.waiter, token, self.isolation);
         self.tokens.insert(log.partition().clone(), token);
-        let position = Position::new(log, self.isolation);
+        let position = Position::new(log, self.isolation, Ticket::new(&self.waiter, token));
         let slot = Slot { position, registration, activity: Activity::Active, rank: self.next_rank };
         self.next_rank += 1;
         if let Some(place) = self.slots.get_mut(token as usize) {
@@ -133,6 +133,14 @@ impl Positions {
     pub(super) fn get(&self, partition: &TopicPartition) -> Option<&Position> {
         let token = *self.tokens.get(partition)?;
         Some(&self.slots.get(token as usize)?.as_ref()?.position)
+    }
+
+    /// The position in `partition`.
+    ///
+    /// # Errors
+    /// [`Error::NotAssigned`] if the consumer does not read it.
+    pub(super) fn find(&self, partition: &TopicPartition) -> Result<&Position> {
+        self.get(partition).ok_or_else(|| Error::NotAssigned { partition: partition.clone() })
     }
 
     /// The position in `partition`. Whoever moves it [reactivates](Positions::reactivate) it.
@@ -169,14 +177,15 @@ impl Positions {
         }
     }
 
-    /// Makes the partitions active of which senders told the waiter. Whatever else woke it counts as seen: the caller looks at
+    /// Makes the partitions active of which the waiter was told, by senders or at the end of a transaction. Whatever else woke it counts as seen: the caller looks at
     /// that after this.
     pub(super) fn take_delivered(&mut self) {
         self.waiter.take_tokens(&mut self.delivered);
         for token in self.delivered.drain(..) {
-            if let Some(slot) = slot_at(&mut self.slots, token)
-                && slot.activity == Activity::Waiting
-            {
+            let Some(slot) = slot_at(&mut self.slots, token) else { continue };
+            // Where it is not decided yet, the next look asks again.
+            slot.position.is_undecided = false;
+            if slot.activity == Activity::Waiting {
                 slot.activity = Activity::Active;
                 self.active.push_back(token);
             }

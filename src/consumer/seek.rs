@@ -37,7 +37,8 @@ pub enum SeekTo {
     Offset(u64),
     /// The first record with this timestamp or a later one; the end if there is none.
     Time(Timestamp),
-    /// What the group has committed, or else what the reset policy says.
+    /// What the group has committed, or else what the reset policy says. While a transaction is being committed that has it in it, the
+    /// next poll goes there, once that is over.
     Committed,
 }
 
@@ -83,13 +84,47 @@ impl Consumer {
             SeekTo::Offset(offset) => check_offset(cursor.position, offset)?,
             SeekTo::Time(t) => cursor.position.offset_for_time(t.as_millis())?.unwrap_or_else(|| cursor.position.end()),
             SeekTo::Committed => {
+                cursor.position.begun_at = None;
+                // If it is not decided yet, the next poll goes there.
                 cursor.begin()?;
                 self.positions.reactivate(partition);
                 return Ok(());
             }
         };
         cursor.position.go_to(offset, None);
+        cursor.position.begun_at = Some(offset);
         self.positions.reactivate(partition);
+        Ok(())
+    }
+
+    /// Goes back, in every partition, to what the group has committed: what was read since then is read again. So a program goes on
+    /// after its transaction was aborted. Where the group has committed nothing, to where this consumer began or was last sent by
+    /// [`seek`](Consumer::seek). The next poll goes there, and says so if it cannot.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Fenced`]: nothing was changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # let topic = broker.topic("orders")?;
+    /// # for n in 0..3 { topic.produce("k", n.to_string())?; }
+    /// let mut consumer = broker.consumer("billing", ["orders"])?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+    /// // What was to be done with them has failed: once more.
+    /// consumer.seek_to_committed()?;
+    /// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 3);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn seek_to_committed(&mut self) -> Result<()> {
+        self.check_usable()?;
+        self.store.check_open()?;
+        self.ahead = None;
+        for partition in self.assignment() {
+            self.positions.get_mut(&partition)?.forget();
+            self.positions.reactivate(&partition);
+        }
         Ok(())
     }
 

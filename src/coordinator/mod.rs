@@ -13,6 +13,7 @@
 
 mod coordinator_partition;
 mod replay;
+pub(crate) mod schema;
 mod state_log;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use replay::{Replayed, replay};
-pub(crate) use state_log::StateLog;
+pub(crate) use state_log::{KeyValue, StateLog};
 
 use crate::error::{Corruption, Error, Result};
 use crate::partition::PartitionSource;
@@ -149,6 +150,19 @@ impl<S: State> Coordinator<S> {
     /// [`Error::NotDurable`], [`Error::InDoubt`]; as [`check`](Coordinator::check).
     pub(crate) fn wait_durable(&self, id: &str, appended: Range<u64>) -> Result<()> {
         self.log(id)?.wait_as_demanded(appended.start)
+    }
+
+    /// Returns when what a change of `id` has appended survives a power cut, whatever the topic demands. For callers that hold no lock.
+    ///
+    /// # Errors
+    /// As [`wait_durable`](Coordinator::wait_durable).
+    pub(crate) fn wait_durable_at_once(&self, id: &str, appended: Range<u64>) -> Result<()> {
+        self.log(id)?.wait_appended_durable(appended.start)
+    }
+
+    /// The highest leader epoch of the topic's partitions: it never falls.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.logs.iter().map(StateLog::leader_epoch).max().unwrap_or_default()
     }
 
     /// Has everything that was appended made as durable as the topic demands before long, since nobody waits for that.

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::partition::durability::Durability;
 use crate::partition::log::Log;
+use crate::partition::log_id::LogId;
 use crate::record::ProducerRecord;
 use crate::topic_partition::TopicPartition;
 
@@ -30,28 +33,47 @@ impl StateLog {
     /// [`Error::InDoubt`]: it is not known whether they were appended; [`Error::PartlySent`]: some of them were. Any other:
     /// nothing was appended.
     pub(crate) fn append(&self, records: &[KeyValue]) -> Result<Range<u64>> {
+        self.append_by(records, |log, records| match log.append_unsynced(records) {
+            Ok(appended) => Ok(appended.offsets()),
+            Err(error) => Err(*error),
+        })
+    }
+
+    /// [`append`](StateLog::append) in the caller's way: `append` appends records in one piece, and returns their offsets.
+    ///
+    /// # Errors
+    /// As `append` and [`append`](StateLog::append).
+    pub(crate) fn append_by(
+        &self,
+        records: &[KeyValue],
+        mut append: impl FnMut(&Arc<Log>, &[ProducerRecord<'_>]) -> Result<Range<u64>>,
+    ) -> Result<Range<u64>> {
         if records.is_empty() {
             let end = self.log.log_end_offset();
             return Ok(end..end);
         }
         let topic = self.log.partition().topic();
         let records: Vec<_> = records.iter().map(|record| as_producer_record(topic, record)).collect();
-        self.append_halving(&records)
+        self.append_halving(&records, &mut append)
     }
 
     /// Appends `records` in one piece, or in as few as the largest batch allows.
-    fn append_halving(&self, records: &[ProducerRecord<'_>]) -> Result<Range<u64>> {
-        let error = match self.log.append_unsynced(records) {
-            Ok(appended) => return Ok(appended.offsets()),
-            Err(error) => *error,
+    fn append_halving(
+        &self,
+        records: &[ProducerRecord<'_>],
+        append: &mut impl FnMut(&Arc<Log>, &[ProducerRecord<'_>]) -> Result<Range<u64>>,
+    ) -> Result<Range<u64>> {
+        let error = match append(&self.log, records) {
+            Ok(appended) => return Ok(appended),
+            Err(error) => error,
         };
         if records.len() < 2 || !matches!(error, Error::RecordTooLarge { .. }) {
             return Err(error);
         }
         let (one, other) = records.split_at(records.len() / 2);
-        let first = self.append_halving(one)?;
+        let first = self.append_halving(one, append)?;
         let second = self
-            .append_halving(other)
+            .append_halving(other, append)
             .map_err(|source| Error::partly_sent(vec![(self.log.partition().clone(), first.clone())], source))?;
         Ok(first.start..second.end)
     }
@@ -70,6 +92,16 @@ impl StateLog {
     /// The clock, in milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> i64 {
         self.log.now_ms()
+    }
+
+    /// Which log it is.
+    pub(crate) fn id(&self) -> LogId {
+        LogId { topic_id: self.log.topic_id(), partition: self.log.partition().partition() }
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.log.monotonic()
     }
 
     /// Fails if nothing can be known of the log.
@@ -100,6 +132,24 @@ impl StateLog {
     /// [`Error::NotDurable`], [`Error::InDoubt`].
     pub(super) fn wait_as_demanded(&self, offset: u64) -> Result<()> {
         self.log.wait_as_demanded(offset..self.log.log_end_offset())
+    }
+
+    /// Returns when everything from `offset` (included) on survives a power cut, whatever the topic demands.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`], [`Error::InDoubt`].
+    pub(super) fn wait_appended_durable(&self, offset: u64) -> Result<()> {
+        self.log.wait_appended_durable(offset..self.log.log_end_offset())
+    }
+
+    /// What an append survives when somebody has waited for it, as the topic is configured now.
+    pub(crate) fn durability(&self) -> Durability {
+        self.log.durability()
+    }
+
+    /// The leader epoch of records that are appended now.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.log.leader_epoch()
     }
 
     /// Returns when everything survives a power cut, whatever the topic demands.

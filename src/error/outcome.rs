@@ -58,7 +58,7 @@ impl Error {
         match self {
             Error::NotDurable { .. } => SendOutcome::Appended,
             Error::PartlySent { .. } => SendOutcome::Partly,
-            Error::InDoubt { .. } => SendOutcome::Unknown,
+            Error::InDoubt { .. } | Error::TransactionInDoubt { .. } => SendOutcome::Unknown,
             _ => SendOutcome::NotAppended,
         }
     }

@@ -18,9 +18,10 @@ pub(crate) struct BatchStart {
 }
 
 impl BatchStart {
-    /// The same with this codec instead.
+    /// The same with this codec instead; a marker is never compressed.
     #[must_use]
     pub(crate) fn with_codec(self, codec: Compression) -> BatchStart {
+        let codec = if self.attributes.is_control() { Compression::None } else { codec };
         BatchStart { attributes: self.attributes.with_codec(codec), ..self }
     }
 }

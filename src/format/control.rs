@@ -82,8 +82,19 @@ impl EndTransactionMarker {
         if header.record_count == 0 && records.is_empty() {
             return Ok(None);
         }
+        if header.record_count != 1 {
+            return Err(Invalid::Malformed("a control batch has more than one record"));
+        }
+        EndTransactionMarker::decode_record(records)
+    }
+
+    /// Reads the marker of a control batch that has this one record. `None` if it is a control batch of another kind.
+    ///
+    /// # Errors
+    /// If it is not one well-formed record.
+    pub(crate) fn decode_record(records: &[u8]) -> Result<Option<EndTransactionMarker>, Invalid> {
         let (record, size) = Record::decode(records)?;
-        if header.record_count != 1 || size != records.len() {
+        if size != records.len() {
             return Err(Invalid::Malformed("a control batch has more than one record"));
         }
         let key = record.key.ok_or(Invalid::Malformed("a control record without a key"))?;

@@ -53,7 +53,7 @@ pub use header::Header;
 pub(crate) use header_list::{HeaderList, KeptHeader, KeptHeaders};
 pub use headers::{Headers, HeadersIter};
 pub(crate) use invalid::Invalid;
-pub(crate) use producer_stamp::ProducerStamp;
+pub(crate) use producer_stamp::{ProducerIdAndEpoch, ProducerStamp};
 pub(crate) use reader::Reader;
 pub(crate) use record::{Record, RecordFields, skip, step_over};
 pub(crate) use stored::{SealFields, check_readable, is_plain, plain_records, seal_header, seal_records};

@@ -29,3 +29,10 @@ impl ProducerStamp {
         0 <= self.producer_id
     }
 }
+
+/// A producer in one of its lives: whoever has its name next has the next epoch, and with an older one nothing is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ProducerIdAndEpoch {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+}

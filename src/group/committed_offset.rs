@@ -95,6 +95,15 @@ impl CommittedOffset {
         self.topic_id.is_none_or(|id| id == topic_id) || planted(Canary::KeepOffsetsOfDeleted)
     }
 
+    /// Whether the other one is the same position of the same topic, with the same text, whenever it was committed.
+    pub(super) fn says_the_same(&self, other: &CommittedOffset) -> bool {
+        let CommittedOffset { offset, leader_epoch, metadata, commit_timestamp: _, topic_id } = self;
+        *offset == other.offset
+            && *leader_epoch == other.leader_epoch
+            && *metadata == other.metadata
+            && *topic_id == other.topic_id
+    }
+
     /// As a record of the offsets topic.
     pub(super) fn as_record(&self) -> OffsetCommit<'_> {
         OffsetCommit {

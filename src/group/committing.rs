@@ -38,9 +38,12 @@ impl Group {
         Err(self.refused(partition, reason))
     }
 
-    /// Takes in what was committed now. Returns what was there before, in the same order.
+    /// Takes in what was committed now; what was staged before is void. Returns what was there before, in the same order.
     pub(super) fn put_offsets(&mut self, offsets: &Offsets, now: Duration) -> Vec<Option<CommittedOffset>> {
         self.note_used(now);
+        for (tp, _) in offsets {
+            self.staged.make_void(tp);
+        }
         offsets.iter().map(|(tp, committed)| self.committed.insert(tp.clone(), committed.clone())).collect()
     }
 
@@ -56,7 +59,7 @@ impl Group {
         }
     }
 
-    fn refused(&self, partition: &TopicPartition, reason: &'static str) -> Error {
+    pub(super) fn refused(&self, partition: &TopicPartition, reason: &'static str) -> Error {
         Error::CommitRefused { group: self.name.to_string(), partition: partition.clone(), reason }
     }
 }

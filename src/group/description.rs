@@ -167,7 +167,8 @@ impl GroupDescription {
         self.partitions.iter().find(|row| row.partition == *partition).map(GroupPartition::lag)
     }
 
-    /// The sum of the lags of all partitions.
+    /// The sum of the lags of all partitions. Offsets are counted, and not only records: where transactions are written, their markers and
+    /// what was aborted count as well, until the group commits behind them.
     #[must_use]
     pub fn total_lag(&self) -> u64 {
         self.partitions.iter().map(GroupPartition::lag).sum()

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! the latest of these                          since then          what goes, with one batch of tombstones a group
-//!   the group's last commit                 ┐
+//!   the group's last commit, or the end of  ┐
+//!     a transaction that carried offsets    │
 //!   its last member has left, or the place  ├──▶ offsets_retention ──▶ all that it has committed, and itself
 //!     of its last static one was given up   │
 //!   the groups were read back, at opening   ┘
 //! ```
-//! A group that has a member never expires. All of this is by the monotonic clock of this process: neither a clock that is set nor the
-//! time during which the directory was not open counts. Nobody waits for the tombstones: if a crash takes them, the offsets are
+//! A group that has a member never expires, nor one for which an open transaction has staged offsets. All of this is by the
+//! monotonic clock of this process: neither a clock that is set nor the time during which the directory was not open counts. Nobody waits for the tombstones: if a crash takes them, the offsets are
 //! there again, and have all of their time.
 
 use std::sync::{Arc, Weak};
@@ -89,9 +90,10 @@ impl Group {
         self.unused_since = self.unused_since.max(now);
     }
 
-    /// When its offsets expire if nobody uses it; `None` while it has a member, or no offsets.
+    /// When its offsets expire if nobody uses it; `None` while it has a member, or a transaction carries offsets for it, or it has
+    /// no offsets.
     fn expires_at(&self, retention: Duration) -> Option<Duration> {
-        if self.committed.is_empty() {
+        if self.committed.is_empty() || !self.staged.is_empty() {
             return None;
         }
         let mut since = self.unused_since;

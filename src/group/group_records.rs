@@ -13,10 +13,9 @@
 //! `schema`, times are in milliseconds. An empty group has neither protocol nor leader nor members, but keeps its generation.
 //! The bytes may be anything; whatever they are, decoding returns.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use super::schema::{Fields, all_or_nothing, put_count, put_nullable_bytes, put_nullable_string, put_string};
+use crate::coordinator::schema::{
+    Fields, all_or_nothing, by_topic, put_count, put_nullable_bytes, put_nullable_string, put_string,
+};
 use crate::error::Result;
 use crate::format::{Invalid, Reader};
 use crate::topic_partition::TopicPartition;
@@ -179,7 +178,7 @@ impl<'a> Subscription<'a> {
         let (version, mut fields) = protocol_fields(bytes)?;
         let topics = fields.array(Fields::string)?;
         let user_data = fields.nullable_bytes()?;
-        let owned = if version >= WITH_OWNED { partitions(&mut fields)? } else { Vec::new() };
+        let owned = if version >= WITH_OWNED { fields.partitions()? } else { Vec::new() };
         let generation = if version >= WITH_GENERATION { Some(fields.i32()?) } else { None };
         let rack = if version >= WITH_RACK { fields.nullable_string()? } else { None };
         protocol_end(version, &fields)?;
@@ -215,7 +214,7 @@ impl<'a> Subscription<'a> {
 /// [`Invalid::Malformed`] for bytes that are not of the form that the version has.
 pub(crate) fn decode_assignment(bytes: &[u8]) -> Result<Vec<TopicPartition>, Invalid> {
     let (version, mut fields) = protocol_fields(bytes)?;
-    let assigned = partitions(&mut fields)?;
+    let assigned = fields.partitions()?;
     fields.nullable_bytes()?;
     protocol_end(version, &fields)?;
     Ok(assigned)
@@ -248,23 +247,8 @@ fn protocol_end(version: i16, fields: &Fields<'_>) -> Result<(), Invalid> {
     if version > PROTOCOL { Ok(()) } else { fields.end() }
 }
 
-fn partitions(fields: &mut Fields<'_>) -> Result<Vec<TopicPartition>, Invalid> {
-    let by_topic = fields.array(|fields| {
-        let topic: Arc<str> = fields.string()?.into();
-        fields.array(|fields| {
-            let partition = u32::try_from(fields.i32()?);
-            let partition = partition.map_err(|_| Invalid::Malformed("a partition below zero"))?;
-            Ok(TopicPartition::new(Arc::clone(&topic), partition))
-        })
-    })?;
-    Ok(by_topic.into_iter().flatten().collect())
-}
-
 fn put_partitions(out: &mut Vec<u8>, partitions: &[TopicPartition]) -> Result<()> {
-    let mut by_topic: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    for tp in partitions {
-        by_topic.entry(tp.topic()).or_default().push(tp.partition());
-    }
+    let by_topic = by_topic(partitions);
     put_count(out, "topics", by_topic.len())?;
     for (topic, numbers) in by_topic {
         put_string(out, "topic", topic)?;

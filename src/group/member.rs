@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::late_poll::LatePollHook;
 use super::session::Session;
-use crate::error::Error;
+use crate::error::{Error, FencedBy};
 use crate::topic_partition::TopicPartition;
 
 /// The topics that a member reads, with their numbers of partitions.
@@ -32,7 +32,8 @@ pub(crate) struct Joining {
 
 /// The error of a static member whose place another consumer has.
 pub(crate) fn fenced(instance_id: Option<&str>, group: &str) -> Error {
-    Error::Fenced { what: format!("the member {:?} of group {group:?}", instance_id.unwrap_or_default()) }
+    let what = format!("the member {:?} of group {group:?}", instance_id.unwrap_or_default());
+    Error::Fenced { what, by: FencedBy::Newer }
 }
 
 /// A member. Its partitions are in three places: `target` is what the last round gave it, `owned` what it may commit, and what

@@ -1,6 +1,7 @@
 //! A consumer's side of its group: what it asks the coordinator, and what it may commit.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,14 @@ use super::committed_offset::CommittedOffset;
 use super::member::{Joining, Member};
 use super::round::Round;
 use super::session::{Removal, Session};
-use super::state::{ChosenAssignor, Step};
+use super::staged::Reader;
+use super::staging::Beginning;
+use super::state::{ChosenAssignor, Group, Step};
 use super::{GroupCoordinator, Offsets, append_offsets};
 use crate::error::{Error, Result};
-use crate::partition::Waiter;
+use crate::partition::log::Log;
+use crate::partition::{Ticket, Waiter};
+use crate::record::ProducerRecord;
 use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
 
@@ -197,13 +202,17 @@ impl Membership {
         self.member.as_ref().and_then(|(_, session)| session.removal())
     }
 
-    /// What the group has committed for a partition of the topic with this id.
-    pub(crate) fn committed(&self, partition: &TopicPartition, topic_id: u128) -> Option<CommittedOffset> {
+    /// Where this consumer begins in a partition of the topic with this id. While a transaction is being committed that says so,
+    /// that is undecided, and `ticket` is delivered when it is over.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`](crate::Error::InvalidState) if it cannot be known before the broker is opened again.
+    pub(crate) fn begin(&self, partition: &TopicPartition, topic_id: u128, ticket: &Ticket) -> Result<Beginning> {
         match &self.coordinator {
-            Keeper::Here(coordinator) => coordinator.committed(&self.group, partition, topic_id),
+            Keeper::Here(coordinator) => coordinator.begin(&self.group, partition, topic_id, ticket),
             Keeper::Elsewhere(offsets) => {
                 let found = offsets.iter().find(|(found_in, offset)| found_in == partition && offset.is_of(topic_id));
-                found.map(|(_, committed)| committed.clone())
+                Ok(found.map_or(Beginning::Free, |(_, committed)| Beginning::At(committed.clone())))
             }
         }
     }
@@ -224,17 +233,49 @@ impl Membership {
         let committed = keeper.with_group(&self.group, |group, log| {
             // Here, so that no offset comes after those of a topic were forgotten.
             check_present()?;
-            if self.member.is_none() {
-                group.watch_time(now);
-            }
-            offsets.iter().try_for_each(|(partition, _)| match &self.member {
-                Some((member_id, session)) => group.check_owner(member_id, session, partition),
-                None => group.check_no_members(partition),
-            })?;
+            self.check_may_commit(group, offsets, now)?;
             let appended = append_offsets(log, &self.group, offsets)?;
             Ok(group.take_in(log, appended, offsets, now))
         })?;
         keeper.settle(&self.group, offsets, committed)
+    }
+
+    /// Stages `offsets` for the transaction of this transactional id: all of them count once it
+    /// [has committed](GroupCoordinator::end_transaction), or none. `append` appends their records in the transaction, in one piece, and
+    /// returns their offsets. It syncs nothing, and may wake others: for callers that hold no lock.
+    ///
+    /// # Errors
+    /// As [`commit`](Membership::commit), and what `append` returns. If it has appended some of them before, the transaction is to be
+    /// aborted.
+    pub(crate) fn stage(
+        &self,
+        transactional_id: &Arc<str>,
+        offsets: &Offsets,
+        check_present: impl FnOnce() -> Result<()>,
+        append: impl FnMut(&Arc<Log>, &[ProducerRecord<'_>]) -> Result<Range<u64>>,
+        now: Duration,
+    ) -> Result<()> {
+        self.keeper("commit offsets")?.with_group(&self.group, |group, log| {
+            // Here, so that no offset comes after those of a topic were forgotten.
+            check_present()?;
+            self.check_may_commit(group, offsets, now)?;
+            let reader = match &self.member {
+                Some((member_id, session)) => Reader::Member(member_id.clone(), Arc::clone(session)),
+                None => Reader::ByHand,
+            };
+            group.stage(log, transactional_id, &reader, offsets, append)
+        })
+    }
+
+    /// Fails if one of the partitions is not this consumer's to commit.
+    fn check_may_commit(&self, group: &mut Group, offsets: &Offsets, now: Duration) -> Result<()> {
+        if self.member.is_none() {
+            group.watch_time(now);
+        }
+        offsets.iter().try_for_each(|(partition, _)| match &self.member {
+            Some((member_id, session)) => group.check_owner(member_id, session, partition),
+            None => group.check_no_members(partition),
+        })
     }
 }
 

@@ -26,18 +26,19 @@ mod metadata;
 pub(crate) mod offset_records;
 mod replay;
 mod round;
-mod schema;
 pub(crate) mod session;
+mod staged;
+pub(crate) mod staging;
 pub(crate) mod state;
 mod watching;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canary::{Canary, planted};
-use crate::coordinator::{self, Coordinator, Replayed, State, StateLog};
+use crate::coordinator::{self, Coordinator, KeyValue, Replayed, State, StateLog};
 use crate::error::{Corruption, Error, Result, SendOutcome};
 use crate::partition::PartitionSource;
 use crate::partition::log::Log;
@@ -146,12 +147,16 @@ impl GroupCoordinator {
     /// Forgets a group that has no members: its offsets too.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`]; and as for a commit.
+    /// [`Error::UnknownGroup`], [`Error::GroupNotEmpty`], [`Error::OffsetsPending`]; and as for a commit.
     pub(crate) fn delete(&self, name: &str, now: Duration) -> Result<()> {
         let appended = self.with_known_group(name, |group, log| {
             group.watch_time(now);
             if !group.members.is_empty() {
                 return Err(Error::GroupNotEmpty { group: name.to_owned(), member_count: group.members.len() });
+            }
+            if let Some(transactional_id) = group.staged.ids().next() {
+                let transactional_id = transactional_id.to_string();
+                return Err(Error::OffsetsPending { group: name.to_owned(), transactional_id });
             }
             let appended = append_tombstones(log, name, group.committed.keys())?;
             group.committed.clear();
@@ -233,11 +238,16 @@ impl GroupCoordinator {
         let mut any = false;
         for name in self.names() {
             any |= self.with_group(&name, |group, log| {
-                let gone = group.committed.iter().filter(|(partition, committed)| is_gone(partition, committed));
-                is_well(append_tombstones(log, &name, gone.map(|(partition, _)| partition)).map(drop))?;
-                let before = group.committed.len();
-                group.committed.retain(|partition, committed| !is_gone(partition, committed));
-                Ok(group.committed.len() < before)
+                let committed = group.committed.iter().filter(|(partition, committed)| is_gone(partition, committed));
+                let mut gone: BTreeSet<_> = committed.map(|(partition, _)| partition.clone()).collect();
+                // Whatever becomes of their transactions.
+                gone.extend(group.staged.partitions(&is_gone));
+                is_well(append_tombstones(log, &name, gone.iter()).map(drop))?;
+                for partition in &gone {
+                    group.committed.remove(partition);
+                    group.staged.make_void(partition);
+                }
+                Ok(!gone.is_empty())
             })?;
         }
         Ok(any)
@@ -266,8 +276,9 @@ impl Group {
         Committed { appended, before }
     }
 
-    /// Has the log remember who is in the group, if that has changed.
+    /// Notes who has lost what, and has the log remember who is in the group, if that has changed.
     fn end_change(&mut self, log: &StateLog) {
+        self.note_losses();
         // A generation was written down, and is to be removed.
         self.is_changed |= self.is_empty() && self.generation > 0;
         if !std::mem::take(&mut self.is_changed) {
@@ -305,12 +316,15 @@ pub(crate) fn unknown(group: &str) -> Error {
 
 /// Appends offsets: all of them or none, whatever happens, unless they are too many for one batch. Returns where they are.
 fn append_offsets(log: &StateLog, group: &str, offsets: &Offsets) -> Result<Range<u64>> {
-    let record = |(partition, committed): &(TopicPartition, CommittedOffset)| {
-        let mut value = Vec::new();
-        committed.as_record().encode(&mut value)?;
-        Ok((offset_key(group, partition)?, Some(value)))
-    };
-    log.append(&offsets.iter().map(record).collect::<Result<Vec<_>>>()?)
+    let records = offsets.iter().map(|(partition, committed)| offset_record(group, partition, committed));
+    log.append(&records.collect::<Result<Vec<_>>>()?)
+}
+
+/// The record that says what a group has committed for a partition.
+fn offset_record(group: &str, partition: &TopicPartition, committed: &CommittedOffset) -> Result<KeyValue> {
+    let mut value = Vec::new();
+    committed.as_record().encode(&mut value)?;
+    Ok((offset_key(group, partition)?, Some(value)))
 }
 
 /// Appends that these offsets of a group are forgotten.

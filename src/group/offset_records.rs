@@ -12,7 +12,9 @@
 //! Integers are big-endian; strings and tags are as in `schema`. A null value, which is not seen here, removes its key. The
 //! bytes may be anything; whatever they are, decoding returns.
 
-use super::schema::{Fields, all_or_nothing, put_compact_string, put_string, put_unsigned_varint};
+use crate::coordinator::schema::{
+    Fields, all_or_nothing, put_compact_string, put_string, put_tag, put_unsigned_varint,
+};
 use crate::error::Result;
 use crate::format::{Invalid, Reader};
 
@@ -76,11 +78,9 @@ impl<'a> Key<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Key<'a>, Invalid> {
         let mut fields = Fields::new(Reader::new(bytes), false);
         let key = match fields.i16()? {
-            OFFSET_KEY_LEGACY | OFFSET_KEY => Key::Offset {
-                group: fields.string()?,
-                topic: fields.string()?,
-                partition: u32::try_from(fields.i32()?).map_err(|_| NEGATIVE)?,
-            },
+            OFFSET_KEY_LEGACY | OFFSET_KEY => {
+                Key::Offset { group: fields.string()?, topic: fields.string()?, partition: fields.partition()? }
+            }
             GROUP_KEY => Key::Group { group: fields.string()? },
             other => return Ok(Key::Other(other)),
         };
@@ -188,19 +188,16 @@ impl<'a> OffsetCommit<'a> {
         out.extend_from_slice(&self.leader_epoch.unwrap_or(-1).to_be_bytes());
         put_compact_string(out, METADATA, self.metadata)?;
         out.extend_from_slice(&self.commit_timestamp.to_be_bytes());
-        // One tag, its number and its size.
+        // There is one tag.
         put_unsigned_varint(out, 1);
-        put_unsigned_varint(out, TOPIC_ID_TAG.into());
-        put_unsigned_varint(out, TOPIC_ID_BYTES as u64);
-        out.extend_from_slice(&topic_id.to_be_bytes());
-        Ok(())
+        put_tag(out, "topic.id", TOPIC_ID_TAG, &topic_id.to_be_bytes())
     }
 }
 
 /// What bounds the metadata of a commit, by Kafka's name.
 const METADATA: &str = "offset.metadata.max.bytes";
 
-const NEGATIVE: Invalid = Invalid::Malformed("an offset or partition below zero");
+const NEGATIVE: Invalid = Invalid::Malformed("an offset below zero");
 
 #[cfg(test)]
 mod tests;

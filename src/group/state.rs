@@ -12,7 +12,7 @@
 //! two owners, whatever the assignor says and however slow a member is.
 //!
 //! Here: who comes and goes, and what each is to do next. `round` divides the partitions, `watching` looks at the time,
-//! `committing` says who may commit.
+//! `committing` says who may commit, `staging` what comes of offsets in transactions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,8 +25,10 @@ use super::late_poll::{LatePoll, LatePollHook};
 use super::member::{Joining, Member, Presence, Subscription, fenced};
 use super::round::Round;
 use super::session::{Removal, Session};
+use super::staged::Staged;
 use crate::coordinator::State;
 use crate::error::{Error, Result};
+use crate::partition::Ticket;
 use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
 
@@ -45,6 +47,7 @@ pub(super) struct Group {
     /// The member that is running the assignor now, and for which inputs.
     pub(super) running: Option<(String, u64)>,
     pub(super) committed: HashMap<TopicPartition, CommittedOffset>,
+    pub(super) staged: Staged,
     /// While it has no members: since when nobody has used it, by the monotonic clock.
     pub(super) unused_since: Duration,
     /// Members of before the process was started anew are not away but gone: what they had is to be divided.
@@ -105,6 +108,8 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Notifications {
     called: Vec<Arc<Session>>,
+    /// Of consumers that may look at what is committed now.
+    settled: Vec<Ticket>,
     pub(super) late: Vec<(LatePollHook, LatePoll)>,
 }
 
@@ -113,6 +118,7 @@ impl Notifications {
         for session in self.called {
             session.waiter.wake();
         }
+        self.settled.iter().for_each(Ticket::deliver);
         for (LatePollHook(hook), late) in self.late {
             // It was reported by the panic hook, and is no business of the member that happens to be here.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&late)));
@@ -131,6 +137,7 @@ impl State for Group {
             inputs: 0,
             running: None,
             committed: HashMap::new(),
+            staged: Staged::default(),
             unused_since: Duration::ZERO,
             lacks_members: false,
             is_changed: false,
@@ -139,12 +146,13 @@ impl State for Group {
     }
 
     fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.committed.is_empty()
+        self.members.is_empty() && self.committed.is_empty() && self.staged.is_empty()
     }
 }
 
 impl Group {
     pub(super) fn take_notifications(&mut self) -> Notifications {
+        self.notifications.settled = self.staged.take_settled();
         std::mem::take(&mut self.notifications)
     }
 

@@ -6,6 +6,7 @@
 //! | [`guarantees`] | What is still there after a kill, a power cut, a full disk? |
 //! | [`coming_from_kafka`] | What is Kafka's word for it here, which defaults differ, and what can Kafka's tools read? |
 //! | [`groups`] | How do consumers share the work, and what does each of them see? |
+//! | [`exactly_once`] | How does one read, decide and write so that each record counts once, and where does that end? |
 //! | [`keeping`] | How long are records kept, and how does a topic keep the last one of each key? |
 //! | [`errors_and_damage`] | Which errors can be retried, and how does one go on behind damage? |
 //! | [`operations`] | What does it take in memory, files and disk, and how is it backed up and checked? |
@@ -26,6 +27,9 @@ pub mod coming_from_kafka {}
 
 #[doc = include_str!("groups.md")]
 pub mod groups {}
+
+#[doc = include_str!("exactly_once.md")]
+pub mod exactly_once {}
 
 #[doc = include_str!("keeping.md")]
 pub mod keeping {}

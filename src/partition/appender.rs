@@ -5,20 +5,27 @@
 
 mod clock;
 mod open;
+mod sender;
+mod transactions;
 
 use std::ops::Range;
 
 pub(super) use clock::SendersTime;
 use clock::{Clock, WhoseTime};
 use open::{NotPushed, Open, fields_of};
+pub(super) use sender::NoProducer;
+use sender::Sender;
 
+use super::budget::Room;
 use super::log_core::LogCore;
+use super::producer_state::batch::DataBatch;
 use super::recovery::seal_anew;
 use super::timestamp_type::TimestampType;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, BatchStart, HEADER_BYTES, ProducerStamp, is_plain, seal_header, seal_records,
+    Attributes, BatchBuilder, BatchHeader, BatchStart, HEADER_BYTES, ProducerIdAndEpoch, SealFields, is_plain,
+    seal_header, seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -77,6 +84,8 @@ pub(crate) struct Appender {
     leader_epoch: i32,
     /// How large the next slot is to be.
     class: SlotClass,
+    /// What the transaction of the open batch has sent before it, in bytes of records.
+    transaction_bytes: usize,
     /// Room for a batch that does not come out of a slot as it is; kept small between uses.
     builder: BatchBuilder,
     compressed: Vec<u8>,
@@ -84,6 +93,8 @@ pub(crate) struct Appender {
     seen_end: u64,
 }
 
+/// About so many small slots a transaction fills before it gets a large one.
+const SMALL_SLOTS: usize = 3;
 /// No log ever reaches this offset: it would not fit Kafka's signed integers.
 const OFFSET_MAX: u64 = i64::MAX as u64;
 
@@ -94,6 +105,7 @@ impl Appender {
             next_offset,
             leader_epoch,
             class: SlotClass::Small,
+            transaction_bytes: 0,
             builder: BatchBuilder::new(),
             compressed: Vec::new(),
             seen_end: next_offset,
@@ -101,7 +113,7 @@ impl Appender {
     }
 
     /// Appends `records`, which have `payload_bytes` together, in one piece and publishes them, so that they outlive the process
-    /// when this returns.
+    /// when this returns. If the `sender` is a producer, they belong to its transaction, which may begin with them.
     #[allow(clippy::inline_always, reason = "as for `Log::append_visibly`")]
     #[inline(always)]
     pub(super) fn append(
@@ -110,23 +122,30 @@ impl Appender {
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
         whose: impl WhoseTime,
+        sender: impl Sender,
     ) -> AppendResult {
+        if let Some(producer) = sender.producer() {
+            self.admit(log, producer)?;
+        }
         let clock = Clock::read(log, records, whose);
         let base_offset = self.next_offset;
         let next_offset = base_offset + records.len() as u64;
         if next_offset > OFFSET_MAX {
-            return Err(Error::InvalidState { reason: "the log has reached the last offset that exists" }.into());
+            return Err(last_offset_error().into());
         }
         if SlotClass::Large.records_bytes_max() < payload_bytes {
             // Too large for any slot whatever else is to be written: nobody needs to be asked for its exact size.
-            self.append_around_tail(log, records, payload_bytes, clock)?;
-        } else if let Err(reason) = self.push(records, clock, next_offset) {
+            self.append_around_tail(log, records, payload_bytes, clock, sender)?;
+        } else if let Err(reason) = self.push(records, clock, next_offset, sender) {
             reason.fail_unless_full(log, base_offset..next_offset)?;
-            self.begin_batch(log, records, clock.of_any())?;
-            if let Err(reason) = self.push(records, clock, next_offset) {
+            self.begin_batch(log, records, clock.of_any(), sender.producer())?;
+            if let Err(reason) = self.push(records, clock, next_offset, sender) {
                 reason.fail_unless_full(log, base_offset..next_offset)?;
-                self.append_around_tail(log, records, payload_bytes, clock)?;
+                self.append_around_tail(log, records, payload_bytes, clock, sender)?;
             }
+        }
+        if sender.producer().is_some() {
+            self.note_sent(log);
         }
         self.next_offset = next_offset;
         log.set_log_end(next_offset);
@@ -135,27 +154,36 @@ impl Appender {
         Ok(Appended { base_offset, timestamp_ms: now_ms, record_count: records.len() as u32, whose })
     }
 
-    /// Appends to the open batch, if there is one and it has room.
+    /// Appends to the open batch, if there is one, it is the sender's and it has room.
     #[inline]
     fn push<W: WhoseTime>(
         &mut self,
         records: &[ProducerRecord<'_>],
         clock: Clock<W>,
         next_offset: u64,
+        sender: impl Sender,
     ) -> Result<(), NotPushed> {
-        self.open.as_mut().ok_or(NotPushed::NoRoom)?.push(records, clock, next_offset)
+        let open = self.open.as_mut().ok_or(NotPushed::NoRoom)?;
+        if !open.is_of(sender.producer()) {
+            return Err(NotPushed::NoRoom);
+        }
+        open.push(records, clock, next_offset)
     }
 
     /// Seals the open batch and takes a slot in which `records` fit; none if they are to go around the tail.
     #[cold]
-    fn begin_batch(&mut self, log: &LogCore, records: &[ProducerRecord<'_>], clock: Clock) -> Result<()> {
+    fn begin_batch(
+        &mut self,
+        log: &LogCore,
+        records: &[ProducerRecord<'_>],
+        clock: Clock,
+        producer: Option<ProducerIdAndEpoch>,
+    ) -> Result<()> {
         let config = log.spec.settings.load();
         let base_timestamp = records.first().map_or(clock.now_ms, |record| clock.timestamp_of(record));
         let bytes = encoded_bytes(records, 0, base_timestamp, clock);
         check_size(log, HEADER_BYTES + bytes)?;
-        if let Some(full) = &self.open {
-            self.class = class_after(&full.writer);
-        }
+        self.choose_class(producer);
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
@@ -167,12 +195,26 @@ impl Appender {
             leader_epoch: self.leader_epoch,
             attributes: Attributes::NONE,
             base_timestamp,
-            stamp: ProducerStamp::NONE,
+            stamp: Appender::next_stamp(log, producer),
         };
+        self.take_slot(log, start, (class, least), room, config.max_message_bytes as usize - HEADER_BYTES);
+        Ok(())
+    }
+
+    /// Takes a slot of the class that is wanted, or of another one from the least on, for a batch that begins like this and gets so many
+    /// bytes of records at most; none if there is none.
+    fn take_slot(
+        &mut self,
+        log: &LogCore,
+        start: BatchStart,
+        (class, least): (SlotClass, SlotClass),
+        room: Option<Room>,
+        records_bytes_max: usize,
+    ) {
         let identity = Identity { topic_id: log.spec.topic_id, partition: log.spec.partition.partition(), start };
         let Some(writer) = log.group().tail().take(class, least, identity) else {
             log.environment.report_short_slots();
-            return Ok(());
+            return;
         };
         log.batch_opened(writer.batch());
         let slot_class = writer.class();
@@ -186,9 +228,23 @@ impl Appender {
             max_timestamp: i64::MIN,
             record_count: 0,
             begun_ms: log.environment.steady_ms(),
-            records_bytes_max: slot_bytes.min(config.max_message_bytes as usize - HEADER_BYTES),
+            records_bytes_max: slot_bytes.min(records_bytes_max),
         });
-        Ok(())
+    }
+
+    /// Chooses how large a slot the next batch is to have.
+    fn choose_class(&mut self, producer: Option<ProducerIdAndEpoch>) {
+        let full = self.open.as_ref().filter(|open| open.is_of(producer));
+        if producer.is_some() {
+            // A transaction ends with a batch, however small: a large slot for it would be kept for little.
+            let before = full.map(|full| self.transaction_bytes + full.writer.records_bytes());
+            self.transaction_bytes = before.unwrap_or_default();
+            let is_long = SMALL_SLOTS * SlotClass::Small.records_bytes_max() < self.transaction_bytes;
+            self.class = if is_long { SlotClass::Large } else { SlotClass::Small };
+        } else if let Some(full) = full {
+            // One that was begun by somebody else says nothing of how much comes.
+            self.class = class_after(&full.writer);
+        }
     }
 
     /// Writes `records` straight into the segment, as a batch of their own.
@@ -198,37 +254,57 @@ impl Appender {
         records: &[ProducerRecord<'_>],
         payload_bytes: usize,
         clock: Clock<W>,
+        sender: impl Sender,
     ) -> Result<()> {
         let base_timestamp = records.first().map_or(clock.now_ms, |record| clock.timestamp_of(record));
         if log.spec.settings.load().max_message_bytes as usize <= payload_bytes {
             // Before it takes memory.
             check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, clock.of_any()))?;
         }
-        self.builder.clear(self.next_offset, base_timestamp);
-        for record in records {
-            self.builder.push(clock.timestamp_of(record), record.get_key(), record.get_value(), record.header_list());
-        }
+        self.build(records, clock, base_timestamp);
         check_size(log, self.builder.batch_bytes())?;
         // What is in the tail comes first.
         self.seal(log)?;
         log.check_epochs_are_stored()?;
         let _room = log.take_room(self.builder.batch_bytes())?;
-        let mut fields = self.builder.fields();
-        fields.start.leader_epoch = self.leader_epoch;
-        fields.start = fields.start.with_codec(log.spec.settings.load().compression);
-        let next_offset = self.next_offset + records.len() as u64;
-        let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, self.next_offset..next_offset))?;
-        log.append_to_segment(batch, &own_header(batch), None).map_err(|failure| match failure {
+        let start = BatchStart {
+            base_offset: self.next_offset,
+            leader_epoch: self.leader_epoch,
+            attributes: Attributes::NONE,
+            base_timestamp,
+            stamp: Appender::next_stamp(log, sender.producer()),
+        };
+        let header = self.append_built(log, start, self.next_offset + records.len() as u64)?;
+        if sender.producer().is_some() {
+            log.note_sent(&DataBatch::of(&header));
+        }
+        Ok(())
+    }
+
+    /// Encodes `records` into the builder.
+    fn build<W: WhoseTime>(&mut self, records: &[ProducerRecord<'_>], clock: Clock<W>, base_timestamp: i64) {
+        self.builder.clear(self.next_offset, base_timestamp);
+        for record in records {
+            self.builder.push(clock.timestamp_of(record), record.get_key(), record.get_value(), record.header_list());
+        }
+    }
+
+    /// Appends what is in the builder to the segment, as a batch that begins like this.
+    fn append_built(&mut self, log: &LogCore, start: BatchStart, next_offset: u64) -> Result<BatchHeader> {
+        let offsets = self.next_offset..next_offset;
+        let start = start.with_codec(log.spec.settings.load().compression);
+        let fields = SealFields { start, ..self.builder.fields() };
+        let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, offsets.clone()))?;
+        let header = own_header(batch);
+        log.append_to_segment(batch, &header, None).map_err(|failure| match failure {
             // What could not be cut back may be the whole batch, and found there by who opens the log next.
-            AppendError::Torn(source) => Error::InDoubt {
-                partition: log.spec.partition.clone(),
-                offsets: self.next_offset..next_offset,
-                source: Box::new(source),
-            },
+            AppendError::Torn(source) => {
+                Error::InDoubt { partition: log.spec.partition.clone(), offsets, source: Box::new(source) }
+            }
             failure => failure.into_inner(),
         })?;
         log.bypassed_tail(next_offset);
-        Ok(())
+        Ok(header)
     }
 
     /// Turns the open batch into a record batch of the active segment, with one write. The slot is free when no reader is in
@@ -319,6 +395,11 @@ fn check_size(log: &LogCore, batch_bytes: usize) -> Result<()> {
     }
 }
 
+#[cold]
+fn last_offset_error() -> Error {
+    Error::InvalidState { reason: "the log has reached the last offset that exists" }
+}
+
 fn own_header(batch: &[u8]) -> BatchHeader {
     BatchHeader::decode(batch).expect("a header that was just encoded")
 }
@@ -335,6 +416,7 @@ mod tests {
 
     use super::*;
     use crate::disk::simulated::SimulatedDisk;
+    use crate::format::ProducerStamp;
     use crate::tail::Tail;
 
     const IDENTITY: Identity = Identity {

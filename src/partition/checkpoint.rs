@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::compaction::replacement::CompactionState;
 use super::manifest::{Manifest, ManifestSegment};
 use super::producer_state::checkpointed::CheckpointProducers;
+use super::producer_state::gathering::SegmentProducers;
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::error::{Error, Result};
 use crate::segment::{IndexCrcs, ProducerFiles, ScanStart, Segment, SegmentDir, WrittenIndexes};
@@ -72,6 +73,9 @@ impl Checkpoint {
     /// Takes over the point that was found, so that it is not stored again while nothing has changed: to open twice changes no
     /// byte the second time. The same goes for the leader epochs, if they were found. What was not closed may not be synced.
     pub(super) fn begin_from(&mut self, point: Option<RecoveryPoint>, epochs: EpochsFile, was_closed: bool) {
+        if let Some(point) = &point {
+            self.producers.begin_from(point.synced.next_offset, point.producers);
+        }
         self.stored = point;
         self.point_is = if was_closed { PointIs::Synced } else { PointIs::Distrusted };
         let is_trusted = was_closed || epochs != EpochsFile::Whole;
@@ -88,28 +92,18 @@ impl Checkpoint {
         self.stored.as_ref().filter(|point| point.base_offset == active.base_offset())
     }
 
-    /// Notes that everything in `active` and before it is synced, as it is now. Of the index files it is still true what the
-    /// point before said, if that was of the same segment.
-    pub(super) fn store_point(
-        &mut self,
-        dir: &SegmentDir,
-        active: Option<&Arc<Segment>>,
-        leader_epoch: i32,
-    ) -> Result<()> {
-        let Some(active) = active else { return Ok(()) };
-        self.store_synced(dir, active, SyncedTo::of(active), leader_epoch)
-    }
-
-    /// The same of everything in `active` up to where a sync went.
+    /// Notes that everything in `active` and before it is synced up to where a sync went, and what its `producers` are up to there, if
+    /// that is known. Of the index files it is still true what the point before said, if that was of the same segment.
     pub(super) fn store_synced(
         &mut self,
         dir: &SegmentDir,
         active: &Segment,
         synced: SyncedTo,
         leader_epoch: i32,
+        producers: Option<&SegmentProducers>,
     ) -> Result<()> {
         let index_crcs = self.point_of(active).and_then(|point| point.synced.index_crcs);
-        let producers = self.producers.unknown_in(active);
+        let producers = self.producers.store_at(dir, active, synced.next_offset, producers);
         self.store(dir, active, synced, leader_epoch, index_crcs, producers)
     }
 
@@ -273,6 +267,7 @@ impl Checkpoint {
         }
         manifest.store(&**dir.files.disk(), &dir.path)?;
         (self.manifest, self.has_manifest) = (manifest, true);
+        self.producers.are_noted(self.manifest.segments.last().map_or(0, |noted| noted.sealed.next_offset));
         Ok(())
     }
 }

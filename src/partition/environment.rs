@@ -1,7 +1,7 @@
 //! What all logs of a broker share: the disk, its open files, the tails, and a [bell](super::bell) for the maintenance.
 
 use std::fmt::Debug;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bell::{Bell, Work};
@@ -49,8 +49,8 @@ pub(crate) struct Environment {
     slots_are_short: AtomicBool,
     /// The wall clock and the monotonic one as they were at opening.
     opened_at: (i64, Duration),
-    /// Nothing expires before it is set.
-    expiring: OnceLock<Box<dyn Expiring>>,
+    /// What the maintenance calls by time.
+    expiring: Mutex<Vec<Arc<dyn Expiring>>>,
     /// What went wrong in the last turn of each kind of maintenance.
     turn_errors: Mutex<[Option<String>; Work::ALL.len()]>,
 }
@@ -84,7 +84,7 @@ impl Environment {
             waypoints,
             slots_are_short,
             opened_at,
-            expiring: OnceLock::new(),
+            expiring: Mutex::default(),
             turn_errors,
         }
     }
@@ -199,16 +199,23 @@ impl Environment {
         }
     }
 
-    /// Has the maintenance call `expiring` from now on. Only the first one counts.
-    pub(crate) fn set_expiring(&self, expiring: Box<dyn Expiring>) {
-        if self.expiring.set(expiring).is_ok() {
-            self.bell.ring(Work::Expiry);
-        }
+    /// Has the maintenance call `expiring` from now on.
+    pub(crate) fn add_expiring(&self, expiring: Arc<dyn Expiring>) {
+        self.expiring.lock().push(expiring);
+        self.bell.ring(Work::Expiry);
     }
 
     /// Lets go of what has expired; the first error, and when to look again.
     pub(crate) fn expire(&self) -> (Result<()>, Option<Duration>) {
-        self.expiring.get().map_or((Ok(()), None), |expiring| expiring.expire(self.disk.monotonic()))
+        let (mut result, mut next) = (Ok(()), None);
+        // Not under the lock, since it may take its time.
+        let all = self.expiring.lock().clone();
+        for expiring in all {
+            let (expired, due) = expiring.expire(self.disk.monotonic());
+            result = result.and(expired);
+            next = next.into_iter().chain(due).min();
+        }
+        (result, next)
     }
 
     /// What went wrong in the maintenance and was not done since, if anything: the most urgent of it.

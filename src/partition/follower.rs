@@ -311,6 +311,7 @@ impl Follower {
                 is_dense: false,
             })
             .collect();
+        let aborted = seen.transactions.as_ref().and_then(|known| known.aborted.as_deref());
         read(&Source {
             partition: &self.spec.partition,
             topic_id: self.spec.topic_id,
@@ -320,7 +321,7 @@ impl Follower {
             waypoints: None,
             bounds: seen.bounds.start..seen.end(isolation).max(seen.bounds.start),
             high_watermark: seen.bounds.end,
-            transactions: seen.transactions.as_deref().filter(|_| isolation == Isolation::ReadCommitted),
+            aborted: aborted.filter(|_| isolation == Isolation::ReadCommitted),
             settings: &self.spec.settings,
         })
     }

@@ -4,8 +4,7 @@ use std::fmt;
 
 /// What a consumer sees of transactions that are not committed.
 ///
-/// Nothing here sends transactions yet: a record that was sent counts as committed as soon as it is visible, and both levels see the
-/// same. They differ in a log that Kafka has written, with transactions in it.
+/// A record that is sent outside a [transaction](crate::TransactionalProducer) counts as committed as soon as it is visible.
 ///
 /// # Examples
 /// ```

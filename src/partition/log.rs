@@ -11,11 +11,14 @@ mod deleting;
 mod dropping;
 mod retention;
 mod syncing;
+mod transactions;
+
+pub(crate) use super::producer_state::live::OpenTransaction;
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::appender::{AppendResult, Appended, Appender, SendersTime};
+use super::appender::{AppendResult, Appended, Appender, NoProducer, SendersTime};
 use super::bell::Work;
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
@@ -25,6 +28,7 @@ use super::durability::Durability;
 use super::durable_wait::DurableWait;
 use super::environment::Environment;
 use super::group_commit::CommitMember;
+use super::isolation::Isolation;
 use super::log_core::LogCore;
 use super::log_spec::LogSpec;
 use super::recovery::{Recovered, RecoveredLog};
@@ -115,11 +119,29 @@ impl Log {
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
     ) -> AppendResult {
+        if self.spec.is_internal {
+            return Err(self.internal_error().into());
+        }
         if self.is_always() || least_durability == Durability::Always {
             self.append_durably(records)
         } else {
             self.append_visibly(records)
         }
+    }
+
+    /// The error for a topic that only its coordinator writes to.
+    #[cold]
+    fn internal_error(&self) -> Error {
+        let reason = "only Ottla writes to internal topics: they keep what groups and transactions depend on";
+        Error::InvalidTopic { name: self.spec.partition.topic().to_owned(), reason }
+    }
+
+    /// Fails if only its coordinator writes to the topic.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTopic`].
+    pub(crate) fn check_not_internal(&self) -> Result<()> {
+        if self.spec.is_internal { Err(self.internal_error()) } else { Ok(()) }
     }
 
     fn append_durably(self: &Arc<Log>, records: &[ProducerRecord<'_>]) -> AppendResult {
@@ -166,6 +188,9 @@ impl Log {
         records: &[ProducerRecord<'_>],
         least_durability: Durability,
     ) -> Result<(Appended, Option<Arc<DurableWait>>), Box<Error>> {
+        if self.spec.is_internal {
+            return Err(self.internal_error().into());
+        }
         if !self.is_always() && least_durability != Durability::Always {
             return Ok((self.append_visibly(records)?, None));
         }
@@ -205,14 +230,25 @@ impl Log {
     #[cold]
     fn append_with_room(&self, records: &[ProducerRecord<'_>], mut error: Box<Error>) -> AppendResult {
         // A loop, since somebody else may be faster.
-        while let (Error::OverBudget { needed_bytes, .. }, Some(budget)) = (&*error, &self.environment.budget) {
-            budget.make_room(*needed_bytes)?;
+        loop {
+            self.make_room_after(error)?;
             error = match self.append_unsynced(records) {
                 Ok(appended) => return Ok(appended),
                 Err(error) => error,
             };
         }
-        Err(error)
+    }
+
+    /// Makes room in the disk budget, if that was what `error` said was missing; for callers that hold no lock.
+    ///
+    /// # Errors
+    /// `error`, if it says something else; [`Error::OverBudget`] if nothing can be deleted.
+    #[allow(clippy::boxed_local, reason = "as an append returns it")]
+    pub(crate) fn make_room_after(&self, error: Box<Error>) -> Result<()> {
+        match (&*error, &self.environment.budget) {
+            (Error::OverBudget { needed_bytes, .. }, Some(budget)) => budget.make_room(*needed_bytes),
+            _ => Err(*error),
+        }
     }
 
     /// Returns once the records that the caller has appended at these offsets are as durable as the topic demands.
@@ -238,19 +274,14 @@ impl Log {
     #[allow(clippy::inline_always, reason = "as for `append_visibly`")]
     #[inline(always)]
     pub(crate) fn append_unsynced(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
-        // In one pass: that over a batch of a thousand takes 3 us.
-        let (mut payload_bytes, mut is_before_1970) = (0, false);
-        for record in records {
-            payload_bytes += record.payload_bytes();
-            is_before_1970 |= record.get_timestamp().is_some_and(|timestamp| timestamp.as_millis() < 0);
-        }
+        let (payload_bytes, is_before_1970) = look_at(records);
         let demands = self.spec.settings.demands();
         if is_before_1970 || !demands.are_none() {
             return self.append_demanding(records, payload_bytes, is_before_1970, demands);
         }
         let mut appender = self.appender.lock();
         self.check_writable()?;
-        appender.append(self, records, payload_bytes, SendersTime)
+        appender.append(self, records, payload_bytes, SendersTime, NoProducer)
     }
 
     /// The same where the topic demands something of its records. Apart, so that others pay nothing for it.
@@ -262,17 +293,28 @@ impl Log {
         is_before_1970: bool,
         demands: Demands,
     ) -> AppendResult {
+        let timestamp_type = self.check_demands(records, is_before_1970, demands)?;
+        let mut appender = self.appender.lock();
+        self.check_writable()?;
+        appender.append(self, records, payload_bytes, timestamp_type, NoProducer)
+    }
+
+    /// Whose time the records get, if they are what the topic demands.
+    fn check_demands(
+        &self,
+        records: &[ProducerRecord<'_>],
+        is_before_1970: bool,
+        demands: Demands,
+    ) -> Result<TimestampType> {
         let timestamp_type = demands.timestamp_type();
         if is_before_1970 && timestamp_type == TimestampType::CreateTime {
             let reason = "its timestamp is before 1970, which Kafka's format does not allow";
-            return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason }.into());
+            return Err(Error::InvalidRecord { partition: self.spec.partition.clone(), reason });
         }
         if demands.needs_keys() {
             self.check_each_key(records)?;
         }
-        let mut appender = self.appender.lock();
-        self.check_writable()?;
-        appender.append(self, records, payload_bytes, timestamp_type)
+        Ok(timestamp_type)
     }
 
     /// Fails if the log is compacted and one of `records` has no key: nothing could ever replace it.
@@ -299,9 +341,10 @@ impl Log {
         }
     }
 
-    /// Has `token` delivered to `waiter` when something becomes visible here, once the registration is armed.
-    pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32) -> Registration {
-        let registration = Registration::new(&self.waiters, &self.environment.files, waiter, token);
+    /// Has `token` delivered to `waiter` when something becomes visible here for readers of this isolation, once the registration is
+    /// armed.
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32, isolation: Isolation) -> Registration {
+        let registration = Registration::new(&self.waiters, &self.environment.files, waiter, token, isolation);
         // Whoever appends after this has seen the waiter.
         drop(self.appender.lock());
         registration
@@ -378,4 +421,17 @@ impl Log {
         self.note_deleted();
         self.close_silently(|_| ());
     }
+}
+
+/// The bytes of all these records together, and whether the timestamp of one is before 1970. In one pass: that over a batch of a thousand
+/// takes 3 us.
+#[allow(clippy::inline_always, reason = "as for `append_visibly`")]
+#[inline(always)]
+fn look_at(records: &[ProducerRecord<'_>]) -> (usize, bool) {
+    let (mut payload_bytes, mut is_before_1970) = (0, false);
+    for record in records {
+        payload_bytes += record.payload_bytes();
+        is_before_1970 |= record.get_timestamp().is_some_and(|timestamp| timestamp.as_millis() < 0);
+    }
+    (payload_bytes, is_before_1970)
 }

@@ -9,14 +9,17 @@
 //!   [ segment ][ segment ][ open batch )
 //! ```
 //! Readers take no lock: they load the end and then the view, which says where the log begins. What is below the end is in a view
-//! loaded later, or below its start, so that one store moves the start together with the segments. Who changes the view holds
+//! loaded later, or below its start, so that one store moves the start together with the segments. Readers of committed records load,
+//! between the two, where the first open transaction begins: what was aborted below that is in the view, too. Who changes the view holds
 //! the append lock, which is the [`Log`](super::log::Log)'s.
 
 mod appending;
 mod reading;
 mod slots;
+mod transactions;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::broken::Broken;
 use super::budget::Room;
@@ -29,7 +32,7 @@ use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::log_view::{LogView, Segments};
 use super::offsets::LogOffsets;
-use super::producer_state::gathering::Transactions;
+use super::producer_state::live::LiveProducers;
 use super::recovery::Recovered;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
@@ -56,6 +59,8 @@ pub(crate) struct LogCore {
     /// lock, and that of `sync`.
     is_in_always_tail: AtomicBool,
     sync: Mutex<SyncState>,
+    /// Changed under the append lock; this one is a leaf.
+    producers: Mutex<LiveProducers>,
     /// Room in the disk budget for the indexes of segments, by where those begin: their files are written later.
     index_rooms: Mutex<Vec<(u64, Room)>>,
     /// Up to which byte of the active segment the recovery point is. Too high just after a roll, which is noted anyway.
@@ -84,7 +89,6 @@ impl LogCore {
     ) -> (LogCore, Checkpoint) {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
-        let unstable = recovered.transactions.as_ref().and_then(|open| open.first_unstable_offset);
         let is_always = spec.durability() == Durability::Always;
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let core = LogCore {
@@ -92,16 +96,17 @@ impl LogCore {
                 log_start_offset: recovered.log_start_offset,
                 damage: recovered.damage.into(),
                 segments: recovered.segments.into(),
-                transactions: recovered.transactions,
+                aborted: recovered.aborted,
                 unsealed: recovered.unsealed.into(),
                 open: None,
             }),
-            offsets: LogOffsets::new(synced, end, unstable),
+            offsets: LogOffsets::new(synced, end, recovered.producers.first_open()),
             is_always: AtomicBool::new(is_always),
             shown: AtomicU64::new(0),
             is_in_always_tail: AtomicBool::new(is_always),
             index_rooms: Mutex::default(),
             sync: Mutex::new(SyncState::owing(if synced < end { end } else { 0 }, is_always)),
+            producers: Mutex::new(recovered.producers),
             noted_bytes: AtomicU64::new(noted_bytes),
             owes_epochs: AtomicBool::new(recovered.owes_epochs),
             poison: OnceLock::new(),
@@ -130,6 +135,11 @@ impl LogCore {
     /// The clock, in milliseconds since 1970 UTC.
     pub(crate) fn now_ms(&self) -> i64 {
         self.environment.now_ms()
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.environment.disk.monotonic()
     }
 
     /// What it shares with all other logs.
@@ -169,6 +179,11 @@ impl LogCore {
         (segments.iter().map(|segment| segment.log_bytes()).sum(), segments.len())
     }
 
+    /// The leader epoch of records that are appended now.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.epochs.latest()
+    }
+
     /// The leader epoch of the record before `offset`, whether or not that can be read.
     pub(crate) fn leader_epoch_before(&self, offset: u64) -> Option<i32> {
         self.epochs.epoch_of(offset.checked_sub(1)?)
@@ -205,7 +220,9 @@ impl LogCore {
 
     /// One above the last offset that readers of committed records may see: below it every transaction is over.
     pub(crate) fn last_stable_offset(&self) -> u64 {
-        self.visible_end().min(self.offsets.first_unstable())
+        // In this order: of what was appended since, more may be open than is known here.
+        let visible_end = self.visible_end();
+        visible_end.min(self.offsets.first_undecided())
     }
 
     /// One above the last offset that readers of this isolation may see.
@@ -215,16 +232,6 @@ impl LogCore {
             Isolation::ReadCommitted => self.last_stable_offset(),
             Isolation::ReadUncommitted => self.visible_end(),
         }
-    }
-
-    /// What who reads committed records has to know, if a transaction is open or was aborted.
-    pub(super) fn transactions(&self) -> Option<Arc<Transactions>> {
-        self.view().transactions.clone()
-    }
-
-    /// Where the first transaction begins that is open; above every offset if there is none.
-    pub(super) fn first_unstable_offset(&self) -> u64 {
-        self.offsets.first_unstable()
     }
 
     /// Ranges of offsets that opening found missing or damaged.
@@ -258,9 +265,10 @@ impl LogCore {
         let is_left =
             |damage: &&Corruption| damage.offsets.as_ref().is_none_or(|offsets| log_start_offset < offsets.end);
         let damage = view.damage.iter().filter(is_left).cloned().collect();
+        let aborted = view.aborted.as_ref().and_then(|aborted| aborted.from_offset(log_start_offset));
         // Whatever went was synced in segments.
         self.offsets.raise_durable(log_start_offset);
-        self.view.store(Arc::new(LogView { log_start_offset, damage, segments, ..LogView::clone(&view) }));
+        self.view.store(Arc::new(LogView { log_start_offset, damage, segments, aborted, ..LogView::clone(&view) }));
     }
 
     /// Refuses appends and reads from now on.

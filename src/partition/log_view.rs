@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::producer_state::gathering::Transactions;
+use super::producer_state::aborted::AbortedTransactions;
 use crate::error::Corruption;
 use crate::segment::Segment;
 use crate::tail::{OpenBatch, Salvaged};
@@ -18,8 +18,8 @@ pub(crate) struct LogView {
     /// Ranges of offsets that opening found missing or damaged.
     pub(super) damage: Arc<[Corruption]>,
     pub(super) segments: Segments,
-    /// What who reads committed records has to know, if a transaction is open or was aborted.
-    pub(super) transactions: Option<Arc<Transactions>>,
+    /// The transactions that never happened, if there are any.
+    pub(super) aborted: Option<Arc<AbortedTransactions>>,
     /// Batches behind the segments that an earlier process left in the tail, and that there was no room to seal when the log was
     /// opened. Until they are sealed, nothing is appended.
     pub(super) unsealed: Arc<[Arc<Salvaged>]>,

@@ -40,6 +40,7 @@ pub(crate) mod recovery_mode;
 mod recovery_point;
 pub(crate) mod recovery_report;
 mod returning;
+mod ticket;
 pub(crate) mod timestamp_type;
 pub(crate) mod topic_settings;
 pub(crate) mod verification;
@@ -50,10 +51,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(crate) use appender::Appended;
+pub(crate) use appender::{AppendResult, Appended};
 pub(crate) use follower::{Durabilities, Follower, Questions, Surroundings};
 pub(crate) use partition_source::PartitionSource;
 pub(crate) use reader::{FetchLimits, Place};
+pub(crate) use ticket::Ticket;
 pub(crate) use waiters::{Registration, Waiter, Watchers};
 
 use crate::error::{Error, Result};

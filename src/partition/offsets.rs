@@ -1,12 +1,15 @@
 //! The offsets up to which a log goes, and their order. Where it begins is in its view, with the segments.
 //!
 //! ```text
-//! log start <= durable <= log end            all but the log start excluded; each only rises
+//! log start <= durable <= log end            all but the log start excluded; each of these only rises
 //! log start <= synced  <= log end            what the segments hold durably, or slots that nobody else gets; the rest of
 //!                                            `durable` is covered by slots of this process
-//! log start <= first unstable                where the first transaction begins that is open, if there is one
+//! log start <= unmarked <= undecided         where the first transaction begins that has no marker in the log, and the first one
+//!                                            of which it is not decided how it ends; above every offset where there is none
 //! ```
 
+use super::producer_state::live::FirstOpen;
+use crate::canary::{Canary, planted};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The bounds of one log, read without a lock.
@@ -15,20 +18,21 @@ pub(super) struct LogOffsets {
     end: AtomicU64,
     durable: AtomicU64,
     synced: AtomicU64,
-    /// Above every offset if there is none.
-    first_unstable: u64,
+    undecided: AtomicU64,
+    unmarked: AtomicU64,
 }
 
 impl LogOffsets {
-    /// The bounds of a log that was recovered, of which what is below `synced` is in segments durably, and whose first open
-    /// transaction begins at `first_unstable`.
-    pub(super) fn new(synced: u64, end: u64, first_unstable: Option<u64>) -> LogOffsets {
+    /// The bounds of a log that was recovered, of which what is below `synced` is in segments durably, and where these
+    /// transactions are open.
+    pub(super) fn new(synced: u64, end: u64, open: FirstOpen) -> LogOffsets {
         assert!(synced <= end, "nothing is synced that is not there");
         LogOffsets {
             end: AtomicU64::new(end),
             durable: AtomicU64::new(synced),
             synced: AtomicU64::new(synced),
-            first_unstable: first_unstable.unwrap_or(u64::MAX),
+            undecided: AtomicU64::new(open.undecided),
+            unmarked: AtomicU64::new(open.unmarked),
         }
     }
 
@@ -49,11 +53,23 @@ impl LogOffsets {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// Where the first transaction begins that was open when the log was opened, above every offset if there was none: nobody can
-    /// begin or end one in an open log.
+    /// Where the first transaction begins that is not decided. Asked after the end: then every transaction that has begun below it
+    /// counts. What was aborted before is in a view that is loaded after this.
     #[inline]
-    pub(super) fn first_unstable(&self) -> u64 {
-        self.first_unstable
+    pub(super) fn first_undecided(&self) -> u64 {
+        if planted(Canary::StableOffsetFromEnd) { u64::MAX } else { self.undecided.load(Ordering::Acquire) }
+    }
+
+    /// Where the first transaction begins that has no marker.
+    pub(super) fn first_unmarked(&self) -> u64 {
+        self.unmarked.load(Ordering::Acquire)
+    }
+
+    /// Says where they begin now: of one that begins, before its end is published; of one that was aborted, after the view that says
+    /// so. For the holder of the append lock.
+    pub(super) fn set_first_open(&self, open: FirstOpen) {
+        self.undecided.store(open.undecided, Ordering::Release);
+        self.unmarked.store(open.unmarked, Ordering::Release);
     }
 
     /// Publishes what was appended. For the holder of the append lock.
@@ -80,9 +96,11 @@ pub(crate) mod models;
 mod tests {
     use super::*;
 
+    const NONE: FirstOpen = FirstOpen { undecided: u64::MAX, unmarked: u64::MAX };
+
     #[test]
     fn marks_never_go_back() {
-        let offsets = LogOffsets::new(5, 5, None);
+        let offsets = LogOffsets::new(5, 5, NONE);
         offsets.set_end(10);
         assert!(offsets.raise_durable(9));
         assert!(!offsets.raise_durable(7));

@@ -57,10 +57,10 @@ impl PartitionSource {
         }
     }
 
-    /// Has senders wake `waiter` once it is armed, by its `token` for this partition; `None` where another process sends, which can
+    /// Has senders wake `waiter` once it is armed, by its `token` for this partition and for what this isolation sees; `None` where another process sends, which can
     /// wake nobody here.
-    pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32) -> Option<Registration> {
-        self.log().map(|log| log.register(waiter, token))
+    pub(crate) fn register(&self, waiter: &Arc<Waiter>, token: u32, isolation: Isolation) -> Option<Registration> {
+        self.log().map(|log| log.register(waiter, token, isolation))
     }
 
     /// All offsets that the log has, whether or not readers may see them yet.

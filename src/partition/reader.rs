@@ -13,7 +13,7 @@ use place::{Start, WhichBatch};
 pub(crate) use waypoints::Waypoints;
 use waypoints::{Known, is_large};
 
-use super::producer_state::gathering::Transactions;
+use super::producer_state::aborted::AbortedTransactions;
 use super::topic_settings::TopicSettings;
 use crate::disk::SharedBytes;
 use crate::error::{ClosedBy, Corruption, Error, Result};
@@ -48,7 +48,7 @@ pub(super) struct Source<'l> {
     /// Where a reader may stand that finds nothing there: behind these bounds as long as a transaction is open.
     pub(super) high_watermark: u64,
     /// What was aborted, for who is not to see it; `None` where nothing was.
-    pub(super) transactions: Option<&'l Transactions>,
+    pub(super) aborted: Option<&'l AbortedTransactions>,
     /// Looked at where something is compressed.
     pub(super) settings: &'l TopicSettings,
 }
@@ -169,7 +169,7 @@ impl Source<'_> {
 
     #[cold]
     fn is_in_aborted(&self, start: &BatchStart) -> bool {
-        self.transactions.is_some_and(|known| known.aborted.contains(start.stamp.producer_id, start.base_offset))
+        self.aborted.is_some_and(|aborted| aborted.contains(start.stamp.producer_id, start.base_offset))
     }
 
     /// The tail was closed, as it is with the broker alone.
@@ -351,7 +351,8 @@ impl Fetch<'_> {
 
     fn read_tail(&mut self, tail: TailRecords<'_>, batch_end: u64) -> Result<()> {
         self.check_damage()?;
-        if self.source.is_aborted(&tail.identity.start) {
+        let start = &tail.identity.start;
+        if start.attributes.is_control() || self.source.is_aborted(start) {
             self.fetched.next_offset = batch_end.min(self.end);
             return Ok(());
         }

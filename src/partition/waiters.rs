@@ -14,6 +14,8 @@
 //! is zero since registering ends by taking the append lock: who appends later sees the registration, and what was appended
 //! before is seen by whoever arms it. Who publishes without that lock (`wake_unlocked`) passes a fence before that load too.
 //!
+//! Who waits for committed records is not woken by each record of a transaction (`wake_uncommitted`), but by what ends it.
+//!
 //! Tokens are delivered before `armed_count` falls back to zero, and that store is a release: a sender that finds nobody armed
 //! since another one was faster returns when the token is delivered, so that whoever polls after it finds the record.
 
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::isolation::Isolation;
 use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -85,7 +88,12 @@ impl Waiter {
     /// Wakes the waiter, also if it is only about to park, whatever it waits for. The caller holds no lock, since a waker is
     /// its owner's code.
     pub(crate) fn wake(&self) {
-        let waker = self.signal(None);
+        self.wake_with(None);
+    }
+
+    /// [`wake`](Waiter::wake), with a token delivered by then.
+    pub(super) fn wake_with(&self, token: Option<u32>) {
+        let waker = self.signal(token);
         self.inbox.notify_one();
         if let Some(waker) = waker {
             call(waker);
@@ -120,6 +128,8 @@ pub(super) fn call(waker: Waker) {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     registered: AtomicUsize,
+    /// How many of them wait for records that are not committed, too.
+    uncommitted: AtomicUsize,
     /// How many are in `lists.armed`. Changed under the lock.
     armed_count: AtomicUsize,
     lists: Mutex<Lists>,
@@ -136,14 +146,15 @@ struct Lists {
 struct Armed {
     waiter: Arc<Waiter>,
     token: u32,
+    isolation: Isolation,
     /// What is to be called once the token is delivered and no lock is held.
     waker: Option<Waker>,
 }
 
 impl Waiters {
-    fn arm(&self, waiter: &Arc<Waiter>, token: u32) {
+    fn arm(&self, waiter: &Arc<Waiter>, token: u32, isolation: Isolation) {
         let mut lists = self.lists.lock();
-        lists.armed.push(Armed { waiter: Arc::clone(waiter), token, waker: None });
+        lists.armed.push(Armed { waiter: Arc::clone(waiter), token, isolation, waker: None });
         self.armed_count.store(lists.armed.len(), Ordering::Relaxed);
         drop(lists);
         fence(Ordering::SeqCst);
@@ -166,6 +177,16 @@ impl Waiters {
         }
     }
 
+    /// [`wake`](Waiters::wake) for those only who wait for records that are not committed, too.
+    pub(super) fn wake_uncommitted(&self) {
+        if self.uncommitted.load(Ordering::Relaxed) > 0 {
+            fence(Ordering::SeqCst);
+            if self.armed_count.load(Ordering::Acquire) > 0 {
+                self.wake_armed_uncommitted();
+            }
+        }
+    }
+
     /// [`wake`](Waiters::wake) for whoever made something visible without that lock.
     pub(super) fn wake_unlocked(&self) {
         fence(Ordering::SeqCst);
@@ -174,17 +195,40 @@ impl Waiters {
 
     #[cold]
     fn wake_armed(&self) {
-        let mut woken = {
+        let woken = {
             let mut lists = self.lists.lock();
             let spare = mem::take(&mut lists.spare);
             let mut woken = mem::replace(&mut lists.armed, spare);
-            for armed in &mut woken {
-                armed.waker = armed.waiter.signal(Some(armed.token));
-            }
-            self.armed_count.store(0, Ordering::Release);
+            self.signal(&lists, &mut woken);
             woken
         };
-        // Without the lock: those who wake up arm themselves again. Threads first, since a waker may do anything.
+        self.wake_all(woken);
+    }
+
+    #[cold]
+    fn wake_armed_uncommitted(&self) {
+        let woken = {
+            let mut lists = self.lists.lock();
+            let mut woken = mem::take(&mut lists.spare);
+            let is_woken = |armed: &mut Armed| armed.isolation == Isolation::ReadUncommitted;
+            woken.extend(lists.armed.extract_if(.., is_woken));
+            self.signal(&lists, &mut woken);
+            woken
+        };
+        self.wake_all(woken);
+    }
+
+    /// Delivers the tokens of those who were taken out of the list.
+    fn signal(&self, lists: &Lists, woken: &mut [Armed]) {
+        for armed in woken {
+            armed.waker = armed.waiter.signal(Some(armed.token));
+        }
+        self.armed_count.store(lists.armed.len(), Ordering::Release);
+    }
+
+    /// Wakes those whose tokens were delivered. Without the lock: those who wake up arm themselves again.
+    fn wake_all(&self, mut woken: Vec<Armed>) {
+        // Threads first, since a waker may do anything.
         for armed in &woken {
             armed.waiter.inbox.notify_one();
         }
@@ -201,25 +245,31 @@ pub(crate) struct Registration {
     files: Arc<OpenFiles>,
     waiter: Arc<Waiter>,
     token: u32,
+    isolation: Isolation,
 }
 
 impl Registration {
-    /// Has `token` delivered to `waiter` when something becomes visible in the partition of `waiters` while this is armed. It is
-    /// not, at first. The caller takes the append lock after this, before it arms: who appends later has seen the waiter.
+    /// Has `token` delivered to `waiter` when something becomes visible for this isolation in the partition of `waiters` while this is
+    /// armed. It is not, at first. The caller takes the append lock after this, before it arms: who appends later has seen the waiter.
     pub(super) fn new(
         waiters: &Arc<Waiters>,
         files: &Arc<OpenFiles>,
         waiter: &Arc<Waiter>,
         token: u32,
+        isolation: Isolation,
     ) -> Registration {
         waiters.registered.fetch_add(1, Ordering::Relaxed);
-        Registration { waiters: Arc::clone(waiters), files: Arc::clone(files), waiter: Arc::clone(waiter), token }
+        if isolation == Isolation::ReadUncommitted {
+            waiters.uncommitted.fetch_add(1, Ordering::Relaxed);
+        }
+        let (waiters, files, waiter) = (Arc::clone(waiters), Arc::clone(files), Arc::clone(waiter));
+        Registration { waiters, files, waiter, token, isolation }
     }
 
     /// Has the token delivered once, by the next who makes something visible or closes the log. The caller looks once more
     /// after this, and [disarms](Registration::disarm) if there was something already.
     pub(crate) fn arm(&self) {
-        self.waiters.arm(&self.waiter, self.token);
+        self.waiters.arm(&self.waiter, self.token, self.isolation);
     }
 
     /// Has nothing delivered any more, unless it was already.
@@ -235,6 +285,9 @@ impl Drop for Registration {
         }
         self.disarm();
         self.waiters.registered.fetch_sub(1, Ordering::Relaxed);
+        if self.isolation == Isolation::ReadUncommitted {
+            self.waiters.uncommitted.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -1,21 +1,24 @@
-//! Sending records: to a partition of a topic, chosen by the record, by its key, or in turn.
+//! Sending records: to a partition of a topic, chosen by the record, by its key, or in turn; and, in transactions, to many of them at
+//! once or not at all.
 
+mod batch;
 pub(crate) mod config;
 pub(crate) mod partitioner;
 pub(crate) mod sending;
+pub(crate) mod transactional;
 
 use std::fmt;
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::broker::store::Store;
 use crate::broker::topic_entry::TopicEntry;
 use crate::broker::{Broker, Topic};
-use crate::error::{Error, Result, SendOutcome};
+use crate::error::{Error, Result};
+use crate::partition::Appended;
 use crate::partition::durability::Durability;
 use crate::record::{BatchMetadata, ProducerRecord, RecordMetadata};
 use crate::topic_partition::TopicPartition;
+use batch::AppendPiece;
 use config::ProducerConfig;
 use partitioner::{DefaultPartitioner, Partitioner};
 
@@ -131,7 +134,7 @@ impl Producer {
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         let Some(topic) = record.get_topic() else { return Err(Error::NoTopic) };
         self.store.with_topic(topic, |topic| {
-            let partition = self.partition_of(&record, topic.partition_count())?;
+            let partition = batch::partition_of(&*self.partitioner, &record, topic.partition_count())?;
             topic.append_one(partition, &record, self.least_durability)
         })
     }
@@ -155,64 +158,7 @@ impl Producer {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn send_batch(&self, topic: &str, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
-        self.store.with_topic(topic, |topic| {
-            let partition_count = topic.partition_count();
-            let mut chosen = records.iter().map(|record| self.partition_of(record, partition_count));
-            let Some(first) = chosen.next().transpose()? else { return Ok(BatchMetadata::from(Vec::new())) };
-            // No list is made while all go to one.
-            let mut alike = 1;
-            while let Some(partition) = chosen.next().transpose()? {
-                if partition != first {
-                    let mut list = vec![first; alike];
-                    list.push(partition);
-                    list.append(&mut chosen.collect::<Result<_>>()?);
-                    return self.send_pieces(topic, &list, records).map(BatchMetadata::from);
-                }
-                alike += 1;
-            }
-            self.send_piece(topic, first, records)
-        })
-    }
-
-    /// Sends what goes to one partition.
-    fn send_piece(&self, topic: &TopicEntry, partition: u32, records: &[ProducerRecord<'_>]) -> Result<BatchMetadata> {
-        let (address, appended) = topic.append(partition, records, self.least_durability)?;
-        if let Some(timestamp) = appended.one_timestamp(records) {
-            return Ok(BatchMetadata::in_a_row(address.clone(), appended.base_offset, records.len(), timestamp));
-        }
-        let sent = records
-            .iter()
-            .zip(appended.base_offset..)
-            .map(|(record, offset)| RecordMetadata::new(address.clone(), offset, appended.timestamp_of(record)));
-        Ok(sent.collect::<Vec<_>>().into())
-    }
-
-    /// Sends one piece per partition, by number, and puts the answers in the order of the records.
-    fn send_pieces(
-        &self,
-        topic: &TopicEntry,
-        chosen: &[u32],
-        records: &[ProducerRecord<'_>],
-    ) -> Result<Vec<RecordMetadata>> {
-        let mut partitions = chosen.to_vec();
-        partitions.sort_unstable();
-        partitions.dedup();
-        if let Some(&last) = partitions.last()
-            && topic.partition_count() <= last
-        {
-            return Err(topic.unknown_partition(last));
-        }
-        // Before the first piece is in the log: with a record that no partition takes, nothing is sent.
-        topic.check_keys(records)?;
-        let mut answers = Vec::with_capacity(records.len());
-        for partition in partitions {
-            let places = || chosen.iter().enumerate().filter(move |(_, of)| **of == partition).map(|(place, _)| place);
-            let piece: Vec<_> = places().filter_map(|place| records.get(place).cloned()).collect();
-            let sent = self.send_piece(topic, partition, &piece).map_err(|source| stopped_by(source, &answers))?;
-            answers.extend(places().zip(&sent));
-        }
-        answers.sort_unstable_by_key(|(place, _)| *place);
-        Ok(answers.into_iter().map(|(_, sent)| sent).collect())
+        self.store.with_topic(topic, |topic| batch::send_batch(self, &*self.partitioner, topic, records))
     }
 
     /// Returns when everything that was sent before, by anyone, survives a power cut.
@@ -235,33 +181,18 @@ impl Producer {
     pub fn flush(&self) -> Result<()> {
         self.store.flush()
     }
-
-    /// The partition for a record. User code runs here, with no lock held, and if it panics only this call fails.
-    #[inline]
-    fn partition_of(&self, record: &ProducerRecord<'_>, partition_count: u32) -> Result<u32> {
-        if let Some(partition) = record.get_partition() {
-            return Ok(partition);
-        }
-        match partition_count {
-            1 => Ok(0),
-            count => catch_unwind(AssertUnwindSafe(|| self.partitioner.partition(record, count)))
-                .map_err(|_| Error::InvalidState { reason: "the partitioner panicked" }),
-        }
-    }
 }
 
-/// The error for a batch of several pieces, of which one failed and those before it are in the log: where, the `answers` say,
-/// in the order of the pieces.
-fn stopped_by(source: Error, answers: &[(usize, RecordMetadata)]) -> Error {
-    let mut appended: Vec<(TopicPartition, Range<u64>)> = Vec::new();
-    for (_, sent) in answers {
-        match appended.last_mut() {
-            Some((partition, offsets)) if partition == sent.topic_partition() => offsets.end = sent.offset() + 1,
-            _ => appended.push((sent.topic_partition().clone(), sent.offset()..sent.offset() + 1)),
-        }
+impl AppendPiece for Producer {
+    #[inline]
+    fn append_piece<'t>(
+        &self,
+        topic: &'t TopicEntry,
+        partition: u32,
+        records: &[ProducerRecord<'_>],
+    ) -> Result<(&'t TopicPartition, Appended)> {
+        topic.append(partition, records, self.least_durability)
     }
-    let nothing_is_in = appended.is_empty() && source.outcome() == SendOutcome::NotAppended;
-    if nothing_is_in { source } else { Error::partly_sent(appended, source) }
 }
 
 impl fmt::Debug for Producer {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Producer;
+use super::batch::partition_of;
 use crate::error::{Error, Result};
 use crate::partition::durable_wait::DurableWait;
 use crate::record::{ProducerRecord, RecordMetadata};
@@ -46,7 +47,7 @@ impl Producer {
     pub fn send_async(&self, record: ProducerRecord<'_>) -> Result<Sending> {
         let Some(topic) = record.get_topic() else { return Err(Error::NoTopic) };
         self.store.with_topic(topic, |topic| {
-            let partition = self.partition_of(&record, topic.partition_count())?;
+            let partition = partition_of(&*self.partitioner, &record, topic.partition_count())?;
             let (metadata, wait) = topic.append_one_for_task(partition, &record, self.least_durability)?;
             Ok(Sending { metadata, wait })
         })

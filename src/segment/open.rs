@@ -161,18 +161,19 @@ impl Segment {
         self.walk_intact(&self.loaded()?.log, visit)
     }
 
-    /// Shows each batch of a producer whose checksum and place are right, from the first on, and the marker that it is, if so. Damage
-    /// is passed over, and so is a marker that cannot be read.
+    /// Shows each batch of a producer whose checksum and place are right, from a file position on where the batch with offset `from` is
+    /// expected, and the marker that it is, if so. Damage is passed over, and so is a marker that cannot be read.
     ///
     /// # Errors
     /// As [`visit_intact`](Segment::visit_intact).
     pub(crate) fn visit_producers(
         &self,
+        (file_position, from): (u64, u64),
         mut visit: impl FnMut(&BatchHeader, Option<EndTransactionMarker>),
     ) -> Result<()> {
         let log = &self.loaded()?.log;
         let read_at = |buffer: &mut [u8], position| log.read_at(buffer, position);
-        let mut walk = LogWalk::new(&read_at, log.len(), self.rules(), 0, self.base_offset);
+        let mut walk = LogWalk::new(&read_at, log.len(), self.rules(), file_position, from);
         let unreadable = |source| Error::io("read", &self.path(), source);
         loop {
             match walk.next(self.next_offset()).map_err(unreadable)? {

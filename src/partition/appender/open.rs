@@ -5,9 +5,10 @@ use std::ops::Range;
 use super::clock::{Clock, WhoseTime};
 use crate::disk::append_file::AppendError;
 use crate::error::Result;
-use crate::format::{BatchStart, Compression, RecordFields, SealFields};
+use crate::format::{BatchStart, Compression, ProducerIdAndEpoch, RecordFields, SealFields};
 use crate::partition::budget::Room;
 use crate::partition::log_core::LogCore;
+use crate::partition::producer_state::batch::DataBatch;
 use crate::record::ProducerRecord;
 use crate::tail::BatchWriter;
 
@@ -45,6 +46,28 @@ impl NotPushed {
 }
 
 impl Open {
+    /// Whether it is a batch of records of this producer's transactions, or of no producer.
+    #[inline]
+    pub(super) fn is_of(&self, producer: Option<ProducerIdAndEpoch>) -> bool {
+        let stamp = &self.start.stamp;
+        match producer {
+            None => !stamp.has_producer(),
+            Some(ProducerIdAndEpoch { id, epoch }) => {
+                (stamp.producer_id, stamp.producer_epoch) == (id, epoch) && !self.start.attributes.is_control()
+            }
+        }
+    }
+
+    /// What it says of its producer.
+    pub(super) fn data(&self) -> DataBatch {
+        DataBatch {
+            stamp: self.start.stamp,
+            base_offset: self.start.base_offset,
+            last_offset_delta: self.record_count - 1,
+            max_timestamp: self.max_timestamp,
+        }
+    }
+
     /// Encodes `records` behind the published ones and publishes them in one step, if there is room.
     #[inline]
     pub(super) fn push<W: WhoseTime>(

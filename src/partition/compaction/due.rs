@@ -35,10 +35,11 @@ impl Due {
     /// What there is at `now_ms`, by the steady clock.
     pub(super) fn of(log: &Log, checkpoint: &Checkpoint, config: &CompactionConfig, now_ms: i64) -> Due {
         let mut sealed = checkpoint.sealed_logs(&log.segments());
-        let unstable = log.first_unstable_offset();
+        // Before the view: what was aborted below is in it.
+        let unstable = log.first_unmarked_offset();
         let stable = sealed.iter().take_while(|sealed| sealed.segment.next_offset() <= unstable).count();
         sealed.truncate(stable);
-        let transactions = KnownTransactions::new(log.transactions(), checkpoint.producers.states());
+        let transactions = KnownTransactions::new(log.aborted(), log.producers_in_segments());
         let clean_offset = checkpoint.manifest.clean_offset;
         let is_clean = |sealed: &&SealedLog| sealed.segment.next_offset() <= clean_offset;
         let clean_count = sealed.iter().take_while(is_clean).count();

@@ -10,26 +10,26 @@ use std::sync::Arc;
 
 use crate::format::{BatchHeader, EndTransactionMarker};
 use crate::partition::producer_state::ProducerStates;
-use crate::partition::producer_state::gathering::Transactions;
+use crate::partition::producer_state::aborted::AbortedTransactions;
 use crate::segment::AbortedTransaction;
 
 /// What is known of the transactions of a log when a pass begins.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KnownTransactions {
-    transactions: Option<Arc<Transactions>>,
+    aborted: Option<Arc<AbortedTransactions>>,
     producers: Arc<ProducerStates>,
 }
 
 impl KnownTransactions {
-    pub(super) fn new(transactions: Option<Arc<Transactions>>, producers: Arc<ProducerStates>) -> KnownTransactions {
-        KnownTransactions { transactions, producers }
+    pub(super) fn new(aborted: Option<Arc<AbortedTransactions>>, producers: Arc<ProducerStates>) -> KnownTransactions {
+        KnownTransactions { aborted, producers }
     }
 
     /// Whether a batch never happened.
     pub(super) fn is_aborted(&self, header: &BatchHeader) -> bool {
         let (stamp, is_control) = (header.start.stamp, header.start.attributes.is_control());
-        let known = self.transactions.as_ref().filter(|_| stamp.is_transactional && !is_control);
-        known.is_some_and(|known| known.aborted.contains(stamp.producer_id, header.base_offset()))
+        let aborted = self.aborted.as_ref().filter(|_| stamp.is_transactional && !is_control);
+        aborted.is_some_and(|aborted| aborted.contains(stamp.producer_id, header.base_offset()))
     }
 
     /// Whether a batch is all that tells of a producer that may go on, so that an empty one stays.
@@ -66,8 +66,8 @@ impl CleanedTransactions {
         let producer_id = header.start.stamp.producer_id;
         let has_data = self.with_data.remove(&producer_id);
         if has_data && !marker.is_commit {
-            let known = self.known.transactions.as_ref();
-            self.aborted.extend(known.and_then(|known| known.aborted.ended_by(producer_id, header.last_offset())));
+            let aborted = self.known.aborted.as_ref();
+            self.aborted.extend(aborted.and_then(|aborted| aborted.ended_by(producer_id, header.last_offset())));
         }
         has_data
     }

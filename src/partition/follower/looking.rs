@@ -9,7 +9,7 @@ use crate::format::{Record, skip};
 use crate::partition::compaction;
 use crate::partition::durability::Durability;
 use crate::partition::manifest::Manifest;
-use crate::partition::producer_state::DataBatch;
+use crate::partition::producer_state::batch::ProducerBatch;
 use crate::partition::producer_state::gathering::{ProducerSources, Transactions};
 use crate::partition::recovery::{check_partition, first_offset, lost_manifest, owner_of_manifest};
 use crate::partition::recovery_point::{RecoveryPoint, RecoveryPointFile};
@@ -190,17 +190,18 @@ impl Follower {
         Seen { files, tails, tail, end, bounds, transactions, durable_offset, is_always }
     }
 
-    /// What who reads committed records has to know of what was seen: a transaction whose end cannot be read yet is open.
+    /// What who reads committed records has to know of what was seen. A marker counts as soon as it is there, also where it cannot be
+    /// read yet, since it is not durable: what it says was decided, and that is.
     fn transactions(&self, seen: &Seen, point: Option<&RecoveryPoint>) -> Result<Option<Arc<Transactions>>> {
         let has_producer = |batch: &&Arc<FollowedBatch>| batch.identity.start.stamp.has_producer();
-        let tail: Vec<DataBatch> = seen.tail.iter().filter(has_producer).filter_map(|batch| data_of(batch)).collect();
+        let tail: Vec<_> = seen.tail.iter().filter(has_producer).filter_map(|batch| producer_batch(batch)).collect();
         let sources = ProducerSources {
             dir: &self.dir,
             noted: &seen.files.layout.manifest.segments,
             point,
             segments: &seen.files.segments,
             tail: &tail,
-            end: seen.bounds.end,
+            end: seen.end,
         };
         if !sources.are_any() {
             return Ok(None);
@@ -331,14 +332,12 @@ fn continued_by(batch: &FollowedBatch, end: u64) -> Option<u64> {
     (batch.identity.base_offset() == end && end < next_offset).then_some(next_offset)
 }
 
-/// What a batch in the tail says of its producer: only that it belongs to a transaction counts, since nothing is sent here.
-fn data_of(batch: &FollowedBatch) -> Option<DataBatch> {
+/// What a batch in the tail says of its producer. Nobody asks here when that was.
+fn producer_batch(batch: &FollowedBatch) -> Option<ProducerBatch> {
     let start = &batch.identity.start;
     let next_offset = next_offset(&batch.identity, &batch.records)?;
     let last_offset_delta = i32::try_from(next_offset.checked_sub(start.base_offset)?.checked_sub(1)?).ok()?;
-    let (last_sequence, max_timestamp) = (start.stamp.last_sequence(last_offset_delta), -1);
-    let base_offset = start.base_offset;
-    Some(DataBatch { stamp: start.stamp, base_offset, last_offset_delta, last_sequence, max_timestamp })
+    ProducerBatch::in_tail(start, last_offset_delta, -1, &batch.records)
 }
 
 /// One above the last offset of a batch with these records; `None` if they are not whole.

@@ -121,7 +121,8 @@ impl Log {
         let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
         let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
         let leader_epoch = self.epochs.least_from(synced.next_offset);
-        let producers = checkpoint.producers.unknown_in(active);
+        let producers = self.producers_synced(synced.next_offset);
+        let producers = checkpoint.producers.store_at(&self.dir, active, synced.next_offset, producers.as_ref());
         checkpoint.store(&self.dir, active, synced, leader_epoch, index_crcs, producers)?;
         self.point_is_at(synced.file_position);
         Ok(())
@@ -129,6 +130,7 @@ impl Log {
 
     /// Notes the sealed ones of segments that are synced.
     fn note_sealed(&self, checkpoint: &mut Checkpoint, segments: &Segments) -> Result<()> {
+        self.tell_producers(checkpoint);
         let Some((active, sealed)) = segments.split_last() else { return Ok(()) };
         if self.needs_epochs(checkpoint, segments) {
             self.store_epochs(checkpoint)?;
@@ -170,7 +172,8 @@ impl Log {
             checkpoint.forget_indexes(&self.dir)?;
             let index_crcs = active.write_indexes().ok();
             let leader_epoch = self.epochs.least_from(active.next_offset());
-            let producers = checkpoint.producers.store(&self.dir, active);
+            let producers = self.producers_of_active(active.base_offset());
+            let producers = checkpoint.producers.store_at(&self.dir, active, active.next_offset(), Some(&producers));
             checkpoint.store(&self.dir, active, SyncedTo::of(active), leader_epoch, index_crcs, producers)?;
             checkpoint.sync_point(&self.dir)?;
             self.free_slots(synced);

@@ -71,7 +71,8 @@ impl Log {
     pub(crate) fn check_deletable(&self, offset: u64) -> Result<()> {
         self.check_writable()?;
         // In this order: the start is never above an end that is loaded later.
-        let bounds = self.log_start_offset()..self.last_stable_offset();
+        let start = self.log_start_offset();
+        let bounds = start..self.last_stable_offset().min(self.first_unmarked_offset()).max(start);
         if bounds.end < offset {
             return Err(Error::OffsetOutOfRange {
                 partition: self.spec.partition.clone(),

@@ -90,7 +90,7 @@ impl Log {
 
     /// Whether a segment ends before the first transaction that is open: what that has begun is kept, and what comes behind.
     fn is_stable(&self, segment: &Segment) -> bool {
-        segment.next_offset() <= self.first_unstable_offset()
+        segment.next_offset() <= self.first_unmarked_offset()
     }
 
     fn may_drop(&self) -> bool {

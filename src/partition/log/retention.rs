@@ -147,7 +147,7 @@ impl Log {
         let mut start = self.log_start_offset();
         let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
         // What a transaction that is open has begun is kept, and what comes behind.
-        let unstable = self.first_unstable_offset();
+        let unstable = self.first_unmarked_offset();
         for segment in sealed.iter().take_while(|segment| segment.next_offset() <= unstable) {
             let expiry_ms = config.retention_ms.map(|age| expiry_ms(segment, age));
             left_bytes = left_bytes.saturating_sub(segment.log_bytes());

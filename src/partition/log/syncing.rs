@@ -78,6 +78,20 @@ impl Log {
         }
     }
 
+    /// Returns once each of `logs` is durable up to its offset. They share one round of each group.
+    ///
+    /// # Errors
+    /// As [`wait_durable`](Log::wait_durable), of the first one that fails.
+    pub(crate) fn wait_all_durable(logs: &[(Arc<Log>, u64)]) -> Result<()> {
+        let undurable = |(log, offset): &&(Arc<Log>, u64)| log.durable_offset() < *offset;
+        let waited: Vec<_> = logs.iter().filter(undurable).map(|(log, _)| Arc::clone(log)).collect();
+        if let Some(environment) = waited.first().map(|log| Arc::clone(&log.environment)) {
+            waited.iter().try_for_each(|log| log.check_not_forked().and_then(|()| log.rewrite_if_owed()))?;
+            Log::commit_all(&waited, &environment);
+        }
+        logs.iter().try_for_each(|(log, offset)| log.wait_durable(*offset))
+    }
+
     /// Syncs what no slot covers, and lets the recovery point say so: nothing else tells other processes.
     fn settle_debt(&self) -> Result<()> {
         // Whoever has it now may have begun before; the maintenance makes up for it.
@@ -85,8 +99,10 @@ impl Log {
         let (segments, synced) = self.sync_segments()?;
         let is_noted = match (checkpoint, segments.last(), synced) {
             (Some(mut checkpoint), Some(active), Some(synced)) => {
+                self.tell_producers(&mut checkpoint);
                 let leader_epoch = self.epochs.least_from(synced.next_offset);
-                let noted = checkpoint.store_synced(&self.dir, active, synced, leader_epoch);
+                let producers = self.producers_synced(synced.next_offset);
+                let noted = checkpoint.store_synced(&self.dir, active, synced, leader_epoch, producers.as_ref());
                 noted.map(|()| self.point_is_at(synced.file_position)).is_ok()
             }
             _ => false,
@@ -115,6 +131,7 @@ impl Log {
             let _nobody_appends = self.appender.lock();
             let segments = self.segments();
             let synced = segments.last().map(|active| SyncedTo::of(active));
+            segments.iter().last().inspect(|active| self.note_producers_to_sync(active));
             (segments, synced)
         };
         // The oldest first: whatever could not begin, behind a segment that is synced there is none that is not.

@@ -96,6 +96,12 @@ impl LogCore {
         Ok(Some(room))
     }
 
+    /// Takes the same for what follows from something that found room.
+    pub(in crate::partition) fn take_room_anyway(&self, batch_bytes: usize) -> Option<Room> {
+        let budget = self.environment.budget.as_ref().filter(|_| !self.spec.is_internal)?;
+        Some(budget.take_anyway((batch_bytes as u64).next_multiple_of(BLOCK_BYTES)))
+    }
+
     /// The indexes of all segments that begin below `base_offset` are written.
     pub(in crate::partition) fn indexes_are_written(&self, base_offset: u64) {
         self.index_rooms.lock().retain(|(base, _)| base_offset <= *base);
@@ -173,6 +179,9 @@ impl LogCore {
             active.append(batch, header)
         };
         active.and_then(append).map_err(|failure| self.append_error(failure))?;
+        if header.start.stamp.has_producer() {
+            self.note_in_segment(header, batch);
+        }
         if self.unnoted_bytes() > UNNOTED_BYTES_MAX {
             self.environment.bell.ring(Work::Checkpoints);
         }
@@ -225,6 +234,7 @@ impl LogCore {
         }
         if let Some(rolled) = view.segments.last() {
             rolled.note_rolled(self.environment.steady_ms());
+            self.producers.lock().segment_ended(rolled.base_offset(), self.environment.now_ms());
         }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
         self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));

@@ -37,8 +37,12 @@ impl LogCore {
         self.check_not_forked()?;
         loop {
             self.check_open()?;
-            // In this order: what is below the end is in a view loaded later, unless that begins behind it.
+            // In this order: what is below the end is in a view loaded later, unless that begins behind it. And what was aborted below
+            // the first open transaction is said to be so there: were the view loaded before, a transaction could have ended since
+            // that it does not know for aborted.
             let high_watermark = self.visible_end();
+            let is_committed = isolation == Isolation::ReadCommitted;
+            let end = if is_committed { high_watermark.min(self.offsets.first_undecided()) } else { high_watermark };
             let guard = self.view();
             let view: &LogView = &guard;
             let open = view.open.as_ref().map(|open| TailRecords {
@@ -46,8 +50,6 @@ impl LogCore {
                 bytes: TailBytes::InSlot(open),
                 is_dense: true,
             });
-            let is_committed = isolation == Isolation::ReadCommitted;
-            let end = if is_committed { high_watermark.min(self.first_unstable_offset()) } else { high_watermark };
             let unsealed = if view.unsealed.is_empty() { Vec::new() } else { all_in_tail(&view.unsealed) };
             let result = read(&Source {
                 partition: &self.spec.partition,
@@ -59,7 +61,7 @@ impl LogCore {
                 waypoints: Some(&self.environment.waypoints),
                 bounds: view.log_start_offset..end.max(view.log_start_offset),
                 high_watermark,
-                transactions: view.transactions.as_deref().filter(|_| is_committed),
+                aborted: view.aborted.as_deref().filter(|_| is_committed),
                 settings: &self.spec.settings,
             });
             if result.is_ok() {

@@ -1,23 +1,25 @@
 //! What a log has of producers when it is opened: from files as far as they are those that were noted, and else from the batches.
 //!
 //! ```text
-//! [ sealed ][ sealed ][ sealed ][ active )[ open batches )
-//!  .txnindex .txnindex .txnindex
-//!                              ^ .snapshot, the newest: behind it the batches are replayed
+//! [ sealed ][ sealed ][ sealed ][ active    )[ open batches )
+//!  .txnindex .txnindex .txnindex .txnindex
+//!                                     ^ .snapshot, the newest: behind it the batches are replayed
 //! ```
 //! Each sealed segment has its index of aborted transactions noted in the manifest, and the snapshot at its end; the recovery point
-//! says the same of the active segment, once that is closed. The first index that is not right has everything replayed from a
-//! snapshot before that segment. If there is none, it begins at the front of the log, where nothing is known of producers: so all
-//! of these files may be missing, and it comes to the same.
+//! says the same of the active segment up to there, so that after a kill little is read twice. The first index that is not right has
+//! everything replayed from a snapshot before that segment. If there is none, it begins at the front of the log, where nothing is
+//! known of producers: so all of these files may be missing, and it comes to the same.
 //!
 //! Nothing is written here, for readers of another process come here, too.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::ProducerStates;
 use super::aborted::AbortedTransactions;
+use super::batch::ProducerBatch;
 use super::snapshot;
-use super::{DataBatch, ProducerStates};
+use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::partition::manifest::ManifestSegment;
 use crate::partition::recovery_point::RecoveryPoint;
@@ -33,7 +35,7 @@ pub(in crate::partition) struct ProducerSources<'s> {
     /// All that are there, sealed or not.
     pub(in crate::partition) segments: &'s [Arc<Segment>],
     /// What lies behind them.
-    pub(in crate::partition) tail: &'s [DataBatch],
+    pub(in crate::partition) tail: &'s [ProducerBatch],
     /// Batches from here on are left out.
     pub(in crate::partition) end: u64,
 }
@@ -41,6 +43,8 @@ pub(in crate::partition) struct ProducerSources<'s> {
 /// What a log has of producers.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct LogProducers {
+    /// At the end of the segments.
+    pub(in crate::partition) in_segments: ProducerStates,
     /// At the end of the log.
     pub(in crate::partition) states: ProducerStates,
     /// All transactions that were aborted, in any order.
@@ -56,20 +60,20 @@ pub(in crate::partition) struct LogProducers {
 pub(in crate::partition) struct SegmentProducers {
     pub(in crate::partition) base_offset: u64,
     /// Transactions that were aborted in it.
-    pub(in crate::partition) aborted: Vec<AbortedTransaction>,
+    pub(in crate::partition) aborted: Arc<Vec<AbortedTransaction>>,
     /// All producers at its end.
-    pub(in crate::partition) at_end: ProducerStates,
+    pub(in crate::partition) at_end: Arc<ProducerStates>,
     /// Whether there is anything to be told.
     pub(in crate::partition) are_any: bool,
 }
 
-/// What who reads committed records has to know of a log.
+/// What who reads committed records of another process's log has to know of it.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Transactions {
     /// Where the first transaction begins that is open, if there is one.
     pub(in crate::partition) first_unstable_offset: Option<u64>,
-    /// Those that never happened.
-    pub(in crate::partition) aborted: AbortedTransactions,
+    /// Those that never happened, if there are any.
+    pub(in crate::partition) aborted: Option<Arc<AbortedTransactions>>,
 }
 
 impl Transactions {
@@ -78,9 +82,9 @@ impl Transactions {
         states: &ProducerStates,
         aborted: Vec<AbortedTransaction>,
     ) -> Option<Arc<Transactions>> {
-        let first_unstable_offset = states.first_unstable_offset();
-        let are_any = first_unstable_offset.is_some() || !aborted.is_empty();
-        are_any.then(|| Arc::new(Transactions { first_unstable_offset, aborted: AbortedTransactions::new(aborted) }))
+        let (first_unstable_offset, aborted) = (states.first_unstable_offset(), AbortedTransactions::new(aborted));
+        let are_any = first_unstable_offset.is_some() || aborted.is_some();
+        are_any.then(|| Arc::new(Transactions { first_unstable_offset, aborted }))
     }
 }
 
@@ -94,28 +98,41 @@ impl SegmentProducers {
         states: &mut ProducerStates,
         end: u64,
     ) -> Result<SegmentProducers> {
-        let (mut aborted, mut are_any) = (Vec::new(), !states.is_empty());
-        let visited = segment.visit_producers(|header, marker| {
+        let begin = ReplayFrom { base_offset: segment.base_offset(), ..ReplayFrom::default() };
+        SegmentProducers::replay_from(segment, begin, states, end)
+    }
+
+    fn replay_from(
+        segment: &Segment,
+        begin: ReplayFrom,
+        states: &mut ProducerStates,
+        end: u64,
+    ) -> Result<SegmentProducers> {
+        let ReplayFrom { base_offset, file_position, next_offset, mut aborted } = begin;
+        let mut are_any = !states.is_empty() || !aborted.is_empty();
+        let visited = segment.visit_producers((file_position, next_offset.max(base_offset)), |header, marker| {
             if header.base_offset() < end {
                 are_any = true;
-                aborted.extend(states.replay(header, marker));
+                aborted.extend(ProducerBatch::of(header, marker).and_then(|batch| states.replay(&batch)));
             }
         });
         match visited {
             Err(Error::Corrupt(_)) => {}
             visited => visited?,
         }
-        let (base_offset, at_end) = (segment.base_offset(), states.clone());
-        Ok(SegmentProducers { base_offset, aborted, at_end, are_any })
+        Ok(SegmentProducers { base_offset, aborted: Arc::new(aborted), at_end: Arc::new(states.clone()), are_any })
     }
 
-    /// Writes the files of a segment that ends here. What cannot be written is noted as something that only the log tells.
-    pub(in crate::partition) fn store(&self, dir: &SegmentDir, segment: &Segment) -> ProducerFiles {
+    /// Writes the files of a segment, of which this is what there is below `offset`. What cannot be written is noted as something
+    /// that only the log tells.
+    pub(in crate::partition) fn store(&self, dir: &SegmentDir, segment: &Segment, offset: u64) -> ProducerFiles {
         if !self.are_any {
             return ProducerFiles::default();
         }
-        let index = segment.write_transaction_index(Stage::Live, &self.aborted);
-        let snapshot = self.at_end.store(dir, segment.next_offset());
+        let lost = usize::from(planted(Canary::ShortTransactionIndex));
+        let aborted = self.aborted.get(..self.aborted.len().saturating_sub(lost)).unwrap_or_default();
+        let index = segment.write_transaction_index(Stage::Live, aborted);
+        let snapshot = self.at_end.store(dir, offset);
         ProducerFiles {
             transaction_index: index.unwrap_or(Some(ProducerFiles::UNKNOWN)),
             snapshot: Some(snapshot.unwrap_or(ProducerFiles::UNKNOWN)),
@@ -123,12 +140,21 @@ impl SegmentProducers {
     }
 }
 
+/// Where to begin in a segment, and the transactions that were aborted in it before.
+#[derive(Debug, Default)]
+struct ReplayFrom {
+    base_offset: u64,
+    file_position: u64,
+    next_offset: u64,
+    aborted: Vec<AbortedTransaction>,
+}
+
 impl ProducerSources<'_> {
     /// Whether there is any producer in the log. Without one nothing else is to be looked at.
     pub(in crate::partition) fn are_any(&self) -> bool {
         self.noted.iter().any(|noted| noted.producers.are_any())
             || self.unnoted().any(|segment| segment.has_producers())
-            || self.tail.iter().any(|batch| batch.stamp.has_producer())
+            || self.tail.iter().any(ProducerBatch::has_producer)
     }
 
     /// The segments that the manifest does not have.
@@ -148,25 +174,32 @@ impl ProducerSources<'_> {
     pub(in crate::partition) fn gather(&self) -> Result<LogProducers> {
         let mut gathered = LogProducers::default();
         let whole_count = self.load_indexes(&mut gathered);
-        if whole_count == self.noted.len() && self.take_closed(&mut gathered) {
-            return Ok(gathered);
+        let mut noted = None;
+        let mut start = self.noted_end();
+        if let Some((states, begin)) = self.noted_in_active(whole_count, &mut gathered.stale) {
+            gathered.states = states;
+            noted = Some(begin);
+        } else {
+            let loaded =
+                (0..=whole_count).rev().find_map(|count| Some((count, self.at_end_of(count, &mut gathered.stale)?)));
+            let (count, states) = loaded.unwrap_or_default();
+            gathered.states = states;
+            let last = count.checked_sub(1).and_then(|last| self.noted.get(last));
+            start = last.map_or(0, |last| last.sealed.next_offset);
         }
-        let loaded =
-            (0..=whole_count).rev().find_map(|count| Some((count, self.at_end_of(count, &mut gathered.stale)?)));
-        let (count, states) = loaded.unwrap_or_default();
-        gathered.states = states;
-        let start = match count.checked_sub(1).and_then(|last| self.noted.get(last)) {
-            Some(last) => last.sealed.next_offset,
-            None => 0,
-        };
         gathered.aborted.retain(|entry| entry.last_offset < start);
         for segment in self.segments.iter().filter(|segment| start <= segment.base_offset()) {
-            let found = SegmentProducers::replay(segment, &mut gathered.states, self.end)?;
-            gathered.aborted.extend(&found.aborted);
+            let states = &mut gathered.states;
+            let found = match noted.take_if(|begin| begin.base_offset == segment.base_offset()) {
+                Some(begin) => SegmentProducers::replay_from(segment, begin, states, self.end),
+                None => SegmentProducers::replay(segment, states, self.end),
+            }?;
+            gathered.aborted.extend(found.aborted.iter());
             gathered.gathered.push(found);
         }
-        for batch in self.tail.iter().filter(|batch| batch.stamp.has_producer() && batch.base_offset < self.end) {
-            gathered.states.replay_data(batch);
+        gathered.in_segments = gathered.states.clone();
+        for batch in self.tail.iter().filter(|batch| batch.has_producer() && batch.base_offset() < self.end) {
+            gathered.aborted.extend(gathered.states.replay(batch));
         }
         Ok(gathered)
     }
@@ -205,40 +238,37 @@ impl ProducerSources<'_> {
         loaded
     }
 
-    /// Takes what the recovery point notes of the active segment, if that is as it was closed.
-    fn take_closed(&self, gathered: &mut LogProducers) -> bool {
-        let mut unnoted = self.unnoted();
-        let (Some(active), None, Some(point)) = (unnoted.next(), unnoted.next(), self.point) else { return false };
-        let end = active.next_offset();
-        let is_at_end = point.base_offset == active.base_offset() && point.synced.next_offset == end;
-        if !is_at_end || !self.tail.is_empty() || self.end < end {
-            return false;
+    /// What the recovery point notes of the first segment that the manifest does not have, where the indexes of so many sealed ones
+    /// are right.
+    fn noted_in_active(&self, whole_count: usize, stale: &mut Vec<PathBuf>) -> Option<(ProducerStates, ReplayFrom)> {
+        let point = self.point.filter(|_| whole_count == self.noted.len())?;
+        let active = self.unnoted().next().filter(|active| active.base_offset() == point.base_offset)?;
+        let (base_offset, file_position, next_offset) =
+            (point.base_offset, point.synced.file_position, point.synced.next_offset);
+        if self.end < next_offset || active.next_offset() < next_offset || active.log_bytes() < file_position {
+            return None;
         }
         let ProducerFiles { transaction_index, snapshot } = point.producers;
+        // Files that were written while the log was open may be any after a power cut.
+        let mut is_stale = |path| stale.extend(Some(path).filter(|_| next_offset == active.next_offset()));
         let states = match snapshot {
             None if active.has_producers() => None,
             None => Some(ProducerStates::default()),
             Some(ProducerFiles::UNKNOWN) => None,
-            Some(sum) => ProducerStates::load(self.dir, end, sum).or_else(|| {
-                gathered.stale.push(snapshot::path(self.dir, end));
+            Some(sum) => ProducerStates::load(self.dir, next_offset, sum).or_else(|| {
+                is_stale(snapshot::path(self.dir, next_offset));
                 None
             }),
         };
-        let index = match transaction_index {
+        let aborted = match transaction_index {
             None => Some(Vec::new()),
             Some(ProducerFiles::UNKNOWN) => None,
             Some(sum) => load_index(active, sum).or_else(|| {
-                let path = FileName::live(active.base_offset(), FileKind::TransactionIndex).path(&self.dir.path);
-                gathered.stale.push(path);
+                is_stale(FileName::live(base_offset, FileKind::TransactionIndex).path(&self.dir.path));
                 None
             }),
         };
-        let Some((states, aborted)) = states.zip(index) else { return false };
-        gathered.aborted.extend(&aborted);
-        gathered.states = states.clone();
-        let (base_offset, are_any) = (active.base_offset(), point.producers.are_any());
-        gathered.gathered.push(SegmentProducers { base_offset, aborted, at_end: states, are_any });
-        true
+        Some((states?, ReplayFrom { base_offset, file_position, next_offset, aborted: aborted? }))
     }
 }
 

@@ -6,21 +6,24 @@
 //! marker ───────────────→ replay ──→ the transaction is over; if it was aborted, an entry of the transaction index
 //! ```
 //! All of it is made from the log: `gathering` does that when a log is opened, and begins at the newest `snapshot` that is what was
-//! noted of it. Replay refuses nothing: what is in a log was taken by its leader once. A log without producers has an empty map, and
+//! noted of it; `live` goes on from there with each batch that is appended. Replay refuses nothing: what is in a log was taken by its leader once. A log without producers has an empty map, and
 //! no file of this.
 
 pub(super) mod aborted;
+pub(super) mod batch;
 pub(super) mod checkpointed;
 pub(super) mod gathering;
+pub(super) mod live;
 pub(super) mod snapshot;
 #[cfg(test)]
 mod tests;
 pub(super) mod verifying;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::format::{BatchHeader, EndTransactionMarker, ProducerStamp};
+use crate::format::{BatchHeader, ProducerStamp};
 use crate::segment::AbortedTransaction;
+use batch::{DataBatch, MarkerBatch, ProducerBatch};
 
 /// A producer without an open transaction is forgotten so long after its last batch or marker, by their timestamps: Kafka's default
 /// for `producer.id.expiration.ms`.
@@ -30,6 +33,8 @@ pub(super) const EXPIRATION_MS: i64 = 24 * 3600 * 1000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::partition) struct ProducerStates {
     producers: BTreeMap<i64, ProducerState>,
+    /// Where the open transactions of them begin, with the producers' ids.
+    open: BTreeSet<(u64, i64)>,
 }
 
 /// One producer.
@@ -55,28 +60,6 @@ struct LastBatch {
     offset_delta: i32,
 }
 
-/// What is replayed of a data batch.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::partition) struct DataBatch {
-    pub(in crate::partition) stamp: ProducerStamp,
-    pub(in crate::partition) base_offset: u64,
-    pub(in crate::partition) last_offset_delta: i32,
-    pub(in crate::partition) last_sequence: i32,
-    pub(in crate::partition) max_timestamp: i64,
-}
-
-impl DataBatch {
-    fn of(header: &BatchHeader) -> DataBatch {
-        DataBatch {
-            stamp: header.start.stamp,
-            base_offset: header.base_offset(),
-            last_offset_delta: header.last_offset_delta,
-            last_sequence: header.last_sequence(),
-            max_timestamp: header.max_timestamp,
-        }
-    }
-}
-
 impl ProducerState {
     fn new(epoch: i16) -> ProducerState {
         ProducerState {
@@ -86,6 +69,11 @@ impl ProducerState {
             last_batch: None,
             transaction_first_offset: None,
         }
+    }
+
+    fn has_expired(&self, now_ms: i64) -> bool {
+        let expiry_ms = self.last_timestamp.saturating_add(EXPIRATION_MS);
+        self.transaction_first_offset.is_none() && expiry_ms <= now_ms
     }
 
     /// Another epoch begins its sequences anew.
@@ -98,6 +86,12 @@ impl ProducerState {
 }
 
 impl ProducerStates {
+    fn new(producers: BTreeMap<i64, ProducerState>) -> ProducerStates {
+        let open =
+            producers.iter().filter_map(|(&id, producer)| Some((producer.transaction_first_offset?, id))).collect();
+        ProducerStates { producers, open }
+    }
+
     /// Whether nothing is known of any producer.
     pub(in crate::partition) fn is_empty(&self) -> bool {
         self.producers.is_empty()
@@ -105,56 +99,59 @@ impl ProducerStates {
 
     /// Where the first transaction begins that is open.
     pub(in crate::partition) fn first_unstable_offset(&self) -> Option<u64> {
-        self.producers.values().filter_map(|producer| producer.transaction_first_offset).min()
+        self.open.first().map(|(first_offset, _)| *first_offset)
     }
 
-    /// Takes in the next batch of the log that has a producer, and its `marker` if it is one. Returns the transaction that it aborts.
-    pub(in crate::partition) fn replay(
-        &mut self,
-        header: &BatchHeader,
-        marker: Option<EndTransactionMarker>,
-    ) -> Option<AbortedTransaction> {
-        if !header.start.attributes.is_control() {
-            self.replay_data(&DataBatch::of(header));
-            return None;
+    /// Takes in the next batch of the log that has a producer. Returns the transaction that it aborts.
+    pub(in crate::partition) fn replay(&mut self, batch: &ProducerBatch) -> Option<AbortedTransaction> {
+        match batch {
+            ProducerBatch::Data(data) => {
+                self.replay_data(data);
+                None
+            }
+            ProducerBatch::Marker(marker) => self.replay_marker(marker),
         }
-        // One that compaction has emptied says nothing: its transaction is gone.
-        marker.and_then(|marker| self.replay_marker(header, marker))
     }
 
-    /// Takes in the next batch of the log, which is no marker.
-    pub(in crate::partition) fn replay_data(&mut self, batch: &DataBatch) {
-        let DataBatch { stamp, base_offset, last_offset_delta, last_sequence, max_timestamp } = *batch;
+    fn replay_data(&mut self, batch: &DataBatch) {
+        let DataBatch { stamp, base_offset, last_offset_delta, max_timestamp } = *batch;
         let producer = self.producers.entry(stamp.producer_id);
         let producer = producer.or_insert_with(|| ProducerState::new(stamp.producer_epoch));
         producer.go_to_epoch(stamp.producer_epoch);
         let last_offset = base_offset + u64::from(last_offset_delta.cast_unsigned());
+        let last_sequence = stamp.last_sequence(last_offset_delta);
         producer.last_batch = Some(LastBatch { last_sequence, last_offset, offset_delta: last_offset_delta });
         producer.last_timestamp = max_timestamp;
-        if stamp.is_transactional {
-            producer.transaction_first_offset.get_or_insert(base_offset);
+        if stamp.is_transactional && producer.transaction_first_offset.is_none() {
+            producer.transaction_first_offset = Some(base_offset);
+            self.open.insert((base_offset, stamp.producer_id));
         }
     }
 
-    fn replay_marker(&mut self, header: &BatchHeader, marker: EndTransactionMarker) -> Option<AbortedTransaction> {
-        let ProducerStamp { producer_id, producer_epoch, .. } = header.start.stamp;
+    fn replay_marker(&mut self, batch: &MarkerBatch) -> Option<AbortedTransaction> {
+        let &MarkerBatch { stamp: ProducerStamp { producer_id, producer_epoch, .. }, offset, timestamp, marker } =
+            batch;
         let producer = self.producers.entry(producer_id).or_insert_with(|| ProducerState::new(producer_epoch));
         producer.go_to_epoch(producer_epoch);
         producer.coordinator_epoch = marker.coordinator_epoch;
-        producer.last_timestamp = header.max_timestamp;
-        let first_offset = producer.transaction_first_offset.take().filter(|_| !marker.is_commit)?;
-        let last_offset = header.last_offset();
-        let last_stable_offset = self.first_unstable_offset().unwrap_or(last_offset + 1);
-        Some(AbortedTransaction { producer_id, first_offset, last_offset, last_stable_offset })
+        producer.last_timestamp = timestamp;
+        let first_offset = producer.transaction_first_offset.take()?;
+        self.open.remove(&(first_offset, producer_id));
+        if marker.is_commit {
+            return None;
+        }
+        let last_stable_offset = self.first_unstable_offset().unwrap_or(offset + 1);
+        Some(AbortedTransaction { producer_id, first_offset, last_offset: offset, last_stable_offset })
     }
 
     /// Forgets the producers that have sent nothing for long and have no open transaction.
     pub(in crate::partition) fn expire(&mut self, now_ms: i64) {
-        let is_alive = |producer: &ProducerState| {
-            producer.transaction_first_offset.is_some()
-                || now_ms < producer.last_timestamp.saturating_add(EXPIRATION_MS)
-        };
-        self.producers.retain(|_, producer| is_alive(producer));
+        self.producers.retain(|_, producer| !producer.has_expired(now_ms));
+    }
+
+    /// Whether there is one to be forgotten.
+    pub(in crate::partition) fn has_expired(&self, now_ms: i64) -> bool {
+        self.producers.values().any(|producer| producer.has_expired(now_ms))
     }
 
     /// Whether a batch is the last thing that tells of its producer: its last data, or else a marker of its epoch.

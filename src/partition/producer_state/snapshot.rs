@@ -15,8 +15,8 @@
 //!                                        34     4  coordinator_epoch   of the last marker, −1 if there is none
 //!                                        38     8  first_offset        of the open transaction, −1 if there is none
 //! ```
-//! Kafka's file, byte by byte. It is written where a segment ends and where a log is closed, and not synced: a power cut may leave
-//! anything, which does not have the checksum that was noted of it. What is noted nowhere is not believed, and whatever is wrong
+//! Kafka's file, byte by byte. It is written where a segment ends and where the recovery point of a log with producers is, and not
+//! synced: a power cut may leave anything, which does not have the checksum that was noted of it. What is noted nowhere is not believed, and whatever is wrong
 //! with one, the log tells the same.
 
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ impl ProducerStates {
                 return Err(ODD);
             }
         }
-        Ok(ProducerStates { producers })
+        Ok(ProducerStates::new(producers))
     }
 
     /// Writes the snapshot of what lies below `offset` of a log. It is not synced.

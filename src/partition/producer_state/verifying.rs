@@ -36,7 +36,7 @@ pub(in crate::partition) fn stale_files(
         let replayed = SegmentProducers::replay(segment, &mut states, u64::MAX)?;
         is_whole &= !segment.has_gaps();
         if let Some(sum) = written(noted.producers.transaction_index) {
-            let expected = is_whole.then_some(&replayed.aborted);
+            let expected = is_whole.then_some(&*replayed.aborted);
             let path = FileName::live(base_offset, FileKind::TransactionIndex).path(&dir.path);
             let reason = match segment.load_transaction_index(sum) {
                 None => Some("missing, or not the transaction index that was written"),

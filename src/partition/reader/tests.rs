@@ -51,7 +51,7 @@ fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64,
         waypoints: None,
         bounds: BASE_OFFSET..BASE_OFFSET + u64::from(RECORDS),
         high_watermark: BASE_OFFSET + u64::from(RECORDS),
-        transactions: None,
+        aborted: None,
         settings: &SETTINGS,
     };
     let (fetched, place) = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
@@ -131,8 +131,8 @@ fn segment() -> (Arc<Segment>, Vec<u64>) {
 fn source<'l>(partition: &'l TopicPartition, segments: &'l [Arc<Segment>]) -> Source<'l> {
     let bounds = BASE_OFFSET..segments.last().unwrap().next_offset();
     let (tail, damage, high_watermark): (&[_], &[_], _) = (&[], &[], bounds.end);
-    let (waypoints, transactions, settings) = (None, None, &SETTINGS);
-    Source { topic_id: 1, partition, segments, tail, damage, waypoints, bounds, high_watermark, transactions, settings }
+    let (waypoints, aborted, settings) = (None, None, &SETTINGS);
+    Source { topic_id: 1, partition, segments, tail, damage, waypoints, bounds, high_watermark, aborted, settings }
 }
 
 fn offsets_of(fetched: Fetched) -> Vec<u64> {

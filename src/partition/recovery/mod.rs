@@ -33,14 +33,14 @@ pub(crate) use recovered_log::RecoveredLog;
 pub(super) use salvaged_batch::seal_anew;
 pub(super) use sealed::damage_of_sealed;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, SyncedTo};
 use super::compaction::recovery::settle;
 use super::durability::Durability;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
-use super::producer_state::checkpointed::CheckpointProducers;
-use super::producer_state::gathering::{LogProducers, Transactions};
+use super::producer_state::aborted::AbortedTransactions;
+use super::producer_state::live::LiveProducers;
 use super::quarantine;
 use super::recovery_mode::RecoveryMode;
 use super::recovery_point::{LoadedPoint, RecoveryPointFile};
@@ -88,8 +88,9 @@ pub(super) struct Recovered {
     pub(super) epochs: LeaderEpochs,
     /// Whether there was no room to write down that the leader epoch was raised, which is to come before a record of it.
     pub(super) owes_epochs: bool,
-    /// What who reads committed records has to know, if there is anything.
-    pub(super) transactions: Option<Arc<Transactions>>,
+    /// The transactions that never happened, if there are any.
+    pub(super) aborted: Option<Arc<AbortedTransactions>>,
+    pub(super) producers: LiveProducers,
     pub(super) damage: Vec<Corruption>,
     pub(super) checkpoint: Checkpoint,
 }
@@ -109,7 +110,8 @@ impl Recovered {
             unsealed: Vec::new(),
             epochs,
             owes_epochs: false,
-            transactions: None,
+            aborted: None,
+            producers: LiveProducers::default(),
             damage: Vec::new(),
             checkpoint: Checkpoint::new(Manifest::new(spec.id()), false, file),
         }
@@ -338,8 +340,10 @@ impl<'s> Recovery<'s> {
 
     fn finish(mut self) -> Result<(Recovered, Option<PartitionRecovery>)> {
         let SettledEpochs { epochs, file, owes_epochs } = self.settle_epochs()?;
-        let LogProducers { states, aborted, gathered, .. } = self.gather_producers()?;
-        let transactions = Transactions::new(&states, aborted);
+        let mut found = self.gather_producers()?;
+        let aborted = AbortedTransactions::new(std::mem::take(&mut found.aborted));
+        let are_producers = !found.in_segments.is_empty();
+        let producers = LiveProducers::new(found, self.segments.last().map(|active| active.base_offset()));
         let is_synced = self.shutdown == Shutdown::Clean || self.syncs_first;
         let synced_offset = if is_synced { self.next_offset } else { self.synced_offset() };
         if self.shutdown != Shutdown::Clean && (self.point.point.is_some() || self.point.is_damaged) {
@@ -348,11 +352,15 @@ impl<'s> Recovery<'s> {
         let has_manifest = self.found_manifest == FoundManifest::Whole;
         let mut checkpoint = Checkpoint::new(self.manifest, has_manifest, self.point.file);
         checkpoint.begin_from(self.point.point, file, self.shutdown == Shutdown::Clean);
-        checkpoint.producers = CheckpointProducers::new(states, gathered);
+        checkpoint.producers.update(are_producers, Vec::new());
         if self.shutdown != Shutdown::Clean && self.syncs_first {
             let active = self.segments.last();
             let leader_epoch = epochs.least_from(active.map_or(0, |active| active.next_offset()));
-            match checkpoint.store_point(&self.dir, active, leader_epoch) {
+            let stored = active.map_or(Ok(()), |active| {
+                let of_active = producers.active(active.base_offset());
+                checkpoint.store_synced(&self.dir, active, SyncedTo::of(active), leader_epoch, Some(&of_active))
+            });
+            match stored {
                 // Without it the next recovery reads more, and comes to the same.
                 Err(Error::DiskFull { .. }) if self.hole_end.is_none() => {}
                 stored => stored?,
@@ -370,7 +378,8 @@ impl<'s> Recovery<'s> {
             unsealed: self.unsealed,
             epochs,
             owes_epochs,
-            transactions,
+            aborted,
+            producers,
             damage: self.report.damage.iter().filter(|damage| damage.offsets.is_some()).cloned().collect(),
             checkpoint,
         };

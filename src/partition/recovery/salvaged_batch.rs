@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Compression, Record, SealFields, seal_records};
-use crate::partition::producer_state::DataBatch;
+use crate::partition::producer_state::batch::ProducerBatch;
 use crate::segment::{KnownBatch, KnownBatches};
 use crate::tail::{Salvaged, SlotClass};
 
@@ -48,13 +48,10 @@ pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Compression) -> R
 }
 
 /// What a batch that there was no room to seal says of its producer.
-pub(super) fn data_of(batch: &Salvaged) -> Option<DataBatch> {
+pub(super) fn producer_batch(batch: &Salvaged) -> Option<ProducerBatch> {
     let Contents { record_count, max_timestamp } = Contents::of(batch)?;
-    let start = &batch.identity.start;
     let last_offset_delta = i32::try_from(record_count - 1).unwrap_or(i32::MAX);
-    let last_sequence = start.stamp.last_sequence(last_offset_delta);
-    let base_offset = start.base_offset;
-    Some(DataBatch { stamp: start.stamp, base_offset, last_offset_delta, last_sequence, max_timestamp })
+    ProducerBatch::in_tail(&batch.identity.start, last_offset_delta, max_timestamp, &batch.records)
 }
 
 /// The record batch that sealing the open batch would have made.

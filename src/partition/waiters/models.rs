@@ -34,7 +34,7 @@ impl Partition {
             if end <= self.end.load(Ordering::Acquire) {
                 return;
             }
-            self.waiters.arm(&waiter, 7);
+            self.waiters.arm(&waiter, 7, Isolation::ReadCommitted);
             if end <= self.end.load(Ordering::Acquire) {
                 return self.waiters.disarm(&waiter, 7);
             }
@@ -60,7 +60,7 @@ pub fn no_wake_up_is_lost() {
 pub fn whoever_appends_returns_when_the_token_is_delivered() {
     model(|| {
         let (partition, waiter) = (Partition::new(), Arc::new(Waiter::default()));
-        partition.waiters.arm(&waiter, 7);
+        partition.waiters.arm(&waiter, 7, Isolation::ReadCommitted);
         let append = || {
             let (partition, waiter) = (Arc::clone(&partition), Arc::clone(&waiter));
             move || {

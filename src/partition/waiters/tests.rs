@@ -27,7 +27,7 @@ fn an_armed_token_is_delivered_once() {
     let (waiters, waiter) = (waiters(), Arc::new(Waiter::default()));
     waiters.wake();
     assert_eq!(tokens(&waiter), NONE, "not armed yet");
-    waiters.arm(&waiter, 7);
+    waiters.arm(&waiter, 7, Isolation::ReadCommitted);
     waiters.wake();
     waiters.wake();
     assert_eq!(tokens(&waiter), [7]);
@@ -38,10 +38,10 @@ fn an_armed_token_is_delivered_once() {
 fn only_those_who_are_armed_are_told() {
     let waiters = waiters();
     let [one, other, disarmed] = [(); 3].map(|()| Arc::new(Waiter::default()));
-    waiters.arm(&one, 1);
-    waiters.arm(&one, 2);
-    waiters.arm(&other, 1);
-    waiters.arm(&disarmed, 1);
+    waiters.arm(&one, 1, Isolation::ReadCommitted);
+    waiters.arm(&one, 2, Isolation::ReadCommitted);
+    waiters.arm(&other, 1, Isolation::ReadCommitted);
+    waiters.arm(&disarmed, 1, Isolation::ReadCommitted);
     waiters.disarm(&disarmed, 1);
     waiters.disarm(&one, 2);
     waiters.wake_unlocked();
@@ -55,7 +55,7 @@ fn who_was_woken_before_parking_does_not_sleep() {
     waiter.wake();
     waiter.park(FOREVER);
     assert_eq!(tokens(&waiter), NONE, "woken for no partition");
-    waiters.arm(&waiter, 3);
+    waiters.arm(&waiter, 3, Isolation::ReadCommitted);
     waiters.wake();
     waiter.park(FOREVER);
     assert!(begin.elapsed() < FOREVER);
@@ -88,7 +88,7 @@ impl Wake for Rearm {
     fn wake(self: Arc<Self>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         assert_eq!(tokens(&self.waiter), [5]);
-        self.waiters.arm(&self.waiter, 6);
+        self.waiters.arm(&self.waiter, 6, Isolation::ReadCommitted);
         self.waiters.wake();
     }
 }
@@ -98,7 +98,7 @@ fn a_waker_is_called_once_and_without_a_lock() {
     let task = Arc::new(Rearm { waiters: waiters(), waiter: Arc::default(), calls: AtomicUsize::new(0) });
     let waker = Waker::from(Arc::clone(&task));
     assert!(task.waiter.register_waker(&waker, None));
-    task.waiters.arm(&task.waiter, 5);
+    task.waiters.arm(&task.waiter, 5, Isolation::ReadCommitted);
     task.waiters.wake();
     assert_eq!((task.calls.load(Ordering::Relaxed), tokens(&task.waiter)), (1, vec![6]));
     task.waiter.wake();
@@ -129,7 +129,7 @@ fn no_wake_up_is_lost() {
                 let waiter = Arc::new(Waiter::default());
                 let (mut seen, mut delivered) = (0, Vec::new());
                 while seen < SENDERS * SENDS {
-                    waiters.arm(&waiter, token);
+                    waiters.arm(&waiter, token, Isolation::ReadCommitted);
                     let now = end.load(Ordering::Acquire);
                     if now > seen {
                         seen = now;
@@ -164,7 +164,7 @@ fn who_has_sent_finds_the_token_delivered_whoever_delivered_it() {
         // Looked at when the other thread has ended: it would wait for ever for one that failed.
         let mut delivered = Vec::new();
         for _ in 0..ROUNDS {
-            waiters.arm(&waiter, 1);
+            waiters.arm(&waiter, 1, Isolation::ReadCommitted);
             together.wait();
             waiters.wake();
             let found = tokens(&waiter);

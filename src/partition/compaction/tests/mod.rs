@@ -7,8 +7,7 @@ use super::*;
 use crate::format::{
     Attributes, BatchBuilder, Compression, EndTransactionMarker, ProducerStamp, SealFields, check_records, verify,
 };
-use crate::partition::producer_state::ProducerStates;
-use crate::partition::producer_state::gathering::Transactions;
+use crate::partition::producer_state::aborted::AbortedTransactions;
 use crate::record::Header;
 use crate::segment::AbortedTransaction;
 
@@ -213,7 +212,7 @@ fn marker(producer_id: i64, offset: u64, is_commit: bool) -> Vec<u8> {
 /// What is known where the transaction of producer 9 from 100 on ended with an abort marker at this offset.
 fn aborted_at(last_offset: u64) -> KnownTransactions {
     let aborted = AbortedTransaction { producer_id: 9, first_offset: 100, last_offset, last_stable_offset: 100 };
-    KnownTransactions::new(Transactions::new(&ProducerStates::default(), vec![aborted]), Arc::default())
+    KnownTransactions::new(AbortedTransactions::new(vec![aborted]), Arc::default())
 }
 
 #[test]

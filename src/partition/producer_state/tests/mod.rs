@@ -1,27 +1,33 @@
-//! Logs with transactions: those that a broker of Kafka wrote, and others made of single batches. Nothing here sends any.
+//! Logs with transactions: those that a broker of Kafka wrote, others made of single batches, and such as are sent here.
 
 mod batches;
 mod compacted;
+mod ending;
 #[cfg(all(feature = "lz4", feature = "zstd"))]
 mod kafka;
 mod reading;
+mod sending;
 mod snapshots;
+mod surviving;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::disk::simulated::SimulatedDisk;
+use crate::format::ProducerIdAndEpoch;
+use crate::partition::FetchLimits;
+use crate::partition::log::Log;
 use crate::segment::file_name::{FileKind, FileName};
 use crate::{
-    Broker, BrokerBuilder, ConsumerConfig, Durability, Isolation, Partition, RecoveryMode, SeekTo, TopicConfig,
-    TopicPartition,
+    Broker, BrokerBuilder, ConsumerConfig, ConsumerRecords, Durability, Isolation, Partition, ProducerRecord,
+    RecoveryMode, SeekTo, TopicConfig, TopicPartition,
 };
 
 const DIR: &str = "/data";
 const LOG_DIR: &str = "/data/t-0";
 
 fn builder(disk: &SimulatedDisk) -> BrokerBuilder {
-    Broker::builder(DIR).disk(disk).background(false).tail_bytes(1 << 20)
+    Broker::builder(DIR).disk(disk).background(false).tail_bytes(1 << 20).leave_transactions_open()
 }
 
 fn open(disk: &SimulatedDisk) -> (Broker, Partition) {
@@ -88,4 +94,52 @@ fn roll(partition: &Partition) {
     log.seal_if_idle().unwrap();
     log.seal_if_idle().unwrap();
     log.roll_active().unwrap();
+}
+
+/// A producer in its first epoch.
+fn producer(id: i64) -> ProducerIdAndEpoch {
+    ProducerIdAndEpoch { id, epoch: 0 }
+}
+
+/// Sends records with these values, in one piece, in the transaction of a producer. Returns the first offset.
+fn send(log: &Log, producer: ProducerIdAndEpoch, values: &[&str]) -> u64 {
+    let records: Vec<_> = values.iter().map(|value| ProducerRecord::new().key(*value).value(*value)).collect();
+    log.prepare_append().unwrap();
+    log.append_transactional(producer, &records).unwrap().base_offset
+}
+
+/// Sends a record that belongs to no transaction. Returns its offset.
+fn send_plainly(partition: &Partition, value: &str) -> u64 {
+    partition.append(&ProducerRecord::new().key(value).value(value)).unwrap()
+}
+
+fn commit(log: &Log, producer: ProducerIdAndEpoch) -> bool {
+    log.end_transaction(producer, true, 0).unwrap()
+}
+
+fn abort(log: &Log, producer: ProducerIdAndEpoch) -> bool {
+    log.end_transaction(producer, false, 0).unwrap()
+}
+
+/// The first offsets of the transactions that have no marker.
+fn open_in(partition: &Partition) -> Vec<u64> {
+    let log = partition.writable().unwrap();
+    let open: Vec<_> = log.open_transactions().iter().map(|open| open.first_offset).collect();
+    assert_eq!(log.has_open_transactions(), !open.is_empty());
+    open
+}
+
+/// All offsets that this isolation sees.
+fn seen(partition: &Partition, isolation: Isolation) -> Vec<u64> {
+    let (mut offsets, mut next) = (Vec::new(), partition.log_start_offset());
+    let limits = FetchLimits { bytes_max: 1 << 20, records_max: 1000 };
+    while next < partition.source.end(isolation) {
+        let (fetched, mut records) =
+            (partition.source.fetch(next, limits, isolation).unwrap(), ConsumerRecords::default());
+        assert!(next < fetched.next_offset);
+        next = fetched.next_offset;
+        records.push(fetched);
+        offsets.extend(records.iter().map(|record| record.offset()));
+    }
+    offsets
 }

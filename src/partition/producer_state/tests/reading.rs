@@ -168,7 +168,7 @@ fn k10_13_what_an_open_transaction_has_begun_stays() {
     assert_eq!(partition.log_start_offset(), 4, "only what ends before it goes");
     let delete = |offset| broker.admin().delete_records(&[(TopicPartition::new("t", 0), offset)]);
     let refused = delete(10).unwrap_err();
-    assert!(matches!(refused, Error::OffsetOutOfRange { requested: 10, log_end_offset: 9, .. }), "{refused}");
+    assert!(matches!(refused, Error::TransactionOpen { first_offset: 9, .. }), "{refused}");
     assert_eq!(partition.log_start_offset(), 4);
     delete(9).unwrap();
     assert_eq!((partition.log_start_offset(), partition.last_stable_offset()), (9, 9));
@@ -192,10 +192,13 @@ fn deleted_segments_take_their_files_along() {
     let (broker, partition) = open(&disk);
     broker.run_maintenance().unwrap();
     let offsets = |kind| files(&disk, kind).into_iter().map(|(offset, _)| offset).collect::<Vec<_>>();
-    assert_eq!(offsets(FileKind::TransactionIndex), [0, 3, 6]);
-    assert_eq!(offsets(FileKind::ProducerSnapshot), [3, 6, 9]);
+    assert_eq!(offsets(FileKind::TransactionIndex), [0, 3, 6, 9]);
+    assert_eq!(offsets(FileKind::ProducerSnapshot), [3, 6, 9, 12]);
     broker.admin().delete_records(&[(TopicPartition::new("t", 0), 7)]).unwrap();
-    assert_eq!((offsets(FileKind::TransactionIndex), offsets(FileKind::ProducerSnapshot)), (vec![6], vec![6, 9]));
+    assert_eq!(
+        (offsets(FileKind::TransactionIndex), offsets(FileKind::ProducerSnapshot)),
+        (vec![6, 9], vec![6, 9, 12])
+    );
     drop(partition);
     broker.close().unwrap();
     assert_eq!(offsets(FileKind::ProducerSnapshot), [6, 9, 12]);

@@ -45,7 +45,7 @@ fn a_snapshot_that_makes_no_sense_is_refused() {
     let batch = LastBatch { last_sequence: 4, last_offset: 9, offset_delta: 4 };
     let good = ProducerState { last_batch: Some(batch), transaction_first_offset: Some(3), ..ProducerState::new(2) };
     let is_taken = |producer: ProducerState| {
-        let states = ProducerStates { producers: BTreeMap::from([(7, producer)]) };
+        let states = ProducerStates::new(BTreeMap::from([(7, producer)]));
         ProducerStates::decode(&states.encode(), 10).is_ok_and(|decoded| decoded == states)
     };
     assert!(is_taken(good.clone()));
@@ -56,7 +56,7 @@ fn a_snapshot_that_makes_no_sense_is_refused() {
     assert!(!is_taken(with_batch(LastBatch { last_sequence: -2, ..batch })));
     assert!(!is_taken(ProducerState { transaction_first_offset: Some(10), ..good.clone() }));
     assert!(!is_taken(ProducerState { transaction_first_offset: Some(1 << 63), ..good.clone() }));
-    let twice = ProducerStates { producers: BTreeMap::from([(7, good.clone()), (8, good)]) };
+    let twice = ProducerStates::new(BTreeMap::from([(7, good.clone()), (8, good)]));
     let mut bytes = twice.encode();
     let second = bytes.len() - 46;
     bytes[second + 7] = 7;
@@ -73,7 +73,7 @@ fn a_snapshot_that_makes_no_sense_is_refused() {
 fn who_has_sent_nothing_for_a_day_is_forgotten_unless_a_transaction_is_open() {
     let at = |last_timestamp| ProducerState { last_timestamp, ..ProducerState::new(0) };
     let open = ProducerState { transaction_first_offset: Some(0), ..at(0) };
-    let mut states = ProducerStates { producers: BTreeMap::from([(1, at(0)), (2, at(1)), (3, open)]) };
+    let mut states = ProducerStates::new(BTreeMap::from([(1, at(0)), (2, at(1)), (3, open)]));
     states.expire(EXPIRATION_MS);
     assert_eq!(states.producers.keys().copied().collect::<Vec<_>>(), [2, 3]);
     states.expire(i64::MAX);
