@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ottla::{Broker, Durability, Error, ProducerRecord, TopicConfig, TopicPartition};
+use ottla::{
+    Broker, CommittedOffset, Consumer, ConsumerConfig, Durability, Error, OffsetReset, ProducerRecord, SeekTo,
+    TopicConfig, TopicPartition,
+};
 
 use crate::open;
 
@@ -116,6 +119,73 @@ fn committing_nothing_new_writes_nothing() {
     let logs = offsets.map(|partition| partition.join("00000000000000000000.log"));
     let bytes: u64 = logs.filter_map(|log| Some(std::fs::metadata(log).ok()?.len())).sum();
     assert!((1..500).contains(&bytes), "{bytes} bytes");
+}
+
+/// What a poll returns, as (partition, offset).
+fn read(consumer: &mut Consumer) -> Vec<(u32, u64)> {
+    let records = consumer.poll(Duration::ZERO).unwrap();
+    records.iter().map(|record| (record.partition(), record.offset())).collect()
+}
+
+#[test]
+fn seek_to_committed_has_everything_read_again_that_was_read_since() {
+    let broker = Broker::temporary().unwrap();
+    broker.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let send = || (0..2).for_each(|n| drop(broker.producer().send(ProducerRecord::to("orders").partition(n)).unwrap()));
+    (0..3).for_each(|_| send());
+    let mut consumer = broker.consumer("g", ["orders"]).unwrap();
+    assert_eq!(read(&mut consumer).len(), 6);
+    consumer.commit_offsets(&[(orders(0), CommittedOffset::new(1)), (orders(1), CommittedOffset::new(3))]).unwrap();
+    send();
+    assert_eq!(read(&mut consumer).len(), 2);
+    consumer.seek_to_committed().unwrap();
+    assert_eq!((consumer.position(&orders(0)), consumer.lag(&orders(0))), (None, Some(4)));
+    consumer.commit().unwrap();
+    assert_eq!(read(&mut consumer), [(0, 1), (0, 2), (0, 3), (1, 3)]);
+    // Also what was read ahead, and where a partition rests meanwhile.
+    consumer.seek_to_committed().unwrap();
+    assert_eq!(consumer.next_record(SOON).unwrap().unwrap().offset(), 1);
+    consumer.pause(&[orders(1)]).unwrap();
+    consumer.seek_to_committed().unwrap();
+    assert_eq!(consumer.next_record(SOON).unwrap().unwrap().offset(), 1);
+    assert_eq!(read(&mut consumer), [(0, 2), (0, 3)]);
+    consumer.resume(&[orders(1)]).unwrap();
+    assert_eq!(read(&mut consumer), [(1, 3)]);
+    // Nothing was read since.
+    consumer.commit().unwrap();
+    consumer.seek_to_committed().unwrap();
+    assert_eq!(read(&mut consumer), []);
+    broker.close().unwrap();
+    assert!(matches!(consumer.seek_to_committed(), Err(Error::Closed { .. })));
+}
+
+#[test]
+fn where_nothing_was_committed_seek_to_committed_goes_to_where_the_consumer_began() {
+    let broker = Broker::temporary().unwrap();
+    fill(&broker, 5);
+    let made = |reset| {
+        let config = ConsumerConfig::new("g").topics(["orders"]).offset_reset(reset);
+        broker.consumer_with(config).unwrap()
+    };
+    let mut latest = made(OffsetReset::Latest);
+    assert_eq!(read(&mut latest), []);
+    fill(&broker, 2);
+    for _ in 0..2 {
+        assert_eq!(read(&mut latest), [(0, 5), (0, 6)]);
+        latest.seek_to_committed().unwrap();
+    }
+    // A seek to what is committed asks the policy.
+    latest.seek(&orders(0), SeekTo::Committed).unwrap();
+    assert_eq!(read(&mut latest), []);
+    drop(latest);
+    let mut careful = made(OffsetReset::Error);
+    careful.seek_to_committed().unwrap();
+    assert!(matches!(careful.poll(Duration::ZERO), Err(Error::NoCommittedOffset { .. })));
+    careful.seek(&orders(0), SeekTo::Offset(6)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(read(&mut careful), [(0, 6)]);
+        careful.seek_to_committed().unwrap();
+    }
 }
 
 #[test]

@@ -73,6 +73,8 @@ mod streams;
 mod subscriptions;
 mod timestamps;
 mod topics;
+#[cfg(feature = "testing")]
+mod transactions;
 mod values;
 mod waiting;
 

@@ -6,7 +6,7 @@
 //! an order that no real machine repeats. So a workload (`workload`) runs on a disk in memory that keeps what there was
 //! at each call; of what may be left then (`images.rs`), each is opened, compared with what the program had been told
 //! (`history.rs`, `oracle.rs`), opened again, used and crashed again (`states.rs`), and so is what is left where the recovery
-//! stops at each of its calls (`enumerate.rs`); `compaction.rs` does the same with a compacted topic. `faults.rs` fails calls instead, and the program goes on;
+//! stops at each of its calls (`enumerate.rs`); `compaction.rs` does the same with a compacted topic, and `transactions.rs` with transactions. `faults.rs` fails calls instead, and the program goes on;
 //! `truthful.rs` holds what the errors say then against what is read afterwards; `full.rs` stops a process that makes room on a full
 //! disk. What was found so stays in `found.rs`.
 //!
@@ -26,6 +26,7 @@ mod parallel;
 mod random;
 mod sites;
 mod states;
+mod transactions;
 mod truthful;
 mod workload;
 

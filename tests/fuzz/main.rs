@@ -36,13 +36,16 @@ mod targets {
     pub(crate) mod record;
     pub(crate) mod segment;
     pub(crate) mod tail;
+    pub(crate) mod transaction;
 }
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use mutation::mutated;
-use targets::{batch, compression, directory, files, group, index, log, operations, properties, record, segment, tail};
+use targets::{
+    batch, compression, directory, files, group, index, log, operations, properties, record, segment, tail, transaction,
+};
 
 /// One target: its name, what it does with an input, and one of how many mutations it gets.
 struct Target {
@@ -51,7 +54,7 @@ struct Target {
     one_in: u64,
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 13] = [
     Target { name: "batch", run: batch::run, one_in: 1 },
     Target { name: "compression", run: compression::run, one_in: 4 },
     Target { name: "directory", run: directory::run, one_in: 400 },
@@ -64,6 +67,7 @@ const TARGETS: [Target; 12] = [
     Target { name: "record", run: record::run, one_in: 1 },
     Target { name: "segment", run: segment::run, one_in: 10 },
     Target { name: "tail", run: tail::run, one_in: 2 },
+    Target { name: "transaction", run: transaction::run, one_in: 1 },
 ];
 
 fn target(name: &str) -> &'static Target {
@@ -140,4 +144,5 @@ tests! {
     any_record "record",
     any_segment "segment",
     any_tail "tail",
+    any_transaction "transaction",
 }

@@ -41,7 +41,13 @@ fn seeds() {
         }
     }
     for record in vectors["coordinator_records"]["records"].as_array().unwrap() {
-        seeds.put("group", record["name"].as_str().unwrap(), &[&hex(&record["hex"])]);
+        let name = record["name"].as_str().unwrap();
+        let target = if name.starts_with("txn") { "transaction" } else { "group" };
+        let bytes = hex(&record["hex"]);
+        seeds.put(target, name, &[&bytes]);
+        if name == "txn_log_value_v1_ongoing" {
+            of_decision(&seeds, &bytes);
+        }
     }
     for integer in vectors["zigzag_varints"].as_array().unwrap() {
         let bytes = hex(&integer["hex"]);
@@ -77,6 +83,15 @@ fn of_batch(seeds: &Seeds, name: &str, bytes: &[u8]) {
         &[&[codec, 0xff][..2 * usize::from(codec > 0).min(1)], records],
     );
     seeds.put("compression", &format!("plain-{name}"), &[&[0x80 | codec, 0xff], records]);
+}
+
+/// A decision as it is written here: in the place of Kafka's tags, a checkpoint, and what was written in two logs.
+fn of_decision(seeds: &Seeds, kafkas: &[u8]) {
+    const TAG_BYTES: usize = 15;
+    let tags = b"\x02\x90\x4e\x06row 17\x91\x4e\x49\x03";
+    // A topic's id, partition 0, offsets 1 to 8.
+    let covered = [&[7; 16][..], &[0; 11], &[1, 0, 0, 0, 0, 0, 0, 0, 9]].concat();
+    seeds.put("transaction", "decision", &[&kafkas[..kafkas.len() - TAG_BYTES], tags, &covered, &covered]);
 }
 
 fn of_partition(seeds: &Seeds, files: &Value) {

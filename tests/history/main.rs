@@ -12,6 +12,8 @@
 //! missing why: whether it lies below a start that was reached, whether that start was asked for or allowed by what the log held,
 //! whether it was old enough, whether a later record has its key. At the end no more is to be left than the limits say.
 //!
+//! Transactions have a smaller world of their own, with a checker of their own (`transactions/`).
+//!
 //! `OTTLA_HISTORY_RECORDS` sets how many records are sent and checked; `OTTLA_HISTORY_SEED=…` runs one round again. What threads
 //! do follows from the seed; how they interleave does not, and no verdict depends on it.
 
@@ -27,6 +29,7 @@ mod plan;
 mod producing;
 mod random;
 mod round;
+mod transactions;
 mod world;
 
 use std::time::Instant;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ottla::{Broker, Consumer, Durability, ProducerRecord, TopicConfig, TopicPartition};
 
-use crate::{GROUPS, MEMBERS, PARTITIONS, SENDERS, TOPIC, kept, number_from_environment};
+use crate::{GROUPS, MEMBERS, PARTITIONS, SENDERS, TOPIC, copying, kept, number_from_environment};
 
 /// The environment variable with the number that a sender begins at.
 pub(crate) fn next_number_of(sender: usize) -> String {
@@ -45,6 +45,7 @@ pub(crate) fn run(dir: &Path) -> ! {
     let broker = open(dir, true).unwrap();
     broker.topic(TOPIC).unwrap();
     kept::create(&broker).unwrap();
+    copying::create(&broker).unwrap();
     report("\nopen\n");
     for sender in 0..SENDERS {
         let broker = broker.clone();
@@ -57,6 +58,10 @@ pub(crate) fn run(dir: &Path) -> ! {
     thread::spawn({
         let broker = broker.clone();
         move || kept::send(&broker)
+    });
+    thread::spawn({
+        let broker = broker.clone();
+        move || copying::copy(&broker)
     });
     consume(&broker);
 }

@@ -10,12 +10,16 @@
 //! `retention.bytes`, and records are deleted by hand: it begins where nobody has heard of a later beginning, enough bytes are left, and all
 //! from there on is there. The other one is compacted: of each key the last record is there, and nothing comes back.
 //!
+//! And it copies what it has sent to another topic, with how far it is, in transactions of which some are aborted (`copying.rs`): what is
+//! copied is there once, and exactly that which the group is said to have dealt with.
+//!
 //! `OTTLA_KILL_CYCLES` sets how many times (default 200), `OTTLA_KILL_SEED` the moments.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
 mod child;
+mod copying;
 mod kept;
 mod parent;
 

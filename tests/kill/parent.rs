@@ -9,6 +9,7 @@ use std::time::Duration;
 use ottla::{Broker, OwnedRecord, TopicPartition};
 
 use crate::child::{next_number_of, open, partition_of, value_of};
+use crate::copying::Copied;
 use crate::kept::Kept;
 use crate::{CHILD_DIR, GROUPS, PARTITIONS, SENDERS, TOPIC};
 
@@ -30,7 +31,8 @@ pub(crate) fn run(cycles: u64, seed: u64) {
     let is_worth = known.kept.check_worth(dir.path());
     assert!(cycles < 100 || is_worth.is_ok(), "{is_worth:?}");
     let sent: u64 = known.next_number.iter().sum();
-    println!("{sent} records sent, all there; committed: {:?}", known.committed);
+    println!("{sent} records sent, all there; committed: {:?}; copied: {}", known.committed, known.copied.count());
+    assert!(cycles < 100 || known.copied.count() > 100, "hardly anything was copied");
     assert!(cycles < 10 || sent > 1000, "the child has hardly done anything");
     let is_shared = known.committed.iter().flatten().all(|&position| position > 0);
     assert!(cycles < 100 || is_shared, "the groups have hardly done anything: {:?}", known.committed);
@@ -101,6 +103,7 @@ struct Known {
     /// By group and partition: where the group stands, and where it may stand.
     committed: Positions,
     committing: Positions,
+    copied: Copied,
     kept: Kept,
 }
 
@@ -146,6 +149,7 @@ impl Known {
         }
         self.compare_sent(&found)?;
         self.compare_committed(&broker)?;
+        self.copied.compare(&broker)?;
         self.kept.compare(&broker, is_maintained)
     }
 

@@ -28,6 +28,8 @@ mod primitives;
 #[cfg(all(test, shuttle))]
 mod syncing;
 #[cfg(all(test, shuttle))]
+mod transactions;
+#[cfg(all(test, shuttle))]
 mod waiting;
 #[cfg(all(test, shuttle))]
 mod whole;

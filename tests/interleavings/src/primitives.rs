@@ -18,6 +18,7 @@ check! {
     what_was_laid_out_before_a_ring_is_seen
     the_durable_mark_only_rises
     what_is_below_the_end_is_seen
+    what_was_aborted_is_known_before_it_is_passed
     entries_are_seen_whole
     published_records_are_whole
     a_commit_covers_what_it_says
