@@ -9,3 +9,18 @@ pub use crate::partition::fuzzing::{leader_epochs, manifest, partition_metadata,
 pub use crate::segment::fuzzing::{indexes, log_walk, segment, transaction_index};
 pub use crate::tail::fuzzing::{slot, tail_header};
 pub use crate::transaction::fuzzing::transaction_records;
+
+use crate::broker::Broker;
+use crate::error::Result;
+use crate::record::ProducerRecord;
+use crate::topic_partition::TopicPartition;
+
+/// Appends a record to partition 0 of an internal topic, where nobody else can: as another program, or a hostile disk, may have left
+/// one there.
+///
+/// # Errors
+/// As a send.
+pub fn plant(broker: &Broker, topic: &str, record: &ProducerRecord<'_>) -> Result<()> {
+    let log = broker.store.log(&TopicPartition::new(topic, 0))?;
+    log.append_unsynced(std::slice::from_ref(record)).map(drop).map_err(|error| *error)
+}

@@ -196,7 +196,7 @@ fn members_divide_the_partitions_that_there_are_whatever_the_record_of_the_group
     drop(broker.consumer("g", ["orders"]).unwrap());
     let (key, value) = metadata_of_twins(9_999);
     let record = ProducerRecord::to("__consumer_offsets").key(&key).value(&value);
-    broker.producer().send(record).unwrap();
+    ottla::fuzzing::plant(&broker, "__consumer_offsets", &record).unwrap();
     broker.close().unwrap();
 
     let broker = Broker::open(dir.path()).unwrap();
