@@ -161,7 +161,7 @@ impl Admin<'_> {
         } else {
             store.transactions_if_used()?.and_then(|transactions| transactions.describe(transactional_id))
         };
-        found.ok_or_else(|| unknown(transactional_id))
+        found.ok_or_else(|| transaction::unknown(transactional_id))
     }
 
     /// Aborts the transaction that is open under this name, and fences its producer, which has to open the name again. Returns whether there
@@ -187,11 +187,7 @@ impl Admin<'_> {
     pub fn abort_transaction(&self, transactional_id: &str) -> Result<bool> {
         let store = &self.broker.store;
         store.check_writable("abort a transaction")?;
-        let transactions = store.transactions_if_used()?.ok_or_else(|| unknown(transactional_id))?;
+        let transactions = store.transactions_if_used()?.ok_or_else(|| transaction::unknown(transactional_id))?;
         transactions.abort_by_hand(transactional_id)
     }
-}
-
-fn unknown(transactional_id: &str) -> Error {
-    Error::UnknownTransactionalId { transactional_id: transactional_id.to_owned() }
 }

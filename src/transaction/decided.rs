@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::holder::{Holder, Sent};
+use super::holder::{Holder, Sent, SentTo};
 use super::state_records::Covered;
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
@@ -19,12 +19,11 @@ pub(super) struct Decided {
     pub(super) producer: ProducerIdAndEpoch,
     pub(super) is_commit: bool,
     pub(super) sent: Sent,
-    /// Where the decision is, if it is to be durable before there are markers.
+    /// Where the decision is, if it is to be durable before there are markers. The markers of such a commit are durable before another
+    /// decision takes its place.
     pub(super) awaited: Option<Range<u64>>,
     /// The coordinator's epoch.
     pub(super) coordinator_epoch: i32,
-    /// Whether its markers are to be durable before another record takes the place of the decision.
-    pub(super) is_durable: bool,
     pub(super) holder: Arc<Holder>,
 }
 
@@ -58,7 +57,7 @@ impl Sent {
 
     /// What the decision is about in each log.
     pub(super) fn covered(&self) -> Vec<Covered> {
-        let covered = |sent: &super::holder::SentTo| Covered {
+        let covered = |sent: &SentTo| Covered {
             topic_id: sent.log.topic_id(),
             partition: sent.log.partition().partition(),
             offsets: sent.offsets.clone(),

@@ -85,8 +85,7 @@ impl TransactionCoordinator {
         sent.logs.values().try_for_each(|sent| sent.log.check_open())?;
         let is_durable = self.is_durable(holder, sent)?;
         // The decision takes the place of the one before, also where nobody waits for it: others may make it durable.
-        let unsettled = self.names.look(id, |name| name.unsettled.clone()).unwrap_or_default();
-        let unsettled = unsettled.into_iter().filter(|(log, _)| !log.is_closed());
+        let unsettled = self.unsettled_of(id);
         Log::wait_all_durable(&sent.ends().filter(|_| is_durable).chain(unsettled).collect::<Vec<_>>())?;
         for (groups, group) in &sent.groups {
             groups.decide(group, id, |log| sent.end_in(log))?;
@@ -96,6 +95,13 @@ impl TransactionCoordinator {
             markers.collect::<Result<()>>()?;
         }
         self.names.change(id, |name, log| name.decide_commit(log, holder, is_durable))?
+    }
+
+    /// The logs with markers of the name's last commit that may not be durable, and up to where. A deleted topic needs none.
+    pub(super) fn unsettled_of(&self, id: &str) -> Vec<(Arc<Log>, u64)> {
+        let mut unsettled = self.names.look(id, |name| name.unsettled.clone()).unwrap_or_default();
+        unsettled.retain(|(log, _)| !log.is_closed());
+        unsettled
     }
 
     /// Whether a commit is durable when it returns: as soon as one of the topics, or the holder, asks for that.

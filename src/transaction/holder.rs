@@ -57,6 +57,13 @@ pub(super) struct Ongoing {
     pub(super) sent: Sent,
 }
 
+impl Ongoing {
+    /// When it is to be aborted. One that is being ended has somebody who does that.
+    pub(super) fn due(&self, timeout: Duration) -> Option<Duration> {
+        (self.phase != Phase::Ending).then(|| self.begun.saturating_add(timeout))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
@@ -205,7 +212,7 @@ impl Holder {
                 ongoing.phase = Phase::Ending;
                 Ok((ongoing.sent.clone(), has_failed))
             }
-            _ => Err(Error::InvalidState { reason: "the transaction has ended" }),
+            _ => Err(ended()),
         }
     }
 
@@ -240,7 +247,7 @@ impl HolderState {
     fn open(&mut self, holder: &Holder, number: u64) -> Result<&mut Ongoing> {
         self.check_not_refused(holder)?;
         let ongoing = self.transaction.as_mut().filter(|ongoing| ongoing.number == number);
-        let ongoing = ongoing.ok_or(Error::InvalidState { reason: "the transaction has ended" })?;
+        let ongoing = ongoing.ok_or_else(ended)?;
         match ongoing.phase {
             Phase::Open => Ok(ongoing),
             Phase::Failed => Err(Error::TransactionFailed {
@@ -250,4 +257,8 @@ impl HolderState {
             Phase::Ending => Err(Error::InvalidState { reason: "the transaction is being ended" }),
         }
     }
+}
+
+pub(super) fn ended() -> Error {
+    Error::InvalidState { reason: "the transaction has ended" }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decided::Decided;
-use super::holder::{Holder, HolderState, Ongoing, Phase, Refusal};
+use super::holder::{Holder, HolderState, Ongoing, Phase, Refusal, ended};
 use super::state_records::{Covered, Status, TransactionRecord, decode_key, encode_key};
 use crate::canary::{Canary, planted};
 use crate::coordinator::{State, StateLog, States};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::ProducerIdAndEpoch;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
@@ -167,7 +167,6 @@ impl Name {
             sent,
             awaited: is_durable.then_some(appended),
             coordinator_epoch: log.leader_epoch(),
-            is_durable,
             holder: Arc::clone(holder),
         };
         Ok(Arc::clone(self.decided.insert(Arc::new(decided))))
@@ -211,7 +210,6 @@ impl Name {
             sent: ongoing.sent.clone(),
             awaited,
             coordinator_epoch: log.leader_epoch(),
-            is_durable: holder.is_durable || is_always(log),
             holder: Arc::clone(holder),
         };
         let decided = match self.write(log, record) {
@@ -246,7 +244,7 @@ impl Name {
         }
         self.decided = None;
         decided.holder.end();
-        if decided.is_durable && decided.is_commit {
+        if decided.is_commit && decided.awaited.is_some() {
             let logs = decided.sent.logs.values().filter(|sent| !sent.log.is_closed());
             self.unsettled.extend(logs.map(|sent| (Arc::clone(&sent.log), sent.log.log_end_offset())));
         }
@@ -263,10 +261,6 @@ impl Name {
 /// Whether what is written there is durable before it counts.
 pub(super) fn is_always(log: &StateLog) -> bool {
     log.durability() == Durability::Always
-}
-
-pub(super) fn ended() -> Error {
-    Error::InvalidState { reason: "the transaction has ended" }
 }
 
 impl TransactionRecord {

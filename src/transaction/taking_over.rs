@@ -1,15 +1,17 @@
 //! Taking a name over: whoever held it before is fenced, and what it had begun is aborted.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::decided::Decided;
-use super::holder::{Holder, Ongoing, Phase, Refusal};
+use super::holder::{Holder, Ongoing, Refusal};
 use super::name::Name;
 use super::state_records::Status;
 use super::{TransactionCoordinator, unknown};
 use crate::coordinator::StateLog;
 use crate::error::{ClosedBy, Error, FencedBy, Result};
+use crate::sync::atomic::Ordering;
 
 /// On what terms a name is taken over.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,7 @@ enum Step {
     /// The former holder's transaction is decided, and is to be finished first.
     Finish(Arc<Decided>),
     /// It is the new holder's, once the record there is durable.
-    Taken(Arc<Holder>, std::ops::Range<u64>, Option<Vec<u8>>),
+    Taken(Arc<Holder>, Range<u64>, Option<Vec<u8>>),
 }
 
 impl TransactionCoordinator {
@@ -82,7 +84,7 @@ impl TransactionCoordinator {
     }
 
     fn check_not_closing(&self, id: &str) -> Result<()> {
-        if self.is_closing.load(crate::sync::atomic::Ordering::SeqCst) {
+        if self.is_closing.load(Ordering::SeqCst) {
             return Err(Error::Closed { what: format!("the transactional producer {id:?}"), by: ClosedBy::Broker });
         }
         Ok(())
@@ -111,8 +113,7 @@ impl TransactionCoordinator {
     pub(super) fn abort_overdue(&self, id: &str, now: Duration) -> Result<()> {
         let decided = self.names.change(id, |name, log| {
             let Some(timeout) = name.holder.as_ref().map(|holder| holder.timeout) else { return Ok(None) };
-            let is_overdue =
-                |ongoing: &Ongoing| ongoing.phase != Phase::Ending && ongoing.begun.saturating_add(timeout) <= now;
+            let is_overdue = |ongoing: &Ongoing| ongoing.due(timeout).is_some_and(|due| due <= now);
             if name.decided.is_some() { Ok(None) } else { name.fence(log, FencedBy::Timeout(timeout), is_overdue) }
         })??;
         self.finish_fenced(id, decided).map(drop)

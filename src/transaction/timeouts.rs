@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::TransactionCoordinator;
-use super::holder::Phase;
 use super::name::Name;
 use crate::error::Result;
 use crate::partition::bell::Work;
@@ -99,13 +98,11 @@ impl TransactionCoordinator {
         if let Some(holder) = &name.holder {
             let state = holder.lock();
             return match &state.transaction {
-                // One that is being ended has somebody who does that.
-                Some(ongoing) if state.refusal.is_none() && ongoing.phase != Phase::Ending => {
-                    match ongoing.begun.saturating_add(holder.timeout) {
-                        due if due <= now => Due::Abort,
-                        due => Due::At(due),
-                    }
-                }
+                Some(ongoing) if state.refusal.is_none() => match ongoing.due(holder.timeout) {
+                    Some(due) if due <= now => Due::Abort,
+                    Some(due) => Due::At(due),
+                    None => Due::Never,
+                },
                 _ => Due::Never,
             };
         }
@@ -125,9 +122,7 @@ impl TransactionCoordinator {
     fn forget(&self, id: &str, now: Duration) -> Result<()> {
         // What its last record says of a commit is not needed any more once the markers of that are durable.
         self.settle_owed()?;
-        let unsettled = self.names.look(id, |name| name.unsettled.clone()).unwrap_or_default();
-        let unsettled: Vec<(Arc<Log>, u64)> = unsettled.into_iter().filter(|(log, _)| !log.is_closed()).collect();
-        Log::wait_all_durable(&unsettled)?;
+        Log::wait_all_durable(&self.unsettled_of(id))?;
         self.names.change(id, |name, log| {
             // Somebody may have come since.
             if name.kept.is_empty() && matches!(self.due(name, now), Due::Forget) { name.forget(log) } else { Ok(()) }
