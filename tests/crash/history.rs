@@ -225,8 +225,9 @@ impl CommitHistory {
         }
     }
 
-    pub(crate) fn last_acked(&self) -> Option<u64> {
-        self.attempts.get(self.acked).copied().flatten()
+    /// The newest acknowledged one, and what was attempted since.
+    pub(crate) fn since_acked(&self) -> &[Option<u64>] {
+        self.attempts.get(self.acked..).unwrap_or_default()
     }
 
     pub(crate) fn settle(&mut self, found: Option<u64>) {

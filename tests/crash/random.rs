@@ -5,8 +5,10 @@
 pub(crate) struct Random(u64);
 
 impl Random {
+    /// A sequence for each seed. It begins at a number that the seed chooses: at the seed's own place in the generator's one long sequence,
+    /// neighbours would have the same numbers, one later.
     pub(crate) fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1))
+        Random(Random(seed).next())
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -28,5 +30,14 @@ impl Random {
 
     pub(crate) fn choose<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
         from.get(usize::try_from(self.below(from.len() as u64)).ok()?)
+    }
+}
+
+#[test]
+fn neighbouring_seeds_have_sequences_of_their_own() {
+    let numbers = |seed: u64| (0..100).scan(Random::new(seed), |random, _| Some(random.next())).collect::<Vec<_>>();
+    for seed in 0..100 {
+        let (numbers, next) = (numbers(seed), numbers(seed + 1));
+        assert!(!next.iter().any(|number| numbers.contains(number)), "{seed}");
     }
 }

@@ -27,6 +27,7 @@ mod events;
 mod keeping;
 mod plan;
 mod producing;
+#[path = "../crash/random.rs"]
 mod random;
 mod round;
 mod transactions;
