@@ -25,7 +25,7 @@
 //! The [`guide`] has a chapter for each question. If logs are new to you, begin with the [concepts](guide::concepts); if you know
 //! Kafka, with [what differs](guide::coming_from_kafka). Then: [what is guaranteed](guide::guarantees), [groups](guide::groups),
 //! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [operations](guide::operations), [testing your code](guide::testing_your_code),
-//! [async code](guide::async_code), [performance](guide::performance), [proof](guide::proof).
+//! [async code](guide::async_code), [events](guide::events), [performance](guide::performance), [proof](guide::proof).
 //!
 //! # Where things are
 //! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
@@ -40,6 +40,7 @@
 //! - `gzip`, `lz4`, `zstd`: the [`Compression`] of that name, for writing and reading. `zstd` needs a C compiler.
 //! - `futures`: [`Consumer`]`::stream`, its records as a stream for any executor.
 //! - `serde`: plain values, such as [`TopicPartition`], [`Timestamp`], [`TopicConfig`] and descriptions, go in and out of any format.
+//! - `tracing`: [events](guide::events) for subscribers of the crate of that name: what happens rarely, and what goes wrong.
 //! - `testing`: the module `testing`, a simulated disk that cuts the power, kills the process and fails any call.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -51,6 +52,7 @@ mod consumer;
 mod coordinator;
 mod disk;
 mod error;
+mod events;
 mod format;
 mod group;
 pub mod guide;

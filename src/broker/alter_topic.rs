@@ -34,6 +34,7 @@ impl Store {
             let is_always = after.durability.unwrap_or(self.config.durability) == Durability::Always;
             topic.settings.replace(after);
             self.note_segment_bytes();
+            self.files.events().add(|| topic.altered());
             drop(catalog);
             // Who reads along shows less before anything is hidden from it, and more once that may be seen.
             if changes_durability && is_always {
@@ -53,6 +54,7 @@ impl Store {
             for log in logs.iter().filter(|_| changes_durability) {
                 result = result.and(unless_deleted(log.settle_durability()));
             }
+            self.files.emit_events();
             return result;
         }
     }

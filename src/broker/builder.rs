@@ -14,6 +14,7 @@ use crate::config_key::{
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::error::{Error, Result};
+use crate::events::Stopwatch;
 use crate::partition::budget_policy::{BUDGET_POLICY, BudgetPolicy};
 use crate::partition::compaction::config::CleanerConfig;
 use crate::partition::config::{self, TopicConfig};
@@ -387,10 +388,12 @@ impl BrokerBuilder {
         expiration.map_or(Ok(()), |expiration| check_duration_ms(ID_EXPIRATION, expiration))?;
         self.config.durability.validate()?;
         self.config.topic_defaults.validate()?;
+        let begun = Stopwatch::begin(|| self.config.disk.monotonic());
         let store = match self.config.recovery_mode {
             RecoveryMode::ReadOnly => opening::open_read_only(self.config)?,
             _ => opening::open(self.config)?,
         };
+        store.tell_opened(begun);
         Ok(Broker { store: Arc::new(store) })
     }
 }

@@ -105,6 +105,7 @@ impl Store {
         }
         let go_on = || self.check_open().is_ok();
         let partitions = topic.logs().iter().map(|log| log.compact_now(&go_on)).collect();
+        self.files.emit_events();
         Ok(CompactionReport { partitions })
     }
 }

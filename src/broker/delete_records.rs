@@ -19,7 +19,10 @@ impl Store {
             Ok((log, *offset))
         };
         let logs = before.iter().map(checked).collect::<Result<Vec<_>>>()?;
-        logs.into_iter().map(|(log, offset)| Ok((log.partition().clone(), log.delete_before(offset)?))).collect()
+        let delete = |(log, offset): (Arc<Log>, u64)| Ok((log.partition().clone(), log.delete_before(offset)?));
+        let deleted = logs.into_iter().map(delete).collect();
+        self.files.emit_events();
+        deleted
     }
 
     /// Fails if a transaction is open that begins below `offset`.

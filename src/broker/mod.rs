@@ -13,6 +13,7 @@ mod delete_records;
 mod directory_lock;
 mod disk_budget;
 mod disk_usage;
+mod events;
 mod group_admin;
 mod health;
 mod into_topic_config;

@@ -228,7 +228,12 @@ impl Opening {
             self.lock.note_recovered(disk, dir)?;
         }
         self.report.writes_tail_by_calls = environment.writes_tails_by_calls();
-        Ok(Arc::new(environment))
+        let environment = Arc::new(environment);
+        if self.config.background {
+            let weak = Arc::downgrade(&environment);
+            self.files.events().call_for_emit(move || weak.upgrade().iter().for_each(|all| all.bell.wake()));
+        }
+        Ok(environment)
     }
 
     fn open_tail(&self, name: &str, is_default: bool, kept: &KeptSlots, seed: u64) -> Result<GroupCommit> {
@@ -239,7 +244,7 @@ impl Opening {
             Tail::open_keeping(disk, &path, bytes, kept, seed)?
         };
         tail.say_default(is_default)?;
-        Ok(GroupCommit::new(tail))
+        Ok(GroupCommit::new(tail.with_events(self.files.events())))
     }
 
     /// Begins to serve.

@@ -41,6 +41,17 @@ pub(super) enum LastWriter {
     Closed,
 }
 
+impl LastWriter {
+    /// In a word, for subscribers.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            LastWriter::Stopped => "stopped",
+            LastWriter::MayBeAtWork => "may be at work",
+            LastWriter::Closed => "closed",
+        }
+    }
+}
+
 impl RecoveryReport {
     /// Whether there was nothing to repair or report: the last writer had closed the broker (or the directory was new, or
     /// [may be open](RecoveryReport::may_be_open_for_writing)), and nothing was missing or damaged. [Second names](RecoveryReport::shared_files) are no damage, nor is what is put off until there

@@ -14,6 +14,7 @@ use super::topic_registry::{TopicRegistry, Topics};
 use super::{parallel, partition_dir, shutdown, topic_name};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
+use crate::events::Stopwatch;
 use crate::group::expiry::OffsetsExpiry;
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
@@ -143,6 +144,11 @@ impl Store {
         self.read_only_report.get_or_init(|| self.look_for_damage(self.report.clone()))
     }
 
+    /// What is known since opening, whoever asks for more.
+    pub(super) fn report_of_opening(&self) -> &RecoveryReport {
+        &self.report
+    }
+
     /// The tails that opening found lost.
     pub(super) fn lost_tails(&self) -> &[Corruption] {
         &self.report.lost_tails
@@ -156,6 +162,11 @@ impl Store {
     /// What all files may take, if that is bounded.
     pub(super) fn disk_budget(&self) -> Option<&Arc<Budget>> {
         self.writer.as_ref().and_then(|writer| writer.environment.budget.as_ref())
+    }
+
+    /// Tells subscribers what there is to tell; for who holds no lock.
+    pub(crate) fn emit_events(&self) {
+        self.files.emit_events();
     }
 
     /// The clock, in milliseconds since 1970 UTC.
@@ -352,7 +363,10 @@ impl Store {
 
     pub(super) fn run_maintenance(&self) -> Result<()> {
         let writer = self.writer("run the maintenance")?;
-        maintenance::run_all(&self.registry.logs().load(), &writer.environment, &|| self.check_open().is_err())
+        let is_stopping = || self.check_open().is_err();
+        let done = maintenance::run_all(&self.registry.logs().load(), &writer.environment, &is_stopping);
+        self.files.emit_events();
+        done
     }
 
     /// Closes everything, once. In a process that was forked off, nothing: it is all the parent's.
@@ -364,14 +378,17 @@ impl Store {
         self.registry.watchers().wake();
         // A waker may fork, and come back in the child.
         self.check_not_forked()?;
+        let begun = Stopwatch::begin(|| self.monotonic());
         let Some(writer) = &self.writer else {
             self.files.close();
             self.surroundings.close();
+            self.tell_closed(begun, &Ok(()));
             return Ok(());
         };
         let result = self.close_writer(writer);
         // Only now, as a waker is the caller's code. All that they wait for is durable, or never will be.
         writer.environment.end_serving_tasks();
+        self.tell_closed(begun, &result);
         result
     }
 

@@ -40,6 +40,7 @@ impl Store {
         let entry = self.add_topic(name, config)?;
         // With no lock held, since a waker is the caller's code; the same below.
         self.registry.watchers().wake();
+        self.files.emit_events();
         Ok(entry)
     }
 
@@ -68,6 +69,7 @@ impl Store {
         // Which may have an interval that is shorter than all others.
         writer.environment.bell.ring(Work::Syncs);
         writer.environment.bell.ring(Work::Retention);
+        self.files.events().add(|| entry.created());
         Ok(entry)
     }
 
@@ -113,9 +115,11 @@ impl Store {
         topic.settings.replace(config);
         topic.partitions.add(partitions);
         self.registry.publish(|_| {});
+        self.files.events().add(|| topic.altered());
         drop(catalog);
         writer.environment.bell.ring(Work::Retention);
         self.registry.watchers().wake();
+        self.files.emit_events();
         Ok(())
     }
 
@@ -142,6 +146,7 @@ impl Store {
             topics.remove(name);
         });
         self.note_segment_bytes();
+        self.files.events().add(|| topic.deleted());
         drop(catalog);
         let logs = topic.logs();
         for log in &logs {
@@ -151,7 +156,9 @@ impl Store {
             log.retire();
         }
         self.registry.watchers().wake();
-        self.finish_delete(name, topic.topic_id, topic.partition_count())
+        let finished = self.finish_delete(name, topic.topic_id, topic.partition_count());
+        self.files.emit_events();
+        finished
     }
 
     /// Removes all that is left of a topic that is given up. The files first: on a full disk, what else there is to do takes the room

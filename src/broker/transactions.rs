@@ -85,6 +85,12 @@ impl Store {
         if !logs.iter().any(|log| log.has_open_transactions()) {
             return Ok(Settled::default());
         }
+        let settled = self.settle_open(logs)?;
+        self.tell_settled(settled);
+        Ok(settled)
+    }
+
+    fn settle_open(&self, logs: &[Arc<Log>]) -> Result<Settled> {
         if self.registry.load().contains_key(TRANSACTION_STATE_TOPIC) {
             self.transactions_and_settled().map(|(_, settled)| settled)
         } else {
@@ -188,6 +194,8 @@ impl Admin<'_> {
         let store = &self.broker.store;
         store.check_writable("abort a transaction")?;
         let transactions = store.transactions_if_used()?.ok_or_else(|| transaction::unknown(transactional_id))?;
-        transactions.abort_by_hand(transactional_id)
+        let aborted = transactions.abort_by_hand(transactional_id);
+        store.files.emit_events();
+        aborted
     }
 }

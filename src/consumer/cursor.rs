@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::position::Position;
 use super::reset::{OffsetReset, PositionReset, PositionResetHook, TruncationReset};
 use crate::error::{Corruption, Error, Result};
+use crate::events::Event;
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::membership::Membership;
 use crate::group::staging::Beginning;
@@ -73,6 +74,9 @@ impl Cursor<'_> {
         if let Some(hook) = self.position_reset_hook {
             hook.call(&reset);
         }
+        let files = self.position.log().files();
+        files.events().add(|| Event::PositionReset { group: self.group(), partition: reset.partition, from, to });
+        files.emit_events();
     }
 
     /// Finds out where to begin, and goes there. `None` if that is not decided yet: the position is nowhere then.
@@ -103,6 +107,7 @@ impl Cursor<'_> {
                 return Err(Error::LogTruncated { partition: log.partition().clone(), requested, truncated_to });
             }
             self.counts.truncations += 1;
+            log.files().events().add(|| self.truncated(requested, truncated_to));
             self.position.go_to(truncated_to, None);
             return Ok(truncated_to);
         }
@@ -135,7 +140,23 @@ impl Cursor<'_> {
         }
         position.skip_to(lost.end);
         self.counts.skipped += lost.end - offset;
+        self.position.log().files().events().add(|| self.skipped(offset..lost.end));
         Ok(offset..lost.end)
+    }
+}
+
+/// What subscribers are told.
+impl Cursor<'_> {
+    fn group(&self) -> String {
+        self.membership.group().to_owned()
+    }
+
+    fn truncated(&self, from: u64, to: u64) -> Event {
+        Event::PositionTruncated { group: self.group(), partition: self.position.partition().clone(), from, to }
+    }
+
+    fn skipped(&self, offsets: Range<u64>) -> Event {
+        Event::DamageSkipped { group: self.group(), partition: self.position.partition().clone(), offsets }
     }
 }
 

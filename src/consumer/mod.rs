@@ -265,6 +265,9 @@ impl Consumer {
             self.membership.note_poll_end(self.store.monotonic());
         }
         self.is_polling = false;
+        if result.is_err() {
+            self.store.emit_events();
+        }
         result
     }
 

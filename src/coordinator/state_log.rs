@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
 use crate::partition::log_id::LogId;
@@ -24,6 +25,11 @@ pub(crate) struct StateLog {
 impl StateLog {
     pub(super) fn new(log: Arc<Log>) -> StateLog {
         StateLog { log }
+    }
+
+    /// Where to put what subscribers are to be told.
+    pub(crate) fn events(&self) -> &Events {
+        self.log.events()
     }
 
     /// Appends records: all of them or none, whatever happens, unless they are too many for one batch. Returns where they are;

@@ -296,7 +296,8 @@ impl AppendFile {
     pub(crate) fn sync(&self) -> Result<(), SyncError> {
         self.handle.check().map_err(SyncError::Failed)?;
         let handle = self.handle().map_err(SyncError::NotBegun)?;
-        let result = self.handle.sync(&*handle).map_err(SyncError::Failed);
+        let path = || self.path.lock().clone().unwrap_or_default();
+        let result = self.files.events().time_sync(path, || self.handle.sync(&*handle)).map_err(SyncError::Failed);
         self.files.note_sync();
         result
     }

@@ -19,6 +19,7 @@ use queue::{Closing, Queue, Slot};
 use super::{Disk, DiskFile, Mapping, Open, ProcessMark, SyncError};
 use crate::error::Error;
 use crate::error::os::is_out_of_handles;
+use crate::events::Events;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, Mutex};
 
@@ -58,13 +59,18 @@ pub(crate) struct OpenFiles {
     maps: Queue,
     closed: AtomicBool,
     process: ProcessMark,
+    /// What there is to tell of the broker: whoever knows it knows its files.
+    events: Events,
 }
 
 impl OpenFiles {
     /// Keeps files of `disk` open within the limits of `config`.
     pub(crate) fn new(disk: Arc<dyn Disk>, config: OpenFilesConfig) -> Arc<OpenFiles> {
         let (handles, maps) = (Queue::new(config.handles_max), Queue::new(config.maps_max));
-        Arc::new(OpenFiles { disk, config, handles, maps, closed: AtomicBool::new(false), process: ProcessMark::new() })
+        let (closed, process) = (AtomicBool::new(false), ProcessMark::new());
+        let clock = Arc::clone(&disk);
+        let events = Events::new(move || clock.monotonic());
+        Arc::new(OpenFiles { disk, config, handles, maps, closed, process, events })
     }
 
     /// Closes all files and maps, and opens none any more: they may soon be another's. What calls and views still use stays
@@ -83,6 +89,20 @@ impl OpenFiles {
     /// The disk that the files are on.
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// Where to put what subscribers of feature `tracing` are to be told.
+    #[inline]
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Tells it to them; for who holds no lock, and is ready for the application's code to do anything here.
+    #[inline]
+    pub(crate) fn emit_events(&self) {
+        if self.events.are_waiting() && !self.is_forked() {
+            self.events.emit();
+        }
     }
 
     /// Whether this process was forked off from the one that opened the broker. It shares the files and the maps of the tails
@@ -130,7 +150,7 @@ impl OpenFiles {
     /// # Errors
     /// The disk's, see [`Disk::sync_dir`].
     pub(crate) fn sync_dir(&self, dir: &Path) -> Result<(), SyncError> {
-        match self.disk.sync_dir(dir) {
+        match self.events.time_sync(|| dir.to_owned(), || self.disk.sync_dir(dir)) {
             Err(SyncError::NotBegun(error)) if is_out_of_handles(&error) => {
                 self.handles.close_some();
                 self.disk.sync_dir(dir)

@@ -102,9 +102,15 @@ impl GroupCoordinator {
     /// Runs `change` on a group, made if there is none of this name, and remembers what came of it.
     fn with_group<T>(&self, name: &str, change: impl FnOnce(&mut Group, &StateLog) -> Result<T>) -> Result<T> {
         let (result, notifications) = self.groups.change(name, |group, log| {
+            let generation = group.generation;
             let result = change(group, log);
             group.end_change(log);
-            (result, group.take_notifications())
+            let mut notifications = group.take_notifications();
+            if group.generation != generation {
+                notifications.events.add(|| group.rebalanced());
+            }
+            log.events().add_noted(std::mem::take(&mut notifications.events));
+            (result, notifications)
         })?;
         notifications.deliver();
         result

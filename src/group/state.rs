@@ -28,6 +28,7 @@ use super::session::{Removal, Session};
 use super::staged::Staged;
 use crate::coordinator::State;
 use crate::error::{Error, Result};
+use crate::events::{Event, Noted};
 use crate::partition::Ticket;
 use crate::sync::atomic::Ordering;
 use crate::topic_partition::TopicPartition;
@@ -111,6 +112,7 @@ pub(super) struct Notifications {
     /// Of consumers that may look at what is committed now.
     settled: Vec<Ticket>,
     pub(super) late: Vec<(LatePollHook, LatePoll)>,
+    pub(super) events: Noted,
 }
 
 impl Notifications {
@@ -166,9 +168,9 @@ impl Group {
             return Err(fenced(joining.instance_id.as_deref(), &self.name));
         }
         self.check_assignor(former.as_deref(), &assignor)?;
-        let former = former.and_then(|id| self.take_member(&id));
+        let former = former.and_then(|id| self.take_member(&id).map(|former| (id, former)));
         let mut member = Member::new(joining, Presence::Here(Arc::clone(session)));
-        let has_place = former.is_some_and(|former| self.take_place(&mut member, former));
+        let has_place = former.is_some_and(|(id, former)| self.take_place(&mut member, &id, former));
         let is_other = self.assignor.as_ref().is_some_and(|present| present.name != assignor.name);
         self.assignor = Some(assignor);
         self.members.insert(joining.member_id.clone(), member);
@@ -183,9 +185,9 @@ impl Group {
     }
 
     /// Gives a member what the one before it had. Returns whether that may stay so.
-    fn take_place(&mut self, member: &mut Member, former: Member) -> bool {
+    fn take_place(&mut self, member: &mut Member, former_id: &str, former: Member) -> bool {
         if let Presence::Here(replaced) = &former.presence {
-            self.put_out(replaced, Removal::Replaced);
+            self.put_out(former_id, replaced, Removal::Replaced);
         }
         let has_same_topics = former.subscription == member.subscription;
         let subscription = &member.subscription;
@@ -261,9 +263,9 @@ impl Group {
 
     /// Puts every member out, and begins a generation without members.
     pub(super) fn remove_all(&mut self, removal: Removal) {
-        for member in std::mem::take(&mut self.members).into_values() {
+        for (id, member) in std::mem::take(&mut self.members) {
             if let Presence::Here(session) = &member.presence {
-                self.put_out(session, removal);
+                self.put_out(&id, session, removal);
             }
         }
         self.begin_without_members();
@@ -277,14 +279,19 @@ impl Group {
         };
         if let Some(Presence::Here(session)) = self.members.get(&member_id).map(|member| &member.presence) {
             let session = Arc::clone(session);
-            self.put_out(&session, Removal::Removed);
+            self.put_out(&member_id, &session, Removal::Removed);
         }
         self.remove(&member_id);
         true
     }
 
-    pub(super) fn put_out(&mut self, session: &Arc<Session>, removal: Removal) {
+    pub(super) fn put_out(&mut self, member_id: &str, session: &Arc<Session>, removal: Removal) {
         session.end(removal);
+        self.notifications.events.add(|| Event::MemberFenced {
+            group: self.name.to_string(),
+            member_id: member_id.to_owned(),
+            reason: removal.reason(),
+        });
         session.is_called.store(true, Ordering::Release);
         self.notifications.called.push(Arc::clone(session));
     }
@@ -378,6 +385,12 @@ impl Group {
     fn nothing(session: &Session, until: Option<Duration>) -> Step {
         session.is_called.store(false, Ordering::Release);
         Step::Nothing { until }
+    }
+
+    /// That the generation is another one, for subscribers.
+    pub(super) fn rebalanced(&self) -> Event {
+        let (group, members) = (self.name.to_string(), self.members.len());
+        Event::GroupRebalanced { group, generation: self.generation, members }
     }
 
     pub(super) fn next_generation(&self) -> i32 {

@@ -39,7 +39,7 @@ impl Group {
         }
         for (id, deadline, removal) in gone {
             if let Some((session, removal)) = removal {
-                self.put_out(&session, removal);
+                self.put_out(&id, &session, removal);
             }
             self.remove(&id);
             self.note_used(deadline);

@@ -12,6 +12,7 @@
 //! | [`operations`] | What does it take in memory, files and disk, and how is it backed up and checked? |
 //! | [`testing_your_code`] | How does one test code that uses a log, crashes included? |
 //! | [`async_code`] | How does one use a synchronous library from an async runtime? |
+//! | [`events`] | Which events does feature `tracing` bring, and what may a subscriber do? |
 //! | [`performance`] | How fast is it, what is it slow at, and how does one measure it? |
 //! | [`proof`] | What was tested, how much of it, and how can it be repeated? |
 //! | [`contributing`] | How is the crate built inside? |
@@ -45,6 +46,9 @@ pub mod testing_your_code {}
 
 #[doc = include_str!("async_code.md")]
 pub mod async_code {}
+
+#[doc = include_str!("events.md")]
+pub mod events {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}

@@ -79,6 +79,7 @@ impl Rounds {
         let (mut now, mut calls) = (self.environment.disk.monotonic(), Calls::ALL);
         while !self.is_stopping() {
             let due = self.run(now, calls);
+            self.environment.files.emit_events();
             let timeout = due.map(|due| due.saturating_sub(self.environment.disk.monotonic()));
             calls = self.environment.bell.wait(timeout);
             now = self.environment.disk.monotonic();

@@ -15,6 +15,7 @@ use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::Result;
+use crate::events::Event;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -233,7 +234,9 @@ impl Environment {
     /// Notes how a turn of some kind of maintenance ended.
     pub(crate) fn note_turn(&self, work: Work, result: &Result<()>) {
         if let Some(error) = self.turn_errors.lock().get_mut(work as usize) {
-            *error = result.as_ref().err().map(|error| error.with_causes().to_string());
+            let now = result.as_ref().err().map(|error| error.with_causes().to_string());
+            self.files.events().add_some(|| changed(work, error.as_ref(), now.as_ref()));
+            *error = now;
         }
     }
 
@@ -245,5 +248,14 @@ impl Environment {
     /// Whether a slot was missing since the last call.
     pub(crate) fn take_short_slots(&self) -> bool {
         self.slots_are_short.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// What there is to tell of a kind of maintenance that fails for this reason, if any, and did for that one before.
+fn changed(work: Work, before: Option<&String>, now: Option<&String>) -> Option<Event> {
+    let work = format!("{work:?}").to_lowercase();
+    match now {
+        Some(reason) => (before != now).then(|| Event::MaintenanceFailed { work, reason: reason.clone() }),
+        None => before.map(|_| Event::MaintenanceRecovered { work }),
     }
 }

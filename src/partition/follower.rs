@@ -279,13 +279,19 @@ impl Follower {
             }
             self.look_and(read)
         };
-        fetch().map_err(|error| self.unless_deleted(error))
+        let fetched = fetch().map_err(|error| self.unless_deleted(error));
+        fetched.inspect_err(|error| self.files().events().add_met(error))
     }
 
     /// The first offset whose record has a timestamp of at least `timestamp_ms`.
     pub(crate) fn offset_for_time(&self, timestamp_ms: i64, isolation: Isolation) -> Result<Option<u64>> {
         let find = || self.look_and(|seen| self.read(seen, isolation, |source| source.offset_for_time(timestamp_ms)));
         self.check_present().and_then(|()| find()).map_err(|error| self.unless_deleted(error))
+    }
+
+    /// The disk, and what is open on it.
+    pub(super) fn files(&self) -> &Arc<OpenFiles> {
+        &self.dir.files
     }
 
     /// Looks at the files again and uses what was seen, until nothing was swapped meanwhile.

@@ -36,7 +36,9 @@ use super::producer_state::live::LiveProducers;
 use super::recovery::Recovered;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
+use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
+use crate::events::{Event, Events};
 use crate::segment::{Segment, SegmentDir};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
@@ -140,6 +142,16 @@ impl LogCore {
     /// The monotonic clock.
     pub(crate) fn monotonic(&self) -> Duration {
         self.environment.disk.monotonic()
+    }
+
+    /// The disk, and what is open on it.
+    pub(super) fn files(&self) -> &Arc<OpenFiles> {
+        &self.environment.files
+    }
+
+    /// Where to put what subscribers are to be told.
+    pub(crate) fn events(&self) -> &Events {
+        self.environment.files.events()
     }
 
     /// What it shares with all other logs.
@@ -378,6 +390,9 @@ impl LogCore {
     /// Refuses writes from now on, for the first reason given.
     pub(super) fn poison(&self, reason: &str) {
         // The first reason stays.
-        let _ = self.poison.set(reason.to_owned());
+        if self.poison.set(reason.to_owned()).is_ok() {
+            let partition = || self.spec.partition.clone();
+            self.events().add(|| Event::PartitionPoisoned { partition: partition(), reason: reason.to_owned() });
+        }
     }
 }

@@ -211,7 +211,11 @@ impl Partition {
     }
 
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        self.source.fetch(from, limits, Isolation::ReadCommitted)
+        let fetched = self.source.fetch(from, limits, Isolation::ReadCommitted);
+        if fetched.is_err() {
+            self.source.files().emit_events();
+        }
+        fetched
     }
 
     /// Iterates over copies of the committed records from offset `from` (included) to the

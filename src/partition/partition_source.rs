@@ -7,6 +7,7 @@ use super::isolation::Isolation;
 use super::log::Log;
 use super::verification::PartitionVerification;
 use super::{FetchLimits, Follower, Place, Registration, Waiter};
+use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::record::Fetched;
 use crate::topic_partition::TopicPartition;
@@ -121,6 +122,14 @@ impl PartitionSource {
             // In this order: the start is never above an end that is loaded later.
             Keeper::Log(log) => log.log_start_offset()..log.last_stable_offset(),
             Keeper::Follower(follower) => follower.stable_bounds(),
+        }
+    }
+
+    /// The disk, and what is open on it.
+    pub(crate) fn files(&self) -> &Arc<OpenFiles> {
+        match &self.0 {
+            Keeper::Log(log) => log.files(),
+            Keeper::Follower(follower) => follower.files(),
         }
     }
 

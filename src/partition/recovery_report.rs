@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::broken::Refusal;
 use crate::error::{Corruption, Error};
+use crate::events::{Event, PartitionRecovered};
 use crate::topic_partition::TopicPartition;
 
 /// What opening one partition found and did. Partitions that were as expected have none.
@@ -166,6 +167,25 @@ impl PartitionRecovery {
             && self.quarantined.is_empty()
             && self.damage.is_empty()
             && self.refused.is_none()
+    }
+
+    /// The same, for subscribers.
+    pub(crate) fn recovered(&self) -> Event {
+        Event::PartitionRecovered(Box::new(PartitionRecovered {
+            partition: self.partition.clone(),
+            is_clean: self.is_clean(),
+            scanned_batches: self.scanned_batches,
+            salvaged_records: self.salvaged_records,
+            unsealed_records: self.unsealed_records,
+            dropped_batches: self.dropped_batches,
+            torn_batches: self.torn_batches,
+            cut_bytes: self.cut_bytes,
+            unkept_bytes: self.unkept_bytes,
+            leader_epoch_raised: self.leader_epoch_raised,
+            rebuilt: self.rebuilt.clone(),
+            quarantined: self.quarantined.clone(),
+            reason: self.refused.as_ref().map(Refusal::to_string),
+        }))
     }
 
     pub(super) fn is_worth_telling(&self) -> bool {

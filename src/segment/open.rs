@@ -12,6 +12,7 @@ use super::{Damage, FileKind, FileName, Loaded, SealedSegment, Segment, SegmentC
 use crate::disk::Open;
 use crate::disk::append_file::{AppendFile, Extent};
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::format::{BatchHeader, EndTransactionMarker, HEADER_BYTES};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -118,11 +119,20 @@ impl Segment {
             Covered { base_offset: self.base_offset, next_offset: self.next_offset(), log_bytes: self.log_bytes() };
         let crcs = *self.index_crcs.lock();
         let files = crcs.and_then(|crcs| index_files::load(&**self.dir.files.disk(), &self.dir.path, covered, crcs));
+        if files.is_none() && crcs.is_some() {
+            self.tell_stale_indexes();
+        }
         let indexes = match files {
             Some((offset, time)) => Indexes::loaded(offset, time, None),
             None => self.rebuild(&log)?,
         };
         Ok(self.loaded.get_or_init(|| Loaded::new(log, indexes)))
+    }
+
+    /// That the index files are missing, or are not what was noted of them.
+    fn tell_stale_indexes(&self) {
+        let event = || Event::IndexesRebuilt { partition: self.dir.partition.clone(), path: self.path() };
+        self.dir.files.events().add(event);
     }
 
     fn open_log(&self) -> Result<AppendFile> {

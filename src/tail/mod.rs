@@ -30,6 +30,7 @@ pub(crate) use slot::{BatchWriter, OpenBatch};
 use crate::canary::{Canary, planted};
 use crate::disk::{Disk, DiskFile, Open, ProcessMark};
 use crate::error::{Error, Result};
+use crate::events::{Event, Events};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Monitor, Mutex};
 use layout::{
@@ -72,6 +73,7 @@ pub(crate) struct Tail {
     is_short: AtomicBool,
     /// More slots were not to be had when they were last wanted.
     is_exhausted: AtomicBool,
+    events: Events,
 }
 
 /// What syncing the file takes.
@@ -164,7 +166,13 @@ impl Tail {
             kept,
             is_short: AtomicBool::new(true),
             is_exhausted: AtomicBool::new(false),
+            events: Events::default(),
         })
+    }
+
+    /// The same, which tells its troubles there.
+    pub(crate) fn with_events(self, events: &Events) -> Tail {
+        Tail { events: events.clone(), ..self }
     }
 
     /// Begins a batch in a slot of class `wanted`, or of another one from `least` on. `None` if none is free: appending does
@@ -313,7 +321,11 @@ impl Tail {
         if *has_failed {
             return Err(std::io::Error::other("an earlier sync of the tail failed"));
         }
-        file.as_ref().ok_or_else(closed_error)?.sync().inspect_err(|_| *has_failed = true)
+        let file = file.as_ref().ok_or_else(closed_error)?;
+        self.events.time_sync(|| self.path.clone(), || file.sync()).inspect_err(|error| {
+            *has_failed = true;
+            self.events.add(|| Event::TailFailed { path: self.path.clone(), reason: error.to_string() });
+        })
     }
 
     fn file(&self) -> std::io::Result<Arc<dyn DiskFile>> {

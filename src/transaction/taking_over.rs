@@ -11,6 +11,7 @@ use super::state_records::Status;
 use super::{TransactionCoordinator, unknown};
 use crate::coordinator::StateLog;
 use crate::error::{ClosedBy, Error, FencedBy, Result};
+use crate::events::Event;
 use crate::sync::atomic::Ordering;
 
 /// On what terms a name is taken over.
@@ -67,6 +68,7 @@ impl TransactionCoordinator {
             && state.refusal.is_none()
             && let Some(decided) = name.decide_abort_of(log, former, state, Some(newer))?
         {
+            self.tell_fenced(&name.id, FencedBy::Newer, Some(&decided));
             return Ok(Step::Finish(decided));
         }
         let producer = name.next_producer(random);
@@ -76,8 +78,11 @@ impl TransactionCoordinator {
         name.is_epoch_given = false;
         let holder = Holder::new(&name.id, producer, terms.timeout, terms.is_durable);
         // What could not be written down has fenced nobody.
-        if let Some(state) = &mut state {
-            state.refusal.get_or_insert(newer);
+        if let Some(state) = &mut state
+            && state.refusal.is_none()
+        {
+            state.refusal = Some(newer);
+            self.tell_fenced(&name.id, FencedBy::Newer, None);
         }
         name.holder = Some(Arc::clone(&holder));
         Ok(Step::Taken(holder, appended, checkpoint))
@@ -103,7 +108,7 @@ impl TransactionCoordinator {
             }
             name.fence(log, FencedBy::Admin, |_| true)
         })??;
-        self.finish_fenced(id, decided)
+        self.finish_fenced(id, FencedBy::Admin, decided)
     }
 
     /// Aborts the transaction that is open under this name, if it is overdue and nobody ends it, and fences who has it.
@@ -111,22 +116,37 @@ impl TransactionCoordinator {
     /// # Errors
     /// What writing it down returns.
     pub(super) fn abort_overdue(&self, id: &str, now: Duration) -> Result<()> {
-        let decided = self.names.change(id, |name, log| {
-            let Some(timeout) = name.holder.as_ref().map(|holder| holder.timeout) else { return Ok(None) };
+        let (by, decided) = self.names.change(id, |name, log| {
+            let timeout = name.holder.as_ref().map(|holder| holder.timeout).unwrap_or_default();
             let is_overdue = |ongoing: &Ongoing| ongoing.due(timeout).is_some_and(|due| due <= now);
-            if name.decided.is_some() { Ok(None) } else { name.fence(log, FencedBy::Timeout(timeout), is_overdue) }
+            let by = FencedBy::Timeout(timeout);
+            let decided = if name.decided.is_some() { None } else { name.fence(log, by, is_overdue)? };
+            Ok::<_, Error>((by, decided))
         })??;
-        self.finish_fenced(id, decided).map(drop)
+        self.finish_fenced(id, by, decided).map(drop)
     }
 
-    fn finish_fenced(&self, id: &str, decided: Option<Arc<Decided>>) -> Result<bool> {
+    fn finish_fenced(&self, id: &str, by: FencedBy, decided: Option<Arc<Decided>>) -> Result<bool> {
         let Some(decided) = decided else { return Ok(false) };
+        self.tell_fenced(id, by, Some(&decided));
         self.finish(id, &decided).inspect_err(|_| self.call_soon())?;
         Ok(true)
     }
 }
 
 /// The name is nobody's then: what there is to tell is why.
+impl TransactionCoordinator {
+    /// Tells subscribers that the holder of a name is fenced, and of its transaction that was aborted with that, if there was one.
+    fn tell_fenced(&self, id: &str, by: FencedBy, decided: Option<&Arc<Decided>>) {
+        let (events, id, reason) = (self.environment.files.events(), || id.to_owned(), || by.to_string());
+        events.add(|| Event::ProducerFenced { transactional_id: id(), reason: reason() });
+        if let Some(decided) = decided {
+            let partitions = decided.sent.logs.len();
+            events.add(|| Event::TransactionAborted { transactional_id: id(), partitions, reason: reason() });
+        }
+    }
+}
+
 fn why_not_durable(error: Error) -> Error {
     match error {
         Error::NotDurable { source, .. } => *source,

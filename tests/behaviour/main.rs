@@ -32,6 +32,8 @@ mod disk_budget;
 mod disk_trouble;
 mod durability;
 mod error_texts;
+#[cfg(all(feature = "testing", feature = "tracing"))]
+mod events;
 #[cfg(feature = "testing")]
 mod extremes;
 mod files;

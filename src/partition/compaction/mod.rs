@@ -51,6 +51,7 @@ use transactions::KnownTransactions;
 use super::budget::CopyRoom;
 use super::log::Log;
 use crate::error::{Error, Result};
+use crate::events::{Event, Stopwatch};
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};
 use crate::record::Timestamp;
 use crate::segment::Segment;
@@ -210,7 +211,7 @@ impl Log {
     fn note_result(&self, result: &Result<Progress>, end: u64) {
         // A log that is closed has not failed: nobody asks for what is in it any more.
         let error = result.as_ref().err().filter(|_| !self.is_closed());
-        *self.compaction_failure.lock() = error.map(|error| {
+        let failure = error.map(|error| {
             let is_damage = matches!(error, Error::Corrupt(_) | Error::CodecUnavailable { .. });
             let retry_at = if is_damage { NEVER } else { self.environment.disk.monotonic() + BACKOFF };
             let what = match error {
@@ -225,6 +226,15 @@ impl Log {
             };
             Failure { what, end, retry_at }
         });
+        self.events().add_some(|| self.failed_anew(failure.as_ref()?));
+        *self.compaction_failure.lock() = failure;
+    }
+
+    /// That compaction failed, unless it was said before.
+    fn failed_anew(&self, failure: &Failure) -> Option<Event> {
+        let is_known = self.compaction_failure().is_some_and(|before| before == failure.what);
+        let (partition, reason) = (self.spec.partition.clone(), failure.what.clone());
+        (!is_known).then_some(Event::CompactionFailed { partition, reason })
     }
 
     /// How many bytes of segments are rewritten at once, unless a single one has more.
@@ -257,7 +267,7 @@ impl Log {
     /// Compacts what is sealed and old enough by now, in as many passes as that takes. Each follows the settings of its moment.
     fn compact(&self, counts: &mut Counts, go_on: GoOn<'_>) -> Result<Progress> {
         let go_on = &|| !self.is_closed() && self.spec.compaction().is_some() && go_on();
-        let (mut end, mut part) = (None, None);
+        let (mut end, mut part, begun) = (None, None, Stopwatch::begin(|| self.monotonic()));
         loop {
             let Some(config) = self.spec.compaction() else { return Ok(Progress::GivenUp) };
             let mut checkpoint = self.checkpoint.lock();
@@ -270,12 +280,27 @@ impl Log {
             let is_within = |sealed: &SealedLog| sealed.segment.next_offset() <= end;
             let is_any_dirty = due.sealed.get(due.clean_count).is_some_and(is_within);
             if !due.sealed.first().is_some_and(is_within) || counts.passes > 0 && !is_any_dirty {
+                self.tell_compacted(counts, end, begun);
                 return Ok(Progress::Done);
             }
             match self.pass(&due, end, part, &config, counts, go_on)? {
                 Passed::GivenUp => return Ok(Progress::GivenUp),
                 Passed::Done(next) => part = next,
             }
+        }
+    }
+
+    fn tell_compacted(&self, counts: &Counts, end_offset: u64, begun: Stopwatch) {
+        let Counts { passes, records: records_removed, tombstones: tombstones_removed } = *counts;
+        if 0 < passes {
+            self.events().add(|| Event::Compacted {
+                partition: self.spec.partition.clone(),
+                passes,
+                records_removed,
+                tombstones_removed,
+                end_offset,
+                duration: begun.elapsed(self.monotonic()),
+            });
         }
     }
 

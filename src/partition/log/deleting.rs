@@ -14,6 +14,7 @@
 use super::Log;
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
+use crate::events::{DeletedBy, Event};
 use crate::partition::checkpoint::Checkpoint;
 use crate::sync::atomic::Ordering;
 
@@ -29,7 +30,7 @@ impl Log {
         self.check_deletable(offset)?;
         match self.delete_exactly(offset) {
             Err(full @ Error::DiskFull { .. }) => {
-                if !self.make_room(&mut self.checkpoint.lock(), offset, u64::MAX)? {
+                if !self.make_room(&mut self.checkpoint.lock(), offset, u64::MAX, DeletedBy::DeleteRecords)? {
                     return Err(full);
                 }
                 self.delete_exactly(offset)?;
@@ -48,17 +49,23 @@ impl Log {
         self.check_present()?;
         checkpoint.settle_replacement(&self.dir)?;
         self.run_checkpoint(&mut checkpoint)?;
-        self.move_start(&mut checkpoint, offset)?;
+        self.move_start(&mut checkpoint, offset, DeletedBy::DeleteRecords)?;
         self.remove_deleted(&mut checkpoint, u64::MAX).map(drop)
     }
 
     /// On a full disk: deletes those segments below `offset` for which nothing needs to be written that takes room, so many bytes
     /// of them at most, or one. Whether there were any; what else there is to do takes the room that they leave.
-    pub(super) fn make_room(&self, checkpoint: &mut Checkpoint, offset: u64, bytes_max: u64) -> Result<bool> {
+    pub(super) fn make_room(
+        &self,
+        checkpoint: &mut Checkpoint,
+        offset: u64,
+        bytes_max: u64,
+        by: DeletedBy,
+    ) -> Result<bool> {
         self.check_present()?;
         let Some(end) = checkpoint.noted_end(&self.segments(), offset) else { return Ok(false) };
         if self.log_start_offset() < end {
-            self.move_start(checkpoint, end)?;
+            self.move_start(checkpoint, end, by)?;
         }
         self.remove_deleted(checkpoint, bytes_max)?;
         Ok(true)
@@ -99,8 +106,9 @@ impl Log {
         }
     }
 
-    /// Moves the start to `offset`: steps 2 and 3.
-    pub(super) fn move_start(&self, checkpoint: &mut Checkpoint, offset: u64) -> Result<()> {
+    /// Moves the start to `offset`: steps 2 and 3. That is what subscribers are told, with the rule by which it was done.
+    pub(super) fn move_start(&self, checkpoint: &mut Checkpoint, offset: u64, by: DeletedBy) -> Result<()> {
+        let start = self.log_start_offset();
         let segments = self.segments();
         let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
         let gone: Vec<_> = sealed.iter().take_while(|segment| segment.next_offset() <= offset).cloned().collect();
@@ -114,6 +122,13 @@ impl Log {
             self.core.begin_at(offset, gone.len());
             self.sealed_are_noted(checkpoint.manifest.segments.len());
         }
+        self.events().add(|| Event::RecordsDeleted {
+            partition: self.spec.partition.clone(),
+            by,
+            offsets: start..offset,
+            segments: gone.len(),
+            bytes: gone.iter().map(|segment| segment.log_bytes()).sum(),
+        });
         checkpoint.note_deleted(gone);
         Ok(())
     }

@@ -6,6 +6,7 @@
 use super::Log;
 use super::retention::newest_ms;
 use crate::error::{Error, Result};
+use crate::events::DeletedBy;
 use crate::segment::Segment;
 
 /// A segment that may go.
@@ -79,10 +80,10 @@ impl Log {
             noted = checkpoint.noted_end(&self.segments(), offset).filter(|&end| start < end);
         }
         let Some(end) = noted else { return Ok(false) };
-        self.move_start(&mut checkpoint, end)?;
+        self.move_start(&mut checkpoint, end, DeletedBy::Budget)?;
         match self.remove_deleted(&mut checkpoint, u64::MAX) {
             // What goes makes room for the rest.
-            Err(Error::DiskFull { .. }) => _ = self.make_room(&mut checkpoint, end, u64::MAX)?,
+            Err(Error::DiskFull { .. }) => _ = self.make_room(&mut checkpoint, end, u64::MAX, DeletedBy::Budget)?,
             removed => _ = removed?,
         }
         Ok(true)

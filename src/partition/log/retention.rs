@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Log;
 use crate::error::{Error, Result};
+use crate::events::DeletedBy;
 use crate::partition::bell::Work;
 use crate::partition::config::{TopicConfig, whole_ms};
 use crate::partition::protection::{Hold, Slowest};
@@ -54,7 +55,7 @@ impl Log {
             match noted {
                 // What needs no room goes, a few files at a time, and leaves some for the rest.
                 Err(full @ Error::DiskFull { .. }) => {
-                    return if self.make_room(&mut checkpoint, start, REMOVED_BYTES_MAX)? {
+                    return if self.make_room(&mut checkpoint, start, REMOVED_BYTES_MAX, DeletedBy::Retention)? {
                         Ok(Some(now_ms))
                     } else {
                         Err(full)
@@ -62,7 +63,7 @@ impl Log {
                 }
                 noted => noted?,
             }
-            self.move_start(&mut checkpoint, start)?;
+            self.move_start(&mut checkpoint, start, DeletedBy::Retention)?;
         }
         let is_done = self.remove_deleted(&mut checkpoint, REMOVED_BYTES_MAX)?;
         let next_ms = [roll_ms, expiry_ms].into_iter().flatten().min();

@@ -8,6 +8,7 @@ use super::LogCore;
 use super::slots::SLOT_BYTES_KEPT_MAX;
 use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::format::BatchHeader;
 use crate::partition::bell::Work;
 use crate::partition::budget::Room;
@@ -238,10 +239,16 @@ impl LogCore {
         }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();
         self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
+        self.events().add_some(|| Some(self.rolled(base_offset, view.segments.last()?)));
         self.environment.bell.ring(Work::Checkpoints);
         if self.spec.settings.load().has_retention() {
             self.environment.bell.ring(Work::Retention);
         }
         Ok(segment)
+    }
+
+    /// That a segment begins at `base_offset`, behind the one that is `full`.
+    fn rolled(&self, base_offset: u64, full: &Segment) -> Event {
+        Event::SegmentRolled { partition: self.spec.partition.clone(), base_offset, bytes: full.log_bytes() }
     }
 }

@@ -71,7 +71,7 @@ impl LogCore {
             self.check_open()?;
             // Segments that were replaced meanwhile may no longer be opened by their names.
             if Arc::ptr_eq(&view.segments, &self.view().segments) {
-                return result;
+                return result.inspect_err(|error| self.events().add_met(error));
             }
         }
     }
