@@ -211,11 +211,7 @@ impl Partition {
     }
 
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits) -> Result<Fetched> {
-        let fetched = self.source.fetch(from, limits, Isolation::ReadCommitted);
-        if fetched.is_err() {
-            self.source.files().emit_events();
-        }
-        fetched
+        self.source.fetch(from, limits, Isolation::ReadCommitted)
     }
 
     /// Iterates over copies of the committed records from offset `from` (included) to the

@@ -210,8 +210,10 @@ fn damage_is_told_by_a_read_of_a_partition_too() {
     let (listener, _guard) = listen();
     let partition = broker.topic("orders").unwrap().partition(0).unwrap();
     assert!(partition.get(0).is_err());
+    broker.run_maintenance().unwrap();
     assert_eq!(names(&listener.take()), ["damage_met"]);
     assert!(partition.iter_from(0).next().unwrap().is_err());
+    broker.run_maintenance().unwrap();
     assert_eq!(listener.take(), []);
 }
 
