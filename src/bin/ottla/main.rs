@@ -1,0 +1,35 @@
+//! `ottla`, the command: looks into a data directory and changes it, from a terminal or a script.
+//!
+//! ```text
+//! args         what can be asked for; what a command takes stands in the file of that command
+//! commands/    a file a command
+//! place        the data directory: read beside whoever writes it, or opened for writing if nobody has it
+//! output/      rows as a table, as JSON or as lines of JSON; numbers, bytes and times as text
+//! failure      why a command did not do all that was asked: a line for people, an exit status for scripts
+//! ```
+//! It stands on the public API alone. Data goes to stdout, all else to stderr.
+
+#![allow(missing_docs, reason = "a program: `ottla help` and the guide tell what it does")]
+#![allow(unreachable_pub, reason = "of a program nothing is reached from outside")]
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod place;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let done = match args::Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) => args::refuse(&error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
