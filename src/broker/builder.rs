@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
 use super::store_config::{NewLog, StoreConfig};
-use super::{Broker, opening};
+use super::{Broker, RecoveryReport, catalog, opening};
 use crate::config_key::{
     check_duration_ms, check_range, invalid, parse_bool, parse_duration_ms, parse_number, unknown,
 };
+use crate::disk::Open;
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
+use crate::disk::overlay::OverlayDisk;
 use crate::error::{Error, Result};
 use crate::events::Stopwatch;
 use crate::partition::budget_policy::{BUDGET_POLICY, BudgetPolicy};
@@ -395,6 +397,40 @@ impl BrokerBuilder {
         };
         store.tell_opened(begun);
         Ok(Broker { store: Arc::new(store) })
+    }
+
+    /// What [`open`](BrokerBuilder::open) would find, and what it would do about it, without doing it: the report is the one that opening
+    /// would make now. Nothing in the directory is changed.
+    ///
+    /// The directory is opened as ever, over a disk that keeps in memory what is written to it; that is forgotten afterwards. So it takes
+    /// as long as opening does, and memory for what opening would write: what the tails hold, and copies of what is cut, of which 64 MiB are
+    /// kept for a partition. A disk that is full is not noticed. The directory's lock is held meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`open`](BrokerBuilder::open), among them [`Error::AlreadyOpen`] if a process has the directory open for writing, and
+    /// [`Error::NotADataDirectory`] if there is none: it is not made.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::Broker;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// Broker::open(dir.path())?.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let report = Broker::builder(dir.path()).preview_recovery()?;
+    /// assert!(report.is_clean(), "{report}");
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn preview_recovery(mut self) -> Result<RecoveryReport> {
+        let disk = Arc::clone(&self.config.disk);
+        self.config.disk = Arc::new(OverlayDisk::new(Arc::clone(&disk)));
+        self.config.background = false;
+        self.config.read_mode = ReadMode::Copy;
+        self.config.new_log = NewLog { is_allowed: false, among_other_files: false };
+        let broker = self.open()?;
+        let mut report = broker.recovery_report().clone();
+        // How the disk overwrites is known of any file there.
+        let catalog = disk.open(&broker.dir().join(catalog::FILE_NAME), Open::Read);
+        report.writes_tail_by_calls = catalog.is_ok_and(|file| !file.overwrites_in_place());
+        Ok(report)
     }
 }
 

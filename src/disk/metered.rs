@@ -346,6 +346,10 @@ impl Disk for MeteredDisk {
         Ok(locked)
     }
 
+    fn lock_as_it_is(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
+        self.disk.lock_as_it_is(path)
+    }
+
     fn now_ms(&self) -> i64 {
         self.disk.now_ms()
     }

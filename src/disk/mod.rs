@@ -20,6 +20,7 @@ pub(crate) mod mapping;
 pub(crate) mod metered;
 pub(crate) mod open_files;
 pub(crate) mod os;
+pub(crate) mod overlay;
 mod overwriting;
 pub(crate) mod own_copy;
 pub(crate) mod shared_bytes;
@@ -72,6 +73,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// `WouldBlock` if it is held, also by this process. A file with a second name is replaced by one of its own: the lock of that
     /// one would be the other name's, too.
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn FileLock>>;
+    /// Takes the same lock on a file that is there, and changes nothing: neither its content nor what has its name.
+    fn lock_as_it_is(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
     /// Milliseconds since 1970 UTC. May jump.
     fn now_ms(&self) -> i64;
     /// Time since some fixed moment. Never goes back.

@@ -146,6 +146,13 @@ impl Disk for OsDisk {
         Err(ErrorKind::WouldBlock.into())
     }
 
+    fn lock_as_it_is(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
+        let file = open_regular(path, Open::Read, self.file_mode)?.file;
+        try_lock(&file)?;
+        // Else whoever had it has put another file there, and has that one.
+        if is_named(&file, path)? { Ok(Box::new(OsLock { file })) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
     fn now_ms(&self) -> i64 {
         // In 64 bits: the standard library's milliseconds have 128.
         let to_ms = |since: Duration| {

@@ -3,7 +3,7 @@
 //! Every record that is read is the one that was written there; every offset that cannot be read is named by an error or by the
 //! report; what the damage did not touch is readable; the log ends nowhere below its recovery point; a committed offset is
 //! right or an error; what was damaged is still there; the log can be written; and whoever opens it again finds the same. Who
-//! only reads sees what was written, or an error.
+//! only reads sees what was written, or an error. Who asks what opening will do is told just that, and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use ottla::{Broker, Error, OwnedRecord, Partition, ProducerRecord, RecoveryMode,
 use crate::allocator;
 use crate::image::{self, DATA, Image};
 use crate::mutation::{Change, Changed, Kind, Losses, Mutation};
-use crate::truth::{Log, OFFSETS_TOPIC, Truth, is_log, open, partition_of};
+use crate::truth::{Log, OFFSETS_TOPIC, Truth, builder, is_log, open, partition_of};
 
 pub(crate) type Checked<T = ()> = Result<T, String>;
 
@@ -72,7 +72,8 @@ pub(crate) fn check(truth: &Truth, machine: &SimulatedDisk, mutation: &Mutation)
             None => assert!(disk.delete(&path)),
         }
     }
-    let (checked, largest, peak) = allocator::measured(|| Case { truth, mutation, disk: &disk }.check());
+    let predicted = predict(&disk)?;
+    let (checked, largest, peak) = allocator::measured(|| Case { truth, mutation, disk: &disk, predicted }.check());
     let outcome = checked?;
     if largest > allocator::BOUND {
         return Err(format!("{largest} bytes were allocated at once"));
@@ -84,6 +85,16 @@ pub(crate) fn check(truth: &Truth, machine: &SimulatedDisk, mutation: &Mutation)
     Ok(outcome)
 }
 
+/// What opening will find and do, by who only looks: the report, or why it is not opened.
+fn predict(disk: &SimulatedDisk) -> Checked<String> {
+    let before = without_tails(disk);
+    let predicted = builder(disk).preview_recovery();
+    if before != without_tails(disk) {
+        return Err("who only wants to know what opening would do changes files".to_owned());
+    }
+    Ok(predicted.map_or_else(|error| error.to_string(), |report| format!("{report:?}")))
+}
+
 /// The files of a disk. The tails are large, and what is in them after a close is worthless.
 fn without_tails(disk: &SimulatedDisk) -> Image {
     image::of_disk(disk, |path| !image::is_tail(path))
@@ -93,12 +104,19 @@ struct Case<'c> {
     truth: &'c Truth,
     mutation: &'c Mutation,
     disk: &'c SimulatedDisk,
+    /// What was said that opening would find and do.
+    predicted: String,
 }
 
 impl Case<'_> {
     fn check(&self) -> Checked<Outcome> {
         self.look_read_only().map_err(|problem| format!("read-only: {problem}"))?;
-        let broker = match open(self.disk) {
+        let opened = open(self.disk);
+        let done = opened.as_ref().map_or_else(ToString::to_string, |broker| format!("{:?}", broker.recovery_report()));
+        if done != self.predicted {
+            return Err(format!("opening did not do what was predicted: {done}\npredicted: {}", self.predicted));
+        }
+        let broker = match opened {
             Ok(broker) => broker,
             Err(error) => return self.check_refusal(&error),
         };

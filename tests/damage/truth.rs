@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, OwnedRecord, TopicPartition};
+use ottla::{Broker, BrokerBuilder, OwnedRecord, TopicPartition};
 
 use crate::image::{self, DATA, Image, golden_dir};
 
@@ -127,7 +127,11 @@ pub(crate) fn machine(state: State) -> SimulatedDisk {
 }
 
 pub(crate) fn open(disk: &SimulatedDisk) -> ottla::Result<Broker> {
-    Broker::builder(DATA).disk(disk).background(false).tail_bytes(1 << 20).open()
+    builder(disk).open()
+}
+
+pub(crate) fn builder(disk: &SimulatedDisk) -> BrokerBuilder {
+    Broker::builder(DATA).disk(disk).background(false).tail_bytes(1 << 20)
 }
 
 pub(crate) fn is_log(path: &Path) -> bool {

@@ -216,6 +216,18 @@ impl Machine {
         Ok(node)
     }
 
+    pub(super) fn lock_as_it_is(&mut self, path: &Path) -> io::Result<NodeId> {
+        self.enter(Operation::Lock, path)?;
+        let (dir, name) = self.parent(path)?;
+        let node = self.dir(dir)?.entries.get(name).copied().ok_or(ErrorKind::NotFound)?;
+        self.file(node)?;
+        if !self.locked.insert(node) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.file_and_number(node)?.0.handles += 1;
+        Ok(node)
+    }
+
     pub(super) fn unlock(&mut self, node: NodeId) {
         self.locked.remove(&node);
         self.close(node);

@@ -411,6 +411,11 @@ impl Disk for SimulatedDisk {
         Ok(Box::new(SimulatedLock { machine: Arc::clone(&self.machine), node, path: path.to_owned() }))
     }
 
+    fn lock_as_it_is(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
+        let node = self.machine().lock_as_it_is(path)?;
+        Ok(Box::new(SimulatedLock { machine: Arc::clone(&self.machine), node, path: path.to_owned() }))
+    }
+
     fn now_ms(&self) -> i64 {
         self.machine().now_ms
     }
