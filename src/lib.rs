@@ -41,6 +41,7 @@
 //! - `futures`: [`Consumer`]`::stream`, its records as a stream for any executor.
 //! - `serde`: plain values, such as [`TopicPartition`], [`Timestamp`], [`TopicConfig`] and descriptions, go in and out of any format.
 //! - `tracing`: [events](guide::events) for subscribers of the crate of that name: what happens rarely, and what goes wrong.
+//! - `cli`: the command `ottla`, and the module `inspect`, which looks at single files of a log.
 //! - `testing`: the module `testing`, a simulated disk that cuts the power, kills the process and fails any call.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -56,6 +57,8 @@ mod events;
 mod format;
 mod group;
 pub mod guide;
+#[cfg(feature = "cli")]
+pub mod inspect;
 mod maintenance;
 mod parse_error;
 mod partition;

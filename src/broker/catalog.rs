@@ -30,7 +30,8 @@ pub(crate) mod fuzzing;
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "catalog";
 
-const KIND: Kind = Kind { magic: *b"OTTLACAT", oldest: 2, version: 2 };
+/// How the file is marked.
+pub(crate) const KIND: Kind = Kind { magic: *b"OTTLACAT", oldest: 2, version: 2 };
 
 /// The ids below mean "none" and Kafka's own metadata topic.
 const FIRST_TOPIC_ID: u128 = 2;
@@ -145,6 +146,21 @@ impl Catalog {
             entry.state = TopicState::BeingDeleted;
         }
         Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, identity, topics })
+    }
+
+    /// What the file at `path` says, and whether something newer may be lost of it; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// Those of [`open_read_only`](Catalog::open_read_only).
+    #[cfg(feature = "cli")]
+    #[allow(clippy::type_complexity, reason = "said once, and taken apart at once")]
+    pub(crate) fn read(
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> Result<Option<(DirectoryIdentity, BTreeMap<Arc<str>, CatalogEntry>, bool)>> {
+        let Some(loaded) = generations::load(disk, path, KIND)? else { return Ok(None) };
+        let (identity, topics) = format::decode(&loaded.payload).map_err(|refusal| refused(path, refusal))?;
+        Ok(Some((identity, topics, loaded.fell_back)))
     }
 
     /// Whether the catalog in `dir` has a topic with this id that is not being deleted.

@@ -122,7 +122,8 @@ impl LeaderEpochs {
         text
     }
 
-    fn parse(text: &str) -> Option<LeaderEpochs> {
+    /// Reads the text of the file; `None` if it makes no sense.
+    pub(crate) fn parse(text: &str) -> Option<LeaderEpochs> {
         // Kafka takes an empty file as one without entries.
         if text.is_empty() {
             return Some(LeaderEpochs::default());

@@ -40,7 +40,7 @@ use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
 use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, SealedSegment, SegmentFiles};
 
-pub(super) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
+pub(crate) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
 const FILE_NAME: &str = "manifest";
 const DAMAGED_NAME: &str = "manifest.damaged";
 
@@ -128,16 +128,33 @@ impl Manifest {
     /// [`Error::UnsupportedVersion`] if another version wrote it; or the disk's.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path, log: LogId) -> Result<Option<LoadedManifest>> {
         let path = path(dir);
-        let Some(loaded) = generations::load(disk, &path, KIND)? else { return Ok(None) };
+        match Manifest::read(disk, &path)? {
+            Some(loaded) if loaded.manifest.log != log => Err(Error::corrupt_file(&path, 0, OF_ANOTHER_LOG)),
+            loaded => Ok(loaded),
+        }
+    }
+
+    /// Reads the file at `path`, whichever log's it is; `None` if there is none.
+    ///
+    /// # Errors
+    /// Those of [`load`](Manifest::load), but for that it is of another log.
+    pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<LoadedManifest>> {
+        let Some(loaded) = generations::load(disk, path, KIND)? else { return Ok(None) };
         match Manifest::decode(&loaded.payload) {
-            Ok(manifest) if manifest.log == log => Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back })),
-            Ok(_) => Err(Error::corrupt_file(&path, 0, OF_ANOTHER_LOG)),
-            Err(Refusal::Malformed(reason)) => Err(Error::corrupt_file(&path, 0, reason)),
+            Ok(manifest) => Ok(Some(LoadedManifest { manifest, fell_back: loaded.fell_back })),
+            Err(Refusal::Malformed(reason)) => Err(Error::corrupt_file(path, 0, reason)),
             // It may change what all the rest means.
             Err(Refusal::Newer) => {
-                Err(Error::UnsupportedVersion { path, found: KIND.version + 1, supported: KIND.version })
+                let (found, supported) = (KIND.version + 1, KIND.version);
+                Err(Error::UnsupportedVersion { path: path.to_owned(), found, supported })
             }
         }
+    }
+
+    /// What ends at or below this offset was compacted.
+    #[cfg(feature = "cli")]
+    pub(crate) fn clean_offset(&self) -> u64 {
+        self.clean_offset
     }
 
     /// Whether both generations in a partition's directory are intact.

@@ -22,8 +22,12 @@ const ID_CHARACTERS: usize = 22;
 pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<u128>> {
     let path = path(dir);
     let Some(bytes) = generations::read_file(disk, &path)? else { return Ok(None) };
-    let id = bytes.strip_prefix(BEFORE_ID.as_bytes()).and_then(decode_id);
-    id.map(Some).ok_or_else(|| Error::corrupt_file(&path, 0, "not the text that names a topic's id"))
+    decode(&bytes).map(Some).ok_or_else(|| Error::corrupt_file(&path, 0, "not the text that names a topic's id"))
+}
+
+/// Reads the text of the file; `None` if it makes no sense.
+pub(crate) fn decode(bytes: &[u8]) -> Option<u128> {
+    bytes.strip_prefix(BEFORE_ID.as_bytes()).and_then(decode_id)
 }
 
 /// Writes the topic id into a partition's directory. When this returns it survives a power cut.

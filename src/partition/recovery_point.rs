@@ -249,6 +249,26 @@ fn encode(log: LogId, generation: u64, point: &RecoveryPoint) -> Vec<u8> {
     bytes
 }
 
+/// A record for who shows the file: its generation, whose it is, and what it says.
+#[cfg(feature = "cli")]
+pub(crate) type ShownRecord = (u64, LogId, RecoveryPoint);
+
+/// Both records of a file's bytes with their places; `None` where none was written, and why one is not understood.
+#[cfg(feature = "cli")]
+pub(crate) fn records(bytes: &[u8]) -> impl Iterator<Item = (u64, Result<Option<ShownRecord>, &'static str>)> {
+    let places = (0..).step_by(SECTOR_BYTES);
+    places.zip(bytes.chunks(SECTOR_BYTES).take(2)).map(|(position, record)| {
+        let shown = match decode(record) {
+            Ok(Record::Point { log, generation, point }) => Ok(Some((generation, log, *point))),
+            Ok(Record::Unwritten) => Ok(None),
+            Ok(Record::OtherVersion(_)) => Err("a record of the recovery point is of another version"),
+            Err(Invalid::Malformed(reason)) => Err(reason),
+            Err(Invalid::Codec(_)) => Err("a record of the recovery point is damaged"),
+        };
+        (position, shown)
+    })
+}
+
 enum Record {
     Point {
         log: LogId,

@@ -39,7 +39,7 @@ mod index_files;
 mod indexes;
 mod known_batches;
 mod live_config;
-mod offset_index;
+pub(crate) mod offset_index;
 mod open;
 mod read;
 mod recover;
@@ -47,7 +47,7 @@ mod replacing;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod time_index;
+pub(crate) mod time_index;
 pub(crate) mod transaction_index;
 mod verify;
 
@@ -59,6 +59,8 @@ pub(crate) use known_batches::{KnownBatch, KnownBatches};
 pub(crate) use read::Batch;
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
+#[cfg(feature = "cli")]
+pub(crate) use scan::{LogWalk, Piece, Rules, reason as reason_of};
 pub(crate) use transaction_index::AbortedTransaction;
 pub(crate) use verify::SegmentVerification;
 

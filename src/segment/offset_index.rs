@@ -33,6 +33,11 @@ impl OffsetEntry {
         [(u64::from(self.relative_offset) << u32::BITS) | u64::from(self.file_position)]
     }
 
+    /// Reads the bytes of one entry, which may be anything.
+    pub(crate) fn decode(bytes: [u8; ENTRY_BYTES]) -> OffsetEntry {
+        OffsetEntry::unpack([u64::from_be_bytes(bytes)])
+    }
+
     fn unpack([word]: [u64; 1]) -> OffsetEntry {
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         OffsetEntry { relative_offset: (word >> u32::BITS) as u32, file_position: word as u32 }
@@ -59,7 +64,7 @@ impl OffsetIndex {
         // No entry points at the start, and the first one may be about offset 0 all the same.
         let mut least = OffsetEntry { relative_offset: 0, file_position: 1 };
         for &entry in entries {
-            let entry = OffsetEntry::unpack([u64::from_be_bytes(entry)]);
+            let entry = OffsetEntry::decode(entry);
             let rises = entry.relative_offset >= least.relative_offset && entry.file_position >= least.file_position;
             let is_inside = u64::from(entry.relative_offset) < offsets && u64::from(entry.file_position) < log_bytes;
             if !rises || !is_inside {

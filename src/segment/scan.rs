@@ -16,6 +16,9 @@ use crate::format::{BatchHeader, CRC_START, HEADER_BYTES, Invalid, crc32c_append
 /// Read at a time. Much larger than most batches, so that reads are few.
 const WINDOW_BYTES: usize = 256 * 1024;
 
+/// Read at a time where only headers are wanted: a page costs no more than a header.
+const HEADERS_WINDOW_BYTES: usize = 4096;
+
 /// Where the field lies that says which version a batch has, and what it says.
 const MAGIC_FIELD: usize = 16;
 const MAGIC: u8 = 2;
@@ -23,6 +26,8 @@ const MAGIC: u8 = 2;
 /// Where the length field lies in a header, and what it leaves out.
 const LENGTH_FIELD: Range<usize> = 8..12;
 const LOG_OVERHEAD: u64 = crate::format::LOG_OVERHEAD as u64;
+
+const CUT_SHORT: &str = "a batch is cut short";
 
 /// A batch's header and where the batch begins in the log file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +105,8 @@ pub(crate) struct LogWalk<'a> {
     next_offset: u64,
     /// A batch that is larger than the window, for who asks for its bytes.
     large: Vec<u8>,
+    /// Whether headers are believed, and nothing else is read.
+    is_of_headers: bool,
 }
 
 impl<'a> LogWalk<'a> {
@@ -111,8 +118,15 @@ impl<'a> LogWalk<'a> {
         file_position: u64,
         next_offset: u64,
     ) -> LogWalk<'a> {
-        let window = Window::new(read_at, end, file_position);
-        LogWalk { window, rules, file_position, next_offset, large: Vec::new() }
+        let window = Window::new(read_at, end, file_position, WINDOW_BYTES);
+        LogWalk { window, rules, file_position, next_offset, large: Vec::new(), is_of_headers: false }
+    }
+
+    /// The same from the start of the file on, by the headers alone: no checksum is computed, and of large batches nothing else is
+    /// read.
+    pub(crate) fn of_headers(read_at: &'a ReadAt<'a>, end: u64, rules: Rules, next_offset: u64) -> LogWalk<'a> {
+        let window = Window::new(read_at, end, 0, HEADERS_WINDOW_BYTES);
+        LogWalk { window, rules, file_position: 0, next_offset, large: Vec::new(), is_of_headers: true }
     }
 
     /// The byte of the log file where the next piece begins.
@@ -229,13 +243,22 @@ impl<'a> LogWalk<'a> {
     fn check(&mut self, file_position: u64) -> io::Result<Result<Located, &'static str>> {
         let bytes = self.window.bytes(file_position, HEADER_BYTES)?;
         let header = match verify_or_header(bytes) {
+            _ if self.is_of_headers => {
+                return Ok(match BatchHeader::decode(bytes) {
+                    Ok(header) if file_position + u64::from(header.batch_bytes) <= self.window.end => {
+                        Ok(Located { file_position, header })
+                    }
+                    Ok(_) => Err(CUT_SHORT),
+                    Err(invalid) => Err(reason(invalid)),
+                });
+            }
             Ok(Checked::Batch(header)) => return Ok(Ok(Located { file_position, header })),
             Ok(Checked::Header(header)) => header,
             Err(reason) => return Ok(Err(reason)),
         };
         let batch = Located { file_position, header };
         if self.window.end < batch.end() {
-            return Ok(Err("a batch is cut short"));
+            return Ok(Err(CUT_SHORT));
         }
         let crc = self.window.crc32c(file_position + CRC_START as u64..batch.end())?;
         Ok(if crc == Some(header.crc) { Ok(batch) } else { Err("the checksum of a batch does not match") })
@@ -361,9 +384,9 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(read_at: &'a ReadAt<'a>, end: u64, start: u64) -> Window<'a> {
-        let rest = usize::try_from(end.saturating_sub(start)).unwrap_or(WINDOW_BYTES);
-        Window { read_at, end, buffer: vec![0; rest.clamp(1, WINDOW_BYTES)].into(), filled: 0..0 }
+    fn new(read_at: &'a ReadAt<'a>, end: u64, start: u64, bytes_max: usize) -> Window<'a> {
+        let rest = usize::try_from(end.saturating_sub(start)).unwrap_or(bytes_max);
+        Window { read_at, end, buffer: vec![0; rest.clamp(1, bytes_max)].into(), filled: 0..0 }
     }
 
     /// The bytes from a file position on: at least `least` of them, for which the buffer has room, unless the file ends before.

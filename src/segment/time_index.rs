@@ -38,13 +38,13 @@ impl TimeEntry {
         TimeEntry { timestamp: timestamp.cast_signed(), relative_offset: relative_offset as u32 }
     }
 
-    fn decode(bytes: [u8; ENTRY_BYTES]) -> Option<TimeEntry> {
-        let (timestamp, rest) = bytes.split_first_chunk()?;
-        let relative_offset = rest.first_chunk()?;
-        Some(TimeEntry {
-            timestamp: i64::from_be_bytes(*timestamp),
-            relative_offset: u32::from_be_bytes(*relative_offset),
-        })
+    /// Reads the bytes of one entry, which may be anything.
+    pub(crate) fn decode(bytes: [u8; ENTRY_BYTES]) -> TimeEntry {
+        let [t0, t1, t2, t3, t4, t5, t6, t7, o0, o1, o2, o3] = bytes;
+        TimeEntry {
+            timestamp: i64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
+            relative_offset: u32::from_be_bytes([o0, o1, o2, o3]),
+        }
     }
 }
 
@@ -67,7 +67,7 @@ impl TimeIndex {
         let (entries, []) = bytes.as_chunks::<ENTRY_BYTES>() else { return None };
         let mut least = TimeEntry { timestamp: 0, relative_offset: 0 };
         for &entry in entries {
-            let entry = TimeEntry::decode(entry)?;
+            let entry = TimeEntry::decode(entry);
             let rises = entry.timestamp >= least.timestamp && entry.relative_offset >= least.relative_offset;
             if !rises || u64::from(entry.relative_offset) >= offsets {
                 return None;

@@ -46,7 +46,8 @@ impl AbortedTransaction {
         }
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<AbortedTransaction, Invalid> {
+    /// Reads one entry, whatever segment it is of.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<AbortedTransaction, Invalid> {
         const ODD: Invalid = Invalid::Malformed("an entry of a transaction index that makes no sense");
         let version = reader.i16()?;
         let producer_id = reader.i64()?;

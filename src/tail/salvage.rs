@@ -49,6 +49,14 @@ pub(crate) struct Salvaged {
     pub(crate) lost_records_max: u64,
 }
 
+#[cfg(feature = "cli")]
+impl Salvaged {
+    /// The byte of the file where its slot begins.
+    pub(crate) fn file_position(&self) -> u64 {
+        self.position
+    }
+}
+
 /// What a tail file holds.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {

@@ -14,7 +14,7 @@ pub(super) mod batch;
 pub(super) mod checkpointed;
 pub(super) mod gathering;
 pub(super) mod live;
-pub(super) mod snapshot;
+pub(crate) mod snapshot;
 #[cfg(test)]
 mod tests;
 pub(super) mod verifying;

@@ -102,6 +102,38 @@ impl ProducerStates {
     }
 }
 
+/// A producer as a snapshot has it, for who shows the file.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SnapshotEntry {
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+    /// Of the last marker, −1 if there is none.
+    pub(crate) coordinator_epoch: i32,
+    pub(crate) last_timestamp: i64,
+    pub(crate) last_sequence: Option<i32>,
+    pub(crate) last_offset: Option<u64>,
+    pub(crate) transaction_first_offset: Option<u64>,
+}
+
+/// The entries of a snapshot of what lies below `offset`, by producer id.
+///
+/// # Errors
+/// As [`ProducerStates::decode`].
+#[cfg(feature = "cli")]
+pub(crate) fn entries(bytes: &[u8], offset: u64) -> Result<Vec<SnapshotEntry>, Invalid> {
+    let entry = |(&producer_id, producer): (&i64, &ProducerState)| SnapshotEntry {
+        producer_id,
+        epoch: producer.epoch,
+        coordinator_epoch: producer.coordinator_epoch,
+        last_timestamp: producer.last_timestamp,
+        last_sequence: producer.last_batch.map(|last| last.last_sequence),
+        last_offset: producer.last_batch.map(|last| last.last_offset),
+        transaction_first_offset: producer.transaction_first_offset,
+    };
+    Ok(ProducerStates::decode(bytes, offset)?.producers.iter().map(entry).collect())
+}
+
 impl ProducerState {
     fn encode(&self, producer_id: i64, out: &mut Vec<u8>) {
         let none = LastBatch { last_sequence: -1, last_offset: u64::MAX, offset_delta: 0 };
