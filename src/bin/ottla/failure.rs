@@ -74,8 +74,13 @@ fn is_refusal(error: &Error) -> bool {
         | Error::InvalidConfig { .. }
         | Error::UnknownConfig { .. }
         | Error::TopicExists { .. }
+        | Error::GroupNotEmpty { .. }
+        | Error::NoCommittedOffset { .. }
         | Error::ReadOnly { .. } => true,
-        Error::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+        Error::Io { source, .. } => {
+            use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+            matches!(source.kind(), PermissionDenied | NotFound | NotADirectory)
+        }
         _ => false,
     }
 }

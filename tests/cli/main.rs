@@ -1,0 +1,20 @@
+//! The command `ottla`: the real program, in temporary directories that are free or that another process writes to.
+//!
+//! One module a command family. `run` starts the program and says what came of it; its `Live` is a process of its own that has a
+//! directory open for writing, and goes on writing to it until the test is done.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
+
+mod frame;
+mod run;
+mod topics;
+
+/// Not a test: what `run::Live` starts. Without it, this does nothing.
+#[test]
+#[ignore = "this is the process that writes"]
+fn writer() {
+    if let Some(dir) = std::env::var_os(run::WRITER_DIR) {
+        run::write_until_told(dir.as_ref());
+    }
+}
