@@ -74,7 +74,7 @@ mod transaction;
 pub use broker::{
     Admin, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, HeldByTransaction, IntoTopicConfig,
     OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic,
-    TopicDescription, VerifyReport,
+    TopicDescription, VerifyOptions, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;

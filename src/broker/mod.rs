@@ -50,7 +50,7 @@ pub use into_topic_config::IntoTopicConfig;
 pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;
 pub use topic::Topic;
-pub use verification::VerifyReport;
+pub use verification::{VerifyOptions, VerifyReport};
 
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;

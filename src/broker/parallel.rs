@@ -1,6 +1,7 @@
 //! The same work for many partitions, by a few threads: opening and closing partitions is system calls and waiting for the
 //! disk, and syncs of several threads share what the file system writes for them.
 
+use std::num::NonZero;
 use std::panic::resume_unwind;
 // Not the facade's: no model checker explores as many partitions as there must be for a thread.
 use std::thread;
@@ -21,6 +22,19 @@ const THREADS_MAX: usize = 32;
 /// If `work` does.
 pub(super) fn for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = (items.len() / ITEMS_EACH).clamp(1, THREADS_MAX);
+    for_all_by(threads, items, work)
+}
+
+/// The same by a thread for each core, for work that keeps a core busy.
+///
+/// # Panics
+/// If `work` does.
+pub(super) fn compute_for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    for_all_by(cores.min(items.len()).clamp(1, THREADS_MAX), items, work)
+}
+
+fn for_all_by<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
     let queue = Mutex::new(results.iter_mut().zip(items));
     let take = || queue.lock().next();
@@ -51,11 +65,13 @@ mod tests {
     fn everything_is_done_once_and_returned_in_order() {
         for count in [0, 1, 31, 64, 130, 5000] {
             let done = AtomicUsize::new(0);
-            let results = for_all((0..count).collect(), |number| {
+            let work = |number| {
                 done.fetch_add(1, Ordering::Relaxed);
                 number * 2
-            });
-            assert_eq!(done.into_inner(), count);
+            };
+            let results = for_all((0..count).collect(), work);
+            assert_eq!(compute_for_all((0..count).collect(), work), results);
+            assert_eq!(done.into_inner(), 2 * count);
             assert!(results.into_iter().eq((0..count).map(|number| number * 2)));
         }
     }

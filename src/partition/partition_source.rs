@@ -10,6 +10,7 @@ use super::{FetchLimits, Follower, Place, Registration, Waiter};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::record::Fetched;
+use crate::segment::Reading;
 use crate::topic_partition::TopicPartition;
 
 /// The log of a partition, whoever keeps it. Which of the two it is nobody else looks at: what differs is a method here.
@@ -108,11 +109,11 @@ impl PartitionSource {
         self.damage()
     }
 
-    /// Reads everything that is on the disk of it, and checks it.
-    pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+    /// Reads what is on the disk of it, and checks it.
+    pub(crate) fn verify(&self, reading: Reading<'_>) -> Result<PartitionVerification> {
         match &self.0 {
-            Keeper::Log(log) => log.verify(),
-            Keeper::Follower(follower) => follower.verify(),
+            Keeper::Log(log) => log.verify(reading),
+            Keeper::Follower(follower) => follower.verify(reading),
         }
     }
 

@@ -21,7 +21,7 @@ use super::recovery_point::{self, RecoveryPointFile};
 use crate::disk::{Disk, generations};
 use crate::error::{Corruption, Error, Result};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
-use crate::segment::{Segment, SegmentVerification};
+use crate::segment::{Reading, Segment, SegmentVerification};
 use crate::topic_partition::TopicPartition;
 
 /// What [`Admin::verify`](crate::Admin::verify) found in one partition.
@@ -74,7 +74,7 @@ impl PartitionVerification {
         self.record_count
     }
 
-    /// How many bytes of log files were read.
+    /// How many bytes the log files have that were looked at.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes
@@ -240,17 +240,17 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Closed`]; a lack of handles or memory. What is wrong with the files is no error.
-    pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+    pub(crate) fn verify(&self, reading: Reading<'_>) -> Result<PartitionVerification> {
         if let Some(broken) = self.broken() {
             return Ok(PartitionVerification::of_broken(self.spec.partition.clone(), broken.clone()));
         }
-        let found = self.verify_segments();
+        let found = self.verify_segments(reading);
         // Then what became of the files says nothing.
         self.check_open()?;
         found
     }
 
-    fn verify_segments(&self) -> Result<PartitionVerification> {
+    fn verify_segments(&self, reading: Reading<'_>) -> Result<PartitionVerification> {
         let (manifest, segments) = {
             let checkpoint = self.checkpoint.lock();
             (checkpoint.manifest.clone(), self.segments())
@@ -258,9 +258,9 @@ impl Log {
         let mut found = PartitionVerification::begin(&self.spec, &segments, &manifest);
         let mut were_swapped = false;
         for segment in segments.iter() {
-            match verify_segment(segment, &manifest) {
+            match verify_segment(segment, &manifest, reading) {
                 Ok(in_segment) if in_segment.is_clean() => found.add_segment(in_segment),
-                _ => match self.verify_undisturbed(segment)? {
+                _ => match self.verify_undisturbed(segment, reading)? {
                     Some(in_segment) => found.add_segment(in_segment),
                     None => were_swapped = true,
                 },
@@ -273,15 +273,16 @@ impl Log {
                 new.base_offset() <= last && !segments.iter().any(|segment| Arc::ptr_eq(segment, new))
             };
             for new in self.segments().iter().filter(is_new) {
-                found.add_segment(verify_segment(new, &checkpoint.manifest)?);
+                found.add_segment(verify_segment(new, &checkpoint.manifest, reading)?);
             }
         }
         found.add_known(&self.damage());
-        if found.damage.is_empty() && !stale_files(&self.dir, &manifest.segments, &segments)?.is_empty() {
+        let reads_log = !reading.is_of_headers;
+        if found.damage.is_empty() && !stale_files(&self.dir, &manifest.segments, &segments, reads_log)?.is_empty() {
             // Once more while nobody seals or swaps any.
             let checkpoint = self.checkpoint.lock();
             let segments = self.segments();
-            found.add_stale(stale_files(&self.dir, &checkpoint.manifest.segments, &segments)?);
+            found.add_stale(stale_files(&self.dir, &checkpoint.manifest.segments, &segments, reads_log)?);
         }
         let _nobody_stores_them_now = self.checkpoint.lock();
         found.add_small_files(&*self.environment.disk, &self.spec)?;
@@ -289,19 +290,19 @@ impl Log {
     }
 
     /// Reads a segment while nobody seals or swaps any; `None` if others have taken its place.
-    fn verify_undisturbed(&self, segment: &Arc<Segment>) -> Result<Option<SegmentVerification>> {
+    fn verify_undisturbed(&self, segment: &Arc<Segment>, reading: Reading<'_>) -> Result<Option<SegmentVerification>> {
         let checkpoint = self.checkpoint.lock();
         if !self.segments().iter().any(|other| Arc::ptr_eq(other, segment)) {
             return Ok(None);
         }
-        verify_segment(segment, &checkpoint.manifest).map(Some)
+        verify_segment(segment, &checkpoint.manifest, reading).map(Some)
     }
 }
 
 /// Reads a segment, against the manifest if that knows it.
-fn verify_segment(segment: &Segment, manifest: &Manifest) -> Result<SegmentVerification> {
+fn verify_segment(segment: &Segment, manifest: &Manifest, reading: Reading<'_>) -> Result<SegmentVerification> {
     let noted = manifest.segments.iter().find(|noted| noted.sealed.base_offset == segment.base_offset());
-    segment.verify(noted.is_some(), noted.and_then(|noted| noted.log_crc32))
+    segment.verify(noted.is_some(), noted.and_then(|noted| noted.log_crc32), reading)
 }
 
 impl Follower {
@@ -321,11 +322,11 @@ impl Follower {
     ///
     /// # Errors
     /// As [`Log::verify`].
-    pub(crate) fn verify(&self) -> Result<PartitionVerification> {
+    pub(crate) fn verify(&self, reading: Reading<'_>) -> Result<PartitionVerification> {
         let looked = self.look_and(|seen| {
             let mut found = PartitionVerification::begin(&self.spec, &seen.files.segments, &seen.files.layout.manifest);
             for segment in &seen.files.segments {
-                let mut in_segment = verify_segment(segment, &seen.files.layout.manifest)?;
+                let mut in_segment = verify_segment(segment, &seen.files.layout.manifest, reading)?;
                 if !in_segment.stale.is_empty() && !segment.is_sealed() && self.indexes_were_written(segment)? {
                     in_segment.stale.clear();
                 }
@@ -333,7 +334,8 @@ impl Follower {
             }
             found.add_known(&seen.files.damage);
             if found.damage.is_empty() {
-                found.add_stale(stale_files(&self.dir, &seen.files.layout.manifest.segments, &seen.files.segments)?);
+                let (noted, segments) = (&seen.files.layout.manifest.segments, &seen.files.segments);
+                found.add_stale(stale_files(&self.dir, noted, segments, !reading.is_of_headers)?);
             }
             found.add_small_files(&**self.dir.files.disk(), &self.spec)?;
             Ok(found)

@@ -62,7 +62,7 @@ pub(crate) use scan::{Damage, Located};
 #[cfg(feature = "cli")]
 pub(crate) use scan::{LogWalk, Piece, Rules, reason as reason_of};
 pub(crate) use transaction_index::AbortedTransaction;
-pub(crate) use verify::SegmentVerification;
+pub(crate) use verify::{Reading, SegmentVerification};
 
 use file_name::{FileKind, FileName, Stage};
 use indexes::{Indexes, Verified};

@@ -1,8 +1,10 @@
 //! Reading a whole segment to prove it intact: every batch, every record in it, every index entry.
 //!
 //! All reads are plain ones, so that a medium that fails to deliver is a finding and no signal. Nothing is changed, and
-//! nothing that was verified before is believed. Memory is bounded by the largest batch.
+//! nothing that was verified before is believed. Memory is bounded by the largest batch. The log file is read once, for the checksums
+//! of its batches and for its own; or only its headers are, which tells of what is missing and of what is out of place.
 
+use std::cell::RefCell;
 use std::io;
 
 use super::derived_files::FileSum;
@@ -13,6 +15,15 @@ use super::scan::{self, Damage, Located, LogWalk, Piece};
 use super::{FileName, Loaded, Segment, offset_index, time_index};
 use crate::disk::Open;
 use crate::error::{Corruption, Error, Result, is_passing};
+
+/// How much is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'r> {
+    /// Whether only the headers of batches are read, and the index files.
+    pub(crate) is_of_headers: bool,
+    /// Told how many bytes of a log file were dealt with since the last time.
+    pub(crate) on_bytes: &'r (dyn Fn(u64) + Sync),
+}
 
 /// What was found in a segment.
 #[derive(Debug, Default)]
@@ -44,7 +55,12 @@ impl Segment {
     ///
     /// # Errors
     /// Those of the disk that other work may release, such as a lack of handles. Any other is a finding.
-    pub(crate) fn verify(&self, is_noted: bool, log_crc32: Option<u32>) -> Result<SegmentVerification> {
+    pub(crate) fn verify(
+        &self,
+        is_noted: bool,
+        log_crc32: Option<u32>,
+        reading: Reading<'_>,
+    ) -> Result<SegmentVerification> {
         let mut found = SegmentVerification::default();
         let loaded = match self.loaded() {
             Err(Error::Corrupt(missing)) => {
@@ -53,27 +69,51 @@ impl Segment {
             }
             loaded => loaded?,
         };
-        let indexes = self.verify_batches(loaded, &mut found)?;
+        let sum = RefCell::new(RunningSum::new(log_crc32.filter(|_| !reading.is_of_headers)));
+        let indexes = self.verify_batches(loaded, reading, &sum, &mut found)?;
         if found.damage.is_empty() {
-            self.verify_crc(log_crc32, &mut found)?;
+            self.verify_crc(sum.into_inner(), &mut found)?;
             self.verify_indexes(&indexes, !is_noted, &mut found)?;
         }
         Ok(found)
     }
 
     /// Walks through the log file; returns the indexes that it makes.
-    fn verify_batches(&self, loaded: &Loaded, found: &mut SegmentVerification) -> Result<Indexes> {
+    fn verify_batches(
+        &self,
+        loaded: &Loaded,
+        reading: Reading<'_>,
+        sum: &RefCell<RunningSum>,
+        found: &mut SegmentVerification,
+    ) -> Result<Indexes> {
         let indexes = Indexes::empty();
         // Before the length: what is counted here is then in the file, if the file is whole.
         let next_offset = self.next_offset();
         found.log_bytes = loaded.log.len();
-        let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
-        let mut walk = LogWalk::new(&read_at, found.log_bytes, self.rules(), 0, self.base_offset());
+        let read_at = |buffer: &mut [u8], position| {
+            let read = loaded.log.read_at(buffer, position)?;
+            if !reading.is_of_headers {
+                (reading.on_bytes)(sum.borrow_mut().add(buffer.get(..read).unwrap_or_default(), position));
+            }
+            Ok(read)
+        };
+        let (end, rules) = (found.log_bytes, self.rules());
+        let mut walk = if reading.is_of_headers {
+            LogWalk::of_headers(&read_at, end, rules, self.base_offset())
+        } else {
+            LogWalk::new(&read_at, end, rules, 0, self.base_offset())
+        };
         let mut plain = Vec::new();
         loop {
             let (file_position, offset) = (walk.file_position(), walk.next_offset());
             let damage = |file_position, offsets, reason| Damage { file_position, bytes: 0, offsets, reason };
             match walk.next(next_offset) {
+                Ok(Piece::Batch(batch)) if reading.is_of_headers => {
+                    indexes.append(&batch, self.base_offset(), self.config.index_interval_bytes());
+                    found.batches += 1;
+                    found.records += u64::from(batch.header.record_count.unsigned_abs());
+                    (reading.on_bytes)(batch.header.batch_bytes.into());
+                }
                 Ok(Piece::Batch(batch)) => {
                     indexes.append(&batch, self.base_offset(), self.config.index_interval_bytes());
                     self.verify_records(&batch, walk.batch_bytes(&batch), &mut plain, found)?;
@@ -130,9 +170,11 @@ impl Segment {
     }
 
     /// The checksum of the whole file covers what no batch's does: base offsets, lengths, leader epochs.
-    fn verify_crc(&self, log_crc32: Option<u32>, found: &mut SegmentVerification) -> Result<()> {
-        let Some(expected) = log_crc32 else { return Ok(()) };
-        let reason = match self.log_crc32() {
+    fn verify_crc(&self, sum: RunningSum, found: &mut SegmentVerification) -> Result<()> {
+        let Some(expected) = sum.expected else { return Ok(()) };
+        // The walk has read all of it, unless it was led astray.
+        let is_whole = sum.bytes == found.log_bytes;
+        let reason = match if is_whole { Ok(sum.crc.finalize()) } else { self.log_crc32() } {
             Ok(crc) if crc == expected => return Ok(()),
             Ok(_) => "the log file is not the one that was sealed",
             Err(Error::Io { source, .. }) => self.passing_or(source).map(|()| UNREADABLE)?,
@@ -189,6 +231,31 @@ impl Segment {
     /// An error that other work may release is passed on; any other is a finding.
     fn passing_or(&self, error: io::Error) -> Result<()> {
         if is_passing(&error) { Err(Error::io("read", &self.path(), error)) } else { Ok(()) }
+    }
+}
+
+/// The checksum of a log file, as far as a walk has read it.
+struct RunningSum {
+    /// What it should come to; without, nothing is computed.
+    expected: Option<u32>,
+    crc: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl RunningSum {
+    fn new(expected: Option<u32>) -> RunningSum {
+        RunningSum { expected, crc: crc32fast::Hasher::new(), bytes: 0 }
+    }
+
+    /// Adds what was read at a position, as far as it continues what was read before; returns how much that is.
+    fn add(&mut self, read: &[u8], position: u64) -> u64 {
+        let known = self.bytes.checked_sub(position).and_then(|known| usize::try_from(known).ok());
+        let Some(new) = known.and_then(|known| read.get(known..)) else { return 0 };
+        if self.expected.is_some() {
+            self.crc.update(new);
+        }
+        self.bytes += new.len() as u64;
+        new.len() as u64
     }
 }
 

@@ -6,9 +6,14 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
+mod dump;
 mod frame;
+#[path = "../golden/image.rs"]
+mod image;
+mod repair;
 mod run;
 mod topics;
+mod verify;
 
 /// Not a test: what `run::Live` starts. Without it, this does nothing.
 #[test]

@@ -8,13 +8,14 @@
 //! 00000000 4f54544c5441494c0000000187654321
 //! ```
 
-#![allow(dead_code, reason = "`damage` only reads, `golden` also writes")]
+#![allow(dead_code, reason = "`damage` and `cli` only read, `golden` also writes")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "testing")]
 use ottla::testing::SimulatedDisk;
 
 /// Files by their paths within the data directory.
@@ -75,6 +76,7 @@ pub(crate) fn write_tree(dir: &Path, image: &Image) {
 }
 
 /// The files of a data directory on a simulated disk, those that are wanted.
+#[cfg(feature = "testing")]
 pub(crate) fn of_disk(disk: &SimulatedDisk, is_wanted: impl Fn(&Path) -> bool) -> Image {
     let mut image = Image::new();
     for (path, _) in disk.files() {
@@ -86,6 +88,7 @@ pub(crate) fn of_disk(disk: &SimulatedDisk, is_wanted: impl Fn(&Path) -> bool) -
 }
 
 /// Puts the files on a simulated disk.
+#[cfg(feature = "testing")]
 pub(crate) fn put(disk: &SimulatedDisk, image: &Image) {
     for (path, bytes) in image {
         disk.put(Path::new(DATA).join(path), bytes);

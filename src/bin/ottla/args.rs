@@ -38,6 +38,12 @@ pub enum Command {
     /// List, describe, create, alter and delete topics
     #[command(subcommand)]
     Topics(commands::topics::Topics),
+    /// Show what is in files of a log, and what does not hold in them
+    Dump(commands::dump::Dump),
+    /// Check that all that was written is there as it was written
+    Verify(commands::verify::Verify),
+    /// Say what opening for writing would cut, take over and rebuild, or do it
+    Repair(commands::repair::Repair),
     /// Write a completion script for a shell to stdout
     Completions(commands::completions::Completions),
     /// Write the manual page to stdout

@@ -13,7 +13,8 @@ use crate::segment::{FileSum, ProducerFiles, Segment, SegmentDir};
 /// A file, and what is wrong with it.
 pub(in crate::partition) type StaleFile = (PathBuf, &'static str);
 
-/// The files of sealed segments that are wrong, and can be made anew. Reads the log once more, unless nobody has noted a producer.
+/// The files of sealed segments that are wrong, and can be made anew. Reads the log once more, unless nobody has noted a producer or
+/// it is enough that a file is the one that was written.
 ///
 /// # Errors
 /// The disk's in reading the log; those that pass in reading the files.
@@ -21,6 +22,7 @@ pub(in crate::partition) fn stale_files(
     dir: &SegmentDir,
     noted: &[ManifestSegment],
     segments: &[Arc<Segment>],
+    reads_log: bool,
 ) -> Result<Vec<StaleFile>> {
     let mut stale = Vec::new();
     if !noted.iter().any(|noted| noted.producers.are_any()) {
@@ -33,10 +35,10 @@ pub(in crate::partition) fn stale_files(
         let base_offset = noted.sealed.base_offset;
         let Ok(at) = segments.binary_search_by_key(&base_offset, |segment| segment.base_offset()) else { continue };
         let Some(segment) = segments.get(at) else { continue };
-        let replayed = SegmentProducers::replay(segment, &mut states, u64::MAX)?;
-        is_whole &= !segment.has_gaps();
+        is_whole &= reads_log && !segment.has_gaps();
+        let replayed = reads_log.then(|| SegmentProducers::replay(segment, &mut states, u64::MAX)).transpose()?;
         if let Some(sum) = written(noted.producers.transaction_index) {
-            let expected = is_whole.then_some(&*replayed.aborted);
+            let expected = replayed.as_ref().filter(|_| is_whole).map(|replayed| &*replayed.aborted);
             let path = FileName::live(base_offset, FileKind::TransactionIndex).path(&dir.path);
             let reason = match segment.load_transaction_index(sum) {
                 None => Some("missing, or not the transaction index that was written"),

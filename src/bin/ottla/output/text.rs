@@ -1,6 +1,7 @@
 //! Numbers, sizes, bytes and names as text.
 
 use std::fmt::Write;
+use std::path::Path;
 
 /// A number with a comma between each three digits.
 pub fn grouped(number: i128) -> String {
@@ -68,6 +69,11 @@ pub fn escaped(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A path as text that is safe on a terminal.
+pub fn escaped_path(path: &Path) -> String {
+    escaped(path.as_os_str().as_encoded_bytes())
 }
 
 /// The candidate that is most like `name`, if one is like enough to be meant.
