@@ -164,9 +164,12 @@ impl Store {
     /// Removes all that is left of a topic that is given up. The files first: on a full disk, what else there is to do takes the room
     /// that they leave.
     pub(super) fn finish_delete(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
+        let writer = self.writer("delete a topic")?;
         let catalog = self.catalog_to_change()?;
         partition_dir::empty_mark(&*self.config.disk, &self.config.dir, name, topic_id)?;
-        self.remove_partitions(name, topic_id, partition_count)?;
+        let removed = self.remove_partitions(name, topic_id, partition_count);
+        writer.environment.note_altered();
+        removed?;
         drop(catalog);
         // They may be used only since then.
         if let Some(coordinator) = self.readable_coordinator()? {

@@ -98,6 +98,8 @@ pub struct Consumer {
     group_due: Option<Duration>,
     auto_commit_due: Option<Duration>,
     counts: Counts,
+    /// Between looks at what another process may have sent.
+    pauses: Pauses,
     is_polling: bool,
     is_in_listener: bool,
     /// It was put out of its group, and did not join again since.
@@ -177,6 +179,7 @@ impl Broker {
             group_due: None,
             auto_commit_due: None,
             counts: Counts::default(),
+            pauses: Pauses::new(self.store.is_read_only()),
             is_polling: false,
             is_in_listener: false,
             was_put_out: false,
@@ -277,7 +280,6 @@ impl Consumer {
         take: impl Fn(&mut Consumer) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let mut deadline = None;
-        let mut pauses = Pauses::begin(self.store.is_read_only());
         if !self.config.spin.is_zero() {
             let begin = self.store.monotonic();
             deadline = Some(begin.saturating_add(timeout));
@@ -300,6 +302,9 @@ impl Consumer {
             }
             kept_up?;
             let found = take(self)?;
+            if found.is_some() {
+                self.pauses.begin_anew();
+            }
             if found.is_some() || timeout.is_zero() {
                 return Ok(found);
             }
@@ -309,7 +314,7 @@ impl Consumer {
             // One that is active still has more than was looked at, or got records meanwhile.
             if self.positions.active_count() == 0 {
                 let until_due = self.next_due().map_or(left, |due| due.saturating_sub(now));
-                self.shared.waiter.park(left.min(until_due).min(pauses.next()));
+                self.shared.waiter.park(self.pauses.next(left.min(until_due)));
             }
         }
     }

@@ -192,15 +192,18 @@ impl Positions {
         }
     }
 
-    /// Makes the partitions active of which nobody tells the waiter, since another process sends there.
+    /// Makes the partitions active of which nobody tells the waiter, since another process sends there. Of those that are paused
+    /// nothing is kept that was deleted.
     pub(super) fn take_untold(&mut self) {
         for (token, slot) in (0..).zip(&mut self.slots) {
-            if let Some(slot) = slot
-                && slot.registration.is_none()
-                && slot.activity == Activity::Waiting
-            {
-                slot.activity = Activity::Active;
-                self.active.push_back(token);
+            let Some(slot) = slot.as_mut().filter(|slot| slot.registration.is_none()) else { continue };
+            match slot.activity {
+                Activity::Waiting => {
+                    slot.activity = Activity::Active;
+                    self.active.push_back(token);
+                }
+                Activity::Paused => slot.position.log().let_go_of_deleted(),
+                Activity::Active => {}
             }
         }
     }
@@ -271,6 +274,7 @@ impl Slot {
     fn is_ready(&mut self) -> bool {
         if self.position.is_paused {
             self.activity = Activity::Paused;
+            self.position.log().let_go_of_deleted();
             return false;
         }
         if self.position.is_ready() {

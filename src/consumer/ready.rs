@@ -4,9 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Consumer;
-use super::pauses::Pauses;
 
 impl Consumer {
     /// Returns a future that completes when a poll would return at once. Await it under any executor, then call
@@ -32,8 +32,7 @@ impl Consumer {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn ready(&mut self) -> Ready<'_> {
-        let pauses = Pauses::begin(self.store.is_read_only());
-        Ready { consumer: self, pauses }
+        Ready { consumer: self }
     }
 }
 
@@ -41,7 +40,6 @@ impl Consumer {
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Ready<'c> {
     pub(super) consumer: &'c mut Consumer,
-    pub(super) pauses: Pauses,
 }
 
 /// In short: for which consumer.
@@ -55,7 +53,7 @@ impl Future for Ready<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Ready { consumer, pauses } = self.get_mut();
+        let Ready { consumer } = self.get_mut();
         if consumer.store.is_forked() {
             return Poll::Ready(());
         }
@@ -74,7 +72,7 @@ impl Future for Ready<'_> {
                     consumer.store.wake_tasks_at(due);
                 }
                 // Without a thread, whoever awaits this is not to wait for ever.
-                let is_woken = !is_read_only || consumer.shared.wake_after(pauses.next());
+                let is_woken = !is_read_only || consumer.shared.wake_after(consumer.pauses.next(Duration::MAX));
                 return if is_woken { Poll::Pending } else { Poll::Ready(()) };
             }
         }

@@ -117,7 +117,7 @@ impl Environment {
         if is_always { &self.always } else { &self.relaxed }
     }
 
-    /// Says, for processes that read along, that a topic's durability has changed in the catalog.
+    /// Says, for processes that read along, that a topic's durability has changed in the catalog, or that its files are gone.
     pub(crate) fn note_altered(&self) {
         self.relaxed.tail().note_deleted();
     }

@@ -16,6 +16,7 @@ mod surroundings;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::broken::Broken;
 use super::isolation::Isolation;
@@ -42,8 +43,22 @@ pub(crate) struct Follower {
     surroundings: Arc<Surroundings>,
     /// Why the directory is not to be looked into.
     broken: Option<Broken>,
+    /// When it was found last to be there and this topic's.
+    present: Mutex<Option<Present>>,
     seen: Mutex<Arc<Seen>>,
 }
+
+/// When a directory was there and its topic's.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    /// What the tails said before it was looked.
+    deletions: [u64; 2],
+    /// By the monotonic clock.
+    at: Duration,
+}
+
+/// So often at most it is looked whether the directory is there, where the tails do not say that anything was deleted.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What was found when it was last looked.
 #[derive(Debug, Default)]
@@ -119,7 +134,8 @@ impl Follower {
         broken: Option<Broken>,
     ) -> Follower {
         let surroundings = Arc::clone(surroundings);
-        Follower { dir: segment_dir(&spec, files, true), surroundings, broken, seen: Mutex::default(), spec }
+        let dir = segment_dir(&spec, files, true);
+        Follower { dir, surroundings, broken, present: Mutex::default(), seen: Mutex::default(), spec }
     }
 
     pub(crate) fn partition(&self) -> &TopicPartition {
@@ -143,9 +159,15 @@ impl Follower {
     }
 
     /// One above the last offset that a reader of this isolation at `from` can read now, and one above the last that any can: if
-    /// `from` is at the end, mostly the tails tell.
+    /// `from` is at the end, mostly the tails tell. Below it, what was seen last is enough.
     pub(crate) fn ends_from(&self, from: u64, isolation: Isolation) -> (u64, u64) {
-        let seen = self.look_at_tails(from).ok().flatten().unwrap_or_else(|| self.latest());
+        let seen = self.glance().unwrap_or_else(|| {
+            let seen = Arc::clone(&self.seen.lock());
+            if seen.bounds.start <= from && from < seen.end(isolation) {
+                return seen;
+            }
+            self.look_at_tails(from).ok().flatten().unwrap_or_else(|| self.latest())
+        });
         (seen.end(isolation), seen.bounds.end)
     }
 
@@ -197,7 +219,19 @@ impl Follower {
     /// Fails once the topic was deleted, or if the directory is another topic's.
     pub(super) fn check_present(&self) -> Result<()> {
         self.check_usable()?;
-        check_owner(&**self.dir.files.disk(), &self.spec).map(drop)
+        let disk = &**self.dir.files.disk();
+        // Before the look: what is deleted after it shows in the next call.
+        let present = self.deletions().map(|deletions| Present { deletions, at: disk.monotonic() });
+        let known = *self.present.lock();
+        let is_known = |now: Present, known: Present| {
+            now.deletions == known.deletions && now.at.saturating_sub(known.at) < LOOK_EVERY
+        };
+        if present.zip(known).is_some_and(|(now, known)| is_known(now, known)) {
+            return Ok(());
+        }
+        check_owner(disk, &self.spec)?;
+        *self.present.lock() = present;
+        Ok(())
     }
 
     fn check_usable(&self) -> Result<()> {
@@ -218,8 +252,29 @@ impl Follower {
             return self.closed_error(ClosedBy::Broker);
         }
         match self.surroundings.has_topic(self.dir.files.disk(), self.spec.topic_id) {
-            Ok(false) => self.closed_error(ClosedBy::Deletion),
+            Ok(false) => {
+                self.let_go();
+                self.closed_error(ClosedBy::Deletion)
+            }
             _ => error,
+        }
+    }
+
+    /// Keeps no file open or mapped that was deleted since the last look.
+    pub(crate) fn let_go_of_deleted(&self) {
+        let seen = Arc::clone(&self.seen.lock());
+        let deletions = seen.tails.deletions();
+        if !seen.files.segments.is_empty() && (deletions.is_none() || self.deletions() != deletions) {
+            drop(seen);
+            _ = self.latest();
+        }
+    }
+
+    /// Keeps no file open or mapped any more, and nothing of what was in them.
+    fn let_go(&self) {
+        let mut seen = self.seen.lock();
+        if !seen.files.segments.is_empty() || !seen.tail.is_empty() {
+            *seen = Arc::new(Seen { bounds: seen.bounds.clone(), ..Seen::default() });
         }
     }
 
@@ -311,11 +366,7 @@ impl Follower {
         let tail: Vec<_> = seen
             .tail
             .iter()
-            .map(|batch| TailRecords {
-                identity: &batch.identity,
-                bytes: TailBytes::Copied(&batch.records),
-                is_dense: false,
-            })
+            .map(|batch| TailRecords { identity: &batch.identity, bytes: TailBytes::Followed(batch), is_dense: false })
             .collect();
         let aborted = seen.transactions.as_ref().and_then(|known| known.aborted.as_deref());
         read(&Source {

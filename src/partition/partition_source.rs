@@ -204,6 +204,13 @@ impl PartitionSource {
         !(end..=high_watermark).contains(&from)
     }
 
+    /// Keeps no file open or mapped that was deleted, where another process deletes them: for partitions that nobody reads now.
+    pub(crate) fn let_go_of_deleted(&self) {
+        if let Keeper::Follower(follower) = &self.0 {
+            follower.let_go_of_deleted();
+        }
+    }
+
     /// Whether reads are refused: the topic was deleted or the broker closed. Read-only also where nothing can be read at all.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {

@@ -20,7 +20,7 @@ use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::format::{BatchHeader, BatchStart, HEADER_BYTES, Record, is_plain, plain_records, step_over};
 use crate::record::{Fetched, FetchedBatch};
 use crate::segment::{Batch, Located, Segment};
-use crate::tail::{Identity, OpenBatch};
+use crate::tail::{FollowedBatch, Identity, OpenBatch};
 use crate::topic_partition::TopicPartition;
 
 /// How much to read at most. One record is returned even if it is larger.
@@ -69,6 +69,8 @@ pub(super) enum TailBytes<'l> {
     InSlot(&'l OpenBatch),
     /// Copied out of a slot.
     Copied(&'l [u8]),
+    /// Copied out of a slot to which another process appends.
+    Followed(&'l FollowedBatch),
 }
 
 impl TailBytes<'_> {
@@ -77,6 +79,7 @@ impl TailBytes<'_> {
         match self {
             TailBytes::InSlot(batch) => batch.records().map(|records| look(&records)),
             TailBytes::Copied(records) => Some(look(records)),
+            TailBytes::Followed(batch) => Some(batch.show(look)),
         }
     }
 }

@@ -5,43 +5,26 @@
 //! were opened since: so whoever looks for one partition looks at two words and that partition's slots, however many others there
 //! are. What was copied out of a slot before is not copied again.
 //!
-//! A writer that begins after an unclean end puts new files there. So each look asks whether the names still stand for the files
-//! that are mapped, which is the one call that it takes: what is returned is never of a file that was replaced before the look.
+//! A writer that begins after an unclean end puts new files there, and says so in the old ones: what is returned is never of a file
+//! that such a writer replaced before the look. A look at files that are mapped takes no call, but for one each few milliseconds, which
+//! asks whether the names still stand for them: the old ones cannot be written where they have a second name.
 //!
 //! A slot may be given to another batch at any moment. So its identity is read before and after everything else, and what was
 //! read counts only if both are of the same generation; what was in between in the slot is in a segment by then.
 
+mod batch;
 mod file;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use self::file::{FollowedFile, Owner, Pieces, Place};
+pub(crate) use self::batch::FollowedBatch;
+use self::file::{FollowedFile, HeaderWords, Owner, Pieces, Place};
 use super::TAIL_NAMES;
-use super::layout::{
-    BATCH, COMMIT, COMMIT_BYTES, DURABLE, IDENTITY_BYTES, Identity, PUBLISHED, Published, RECORDS, decode_commit,
-    header_word,
-};
-use super::salvage::{holds, salvage_slot};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::{crc32c, crc32c_append};
 use crate::sync::Mutex;
-
-/// What a slot holds of a batch.
-#[derive(Debug)]
-pub(crate) struct FollowedBatch {
-    pub(crate) identity: Identity,
-    /// Whole records, in Kafka's encoding.
-    pub(crate) records: Vec<u8>,
-    /// So many of these bytes are synced, as the writer says; if any are, all that comes before the batch is, too.
-    pub(crate) durable_bytes: usize,
-    generation: u64,
-    records_crc: u32,
-    /// The slot's words `published` and `durable` from before the records were copied.
-    words: [u64; 2],
-}
 
 /// What the tails hold of one partition.
 #[derive(Debug, Default)]
@@ -50,23 +33,31 @@ pub(crate) struct FollowedPartition {
     pub(crate) batches: Vec<Arc<FollowedBatch>>,
     /// Whether topics without a durability of their own are kept with `Always`.
     pub(crate) default_is_always: bool,
-    /// While it is the same, nothing was appended but in the slots that are known. `None` if that cannot be told.
-    pub(crate) openings: Option<[u64; 2]>,
-    /// While it is the same, the log begins where it did. `None` if that cannot be told.
-    pub(crate) deletions: Option<[u64; 2]>,
+    /// What the headers of both files said; `None` if that cannot be told without opening one.
+    words: Option<[HeaderWords; 2]>,
+    /// Whether `batches` are all that is in the slots of this partition.
+    is_all: bool,
 }
 
 impl FollowedPartition {
     /// Whether since `before` nothing was appended but to the batches that were there.
     pub(crate) fn only_grew_since(&self, before: &FollowedPartition) -> bool {
-        let is_grown = |(now, then): (&Arc<FollowedBatch>, &Arc<FollowedBatch>)| {
-            (now.generation, now.identity) == (then.generation, then.identity)
-                && then.records.len() <= now.records.len()
-        };
-        self.openings.is_some()
-            && (self.openings, self.default_is_always) == (before.openings, before.default_is_always)
+        let is_grown = |(now, then): (&Arc<FollowedBatch>, &Arc<FollowedBatch>)| now.is_grown(then);
+        self.words.is_some()
+            && self.openings() == before.openings()
+            && self.default_is_always == before.default_is_always
             && self.batches.len() == before.batches.len()
             && self.batches.iter().zip(&before.batches).all(is_grown)
+    }
+
+    /// While it is the same, nothing was appended but in the slots that are known. `None` if that cannot be told.
+    pub(crate) fn openings(&self) -> Option<[u64; 2]> {
+        self.words.map(|words| words.map(|words| words.openings))
+    }
+
+    /// While it is the same, the log begins where it did. `None` if that cannot be told.
+    pub(crate) fn deletions(&self) -> Option<[u64; 2]> {
+        self.words.map(|words| words.map(|words| words.deletions))
     }
 }
 
@@ -79,6 +70,8 @@ pub(crate) struct FollowedTails {
 
 #[derive(Debug)]
 struct FollowedTail {
+    /// Which of the files it is.
+    number: usize,
     path: PathBuf,
     file: Mutex<Option<FollowedFile>>,
 }
@@ -88,18 +81,15 @@ struct Places {
     pieces: Arc<Pieces>,
     slots: Vec<Place>,
     is_default: bool,
-    openings: Option<u64>,
-    deletions: Option<u64>,
+    words: Option<HeaderWords>,
 }
-
-/// So often a slot is read again that got another batch meanwhile. Each time a whole batch has to come in between.
-const READS_MAX: usize = 20;
 
 impl FollowedTails {
     /// The tails of a data directory, whether or not they are there.
     pub(crate) fn new(data_dir: &Path) -> FollowedTails {
-        let tail = |name| FollowedTail { path: data_dir.join(name), file: Mutex::default() };
-        FollowedTails { tails: TAIL_NAMES.map(tail) }
+        let tail = |number: usize, name| FollowedTail { number, path: data_dir.join(name), file: Mutex::default() };
+        let [always, relaxed] = TAIL_NAMES;
+        FollowedTails { tails: [tail(0, always), tail(1, relaxed)] }
     }
 
     /// What the tails hold of a partition: at least everything that was published before the call and is not in a segment by
@@ -114,29 +104,44 @@ impl FollowedTails {
         partition: u32,
         before: &FollowedPartition,
     ) -> Result<FollowedPartition> {
-        let [openings, deletions] = [Some([0; 2]); 2];
-        let mut found = FollowedPartition { openings, deletions, ..FollowedPartition::default() };
-        for (number, (tail, is_always)) in self.tails.iter().zip([true, false]).enumerate() {
-            let places = tail.look(disk, (topic_id, partition))?;
-            note_word(&mut found.openings, number, places.as_ref().and_then(|places| places.openings));
-            note_word(&mut found.deletions, number, places.as_ref().and_then(|places| places.deletions));
-            let Some(places) = places else { continue };
+        let mut found = FollowedPartition { is_all: true, ..FollowedPartition::default() };
+        let mut words = [None; 2];
+        for ((tail, is_always), words) in self.tails.iter().zip([true, false]).zip(&mut words) {
+            let Some(places) = tail.look(disk, (topic_id, partition))? else { continue };
+            *words = places.words;
             found.default_is_always |= is_always && places.is_default;
             for place in places.slots {
                 let batch = places.pieces.read(place, &before.batches).map_err(|e| Error::io("read", &tail.path, e))?;
                 let is_ours = |batch: &Arc<FollowedBatch>| {
                     (batch.identity.topic_id, batch.identity.partition) == (topic_id, partition)
                 };
-                found.batches.extend(batch.filter(is_ours));
+                let batch = batch.filter(is_ours);
+                found.is_all &= batch.is_some();
+                found.batches.extend(batch);
             }
         }
+        let [always, relaxed] = words;
+        found.words = always.zip(relaxed).map(|(always, relaxed)| [always, relaxed]);
         found.batches.sort_by_key(|batch| batch.identity.base_offset());
         Ok(found)
     }
 
+    /// Whether the tails hold of a partition what they held `before`, at a glance: it takes some loads. False also where that cannot be
+    /// told so.
+    pub(crate) fn are_as_before(&self, disk: &dyn Disk, before: &FollowedPartition) -> bool {
+        let Some(words) = before.words.filter(|_| before.is_all) else { return false };
+        let now = disk.monotonic();
+        let is_as_before = |(tail, words): (&FollowedTail, HeaderWords)| {
+            let mut file = tail.file.lock();
+            file.as_mut().is_some_and(|file| file.is_at(&tail.path, now) && file.is_as_before(words, &before.batches))
+        };
+        self.tails.iter().zip(words).all(is_as_before)
+    }
+
     /// The words that change when records are deleted; `None` if they cannot be told without opening a file.
-    pub(crate) fn deletions(&self) -> Option<[u64; 2]> {
-        let [always, relaxed] = self.tails.each_ref().map(FollowedTail::deletions);
+    pub(crate) fn deletions(&self, disk: &dyn Disk) -> Option<[u64; 2]> {
+        let now = disk.monotonic();
+        let [always, relaxed] = self.tails.each_ref().map(|tail| tail.deletions(now));
         Some([always?, relaxed?])
     }
 
@@ -147,18 +152,22 @@ impl FollowedTails {
 }
 
 impl FollowedTail {
-    fn deletions(&self) -> Option<u64> {
-        self.file.lock().as_ref().filter(|file| file.is_at(&self.path))?.deletions()
+    fn deletions(&self, now: Duration) -> Option<u64> {
+        let mut file = self.file.lock();
+        let file = file.as_mut()?;
+        if file.is_at(&self.path, now) { file.deletions() } else { None }
     }
 
     /// Where batches of `owner` are in the file as it is now; `None` if there is no file.
     fn look(&self, disk: &dyn Disk, owner: Owner) -> Result<Option<Places>> {
         let io_error = |e| Error::io("read", &self.path, e);
-        if let Some(file) = self.file.lock().as_mut().filter(|file| file.is_at(&self.path)) {
+        if let Some(file) = self.file.lock().as_mut()
+            && file.is_at(&self.path, disk.monotonic())
+        {
             file.refresh().map_err(io_error)?;
             return Ok(Some(Places::of(file, owner)));
         }
-        let opened = FollowedFile::open(disk, &self.path)?;
+        let opened = FollowedFile::open(disk, &self.path, self.number)?;
         let mut known = self.file.lock();
         let Some(mut opened) = opened else {
             *known = None;
@@ -178,115 +187,8 @@ impl Places {
             pieces: file.pieces(),
             slots: file.slots_of(owner),
             is_default: file.is_default(),
-            openings: file.openings(),
-            deletions: file.deletions(),
+            words: file.words(),
         }
-    }
-}
-
-/// Takes down a word of one of the files; if one cannot be told, both together tell nothing.
-fn note_word(words: &mut Option<[u64; 2]>, number: usize, word: Option<u64>) {
-    match (words.as_mut().and_then(|words| words.get_mut(number)), word) {
-        (Some(place), Some(word)) => *place = word,
-        _ => *words = None,
-    }
-}
-
-/// The sectors before a slot's records, as they were at some moment.
-struct Head {
-    identity: Identity,
-    generation: u64,
-    /// `published` and `durable`.
-    words: [u64; 2],
-    bytes: Vec<u8>,
-}
-
-impl Pieces {
-    /// What the slot there holds now, whosever it is; `None` if that is nothing. What `before` has is not copied again.
-    fn read(&self, place: Place, before: &[Arc<FollowedBatch>]) -> io::Result<Option<Arc<FollowedBatch>>> {
-        for _ in 0..READS_MAX {
-            let Some(head) = self.head(place)? else { return Ok(None) };
-            let known =
-                before.iter().find(|batch| (batch.generation, batch.identity) == (head.generation, head.identity));
-            if let Some(known) = known.filter(|known| known.words == head.words) {
-                return Ok(Some(Arc::clone(known)));
-            }
-            let found = match self.grown(place, &head, known.map(|known| &**known))? {
-                Some(grown) => Some(grown),
-                None => self.salvaged(place, &head)?,
-            };
-            let mut identity = Vec::with_capacity(IDENTITY_BYTES);
-            self.copy(place, 0..IDENTITY_BYTES, &mut identity)?;
-            if head.bytes.starts_with(&identity) {
-                return Ok(found.map(Arc::new));
-            }
-        }
-        // All that was in it meanwhile is in segments.
-        Ok(None)
-    }
-
-    /// Identity and words, in this order, and before the records: the words say how much there is of them.
-    fn head(&self, place: Place) -> io::Result<Option<Head>> {
-        let mut bytes = Vec::with_capacity(BATCH);
-        self.copy(place, 0..IDENTITY_BYTES, &mut bytes)?;
-        self.copy(place, IDENTITY_BYTES..BATCH, &mut bytes)?;
-        let whole = Identity::decode(&bytes).filter(|(_, stated, _)| *stated == place.class);
-        let Some((identity, _, generation)) = whole else { return Ok(None) };
-        let words = [PUBLISHED, DURABLE].map(|at| header_word(&bytes, at).unwrap_or_default());
-        Ok(Some(Head { identity, generation, words, bytes }))
-    }
-
-    /// The published records, if they are what the words say and nothing speaks of more: those of `known`, and what came since.
-    fn grown(&self, place: Place, head: &Head, known: Option<&FollowedBatch>) -> io::Result<Option<FollowedBatch>> {
-        let published = Published::from_word(head.words[0]);
-        let wanted = published.records_bytes as usize;
-        if wanted == 0 || wanted < most_spoken_of(head) || place.class.slot_bytes() - RECORDS < wanted {
-            return Ok(None);
-        }
-        let mut records = Vec::with_capacity(wanted);
-        let known = known.filter(|known| known.records.len() <= wanted);
-        records.extend_from_slice(known.map_or(&[], |known| &known.records));
-        let start = records.len();
-        self.copy(place, RECORDS + start..RECORDS + wanted, &mut records)?;
-        let records_crc = known.map_or(0, |known| known.records_crc);
-        let records_crc = crc32c_append(records_crc, records.get(start..).unwrap_or_default());
-        let is_whole = (records.len(), records_crc) == (wanted, published.records_crc);
-        Ok(is_whole.then(|| head.batch(records, records_crc)))
-    }
-
-    /// What is still to be had of the records, as where batches are salvaged.
-    fn salvaged(&self, place: Place, head: &Head) -> io::Result<Option<FollowedBatch>> {
-        let mut bytes = Vec::new();
-        self.copy(place, 0..place.class.slot_bytes(), &mut bytes)?;
-        Ok(salvage_slot(place.class, place.position(), &bytes).map(|salvaged| {
-            let records_crc = crc32c(&salvaged.records);
-            head.batch(salvaged.records, records_crc)
-        }))
-    }
-}
-
-impl Head {
-    fn batch(&self, records: Vec<u8>, records_crc: u32) -> FollowedBatch {
-        let durable_bytes = durable_bytes(Published::from_word(self.words[1]), &records);
-        let Head { identity, generation, words, .. } = *self;
-        FollowedBatch { identity, records, durable_bytes, generation, records_crc, words }
-    }
-}
-
-/// The most bytes of records that anything before the records speaks of.
-fn most_spoken_of(head: &Head) -> usize {
-    let commit = |at| Some(decode_commit(head.bytes.get(at..at + COMMIT_BYTES)?, head.generation)?.1);
-    let spoken_of = head.words.map(Published::from_word).into_iter().chain(COMMIT.into_iter().filter_map(commit));
-    spoken_of.map(|published| published.records_bytes as usize).max().unwrap_or_default()
-}
-
-/// How many bytes of `records` are synced, if the slot's word `durable` is this.
-fn durable_bytes(durable: Published, records: &[u8]) -> usize {
-    match durable.records_bytes as usize {
-        // More was published and synced since the records were counted.
-        bytes if records.len() <= bytes => records.len(),
-        bytes if holds(records, durable) => bytes,
-        _ => 0,
     }
 }
 
@@ -294,9 +196,10 @@ fn durable_bytes(durable: Published, records: &[u8]) -> usize {
 mod tests {
     use super::super::layout::CHUNK_BYTES;
     use super::super::tests::IDENTITY;
-    use super::super::{BatchWriter, SlotClass, Tail};
+    use super::super::{BatchWriter, Identity, SlotClass, Tail};
+    use super::file::ASK_EVERY;
     use super::*;
-    use crate::disk::simulated::{Operation, SimulatedDisk};
+    use crate::disk::simulated::{FaultKind, FaultRule, Operation, SimulatedDisk};
 
     fn identity(partition: u32) -> Identity {
         Identity { partition, ..IDENTITY }
@@ -320,7 +223,7 @@ mod tests {
 
     fn look(tails: &FollowedTails, disk: &SimulatedDisk, partition: u32) -> Vec<(Vec<u8>, usize)> {
         let found = tails.look_for(disk, 7, partition, &FollowedPartition::default()).unwrap();
-        found.batches.iter().map(|batch| (batch.records.clone(), batch.durable_bytes)).collect()
+        found.batches.iter().map(|batch| batch.records_and_durable_bytes()).collect()
     }
 
     #[test]
@@ -412,6 +315,84 @@ mod tests {
     }
 
     #[test]
+    fn a_glance_takes_no_call_and_misses_nothing() {
+        let disk = SimulatedDisk::new(1);
+        let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
+        let other = Tail::open(&disk, Path::new(TAIL_NAMES[1]), 4 << 20, false, 2).unwrap();
+        let seen = || tails.look_for(&disk, 7, 3, &FollowedPartition::default()).unwrap();
+        let is_as_before = |before: &FollowedPartition| {
+            let calls = disk.calls();
+            let is_as_before = tails.are_as_before(&disk, before);
+            assert_eq!(disk.calls(), calls);
+            is_as_before
+        };
+        assert!(!is_as_before(&FollowedPartition::default()), "nobody has looked yet");
+        let before = seen();
+        assert!(is_as_before(&before));
+        let mut writer = take(&tail, 3);
+        assert!(!is_as_before(&before), "a slot was opened");
+        assert!(!is_as_before(&seen()), "nothing is in it yet, and may be at any moment");
+        append(&mut writer, b"one");
+        let before = seen();
+        assert!(is_as_before(&before));
+        append(&mut writer, b"two");
+        assert!(!is_as_before(&before));
+        let covered = writer.batch().commit().unwrap().unwrap();
+        let before = seen();
+        writer.batch().note_synced(covered);
+        assert!(!is_as_before(&before), "more of it is durable");
+        for changed in [&tail, &other] {
+            let before = seen();
+            changed.note_bypassed();
+            assert!(!is_as_before(&before), "a batch went into a segment");
+            let before = seen();
+            changed.note_deleted();
+            assert!(!is_as_before(&before));
+            let before = seen();
+            changed.say_default(true).unwrap();
+            assert!(!is_as_before(&before));
+        }
+        let before = seen();
+        drop(writer);
+        assert!(is_as_before(&before), "what was sealed is still in its slot");
+        append(&mut take(&tail, 4), b"one");
+        assert!(!is_as_before(&before));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_told_that_it_is_replaced_is_asked_for_by_its_name_after_some_milliseconds() {
+        let disk = SimulatedDisk::new(1);
+        let tails = FollowedTails::new(Path::new(""));
+        append(&mut take(&open(&disk), 3), b"one");
+        assert_eq!(look(&tails, &disk, 3).len(), 1);
+        // A file with a second name is never written.
+        disk.put_link(TAIL_NAMES[0], "backup");
+        append(&mut take(&open(&disk), 3), b"two");
+        disk.advance(ASK_EVERY);
+        assert_eq!(look(&tails, &disk, 3), [(b"two".to_vec(), 0)]);
+    }
+
+    #[test]
+    fn where_no_file_could_be_put_into_its_place_a_file_is_looked_at_as_before() {
+        let disk = SimulatedDisk::new(1);
+        let tails = FollowedTails::new(Path::new(""));
+        let tail = open(&disk);
+        append(&mut take(&tail, 3), b"one");
+        assert_eq!(look(&tails, &disk, 3).len(), 1);
+        disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Rename));
+        let tail = Tail::open(&disk, Path::new(TAIL_NAMES[0]), 4 << 20, false, 5).unwrap();
+        assert_eq!(look(&tails, &disk, 3), [], "it was emptied");
+        tail.supply_if_short();
+        append(&mut take(&tail, 3), b"two");
+        assert_eq!(look(&tails, &disk, 3), [(b"two".to_vec(), 0)]);
+        assert_eq!(
+            calls(&disk, || assert_eq!(look(&tails, &disk, 3).len(), 1)),
+            [Operation::Open],
+            "of the other file"
+        );
+    }
+
+    #[test]
     fn what_was_copied_stays_and_what_came_since_is_added() {
         let disk = SimulatedDisk::new(1);
         let (tail, tails) = (open(&disk), FollowedTails::new(Path::new("")));
@@ -424,13 +405,14 @@ mod tests {
         assert!(Arc::ptr_eq(&first.batches[0], &same.batches[0]) && same.only_grew_since(&first));
         append(&mut writer, b"two");
         let grown = look(&same);
-        assert_eq!((&grown.batches[0].records[..], grown.batches[0].records_crc), (&b"onetwo"[..], crc32c(b"onetwo")));
+        assert_eq!(grown.batches[0].records_and_durable_bytes(), (b"onetwo".to_vec(), 0));
+        assert_eq!(first.batches[0].records_and_durable_bytes(), (b"one".to_vec(), 0), "as it was then");
         assert!(grown.only_grew_since(&first) && !first.only_grew_since(&grown));
         drop(writer);
         assert!(look(&grown).only_grew_since(&grown), "what was sealed is still in its slot");
         append(&mut take(&tail, 3), b"three");
         let next = look(&grown);
-        assert_eq!(next.batches[0].records, b"three");
+        assert_eq!(next.batches[0].records_and_durable_bytes(), (b"three".to_vec(), 0));
         assert!(!next.only_grew_since(&grown));
     }
 

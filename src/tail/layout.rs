@@ -10,6 +10,8 @@
 //!   24        8  1 if topics without a durability        512    24  commit A (below)                what survives a power cut
 //!                of their own are in this file          1024    24  commit B
 //!   32        8  deletions (below)
+//!   40        8  1 once another file is about
+//!                to take the place of this one
 //!  512  448 * 8  chunk table: slot bytes, CRC-32        1536    61  header of the batch, filled in when it is sealed
 //!                of chunk number and slot bytes         1597   ...  records
 //! 4096    1 MiB  chunk 0: slots of one size
@@ -47,6 +49,8 @@
 //! - `deletions` begins with a random number and changes whenever records were deleted at the front of a log or segments compacted,
 //!   after its manifest says so and before a file goes or is replaced. While it is the same, every log of this file begins where it
 //!   did, and its names stand for the same files.
+//! - Whoever puts another file in the place of this one says so in it before, so that a reader need not ask the name each time. It
+//!   may be that nothing came of it.
 
 use crate::format::{Attributes, BatchStart, ProducerStamp};
 
@@ -56,6 +60,7 @@ pub(super) const FILE_HEADER_BYTES: usize = 4096;
 pub(super) const OPENINGS: usize = 16;
 pub(super) const IS_DEFAULT: usize = 24;
 pub(super) const DELETIONS: usize = 32;
+pub(super) const IS_REPLACED: usize = 40;
 pub(super) const CHUNK_TABLE: usize = 512;
 pub(super) const CHUNK_ENTRY_BYTES: usize = 8;
 pub(super) const CHUNKS_MAX: usize = (FILE_HEADER_BYTES - CHUNK_TABLE) / CHUNK_ENTRY_BYTES;
@@ -74,7 +79,7 @@ pub(super) const COMMIT_BYTES: usize = 24;
 pub(super) const BATCH: usize = 1536;
 pub(super) const RECORDS: usize = BATCH + crate::format::HEADER_BYTES;
 const _: () = assert!(IDENTITY_BYTES <= PUBLISHED && PUBLISHED.is_multiple_of(8) && PUBLISHED + 8 == DURABLE);
-const _: () = assert!(DURABLE + 8 <= COMMIT[0] && DELETIONS + 8 <= CHUNK_TABLE);
+const _: () = assert!(DURABLE + 8 <= COMMIT[0] && IS_REPLACED + 8 <= CHUNK_TABLE);
 const _: () = assert!(CHUNKS_MAX == 448);
 
 /// How large a slot is.

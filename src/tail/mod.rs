@@ -34,8 +34,8 @@ use crate::events::{Event, Events};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Monitor, Mutex};
 use layout::{
-    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, DELETIONS, FILE_HEADER_BYTES, IS_DEFAULT, OPENINGS,
-    chunk_position, encode_chunk_entry, header_word,
+    CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, DELETIONS, FILE_HEADER_BYTES, IS_DEFAULT, IS_REPLACED,
+    OPENINGS, chunk_position, encode_chunk_entry, header_word,
 };
 use lease::{Lease, Leases, closed_error};
 use opening::{Opened, create, open_cleared};
@@ -403,9 +403,13 @@ impl Tail {
 
 /// Takes the header of the file, to count openings and deletions on.
 fn open_counters(file: &Arc<dyn DiskFile>, is_written_by_calls: bool) -> std::io::Result<(Openings, u64)> {
-    let mut header = [0; DELETIONS + 8];
+    let mut header = [0; IS_REPLACED + 8];
     let read = file.read_at(&mut header, 0)?;
     let count = |at| header.get(..read).and_then(|header| header_word(header, at)).unwrap_or_default();
+    if count(IS_REPLACED) != 0 {
+        // Nothing came of it: there was no room for another one.
+        file.write_at(&[0; 8], IS_REPLACED as u64)?;
+    }
     let chunk = Chunk::of(file, 0, FILE_HEADER_BYTES, is_written_by_calls)?;
     Ok((Openings::new(chunk, count(OPENINGS)), count(DELETIONS)))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::layout::{
-    CHUNK_ENTRY_BYTES, CHUNK_TABLE, DELETIONS, FILE_HEADER_BYTES, FILE_VERSION, OPENINGS, chunk_position,
+    CHUNK_ENTRY_BYTES, CHUNK_TABLE, DELETIONS, FILE_HEADER_BYTES, FILE_VERSION, IS_REPLACED, OPENINGS, chunk_position,
     decode_chunk_entry, decode_file_header, encode_file_header,
 };
 use super::pool::PoolState;
@@ -79,6 +79,7 @@ pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> 
         }
         file.write_at(&header, 0)?;
         file.sync()?;
+        say_replaced(disk, path);
         disk.rename(&new, path)?;
         Ok(file)
     };
@@ -87,4 +88,20 @@ pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> 
         _ = disk.remove_file(&new);
         Error::io("create", path, e)
     })
+}
+
+/// Says in a file, for processes that read along, that another one is about to take its place. Where it cannot be said they see it a
+/// little later.
+fn say_replaced(disk: &dyn Disk, path: &Path) {
+    if let Ok(file) = disk.open(path, Open::Write)
+        && is_header_whole(&*file)
+    {
+        _ = file.write_at(&1_u64.to_be_bytes(), IS_REPLACED as u64);
+    }
+}
+
+fn is_header_whole(file: &dyn DiskFile) -> bool {
+    let mut header = [0; IS_REPLACED + 8];
+    let read = file.read_at(&mut header, 0);
+    read.is_ok_and(|read| read == header.len()) && decode_file_header(&header) == Some(FILE_VERSION)
 }

@@ -184,7 +184,7 @@ fn a_future_waits_for_what_the_writer_sends() {
 
 #[cfg(feature = "testing")]
 #[test]
-fn a_poll_that_finds_nothing_lists_no_directory() {
+fn a_poll_that_finds_nothing_takes_no_call() {
     use ottla::RecoveryMode;
     use ottla::testing::{Operation, SimulatedDisk};
 
@@ -197,12 +197,25 @@ fn a_poll_that_finds_nothing_lists_no_directory() {
     send(&writer, 0, 0..2);
     let mut consumer = assigned(&builder().recovery_mode(RecoveryMode::ReadOnly).open().unwrap(), &[0]);
     assert_eq!(polled(&mut consumer), ["0", "1"]);
-    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
-    let before = disk.log().len();
-    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
-    let calls: Vec<_> = disk.log()[before..].iter().map(|call| call.operation).collect();
-    // Whether the tails are still those that are mapped, and whose the directory is.
-    assert_eq!(calls, [Operation::Size, Operation::Size, Operation::Open, Operation::Read]);
+    let mut poll = || {
+        let before = disk.log().len();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+        disk.log()[before..].iter().map(|call| call.operation).collect::<Vec<_>>()
+    };
+    poll();
+    for _ in 0..1000 {
+        assert_eq!(poll(), []);
+    }
+    // Whether the tails are still those that are mapped, and now and then whose the directory is.
+    disk.advance(Duration::from_millis(10));
+    assert_eq!(poll(), [Operation::Size; 2]);
+    assert_eq!(poll(), []);
+    disk.advance(Duration::from_secs(1));
+    assert_eq!(poll(), [Operation::Size, Operation::Size, Operation::Open, Operation::Read]);
+    assert_eq!(poll(), []);
+    // What others are sent is no news here, but once.
+    writer.topic("others").unwrap().produce("k", "v").unwrap();
+    assert_eq!(poll(), []);
 }
 
 /// Wakes a thread.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Files, Follower, LOOKS_MAX, Layout, Seen};
 use crate::disk::Disk;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{Record, skip};
+use crate::format::BatchStart;
 use crate::partition::compaction;
 use crate::partition::durability::Durability;
 use crate::partition::manifest::Manifest;
@@ -15,7 +15,7 @@ use crate::partition::recovery::{check_partition, first_offset, lost_manifest, o
 use crate::partition::recovery_point::{RecoveryPoint, RecoveryPointFile};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{KnownBatch, KnownBatches, ScanStart, Segment, SegmentConfig};
-use crate::tail::{FollowedBatch, FollowedPartition, Identity, SlotClass};
+use crate::tail::{FollowedBatch, FollowedPartition, SlotClass};
 
 /// Segments, and what is missing of them.
 struct Found {
@@ -29,7 +29,7 @@ impl Follower {
     pub(super) fn look(&self) -> Result<Arc<Seen>> {
         let mut looks = 1;
         loop {
-            let deletions = self.surroundings.tails.deletions();
+            let deletions = self.deletions();
             let seen = self.look_once();
             if looks == LOOKS_MAX || seen.as_ref().is_ok_and(|seen| self.is_still(seen).unwrap_or(false)) {
                 let seen = seen?;
@@ -45,10 +45,10 @@ impl Follower {
 
     /// Whether the names stand for what they stood for when they were looked at, and the log begins where it did.
     pub(super) fn is_still(&self, seen: &Seen) -> Result<bool> {
-        if self.keeps_names_since(seen.tails.deletions) {
+        if self.keeps_names_since(seen.tails.deletions()) {
             return Ok(true);
         }
-        let words = self.surroundings.tails.deletions();
+        let words = self.deletions();
         if self.is_always(words, seen.tails.default_is_always) != seen.is_always {
             return Ok(false);
         }
@@ -60,7 +60,12 @@ impl Follower {
 
     /// Whether it is known, without a look at the files, that none went or was swapped since the tails said this.
     fn keeps_names_since(&self, deletions: Option<[u64; 2]>) -> bool {
-        self.spec.compaction().is_none() && deletions.is_some() && self.surroundings.tails.deletions() == deletions
+        self.spec.compaction().is_none() && deletions.is_some() && self.deletions() == deletions
+    }
+
+    /// The tails' word of that name.
+    pub(super) fn deletions(&self) -> Option<[u64; 2]> {
+        self.surroundings.tails.deletions(&**self.dir.files.disk())
     }
 
     pub(super) fn layout(&self) -> Result<Layout> {
@@ -83,7 +88,7 @@ impl Follower {
         let disk = &**self.dir.files.disk();
         let before = Arc::clone(&self.seen.lock());
         let tails = self.tails(&before)?;
-        let is_always = self.is_always(tails.deletions, tails.default_is_always);
+        let is_always = self.is_always(tails.deletions(), tails.default_is_always);
         // Before the segments: what it says of them was true before it was said.
         let loaded = RecoveryPointFile::load(disk, &self.spec.dir, self.spec.id())?;
         let point = loaded.point.as_ref();
@@ -95,7 +100,10 @@ impl Follower {
         let is_missing = !was_loaded && layout.manifest_damage.is_none();
         let lost = lost_manifest(&self.spec.dir, point.filter(|_| is_missing));
         let manifest_damage = layout.manifest_damage.clone().or(lost);
-        let known = known_batches(&tails);
+        let whole = whole_batches(&tails);
+        // What the tails prove of the batches in the segments, as where a log is recovered.
+        let known = whole.iter().map(|(start, records)| KnownBatch { start: *start, records });
+        let known = KnownBatches::new(known.collect(), SlotClass::Large.records_bytes_max());
         let manifest = (&layout, manifest_damage.is_none());
         let look = |written| self.look_at_segments(disk, manifest, point, &before.files, (&known, written));
         let mut found = look(0)?;
@@ -117,6 +125,15 @@ impl Follower {
         Ok(Arc::new(seen))
     }
 
+    /// What was seen last, if the tails say at a glance that nothing has changed since, and nothing of it waits for a proof that only the
+    /// files may have.
+    pub(super) fn glance(&self) -> Option<Arc<Seen>> {
+        let seen = Arc::clone(&self.seen.lock());
+        let is_as_before =
+            seen.bounds.end == seen.end && self.surroundings.tails.are_as_before(&**self.dir.files.disk(), &seen.tails);
+        is_as_before.then_some(seen)
+    }
+
     /// What is there now from offset `from` on, if that can be told without a look at the files: the tails say what was appended,
     /// and nothing of it waits for a proof that only the files may have.
     pub(super) fn look_at_tails(&self, from: u64) -> Result<Option<Arc<Seen>>> {
@@ -126,15 +143,20 @@ impl Follower {
             return Ok(None);
         }
         let tails = self.tails(&before)?;
-        let is_always = self.is_always(tails.deletions, tails.default_is_always);
+        let is_always = self.is_always(tails.deletions(), tails.default_is_always);
         let has_producers = |batch: &Arc<FollowedBatch>| batch.identity.start.stamp.has_producer();
         // How far committed records can be read, only the log tells.
         let may_have_transactions = before.transactions.is_some() || tails.batches.iter().any(has_producers);
         if !tails.only_grew_since(&before.tails) || is_always != before.is_always || may_have_transactions {
             return Ok(None);
         }
+        // Records were deleted, or segments compacted, in one of many logs: if it was this one, what went is let go of.
+        let is_told_of_files = tails.deletions() == before.tails.deletions();
+        if !is_told_of_files && self.layout()? != before.files.layout {
+            return Ok(None);
+        }
         let is_same = tails.batches.iter().zip(&before.tails.batches).all(|(now, then)| Arc::ptr_eq(now, then));
-        let seen = if is_same {
+        let seen = if is_same && is_told_of_files {
             Arc::clone(&before)
         } else {
             // Who appends has long noted the machine's start.
@@ -307,18 +329,13 @@ fn proven(layout: &Layout, point: Option<&RecoveryPoint>) -> u64 {
 
 /// Up to where the log is proven to be durable by what slots say.
 fn proven_in_slots(tails: &FollowedPartition) -> u64 {
-    let in_slots = tails.batches.iter().filter_map(|batch| {
-        let durable = batch.records.get(..batch.durable_bytes).filter(|durable| !durable.is_empty())?;
-        next_offset(&batch.identity, durable)
-    });
-    in_slots.max().unwrap_or_default()
+    tails.batches.iter().filter_map(|batch| batch.durable_next_offset()).max().unwrap_or_default()
 }
 
-/// What the tails prove of the batches in the segments, as where a log is recovered.
-fn known_batches(tails: &FollowedPartition) -> KnownBatches<'_> {
-    let whole = tails.batches.iter().filter(|batch| next_offset(&batch.identity, &batch.records).is_some());
-    let known = whole.map(|batch| KnownBatch { start: batch.identity.start, records: &batch.records });
-    KnownBatches::new(known.collect(), SlotClass::Large.records_bytes_max())
+/// The records of those batches in the tails that are whole.
+fn whole_batches(tails: &FollowedPartition) -> Vec<(BatchStart, Vec<u8>)> {
+    let whole = tails.batches.iter().filter(|batch| batch.next_offset().is_some());
+    whole.map(|batch| (batch.identity.start, batch.show(<[u8]>::to_vec))).collect()
 }
 
 /// Where a log ends that ends at `end` in its segments.
@@ -328,26 +345,14 @@ fn tails_end(tails: &FollowedPartition, end: u64) -> u64 {
 
 /// One above the last offset of a batch that continues a log that ends at `end`, if it does.
 fn continued_by(batch: &FollowedBatch, end: u64) -> Option<u64> {
-    let next_offset = next_offset(&batch.identity, &batch.records)?;
+    let next_offset = batch.next_offset()?;
     (batch.identity.base_offset() == end && end < next_offset).then_some(next_offset)
 }
 
 /// What a batch in the tail says of its producer. Nobody asks here when that was.
 fn producer_batch(batch: &FollowedBatch) -> Option<ProducerBatch> {
     let start = &batch.identity.start;
-    let next_offset = next_offset(&batch.identity, &batch.records)?;
+    let next_offset = batch.next_offset()?;
     let last_offset_delta = i32::try_from(next_offset.checked_sub(start.base_offset)?.checked_sub(1)?).ok()?;
-    ProducerBatch::in_tail(start, last_offset_delta, -1, &batch.records)
-}
-
-/// One above the last offset of a batch with these records; `None` if they are not whole.
-fn next_offset(identity: &Identity, mut records: &[u8]) -> Option<u64> {
-    let mut last = None;
-    while !records.is_empty() {
-        let (delta, bytes) = skip(records).ok()?;
-        Record::decode(records).ok()?;
-        last = Some(delta);
-        records = records.get(bytes..)?;
-    }
-    identity.base_offset().checked_add_signed(i64::from(last?))?.checked_add(1)
+    batch.show(|records| ProducerBatch::in_tail(start, last_offset_delta, -1, records))
 }

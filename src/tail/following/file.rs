@@ -8,18 +8,23 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::batch::FollowedBatch;
 use crate::disk::{Disk, DiskFile, FollowedMapping, Open};
 use crate::error::{Error, Result};
 use crate::tail::layout::{
     CHUNK_BYTES, CHUNK_ENTRY_BYTES, CHUNK_TABLE, CHUNKS_MAX, DELETIONS, FILE_HEADER_BYTES, GENERATION, IDENTITY_BYTES,
-    IS_DEFAULT, Identity, OPENINGS, SLOT_MAGIC, SlotClass, chunk_position, decode_chunk_entry, header_word,
+    IS_DEFAULT, IS_REPLACED, Identity, OPENINGS, SLOT_MAGIC, SlotClass, chunk_position, decode_chunk_entry,
+    header_word,
 };
 use crate::tail::salvage::read_header;
 
-/// Where a slot lies in the file.
+/// Where a slot lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Place {
+    /// Which of the tail files it is.
+    pub(super) file: usize,
     chunk: usize,
     /// Bytes of the chunk before it.
     at: usize,
@@ -31,7 +36,15 @@ impl Place {
     pub(super) fn position(self) -> u64 {
         chunk_position(self.chunk) + self.at as u64
     }
+
+    /// The most bytes of records that the slot has room for.
+    pub(super) fn records_bytes_max(self) -> usize {
+        self.class.records_bytes_max()
+    }
 }
+
+/// So often at most it is asked whether the name still stands for a file that does not say otherwise.
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(10);
 
 /// A topic's id and a partition of it.
 pub(super) type Owner = (u128, u32);
@@ -39,13 +52,34 @@ pub(super) type Owner = (u128, u32);
 /// A tail file, and an index of its slots.
 #[derive(Debug)]
 pub(super) struct FollowedFile {
+    /// Which of the tail files it is.
+    number: usize,
     pieces: Arc<Pieces>,
+    /// When it was known last that the name stands for this file, by the monotonic clock.
+    named_at: Duration,
     /// The file's size and its word `openings` from before its slots were looked at.
     state: (u64, u64),
     is_default: bool,
     slots: HashMap<Owner, Vec<Place>>,
     /// By slot, the generation of the batch that the index says is in it, and whose that is.
     known: HashMap<Place, (u64, Owner)>,
+}
+
+/// What the header of a file says of all that is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeaderWords {
+    /// While it is the same, nothing was appended but in the slots that are known.
+    pub(super) openings: u64,
+    /// While it is the same, all logs begin where they did, and their names stand for the same files.
+    pub(super) deletions: u64,
+    is_default: u64,
+}
+
+impl HeaderWords {
+    fn of(header: &FollowedMapping) -> Option<HeaderWords> {
+        let [openings, deletions, is_default] = [OPENINGS, DELETIONS, IS_DEFAULT].map(|at| header.word(at));
+        Some(HeaderWords { openings: openings?, deletions: deletions?, is_default: is_default? })
+    }
 }
 
 /// The parts of a file that can be looked at without a call, and the file for all others.
@@ -61,7 +95,8 @@ impl FollowedFile {
     ///
     /// # Errors
     /// [`Error::UnsupportedVersion`], [`Error::Io`].
-    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Option<FollowedFile>> {
+    pub(super) fn open(disk: &dyn Disk, path: &Path, number: usize) -> Result<Option<FollowedFile>> {
+        let named_at = disk.monotonic();
         let file = match disk.open(path, Open::Read) {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -75,7 +110,8 @@ impl FollowedFile {
         // A map that is refused is only slower.
         let header = is_mapped.then(|| file.map_followed(0, FILE_HEADER_BYTES).ok().map(Arc::new)).flatten();
         let pieces = Arc::new(Pieces { file, header, chunks: Vec::new() });
-        Ok(Some(FollowedFile { pieces, state, is_default, slots: HashMap::new(), known: HashMap::new() }))
+        let (slots, known) = (HashMap::new(), HashMap::new());
+        Ok(Some(FollowedFile { number, pieces, named_at, state, is_default, slots, known }))
     }
 
     /// Whether this is the same file as `other` in the same state, for files that are not mapped.
@@ -83,16 +119,37 @@ impl FollowedFile {
         self.pieces.header.is_none() && other.pieces.header.is_none() && self.state == other.state
     }
 
-    /// Whether what is looked at is what has this name: a writer that begins after an unclean end puts another file there.
-    /// Unknown for a file that is not mapped, which is opened each time.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
+    /// Whether what is looked at is what has this name: a writer that begins after an unclean end puts another file there. It says so
+    /// in this one first, so that mostly a load tells; the name is asked as well, but not each time, since where that cannot be
+    /// written, or whoever puts a file there is no writer, nobody says so. Unknown for a file that is not mapped, which is opened
+    /// each time.
+    pub(super) fn is_at(&mut self, path: &Path, now: Duration) -> bool {
+        let Some(is_replaced) = self.pieces.header.as_ref().map(|header| header.word(IS_REPLACED) != Some(0)) else {
+            return false;
+        };
+        if !is_replaced && now.saturating_sub(self.named_at) < ASK_EVERY {
+            return true;
+        }
         // Whatever is wrong shows when it is opened.
-        self.pieces.header.is_some() && self.pieces.file.is_at(path).unwrap_or(false)
+        let is_at = self.pieces.file.is_at(path).unwrap_or(false);
+        if is_at {
+            self.named_at = now;
+        }
+        is_at
     }
 
-    /// The word `openings` from before the slots were looked at; `None` if the file is not mapped.
-    pub(super) fn openings(&self) -> Option<u64> {
-        self.pieces.header.as_ref().map(|_| self.state.1)
+    /// Whether the file says, and the slots of those of `batches` that are in it, that nothing has changed since the words were these.
+    pub(super) fn is_as_before(&self, words: HeaderWords, batches: &[Arc<FollowedBatch>]) -> bool {
+        let Some(header) = &self.pieces.header else { return false };
+        let mut here = batches.iter().filter(|batch| batch.place.file == self.number);
+        HeaderWords::of(header) == Some(words) && here.all(|batch| self.pieces.holds_still(batch))
+    }
+
+    /// The words of the header as they are now, but `openings` as it was before the slots were looked at; `None` if the file is not
+    /// mapped.
+    pub(super) fn words(&self) -> Option<HeaderWords> {
+        let words = HeaderWords::of(self.pieces.header.as_deref()?)?;
+        Some(HeaderWords { openings: self.state.1, ..words })
     }
 
     /// The word `deletions` as it is now; `None` if the file is not mapped.
@@ -102,10 +159,7 @@ impl FollowedFile {
 
     /// Whether topics without a durability of their own are in this file.
     pub(super) fn is_default(&self) -> bool {
-        match &self.pieces.header {
-            Some(header) => header.word(IS_DEFAULT) == Some(1),
-            None => self.is_default,
-        }
+        self.words().map_or(self.is_default, |words| words.is_default == 1)
     }
 
     /// The slots that hold, or held lately, batches of `owner`.
@@ -166,7 +220,7 @@ impl FollowedFile {
         let first_word = u64::from(SLOT_MAGIC) << 32 | u64::from(class.slot_bytes() as u32);
         let mut is_used = false;
         for at in (0..CHUNK_BYTES / class.slot_bytes()).map(|number| number * class.slot_bytes()) {
-            let place = Place { chunk, at, class };
+            let place = Place { file: self.number, chunk, at, class };
             let generation = bytes.word(at + GENERATION);
             let known = self.known.get(&place).map(|(generation, _)| *generation);
             if known.is_none() || known != generation || bytes.word(at) != Some(first_word) {
@@ -197,6 +251,11 @@ impl FollowedFile {
 }
 
 impl Pieces {
+    /// The word at byte `at` of a slot, as it is now; `None` if that is not mapped.
+    pub(super) fn word(&self, place: Place, at: usize) -> Option<u64> {
+        self.chunks.get(place.chunk)?.word(place.at + at)
+    }
+
     /// Appends bytes of a slot to `to`; fewer only where the file ends.
     pub(super) fn copy(&self, place: Place, range: Range<usize>, to: &mut Vec<u8>) -> io::Result<()> {
         let range = place.at + range.start..place.at + range.end;
