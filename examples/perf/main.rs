@@ -31,11 +31,12 @@ mod workload;
 use std::fs;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use measure::{Effort, measure, measure_once};
 use options::{Command, TableOptions, USAGE};
 use suite::row::{Figure, Row};
-use suite::{durable, opening, partitions, reading, sending, sharing, snappy, waiting, worker};
+use suite::{durable, following, opening, partitions, reading, sending, sharing, snappy, waiting, worker};
 
 fn main() -> ExitCode {
     worker::serve_if_asked();
@@ -78,11 +79,18 @@ fn entries(effort: Effort) -> Vec<Entry> {
         reading::rows(records),
         snappy::rows(),
         waiting::rows(),
+        following::rows(),
         opening::rows(bytes),
         vec![send_to_many],
     ];
     let figures = [partitions::bytes_on_disk(records), partitions::memory_while_writing(records)];
-    let figures = figures_of_many.into_iter().chain(partitions::new_and_closed(partitions)).chain(figures);
+    let idle = following::idle(Duration::from_millis(effort.size(1000, 100..=10_000)));
+    let reaction = following::reaction(effort.size(3, 1..=100));
+    let figures = figures_of_many
+        .into_iter()
+        .chain(partitions::new_and_closed(partitions))
+        .chain(figures)
+        .chain([idle, reaction]);
     rows.into_iter().flatten().map(Entry::Row).chain(figures.map(Entry::Figure)).collect()
 }
 

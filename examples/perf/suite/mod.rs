@@ -2,6 +2,7 @@
 //! example runs all of them for a moment, `cargo bench` each at length.
 
 pub(crate) mod durable;
+pub(crate) mod following;
 pub(crate) mod latencies;
 pub(crate) mod opening;
 pub(crate) mod partitions;

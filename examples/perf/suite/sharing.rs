@@ -110,7 +110,7 @@ fn send_to(place: &Place, calls: u64, latencies: &mut Latencies) -> Duration {
 }
 
 /// How long a processor was at it, where the system tells (Linux); else what `work` says that it took.
-fn cpu_time_of(work: impl FnOnce() -> Duration) -> Duration {
+pub(crate) fn cpu_time_of(work: impl FnOnce() -> Duration) -> Duration {
     let cpu_time = || {
         let of_thread = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         of_thread.split(' ').next()?.parse().ok().map(Duration::from_nanos)

@@ -1,5 +1,5 @@
 //! A second process, for what one process cannot measure in itself: its own death, its memory and its first reads from the
-//! beginning, and how it works with few open files.
+//! beginning, how it works with few open files, and what another one hears of it.
 //!
 //! It is this program again, with `OTTLA_PERF_WORKER` set to a data directory. It takes one command a line, and answers each
 //! with one number.
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ottla::{Broker, ConsumerConfig, Durability, TopicConfig, TopicPartition};
 
+use super::following::send_stamped;
 use super::place::{SPACE, TOPIC, record, sum_of};
 
 const DIR: &str = "OTTLA_PERF_WORKER";
@@ -29,7 +30,7 @@ pub(crate) fn serve_if_asked() {
 }
 
 fn serve(dir: &Path) {
-    let mut broker = None;
+    let (mut broker, mut gap) = (None, Duration::ZERO);
     for line in io::stdin().lines().map_while(Result::ok) {
         let (command, number) = line.split_once(' ').unwrap_or((&line, "0"));
         let number = number.parse().expect("the other side is this file");
@@ -40,6 +41,8 @@ fn serve(dir: &Path) {
             "partitions" => create(broker.as_ref(), number),
             "send" => send(broker.as_ref(), number),
             "scan" => scan(broker.as_ref(), number),
+            "gap" => gap = Duration::from_nanos(number),
+            "stamped" => send_stamped(broker.as_ref().expect("an open broker"), number, gap),
             _ => {}
         }
         let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -122,10 +125,19 @@ impl Worker {
 
     /// The number that the worker answers: nanoseconds that the command took, or bytes.
     pub(crate) fn ask(&mut self, command: impl Display) -> u64 {
+        self.tell(&command);
+        self.answer().unwrap_or_else(|| panic!("the worker did not {command}"))
+    }
+
+    /// Begins what [`ask`](Worker::ask) waits for; the [answer](Worker::answer) is to be taken before the next command.
+    pub(crate) fn tell(&mut self, command: impl Display) {
         writeln!(self.commands, "{command}").expect("the worker lives");
+    }
+
+    pub(crate) fn answer(&mut self) -> Option<u64> {
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("the worker lives");
-        answer.trim().parse().unwrap_or_else(|_| panic!("the worker did not {command}"))
+        answer.trim().parse().ok()
     }
 }
 
