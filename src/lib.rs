@@ -24,8 +24,9 @@
 //! # The manual
 //! The [`guide`] has a chapter for each question. If logs are new to you, begin with the [concepts](guide::concepts); if you know
 //! Kafka, with [what differs](guide::coming_from_kafka). Then: [what is guaranteed](guide::guarantees), [groups](guide::groups),
-//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [operations](guide::operations), [testing your code](guide::testing_your_code),
-//! [async code](guide::async_code), [events](guide::events), [performance](guide::performance), [proof](guide::proof).
+//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [operations](guide::operations),
+//! [metrics](guide::metrics), [events](guide::events), [testing your code](guide::testing_your_code), [async code](guide::async_code),
+//! [performance](guide::performance), [proof](guide::proof).
 //!
 //! # Where things are
 //! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
@@ -33,12 +34,14 @@
 //! - [`TransactionalProducer`] and [`Transaction`]: what counts as a whole or not at all.
 //! - [`ConsumerConfig`], [`RebalanceListener`] and [`Assignor`]: how a group shares its partitions. [`GroupDescription`],
 //!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
+//! - [`Metrics`] and [`Rates`]: what is done, how fast, and who is behind.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Crate features
 //! None is on by default. Uncompressed and Snappy batches need none.
 //! - `gzip`, `lz4`, `zstd`: the [`Compression`] of that name, for writing and reading. `zstd` needs a C compiler.
 //! - `futures`: [`Consumer`]`::stream`, its records as a stream for any executor.
+//! - `metrics`: `MetricsPublisher`, which gives [`Metrics`] to the recorder that is installed for the crate of that name.
 //! - `serde`: plain values, such as [`TopicPartition`], [`Timestamp`], [`TopicConfig`] and descriptions, go in and out of any format.
 //! - `tracing`: [events](guide::events) for subscribers of the crate of that name: what happens rarely, and what goes wrong.
 //! - `cli`: the command `ottla`, and the module `inspect`, which looks at single files of a log.
@@ -60,6 +63,7 @@ pub mod guide;
 #[cfg(feature = "cli")]
 pub mod inspect;
 mod maintenance;
+mod metrics;
 mod parse_error;
 mod partition;
 mod producer;
@@ -95,6 +99,9 @@ pub use group::assignor::{
 pub use group::committed_offset::CommittedOffset;
 pub use group::description::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub use group::late_poll::LatePoll;
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsPublisher;
+pub use metrics::{CounterRates, GroupMetrics, GroupRates, Metrics, Rates, TopicMetrics, TopicRates, WriterMetrics};
 pub use parse_error::ParseError;
 pub use partition::Partition;
 pub use partition::budget_policy::BudgetPolicy;
@@ -103,8 +110,11 @@ pub use partition::compaction::report::{LeftOut, PartitionCompaction};
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;
 pub use partition::isolation::Isolation;
+pub use partition::partition_metrics::{PartitionCounters, PartitionMetrics};
 pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;
+pub use partition::tail_metrics::TailMetrics;
+pub use partition::time_histogram::TimeHistogram;
 pub use partition::timestamp_type::TimestampType;
 pub use partition::verification::PartitionVerification;
 pub use producer::Producer;

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::admin::Admin;
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
-use crate::group::description::{GroupDescription, GroupPartition};
+use crate::group::description::GroupDescription;
 use crate::group::{self, GroupCoordinator, OFFSETS_TOPIC};
 use crate::partition::isolation::Isolation;
 use crate::partition::log::Log;
@@ -63,28 +62,14 @@ impl Admin<'_> {
             Some(mut descriptions) => descriptions.remove(group).ok_or_else(|| group::unknown(group))?,
             None => coordinator(store, group)?.describe(group, store.monotonic())?,
         };
-        let mut rows: BTreeMap<TopicPartition, (Option<String>, Option<CommittedOffset>)> = BTreeMap::new();
-        for (partition, committed) in std::mem::take(&mut description.offsets) {
-            rows.entry(partition).or_default().1 = Some(committed);
-        }
-        for member in description.members() {
-            for topic in member.topics().iter().filter_map(|name| store.topic(name).ok()) {
-                for source in topic.partitions.iter() {
-                    rows.entry(source.address.clone()).or_default();
-                }
-            }
-            for partition in member.assignment() {
-                rows.entry(partition.clone()).or_default().0 = Some(member.member_id().to_owned());
-            }
-        }
-        for (partition, (owner, committed)) in rows {
-            // A topic that is being deleted has no lag.
-            let Ok(topic) = store.topic(partition.topic()) else { continue };
-            let Some(found) = topic.partitions.get(partition.partition()) else { continue };
-            let committed = committed.filter(|committed| committed.is_of(topic.topic_id));
-            let Range { start: log_start_offset, end: end_offset } = found.source.stable_bounds();
-            description.partitions.push(GroupPartition { partition, owner, committed, log_start_offset, end_offset });
-        }
+        // After what was committed.
+        let topics = store.topics()?;
+        let topic = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
+        let bounds = |partition: &TopicPartition| {
+            let found = topics.get(partition.topic())?.partitions.get(partition.partition())?;
+            Some(found.source.stable_bounds())
+        };
+        description.add_partitions(topic, bounds);
         Ok(description)
     }
 
@@ -181,7 +166,7 @@ impl Store {
 }
 
 /// What another process has written down of all groups; `None` if it is this one that writes.
-fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, GroupDescription>>> {
+pub(super) fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, GroupDescription>>> {
     store.check_open()?;
     if !store.is_read_only() {
         return Ok(None);

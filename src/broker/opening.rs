@@ -244,7 +244,8 @@ impl Opening {
             Tail::open_keeping(disk, &path, bytes, kept, seed)?
         };
         tail.say_default(is_default)?;
-        Ok(GroupCommit::new(tail.with_events(self.files.events())))
+        let tail = tail.with_events(self.files.events());
+        Ok(GroupCommit::new(tail, Arc::clone(&self.config.disk)))
     }
 
     /// Begins to serve.

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalog;
 use super::directory_lock::{self, DirectoryLock};
+use super::opened::Opened;
 use super::recovery_report::RecoveryReport;
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
@@ -49,7 +50,8 @@ pub(crate) struct Store {
     /// What the followers share, where the directory is open read-only.
     pub(super) surroundings: Arc<Surroundings>,
     /// `None` if the directory is open read-only.
-    writer: Option<Writer>,
+    pub(super) writer: Option<Writer>,
+    pub(super) opened: Arc<Opened>,
     closed: AtomicBool,
 }
 
@@ -59,10 +61,10 @@ pub(super) struct Writer {
     pub(super) environment: Arc<Environment>,
     worker: Mutex<Option<Worker>>,
     lock: Mutex<Option<DirectoryLock>>,
-    coordinator: OnceLock<Arc<GroupCoordinator>>,
+    pub(super) coordinator: Arc<OnceLock<Arc<GroupCoordinator>>>,
     /// Held while the coordinator is being made.
     coordinator_being_made: Mutex<()>,
-    pub(super) transactions: OnceLock<Arc<TransactionCoordinator>>,
+    pub(super) transactions: Arc<OnceLock<Arc<TransactionCoordinator>>>,
     /// Held while that is being made.
     pub(super) transactions_being_made: Mutex<()>,
 }
@@ -73,9 +75,9 @@ impl Writer {
             environment,
             worker: Mutex::new(worker),
             lock: Mutex::new(Some(lock)),
-            coordinator: OnceLock::new(),
+            coordinator: Arc::default(),
             coordinator_being_made: Mutex::new(()),
-            transactions: OnceLock::new(),
+            transactions: Arc::default(),
             transactions_being_made: Mutex::new(()),
         }
     }
@@ -105,6 +107,7 @@ impl Store {
             read_only_report: OnceLock::new(),
             surroundings: Arc::new(Surroundings::new(&config.dir, questions)),
             writer,
+            opened: Arc::new(Opened { at: config.disk.monotonic() }),
             closed: AtomicBool::new(false),
             config,
         };
@@ -388,6 +391,7 @@ impl Store {
         let result = self.close_writer(writer);
         // Only now, as a waker is the caller's code. All that they wait for is durable, or never will be.
         writer.environment.end_serving_tasks();
+        writer.environment.end_expiring();
         self.tell_closed(begun, &result);
         result
     }

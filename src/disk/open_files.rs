@@ -191,8 +191,8 @@ impl OpenFiles {
         self.handles.note_sync();
     }
 
-    #[cfg(test)]
-    pub(in crate::disk) fn open_counts(&self) -> (usize, usize) {
+    /// How many files, and how many maps, are open.
+    pub(crate) fn open_counts(&self) -> (usize, usize) {
         (self.handles.live_count(), self.maps.live_count())
     }
 }

@@ -1,6 +1,9 @@
 //! A group at one moment, for people and tools.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::committed_offset::CommittedOffset;
 use super::member::Presence;
@@ -64,7 +67,7 @@ pub struct GroupDescription {
     members: Vec<MemberDescription>,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) offsets: Vec<(TopicPartition, CommittedOffset)>,
-    pub(crate) partitions: Vec<GroupPartition>,
+    partitions: Vec<GroupPartition>,
 }
 
 /// A member of a group at one moment; one of [`GroupDescription::members`], where the example is.
@@ -85,11 +88,11 @@ pub struct MemberDescription {
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupPartition {
-    pub(crate) partition: TopicPartition,
-    pub(crate) owner: Option<String>,
-    pub(crate) committed: Option<CommittedOffset>,
-    pub(crate) log_start_offset: u64,
-    pub(crate) end_offset: u64,
+    partition: TopicPartition,
+    owner: Option<String>,
+    committed: Option<CommittedOffset>,
+    log_start_offset: u64,
+    end_offset: u64,
 }
 
 impl GroupDescription {
@@ -122,6 +125,39 @@ impl GroupDescription {
             members: members.collect(),
             offsets,
             partitions: Vec::new(),
+        }
+    }
+
+    /// Adds how far the group is in each partition that it has to do with. `topic` gives the id and the number of partitions of one that is
+    /// there, `bounds` what readers of committed records may see of a partition. What was committed was looked up before: so it is not above
+    /// the end that is told here.
+    pub(crate) fn add_partitions(
+        &mut self,
+        topic: impl Fn(&str) -> Option<(u128, u32)>,
+        bounds: impl Fn(&TopicPartition) -> Option<Range<u64>>,
+    ) {
+        let mut rows: BTreeMap<TopicPartition, (Option<String>, Option<CommittedOffset>)> = BTreeMap::new();
+        for (partition, committed) in std::mem::take(&mut self.offsets) {
+            rows.entry(partition).or_default().1 = Some(committed);
+        }
+        for member in &self.members {
+            for (name, (_, count)) in member.topics.iter().filter_map(|name| Some((name, topic(name)?))) {
+                // One name for all of them.
+                let name: Arc<str> = name.as_str().into();
+                for number in 0..count {
+                    rows.entry(TopicPartition::new(Arc::clone(&name), number)).or_default();
+                }
+            }
+            for partition in &member.assignment {
+                rows.entry(partition.clone()).or_default().0 = Some(member.member_id.clone());
+            }
+        }
+        for (partition, (owner, committed)) in rows {
+            // A topic that is being deleted has no lag.
+            let Some((topic_id, _)) = topic(partition.topic()) else { continue };
+            let Some(Range { start: log_start_offset, end: end_offset }) = bounds(&partition) else { continue };
+            let committed = committed.filter(|committed| committed.is_of(topic_id));
+            self.partitions.push(GroupPartition { partition, owner, committed, log_start_offset, end_offset });
         }
     }
 
@@ -159,6 +195,11 @@ impl GroupDescription {
     #[must_use]
     pub fn partitions(&self) -> &[GroupPartition] {
         &self.partitions
+    }
+
+    /// The same, without the rest.
+    pub(crate) fn into_partitions(self) -> Vec<GroupPartition> {
+        self.partitions
     }
 
     /// The lag in one partition; `None` for a partition that is not among [`partitions`](GroupDescription::partitions).
@@ -249,6 +290,12 @@ impl GroupPartition {
     #[must_use]
     pub fn end_offset(&self) -> u64 {
         self.end_offset
+    }
+
+    /// The first offset that can be read.
+    #[must_use]
+    pub fn log_start_offset(&self) -> u64 {
+        self.log_start_offset
     }
 
     /// How many offsets lie between what was committed, or else the log start, and the end.

@@ -150,6 +150,11 @@ impl GroupCoordinator {
         })
     }
 
+    /// What there is to know of all groups now, in ascending order of their names. Changes nothing, whoever is late.
+    pub(crate) fn descriptions(&self) -> Vec<GroupDescription> {
+        self.names().iter().filter_map(|name| self.look(name, GroupDescription::of)).collect()
+    }
+
     /// Forgets a group that has no members: its offsets too.
     ///
     /// # Errors

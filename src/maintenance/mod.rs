@@ -10,7 +10,8 @@
 //! Budget       when called for; again after a while if one failed     │
 //! Checkpoints  when called for; again after a while if one failed     │
 //! Retention    when a segment expires or is to be rolled; when called │
-//! Expiry       when the offsets of a group may have expired           ┘
+//! Expiry       when something of a layer above may have expired, or   │
+//!              metrics are to be published                            ┘
 //! Compaction   when called for; when a log has waited long enough,      compactor: a thread beside it, once there is some
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed

@@ -262,11 +262,12 @@ impl Appender {
             check_size(log, HEADER_BYTES + encoded_bytes(records, 0, base_timestamp, clock.of_any()))?;
         }
         self.build(records, clock, base_timestamp);
-        check_size(log, self.builder.batch_bytes())?;
+        let batch_bytes = self.builder.batch_bytes();
+        check_size(log, batch_bytes)?;
         // What is in the tail comes first.
         self.seal(log)?;
         log.check_epochs_are_stored()?;
-        let _room = log.take_room(self.builder.batch_bytes())?;
+        let _room = log.take_room(batch_bytes)?;
         let start = BatchStart {
             base_offset: self.next_offset,
             leader_epoch: self.leader_epoch,
@@ -275,6 +276,7 @@ impl Appender {
             stamp: Appender::next_stamp(log, sender.producer()),
         };
         let header = self.append_built(log, start, self.next_offset + records.len() as u64)?;
+        log.counters.note_around_tail(records.len(), batch_bytes - HEADER_BYTES);
         if sender.producer().is_some() {
             log.note_sent(&DataBatch::of(&header));
         }

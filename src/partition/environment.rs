@@ -8,9 +8,11 @@ use super::bell::{Bell, Work};
 use super::budget::Budget;
 use super::compaction::config::CleanerConfig;
 use super::compaction::throttle::Throttle;
+use super::counters::Counter;
 use super::group_commit::GroupCommit;
 use super::protection::Protection;
 use super::reader::Waypoints;
+use super::time_histogram::Stopwatch;
 use super::waiters::Watchers;
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
@@ -19,7 +21,7 @@ use crate::events::Event;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// What expires by time in a layer above, which the maintenance calls for it.
+/// What expires or is to be done by time in a layer above, which the maintenance calls for it.
 pub(crate) trait Expiring: Debug + Send + Sync {
     /// Lets go of what has expired by `now`, of the monotonic clock; the first error, and when to be called again.
     fn expire(&self, now: Duration) -> (Result<()>, Option<Duration>);
@@ -46,6 +48,12 @@ pub(crate) struct Environment {
     pub(super) cleaner_throttle: Throttle,
     /// What readers know of batches in any log.
     pub(super) waypoints: Waypoints,
+    /// How long syncs of segments took.
+    pub(crate) segment_syncs: Stopwatch,
+    /// Turns of the maintenance.
+    turns: Counter,
+    /// Those of them that failed.
+    failed_turns: Counter,
     /// A log found no free slot: idle ones are to be sealed.
     slots_are_short: AtomicBool,
     /// The wall clock and the monotonic one as they were at opening.
@@ -83,6 +91,9 @@ impl Environment {
             cleaner,
             cleaner_throttle,
             waypoints,
+            segment_syncs: Stopwatch::default(),
+            turns: Counter::default(),
+            failed_turns: Counter::default(),
             slots_are_short,
             opened_at,
             expiring: Mutex::default(),
@@ -200,6 +211,13 @@ impl Environment {
         }
     }
 
+    /// Gives up what was to expire, since the broker is closed. For callers that hold no lock.
+    pub(crate) fn end_expiring(&self) {
+        let all = std::mem::take(&mut *self.expiring.lock());
+        // Not under the lock, since that may be somebody else's code.
+        drop(all);
+    }
+
     /// Has the maintenance call `expiring` from now on.
     pub(crate) fn add_expiring(&self, expiring: Arc<dyn Expiring>) {
         self.expiring.lock().push(expiring);
@@ -224,8 +242,21 @@ impl Environment {
         self.turn_errors.lock().iter().flatten().next().cloned()
     }
 
+    /// How many turns of the maintenance there were, and how many of them failed.
+    pub(crate) fn maintenance_turns(&self) -> (u64, u64) {
+        // In this order, or more might have failed than there were.
+        let failed = self.failed_turns.read();
+        (self.turns.read(), failed)
+    }
+
+    fn count_turn(&self, has_failed: bool) {
+        self.turns.add(1);
+        self.failed_turns.add(has_failed.into());
+    }
+
     /// Notes what some kind of maintenance waits for, log by log.
     pub(crate) fn note_failures(&self, work: Work, failures: &[String]) {
+        self.count_turn(!failures.is_empty());
         if let Some(error) = self.turn_errors.lock().get_mut(work as usize) {
             *error = Some(failures.join("\n")).filter(|text| !text.is_empty());
         }
@@ -233,6 +264,7 @@ impl Environment {
 
     /// Notes how a turn of some kind of maintenance ended.
     pub(crate) fn note_turn(&self, work: Work, result: &Result<()>) {
+        self.count_turn(result.is_err());
         if let Some(error) = self.turn_errors.lock().get_mut(work as usize) {
             let now = result.as_ref().err().map(|error| error.with_causes().to_string());
             self.files.events().add_some(|| changed(work, error.as_ref(), now.as_ref()));

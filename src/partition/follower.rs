@@ -23,6 +23,7 @@ use super::isolation::Isolation;
 use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
+use super::partition_metrics::PartitionMetrics;
 use super::producer_state::gathering::Transactions;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};
@@ -180,6 +181,26 @@ impl Follower {
     pub(crate) fn size(&self) -> (u64, usize) {
         let seen = self.latest();
         (seen.files.segments.iter().map(|segment| segment.log_bytes()).sum(), seen.files.segments.len())
+    }
+
+    /// What there is to measure of it now, as far as a process sees that only reads.
+    pub(crate) fn measure(&self) -> PartitionMetrics {
+        let looked = self.look_again();
+        let is_failed = matches!(&looked, Err(error) if !matches!(error, Error::Closed { .. }));
+        let seen = looked.unwrap_or_else(|_| Arc::clone(&self.seen.lock()));
+        let segments = &seen.files.segments;
+        PartitionMetrics {
+            partition: self.spec.partition.partition(),
+            log_start_offset: seen.bounds.start,
+            last_stable_offset: seen.end(Isolation::ReadCommitted),
+            high_watermark: seen.bounds.end,
+            log_end_offset: seen.bounds.end,
+            durable_offset: seen.durable_offset.min(seen.bounds.end),
+            log_bytes: segments.iter().map(|segment| segment.log_bytes()).sum(),
+            segment_count: segments.len() as u64,
+            is_failed,
+            counters: None,
+        }
     }
 
     /// What is wrong with the log, as opening it for writing would report it.
@@ -380,6 +401,7 @@ impl Follower {
             high_watermark: seen.bounds.end,
             aborted: aborted.filter(|_| isolation == Isolation::ReadCommitted),
             settings: &self.spec.settings,
+            counters: None,
         })
     }
 }

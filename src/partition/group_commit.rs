@@ -17,10 +17,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::durable_wait::{DurableWait, TaskQueue};
 use super::returning::await_returning;
+use super::tail_metrics::TailMetrics;
+use super::time_histogram::Stopwatch;
 use crate::canary::{Canary, planted};
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::sync::{Monitor, Mutex, MutexGuard};
-use crate::tail::{OpenBatch, Tail};
+use crate::tail::{OpenBatch, Tail, TailUse};
 
 /// What a round does with each log that it covers.
 pub(crate) trait CommitMember: Debug + Send + Sync {
@@ -82,6 +85,9 @@ pub(crate) struct GroupCommit {
     state: Mutex<State>,
     tasks: TaskQueue,
     failure: OnceLock<String>,
+    /// Its clock says how long syncs take.
+    disk: Arc<dyn Disk>,
+    syncs: Stopwatch,
 }
 
 #[derive(Debug, Default)]
@@ -94,11 +100,27 @@ struct State {
     running: bool,
     /// How many callers the last round let go.
     released: usize,
+    /// That of an earlier round, empty, for what it has allocated.
+    spare: Round,
+}
+
+/// The logs that a round covers, and what is done with each.
+#[derive(Debug, Default)]
+struct Round {
+    logs: Vec<Arc<dyn CommitMember>>,
+    prepared: Vec<PreparedCommit>,
 }
 
 impl GroupCommit {
-    pub(crate) fn new(tail: Tail) -> GroupCommit {
-        GroupCommit { tail, state: Mutex::default(), tasks: TaskQueue::default(), failure: OnceLock::new() }
+    pub(crate) fn new(tail: Tail, disk: Arc<dyn Disk>) -> GroupCommit {
+        let (state, tasks, syncs) = (Mutex::default(), TaskQueue::default(), Stopwatch::default());
+        GroupCommit { tail, state, tasks, failure: OnceLock::new(), disk, syncs }
+    }
+
+    /// What there is to measure of the tail, and how long its syncs took for those who waited.
+    pub(crate) fn measure(&self) -> TailMetrics {
+        let TailUse { slots, slot_bytes, file_bytes } = self.tail.in_use();
+        TailMetrics { slots_in_use: slots, slot_bytes_in_use: slot_bytes, file_bytes, syncs: self.syncs.read() }
     }
 
     /// The tail file whose syncs are shared here.
@@ -177,31 +199,38 @@ impl GroupCommit {
         let come = |state: &State| state.sleepers.len() + 1;
         let mut state = await_returning(&self.state, state, come, |state| come(state) < state.released);
         let finish = Finish { group: self, covered: std::mem::take(&mut state.sleepers) };
-        let logs = std::mem::take(&mut state.pending);
-        for log in &logs {
+        let mut round = std::mem::take(&mut state.spare);
+        std::mem::swap(&mut round.logs, &mut state.pending);
+        for log in &round.logs {
             log.delist(&self.tail);
         }
         drop(state);
-        let risen = self.run(&logs);
+        self.run(&mut round);
         drop(finish);
         // After the round: a waker is the caller's code, and may well send and wait for the next round.
-        for log in risen {
+        for log in &round.logs {
             log.wake_waiters();
+        }
+        round.logs.clear();
+        // Not waited for: a waker may have forked, and come back in the child.
+        if let Some(mut state) = self.state.try_lock() {
+            state.spare = round;
         }
     }
 
-    /// One round, by its leader, with no lock held. Returns the logs of which more is durable now.
-    fn run<'l>(&self, logs: &'l [Arc<dyn CommitMember>]) -> Vec<&'l Arc<dyn CommitMember>> {
-        let prepared: Vec<_> = logs.iter().map(|log| (log, log.prepare_commit(&self.tail))).collect();
-        if prepared.iter().any(|(_, prepared)| prepared.needs_tail())
+    /// One round, by its leader, with no lock held. Leaves the logs of which more is durable now.
+    fn run(&self, round: &mut Round) {
+        let Round { logs, prepared } = round;
+        prepared.extend(logs.iter().map(|log| log.prepare_commit(&self.tail)));
+        if prepared.iter().any(PreparedCommit::needs_tail)
             && let Err(reason) = self.sync_tail()
         {
-            for log in logs {
+            for log in logs.drain(..) {
                 log.poison(reason);
             }
-            return Vec::new();
         }
-        prepared.into_iter().filter(|(log, prepared)| log.finish_commit(prepared)).map(|(log, _)| log).collect()
+        let mut prepared = prepared.drain(..);
+        logs.retain(|log| prepared.next().is_some_and(|prepared| log.finish_commit(&prepared)));
     }
 
     fn sync_tail(&self) -> Result<(), &str> {
@@ -209,8 +238,12 @@ impl GroupCommit {
             return Ok(());
         }
         if self.failure.get().is_none() {
+            let begun = self.disk.monotonic();
             match self.tail.sync() {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.syncs.note(self.disk.monotonic().saturating_sub(begun));
+                    return Ok(());
+                }
                 Err(error) => _ = self.failure.set(error.with_causes().to_string()),
             }
         }

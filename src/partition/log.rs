@@ -35,7 +35,7 @@ use super::recovery::{Recovered, RecoveredLog};
 use super::timestamp_type::TimestampType;
 use super::topic_settings::Demands;
 use super::waiters::{Registration, Waiter};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SendOutcome};
 use crate::record::ProducerRecord;
 use crate::segment::Segment;
 use crate::sync::Mutex;
@@ -120,7 +120,7 @@ impl Log {
         least_durability: Durability,
     ) -> AppendResult {
         if self.spec.is_internal {
-            return Err(self.internal_error().into());
+            return Err(self.refuse_internal().into());
         }
         if self.is_always() || least_durability == Durability::Always {
             self.append_durably(records)
@@ -134,6 +134,13 @@ impl Log {
     fn internal_error(&self) -> Error {
         let reason = "only Ottla writes to internal topics: they keep what groups and transactions depend on";
         Error::InvalidTopic { name: self.spec.partition.topic().to_owned(), reason }
+    }
+
+    #[cold]
+    fn refuse_internal(&self) -> Error {
+        let error = self.internal_error();
+        self.note_refused(&error);
+        error
     }
 
     /// Fails if only its coordinator writes to the topic.
@@ -154,7 +161,7 @@ impl Log {
     fn append_to_be_synced(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
         self.check_not_forked()?;
         // What may fail of making them durable, and can be done before they are in the log.
-        self.rewrite_if_owed()?;
+        self.rewrite_if_owed().inspect_err(|error| self.note_refused(error))?;
         let appended = self.append_prepared(records)?;
         self.wake_readers();
         Ok(appended)
@@ -189,7 +196,7 @@ impl Log {
         least_durability: Durability,
     ) -> Result<(Appended, Option<Arc<DurableWait>>), Box<Error>> {
         if self.spec.is_internal {
-            return Err(self.internal_error().into());
+            return Err(self.refuse_internal().into());
         }
         if !self.is_always() && least_durability != Durability::Always {
             return Ok((self.append_visibly(records)?, None));
@@ -216,10 +223,10 @@ impl Log {
     #[inline(always)]
     fn append_prepared(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
         self.supply_slots_if_short();
-        self.store_owed_epochs()?;
+        self.store_owed_epochs().inspect_err(|error| self.note_refused(error))?;
         match self.append_unsynced(records) {
             Ok(appended) => Ok(appended),
-            Err(error) => self.append_with_room(records, error),
+            Err(error) => self.append_with_room(records, error).inspect_err(|error| self.note_refused(error)),
         }
     }
 
@@ -236,6 +243,14 @@ impl Log {
                 Ok(appended) => return Ok(appended),
                 Err(error) => error,
             };
+        }
+    }
+
+    /// Counts a send that failed, if nothing was appended by it.
+    #[cold]
+    pub(crate) fn note_refused(&self, error: &Error) {
+        if error.outcome() == SendOutcome::NotAppended {
+            self.counters.refused_sends.add(1);
         }
     }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use super::broken::Broken;
 use super::budget::Room;
 use super::checkpoint::Checkpoint;
+use super::counters::{LogCounters, Received};
 use super::durability::Durability;
 use super::environment::Environment;
 use super::group_commit::GroupCommit;
@@ -32,6 +33,7 @@ use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::log_view::{LogView, Segments};
 use super::offsets::LogOffsets;
+use super::partition_metrics::PartitionMetrics;
 use super::producer_state::live::LiveProducers;
 use super::recovery::Recovered;
 use super::waiters::Waiters;
@@ -76,6 +78,7 @@ pub(crate) struct LogCore {
     /// Its files are another's, or soon will be. Raised under the locks below which they are written and synced.
     retired: AtomicBool,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) counters: LogCounters,
     /// Why nothing can be known of the log, if so. It is closed then, from the beginning.
     broken: Option<Broken>,
     pub(super) epochs: LeaderEpochs,
@@ -101,6 +104,7 @@ impl LogCore {
                 aborted: recovered.aborted,
                 unsealed: recovered.unsealed.into(),
                 open: None,
+                received: Received::default(),
             }),
             offsets: LogOffsets::new(synced, end, recovered.producers.first_open()),
             is_always: AtomicBool::new(is_always),
@@ -116,6 +120,7 @@ impl LogCore {
             deleted: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             waiters: Arc::default(),
+            counters: LogCounters::default(),
             dir: recovered.dir,
             broken,
             epochs: recovered.epochs,
@@ -189,6 +194,29 @@ impl LogCore {
     pub(crate) fn size(&self) -> (u64, usize) {
         let segments = self.segments();
         (segments.iter().map(|segment| segment.log_bytes()).sum(), segments.len())
+    }
+
+    /// What there is to measure of it now.
+    pub(crate) fn measure(&self) -> PartitionMetrics {
+        // In this order: each of these only rises, and lies at or below the next one.
+        let log_start_offset = self.log_start_offset();
+        let last_stable_offset = self.last_stable_offset();
+        let high_watermark = self.visible_end();
+        let durable_offset = self.durable_offset();
+        let log_end_offset = self.log_end_offset();
+        let (log_bytes, segment_count) = self.size();
+        PartitionMetrics {
+            partition: self.spec.partition.partition(),
+            log_start_offset,
+            last_stable_offset,
+            high_watermark,
+            log_end_offset,
+            durable_offset,
+            log_bytes,
+            segment_count: segment_count as u64,
+            is_failed: self.check_whole().is_err() || self.check_unharmed().is_err(),
+            counters: Some(self.counters.read(self.view().received())),
+        }
     }
 
     /// The leader epoch of records that are appended now.
@@ -308,7 +336,7 @@ impl LogCore {
 
     /// Gives up what it keeps in the tail.
     pub(super) fn give_up_slots(&self) {
-        self.view.store(Arc::new(LogView { unsealed: Arc::default(), open: None, ..LogView::clone(&self.view()) }));
+        self.view.store(Arc::new(LogView { unsealed: Arc::default(), ..self.view().without_open() }));
         self.sync.lock().slots.clear();
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counters::Received;
 use super::producer_state::aborted::AbortedTransactions;
 use crate::error::Corruption;
 use crate::segment::Segment;
@@ -25,4 +26,26 @@ pub(crate) struct LogView {
     pub(super) unsealed: Arc<[Arc<Salvaged>]>,
     /// The batch that is being appended to, if there is one.
     pub(super) open: Option<Arc<OpenBatch>>,
+    /// What was received in slots before that. Here, so that who counts sees each batch once, whenever it is sealed.
+    pub(super) received: Received,
+}
+
+impl LogView {
+    /// What was received in slots up to now.
+    pub(super) fn received(&self) -> Received {
+        let Received { records, bytes } = self.received;
+        match &self.open {
+            // Markers are nobody's records.
+            Some(open) if !open.identity().start.attributes.is_control() => {
+                let (open_records, open_bytes) = open.published_size();
+                Received { records: records + open_records, bytes: bytes + open_bytes as u64 }
+            }
+            _ => Received { records, bytes },
+        }
+    }
+
+    /// The same without the open batch, which is sealed by now, or given up.
+    pub(super) fn without_open(&self) -> LogView {
+        LogView { received: self.received(), open: None, ..self.clone() }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::isolation::Isolation;
 use super::log::Log;
+use super::partition_metrics::PartitionMetrics;
 use super::verification::PartitionVerification;
 use super::{FetchLimits, Follower, Place, Registration, Waiter};
 use crate::disk::open_files::OpenFiles;
@@ -86,6 +87,14 @@ impl PartitionSource {
         match &self.0 {
             Keeper::Log(log) => log.size(),
             Keeper::Follower(follower) => follower.size(),
+        }
+    }
+
+    /// What there is to measure of it now.
+    pub(crate) fn measure(&self) -> PartitionMetrics {
+        match &self.0 {
+            Keeper::Log(log) => log.measure(),
+            Keeper::Follower(follower) => follower.measure(),
         }
     }
 

@@ -13,6 +13,7 @@ use place::{Start, WhichBatch};
 pub(crate) use waypoints::Waypoints;
 use waypoints::{Known, is_large};
 
+use super::counters::LogCounters;
 use super::producer_state::aborted::AbortedTransactions;
 use super::topic_settings::TopicSettings;
 use crate::disk::SharedBytes;
@@ -51,6 +52,8 @@ pub(super) struct Source<'l> {
     pub(super) aborted: Option<&'l AbortedTransactions>,
     /// Looked at where something is compressed.
     pub(super) settings: &'l TopicSettings,
+    /// Where it is counted what was read, if it is.
+    pub(super) counters: Option<&'l LogCounters>,
 }
 
 /// Records of an open batch.
@@ -109,7 +112,12 @@ impl Source<'_> {
             // Below the end something is always found, whoever keeps the log, or else it is damaged.
             _ if fetch.fetched.next_offset == from && from < end => Err(self.nothing_at(from)),
             // What was read is good; the next read meets the error at its start.
-            _ => Ok((fetch.fetched, fetch.place)),
+            _ => {
+                if let Some(counters) = self.counters {
+                    counters.note_read(fetch.fetched.record_count, fetch.bytes);
+                }
+                Ok((fetch.fetched, fetch.place))
+            }
         }
     }
 

@@ -76,6 +76,14 @@ pub(crate) struct Tail {
     events: Events,
 }
 
+/// How much of a tail is in use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TailUse {
+    pub(crate) slots: u64,
+    pub(crate) slot_bytes: u64,
+    pub(crate) file_bytes: u64,
+}
+
 /// What syncing the file takes.
 #[derive(Debug)]
 struct Syncing {
@@ -225,6 +233,14 @@ impl Tail {
         written.map_err(|e| Error::io("write", &self.path, e))
     }
 
+    /// How much of it is in use.
+    pub(crate) fn in_use(&self) -> TailUse {
+        let state = self.pool.state.lock();
+        let (slots, bytes) = state.in_use();
+        let file_bytes = chunk_position(state.chunks);
+        TailUse { slots: slots as u64, slot_bytes: bytes as u64, file_bytes }
+    }
+
     /// Whether the file is written by system calls, since it is not known that a store through a map needs no room on the disk.
     pub(crate) fn is_written_by_calls(&self) -> bool {
         self.is_written_by_calls
@@ -278,7 +294,11 @@ impl Tail {
         }
         drop(state);
         self.pool.leases.close();
-        let unused = std::mem::take(&mut self.pool.state.lock().free);
+        let unused = {
+            let mut state = self.pool.state.lock();
+            state.slots = [0; 2];
+            std::mem::take(&mut state.free)
+        };
         drop((unused, self.openings.lock().take(), self.file.lock().take(), self.syncing.lock().file.take()));
         self.release_replaced();
     }
@@ -353,11 +373,15 @@ impl Tail {
             unmapped.push(chunk);
         }
         let Ok(mapped) = mapped else { return false };
-        let PoolState { free, short, .. } = &mut *state;
-        if let (Some(free), Some(short)) = (free.get_mut(class as usize), short.get_mut(class as usize)) {
+        let PoolState { free, short, slots, .. } = &mut *state;
+        if let (Some(free), Some(short), Some(slots)) =
+            (free.get_mut(class as usize), short.get_mut(class as usize), slots.get_mut(class as usize))
+        {
             let position = chunk_position(chunk);
             let is_kept = |slot: &FreeSlot| self.kept.contains(&(position + slot.start as u64));
+            let before = free.len();
             free.extend(slot::carve(mapped, class).filter(|slot| !is_kept(slot)).map(|slot| (slot.place(), slot)));
+            *slots += free.len() - before;
             *short = false;
         }
         self.is_short.store(short.contains(&true), Ordering::Relaxed);

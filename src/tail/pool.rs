@@ -25,6 +25,8 @@ pub(super) struct PoolState {
     /// Chunks of the file that are not mapped yet, by class.
     pub(super) unmapped: [Vec<usize>; 2],
     pub(super) chunks: usize,
+    /// How many slots there are, by class, whether or not they are in use.
+    pub(super) slots: [usize; 2],
     /// Classes of which a slot was wanted and none is left.
     pub(super) short: [bool; 2],
     /// One thread is mapping or growing.
@@ -34,6 +36,15 @@ pub(super) struct PoolState {
 }
 
 impl PoolState {
+    /// How many slots are in use, and their bytes.
+    pub(super) fn in_use(&self) -> (usize, usize) {
+        let by_class = SlotClass::ALL.into_iter().zip(self.slots.iter().zip(&self.free));
+        by_class.fold((0, 0), |(slots, bytes), (class, (all, free))| {
+            let in_use = all.saturating_sub(free.len());
+            (slots + in_use, bytes + in_use * class.slot_bytes())
+        })
+    }
+
     /// A free slot of class `wanted`, or else of the next larger one, or else of the largest one from `least` on.
     pub(super) fn pop(&mut self, wanted: SlotClass, least: SlotClass) -> Option<FreeSlot> {
         let larger = SlotClass::ALL.into_iter().filter(|class| *class >= wanted);

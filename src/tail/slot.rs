@@ -259,6 +259,12 @@ impl OpenBatch {
         self.next_offset.load(Ordering::Acquire)
     }
 
+    /// How many records are published, which have an offset each, and their bytes.
+    pub(crate) fn published_size(&self) -> (u64, usize) {
+        let bytes = self.published_bytes.load(Ordering::Acquire);
+        (self.next_offset().saturating_sub(self.identity.base_offset()), bytes)
+    }
+
     /// The published records, lent: more may be there at the next call, and these never change. To be given back soon, since
     /// who closes the tail waits for that. `None` once it is closed.
     #[inline]

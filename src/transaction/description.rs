@@ -236,6 +236,17 @@ impl TransactionCoordinator {
         self.names.ids().iter().filter_map(|id| self.describe(id)).collect()
     }
 
+    /// How many transactions are open, and for how long the oldest of them has been.
+    pub(crate) fn open_ages(&self) -> (u64, Option<Duration>) {
+        let now = self.now();
+        let age = |name: &Name| {
+            let holder = name.holder.as_ref().filter(|_| name.decided.is_none())?;
+            holder.lock().transaction.as_ref().map(|ongoing| now.saturating_sub(ongoing.begun))
+        };
+        let ages = self.names.ids().into_iter().filter_map(|id| self.names.look(&id, age).flatten());
+        ages.fold((0, None), |(count, oldest), age| (count + 1, oldest.max(Some(age))))
+    }
+
     /// The name whose transactions have this producer id.
     pub(crate) fn name_of(&self, producer_id: i64) -> Option<String> {
         let is_it = |name: &Name| {

@@ -50,6 +50,7 @@ mod hard_links;
 mod health;
 mod hostile_names;
 mod locking;
+mod metrics;
 #[cfg(feature = "testing")]
 mod offsets_expiry;
 mod offsets_topic;
@@ -58,6 +59,8 @@ mod partitioning;
 mod produce_consume;
 #[cfg(feature = "testing")]
 mod protection;
+#[cfg(feature = "metrics")]
+mod publishing;
 mod read_only;
 mod read_only_consumers;
 #[cfg(feature = "testing")]

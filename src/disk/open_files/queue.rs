@@ -127,7 +127,7 @@ impl Queue {
         close_for_good(open.clean.into_iter().chain(open.dirty));
     }
 
-    #[cfg(test)]
+    /// How many there are.
     pub(super) fn live_count(&self) -> usize {
         let slots = self.slots.lock();
         slots.clean.iter().chain(&slots.dirty).filter(|slot| slot.strong_count() > 0).count()

@@ -285,7 +285,10 @@ impl Log {
             }
             match self.pass(&due, end, part, &config, counts, go_on)? {
                 Passed::GivenUp => return Ok(Progress::GivenUp),
-                Passed::Done(next) => part = next,
+                Passed::Done(next) => {
+                    self.counters.compactions.add(1);
+                    part = next;
+                }
             }
         }
     }

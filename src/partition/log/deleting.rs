@@ -129,6 +129,8 @@ impl Log {
             segments: gone.len(),
             bytes: gone.iter().map(|segment| segment.log_bytes()).sum(),
         });
+        self.counters.segments_deleted.add(gone.len() as u64);
+        self.counters.bytes_deleted.add(gone.iter().map(|segment| segment.log_bytes()).sum());
         checkpoint.note_deleted(gone);
         Ok(())
     }

@@ -136,14 +136,25 @@ impl Log {
         };
         // The oldest first: whatever could not begin, behind a segment that is synced there is none that is not.
         let synced_count = segments.len() - segments.iter().rev().take_while(|segment| !segment.is_synced()).count();
-        segments.iter().skip(synced_count).try_for_each(|segment| segment.sync()).map_err(|failure| match failure {
-            SyncError::NotBegun(error) => error,
-            SyncError::Failed(error) => self.poisoned_by(&error),
+        segments.iter().skip(synced_count).try_for_each(|segment| self.sync_segment(segment)).map_err(|failure| {
+            match failure {
+                SyncError::NotBegun(error) => error,
+                SyncError::Failed(error) => self.poisoned_by(&error),
+            }
         })?;
         if let Some(SyncedTo { next_offset, .. }) = synced {
             self.note_segments_synced(next_offset);
         }
         Ok((segments, synced))
+    }
+
+    fn sync_segment(&self, segment: &Segment) -> Result<(), SyncError<Error>> {
+        let begun = self.monotonic();
+        segment.sync()?;
+        let time = self.monotonic().saturating_sub(begun);
+        self.counters.note_segment_sync(time);
+        self.environment.segment_syncs.note(time);
+        Ok(())
     }
 
     /// Makes a file, if the sync of the segments that comes next is to sync the directory, too, since the name of `active` does not

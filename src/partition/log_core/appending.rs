@@ -110,13 +110,13 @@ impl LogCore {
 
     /// The batch has no records, and gets none.
     pub(in crate::partition) fn batch_given_up(&self, batch: &Arc<OpenBatch>) {
-        self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
+        self.view.store(Arc::new(self.view().without_open()));
         self.sync.lock().slots.retain(|other| !Arc::ptr_eq(other, batch));
     }
 
     /// The batch is in the segment now.
     pub(in crate::partition) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
-        self.view.store(Arc::new(LogView { open: None, ..LogView::clone(&self.view()) }));
+        self.view.store(Arc::new(self.view().without_open()));
         let bytes_kept = {
             let mut sync = self.sync.lock();
             if !sync.is_in_always_tail && !batch.is_committed() {
@@ -235,6 +235,7 @@ impl LogCore {
         }
         if let Some(rolled) = view.segments.last() {
             rolled.note_rolled(self.environment.steady_ms());
+            self.counters.segments_rolled.add(1);
             self.producers.lock().segment_ended(rolled.base_offset(), self.environment.now_ms());
         }
         let segments = view.segments.iter().chain([&segment]).cloned().collect();

@@ -63,6 +63,7 @@ impl LogCore {
                 high_watermark,
                 aborted: view.aborted.as_deref().filter(|_| is_committed),
                 settings: &self.spec.settings,
+                counters: Some(&self.counters),
             });
             if result.is_ok() {
                 return result;

@@ -53,6 +53,7 @@ fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64,
         high_watermark: BASE_OFFSET + u64::from(RECORDS),
         aborted: None,
         settings: &SETTINGS,
+        counters: None,
     };
     let (fetched, place) = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
     let next_offset = fetched.next_offset;
@@ -132,7 +133,19 @@ fn source<'l>(partition: &'l TopicPartition, segments: &'l [Arc<Segment>]) -> So
     let bounds = BASE_OFFSET..segments.last().unwrap().next_offset();
     let (tail, damage, high_watermark): (&[_], &[_], _) = (&[], &[], bounds.end);
     let (waypoints, aborted, settings) = (None, None, &SETTINGS);
-    Source { topic_id: 1, partition, segments, tail, damage, waypoints, bounds, high_watermark, aborted, settings }
+    Source {
+        topic_id: 1,
+        partition,
+        segments,
+        tail,
+        damage,
+        waypoints,
+        bounds,
+        high_watermark,
+        aborted,
+        settings,
+        counters: None,
+    }
 }
 
 fn offsets_of(fetched: Fetched) -> Vec<u64> {

@@ -247,14 +247,14 @@ impl<'p> Transaction<'p> {
 
     /// Appends records of this transaction to a log, and makes room for them if that is bounded.
     fn append(&self, log: &Arc<Log>, records: &[ProducerRecord<'_>]) -> Result<Appended> {
-        log.prepare_append()?;
+        log.prepare_append().inspect_err(|error| log.note_refused(error))?;
         loop {
             match self.producer.holder.append(self.number, log, records) {
                 Ok(appended) => {
                     log.wake_uncommitted_readers();
                     return Ok(appended);
                 }
-                Err(error) => log.make_room_after(error)?,
+                Err(error) => log.make_room_after(error).inspect_err(|error| log.note_refused(error))?,
             }
         }
     }
