@@ -21,6 +21,7 @@ use crate::topic_partition::TopicPartition;
 /// # Errors
 /// As a send.
 pub fn plant(broker: &Broker, topic: &str, record: &ProducerRecord<'_>) -> Result<()> {
-    let log = broker.store.log(&TopicPartition::new(topic, 0))?;
+    let source = broker.store.source(&TopicPartition::new(topic, 0))?;
+    let log = source.writable("plant a record")?;
     log.append_unsynced(std::slice::from_ref(record)).map(drop).map_err(|error| *error)
 }

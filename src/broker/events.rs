@@ -18,11 +18,11 @@ impl Store {
         for damage in report.damage().chain(report.skipped()) {
             events.add(|| Event::DamageFound { damage: damage.clone() });
         }
-        events.add(|| self.opened(report, begun));
+        events.add(|| self.opened_event(report, begun));
         self.files.emit_events();
     }
 
-    fn opened(&self, report: &RecoveryReport, begun: Stopwatch) -> Event {
+    fn opened_event(&self, report: &RecoveryReport, begun: Stopwatch) -> Event {
         let sum = |count: fn(&PartitionRecovery) -> u64| report.partitions().iter().map(count).sum();
         let topics = self.registry.all();
         Event::BrokerOpened {

@@ -1,18 +1,16 @@
 //! Looking at groups and changing them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::admin::Admin;
+use super::reset_offsets::ResetOffsets;
 use super::store::Store;
+use super::topic_registry::Topics;
 use crate::error::{Error, Result};
 use crate::group::committed_offset::CommittedOffset;
 use crate::group::description::GroupDescription;
 use crate::group::{self, GroupCoordinator, OFFSETS_TOPIC};
-use crate::partition::isolation::Isolation;
-use crate::partition::log::Log;
-use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
 
 impl Admin<'_> {
@@ -58,19 +56,46 @@ impl Admin<'_> {
     /// ```
     pub fn describe_group(&self, group: &str) -> Result<GroupDescription> {
         let store = &self.broker.store;
-        let mut description = match read_only_descriptions(store)? {
-            Some(mut descriptions) => descriptions.remove(group).ok_or_else(|| group::unknown(group))?,
-            None => coordinator(store, group)?.describe(group, store.monotonic())?,
-        };
-        // After what was committed.
+        let description = store.group_and_offsets(group)?;
         let topics = store.topics()?;
-        let topic = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
-        let bounds = |partition: &TopicPartition| {
-            let found = topics.get(partition.topic())?.partitions.get(partition.partition())?;
-            Some(found.source.stable_bounds())
+        Ok(with_partitions(description, &topics))
+    }
+
+    /// All groups, each as [`describe_group`](Admin::describe_group) has it, in ascending order of their names. What is recorded of
+    /// them is read once, and not for each.
+    ///
+    /// # Errors
+    /// As [`list_groups`](Admin::list_groups).
+    ///
+    /// # Examples
+    /// ```
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?;
+    /// let consumer = broker.consumer("billing", ["orders"])?;
+    /// for group in broker.admin().describe_groups()? {
+    ///     println!("{} is {} records behind", group.name(), group.total_lag());
+    /// }
+    /// # assert_eq!(broker.admin().describe_groups()?.len(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn describe_groups(&self) -> Result<Vec<GroupDescription>> {
+        let store = &self.broker.store;
+        let described: Vec<GroupDescription> = match read_only_descriptions(store)? {
+            Some(descriptions) => descriptions.into_values().collect(),
+            None => match store.coordinator_if_used()? {
+                None => Vec::new(),
+                Some(coordinator) => {
+                    let describe = |name: &String| match coordinator.describe(name, store.monotonic()) {
+                        // It was deleted since.
+                        Err(Error::UnknownGroup { .. }) => None,
+                        described => Some(described),
+                    };
+                    coordinator.names().iter().filter_map(describe).collect::<Result<_>>()?
+                }
+            },
         };
-        description.add_partitions(topic, bounds);
-        Ok(description)
+        let topics = store.topics()?;
+        Ok(described.into_iter().map(|group| with_partitions(group, &topics)).collect())
     }
 
     /// Forgets a group that has no members: what it has committed, and that it was there.
@@ -115,7 +140,8 @@ impl Admin<'_> {
         coordinator(&self.broker.store, group)?.remove_instance(group, group_instance_id, self.broker.store.monotonic())
     }
 
-    /// Begins to reset committed offsets of a group: say in which partitions, and to what.
+    /// Begins to reset committed offsets of a group: say in which partitions, and to what. A broker that is open read-only can
+    /// [plan](ResetOffsets::plan) it.
     ///
     /// # Examples
     /// ```
@@ -130,17 +156,19 @@ impl Admin<'_> {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn reset_offsets(&self, group: &str) -> ResetOffsets {
-        ResetOffsets {
-            store: Arc::clone(&self.broker.store),
-            group: group.to_owned(),
-            topics: BTreeSet::new(),
-            partitions: BTreeSet::new(),
-            to: ResetTo::Earliest,
-        }
+        ResetOffsets::new(Arc::clone(&self.broker.store), group)
     }
 }
 
 impl Store {
+    /// A group, with everything that it has committed; how far it is in its partitions is not in it yet.
+    pub(super) fn group_and_offsets(&self, group: &str) -> Result<GroupDescription> {
+        match read_only_descriptions(self)? {
+            Some(mut descriptions) => descriptions.remove(group).ok_or_else(|| group::unknown(group)),
+            None => coordinator(self, group)?.describe(group, self.monotonic()),
+        }
+    }
+
     /// Everything that `group` has committed, as another process has written it down.
     pub(crate) fn committed_of(&self, group: &str) -> Result<Vec<(TopicPartition, CommittedOffset)>> {
         let description = read_only_descriptions(self)?.and_then(|mut descriptions| descriptions.remove(group));
@@ -165,6 +193,17 @@ impl Store {
     }
 }
 
+/// The group with how far it is in each partition, and who owns that. What was committed was looked at before the `topics`.
+fn with_partitions(mut group: GroupDescription, topics: &Topics) -> GroupDescription {
+    let topic = |name: &str| topics.get(name).map(|topic| (topic.topic_id, topic.partition_count()));
+    let bounds = |partition: &TopicPartition| {
+        let found = topics.get(partition.topic())?.partitions.get(partition.partition())?;
+        Some(found.source.stable_bounds())
+    };
+    group.add_partitions(topic, bounds);
+    group
+}
+
 /// What another process has written down of all groups; `None` if it is this one that writes.
 pub(super) fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<String, GroupDescription>>> {
     store.check_open()?;
@@ -182,200 +221,4 @@ pub(super) fn read_only_descriptions(store: &Store) -> Result<Option<BTreeMap<St
 /// The coordinator, if any group was ever used.
 fn coordinator<'s>(store: &'s Store, group: &str) -> Result<&'s Arc<GroupCoordinator>> {
     store.coordinator_if_used()?.ok_or_else(|| group::unknown(group))
-}
-
-/// Where to set a group's offsets.
-///
-/// # Examples
-/// ```
-/// use ottla::{ResetTo, Timestamp};
-/// # let broker = ottla::Broker::temporary()?;
-/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
-/// let yesterday: Timestamp = "2026-11-29T00:00:00Z".parse()?;
-/// let reset = broker.admin().reset_offsets("billing").topic("orders").to(ResetTo::Time(yesterday));
-/// reset.execute()?;
-/// # Ok::<_, ottla::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ResetTo {
-    /// The log start.
-    Earliest,
-    /// The end: only what is sent from now on will be read.
-    Latest,
-    /// This offset, or the nearest one that the log has.
-    Offset(u64),
-    /// The first record with this timestamp or a later one; the end if there is none.
-    Time(Timestamp),
-    /// This many offsets forward from the committed one, or back if negative, within the bounds of the log.
-    ShiftBy(i64),
-}
-
-/// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
-///
-/// # Examples
-/// ```
-/// use ottla::ResetTo;
-/// # let broker = ottla::Broker::temporary()?;
-/// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
-/// let admin = broker.admin();
-/// let reset = admin.reset_offsets("billing").topic("orders").to(ResetTo::Latest);
-/// for change in reset.plan()? {
-///     println!("{}: {:?} -> {}", change.topic_partition(), change.before(), change.after());
-/// }
-/// reset.execute()?;
-/// # Ok::<_, ottla::Error>(())
-/// ```
-#[derive(Clone)]
-#[must_use = "nothing is reset before `execute`"]
-pub struct ResetOffsets {
-    store: Arc<Store>,
-    group: String,
-    topics: BTreeSet<String>,
-    partitions: BTreeSet<TopicPartition>,
-    to: ResetTo,
-}
-
-/// A committed offset before and after a reset; made by [`ResetOffsets::plan`] and [`ResetOffsets::execute`]. The example
-/// is at [`ResetOffsets`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct OffsetChange {
-    partition: TopicPartition,
-    before: Option<u64>,
-    after: u64,
-}
-
-impl fmt::Display for ResetTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ResetTo::Earliest => f.write_str("earliest"),
-            ResetTo::Latest => f.write_str("latest"),
-            ResetTo::Offset(offset) => write!(f, "offset {offset}"),
-            ResetTo::Time(time) => write!(f, "time {time}"),
-            ResetTo::ShiftBy(offsets) => write!(f, "shift by {offsets}"),
-        }
-    }
-}
-
-/// In short: whose, where, and to what; the store beneath it is a long story.
-impl fmt::Debug for ResetOffsets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResetOffsets")
-            .field("group", &self.group)
-            .field("topics", &self.topics)
-            .field("partitions", &self.partitions)
-            .field("to", &self.to)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ResetOffsets {
-    /// All partitions of this topic. Without any `topic` or `partition`, everything that the group has committed is reset.
-    pub fn topic(mut self, topic: impl Into<String>) -> Self {
-        self.topics.insert(topic.into());
-        self
-    }
-
-    /// This partition.
-    pub fn partition(mut self, partition: TopicPartition) -> Self {
-        self.partitions.insert(partition);
-        self
-    }
-
-    /// Where to set the offsets. Default: [`ResetTo::Earliest`].
-    pub fn to(mut self, to: ResetTo) -> Self {
-        self.to = to;
-        self
-    }
-
-    /// What [`execute`](ResetOffsets::execute) would do now; changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::NoCommittedOffset`] for a shift of what was not committed;
-    /// [`Error::UnknownGroup`] where nothing was named and there is no such group; by time, [`Error::Corrupt`] and
-    /// [`Error::Io`].
-    pub fn plan(&self) -> Result<Vec<OffsetChange>> {
-        Ok(self.changes()?.into_iter().map(|(change, _)| change).collect())
-    }
-
-    /// Resets the offsets and returns what was done. If the group has members, all of them are put out. They join again in their
-    /// next poll, which goes on from the new offsets. They can no longer commit what they read before.
-    ///
-    /// # Errors
-    /// As [`plan`](ResetOffsets::plan), and as for a commit: nothing was changed.
-    pub fn execute(&self) -> Result<Vec<OffsetChange>> {
-        let changes = self.changes()?;
-        let now_ms = self.store.now_ms();
-        let offset_of = |(change, log): &(OffsetChange, Arc<Log>)| {
-            let committed = CommittedOffset::new(change.after).stamped(log.topic_id(), now_ms);
-            (change.partition.clone(), committed)
-        };
-        let check_present = || changes.iter().try_for_each(|(_, log)| log.check_open());
-        let offsets = changes.iter().map(offset_of).collect();
-        self.store.coordinator()?.reset(&self.group, &offsets, check_present, self.store.monotonic())?;
-        Ok(changes.into_iter().map(|(change, _)| change).collect())
-    }
-
-    fn changes(&self) -> Result<Vec<(OffsetChange, Arc<Log>)>> {
-        let coordinator = self.store.coordinator()?;
-        let change = |log: Arc<Log>| {
-            let before =
-                coordinator.committed(&self.group, log.partition(), log.topic_id()).map(|before| before.offset());
-            let after = self.offset_in(&log, before)?;
-            Ok((OffsetChange { partition: log.partition().clone(), before, after }, log))
-        };
-        self.logs(coordinator)?.into_iter().map(change).collect()
-    }
-
-    fn logs(&self, coordinator: &GroupCoordinator) -> Result<Vec<Arc<Log>>> {
-        let mut partitions = self.partitions.clone();
-        for topic in &self.topics {
-            let logs = self.store.topic(topic)?.logs();
-            partitions.extend(logs.iter().map(|log| log.partition().clone()));
-        }
-        if self.topics.is_empty() && self.partitions.is_empty() {
-            let description = coordinator.describe(&self.group, self.store.monotonic())?;
-            partitions.extend(description.offsets.into_iter().map(|(partition, _)| partition));
-        }
-        partitions.iter().map(|partition| self.store.log(partition)).collect()
-    }
-
-    fn offset_in(&self, log: &Log, before: Option<u64>) -> Result<u64> {
-        log.check_whole()?;
-        let (start, end) = (log.log_start_offset(), log.last_stable_offset());
-        let wanted = match self.to {
-            ResetTo::Earliest => start,
-            ResetTo::Latest => end,
-            ResetTo::Offset(offset) => offset,
-            ResetTo::Time(timestamp) => {
-                log.offset_for_time(timestamp.as_millis(), Isolation::ReadCommitted)?.unwrap_or(end)
-            }
-            ResetTo::ShiftBy(count) => {
-                let before = before.ok_or_else(|| Error::NoCommittedOffset { partition: log.partition().clone() })?;
-                before.saturating_add_signed(count)
-            }
-        };
-        Ok(wanted.clamp(start, end))
-    }
-}
-
-impl OffsetChange {
-    /// The partition.
-    #[must_use]
-    pub fn topic_partition(&self) -> &TopicPartition {
-        &self.partition
-    }
-
-    /// The offset that was committed before, if any.
-    #[must_use]
-    pub fn before(&self) -> Option<u64> {
-        self.before
-    }
-
-    /// The offset that is committed after the reset.
-    #[must_use]
-    pub fn after(&self) -> u64 {
-        self.after
-    }
 }

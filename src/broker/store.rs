@@ -264,14 +264,6 @@ impl Store {
         self.topics()?.get(name).cloned().ok_or_else(|| topic_name::unknown(name))
     }
 
-    /// The log of this partition.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]; [`Error::ReadOnly`] if another process keeps it.
-    pub(crate) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
-        self.source(partition)?.writable("change what a group has committed").cloned()
-    }
-
     /// The log of this partition, whoever keeps it.
     ///
     /// # Errors

@@ -98,6 +98,24 @@ impl Store {
         }
     }
 
+    /// What another process has written down of all names, and where it has transactions open.
+    fn recorded_transactions(&self) -> Result<Vec<TransactionDescription>> {
+        let topics = self.topics()?;
+        let Some(topic) = topics.get(TRANSACTION_STATE_TOPIC) else { return Ok(Vec::new()) };
+        let sources: Vec<PartitionSource> = topic.partitions.iter().map(|found| found.source.clone()).collect();
+        let mut names: Vec<TransactionDescription> = transaction::descriptions(&sources)?.into_values().collect();
+        // After the names: what a log says is open now was not over when they were read.
+        for found in topics.values().flat_map(|topic| topic.partitions.iter()) {
+            for open in found.source.open_transactions() {
+                if let Some(name) = names.iter_mut().find(|name| name.producer_id() == open.producer.id) {
+                    name.note_open(&found.address, open.first_offset);
+                }
+            }
+        }
+        names.iter_mut().for_each(TransactionDescription::sort_partitions);
+        Ok(names)
+    }
+
     /// The transactions that are open in a log.
     pub(super) fn held_by_transactions(&self, log: &Log) -> Vec<HeldByTransaction> {
         if !log.has_open_transactions() {
@@ -127,7 +145,8 @@ impl Store {
 
 impl Admin<'_> {
     /// All transactional ids, and how far their transactions are, in ascending order. If the broker is open read-only, as the writing
-    /// process has last recorded it: with a decision, and when a name is taken over.
+    /// process has last recorded it: with a decision, and when a name is taken over. Which transactions are open then the logs tell, all
+    /// of which are looked at.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Corrupt`] if they cannot be read.
@@ -145,10 +164,7 @@ impl Admin<'_> {
     pub fn list_transactions(&self) -> Result<Vec<TransactionDescription>> {
         let store = &self.broker.store;
         if store.is_read_only() {
-            let Some(topic) = store.topics()?.get(TRANSACTION_STATE_TOPIC).cloned() else { return Ok(Vec::new()) };
-            let sources: Vec<PartitionSource> =
-                topic.partitions.iter().map(|partition| partition.source.clone()).collect();
-            return Ok(transaction::descriptions(&sources)?.into_values().collect());
+            return store.recorded_transactions();
         }
         Ok(store.transactions_if_used()?.map(|transactions| transactions.describe_all()).unwrap_or_default())
     }

@@ -210,6 +210,15 @@ impl Default for TopicConfig {
 }
 
 impl TopicConfig {
+    /// The keys that [`set`](TopicConfig::set) takes, in the order of the [table above](TopicConfig).
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::TopicConfig;
+    /// assert!(TopicConfig::KEYS.contains(&"retention.ms"));
+    /// ```
+    pub const KEYS: &[&str] = &KEYS;
+
     /// The defaults.
     pub fn new() -> TopicConfig {
         TopicConfig::default()

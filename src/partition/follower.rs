@@ -24,6 +24,7 @@ use super::leader_epoch::LeaderEpochs;
 use super::log_spec::LogSpec;
 use super::manifest::{Manifest, ManifestSegment};
 use super::partition_metrics::PartitionMetrics;
+use super::producer_state::OpenTransaction;
 use super::producer_state::gathering::Transactions;
 use super::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoch, segment_dir};
@@ -82,7 +83,7 @@ pub(super) struct Seen {
 impl Seen {
     /// One above the last offset that readers of this isolation may see.
     fn end(&self, isolation: Isolation) -> u64 {
-        let unstable = self.transactions.as_ref().and_then(|known| known.first_unstable_offset);
+        let unstable = self.transactions.as_ref().and_then(|known| known.first_unstable_offset());
         let unstable = unstable.filter(|_| isolation == Isolation::ReadCommitted);
         self.bounds.end.min(unstable.unwrap_or(u64::MAX))
     }
@@ -170,6 +171,16 @@ impl Follower {
             self.look_at_tails(from).ok().flatten().unwrap_or_else(|| self.latest())
         });
         (seen.end(isolation), seen.bounds.end)
+    }
+
+    /// Fails if the files cannot be looked at, where other answers are what was known last.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        self.look_again().map(drop)
+    }
+
+    /// The transactions that are open in the log, by their first offsets.
+    pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
+        self.latest().transactions.as_ref().map(|known| known.open.clone()).unwrap_or_default()
     }
 
     /// The offset below which everything is proven to survive a power cut.

@@ -13,7 +13,7 @@ mod retention;
 mod syncing;
 mod transactions;
 
-pub(crate) use super::producer_state::live::OpenTransaction;
+pub(crate) use super::producer_state::OpenTransaction;
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::isolation::Isolation;
-use super::log::Log;
+use super::log::{Log, OpenTransaction};
 use super::partition_metrics::PartitionMetrics;
 use super::verification::PartitionVerification;
 use super::{FetchLimits, Follower, Place, Registration, Waiter};
@@ -116,6 +116,22 @@ impl PartitionSource {
             log.check_unharmed()?;
         }
         self.damage()
+    }
+
+    /// Fails if nothing can be known of the log. Whatever is not known is then said to be what it was last, or 0.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        match &self.0 {
+            Keeper::Log(log) => log.check_whole(),
+            Keeper::Follower(follower) => follower.check_whole(),
+        }
+    }
+
+    /// The transactions that are open in it, by their first offsets.
+    pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
+        match &self.0 {
+            Keeper::Log(log) => log.open_transactions(),
+            Keeper::Follower(follower) => follower.open_transactions(),
+        }
     }
 
     /// Reads what is on the disk of it, and checks it.

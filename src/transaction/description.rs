@@ -158,8 +158,20 @@ impl TransactionDescription {
             first_offset: sent.offsets.start,
         };
         self.partitions = sent.logs.values().map(open).collect();
-        self.partitions.sort_unstable_by(|one, other| one.partition.cmp(&other.partition));
+        self.sort_partitions();
         self.groups = sent.groups.iter().map(|(_, group)| group.clone()).collect();
+    }
+
+    /// A log says that it has an open transaction of the name, which is not over unless that was decided since.
+    pub(crate) fn note_open(&mut self, partition: &TopicPartition, first_offset: u64) {
+        if !self.is_open() {
+            self.state = TransactionState::Ongoing;
+        }
+        self.partitions.push(OpenPartition { partition: partition.clone(), first_offset });
+    }
+
+    pub(crate) fn sort_partitions(&mut self) {
+        self.partitions.sort_unstable_by(|one, other| one.partition.cmp(&other.partition));
     }
 
     /// The name.
@@ -205,13 +217,14 @@ impl TransactionDescription {
         self.age
     }
 
-    /// Where the transaction that is open has sent something, by topic and partition. Read-only, nothing is known of that.
+    /// Where the transaction that is open has sent something, by topic and partition. Read-only, a transaction that has sent nothing yet
+    /// is not known to be open.
     #[must_use]
     pub fn partitions(&self) -> &[OpenPartition] {
         &self.partitions
     }
 
-    /// The groups for which the transaction that is open has staged offsets.
+    /// The groups for which the transaction that is open has staged offsets. Read-only, nothing is known of them.
     #[must_use]
     pub fn groups(&self) -> &[String] {
         &self.groups

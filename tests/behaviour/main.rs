@@ -69,6 +69,7 @@ mod reading;
 #[cfg(feature = "testing")]
 mod refused_files;
 mod reopen;
+mod reset_offsets;
 #[cfg(feature = "testing")]
 mod retention;
 #[cfg(feature = "testing")]

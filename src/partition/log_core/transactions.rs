@@ -7,11 +7,12 @@ use crate::error::{Error, FencedBy};
 use crate::format::{BatchHeader, EndTransactionMarker, HEADER_BYTES, ProducerIdAndEpoch};
 use crate::partition::checkpoint::Checkpoint;
 use crate::partition::log_view::LogView;
+use crate::partition::producer_state::OpenTransaction;
 use crate::partition::producer_state::ProducerStates;
 use crate::partition::producer_state::aborted::AbortedTransactions;
 use crate::partition::producer_state::batch::{DataBatch, MarkerBatch, ProducerBatch};
 use crate::partition::producer_state::gathering::SegmentProducers;
-use crate::partition::producer_state::live::{Decided, NotAdmitted, OpenTransaction};
+use crate::partition::producer_state::live::{Decided, NotAdmitted};
 use crate::segment::{AbortedTransaction, Segment};
 
 impl LogCore {

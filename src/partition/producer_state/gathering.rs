@@ -15,10 +15,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::ProducerStates;
 use super::aborted::AbortedTransactions;
 use super::batch::ProducerBatch;
 use super::snapshot;
+use super::{OpenTransaction, ProducerStates};
 use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::partition::manifest::ManifestSegment;
@@ -70,8 +70,8 @@ pub(in crate::partition) struct SegmentProducers {
 /// What who reads committed records of another process's log has to know of it.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Transactions {
-    /// Where the first transaction begins that is open, if there is one.
-    pub(in crate::partition) first_unstable_offset: Option<u64>,
+    /// Those that are open, by their first offsets.
+    pub(in crate::partition) open: Vec<OpenTransaction>,
     /// Those that never happened, if there are any.
     pub(in crate::partition) aborted: Option<Arc<AbortedTransactions>>,
 }
@@ -82,9 +82,14 @@ impl Transactions {
         states: &ProducerStates,
         aborted: Vec<AbortedTransaction>,
     ) -> Option<Arc<Transactions>> {
-        let (first_unstable_offset, aborted) = (states.first_unstable_offset(), AbortedTransactions::new(aborted));
-        let are_any = first_unstable_offset.is_some() || aborted.is_some();
-        are_any.then(|| Arc::new(Transactions { first_unstable_offset, aborted }))
+        let (open, aborted) = (states.open_transactions(), AbortedTransactions::new(aborted));
+        let are_any = !open.is_empty() || aborted.is_some();
+        are_any.then(|| Arc::new(Transactions { open, aborted }))
+    }
+
+    /// Where the first transaction begins that is open, if there is one.
+    pub(in crate::partition) fn first_unstable_offset(&self) -> Option<u64> {
+        self.open.first().map(|open| open.first_offset)
     }
 }
 

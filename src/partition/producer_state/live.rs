@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
-use super::ProducerStates;
 use super::batch::{DataBatch, MarkerBatch, ProducerBatch};
 use super::gathering::{LogProducers, SegmentProducers};
+use super::{OpenTransaction, ProducerStates};
 use crate::format::{EndTransactionMarker, ProducerIdAndEpoch};
 use crate::segment::AbortedTransaction;
 
@@ -55,14 +55,6 @@ pub(in crate::partition) enum NotAdmitted {
     Owed(Decided),
     /// A transaction is open that it has begun in an older epoch.
     OlderIsOpen,
-}
-
-/// A transaction that is open in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OpenTransaction {
-    pub(crate) producer: ProducerIdAndEpoch,
-    /// The offset of its first record in this log.
-    pub(crate) first_offset: u64,
 }
 
 /// Where the first transactions begin that are open; above every offset where there is none.
@@ -126,11 +118,7 @@ impl LiveProducers {
 
     /// The transactions that have no marker yet, by their first offsets.
     pub(in crate::partition) fn open_transactions(&self) -> Vec<OpenTransaction> {
-        let open_of = |&(first_offset, id): &(u64, i64)| {
-            let epoch = self.now.producers.get(&id)?.epoch;
-            Some(OpenTransaction { producer: ProducerIdAndEpoch { id, epoch }, first_offset })
-        };
-        self.now.open.iter().filter_map(open_of).collect()
+        self.now.open_transactions()
     }
 
     /// Where the first transactions begin that are open.

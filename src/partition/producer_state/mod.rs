@@ -21,13 +21,21 @@ pub(super) mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::format::{BatchHeader, ProducerStamp};
+use crate::format::{BatchHeader, ProducerIdAndEpoch, ProducerStamp};
 use crate::segment::AbortedTransaction;
 use batch::{DataBatch, MarkerBatch, ProducerBatch};
 
 /// A producer without an open transaction is forgotten so long after its last batch or marker, by their timestamps: Kafka's default
 /// for `producer.id.expiration.ms`.
 pub(super) const EXPIRATION_MS: i64 = 24 * 3600 * 1000;
+
+/// A transaction that is open in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenTransaction {
+    pub(crate) producer: ProducerIdAndEpoch,
+    /// The offset of its first record in this log.
+    pub(crate) first_offset: u64,
+}
 
 /// All producers of a log, at some offset of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,6 +108,15 @@ impl ProducerStates {
     /// Where the first transaction begins that is open.
     pub(in crate::partition) fn first_unstable_offset(&self) -> Option<u64> {
         self.open.first().map(|(first_offset, _)| *first_offset)
+    }
+
+    /// The transactions that are open, by their first offsets.
+    pub(in crate::partition) fn open_transactions(&self) -> Vec<OpenTransaction> {
+        let open_of = |&(first_offset, id): &(u64, i64)| {
+            let epoch = self.producers.get(&id)?.epoch;
+            Some(OpenTransaction { producer: ProducerIdAndEpoch { id, epoch }, first_offset })
+        };
+        self.open.iter().filter_map(open_of).collect()
     }
 
     /// Takes in the next batch of the log that has a producer. Returns the transaction that it aborts.

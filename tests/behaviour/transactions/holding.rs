@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{BudgetPolicy, Durability, Error, ProducerConfig, ProducerRecord, TopicConfig, TopicPartition};
+use ottla::{
+    BudgetPolicy, Durability, Error, ProducerConfig, ProducerRecord, RecoveryMode, TopicConfig, TopicPartition,
+    TransactionState,
+};
 
 use super::{builder, committed, is_settled, partition, producer, send, with_topics};
 
@@ -34,6 +37,30 @@ fn it_is_described_while_it_is_open() {
     );
     transaction.commit().unwrap();
     is_settled(&broker, "t");
+}
+
+#[test]
+fn who_reads_along_knows_what_is_open_by_what_the_logs_have() {
+    let disk = SimulatedDisk::new(1);
+    let broker = with_topics(&disk, &["t", "u"]);
+    broker.existing_topic("u").unwrap().produce("k", "before").unwrap();
+    let reader = builder(&disk).recovery_mode(RecoveryMode::ReadOnly).open().unwrap();
+    let described = || reader.admin().describe_transaction("p").unwrap();
+    let mut producer = producer(&broker);
+    for is_commit in [true, false] {
+        let transaction = producer.begin().unwrap();
+        assert!(!described().is_open(), "it has sent nothing yet");
+        send(&transaction, "t", "a");
+        send(&transaction, "u", "a");
+        assert_eq!(described().state(), TransactionState::Ongoing);
+        assert_eq!(described().partitions(), broker.admin().describe_transaction("p").unwrap().partitions());
+        assert_eq!(described().partitions().len(), 2);
+        let ended = if is_commit { transaction.commit() } else { transaction.abort() };
+        ended.unwrap();
+        is_settled(&broker, "t");
+        is_settled(&broker, "u");
+        assert!(!described().is_open() && described().partitions().is_empty(), "{:?}", described());
+    }
 }
 
 #[test]
