@@ -6,13 +6,17 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
+mod du;
 mod dump;
 mod frame;
+mod groups;
 #[path = "../golden/image.rs"]
 mod image;
+mod offsets;
 mod repair;
 mod run;
 mod topics;
+mod transactions;
 mod verify;
 
 /// Not a test: what `run::Live` starts. Without it, this does nothing.

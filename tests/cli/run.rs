@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ottla::{Broker, ConsumerConfig, ProducerRecord, TopicConfig};
+use ottla::{Broker, ConsumerConfig, Durability, ProducerRecord, TopicConfig};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -197,6 +197,15 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Ends the process that writes as a crash would, and returns the directory as it has left it.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.dir.take().unwrap()
+    }
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
         _ = self.child.kill();
@@ -207,9 +216,9 @@ impl Drop for Live {
 /// What the process that writes does, until its stdin ends.
 pub(crate) fn write_until_told(dir: &Path) {
     let broker = Broker::builder(dir).open().unwrap();
-    for (topic, partitions) in [("busy", 2), ("busy-ledger", 1)] {
-        broker.topic_with(topic, TopicConfig::new().partitions(partitions)).unwrap();
-    }
+    broker.topic_with("busy", TopicConfig::new().partitions(2)).unwrap();
+    // What is in it can be seen before the transaction has made it durable.
+    broker.topic_with("busy-ledger", TopicConfig::new().durability(Durability::Os)).unwrap();
     let mut consumer = broker.consumer_with(ConsumerConfig::new("busy-group").topics(["busy"])).unwrap();
     let mut payments = broker.transactional_producer("busy-payments").unwrap();
     let transaction = payments.begin().unwrap();

@@ -38,6 +38,16 @@ pub enum Command {
     /// List, describe, create, alter and delete topics
     #[command(subcommand)]
     Topics(commands::topics::Topics),
+    /// List, describe, reset and delete groups
+    #[command(subcommand)]
+    Groups(commands::groups::Groups),
+    /// Where partitions begin and end, and which offset belongs to a time
+    Offsets(commands::offsets::Offsets),
+    /// What is on the disk
+    Du(commands::du::Du),
+    /// List, describe and abort transactions
+    #[command(subcommand)]
+    Transactions(commands::transactions::Transactions),
     /// Show what is in files of a log, and what does not hold in them
     Dump(commands::dump::Dump),
     /// Check that all that was written is there as it was written
@@ -46,8 +56,8 @@ pub enum Command {
     Repair(commands::repair::Repair),
     /// Write a completion script for a shell to stdout
     Completions(commands::completions::Completions),
-    /// Write the manual page to stdout
-    Man,
+    /// Write a manual page to stdout
+    Man(commands::man::Man),
 }
 
 /// What clap found wrong as one line, and its help as it is.

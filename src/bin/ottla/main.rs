@@ -4,6 +4,7 @@
 //! args         what can be asked for; what a command takes stands in the file of that command
 //! commands/    a file a command
 //! place        the data directory: read beside whoever writes it, or opened for writing if nobody has it
+//! selection    topics and partitions as they are named on the command line
 //! output/      rows as a table, as JSON or as lines of JSON; numbers, bytes and times as text
 //! failure      why a command did not do all that was asked: a line for people, an exit status for scripts
 //! ```
@@ -11,6 +12,7 @@
 
 #![allow(missing_docs, reason = "a program: `ottla help` and the guide tell what it does")]
 #![allow(unreachable_pub, reason = "of a program nothing is reached from outside")]
+#![allow(clippy::struct_field_names, reason = "fields are named as in JSON, and arguments as on the command line")]
 #![forbid(unsafe_code)]
 
 mod args;
@@ -18,6 +20,7 @@ mod commands;
 mod failure;
 mod output;
 mod place;
+mod selection;
 
 use std::process::ExitCode;
 

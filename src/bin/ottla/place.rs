@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ottla::{Broker, Error, Topic};
+use ottla::{Broker, Error, Topic, TopicPartition};
 
 use crate::failure::Failure;
 use crate::output::text;
@@ -47,9 +47,35 @@ pub fn topic(broker: &Broker, name: &str) -> Result<Topic, Failure> {
 /// What led to `error`, with the name that was probably meant if it is that there is no such topic.
 pub fn unknown_topic(broker: &Broker, error: Error) -> Failure {
     let Error::UnknownTopic { name, .. } = &error else { return error.into() };
-    let names = broker.admin().list_topics().unwrap_or_default();
+    not_there("topic", name, &broker.admin().list_topics().unwrap_or_default(), "topics list")
+}
+
+/// The same of a group.
+pub fn unknown_group(broker: &Broker, error: Error) -> Failure {
+    let Error::UnknownGroup { group, .. } = &error else { return error.into() };
+    not_there("group", group, &broker.admin().list_groups().unwrap_or_default(), "groups list")
+}
+
+/// The same of a transactional id.
+pub fn unknown_transactional_id(broker: &Broker, error: Error) -> Failure {
+    let Error::UnknownTransactionalId { transactional_id, .. } = &error else { return error.into() };
+    let all = broker.admin().list_transactions().unwrap_or_default();
+    let names: Vec<String> = all.iter().map(|found| found.transactional_id().to_owned()).collect();
+    not_there("transactional id", transactional_id, &names, "transactions list")
+}
+
+fn not_there(kind: &str, name: &str, names: &[String], list: &str) -> Failure {
     Failure::refused(match text::nearest(name, names.iter().map(String::as_str)) {
-        Some(nearest) => format!("there is no topic {name:?}; did you mean {nearest:?}?"),
-        None => format!("there is no topic {name:?}; `ottla topics list` names those that there are"),
+        Some(nearest) => format!("there is no {kind} {name:?}; did you mean {nearest:?}?"),
+        None => format!("there is no {kind} {name:?}; `ottla {list}` names those that there are"),
+    })
+}
+
+/// Fails if one of the partitions that were shown cannot be looked at: what was shown of it is not true then.
+pub fn check_shown(broker: &Broker, is_shown: impl Fn(&TopicPartition) -> bool) -> Result<(), Failure> {
+    let failed = broker.admin().health().failed_partitions;
+    let mut failed = failed.into_iter().filter(|failed| is_shown(&failed.partition));
+    failed.next().map_or(Ok(()), |failed| {
+        Err(Failure::failed(format_args!("{} cannot be read: {}", failed.partition, failed.error.with_causes())))
     })
 }

@@ -1,16 +1,19 @@
 //! A file a command.
 
 pub mod completions;
+pub mod du;
 pub mod dump;
+pub mod groups;
+pub mod man;
+pub mod offsets;
 pub mod repair;
 pub mod topics;
+pub mod transactions;
 pub mod verify;
-
-use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
-use crate::output::{self, Output};
+use crate::output::Output;
 use crate::place::Place;
 
 /// Does what was asked for.
@@ -18,10 +21,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let (place, output) = (Place::new(cli.common.dir), Output::new(cli.common.output));
     match cli.command {
         Command::Topics(topics) => topics.run(&place, &output),
+        Command::Groups(groups) => groups.run(&place, &output),
+        Command::Offsets(offsets) => offsets.run(&place, &output),
+        Command::Du(du) => du.run(&place, &output),
+        Command::Transactions(transactions) => transactions.run(&place, &output),
         Command::Dump(dump) => dump.run(&output),
         Command::Verify(verify) => verify.run(&place, &output),
         Command::Repair(repair) => repair.run(&place, &output),
         Command::Completions(completions) => completions.run(),
-        Command::Man => output::to_stdout(|out| clap_mangen::Man::new(Cli::command()).render(out)),
+        Command::Man(man) => man.run(),
     }
 }

@@ -55,6 +55,27 @@ impl Output {
         }
     }
 
+    /// Writes values of one kind, each of which for people looks as `show` has it, with an empty line between two.
+    pub fn each<V: Serialize>(
+        &self,
+        values: &[V],
+        mut show: impl FnMut(&mut Stdout, Look, &V) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => to_stdout(|out| {
+                for (at, value) in values.iter().enumerate() {
+                    if at > 0 {
+                        writeln!(out)?;
+                    }
+                    show(out, self.look, value)?;
+                }
+                Ok(())
+            }),
+            Format::Json => to_stdout(|out| write_json(out, &values)),
+            Format::Jsonl => to_stdout(|out| values.iter().try_for_each(|value| write_json_line(out, value))),
+        }
+    }
+
     /// Writes one value, which for people looks as `show` has it.
     pub fn value<V: Serialize>(
         &self,

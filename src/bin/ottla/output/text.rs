@@ -76,6 +76,30 @@ pub fn escaped_path(path: &Path) -> String {
     escaped(path.as_os_str().as_encoded_bytes())
 }
 
+/// Bytes in base64, with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Text of at most so many characters, of which the middle is left out if there are more.
+pub fn shortened(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return text.to_owned();
+    }
+    let (kept, last) = (width.saturating_sub(1), width.saturating_sub(1) / 2);
+    let beginning: String = text.chars().take(kept - last).collect();
+    let end: String = text.chars().skip(count - last).collect();
+    format!("{beginning}…{end}")
+}
+
+/// A number of things, of which one has this name: `1 partition`, `2 partitions`.
+pub fn counted(count: usize, thing: &str) -> String {
+    let number = grouped(i128::try_from(count).unwrap_or(i128::MAX));
+    if count == 1 { format!("{number} {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// The candidate that is most like `name`, if one is like enough to be meant.
 pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let distance = |candidate: &'c str| (strsim::damerau_levenshtein(name, candidate), candidate);
@@ -123,6 +147,19 @@ mod tests {
         let shown = escaped("a\u{1b}[2Jb\0\u{9b}c\u{202e}\u{7f}ä\\".as_bytes());
         assert_eq!(shown, "a\\x1b[2Jb\\x00\\u{9b}c\\u{202e}\\x7fä\\\\");
         assert_eq!(escaped(b"\xff\xfe ok"), "\\xff\\xfe ok");
+    }
+
+    #[test]
+    fn what_is_too_long_loses_its_middle() {
+        for (width, shown) in [(10, "0123456789"), (9, "0123…6789"), (8, "0123…789"), (1, "…")] {
+            assert_eq!(shortened("0123456789", width), shown);
+        }
+        assert_eq!(shortened("äöüß", 3), "ä…ß");
+    }
+
+    #[test]
+    fn one_thing_is_told_from_several() {
+        assert_eq!((counted(1, "topic"), counted(2000, "topic")), ("1 topic".to_owned(), "2,000 topics".to_owned()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp as Moment};
+use jiff::{Span, SpanRelativeTo, Timestamp as Moment};
 use ottla::Timestamp;
 
 /// Reads a time: RFC 3339 with a zone, or how long ago, such as `-15m` or `-1h30m`.
@@ -18,18 +18,11 @@ pub fn parse(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp::from_millis(moment.as_millisecond()))
 }
 
-/// Reads a duration, such as `500ms`, `15m`, `1h30m` or `2d`.
+/// Reads a duration, such as `500ms`, `15m`, `1h30m`, `2d` or `P1DT12H`. A day is 24 hours here, whatever clocks are set to.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{text:?} is no duration: expected one such as 500ms, 15m, 1h30m or 2d");
-    // A day is 24 hours here, whatever clocks are set to.
-    let days_apart = text.split_once('d').and_then(|(days, rest)| Some((days.parse::<u32>().ok()?, rest)));
-    let (days, rest) = days_apart.unwrap_or((0, text));
-    let rest = match rest {
-        "" if days_apart.is_some() => SignedDuration::ZERO,
-        rest => rest.parse().map_err(|_| expected())?,
-    };
-    let rest: Duration = rest.try_into().map_err(|_| expected())?;
-    rest.checked_add(Duration::from_secs(86_400) * days).ok_or_else(expected)
+    let span = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let duration = span.ok().and_then(|duration| duration.try_into().ok());
+    duration.ok_or_else(|| format!("{text:?} is no duration: expected one such as 500ms, 15m, 1h30m, 2d or P1DT12H"))
 }
 
 /// A time as RFC 3339 in UTC, with milliseconds; as a number of milliseconds where the calendar has no such time.
@@ -70,11 +63,13 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        for (text, seconds) in [("15m", 900), ("1h30m", 5400), ("2d", 172_800), ("1d12h", 129_600), ("0s", 0)] {
+        for (text, seconds) in
+            [("15m", 900), ("1h30m", 5400), ("2d", 172_800), ("1d12h", 129_600), ("0s", 0), ("P1DT12H", 129_600)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for text in ["", "5", "m", "-5m", "d", "4294967296d", "1 fortnight"] {
+        for text in ["", "5", "m", "-5m", "d", "4294967296d", "1 fortnight", "1mo", "P1Y", "-PT1H", "1h ago"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
     }

@@ -1,0 +1,34 @@
+//! `ottla man`.
+
+use clap::{Args, CommandFactory};
+
+use crate::args::Cli;
+use crate::failure::Failure;
+use crate::output::{text, to_stdout};
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The page of this command, as in `ottla man topics create`; without it, that of the program
+    command: Vec<String>,
+}
+
+impl Man {
+    pub fn run(&self) -> Result<(), Failure> {
+        let mut command = Cli::command();
+        // Only then do subcommands know what they have from those above.
+        command.build();
+        for name in &self.command {
+            command = child(&command, name)?;
+        }
+        to_stdout(|out| clap_mangen::Man::new(command).render(out))
+    }
+}
+
+fn child(command: &clap::Command, name: &str) -> Result<clap::Command, Failure> {
+    if let Some(found) = command.find_subcommand(name) {
+        return Ok(found.clone());
+    }
+    let near = text::nearest(name, command.get_subcommands().map(clap::Command::get_name));
+    let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    Err(Failure::refused(format_args!("{} has no command {name:?}{near}", command.get_bin_name().unwrap_or_default())))
+}
