@@ -42,7 +42,7 @@ pub enum ResetTo {
     ShiftBy(i64),
 }
 
-/// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`].
+/// Sets committed offsets of a group anew; made by [`Admin::reset_offsets`](crate::Admin::reset_offsets).
 ///
 /// # Examples
 /// ```
