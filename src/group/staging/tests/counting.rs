@@ -95,7 +95,8 @@ fn of_a_plain_commit_and_a_transactional_one_the_later_record_counts() {
 fn who_comes_late_does_nothing_to_the_next_transaction() {
     let world = World::new();
     let consumer = world.by_hand(3);
-    let log = world.broker.store.log(&TopicPartition::new(OFFSETS_TOPIC, 0)).unwrap();
+    let source = world.broker.store.source(&TopicPartition::new(OFFSETS_TOPIC, 0)).unwrap();
+    let log = source.writable("look at it").unwrap();
     stage_at(&consumer, "t", 1);
     let end = log.log_end_offset();
     let sent_end = |_| end;

@@ -14,7 +14,8 @@ fn producer(number: usize) -> ProducerIdAndEpoch {
 }
 
 fn log(broker: &Broker) -> Arc<Log> {
-    broker.store.log(&TopicPartition::new(OFFSETS_TOPIC, 0)).unwrap()
+    let source = broker.store.source(&TopicPartition::new(OFFSETS_TOPIC, 0)).unwrap();
+    source.writable("look at it").unwrap().clone()
 }
 
 /// Stages an offset in the transaction of this producer. Returns the offset of its record, if there is one.

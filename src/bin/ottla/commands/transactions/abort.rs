@@ -96,10 +96,7 @@ fn what_ends(id: &str, open: &[TransactionDescription]) -> String {
     let others = open.len().saturating_sub(1);
     let also = match others {
         0 => String::new(),
-        _ => format!(
-            ", and end {}, since opening a directory for writing ends all that are open",
-            counted(others, "other")
-        ),
+        _ => format!(", and ends {}, as whoever opens the directory for writing does", counted(others, "other")),
     };
     let partitions = counted(partitions, "partition");
     format!("nothing was aborted; --yes aborts the transaction of {id:?}, which is open in {partitions}{also}")
