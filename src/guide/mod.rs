@@ -11,6 +11,7 @@
 //! | [`errors_and_damage`] | Which errors can be retried, and how does one go on behind damage? |
 //! | [`operations`] | What does it take in memory, files and disk, and how is it backed up and checked? |
 //! | [`metrics`] | How much does it do, who is behind, and what is worth an alarm? |
+//! | [`command`] | How does one look at a data directory, and change it, from a shell? |
 //! | [`testing_your_code`] | How does one test code that uses a log, crashes included? |
 //! | [`async_code`] | How does one use a synchronous library from an async runtime? |
 //! | [`events`] | Which events does feature `tracing` bring, and what may a subscriber do? |
@@ -44,6 +45,9 @@ pub mod operations {}
 
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
+
+#[doc = include_str!("command.md")]
+pub mod command {}
 
 #[doc = include_str!("testing_your_code.md")]
 pub mod testing_your_code {}

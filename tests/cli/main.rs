@@ -10,11 +10,13 @@ mod du;
 mod dump;
 mod frame;
 mod groups;
+mod guide;
 #[path = "../golden/image.rs"]
 mod image;
 mod offsets;
 mod repair;
 mod run;
+mod top;
 mod topics;
 mod transactions;
 mod verify;

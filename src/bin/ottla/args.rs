@@ -29,7 +29,7 @@ pub struct Common {
     #[arg(long, global = true, env = "OTTLA_DIR", value_name = "PATH", help_heading = "Everywhere")]
     pub dir: Option<PathBuf>,
     /// How results are written; by default a table on a terminal, and lines of JSON elsewhere
-    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Everywhere")]
+    #[arg(long, global = true, env = "OTTLA_OUTPUT", value_name = "FORMAT", help_heading = "Everywhere")]
     pub output: Option<Format>,
 }
 
@@ -54,6 +54,8 @@ pub enum Command {
     Verify(commands::verify::Verify),
     /// Say what opening for writing would cut, take over and rebuild, or do it
     Repair(commands::repair::Repair),
+    /// Show live what comes in and how far groups are behind
+    Top(commands::top::Top),
     /// Write a completion script for a shell to stdout
     Completions(commands::completions::Completions),
     /// Write a manual page to stdout

@@ -7,6 +7,7 @@ pub mod groups;
 pub mod man;
 pub mod offsets;
 pub mod repair;
+pub mod top;
 pub mod topics;
 pub mod transactions;
 pub mod verify;
@@ -28,6 +29,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dump(dump) => dump.run(&output),
         Command::Verify(verify) => verify.run(&place, &output),
         Command::Repair(repair) => repair.run(&place, &output),
+        Command::Top(top) => top.run(&place, &output),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     }

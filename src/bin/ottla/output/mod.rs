@@ -90,6 +90,11 @@ impl Output {
     }
 }
 
+/// Writes one value as a line of JSON.
+pub fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    to_stdout(|out| write_json_line(out, value))
+}
+
 /// Writes to stdout, all of it or a failure.
 pub fn to_stdout(write: impl FnOnce(&mut Stdout) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
