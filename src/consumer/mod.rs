@@ -283,6 +283,9 @@ impl Consumer {
         if !self.config.spin.is_zero() {
             let begin = self.store.monotonic();
             deadline = Some(begin.saturating_add(timeout));
+            if self.store.is_read_only() {
+                self.positions.take_untold();
+            }
             self.spin(begin, self.config.spin.min(timeout));
         }
         loop {

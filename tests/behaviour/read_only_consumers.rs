@@ -93,6 +93,24 @@ fn a_poll_waits_for_what_the_writer_sends() {
 }
 
 #[test]
+fn a_poll_that_spins_looks_itself_also_where_the_last_one_found_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut consumer = reader.consumer_with(ConsumerConfig::new("billing").spin(LONG)).unwrap();
+    consumer.assign(&[orders(0)]).unwrap();
+    for n in 0..3 {
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+        thread::scope(|scope| {
+            scope.spawn(|| send(&writer, 0, n..n + 1));
+            // It would look no more before the end of that, unless it does so while it spins.
+            assert_eq!(polled(&mut consumer), [n.to_string()]);
+        });
+    }
+}
+
+#[test]
 fn there_is_no_group_to_join_and_nothing_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
