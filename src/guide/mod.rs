@@ -9,7 +9,7 @@
 //! | [`exactly_once`] | How does one read, decide and write so that each record counts once, and where does that end? |
 //! | [`keeping`] | How long are records kept, and how does a topic keep the last one of each key? |
 //! | [`errors_and_damage`] | Which errors can be retried, and how does one go on behind damage? |
-//! | [`operations`] | What does it take in memory, files and disk, and how is it backed up and checked? |
+//! | [`operations`] | What does it take, what is to be watched, how is it backed up and upgraded, and what is to be done when? |
 //! | [`metrics`] | How much does it do, who is behind, and what is worth an alarm? |
 //! | [`command`] | How does one look at a data directory, and change it, from a shell? |
 //! | [`testing_your_code`] | How does one test code that uses a log, crashes included? |
