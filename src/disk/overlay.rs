@@ -15,9 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{
-    DirEntry, Disk, DiskFile, FileLock, FileMode, FileUsage, FollowedMapping, Mapping, Open, SharedMapping, SyncError,
-};
+use super::{DirEntry, Disk, DiskFile, FileLock, FileMode, FileUsage, Open, SyncError};
 use crate::sync::Mutex;
 
 mod content;
@@ -25,6 +23,9 @@ mod content;
 mod tests;
 
 use content::{Content, OverlayFile};
+
+/// The content of a file, and the file below it, if there is one.
+type Found = (Arc<Content>, Option<Arc<dyn DiskFile>>);
 
 /// A disk over another one.
 #[derive(Debug)]
@@ -67,8 +68,8 @@ impl OverlayDisk {
         self.names.lock().insert(path.to_owned(), entry);
     }
 
-    /// The content of a file that is there, and its file below, if it has one.
-    fn find(&self, path: &Path) -> io::Result<(Arc<Content>, Option<Arc<dyn DiskFile>>)> {
+    /// A file that is there.
+    fn find(&self, path: &Path) -> io::Result<Found> {
         match self.known(path) {
             Some(Entry::File(content)) => {
                 let below = content.origin().map(|origin| self.below.open(origin, Open::Read)).transpose()?;
@@ -96,7 +97,7 @@ impl OverlayDisk {
         }
     }
 
-    fn create_file(&self, path: &Path) -> io::Result<(Arc<Content>, Option<Arc<dyn DiskFile>>)> {
+    fn create_file(&self, path: &Path) -> io::Result<Found> {
         if path.parent().is_some_and(|parent| !self.is_dir(parent)) {
             return Err(ErrorKind::NotFound.into());
         }

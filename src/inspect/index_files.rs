@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::Item;
+use super::inspected::{Inspected, Visit, problem};
 use super::item::{AbortedTransaction, OffsetEntry, TimeEntry, shown};
 use super::log_file::rules;
-use super::{Inspected, Item, Visit, problem};
 use crate::disk::DiskFile;
 use crate::format::{BatchHeader, HEADER_BYTES, Reader};
 use crate::record::Timestamp;
@@ -33,9 +34,9 @@ pub(super) fn show_offsets(inspected: &Inspected<'_>, visit: &mut Visit<'_>) -> 
         match header_at(&**log, batch_position.into()) {
             Some(header) if header.last_offset() == offset => ControlFlow::Continue(()),
             Some(header) => {
-                let (first, last) = (header.base_offset(), header.last_offset());
+                let offsets = header.base_offset()..=header.last_offset();
                 let reason =
-                    format!("the batch at byte {batch_position} of the log is {first}..={last}, not up to {offset}");
+                    format!("the batch at byte {batch_position} of the log is {offsets:?}, not up to {offset}");
                 problem(visit, file_position, reason)
             }
             None => problem(visit, file_position, format!("at byte {batch_position} of the log there is no batch")),

@@ -45,6 +45,7 @@ pub enum Item<'a> {
 }
 
 /// The header of a batch, and where it is.
+#[allow(clippy::struct_excessive_bools, reason = "flags of the format")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Batch {

@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use super::inspected::{Inspected, Visit, problem};
 use super::item::{Batch, Record};
-use super::{Decoded, Inspected, Item, Visit, problem};
+use super::{Decoded, Item};
 use crate::format::{self, BatchHeader, EndTransactionMarker, HEADER_BYTES, Invalid, check_records, plain_records};
 use crate::record::Timestamp;
 use crate::segment::{Located, LogWalk, Piece, Rules, reason_of};

@@ -36,135 +36,33 @@
 //! ```
 
 mod decoded;
+mod file_kind;
 mod index_files;
+mod inspected;
 mod item;
 mod log_file;
+mod options;
 mod small_files;
 #[cfg(test)]
 mod tests;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 pub use decoded::{Decoded, Decoder, GroupValue, MemberValue, OffsetValue, TransactionValue};
+pub use file_kind::FileKind;
 pub use item::{
     AbortedTransaction, Batch, Directory, Item, LeaderEpoch, Manifest, OffsetEntry, OpenBatch, Problem, Producer,
     Record, RecoveryPoint, Segment, TimeEntry, Topic, TopicId,
 };
+pub use options::Options;
+
+use inspected::Inspected;
 
 use crate::disk::os::OsDisk;
-use crate::disk::{Disk, DiskFile, Open};
+use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
-use crate::segment::file_name::{self, FileName};
-
-/// What a file holds, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum FileKind {
-    /// Batches of records: `.log`.
-    Log,
-    /// Offset → file position: `.index`.
-    OffsetIndex,
-    /// Timestamp → offset: `.timeindex`.
-    TimeIndex,
-    /// Aborted transactions: `.txnindex`.
-    TransactionIndex,
-    /// What is known of producers: `.snapshot`.
-    ProducerSnapshot,
-    /// Where leader epochs begin: `leader-epoch-checkpoint`.
-    LeaderEpochs,
-    /// The id of the topic: `partition.metadata`.
-    PartitionMetadata,
-    /// Which sealed segments there must be: `manifest`.
-    Manifest,
-    /// Up to where the log is synced: `recovery-point`.
-    RecoveryPoint,
-    /// Which topics there are: `catalog`.
-    Catalog,
-    /// Open batches: `tail` and `tail-always`.
-    Tail,
-}
-
-impl FileKind {
-    /// The kind of the file at `path`, by its name alone; `None` if no file of a log is called so. What recovery has set aside, and
-    /// what compaction was writing or about to remove, is of the kind that it was or was to be.
-    ///
-    /// # Examples
-    /// ```
-    /// use ottla::inspect::FileKind;
-    /// assert_eq!(FileKind::of("orders-0/00000000000000000042.timeindex"), Some(FileKind::TimeIndex));
-    /// assert_eq!(FileKind::of("00000000000000000042.log.8192.quarantine"), Some(FileKind::Log));
-    /// assert_eq!(FileKind::of("notes.txt"), None);
-    /// ```
-    #[must_use]
-    pub fn of(path: impl AsRef<Path>) -> Option<FileKind> {
-        let name = path.as_ref().file_name()?;
-        if let Some(name) = FileName::parse(name) {
-            return Some(match name.kind {
-                file_name::FileKind::Log => FileKind::Log,
-                file_name::FileKind::OffsetIndex => FileKind::OffsetIndex,
-                file_name::FileKind::TimeIndex => FileKind::TimeIndex,
-                file_name::FileKind::TransactionIndex => FileKind::TransactionIndex,
-                file_name::FileKind::ProducerSnapshot => FileKind::ProducerSnapshot,
-            });
-        }
-        match name.to_str()? {
-            "leader-epoch-checkpoint" => Some(FileKind::LeaderEpochs),
-            "partition.metadata" => Some(FileKind::PartitionMetadata),
-            "manifest" | "manifest.damaged" => Some(FileKind::Manifest),
-            "recovery-point" => Some(FileKind::RecoveryPoint),
-            "catalog" => Some(FileKind::Catalog),
-            "tail" | "tail-always" => Some(FileKind::Tail),
-            _ => None,
-        }
-    }
-}
-
-/// What is to be shown of a file.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct Options {
-    records: bool,
-    decoder: Option<Decoder>,
-    max_bytes: Option<u64>,
-    is_apart: bool,
-}
-
-impl Options {
-    /// Batches without their records, indexes against the log.
-    pub fn new() -> Options {
-        Options::default()
-    }
-
-    /// Whether the records of each batch are shown behind it. Default: false.
-    pub fn records(mut self, records: bool) -> Self {
-        self.records = records;
-        self
-    }
-
-    /// How keys and values are read that a coordinator wrote. Default: not at all; markers always are.
-    pub fn decoder(mut self, decoder: impl Into<Option<Decoder>>) -> Self {
-        self.decoder = decoder.into();
-        self
-    }
-
-    /// How many bytes of a `.log` file are looked at; a batch that ends behind them is not shown. Default: all.
-    pub fn max_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
-        self.max_bytes = bytes.into();
-        self
-    }
-
-    /// Whether an index is looked at alone, without the log. Default: false.
-    pub fn apart(mut self, apart: bool) -> Self {
-        self.is_apart = apart;
-        self
-    }
-}
-
-/// Who is shown what is found; [`ControlFlow::Break`] ends the walk.
-type Visit<'v> = dyn FnMut(Item<'_>) -> ControlFlow<()> + 'v;
+use crate::segment::file_name::FileName;
 
 /// Shows what is in the file at `path`, from its start on, until that ends or `visit` returns [`ControlFlow::Break`].
 ///
@@ -201,35 +99,4 @@ pub fn file(path: &Path, options: &Options, visit: &mut dyn FnMut(Item<'_>) -> C
     // Whether it was broken off makes no difference here.
     _ = walk(&inspected, visit);
     Ok(())
-}
-
-/// The file that is looked at.
-struct Inspected<'i> {
-    disk: &'i dyn Disk,
-    path: PathBuf,
-    /// If it is one that has a base offset in its name.
-    name: Option<FileName>,
-    file: Arc<dyn DiskFile>,
-    options: &'i Options,
-}
-
-impl Inspected<'_> {
-    /// The base offset in the name.
-    fn base_offset(&self) -> u64 {
-        self.name.map_or(0, |name| name.base_offset)
-    }
-
-    /// The log file beside an index, if that is to be compared with it.
-    fn log(&self) -> std::io::Result<Option<Arc<dyn DiskFile>>> {
-        let (Some(name), Some(dir), false) = (self.name, self.path.parent(), self.options.is_apart) else {
-            return Ok(None);
-        };
-        let log = FileName { kind: file_name::FileKind::Log, ..name };
-        self.disk.open(&log.path(dir), Open::Read).map(Some)
-    }
-}
-
-/// Shows that something does not hold.
-fn problem(visit: &mut Visit<'_>, file_position: u64, reason: impl Into<String>) -> ControlFlow<()> {
-    visit(Item::Problem(Problem { file_position, reason: reason.into() }))
 }

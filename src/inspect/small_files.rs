@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use super::Item;
+use super::inspected::{Inspected, Visit, problem};
 use super::item::{Directory, LeaderEpoch, Manifest, OpenBatch, Producer, RecoveryPoint, Segment, Topic, TopicId};
-use super::{Inspected, Item, Visit, problem};
 use crate::broker::catalog::{self, Catalog, Origin, TopicState};
 use crate::disk::{Open, generations};
 use crate::error::{Error, Result};

@@ -30,6 +30,10 @@ fn problems(path: &Path, options: &Options) -> Vec<Problem> {
     problems
 }
 
+fn byte(number: usize) -> u8 {
+    u8::try_from(number).unwrap()
+}
+
 fn from_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
@@ -167,7 +171,7 @@ fn any_bytes_are_shown_or_said_to_be_wrong() {
     let mut state = SEED;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % below.max(1)
+        usize::try_from(state >> 33).unwrap() % below.max(1)
     };
     let all = Options::new().records(true).decoder(Decoder::Transactions);
     for path in files_of_every_kind(dir.path()) {
@@ -176,9 +180,9 @@ fn any_bytes_are_shown_or_said_to_be_wrong() {
         for round in 0..rounds {
             let mut bytes = whole.clone();
             match round % 6 {
-                0 => bytes = (0..random(3000)).map(|_| random(256) as u8).collect(),
+                0 => bytes = (0..random(3000)).map(|_| byte(random(256))).collect(),
                 1 => bytes.truncate(random(whole.len())),
-                2 => bytes.extend((0..random(500)).map(|_| random(2) as u8)),
+                2 => bytes.extend((0..random(500)).map(|_| byte(random(2)))),
                 3 => {
                     let at = random(whole.len());
                     bytes.drain(at..(at + random(100)).min(whole.len()));
@@ -186,8 +190,8 @@ fn any_bytes_are_shown_or_said_to_be_wrong() {
                 _ => {
                     for _ in 0..=random(8) {
                         let at = random(bytes.len().min(if round % 2 == 0 { 256 } else { usize::MAX }));
-                        if let Some(byte) = bytes.get_mut(at) {
-                            *byte = [0, 0xff, 0x7f, 0x80, random(256) as u8][random(5)];
+                        if let Some(place) = bytes.get_mut(at) {
+                            *place = [0, 0xff, 0x7f, 0x80, byte(random(256))][random(5)];
                         }
                     }
                 }

@@ -257,11 +257,11 @@ fn the_lines_for_people_are_these() {
     let log = dir.path().join("orders-0").join(LOG);
     let said = dump(&["--output", "table"], &log);
     let expected = "       OFFSETS  RECORDS    POSITION       SIZE  CODEC   UP TO TIME                WHAT
-          0..1        2           0         95  none    2023-11-14T22:13:21.000Z
+          0..1        2           0         91  none    2023-11-14T22:13:21.000Z
 ";
     assert_eq!(said.done(), expected);
     let said = dump(&["--output", "table", "-r"], &log);
-    let expected = "batch 0..1: 2 records in 95 bytes at 0, none, 2023-11-14T22:13:21.000Z
+    let expected = "batch 0..1: 2 records in 91 bytes at 0, none, 2023-11-14T22:13:21.000Z
              0  2023-11-14T22:13:20.000Z  null = \"2 coffees\"
              1  2023-11-14T22:13:21.000Z  null = \"1 tea\\x1b\"
 ";

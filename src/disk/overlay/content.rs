@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{DiskFile, FollowedMapping, Mapping, SharedMapping};
+use crate::disk::{DiskFile, FollowedMapping, Mapping, SharedMapping};
 use crate::sync::Mutex;
 
 const PAGE_BYTES: usize = 4096;
@@ -58,9 +58,15 @@ struct Piece {
     bytes: usize,
 }
 
+/// How far into its page a position is.
+#[allow(clippy::cast_possible_truncation, reason = "below the size of a page")]
+fn within_page(position: u64) -> usize {
+    (position % PAGE_BYTES as u64) as usize
+}
+
 /// The first piece of what begins at `position` and has `bytes` bytes.
 fn first_piece(position: u64, bytes: usize) -> Piece {
-    let (page, from) = (position / PAGE_BYTES as u64, (position % PAGE_BYTES as u64) as usize);
+    let (page, from) = (position / PAGE_BYTES as u64, within_page(position));
     Piece { page, from, bytes: bytes.min(PAGE_BYTES - from) }
 }
 
@@ -174,7 +180,7 @@ impl DiskFile for OverlayFile {
         self.check_writable()?;
         let state = &mut *self.content.state.lock();
         if size < state.bytes {
-            let within = (size % PAGE_BYTES as u64) as usize;
+            let within = within_page(size);
             let mut behind = state.pages.split_off(&(size / PAGE_BYTES as u64));
             // What lies behind the end of a page that is cut would show again where the file grows.
             if let Some((at, mut page)) =

@@ -14,7 +14,7 @@ fn disks() -> (SimulatedDisk, OverlayDisk) {
 }
 
 fn bytes() -> Vec<u8> {
-    (0..10_000_u32).map(|n| (n % 251) as u8).collect()
+    (0..=250).cycle().take(10_000).collect()
 }
 
 fn read(disk: &dyn Disk, path: &str) -> io::Result<Vec<u8>> {

@@ -66,6 +66,7 @@ impl Repair {
 }
 
 /// What is repaired, or would be.
+#[allow(clippy::struct_excessive_bools, reason = "a report, whose answers have nothing to do with each other")]
 #[derive(Debug, Serialize)]
 struct Repaired {
     is_done: bool,
@@ -225,15 +226,14 @@ impl RepairedPartition {
 
 /// How large a file in quarantine is, or will be: then what is to be kept there lies in the file that it is taken from.
 fn bytes_to_keep(path: &Path) -> Option<u64> {
-    #[allow(clippy::disallowed_methods, reason = "the size of a file that the library has named")]
     let size = |path: &Path| fs::symlink_metadata(path).map(|metadata| metadata.len()).ok();
     if let Some(bytes) = size(path) {
         return Some(bytes);
     }
     let from = path.with_extension("");
-    match from.extension()?.to_str()?.parse::<u64>() {
+    match from.extension().and_then(|extension| extension.to_str()?.parse::<u64>().ok()) {
         // `….log.8192.quarantine`: what is cut off at that byte.
-        Ok(cut_at) => size(&from.with_extension(""))?.checked_sub(cut_at),
-        Err(_) => size(&from),
+        Some(cut_at) => size(&from.with_extension(""))?.checked_sub(cut_at),
+        None => size(&from),
     }
 }

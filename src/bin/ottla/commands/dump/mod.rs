@@ -25,6 +25,7 @@ use crate::output::{Format, Output, Stdout, text, to_stdout};
 /// No broker is needed, and none is in the way: it reads any .log, .index, .timeindex, .txnindex and .snapshot, the small files beside
 /// them, a catalog and a tail, whole or damaged, written here or by Kafka. Without options it shows the batches of a log, and compares
 /// indexes with the log beside them. Exit status 1 if something does not hold.
+#[allow(clippy::struct_excessive_bools, reason = "options that are there or not")]
 #[derive(Debug, Args)]
 pub struct Dump {
     /// Files, or directories of partitions
@@ -48,10 +49,10 @@ pub struct Dump {
     /// Of indexes only what does not hold, compared with the log
     #[arg(long)]
     verify_index_only: bool,
-    /// Read keys and values as those of __consumer_offsets; by itself in its directories
+    /// Read keys and values as those of `__consumer_offsets`; by itself in its directories
     #[arg(long, conflicts_with = "transaction_log_decoder")]
     offsets_decoder: bool,
-    /// Read keys and values as those of __transaction_state; by itself in its directories
+    /// Read keys and values as those of `__transaction_state`; by itself in its directories
     #[arg(long)]
     transaction_log_decoder: bool,
     /// Look at no more than so many bytes of each log
