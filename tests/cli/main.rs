@@ -4,8 +4,10 @@
 //! directory open for writing, and goes on writing to it until the test is done.
 
 #![cfg(unix)]
+#![allow(clippy::disallowed_types, reason = "what the command finds and leaves is looked at from outside")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
+mod consume;
 mod du;
 mod dump;
 mod frame;
@@ -14,8 +16,11 @@ mod guide;
 #[path = "../golden/image.rs"]
 mod image;
 mod offsets;
+mod perf;
+mod produce;
 mod repair;
 mod run;
+mod terminal;
 mod top;
 mod topics;
 mod transactions;

@@ -136,7 +136,19 @@ pub(crate) fn free(fill: impl FnOnce(&Broker)) -> TempDir {
     let broker = Broker::builder(dir.path()).background(false).open().unwrap();
     fill(&broker);
     broker.close().unwrap();
+    wait_until_free(dir.path());
     dir
+}
+
+/// Waits until nobody has the directory's lock. A process that another test starts has it, too, between its fork and its first
+/// instruction.
+pub(crate) fn wait_until_free(dir: &Path) {
+    let lock = fs::File::open(dir.join("ottla.lock")).unwrap();
+    while lock.try_lock().is_err() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Said, and not left to the end of the handle, which such a process may have as well.
+    lock.unlock().unwrap();
 }
 
 /// Sends values to a partition, the first one at `timestamp_ms` and each other a second later.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ottla::{Broker, Error, TopicConfig};
+use ottla::testing::{CrashModel, SimulatedDisk};
+use ottla::{Broker, Durability, Error, ProducerRecord, TopicConfig};
 
 /// Longer than anything here takes, unless somebody was not woken.
 const LONG: Duration = Duration::from_secs(20);
@@ -95,4 +96,33 @@ fn a_partition_that_cannot_be_read_does_not_keep_the_others_from_being_read() {
     let polls: Vec<_> = (0..3).map(|_| consumer.poll(Duration::ZERO).map(|records| records.len())).collect();
     assert!(polls.iter().any(|poll| matches!(poll, Ok(1))), "{polls:?}");
     assert!(polls.iter().any(|poll| matches!(poll, Err(Error::NoCommittedOffset { .. }))), "{polls:?}");
+}
+
+/// The marker was written by recovery, in a later leader epoch than the records before it have.
+#[test]
+fn a_group_that_has_passed_the_marker_of_an_aborted_transaction_goes_on_behind_it() {
+    let disk = SimulatedDisk::new(1);
+    let open = |disk: &SimulatedDisk| {
+        Broker::builder("/data").background(false).durability(Durability::Os).disk(disk).open().unwrap()
+    };
+    let broker = open(&disk);
+    broker.topic("orders").unwrap().produce("customer-1", "2 coffees").unwrap();
+    let mut producer = broker.transactional_producer("payments").unwrap();
+    let transaction = producer.begin().unwrap();
+    transaction.send(ProducerRecord::to("orders").value("never paid")).unwrap();
+    broker.flush().unwrap();
+    for disk in [disk.kill(1), disk.crash(1, CrashModel::Ordered)] {
+        let broker = open(&disk);
+        let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+        let orders = ottla::TopicPartition::new("orders", 0);
+        assert_eq!(consumer.position(&orders), Some(3), "behind the marker");
+        consumer.commit().unwrap();
+        consumer.close().unwrap();
+        broker.close().unwrap();
+        let broker = open(&disk);
+        let mut consumer = broker.consumer("billing", ["orders"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+        assert_eq!(consumer.position(&orders), Some(3));
+    }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::failure::Failure;
@@ -28,6 +29,9 @@ pub struct Common {
     /// The data directory
     #[arg(long, global = true, env = "OTTLA_DIR", value_name = "PATH", help_heading = "Everywhere")]
     pub dir: Option<PathBuf>,
+    /// Whether the command line itself names the data directory, and not the environment.
+    #[arg(skip)]
+    pub is_dir_named: bool,
     /// How results are written; by default a table on a terminal, and lines of JSON elsewhere
     #[arg(long, global = true, env = "OTTLA_OUTPUT", value_name = "FORMAT", help_heading = "Everywhere")]
     pub output: Option<Format>,
@@ -48,18 +52,30 @@ pub enum Command {
     /// List, describe and abort transactions
     #[command(subcommand)]
     Transactions(commands::transactions::Transactions),
+    Produce(commands::produce::Produce),
+    Consume(commands::consume::Consume),
     /// Show what is in files of a log, and what does not hold in them
     Dump(commands::dump::Dump),
     /// Check that all that was written is there as it was written
     Verify(commands::verify::Verify),
     /// Say what opening for writing would cut, take over and rebuild, or do it
     Repair(commands::repair::Repair),
+    #[command(subcommand)]
+    Perf(commands::perf::Perf),
     /// Show live what comes in and how far groups are behind
     Top(commands::top::Top),
     /// Write a completion script for a shell to stdout
     Completions(commands::completions::Completions),
     /// Write a manual page to stdout
     Man(commands::man::Man),
+}
+
+/// Reads the arguments of the process.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.common.is_dir_named = matches.value_source("dir") == Some(ValueSource::CommandLine);
+    Ok(cli)
 }
 
 /// What clap found wrong as one line, and its help as it is.
@@ -85,8 +101,6 @@ fn one_line(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

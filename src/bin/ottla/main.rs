@@ -6,6 +6,8 @@
 //! place        the data directory: read beside whoever writes it, or opened for writing if nobody has it
 //! selection    topics and partitions as they are named on the command line
 //! output/      rows as a table, as JSON or as lines of JSON; numbers, bytes and times as text
+//! record_json  a record as a line of JSON, out and in; escapes: bytes that are hard to type, as arguments have them
+//! interrupt    Ctrl-C, for commands that go on until then
 //! failure      why a command did not do all that was asked: a line for people, an exit status for scripts
 //! ```
 //! It stands on the public API alone. Data goes to stdout, all else to stderr.
@@ -17,17 +19,18 @@
 
 mod args;
 mod commands;
+mod escapes;
 mod failure;
+mod interrupt;
 mod output;
 mod place;
+mod record_json;
 mod selection;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let done = match args::Cli::try_parse() {
+    let done = match args::parse() {
         Ok(cli) => commands::run(cli),
         Err(error) => args::refuse(&error),
     };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ottla::{Broker, Error, Topic, TopicPartition};
+use ottla::{Broker, BrokerBuilder, Error, Topic, TopicPartition};
 
 use crate::failure::Failure;
 use crate::output::text;
@@ -11,11 +11,18 @@ use crate::output::text;
 #[derive(Debug)]
 pub struct Place {
     dir: Option<PathBuf>,
+    is_named: bool,
 }
 
 impl Place {
-    pub fn new(dir: Option<PathBuf>) -> Place {
-        Place { dir }
+    /// The directory `dir`, which the command line names itself, or the environment.
+    pub fn new(dir: Option<PathBuf>, is_named: bool) -> Place {
+        Place { dir, is_named }
+    }
+
+    /// Whether the command line names the directory.
+    pub fn is_named(&self) -> bool {
+        self.is_named
     }
 
     /// The data directory.
@@ -28,9 +35,14 @@ impl Place {
         Ok(Broker::open_read_only(self.dir()?)?)
     }
 
+    /// Begins to open the directory for writing, if it is there.
+    pub fn builder(&self) -> Result<BrokerBuilder, Failure> {
+        Ok(Broker::builder(self.dir()?).create(false))
+    }
+
     /// Opens the directory to change something in it, if nobody else has it open for writing.
     pub fn write(&self) -> Result<Broker, Failure> {
-        Ok(Broker::builder(self.dir()?).create(false).open()?)
+        Ok(self.builder()?.open()?)
     }
 
     /// The same, and makes the directory if there is none.
