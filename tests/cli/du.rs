@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ottla::{Broker, TopicConfig};
 use serde_json::Value;
 
-use crate::run::{Said, free, live, looks_at, on, send};
+use crate::run::{Said, free, live, looks_at, on, send, start};
 
 fn topics(broker: &Broker) {
     let config = TopicConfig::new().partitions(2).segment_bytes(4096);
@@ -35,7 +35,9 @@ fn total(said: &Said) -> u64 {
 
 /// What the system says that a directory takes.
 fn system_du(dir: &Path) -> u64 {
-    let output = Command::new("du").args(["-s", "--block-size=1"]).arg(dir).output().unwrap();
+    let mut command = Command::new("du");
+    let command = command.args(["-s", "--block-size=1"]).arg(dir).stdout(Stdio::piped());
+    let output = start(command).wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.split_whitespace().next().unwrap().parse().unwrap()
 }

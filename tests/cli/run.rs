@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,16 @@ use tempfile::TempDir;
 
 /// The directory that the writing process is to use; set for it only.
 pub(crate) const WRITER_DIR: &str = "OTTLA_CLI_WRITER_DIR";
+
+/// Held for writing while a process is started, and for reading while a broker is open here: a process that is about to become another
+/// program has the locks of this one until then, and would keep a directory from being free that was closed meanwhile.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts a process, at a moment when no broker is open here. Whoever opens one with the program to follow does that in [`free`].
+pub(crate) fn start(command: &mut Command) -> Child {
+    let _nobody_has_a_lock = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
 
 /// A run of the program that is being prepared.
 pub(crate) struct Run {
@@ -74,7 +85,7 @@ impl Run {
     }
 
     fn wait(mut self) -> Said {
-        let mut child = self.command.spawn().unwrap();
+        let mut child = start(&mut self.command);
         let mut pipe = child.stdin.take().unwrap();
         // Written while its answer is read, or both would wait for each other; it need not want all of it.
         let stdin = thread::spawn(move || _ = pipe.write_all(&self.stdin));
@@ -133,6 +144,7 @@ impl Said {
 /// A free directory, filled by `fill`, whose broker is closed.
 pub(crate) fn free(fill: impl FnOnce(&Broker)) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
+    let _nothing_is_started = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let broker = Broker::builder(dir.path()).background(false).open().unwrap();
     fill(&broker);
     broker.close().unwrap();
@@ -173,10 +185,12 @@ pub(crate) fn live(fill: impl FnOnce(&Broker)) -> Live {
     let dir = free(fill);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["writer", "--exact", "--ignored", "--nocapture"]).env(WRITER_DIR, dir.path());
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = [0; OPEN.len()];
-    let ready = child.stderr.as_mut().unwrap().read_exact(&mut said);
-    assert!(ready.is_ok() && said == OPEN, "{}", String::from_utf8_lossy(&said));
+    let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()));
+    let (mut said, stderr) = (vec![0; OPEN.len()], child.stderr.as_mut().unwrap());
+    if stderr.read_exact(&mut said).is_err() || said != OPEN {
+        _ = stderr.read_to_end(&mut said);
+        panic!("the process that is to write says: {}", String::from_utf8_lossy(&said));
+    }
     Live { dir: Some(dir), child }
 }
 
