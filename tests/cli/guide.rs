@@ -2,9 +2,9 @@
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::run::free;
+use crate::run::{free, start};
 
 const CHAPTER: &str = include_str!("../../src/guide/command.md");
 
@@ -52,7 +52,8 @@ fn what_the_guide_shows_is_what_the_command_does() {
         let mut shell = Command::new("sh");
         // As on a terminal, for people.
         shell.args(["-c", command]).current_dir(dir.path()).env("PATH", &path).env("OTTLA_OUTPUT", "table");
-        let done = shell.env("OTTLA_DIR", dir.path()).output().unwrap();
+        shell.env("OTTLA_DIR", dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let done = start(&mut shell).wait_with_output().unwrap();
         let written = [done.stdout, done.stderr].concat();
         let written = String::from_utf8(written).unwrap();
         let found: Vec<&str> = written.lines().collect();

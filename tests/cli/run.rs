@@ -45,7 +45,7 @@ pub(crate) struct Said {
 /// The program with these arguments, and nothing of the environment that could change what it says.
 pub(crate) fn ottla<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
-    command.args(arguments).env_remove("OTTLA_DIR").env_remove("NO_COLOR");
+    command.args(arguments).env_remove("OTTLA_DIR").env_remove("OTTLA_OUTPUT").env_remove("NO_COLOR");
     Run { command, stdin: Vec::new() }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::run::{free, live, on};
+use crate::run::{free, live, on, start};
 
 #[test]
 fn each_look_is_a_line_beside_the_process_that_writes() {
@@ -30,8 +30,12 @@ fn the_live_view_is_for_terminals_and_ends_with_its_reader() {
     // It would go on for ever, but for `head`.
     let mut top = Command::new(env!("CARGO_BIN_EXE_ottla"));
     top.arg("--dir").arg(dir.path()).args(["top", "--interval", "100ms"]);
-    let mut top = top.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let head = Command::new("head").arg("-n1").stdin(top.stdout.take().unwrap()).output().unwrap();
+    let mut top = start(top.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let mut command = Command::new("head");
+    let head = start(command.arg("-n1").stdin(top.stdout.take().unwrap()).stdout(Stdio::piped()));
+    // It has the other end of the pipe.
+    drop(command);
+    let head = head.wait_with_output().unwrap();
     assert!(head.stdout.starts_with(b"{"));
     let said = top.wait_with_output().unwrap();
     assert_eq!((said.status.code(), said.stderr.as_slice()), (Some(0), &[][..]));

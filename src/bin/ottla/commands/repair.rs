@@ -163,7 +163,7 @@ impl Repaired {
             writeln!(out, "has a second name, {would}copied before it is written: {}", text::escaped_path(path))?;
         }
         if self.is_clean {
-            writeln!(out, "nothing {} to repair", if self.is_done { "was" } else { "is" })?;
+            writeln!(out, "{}", if self.is_done { "there was nothing to repair" } else { "nothing to repair" })?;
         }
         Ok(())
     }
