@@ -6,8 +6,8 @@
 //! are. What was copied out of a slot before is not copied again.
 //!
 //! A writer that begins after an unclean end puts new files there, and says so in the old ones: what is returned is never of a file
-//! that such a writer replaced before the look. A look at files that are mapped takes no call, but for one each few milliseconds, which
-//! asks whether the names still stand for them: the old ones cannot be written where they have a second name.
+//! that such a writer replaced before the look. A look at files that are mapped takes no call, but ten times a second, to ask whether
+//! the names still stand for them: the old ones cannot be written where they have a second name.
 //!
 //! A slot may be given to another batch at any moment. So its identity is read before and after everything else, and what was
 //! read counts only if both are of the same generation; what was in between in the slot is in a segment by then.
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_could_not_be_told_that_it_is_replaced_is_asked_for_by_its_name_after_some_milliseconds() {
+    fn a_file_that_could_not_be_told_that_it_is_replaced_is_asked_for_by_its_name_a_little_later() {
         let disk = SimulatedDisk::new(1);
         let tails = FollowedTails::new(Path::new(""));
         append(&mut take(&open(&disk), 3), b"one");

@@ -225,7 +225,7 @@ fn a_poll_that_finds_nothing_takes_no_call() {
         assert_eq!(poll(), []);
     }
     // Whether the tails are still those that are mapped, and now and then whose the directory is.
-    disk.advance(Duration::from_millis(10));
+    disk.advance(Duration::from_millis(100));
     assert_eq!(poll(), [Operation::Size; 2]);
     assert_eq!(poll(), []);
     disk.advance(Duration::from_secs(1));

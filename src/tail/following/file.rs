@@ -44,7 +44,7 @@ impl Place {
 }
 
 /// So often at most it is asked whether the name still stands for a file that does not say otherwise.
-pub(super) const ASK_EVERY: Duration = Duration::from_millis(10);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// A topic's id and a partition of it.
 pub(super) type Owner = (u128, u32);
