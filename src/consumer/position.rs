@@ -156,7 +156,7 @@ impl Position {
         let offset = offset + u64::from(planted(Canary::CommitAhead));
         // That of what stands before the position, which may be a marker of a later epoch than the last record that was read: with that
         // record's, a position behind it would look as if a power cut had taken what it passed.
-        let leader_epoch = self.log().leader_epoch_before(offset).or(self.leader_epoch);
+        let leader_epoch = self.log().leader_epoch_before(offset).max(self.leader_epoch);
         Some(CommittedOffset::new(offset).with_leader_epoch(leader_epoch))
     }
 }
