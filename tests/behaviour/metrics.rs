@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use ottla::{
-    Broker, CommittedOffset, ConsumerConfig, Durability, Error, GroupPartition, Metrics, Partition, PartitionCounters,
-    ProducerRecord, TopicConfig,
+    Broker, CommittedOffset, Durability, Error, GroupPartition, Metrics, Partition, PartitionCounters, ProducerRecord,
+    TopicConfig,
 };
 
 use crate::{open, small_segments};
@@ -498,7 +498,7 @@ mod simulated {
         let sent = watch.step(&broker, "sends");
         assert_eq!((of(sent, "orders").records_in, of(sent, "state").records_in), (300, 300));
         assert!(of(sent, "orders").segments_rolled > 2);
-        let mut consumer = broker.consumer_with(ConsumerConfig::new("billing").topics(["orders"])).unwrap();
+        let mut consumer = broker.consumer_with(ottla::ConsumerConfig::new("billing").topics(["orders"])).unwrap();
         consumer.poll(Duration::ZERO).unwrap();
         consumer.commit().unwrap();
         assert!(of(watch.step(&broker, "a poll"), "orders").records_out > 0);
