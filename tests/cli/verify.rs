@@ -72,7 +72,7 @@ fn a_byte_within_a_batch_is_found_by_reading_it_and_a_header_without() {
     damage(200);
     on(dir.path(), "verify").done();
     let said = on(dir.path(), "verify --deep");
-    assert_eq!(said.failed(), "1 damaged places, as listed");
+    assert_eq!(said.failed(), "1 damaged place, as listed");
     let found = rows(&said);
     let lost = &row(&found, "orders-0")["lost"][0];
     assert_eq!((&lost["path"], &lost["file_position"]), (&json!(log.to_str().unwrap()), &json!(0)));

@@ -43,9 +43,11 @@ impl Verify {
         let failed = rows.iter().filter(|row| row.failure.is_some()).count();
         match (lost, failed) {
             (0, 0) => Ok(()),
-            (lost, 0) => Err(Failure::failed(format_args!("{lost} damaged places, as listed"))),
+            (lost, 0) => Err(Failure::failed(format_args!("{}, as listed", text::counted(lost, "damaged place")))),
             (lost, failed) => Err(Failure::failed(format_args!(
-                "{lost} damaged places, and {failed} partitions could not be read, as listed"
+                "{}, and {} that could not be read, as listed",
+                text::counted(lost, "damaged place"),
+                text::counted(failed, "partition")
             ))),
         }
     }
@@ -65,8 +67,11 @@ impl Verify {
         })
     }
 
-    /// A bar on stderr, where that is a terminal.
+    /// A bar on stderr, where that is a terminal and it takes long.
     fn progress(&self, broker: &Broker) -> ProgressBar {
+        if !self.deep {
+            return ProgressBar::hidden();
+        }
         let admin = broker.admin();
         let topics = if self.topics.is_empty() { admin.list_topics().unwrap_or_default() } else { self.topics.clone() };
         let bytes = topics.iter().filter_map(|topic| Some(admin.describe(topic).ok()?.allocated_bytes())).sum();
