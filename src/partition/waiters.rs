@@ -114,7 +114,7 @@ impl Waiter {
     }
 }
 
-fn as_ns(time: Duration) -> u64 {
+pub(crate) fn as_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::partition::bell::Work;
 use crate::partition::environment::Expiring;
 use crate::partition::log::Log;
+use crate::partition::waiters::as_ns;
 use crate::sync::atomic::Ordering;
 
 /// What could not be done is tried again after so long.
@@ -128,8 +129,4 @@ impl TransactionCoordinator {
             if name.kept.is_empty() && matches!(self.due(name, now), Due::Forget) { name.forget(log) } else { Ok(()) }
         })?
     }
-}
-
-fn as_ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -29,13 +29,41 @@ mod selection;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+
+use args::{Cli, Command};
+use failure::Failure;
+use output::Output;
+use place::Place;
+
 fn main() -> ExitCode {
     let done = match args::parse() {
-        Ok(cli) => commands::run(cli),
+        Ok(cli) => run(cli),
         Err(error) => args::refuse(&error),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Does what was asked for.
+fn run(cli: Cli) -> Result<(), Failure> {
+    let (place, output) = (Place::new(cli.common.dir, cli.common.is_dir_named), Output::new(cli.common.output));
+    match cli.command {
+        Command::Topics(topics) => topics.run(&place, &output),
+        Command::Groups(groups) => groups.run(&place, &output),
+        Command::Offsets(offsets) => offsets.run(&place, &output),
+        Command::Du(du) => du.run(&place, &output),
+        Command::Transactions(transactions) => transactions.run(&place, &output),
+        Command::Produce(produce) => produce.run(&place),
+        Command::Consume(consume) => consume.run(&place, cli.common.output),
+        Command::Dump(dump) => dump.run(&output),
+        Command::Verify(verify) => verify.run(&place, &output),
+        Command::Repair(repair) => repair.run(&place, &output),
+        Command::Perf(perf) => perf.run(&place, &output),
+        Command::Top(top) => top.run(&place, &output),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     }
 }

@@ -1,4 +1,4 @@
-//! Topics and partitions as they are named on the command line.
+//! Topics, partitions and other names as they are given on the command line.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -66,6 +66,11 @@ pub fn partitions(broker: &Broker, selections: &[Selection]) -> Result<Vec<ottla
     found.sort_by_key(key);
     found.dedup_by_key(|partition| key(partition));
     Ok(found)
+}
+
+/// Names in order, each once.
+pub fn each_once(names: &[String]) -> Vec<String> {
+    names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Says how many partitions there are, as the library does, without its calls.

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::failure::Failure;
 use crate::output::to_stdout;
 
@@ -16,9 +15,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(&self) -> Result<(), Failure> {
+    /// Writes the completions of `command`, which is the program.
+    pub fn run(&self, mut command: clap::Command) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "ottla", &mut script);
+        clap_complete::generate(self.shell, &mut command, "ottla", &mut script);
         to_stdout(|out| out.write_all(&script))
     }
 }

@@ -1,8 +1,7 @@
 //! `ottla man`.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 
-use crate::args::Cli;
 use crate::failure::Failure;
 use crate::output::{text, to_stdout};
 
@@ -13,8 +12,8 @@ pub struct Man {
 }
 
 impl Man {
-    pub fn run(&self) -> Result<(), Failure> {
-        let mut command = Cli::command();
+    /// Writes a page of `command`, which is the program.
+    pub fn run(&self, mut command: clap::Command) -> Result<(), Failure> {
         // Only then do subcommands know what they have from those above.
         command.build();
         for name in &self.command {

@@ -57,10 +57,7 @@ pub fn escaped(bytes: &[u8]) -> String {
                 '\t' => text.push_str("\\t"),
                 '\\' => text.push_str("\\\\"),
                 '\0'..' ' | '\x7f' => _ = write!(text, "\\x{:02x}", u32::from(character)),
-                // What comes from another terminal's control set, or turns the direction of all that follows.
-                '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    _ = write!(text, "\\u{{{:x}}}", u32::from(character));
-                }
+                character if is_harmful(character) => _ = write!(text, "\\u{{{:x}}}", u32::from(character)),
                 character => text.push(character),
             }
         }
@@ -69,6 +66,12 @@ pub fn escaped(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Whether a terminal could take it for a command: control characters, and those that turn the direction of all that follows.
+pub fn is_harmful(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || character.is_control()
 }
 
 /// A path as text that is safe on a terminal.

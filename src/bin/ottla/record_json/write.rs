@@ -6,6 +6,8 @@ use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 use ottla::ConsumerRecord;
 
+use crate::output::text::is_harmful;
+
 /// Writes `record` as a JSON object, without an end of the line.
 pub fn write(out: &mut impl Write, record: &ConsumerRecord<'_>) -> io::Result<()> {
     // A topic's name has no character that JSON or a terminal minds.
@@ -39,7 +41,7 @@ fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.write_all(b"\"")?;
     let mut written = 0;
     for (at, character) in text.char_indices() {
-        if !is_escaped(character) {
+        if !matches!(character, '"' | '\\') && !is_harmful(character) {
             continue;
         }
         out.write_all(text.get(written..at).unwrap_or_default().as_bytes())?;
@@ -56,14 +58,6 @@ fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
     }
     out.write_all(text.get(written..).unwrap_or_default().as_bytes())?;
     out.write_all(b"\"")
-}
-
-/// Control characters, and those that turn the direction of all that follows.
-fn is_escaped(character: char) -> bool {
-    match character {
-        '"' | '\\' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        character => character.is_control(),
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ottla::Timestamp;
 use ottla::inspect::{
     AbortedTransaction, Batch, Decoded, Directory, FileKind, Item, LeaderEpoch, Manifest, OffsetEntry, OpenBatch,
@@ -12,6 +10,7 @@ use ottla::inspect::{
 use serde::{Serialize, Serializer};
 
 use super::Shown;
+use crate::output::text;
 
 /// The file that the items behind it are of.
 #[derive(Debug, Serialize)]
@@ -130,8 +129,8 @@ impl Serialize for Bytes<'_> {
             base64: String,
         }
         match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => Encoded { base64: STANDARD.encode(self.0) }.serialize(serializer),
+            Ok(utf8) => serializer.serialize_str(utf8),
+            Err(_) => Encoded { base64: text::base64(self.0) }.serialize(serializer),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::output::Output;
 use crate::output::table::{Column, Look, Row};
 use crate::output::text::counted;
 use crate::place::Place;
+use crate::selection::each_once;
 
 #[derive(Debug, Args)]
 pub struct Delete {
@@ -70,10 +71,7 @@ impl Delete {
 
     /// All of them are there, each once.
     fn groups(&self, broker: &Broker) -> Result<Vec<GroupDescription>, Failure> {
-        let mut names = self.names.clone();
-        names.sort_unstable();
-        names.dedup();
-        super::named(broker, &names)
+        super::named(broker, &each_once(&self.names))
     }
 }
 

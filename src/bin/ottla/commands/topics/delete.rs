@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::output::text::{self, counted};
 use crate::place::Place;
+use crate::selection::each_once;
 
 #[derive(Debug, Args)]
 pub struct Delete {
@@ -43,10 +44,7 @@ impl Delete {
 
     /// All of them are there, each once.
     fn topics(&self, broker: &Broker) -> Result<Vec<TopicDescription>, Failure> {
-        let mut names = self.names.clone();
-        names.sort_unstable();
-        names.dedup();
-        named(broker, &names)
+        named(broker, &each_once(&self.names))
     }
 }
 
