@@ -14,6 +14,9 @@ use crate::error::{Error, Result, is_passing};
 const FILE_NAME: &str = "leader-epoch-checkpoint";
 const VERSION: &str = "0";
 
+/// The file cannot be read, or makes no sense.
+struct Damaged;
+
 /// All leader epochs of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct LeaderEpochs {
@@ -28,10 +31,27 @@ impl LeaderEpochs {
     /// # Errors
     /// Those of the disk that pass.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<LeaderEpochs>> {
+        Ok(LeaderEpochs::read(disk, dir)?.unwrap_or_default())
+    }
+
+    /// Whether there is a file in a partition's directory that cannot be read or makes no sense.
+    ///
+    /// # Errors
+    /// Those of the disk that pass.
+    pub(super) fn are_damaged(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        Ok(LeaderEpochs::read(disk, dir)?.is_err())
+    }
+
+    /// What the file says, if there is one. The file is read once, as another process may store it at any moment.
+    fn read(disk: &dyn Disk, dir: &Path) -> Result<Result<Option<LeaderEpochs>, Damaged>> {
+        let parse = |bytes: Vec<u8>| {
+            let text = std::str::from_utf8(&bytes).map_err(|_| Damaged)?;
+            LeaderEpochs::parse(text).ok_or(Damaged)
+        };
         match generations::read_file(disk, &path(dir)) {
-            Ok(bytes) => Ok(bytes.and_then(|bytes| LeaderEpochs::parse(std::str::from_utf8(&bytes).ok()?))),
-            Err(Error::Corrupt(_)) => Ok(None),
-            Err(Error::Io { source, .. }) if !is_passing(&source) => Ok(None),
+            Ok(bytes) => Ok(bytes.map(parse).transpose()),
+            Err(Error::Corrupt(_)) => Ok(Err(Damaged)),
+            Err(Error::Io { source, .. }) if !is_passing(&source) => Ok(Err(Damaged)),
             Err(error) => Err(error),
         }
     }

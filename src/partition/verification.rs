@@ -17,8 +17,8 @@ use super::manifest::{self, Manifest, ManifestSegment};
 use super::partition_metadata;
 use super::producer_state::verifying::{StaleFile, stale_files};
 use super::recovery::lost_manifest;
-use super::recovery_point::{self, RecoveryPointFile};
-use crate::disk::{Disk, generations};
+use super::recovery_point::{self, LoadedPoint, RecoveryPointFile};
+use crate::disk::Disk;
 use crate::error::{Corruption, Error, Result};
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Reading, Segment, SegmentVerification};
@@ -182,6 +182,8 @@ impl PartitionVerification {
     /// Reads the small files beside the segments. Each of them is a cache, or has its content twice.
     fn add_small_files(&mut self, disk: &dyn Disk, spec: &LogSpec) -> Result<()> {
         let dir = &spec.dir;
+        // Before the manifest, which is there before the point that shows that it has to be.
+        let loaded_point = RecoveryPointFile::load(disk, dir, spec.id())?;
         match Manifest::load(disk, dir, spec.id()) {
             Ok(_) if !Manifest::is_whole(disk, dir)? => {
                 self.add_repairable(manifest::path(dir), "a generation of the manifest is damaged or missing");
@@ -190,21 +192,18 @@ impl PartitionVerification {
                 self.damage.push(Corruption { partition: Some(spec.partition.clone()), ..*damage });
             }
             Ok(None) => {
-                let point = RecoveryPointFile::load(disk, dir, spec.id())?.point;
-                let lost = lost_manifest(dir, point.as_ref());
+                let lost = lost_manifest(dir, loaded_point.point.as_ref());
                 self.damage.extend(lost.map(|lost| Corruption { partition: Some(spec.partition.clone()), ..lost }));
             }
             loaded => drop(loaded?),
         }
         // Twice, since a record that is just being overwritten looks like that.
-        if RecoveryPointFile::load(disk, dir, spec.id())?.is_damaged
-            && RecoveryPointFile::load(disk, dir, spec.id())?.is_damaged
-        {
+        let is_still_damaged = |again: LoadedPoint| again.is_damaged && again.point == loaded_point.point;
+        if loaded_point.is_damaged && is_still_damaged(RecoveryPointFile::load(disk, dir, spec.id())?) {
             self.add_repairable(recovery_point::path(dir), "a record of the recovery point is damaged");
         }
-        let epochs = leader_epoch::path(dir);
-        if LeaderEpochs::load(disk, dir)?.is_none() && !matches!(generations::read_file(disk, &epochs), Ok(None)) {
-            self.add_repairable(epochs, "not the text that lists leader epochs, or it cannot be read");
+        if LeaderEpochs::are_damaged(disk, dir)? {
+            self.add_repairable(leader_epoch::path(dir), "not the text that lists leader epochs, or it cannot be read");
         }
         match partition_metadata::load(disk, dir) {
             Ok(Some(id)) if id == spec.topic_id => {}

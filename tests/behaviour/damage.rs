@@ -467,7 +467,7 @@ fn a_directory_of_another_topic_is_not_read_until_damage_is_passed_over() {
 mod tails {
     use std::time::Duration;
 
-    use ottla::testing::SimulatedDisk;
+    use ottla::testing::{Operation, SimulatedDisk};
     use ottla::{Broker, Error, RecoveryMode, Result};
 
     fn open(disk: &SimulatedDisk, mode: RecoveryMode) -> Result<Broker> {
@@ -609,6 +609,30 @@ mod tails {
         let broker = open(&disk, RecoveryMode::TolerateTail).unwrap();
         broker.topic("orders").unwrap().produce("customer-1", "2 coffees").unwrap();
         assert_eq!(lost(&disk.kill(1)), [""; 0], "it was closed before, so nothing is lost");
+    }
+
+    /// Another process may store a small file at any moment: what two reads have seen of it cannot be put together, and of two files
+    /// the one that is written first is read last.
+    #[test]
+    fn verify_looks_at_small_files_once_and_in_the_order_that_no_writer_contradicts() {
+        let disk = SimulatedDisk::new(1);
+        let writer = open(&disk, RecoveryMode::TolerateTail).unwrap();
+        super::append(&writer.topic("orders").unwrap().partition(0).unwrap(), 0..5);
+        let disk = disk.kill(1);
+        open(&disk, RecoveryMode::TolerateTail).unwrap().close().unwrap();
+        let reader = open(&disk, RecoveryMode::ReadOnly).unwrap();
+        let before = disk.calls();
+        let report = reader.admin().verify().unwrap();
+        assert!(report.is_clean(), "{report}");
+        let log = disk.log();
+        let opens_of = |name: &str| {
+            let path = std::path::Path::new("/data/orders-0").join(name);
+            let opens = log.iter().filter(|call| call.number > before && call.operation == Operation::Open);
+            opens.filter(|call| call.path == path).map(|call| call.number).collect::<Vec<_>>()
+        };
+        assert_eq!(opens_of("leader-epoch-checkpoint").len(), 1);
+        assert!(disk.read("/data/orders-0/manifest").is_none(), "one segment needs none");
+        assert!(opens_of("manifest").last() > opens_of("recovery-point").last());
     }
 
     #[test]
