@@ -7,6 +7,7 @@
 //! which is that of all logs, and for which senders wait that hold nothing.
 
 mod checkpointing;
+pub(crate) mod copying;
 mod deleting;
 mod dropping;
 mod retention;

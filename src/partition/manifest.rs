@@ -38,6 +38,7 @@ use crate::disk::generations::{self, Kind};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
+use crate::segment::file_name::{FileKind, FileName};
 use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, SealedSegment, SegmentFiles};
 
 pub(crate) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
@@ -90,6 +91,22 @@ impl ManifestSegment {
         let (producers, other_files) = Default::default();
         ManifestSegment { sealed, log_crc32, delete_horizon: None, producers, other_files }
     }
+
+    /// Whether the log file is the same, byte by byte, as far as checksums tell.
+    pub(crate) fn has_log_of(&self, other: &ManifestSegment) -> bool {
+        let (one, two) = (&self.sealed, &other.sealed);
+        (one.base_offset, one.next_offset, one.log_bytes) == (two.base_offset, two.next_offset, two.log_bytes)
+            && self.log_crc32.is_some()
+            && self.log_crc32 == other.log_crc32
+    }
+
+    /// The files that there may be of it: the log, its indexes, and the snapshot of producers at its end.
+    pub(crate) fn files(&self) -> Vec<FileName> {
+        let of_base = [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex];
+        let mut files = of_base.map(|kind| FileName::live(self.sealed.base_offset, kind)).to_vec();
+        files.push(FileName::live(self.sealed.next_offset, FileKind::ProducerSnapshot));
+        files
+    }
 }
 
 /// A manifest as it was read.
@@ -119,6 +136,11 @@ impl Manifest {
     /// That of a log without segments.
     pub(crate) fn new(log: LogId) -> Manifest {
         Manifest { log, ..Manifest::default() }
+    }
+
+    /// That of a log that begins and was compacted so far, without its segments.
+    pub(super) fn of_copy(log: LogId, log_start_offset: u64, clean_offset: u64) -> Manifest {
+        Manifest { log, log_start_offset, clean_offset, ..Manifest::default() }
     }
 
     /// Reads the manifest of a partition's directory, which is to be that of `log`; `None` if there is none.
@@ -152,7 +174,6 @@ impl Manifest {
     }
 
     /// What ends at or below this offset was compacted.
-    #[cfg(feature = "cli")]
     pub(crate) fn clean_offset(&self) -> u64 {
         self.clean_offset
     }

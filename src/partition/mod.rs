@@ -24,6 +24,7 @@ pub(crate) mod group_commit;
 pub(crate) mod isolation;
 pub(crate) mod leader_epoch;
 pub(crate) mod log;
+pub(crate) mod log_copy;
 mod log_core;
 pub(crate) mod log_id;
 pub(crate) mod log_spec;

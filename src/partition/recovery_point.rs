@@ -65,6 +65,15 @@ pub(crate) struct RecoveryPoint {
     pub(crate) other_files: Vec<DerivedFile>,
 }
 
+impl RecoveryPoint {
+    /// That of a segment without batches.
+    pub(super) fn at_beginning_of(base_offset: u64) -> RecoveryPoint {
+        let (producers, other_files) = Default::default();
+        let synced = ScanStart::nothing(base_offset);
+        RecoveryPoint { base_offset, synced, max_timestamp: None, producers, other_files }
+    }
+}
+
 /// The file that keeps a recovery point.
 #[derive(Debug)]
 pub(crate) struct RecoveryPointFile {

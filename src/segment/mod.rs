@@ -336,6 +336,13 @@ impl Segment {
         Ok(())
     }
 
+    /// Has the segment end above its last batch, at `next_offset`, as one does of which the end was compacted.
+    pub(crate) fn extend_to(&self, next_offset: u64) {
+        if self.next_offset.fetch_max(next_offset, Ordering::AcqRel) < next_offset {
+            self.has_gaps.store(true, Ordering::Release);
+        }
+    }
+
     /// Cuts what an append has left that found no room. To be called before the segment is left for another one, or closed.
     ///
     /// # Errors

@@ -79,10 +79,22 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`] if a batch is not what was written there; the disk's; those of `visit`.
     pub(crate) fn visit_batches(&self, visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<bool>) -> Result<bool> {
+        self.visit_batches_from((0, self.base_offset), visit)
+    }
+
+    /// The same from a byte of the log file on, where the batch with this offset is expected.
+    ///
+    /// # Errors
+    /// As [`visit_batches`](Segment::visit_batches).
+    pub(crate) fn visit_batches_from(
+        &self,
+        (file_position, offset): (u64, u64),
+        visit: &mut dyn FnMut(&BatchHeader, &[u8]) -> Result<bool>,
+    ) -> Result<bool> {
         let loaded = self.loaded()?;
         let unreadable = |source: io::Error| Error::io("read", &self.path(), source);
         let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
-        let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), 0, self.base_offset);
+        let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, offset);
         let mut plain = Vec::new();
         loop {
             let batch = match walk.next(self.next_offset()).map_err(unreadable)? {
