@@ -200,6 +200,43 @@ pub enum Error {
         found: OsString,
     },
 
+    /// The directory that a copy was to be made in has something in it, and nothing was changed. Choose an empty or a new one.
+    #[error("{} is not empty, {found:?} is in it: choose an empty or a new directory for the copy", path.display())]
+    #[non_exhaustive]
+    TargetNotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// The name of something in it.
+        found: OsString,
+    },
+
+    /// A copy was begun in this directory and not finished: the process was stopped, say. Nothing of it counts, and nothing was changed.
+    /// Remove the directory, and make the copy again.
+    #[error("{} holds an unfinished copy: remove the directory, and make the copy again", path.display())]
+    #[non_exhaustive]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The directory is not a backup, or was opened for writing since it was made, which makes it a data directory like any other.
+    #[error("{} is not a backup: {reason}", path.display())]
+    #[non_exhaustive]
+    NotABackup {
+        /// The directory.
+        path: PathBuf,
+        /// What it is, and what to do.
+        reason: &'static str,
+    },
+
+    /// The caller's own function said that the work is to end. What was made of it is removed.
+    #[error("the {what} was cancelled by the program")]
+    #[non_exhaustive]
+    Cancelled {
+        /// What was cancelled.
+        what: &'static str,
+    },
+
     /// The directory has no log of its own and lies inside a data directory, and nothing was changed. Most often it is the directory of
     /// a partition, and what is meant is the data directory above: open that. A log of its own has its place outside.
     #[error("{} {} the data directory {}: open that one{}", path.display(), describe_inside(partition.as_ref()), data_dir.display(), if partition.is_some() { "" } else { ", or choose a directory outside of it" })]

@@ -49,6 +49,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backup;
 mod broker;
 mod canary;
 mod config_key;
@@ -75,10 +76,11 @@ mod text;
 mod topic_partition;
 mod transaction;
 
+pub use backup::{BackupOptions, BackupProgress};
 pub use broker::{
-    Admin, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, HeldByTransaction, IntoTopicConfig,
-    OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets, ResetTo, Topic,
-    TopicDescription, VerifyOptions, VerifyReport,
+    Admin, BackupReport, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, HeldByTransaction,
+    IntoTopicConfig, OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets,
+    ResetTo, Topic, TopicDescription, VerifyOptions, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;

@@ -32,6 +32,11 @@ pub struct Admin<'b> {
 }
 
 impl<'b> Admin<'b> {
+    /// Whose it is.
+    pub(crate) fn broker(&self) -> &'b Broker {
+        self.broker
+    }
+
     pub(super) fn new(broker: &'b Broker) -> Admin<'b> {
         Admin { broker }
     }

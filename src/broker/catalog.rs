@@ -78,10 +78,20 @@ pub(crate) enum Origin {
 /// gave out after it was copied.
 const EPOCHS_A_STEP: u32 = 1 << 16;
 
+/// So often a directory can go back: leader epochs are 32-bit numbers.
+const EPOCH_STEP_MAX: u32 = i32::MAX.cast_unsigned() / EPOCHS_A_STEP;
+
 impl DirectoryIdentity {
     /// That of a directory that is made now.
     fn new(disk: &dyn Disk) -> DirectoryIdentity {
         DirectoryIdentity { id: disk.random().max(1), origin: Origin::MadeHere, epoch_step: 0 }
+    }
+
+    /// That of what was copied from this directory and goes on by itself, where `latest_epoch` is the newest leader epoch in it.
+    pub(crate) fn gone_back(self, disk: &dyn Disk, origin: Origin, latest_epoch: i32) -> DirectoryIdentity {
+        let reached = u32::try_from(latest_epoch).unwrap_or(0) / EPOCHS_A_STEP;
+        let epoch_step = self.epoch_step.max(reached).saturating_add(1).min(EPOCH_STEP_MAX);
+        DirectoryIdentity { id: disk.random().max(1), origin, epoch_step }
     }
 
     /// The least leader epoch that a record may get.
@@ -146,6 +156,31 @@ impl Catalog {
             entry.state = TopicState::BeingDeleted;
         }
         Ok(Catalog { disk, path, is_new: false, fell_back: loaded.fell_back, identity, topics })
+    }
+
+    /// Makes the catalog of a copy, in a directory that has none.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn create_copy(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        identity: DirectoryIdentity,
+        topics: impl IntoIterator<Item = (Arc<str>, CatalogEntry)>,
+    ) -> Result<()> {
+        let (path, topics) = (dir.join(FILE_NAME), topics.into_iter().collect());
+        let mut catalog = Catalog { disk, path, is_new: true, fell_back: false, identity, topics: Topics::new() };
+        catalog.commit(topics)
+    }
+
+    /// Has the directory be another one from now on.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn replace_identity(&mut self, identity: DirectoryIdentity) -> Result<()> {
+        generations::store(&*self.disk, &self.path, KIND, &format::encode(&identity, &self.topics))?;
+        self.identity = identity;
+        Ok(())
     }
 
     /// What the file at `path` says, and whether something newer may be lost of it; `None` if there is no such file.

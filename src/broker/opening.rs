@@ -7,7 +7,7 @@
 //! A full disk keeps no directory from being opened, or else nobody could delete a topic to make room: what needs room is put
 //! off, and the report says what that was. (Recovery has the exceptions, see `partition/recovery`.)
 
-mod data_dir;
+pub(super) mod data_dir;
 mod found;
 
 use std::collections::{HashMap, VecDeque};
@@ -24,7 +24,7 @@ use super::store::{Store, Writer};
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{directory_lock, disk_budget, parallel, shutdown};
+use super::{directory_lock, disk_budget, going_back, parallel, shutdown, staging};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::maintenance::{RoomMaker, Worker};
@@ -47,10 +47,12 @@ pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
     config.dir = create_data_dir(&config)?;
     let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
     let budget = config.begin_budget()?;
-    let catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
+    let mut catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
     budget.iter().try_for_each(|budget| disk_budget::check_topics(budget, &catalog))?;
     let loaded = check_versions(&*config.disk, &config.dir, &catalog)?;
     check_catalog(&*config.disk, &config.dir, &catalog, config.recovery_mode)?;
+    staging::remove_leftovers(&*config.disk, &config.dir)?;
+    going_back::leave_backup(&*config.disk, &config.dir, &mut catalog)?;
     let (mut opening, salvaged) = Opening::begin(config, lock, catalog, budget)?;
     let topics = opening.recover(loaded, salvaged)?;
     let environment = opening.environment(&topics)?;

@@ -20,7 +20,7 @@ const THREADS_MAX: usize = 32;
 ///
 /// # Panics
 /// If `work` does.
-pub(super) fn for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(crate) fn for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = (items.len() / ITEMS_EACH).clamp(1, THREADS_MAX);
     for_all_by(threads, items, work)
 }

@@ -41,7 +41,7 @@ pub(super) fn holds(data_dir: &Path, path: &Path) -> bool {
 }
 
 /// Makes the directory of a new partition. The caller syncs the data directory once it has made all it wants.
-pub(super) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartition, topic_id: u128) -> Result<()> {
+pub(crate) fn create(disk: &dyn Disk, data_dir: &Path, partition: &TopicPartition, topic_id: u128) -> Result<()> {
     let dir = path_of(data_dir, partition);
     set_aside_leftover(disk, &dir)?;
     disk.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
@@ -145,7 +145,7 @@ fn mark_of(data_dir: &Path, topic: &str, topic_id: u128) -> PathBuf {
 }
 
 /// Removes a directory and what is in it.
-pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+pub(crate) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
     remove_entries(disk, dir, disk.list(dir)?)?;
     disk.remove_dir(dir)
 }

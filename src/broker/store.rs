@@ -136,7 +136,7 @@ impl Store {
         Ok(store)
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.config.dir
     }
 

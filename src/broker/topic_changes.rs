@@ -46,7 +46,7 @@ impl Store {
 
     /// The catalog, to change it and the directories that it speaks of. Closing the broker takes this lock: once that is over,
     /// the names may be another process's.
-    pub(super) fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
+    pub(in crate::broker) fn catalog_to_change(&self) -> Result<MutexGuard<'_, Catalog>> {
         let catalog = self.registry.catalog();
         self.check_open()?;
         Ok(catalog)

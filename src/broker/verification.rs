@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::backup_report::BackupReport;
 use super::catalog::{self, Catalog};
 use super::store::Store;
 use super::topic_entry::TopicEntry;
@@ -90,6 +91,9 @@ pub struct VerifyReport {
     partitions: Vec<PartitionVerification>,
     catalog_damage: Option<Corruption>,
     catalog_repairable: Option<Corruption>,
+    /// How many files were compared with the report of the backup that the directory is, if it is one.
+    backup_file_count: Option<usize>,
+    backup_damage: Vec<Corruption>,
 }
 
 impl VerifyReport {
@@ -101,7 +105,8 @@ impl VerifyReport {
 
     /// Everything that is lost: it was written once and is not there any more.
     pub fn damage(&self) -> impl Iterator<Item = &Corruption> {
-        self.catalog_damage.iter().chain(self.partitions.iter().flat_map(PartitionVerification::damage))
+        let of_all = self.catalog_damage.iter().chain(&self.backup_damage);
+        of_all.chain(self.partitions.iter().flat_map(PartitionVerification::damage))
     }
 
     /// Everything that is damaged and can be made anew without a loss: caches, and second copies. The next opening does that, or
@@ -115,6 +120,7 @@ impl VerifyReport {
     pub fn is_clean(&self) -> bool {
         self.catalog_damage.is_none()
             && self.catalog_repairable.is_none()
+            && self.backup_damage.is_empty()
             && self.partitions.iter().all(PartitionVerification::is_clean)
     }
 }
@@ -132,6 +138,9 @@ impl fmt::Display for VerifyReport {
             sum(PartitionVerification::log_bytes),
             sum(PartitionVerification::index_entry_count),
         )?;
+        if let Some(count) = self.backup_file_count {
+            write!(f, "; {count} files against the report of the backup")?;
+        }
         self.damage().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
         self.repairable().try_for_each(|damage| write!(f, "\nrepairable: {damage}"))?;
         let mut failures = self.partitions.iter().filter_map(PartitionVerification::failure);
@@ -203,6 +212,9 @@ impl Store {
         let verified = parallel::compute_for_all(sources.collect(), |(entry, source)| {
             self.verify_partition(entry, source, reading)
         });
+        if options.topics.is_none() {
+            self.verify_backup(&mut report, !options.headers_only)?;
+        }
         report.partitions = verified.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
         Ok(report)
     }
@@ -219,6 +231,28 @@ impl Store {
             Err(Error::Corrupt(damage)) => report.catalog_damage = Some(*damage),
             Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    /// Compares the files of a backup with its report.
+    fn verify_backup(&self, report: &mut VerifyReport, reads_bytes: bool) -> Result<()> {
+        let (disk, dir) = (&*self.config.disk, &*self.config.dir);
+        let backup = match BackupReport::load(disk, dir) {
+            Ok(None) => return Ok(()),
+            Ok(Some(backup)) => backup,
+            Err(Error::Corrupt(damage)) => {
+                report.backup_damage.push(*damage);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        report.backup_file_count = Some(backup.files.len());
+        let checked = parallel::compute_for_all(backup.files, |file| {
+            let reason = file.check(disk, dir, reads_bytes)?;
+            let path = dir.join(&file.path);
+            Some(Corruption { partition: None, path, file_position: 0, offsets: None, reason })
+        });
+        report.backup_damage.extend(checked.into_iter().flatten());
         Ok(())
     }
 

@@ -27,6 +27,7 @@ pub(crate) mod shared_bytes;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 mod sync_error;
+pub(crate) mod throttle;
 pub(crate) mod usage;
 
 pub(crate) use file_mode::FileMode;
@@ -56,12 +57,10 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a regular file a second name, which must not be there, in the same file system. Whoever opens it by either from now on
     /// does not write it: see [`own_copy`]. The name survives a power cut once its directory was synced.
-    #[cfg_attr(not(test), allow(dead_code, reason = "backups need it"))]
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes a new file with the bytes of a regular one, and returns it open for reading and writing. Where the file system can,
     /// the two share their blocks until one of them is written. Bytes and name survive a power cut once the file and its
     /// directory were synced. After an error any part of the new file may be there.
-    #[cfg_attr(not(test), allow(dead_code, reason = "backups need it"))]
     fn copy_file(&self, from: &Path, to: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// What a file takes on the disk, or whatever else has the name and is no directory; a link is not followed.
     fn usage(&self, path: &Path) -> io::Result<FileUsage>;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::leader_epoch::LeaderEpochs;
@@ -50,6 +51,13 @@ pub(crate) struct LogBounds {
     /// What ends at or below it was compacted.
     pub(crate) clean_offset: u64,
     pub(crate) epochs: LeaderEpochs,
+}
+
+impl LogBounds {
+    /// The offsets of the log.
+    pub(crate) fn offsets(&self) -> Range<u64> {
+        self.log_start_offset..self.next_offset
+    }
 }
 
 impl LogCopy {
@@ -144,11 +152,12 @@ impl LogCopy {
         files.into_iter().try_for_each(remove)
     }
 
-    /// Syncs, indexes and notes all of it. When this returns the log survives a power cut, but for the name of its directory.
+    /// Syncs, indexes and notes all of it, and returns what is noted. When this returns the log survives a power cut, but for the name of
+    /// its directory.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn finish(self, bounds: LogBounds) -> Result<()> {
+    pub(crate) fn finish(self, bounds: LogBounds) -> Result<Manifest> {
         let mut copy = Finishing {
             dir: &self.dir,
             spec: &self.spec,
@@ -161,7 +170,8 @@ impl LogCopy {
         copy.manifest.store(disk, &self.dir.path)?;
         copy.leave_out_missing(bounds.next_offset)?;
         bounds.epochs.store(disk, &self.dir.path)?;
-        disk.sync_dir(&self.dir.path).map_err(|source| Error::io("sync", &self.dir.path, source))
+        disk.sync_dir(&self.dir.path).map_err(|source| Error::io("sync", &self.dir.path, source))?;
+        Ok(copy.manifest)
     }
 }
 

@@ -134,6 +134,11 @@ impl LogCore {
         &self.spec.partition
     }
 
+    /// How it is kept, and where.
+    pub(crate) fn spec(&self) -> &LogSpec {
+        &self.spec
+    }
+
     /// The id that tells the log's topic from an earlier or later one of the same name.
     pub(crate) fn topic_id(&self) -> u128 {
         self.spec.topic_id

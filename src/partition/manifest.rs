@@ -92,12 +92,9 @@ impl ManifestSegment {
         ManifestSegment { sealed, log_crc32, delete_horizon: None, producers, other_files }
     }
 
-    /// Whether the log file is the same, byte by byte, as far as checksums tell.
-    pub(crate) fn has_log_of(&self, other: &ManifestSegment) -> bool {
-        let (one, two) = (&self.sealed, &other.sealed);
-        (one.base_offset, one.next_offset, one.log_bytes) == (two.base_offset, two.next_offset, two.log_bytes)
-            && self.log_crc32.is_some()
-            && self.log_crc32 == other.log_crc32
+    /// Whether all its files are the same, byte by byte, as far as checksums tell.
+    pub(crate) fn has_files_of(&self, other: &ManifestSegment) -> bool {
+        self.log_crc32.is_some() && self == other
     }
 
     /// The files that there may be of it: the log, its indexes, and the snapshot of producers at its end.

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::broker::store_config::StoreConfig;
-use crate::broker::{catalog, directory_lock, shutdown};
+use crate::broker::{catalog, directory_lock, shutdown, unfinished};
 use crate::disk::{DirEntry, Disk, Open, SyncError};
 use crate::error::{Error, Result};
 use crate::partition::partition_metadata;
@@ -20,7 +20,7 @@ const OWN_NAMES: [&str; 5] =
     [directory_lock::FILE_NAME, catalog::FILE_NAME, shutdown::FILE_NAME, TAIL_NAMES[0], TAIL_NAMES[1]];
 
 /// Where a file system keeps what its repair has found.
-const LOST_AND_FOUND: &str = "lost+found";
+pub(in crate::broker) const LOST_AND_FOUND: &str = "lost+found";
 
 /// Finds a directory that another process may be writing.
 pub(super) fn find_data_dir(disk: &dyn Disk, given: &Path) -> Result<PathBuf> {
@@ -73,7 +73,7 @@ pub(super) fn create_data_dir(config: &StoreConfig) -> Result<PathBuf> {
 
 /// Makes a directory and those above it that are absent. Before something is made in one, its own name is synced; that of the last one
 /// is the caller's.
-fn create_with_parents(disk: &dyn Disk, dir: &Path) -> Result<()> {
+pub(in crate::broker) fn create_with_parents(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let mut missing = Vec::new();
     for ancestor in dir.ancestors() {
         match disk.resolve(ancestor) {
@@ -112,14 +112,22 @@ fn unless_denied(parent: &Path, error: SyncError) -> Result<()> {
     if error.kind() == ErrorKind::PermissionDenied { Ok(()) } else { Err(Error::io("sync", parent, error)) }
 }
 
+/// What is in a directory that is to be opened.
+///
+/// # Errors
+/// [`Error::Unfinished`]; [`Error::NotADataDirectory`] if it is a file; the disk's.
 fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
-    disk.list(dir).map_err(|error| match error.kind() {
+    let entries = disk.list(dir).map_err(|error| match error.kind() {
         ErrorKind::NotADirectory => {
             let reason = "it is a file; give the path of a directory";
             Error::NotADataDirectory { path: dir.to_owned(), reason }
         }
         _ => Error::io("list", dir, error),
-    })
+    })?;
+    if entries.iter().any(|entry| entry.name == unfinished::FILE_NAME) {
+        return Err(Error::Unfinished { path: dir.to_owned() });
+    }
+    Ok(entries)
 }
 
 /// Refuses a directory that is there, without a catalog, if no log is to be begun in it. Where there are partitions, the catalog is

@@ -30,7 +30,6 @@ pub(crate) mod report;
 mod superseded;
 #[cfg(test)]
 mod tests;
-pub(super) mod throttle;
 mod transactions;
 pub(super) mod turn;
 
@@ -45,11 +44,11 @@ use failure::{Failure, NEVER};
 use key_offsets::{KeyOffsets, Overflow};
 use replacement::{Output, SealedLog};
 use report::{Counts, LeftOut, PartitionCompaction};
-use throttle::GoOn;
 use transactions::KnownTransactions;
 
 use super::budget::CopyRoom;
 use super::log::Log;
+use crate::disk::throttle::GoOn;
 use crate::error::{Error, Result};
 use crate::events::{Event, Stopwatch};
 use crate::format::{BatchHeader, HEADER_BYTES, plain_records};

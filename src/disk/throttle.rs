@@ -1,38 +1,38 @@
-//! How fast compaction may read and write, in all logs of a broker together.
+//! How fast background work may read and write, all that is done of it together.
 
 use std::time::Duration;
 
-use crate::disk::Disk;
+use super::Disk;
 use crate::sync::Mutex;
 
 /// Whether the caller wants the work to go on. Asked between batches.
 pub(crate) type GoOn<'a> = &'a dyn Fn() -> bool;
 
-/// Nobody who closes a log waits longer than this for a pass that waits.
+/// Nobody who wants the work to end waits longer than this for it.
 const STEP: Duration = Duration::from_millis(50);
 
 /// Spreads bytes over time. What was not used in the past is not saved up.
 #[derive(Debug)]
-pub(in crate::partition) struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: Option<u64>,
     /// When what was read and written so far may be over, by the monotonic clock.
     free_at: Mutex<Duration>,
 }
 
 impl Throttle {
-    pub(in crate::partition) fn new(bytes_per_second: Option<u64>) -> Throttle {
+    pub(crate) fn new(bytes_per_second: Option<u64>) -> Throttle {
         Throttle { bytes_per_second, free_at: Mutex::new(Duration::ZERO) }
     }
 
     /// Notes that `bytes` were written; who [`spend`](Throttle::spend)s next waits for their time.
-    pub(super) fn note(&self, bytes: u64, disk: &dyn Disk) {
+    pub(crate) fn note(&self, bytes: u64, disk: &dyn Disk) {
         if let Some(rate) = self.bytes_per_second {
             self.reserve(bytes, rate, disk.monotonic());
         }
     }
 
     /// Returns once `bytes` that were read or written have had their time, or the caller wants no more; whether it wants more.
-    pub(super) fn spend(&self, bytes: u64, disk: &dyn Disk, go_on: GoOn<'_>) -> bool {
+    pub(crate) fn spend(&self, bytes: u64, disk: &dyn Disk, go_on: GoOn<'_>) -> bool {
         if let Some(rate) = self.bytes_per_second {
             let due = self.reserve(bytes, rate, disk.monotonic());
             while let left = due.saturating_sub(disk.monotonic())

@@ -1,0 +1,126 @@
+//! Bringing one file to another place: under a second name where that can be, and else as a copy.
+
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::options::{BackupOptions, BackupProgress};
+use crate::disk::throttle::Throttle;
+use crate::disk::{Disk, Open};
+use crate::error::{Error, Result};
+
+/// Copied between two looks at the clock, where that bounds it.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Files that are brought to one target.
+pub(super) struct Transfer<'o> {
+    disk: Arc<dyn Disk>,
+    options: &'o BackupOptions<'o>,
+    throttle: Throttle,
+    /// Whether a link from the source to the target was ever refused.
+    can_link: bool,
+    /// Files that were linked.
+    linked: HashSet<PathBuf>,
+    progress: BackupProgress,
+    is_cancelled: bool,
+}
+
+impl<'o> Transfer<'o> {
+    pub(super) fn new(disk: &Arc<dyn Disk>, options: &'o BackupOptions<'o>) -> Transfer<'o> {
+        Transfer {
+            disk: Arc::clone(disk),
+            options,
+            throttle: Throttle::new(options.bytes_per_second),
+            can_link: !options.copies,
+            linked: HashSet::new(),
+            progress: BackupProgress::default(),
+            is_cancelled: false,
+        }
+    }
+
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// Whether the file of the target was linked.
+    pub(super) fn is_linked(&self, path: &Path) -> bool {
+        self.linked.contains(path)
+    }
+
+    /// There are so many bytes more to be brought over.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        self.progress.bytes_total += bytes;
+    }
+
+    /// So many of them are, or need not be.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(super) fn advance(&mut self, bytes: u64) -> Result<()> {
+        self.progress.bytes_done += bytes;
+        self.progress.bytes_total = self.progress.bytes_total.max(self.progress.bytes_done);
+        self.is_cancelled |= self.options.on_progress.is_some_and(|tell| tell(&self.progress).is_break());
+        if self.is_cancelled { Err(Error::Cancelled { what: "backup" }) } else { Ok(()) }
+    }
+
+    /// Waits for the time that so many bytes take which were copied by others.
+    pub(super) fn spend(&self, bytes: u64) {
+        self.throttle.spend(bytes, &*self.disk, &|| true);
+    }
+
+    /// Gives a file a second name. `false` if that cannot be, whatever the reason.
+    ///
+    /// # Errors
+    /// That the file is not there.
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<bool> {
+        if !self.can_link {
+            return Ok(false);
+        }
+        match self.disk.hard_link(from, to) {
+            Ok(()) => {
+                self.linked.insert(to.to_owned());
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
+            // On another file system, or on one that has no links. A file with too many names is no reason to try no other.
+            Err(error) => {
+                self.can_link = error.kind() == ErrorKind::TooManyLinks;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes a copy of the file that survives a power cut, but for its name.
+    ///
+    /// # Errors
+    /// The disk's, and [`ErrorKind::NotFound`] among them if it is the file that is not there.
+    pub(super) fn copy(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.linked.remove(to);
+        if self.options.bytes_per_second.is_none() {
+            return self.disk.copy_file(from, to)?.sync();
+        }
+        let source = self.disk.open(from, Open::Read)?;
+        let copy = self.disk.open(to, Open::CreateNew)?;
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut position = 0;
+        loop {
+            let read = source.read_at(&mut buffer, position)?;
+            if read == 0 {
+                return copy.sync();
+            }
+            copy.write_at(buffer.get(..read).unwrap_or_default(), position)?;
+            position += read as u64;
+            self.spend(read as u64);
+        }
+    }
+
+    /// Removes a file of the target that is to be made anew; it need not be there.
+    pub(super) fn remove(&mut self, path: &Path) -> Result<()> {
+        self.linked.remove(path);
+        match self.disk.remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What a copy of a data directory is made from, as far as the broker knows it.
+
+use std::sync::Arc;
+
+use super::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
+use super::store::Store;
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::partition::log::Log;
+use crate::sync::MutexGuard;
+
+/// The topics of a broker, none of which comes, changes or goes as long as this is held.
+pub(crate) struct HeldTopics<'s> {
+    store: &'s Store,
+    catalog: MutexGuard<'s, Catalog>,
+}
+
+impl Store {
+    /// The disk that the directory is on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.config.disk
+    }
+
+    /// Has no topic come, change or go.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::ReadOnly`](crate::Error::ReadOnly).
+    pub(crate) fn hold_topics(&self, action: &'static str) -> Result<HeldTopics<'_>> {
+        self.check_writable(action)?;
+        Ok(HeldTopics { store: self, catalog: self.catalog_to_change()? })
+    }
+}
+
+impl HeldTopics<'_> {
+    /// Which directory it is.
+    pub(crate) fn identity(&self) -> DirectoryIdentity {
+        self.catalog.identity()
+    }
+
+    /// The topics as the catalog has them.
+    pub(crate) fn entries(&self) -> Vec<(Arc<str>, CatalogEntry)> {
+        self.catalog.live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect()
+    }
+
+    /// The logs of all of them, by name and partition: the order in which locks of several are taken.
+    pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
+        let topics = self.store.registry.load();
+        let mut logs: Vec<Arc<Log>> = topics.values().flat_map(|topic| topic.logs()).collect();
+        logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
+        logs
+    }
+}

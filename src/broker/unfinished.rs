@@ -1,0 +1,133 @@
+//! A directory in which a copy is being made: nobody may open it before the copy is whole.
+//!
+//! The file `unfinished` says so. It is there, on the medium, before anything else is made in the directory, and goes once all else is
+//! on the medium. What a process that was stopped has left says by it that nothing of it counts.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::opening::data_dir::{LOST_AND_FOUND, create_with_parents};
+use super::partition_dir;
+use crate::disk::{Disk, Open};
+use crate::error::{Error, Result};
+
+/// The file's name.
+pub(super) const FILE_NAME: &str = "unfinished";
+
+/// Fails if a copy is being made in this directory, or was begun and not finished.
+///
+/// # Errors
+/// [`Error::Unfinished`].
+pub(crate) fn check(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    match disk.open(&dir.join(FILE_NAME), Open::Read) {
+        Ok(_) => Err(Error::Unfinished { path: dir.to_owned() }),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether it is the file that says so.
+pub(crate) fn is_mark(name: &OsStr) -> bool {
+    name == FILE_NAME
+}
+
+/// A directory in which a copy is being made. What is in it is removed, unless it is [finished](UnfinishedDir::finish).
+#[derive(Debug)]
+pub(crate) struct UnfinishedDir {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    was_there: bool,
+    is_finished: bool,
+}
+
+impl UnfinishedDir {
+    /// Makes the directory, and those above it, if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::TargetNotEmpty`], [`Error::Unfinished`], [`Error::InsideDataDirectory`]; the disk's.
+    pub(crate) fn begin(disk: Arc<dyn Disk>, given: &Path) -> Result<UnfinishedDir> {
+        let given = disk.absolute(given).map_err(|e| Error::io("find", given, e))?;
+        let resolve = || disk.resolve(&given).map_err(|e| Error::io("find", &given, e));
+        let (dir, was_there) = match resolve() {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                create_with_parents(&*disk, &given)?;
+                (resolve()?, false)
+            }
+            found => (found?, true),
+        };
+        let mut begun = UnfinishedDir { disk, dir, was_there, is_finished: true };
+        begun.check_empty()?;
+        begun.is_finished = false;
+        begun.mark()?;
+        Ok(begun)
+    }
+
+    /// The directory, from the root on.
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    fn check_empty(&self) -> Result<()> {
+        let entries = self.disk.list(&self.dir).map_err(|e| Error::io("list", &self.dir, e))?;
+        let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
+        names.retain(|name| name != LOST_AND_FOUND);
+        names.sort_unstable();
+        let path = self.dir.clone();
+        match names.into_iter().next() {
+            None => Ok(()),
+            Some(_) if self.disk.open(&self.dir.join(FILE_NAME), Open::Read).is_ok() => Err(Error::Unfinished { path }),
+            Some(found) => Err(Error::TargetNotEmpty { path, found }),
+        }
+    }
+
+    fn mark(&self) -> Result<()> {
+        let path = self.dir.join(FILE_NAME);
+        let made = self.disk.open(&path, Open::CreateNew).and_then(|file| file.sync());
+        made.map_err(|e| Error::io("create", &path, e))?;
+        self.sync()?;
+        match self.dir.parent() {
+            Some(parent) => self.disk.sync_dir(parent).map_err(|e| Error::io("sync", parent, e)),
+            None => Ok(()),
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))
+    }
+
+    /// Has the copy count: all that is in the directory is on the medium, but for the names in the directory itself.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.sync()?;
+        let path = self.dir.join(FILE_NAME);
+        self.disk.remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+        // From here on it may be found whole.
+        self.is_finished = true;
+        self.sync()
+    }
+
+    /// Removes what is in it, the mark last, and the directory itself if it was made for this.
+    fn give_up(&self) -> std::io::Result<()> {
+        for entry in self.disk.list(&self.dir)? {
+            let path = self.dir.join(&entry.name);
+            if entry.name == LOST_AND_FOUND || entry.name == OsStr::new(FILE_NAME) {
+                continue;
+            }
+            if entry.is_dir { partition_dir::remove_all(&*self.disk, &path)? } else { self.disk.remove_file(&path)? }
+        }
+        self.disk.remove_file(&self.dir.join(FILE_NAME))?;
+        if self.was_there { Ok(()) } else { self.disk.remove_dir(&self.dir) }
+    }
+}
+
+impl Drop for UnfinishedDir {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // What stays says that it does not count.
+            _ = self.give_up();
+        }
+    }
+}
