@@ -404,10 +404,11 @@ pub enum Error {
         partition: TopicPartition,
     },
 
-    /// A power cut took records that this position had passed (possible below `Durability::Always`). Seek to
-    /// `truncated_to` to go on with what came after.
+    /// Records that this position had passed are gone: a power cut took them (possible below `Durability::Always`), or the directory was
+    /// restored from a copy. Seek to `truncated_to` to go on with what came after.
     #[error(
-        "{partition}: offset {requested} was lost in a power cut; seek to {truncated_to}, where the log then continued"
+        "{partition}: offset {requested} was lost in a power cut, or the directory went back to a copy; \
+         seek to {truncated_to}, where the log then continued"
     )]
     #[non_exhaustive]
     LogTruncated {

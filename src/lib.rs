@@ -76,7 +76,7 @@ mod text;
 mod topic_partition;
 mod transaction;
 
-pub use backup::{BackupOptions, BackupProgress};
+pub use backup::{BackupOptions, BackupProgress, RestoreOptions, RestoreReport, TornTransaction};
 pub use broker::{
     Admin, BackupReport, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, HeldByTransaction,
     IntoTopicConfig, OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets,

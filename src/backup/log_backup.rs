@@ -4,7 +4,7 @@
 //! may still grow. Most of it is done ahead, while the log goes on: what was deleted or compacted since is given up at the point, and
 //! what came in since is added.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,9 +124,7 @@ impl LogBackup {
         for noted in std::mem::take(&mut self.staged) {
             let bytes = noted.sealed.log_bytes;
             transfer.expect(bytes);
-            let from = self.staging_dir.clone();
-            let is_there = self.copy_files(&noted, &from, transfer)?;
-            if !is_there {
+            if !transfer.copy_segment(&noted, &self.staging_dir, &self.copy.dir().path)? {
                 return Err(self.missing(&noted));
             }
             self.copy.adopt(noted);
@@ -159,66 +157,26 @@ impl LogBackup {
             return Ok(());
         }
         self.copy.give_up(noted.sealed.base_offset)?;
-        let source_dir = self.source_dir.clone();
-        let is_there = if self.link_files(noted, &source_dir, transfer)? {
+        let (source_dir, target) = (&self.source_dir, &self.copy.dir().path);
+        let is_there = if transfer.link_segment(noted, source_dir, target)? {
             true
         } else if let Some(dir) = base.and_then(|base| base.dir_of(self.topic_id, &self.partition, noted))
-            && self.link_files(noted, &dir, transfer)?
+            && transfer.link_segment(noted, &dir, target)?
         {
             true
         } else if moment == Moment::AtPoint && self.stage(noted, transfer)? {
             self.staged.push(noted.clone());
             return Ok(());
         } else {
-            self.copy_files(noted, &source_dir, transfer)?
+            transfer.copy_segment(noted, source_dir, target)?
         };
         match (is_there, moment) {
             (true, _) => self.copy.adopt(noted.clone()),
             // It is known what becomes of that at the point.
-            (false, Moment::Ahead) => self.remove_files(noted, transfer)?,
+            (false, Moment::Ahead) => {}
             (false, Moment::AtPoint) => return Err(self.missing(noted)),
         }
         Ok(())
-    }
-
-    /// Links the files of a segment that are in `dir`; whether that could be done, and the log file is among them.
-    fn link_files(&self, noted: &ManifestSegment, dir: &Path, transfer: &mut Transfer<'_>) -> Result<bool> {
-        self.bring(noted, transfer, |transfer, name, to| transfer.link(&name.path(dir), to))
-    }
-
-    /// Copies the files of a segment that are in `dir`; whether the log file is among them.
-    fn copy_files(&self, noted: &ManifestSegment, dir: &Path, transfer: &mut Transfer<'_>) -> Result<bool> {
-        self.bring(noted, transfer, |transfer, name, to| transfer.copy(&name.path(dir), to).map(|()| true))
-    }
-
-    fn bring(
-        &self,
-        noted: &ManifestSegment,
-        transfer: &mut Transfer<'_>,
-        bring_file: impl Fn(&mut Transfer<'_>, FileName, &Path) -> io::Result<bool>,
-    ) -> Result<bool> {
-        for name in noted.files() {
-            let to = name.path(&self.copy.dir().path);
-            match bring_file(transfer, name, &to) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.remove_files(noted, transfer)?;
-                    return Ok(false);
-                }
-                // All others are caches, and made anew where they are missing.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    if name.kind == FileKind::Log {
-                        return Ok(false);
-                    }
-                }
-                Err(error) => return Err(Error::io("copy", &to, error)),
-            }
-        }
-        Ok(true)
-    }
-
-    fn remove_files(&self, noted: &ManifestSegment, transfer: &mut Transfer<'_>) -> Result<()> {
-        noted.files().into_iter().try_for_each(|name| transfer.remove(&name.path(&self.copy.dir().path)))
     }
 
     /// Keeps the files of a segment under second names beside the source, to be copied later; whether that could be done.

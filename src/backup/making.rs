@@ -63,7 +63,7 @@ impl<'s, 'o> Backup<'s, 'o> {
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         Ok(Backup {
             store,
-            transfer: Transfer::new(&disk, options),
+            transfer: Transfer::new(&disk, options.transfer()),
             base,
             target,
             staging: staging::Staging::new(Arc::clone(&disk), store.dir()),

@@ -12,19 +12,28 @@
 //! The result is a closed data directory of which all is sealed. It has no tails: what was in those at the point is in its segments.
 
 mod base;
+mod cut;
+mod cut_transactions;
 mod log_backup;
 mod making;
 mod options;
+mod restore;
+mod restore_options;
+mod restore_report;
+mod source_log;
 mod transfer;
 
 use std::path::Path;
 
 use self::making::Backup;
-use crate::broker::Admin;
+use self::restore::Restore;
 use crate::broker::backup_report::BackupReport;
+use crate::broker::{Admin, Broker};
 use crate::error::Result;
 
 pub use options::{BackupOptions, BackupProgress};
+pub use restore_options::RestoreOptions;
+pub use restore_report::{RestoreReport, TornTransaction};
 
 impl Admin<'_> {
     /// Makes a backup in the directory `target`, which is made, or empty. Sends and reads go on.
@@ -79,5 +88,67 @@ impl Admin<'_> {
         let store = &self.broker().store;
         store.check_writable("make a backup")?;
         Backup::begin(store, target.as_ref(), options)?.make()
+    }
+}
+
+impl Broker {
+    /// Restores a backup into the directory `target`, which is made, or empty. Open it then as any other.
+    ///
+    /// It is another directory than the source of the backup, and its leader epochs are above all that the source has given out: who
+    /// remembers an offset of the source with its leader epoch, and seeks to it where the log went on otherwise, gets
+    /// [`Error::LogTruncated`](crate::Error::LogTruncated), and not another record. Transactions that were open are ended.
+    ///
+    /// Until this has returned the target cannot be opened. If it fails, what it made is removed; if the process ends, the target says that it
+    /// is [unfinished](crate::Error::Unfinished).
+    ///
+    /// # Errors
+    /// [`Error::NotABackup`](crate::Error::NotABackup), [`Error::Unfinished`](crate::Error::Unfinished),
+    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty); [`Error::Corrupt`](crate::Error::Corrupt) for what is missing in the backup;
+    /// [`Error::DiskFull`](crate::Error::DiskFull); those of the system.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::Broker;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (monday, restored) = (dir.path().join("monday"), dir.path().join("restored"));
+    /// # let broker = Broker::temporary()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// broker.admin().backup(&monday)?;
+    /// Broker::restore(&monday, &restored)?;
+    /// assert_eq!(Broker::open(&restored)?.topic("orders")?.partition(0)?.log_end_offset(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn restore(backup: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<RestoreReport> {
+        Broker::restore_with(backup, target, &RestoreOptions::new())
+    }
+
+    /// The same as of a time, or to given offsets.
+    ///
+    /// Groups that have committed what is left out are moved back to where the partition ends. A transaction of which a marker is
+    /// left in one partition ends in all of them as that says, and every other that was open there is aborted.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Broker::restore); [`Error::UnknownTopic`](crate::Error::UnknownTopic),
+    /// [`Error::UnknownPartition`](crate::Error::UnknownPartition), [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) for
+    /// offsets; [`Error::CodecUnavailable`](crate::Error::CodecUnavailable) where a batch has to be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, RestoreOptions, Timestamp};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (monday, restored) = (dir.path().join("monday"), dir.path().join("restored"));
+    /// # let broker = Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # broker.admin().backup(&monday)?;
+    /// let noon: Timestamp = "2026-11-29T12:00:00Z".parse()?;
+    /// println!("{}", Broker::restore_with(&monday, &restored, &RestoreOptions::new().to_time(noon))?);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn restore_with(
+        backup: impl AsRef<Path>,
+        target: impl AsRef<Path>,
+        options: &RestoreOptions,
+    ) -> Result<RestoreReport> {
+        Restore::begin(backup.as_ref(), target.as_ref(), options)?.make()
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::transfer::TransferOptions;
+
 /// How [`Admin::backup_with`](crate::Admin::backup_with) makes a backup.
 ///
 /// # Examples
@@ -34,7 +36,7 @@ pub struct BackupOptions<'o> {
 }
 
 /// Who is told how far it is, and says whether it is to go on.
-type OnProgress<'o> = &'o (dyn Fn(&BackupProgress) -> ControlFlow<()> + Sync);
+pub(super) type OnProgress<'o> = &'o (dyn Fn(&BackupProgress) -> ControlFlow<()> + Sync);
 
 /// How far a backup is.
 ///
@@ -92,6 +94,13 @@ impl<'o> BackupOptions<'o> {
     pub fn on_progress(mut self, on_progress: &'o (dyn Fn(&BackupProgress) -> ControlFlow<()> + Sync)) -> Self {
         self.on_progress = Some(on_progress);
         self
+    }
+}
+
+impl<'o> BackupOptions<'o> {
+    pub(super) fn transfer(&self) -> TransferOptions<'o> {
+        let BackupOptions { bytes_per_second, copies, on_progress, .. } = *self;
+        TransferOptions { what: "backup", bytes_per_second, copies, on_progress }
     }
 }
 

@@ -5,18 +5,31 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::options::{BackupOptions, BackupProgress};
+use super::options::{BackupProgress, OnProgress};
 use crate::disk::throttle::Throttle;
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
+use crate::partition::manifest::ManifestSegment;
+use crate::segment::file_name::{FileKind, FileName};
 
 /// Copied between two looks at the clock, where that bounds it.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// How files are brought to one target.
+#[derive(Clone, Copy)]
+pub(super) struct TransferOptions<'o> {
+    /// What it is for, as an error names it.
+    pub(super) what: &'static str,
+    pub(super) bytes_per_second: Option<u64>,
+    /// Whether nothing is linked.
+    pub(super) copies: bool,
+    pub(super) on_progress: Option<OnProgress<'o>>,
+}
+
 /// Files that are brought to one target.
 pub(super) struct Transfer<'o> {
     disk: Arc<dyn Disk>,
-    options: &'o BackupOptions<'o>,
+    options: TransferOptions<'o>,
     throttle: Throttle,
     /// Whether a link from the source to the target was ever refused.
     can_link: bool,
@@ -27,7 +40,7 @@ pub(super) struct Transfer<'o> {
 }
 
 impl<'o> Transfer<'o> {
-    pub(super) fn new(disk: &Arc<dyn Disk>, options: &'o BackupOptions<'o>) -> Transfer<'o> {
+    pub(super) fn new(disk: &Arc<dyn Disk>, options: TransferOptions<'o>) -> Transfer<'o> {
         Transfer {
             disk: Arc::clone(disk),
             options,
@@ -61,7 +74,7 @@ impl<'o> Transfer<'o> {
         self.progress.bytes_done += bytes;
         self.progress.bytes_total = self.progress.bytes_total.max(self.progress.bytes_done);
         self.is_cancelled |= self.options.on_progress.is_some_and(|tell| tell(&self.progress).is_break());
-        if self.is_cancelled { Err(Error::Cancelled { what: "backup" }) } else { Ok(()) }
+        if self.is_cancelled { Err(Error::Cancelled { what: self.options.what }) } else { Ok(()) }
     }
 
     /// Waits for the time that so many bytes take which were copied by others.
@@ -69,11 +82,57 @@ impl<'o> Transfer<'o> {
         self.throttle.spend(bytes, &*self.disk, &|| true);
     }
 
+    /// Links the files of a segment that are in the directory `from`; whether that could be done, and the log file is among them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn link_segment(&mut self, noted: &ManifestSegment, from: &Path, to: &Path) -> Result<bool> {
+        self.bring(noted, to, |transfer, name| transfer.link(&name.path(from), &name.path(to)))
+    }
+
+    /// Copies the files of a segment that are in the directory `from`; whether the log file is among them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn copy_segment(&mut self, noted: &ManifestSegment, from: &Path, to: &Path) -> Result<bool> {
+        self.bring(noted, to, |transfer, name| transfer.copy(&name.path(from), &name.path(to)).map(|()| true))
+    }
+
+    fn bring(
+        &mut self,
+        noted: &ManifestSegment,
+        to: &Path,
+        mut bring_file: impl FnMut(&mut Transfer<'o>, FileName) -> io::Result<bool>,
+    ) -> Result<bool> {
+        for name in noted.files() {
+            match bring_file(self, name) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.remove_segment(noted, to)?;
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    if name.kind == FileKind::Log {
+                        self.remove_segment(noted, to)?;
+                        return Ok(false);
+                    }
+                    // All others are caches, and made anew where they are missing.
+                }
+                Err(error) => return Err(Error::io("copy", &name.path(to), error)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn remove_segment(&mut self, noted: &ManifestSegment, dir: &Path) -> Result<()> {
+        noted.files().into_iter().try_for_each(|name| self.remove(&name.path(dir)))
+    }
+
     /// Gives a file a second name. `false` if that cannot be, whatever the reason.
     ///
     /// # Errors
     /// That the file is not there.
-    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<bool> {
+    fn link(&mut self, from: &Path, to: &Path) -> io::Result<bool> {
         if !self.can_link {
             return Ok(false);
         }
@@ -95,7 +154,7 @@ impl<'o> Transfer<'o> {
     ///
     /// # Errors
     /// The disk's, and [`ErrorKind::NotFound`] among them if it is the file that is not there.
-    pub(super) fn copy(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    fn copy(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         self.linked.remove(to);
         if self.options.bytes_per_second.is_none() {
             return self.disk.copy_file(from, to)?.sync();
@@ -116,7 +175,7 @@ impl<'o> Transfer<'o> {
     }
 
     /// Removes a file of the target that is to be made anew; it need not be there.
-    pub(super) fn remove(&mut self, path: &Path) -> Result<()> {
+    fn remove(&mut self, path: &Path) -> Result<()> {
         self.linked.remove(path);
         match self.disk.remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),

@@ -11,10 +11,10 @@ use super::{Broker, RecoveryReport, catalog, opening};
 use crate::config_key::{
     check_duration_ms, check_range, invalid, parse_bool, parse_duration_ms, parse_number, unknown,
 };
-use crate::disk::Open;
 use crate::disk::file_mode::FileMode;
 use crate::disk::os::OsDisk;
 use crate::disk::overlay::OverlayDisk;
+use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::events::Stopwatch;
 use crate::partition::budget_policy::{BUDGET_POLICY, BudgetPolicy};
@@ -96,6 +96,7 @@ impl BrokerBuilder {
             offsets_retention: None,
             transactional_id_expiration: None,
             settles_transactions: true,
+            is_copy: false,
         };
         BrokerBuilder { config }
     }
@@ -296,6 +297,14 @@ impl BrokerBuilder {
     pub(crate) fn leave_transactions_open(mut self) -> Self {
         self.config.settles_transactions = false;
         self
+    }
+
+    /// Opens a copy that is about to be finished, to put it in order.
+    pub(crate) fn of_copy(disk: Arc<dyn Disk>, dir: &Path) -> BrokerBuilder {
+        let mut builder = BrokerBuilder::new(dir).background(false).tail_bytes(*TAIL_BYTES_BOUNDS.start());
+        builder.config.disk = disk;
+        builder.config.is_copy = true;
+        builder
     }
 
     /// Keeps the data directory on a simulated disk, to test what crashes leave.

@@ -61,6 +61,7 @@ pub use reset_offsets::{OffsetChange, ResetOffsets, ResetTo};
 pub use topic::Topic;
 pub use verification::{VerifyOptions, VerifyReport};
 
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
 use crate::partition::recovery_mode::RecoveryMode;
@@ -117,6 +118,11 @@ impl Broker {
     /// ```
     pub fn open(dir: impl AsRef<Path>) -> Result<Broker> {
         Broker::builder(dir).open()
+    }
+
+    /// Opens a copy that is about to be finished, to put it in order.
+    pub(crate) fn open_copy(disk: Arc<dyn Disk>, dir: &Path) -> Result<Broker> {
+        BrokerBuilder::of_copy(disk, dir).open()
     }
 
     /// Begins to open `dir` with other settings.

@@ -29,7 +29,7 @@ pub(crate) fn for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + S
 ///
 /// # Panics
 /// If `work` does.
-pub(super) fn compute_for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(crate) fn compute_for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     for_all_by(cores.min(items.len()).clamp(1, THREADS_MAX), items, work)
 }

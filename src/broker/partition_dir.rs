@@ -24,7 +24,7 @@ const MARK: &str = "-delete";
 const ID_DIGITS: usize = 32;
 
 /// Where a partition lives within the data directory.
-pub(super) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
+pub(crate) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
     data_dir.join(partition.to_string())
 }
 

@@ -46,6 +46,8 @@ pub(super) struct StoreConfig {
     pub(super) transactional_id_expiration: Option<Duration>,
     /// Whether transactions that stand open are ended before anything is served: always, but for tests.
     pub(super) settles_transactions: bool,
+    /// Whether it is a copy that is about to be finished, which nobody else may open yet.
+    pub(super) is_copy: bool,
 }
 
 /// Where a log may be begun.

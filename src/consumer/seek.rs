@@ -35,6 +35,16 @@ pub enum SeekTo {
     Latest,
     /// This offset, from the log start to the log end.
     Offset(u64),
+    /// This offset, which was remembered with the leader epoch of the record before it: for applications that keep offsets in a database of
+    /// their own. If the log went on otherwise since, after a power cut or because the directory was restored from a copy, the offset
+    /// does not stand for the same record any more, and the seek fails.
+    OffsetAndEpoch {
+        /// The offset to read next, from the log start to the log end.
+        offset: u64,
+        /// The [leader epoch](crate::guide::concepts#leader-epochs) of the record before it, as
+        /// [`ConsumerRecord::leader_epoch`](crate::ConsumerRecord::leader_epoch) says.
+        leader_epoch: i32,
+    },
     /// The first record with this timestamp or a later one; the end if there is none.
     Time(Timestamp),
     /// What the group has committed, or else what the reset policy says. While a transaction is being committed that has it in it, the
@@ -48,6 +58,7 @@ impl fmt::Display for SeekTo {
             SeekTo::Earliest => f.write_str("earliest"),
             SeekTo::Latest => f.write_str("latest"),
             SeekTo::Offset(offset) => write!(f, "offset {offset}"),
+            SeekTo::OffsetAndEpoch { offset, leader_epoch } => write!(f, "offset {offset} of epoch {leader_epoch}"),
             SeekTo::Time(time) => write!(f, "time {time}"),
             SeekTo::Committed => f.write_str("committed"),
         }
@@ -58,7 +69,8 @@ impl Consumer {
     /// Goes to another place in a partition; the next poll reads from there.
     ///
     /// # Errors
-    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::NotAssigned`] if the consumer does not read that
+    /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::LogTruncated`] for one that is of another epoch, whatever the
+    /// consumer does about committed offsets of that kind; [`Error::NotAssigned`] if the consumer does not read that
     /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
     ///
     /// # Examples
@@ -82,6 +94,17 @@ impl Consumer {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => cursor.position.end(),
             SeekTo::Offset(offset) => check_offset(cursor.position, offset)?,
+            SeekTo::OffsetAndEpoch { offset, leader_epoch } => {
+                if let Some(truncated_to) = log.truncated_to(offset, leader_epoch) {
+                    let partition = partition.clone();
+                    return Err(Error::LogTruncated { partition, requested: offset, truncated_to });
+                }
+                let offset = check_offset(cursor.position, offset)?;
+                cursor.position.go_to(offset, Some(leader_epoch));
+                cursor.position.begun_at = Some(offset);
+                self.positions.reactivate(partition);
+                return Ok(());
+            }
             SeekTo::Time(t) => cursor.position.offset_for_time(t.as_millis())?.unwrap_or_else(|| cursor.position.end()),
             SeekTo::Committed => {
                 cursor.position.begun_at = None;

@@ -92,6 +92,11 @@ impl ManifestSegment {
         ManifestSegment { sealed, log_crc32, delete_horizon: None, producers, other_files }
     }
 
+    /// Whether it may have batches of producers.
+    pub(crate) fn has_producers(&self) -> bool {
+        self.producers.are_any()
+    }
+
     /// Whether all its files are the same, byte by byte, as far as checksums tell.
     pub(crate) fn has_files_of(&self, other: &ManifestSegment) -> bool {
         self.log_crc32.is_some() && self == other

@@ -9,47 +9,46 @@ use ottla::{
     RecoveryMode, TopicConfig, TopicPartition, TransactionalProducer,
 };
 
-pub const DATA: &str = "/data";
+pub(crate) const DATA: &str = "/data";
 
-/// What makes segments full after a few records, and is left out of what is read.
-const PADDING: &str =
-    "                                                                                                    ";
+/// Of values, so that slots and segments are full after a few records. The spaces are left out of what is read.
+const VALUE_BYTES: usize = 6000;
 
-pub fn builder(disk: &SimulatedDisk, dir: &str) -> BrokerBuilder {
+pub(crate) fn builder(disk: &SimulatedDisk, dir: &str) -> BrokerBuilder {
     Broker::builder(dir).disk(disk).background(false).durability(Durability::Os)
 }
 
-pub fn open(disk: &SimulatedDisk, dir: &str) -> Broker {
+pub(crate) fn open(disk: &SimulatedDisk, dir: &str) -> Broker {
     builder(disk, dir).open().unwrap()
 }
 
-pub fn open_read_only(disk: &SimulatedDisk, dir: &str) -> Broker {
+pub(crate) fn open_read_only(disk: &SimulatedDisk, dir: &str) -> Broker {
     builder(disk, dir).recovery_mode(RecoveryMode::ReadOnly).open().unwrap()
 }
 
 /// Segments of a few records.
-pub fn small_segments() -> TopicConfig {
+pub(crate) fn small_segments() -> TopicConfig {
     TopicConfig::new().segment_bytes(2000)
 }
 
-pub fn compacted() -> TopicConfig {
+pub(crate) fn compacted() -> TopicConfig {
     small_segments().cleanup_policy(CleanupPolicy::Compact).min_cleanable_dirty_ratio(0.01)
 }
 
 /// Sends values of these numbers, with seven keys.
-pub fn send(broker: &Broker, topic: &str, numbers: Range<u64>) {
+pub(crate) fn send(broker: &Broker, topic: &str, numbers: Range<u64>) {
     let topic = broker.topic(topic).unwrap();
     for number in numbers {
-        topic.produce(format!("key-{}", number % 7), format!("{number}{PADDING}")).unwrap();
+        topic.produce(format!("key-{}", number % 7), format!("{number:<VALUE_BYTES$}")).unwrap();
     }
 }
 
-pub fn partition(broker: &Broker, topic: &str) -> Partition {
+pub(crate) fn partition(broker: &Broker, topic: &str) -> Partition {
     broker.existing_topic(topic).unwrap().partition(0).unwrap()
 }
 
 /// Has a group read and commit all that there is in a topic.
-pub fn read_all(broker: &Broker, group: &str, topic: &str) -> usize {
+pub(crate) fn read_all(broker: &Broker, group: &str, topic: &str) -> usize {
     let mut consumer = broker.consumer(group, [topic]).unwrap();
     let mut count = 0;
     loop {
@@ -63,7 +62,7 @@ pub fn read_all(broker: &Broker, group: &str, topic: &str) -> usize {
 }
 
 /// What a group has committed in partition 0 of a topic.
-pub fn committed(broker: &Broker, group: &str, topic: &str) -> Option<u64> {
+pub(crate) fn committed(broker: &Broker, group: &str, topic: &str) -> Option<u64> {
     let described = broker.admin().describe_group(group).unwrap();
     let wanted = TopicPartition::new(topic, 0);
     let found = described.partitions().iter().find(|found| *found.topic_partition() == wanted)?;
@@ -71,17 +70,17 @@ pub fn committed(broker: &Broker, group: &str, topic: &str) -> Option<u64> {
 }
 
 /// A transaction of five records in `payments`.
-pub fn transact(producer: &mut TransactionalProducer, round: u64, is_committed: bool) {
+pub(crate) fn transact(producer: &mut TransactionalProducer, round: u64, is_committed: bool) {
     let transaction = producer.begin().unwrap();
     for number in 0..5 {
-        let value = format!("payment {round} {number}{PADDING}");
+        let value = format!("{:<VALUE_BYTES$}", format!("payment {round} {number}"));
         transaction.send(ProducerRecord::to("payments").key("k").value(&value)).unwrap();
     }
     if is_committed { transaction.commit().unwrap() } else { transaction.abort().unwrap() }
 }
 
 /// Topics of all kinds, a group, and transactions that were committed and aborted.
-pub fn fill(broker: &Broker) {
+pub(crate) fn fill(broker: &Broker) {
     broker.create_topic("orders", small_segments().partitions(2)).unwrap();
     broker.create_topic("state", compacted()).unwrap();
     broker.create_topic("payments", small_segments()).unwrap();
@@ -100,16 +99,16 @@ pub fn fill(broker: &Broker) {
 
 /// What there is in a partition, as its readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
-    pub partition: TopicPartition,
-    pub offsets: Range<u64>,
-    pub last_stable_offset: u64,
-    pub committed: Vec<String>,
-    pub uncommitted: Vec<String>,
+pub(crate) struct Content {
+    pub(crate) partition: TopicPartition,
+    pub(crate) offsets: Range<u64>,
+    pub(crate) last_stable_offset: u64,
+    pub(crate) committed: Vec<String>,
+    pub(crate) uncommitted: Vec<String>,
 }
 
 /// What can be read in all partitions of all topics.
-pub fn contents(broker: &Broker) -> Vec<Content> {
+pub(crate) fn contents(broker: &Broker) -> Vec<Content> {
     let mut contents = Vec::new();
     for name in broker.admin().list_topics().unwrap() {
         let partitions = broker.existing_topic(&name).unwrap().partitions();
@@ -118,7 +117,7 @@ pub fn contents(broker: &Broker) -> Vec<Content> {
     contents
 }
 
-pub fn content(broker: &Broker, partition: &Partition) -> Content {
+pub(crate) fn content(broker: &Broker, partition: &Partition) -> Content {
     let seen_by = |isolation| values(broker, partition.topic_partition(), isolation);
     Content {
         partition: partition.topic_partition().clone(),

@@ -4,3 +4,4 @@
 mod backup;
 mod directories;
 mod point;
+mod restore;

@@ -57,7 +57,7 @@ pub(super) fn create_data_dir(config: &StoreConfig) -> Result<PathBuf> {
         found => (found?, true),
     };
     if was_there {
-        let entries = entries(disk, &dir)?;
+        let entries = if config.is_copy { list(disk, &dir)? } else { entries(disk, &dir)? };
         if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
             return Ok(dir);
         }
@@ -112,18 +112,22 @@ fn unless_denied(parent: &Path, error: SyncError) -> Result<()> {
     if error.kind() == ErrorKind::PermissionDenied { Ok(()) } else { Err(Error::io("sync", parent, error)) }
 }
 
-/// What is in a directory that is to be opened.
-///
-/// # Errors
-/// [`Error::Unfinished`]; [`Error::NotADataDirectory`] if it is a file; the disk's.
-fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
-    let entries = disk.list(dir).map_err(|error| match error.kind() {
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
+    disk.list(dir).map_err(|error| match error.kind() {
         ErrorKind::NotADirectory => {
             let reason = "it is a file; give the path of a directory";
             Error::NotADataDirectory { path: dir.to_owned(), reason }
         }
         _ => Error::io("list", dir, error),
-    })?;
+    })
+}
+
+/// What is in a directory that is to be opened.
+///
+/// # Errors
+/// [`Error::Unfinished`]; [`Error::NotADataDirectory`] if it is a file; the disk's.
+fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
+    let entries = list(disk, dir)?;
     if entries.iter().any(|entry| entry.name == unfinished::FILE_NAME) {
         return Err(Error::Unfinished { path: dir.to_owned() });
     }

@@ -1,0 +1,108 @@
+//! What was restored, and what was left out.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::topic_partition::TopicPartition;
+
+/// What [`Broker::restore`](crate::Broker::restore) has restored, and what it has left out; see there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RestoreReport {
+    pub(super) partitions: Vec<RestoredPartition>,
+    pub(super) torn: Vec<TornTransaction>,
+    pub(super) moved_back: Vec<(String, TopicPartition, Range<u64>)>,
+}
+
+/// A partition that was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RestoredPartition {
+    pub(super) partition: TopicPartition,
+    pub(super) offsets: Range<u64>,
+    pub(super) not_later: Vec<Range<u64>>,
+}
+
+/// A committed transaction of which a part was left out, since it lies behind where that partition was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTransaction {
+    pub(super) producer_id: i64,
+    pub(super) partition: TopicPartition,
+    pub(super) offsets: Range<u64>,
+}
+
+impl TornTransaction {
+    /// The id of its producer.
+    #[must_use]
+    pub fn producer_id(&self) -> i64 {
+        self.producer_id
+    }
+
+    /// Where a part is left out.
+    #[must_use]
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The offsets among which that part was.
+    #[must_use]
+    pub fn offsets(&self) -> Range<u64> {
+        self.offsets.clone()
+    }
+}
+
+impl RestoreReport {
+    /// The partitions, those of internal topics among them, in ascending order.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.iter().map(|restored| &restored.partition)
+    }
+
+    /// The offsets that a partition has now: its log start offset, and where it was cut. (Where a transaction had to be ended, its marker
+    /// takes the next offset.) `None` if it is not in the backup.
+    #[must_use]
+    pub fn offsets(&self, partition: &TopicPartition) -> Option<Range<u64>> {
+        self.find(partition).map(|restored| restored.offsets.clone())
+    }
+
+    /// The offsets of records of a partition that were left out although they are not later than the time that was asked for: they come
+    /// behind one that is.
+    #[must_use]
+    pub fn left_out(&self, partition: &TopicPartition) -> &[Range<u64>] {
+        self.find(partition).map_or(&[], |restored| &restored.not_later)
+    }
+
+    fn find(&self, partition: &TopicPartition) -> Option<&RestoredPartition> {
+        self.partitions.iter().find(|restored| restored.partition == *partition)
+    }
+
+    /// Transactions that were committed and are not whole any more.
+    #[must_use]
+    pub fn torn_transactions(&self) -> &[TornTransaction] {
+        &self.torn
+    }
+
+    /// What groups had committed beyond the new end of a partition, and was moved back to it: group, partition, and the offsets from where it
+    /// is now to where it was.
+    pub fn moved_back(&self) -> impl Iterator<Item = (&str, &TopicPartition, Range<u64>)> {
+        self.moved_back.iter().map(|(group, partition, offsets)| (&**group, partition, offsets.clone()))
+    }
+}
+
+/// A line on what there is, then one for each thing that is not as somebody may expect.
+impl fmt::Display for RestoreReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "restored {} partitions", self.partitions.len())?;
+        for restored in self.partitions.iter().filter(|restored| !restored.not_later.is_empty()) {
+            let count: u64 = restored.not_later.iter().map(|offsets| offsets.end - offsets.start).sum();
+            let first = restored.not_later.first().map_or(0, |offsets| offsets.start);
+            let partition = &restored.partition;
+            write!(f, "\nleft out: {partition}: {count} records that are not later, from offset {first} on")?;
+        }
+        for TornTransaction { producer_id, partition, offsets } in &self.torn {
+            let Range { start, end } = offsets;
+            write!(f, "\ntorn: {partition}: offsets {start}..{end} of a transaction of producer {producer_id}")?;
+        }
+        for (group, partition, Range { start, end }) in &self.moved_back {
+            write!(f, "\nmoved back: group {group}: {partition} from {end} to {start}")?;
+        }
+        Ok(())
+    }
+}
