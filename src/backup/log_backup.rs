@@ -142,7 +142,7 @@ impl LogBackup {
     /// If the point was not fixed.
     pub(super) fn finish(self) -> Result<(TopicPartition, LogBounds, Manifest)> {
         let bounds = self.bounds.expect("the point comes before the end");
-        let manifest = self.copy.finish(bounds.clone())?;
+        let manifest = self.copy.finish(&bounds)?;
         Ok((self.partition, bounds, manifest))
     }
 

@@ -18,6 +18,7 @@ use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::error::{Error, Result};
 use crate::format::{Attributes, BatchBuilder, BatchHeader, BatchStart, ProducerStamp, SealFields};
+use crate::group::committed_offset::CommittedOffset;
 use crate::partition::log_copy::{LogBounds, LogCopy};
 use crate::partition::log_spec::LogSpec;
 use crate::topic_partition::TopicPartition;
@@ -137,12 +138,12 @@ impl<'o> Restore<'o> {
         let copies = self.options.copies;
         let options = TransferOptions { what: "restore", bytes_per_second: None, copies, on_progress: None };
         let mut transfer = Transfer::new(&self.disk, options);
-        let mut copied = Vec::new();
+        let mut written = Vec::new();
         for (number, (log, cut)) in logs.iter().enumerate() {
             let endings = endings.of_logs.get(number).map_or(&[][..], |endings| endings);
-            copied.push(self.copy_log(log, *cut, endings, identity.least_leader_epoch(), &mut transfer)?);
+            written.push(self.copy_log(log, *cut, endings, identity.least_leader_epoch(), &mut transfer)?);
         }
-        let finished = parallel::for_all(copied, |(copy, bounds)| copy.finish(bounds).map(drop));
+        let finished = parallel::for_all(written, |(copy, bounds)| copy.finish(&bounds).map(drop));
         finished.into_iter().collect()
     }
 
@@ -196,7 +197,7 @@ impl<'o> Restore<'o> {
             for found in described.partitions() {
                 let (partition, committed) = (found.topic_partition(), found.committed());
                 let cut = logs.iter().find(|(log, _)| log.partition() == partition).map(|(_, cut)| *cut);
-                if let (Some(cut), Some(committed)) = (cut, committed.map(|committed| committed.offset()))
+                if let (Some(cut), Some(committed)) = (cut, committed.map(CommittedOffset::offset))
                     && cut < committed
                 {
                     let reset = admin.reset_offsets(&group).partition(partition.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
-use super::store_config::{NewLog, StoreConfig};
+use super::store_config::{NewLog, Purpose, StoreConfig};
 use super::{Broker, RecoveryReport, catalog, opening};
 use crate::config_key::{
     check_duration_ms, check_range, invalid, parse_bool, parse_duration_ms, parse_number, unknown,
@@ -96,7 +96,7 @@ impl BrokerBuilder {
             offsets_retention: None,
             transactional_id_expiration: None,
             settles_transactions: true,
-            is_copy: false,
+            purpose: Purpose::Use,
         };
         BrokerBuilder { config }
     }
@@ -303,7 +303,7 @@ impl BrokerBuilder {
     pub(crate) fn of_copy(disk: Arc<dyn Disk>, dir: &Path) -> BrokerBuilder {
         let mut builder = BrokerBuilder::new(dir).background(false).tail_bytes(*TAIL_BYTES_BOUNDS.start());
         builder.config.disk = disk;
-        builder.config.is_copy = true;
+        builder.config.purpose = Purpose::FinishCopy;
         builder
     }
 

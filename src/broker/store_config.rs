@@ -46,8 +46,16 @@ pub(super) struct StoreConfig {
     pub(super) transactional_id_expiration: Option<Duration>,
     /// Whether transactions that stand open are ended before anything is served: always, but for tests.
     pub(super) settles_transactions: bool,
-    /// Whether it is a copy that is about to be finished, which nobody else may open yet.
-    pub(super) is_copy: bool,
+    pub(super) purpose: Purpose,
+}
+
+/// What a directory is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be used.
+    Use,
+    /// It is a copy, and is to be put in order before anybody may use it.
+    FinishCopy,
 }
 
 /// Where a log may be begun.

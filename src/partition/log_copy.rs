@@ -36,9 +36,9 @@ pub(crate) struct LogCopy {
 #[derive(Debug)]
 enum Part {
     /// Its files are in place, and are what this says.
-    Whole(ManifestSegment),
+    Whole(Box<ManifestSegment>),
     /// It is written batch by batch.
-    Written(Segment),
+    Written(Box<Segment>),
 }
 
 /// What is said of a log as a whole.
@@ -75,12 +75,12 @@ impl LogCopy {
     /// Whether it has this very segment as a whole.
     pub(crate) fn has(&self, noted: &ManifestSegment) -> bool {
         let part = self.parts.get(&noted.sealed.base_offset);
-        matches!(part, Some(Part::Whole(known)) if known == noted)
+        matches!(part, Some(Part::Whole(known)) if **known == *noted)
     }
 
     /// Takes a segment as a whole, whose log file, and those of the other files that are there, were put in place.
     pub(crate) fn adopt(&mut self, noted: ManifestSegment) {
-        self.parts.insert(noted.sealed.base_offset, Part::Whole(noted));
+        self.parts.insert(noted.sealed.base_offset, Part::Whole(Box::new(noted)));
     }
 
     /// Where a segment that is written batch by batch ends by now: the byte of its log file, and the offset.
@@ -104,7 +104,7 @@ impl LogCopy {
             Entry::Occupied(part) => part.into_mut(),
             Entry::Vacant(place) => {
                 let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config())?;
-                place.insert(Part::Written(segment))
+                place.insert(Part::Written(Box::new(segment)))
             }
         };
         match segment {
@@ -157,7 +157,7 @@ impl LogCopy {
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn finish(self, bounds: LogBounds) -> Result<Manifest> {
+    pub(crate) fn finish(self, bounds: &LogBounds) -> Result<Manifest> {
         let mut copy = Finishing {
             dir: &self.dir,
             spec: &self.spec,
@@ -191,13 +191,13 @@ impl Finishing<'_> {
             Part::Whole(noted) => {
                 let segment = Segment::open_sealed(self.dir, &noted.sealed, self.spec.segment_config());
                 self.segments.push(Arc::new(segment));
-                self.manifest.segments.push(noted);
+                self.manifest.segments.push(*noted);
                 self.producers = None;
             }
             Part::Written(segment) => {
                 segment.settle().map_err(AppendError::into_inner)?;
                 segment.sync().map_err(SyncError::into_inner)?;
-                self.note(segment)?;
+                self.note(*segment)?;
             }
         }
         Ok(())

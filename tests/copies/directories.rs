@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use ottla::testing::SimulatedDisk;
+use ottla::testing::{CrashModel, SimulatedDisk};
 use ottla::{
-    Broker, BrokerBuilder, CleanupPolicy, ConsumerConfig, Durability, Isolation, Partition, ProducerRecord,
-    RecoveryMode, TopicConfig, TopicPartition, TransactionalProducer,
+    Broker, BrokerBuilder, CleanupPolicy, CommittedOffset, ConsumerConfig, Durability, Isolation, Partition,
+    ProducerRecord, RecoveryMode, TopicConfig, TopicPartition, TransactionalProducer,
 };
 
 pub(crate) const DATA: &str = "/data";
@@ -66,7 +66,7 @@ pub(crate) fn committed(broker: &Broker, group: &str, topic: &str) -> Option<u64
     let described = broker.admin().describe_group(group).unwrap();
     let wanted = TopicPartition::new(topic, 0);
     let found = described.partitions().iter().find(|found| *found.topic_partition() == wanted)?;
-    found.committed().map(|committed| committed.offset())
+    found.committed().map(CommittedOffset::offset)
 }
 
 /// A transaction of five records in `payments`.
@@ -145,4 +145,10 @@ fn values(broker: &Broker, partition: &TopicPartition, isolation: Isolation) -> 
                 .map(|record| format!("{}: {}", record.offset(), record.value().map_or("none".to_owned(), text))),
         );
     }
+}
+
+/// What a power cut leaves, by one of the models in turn.
+pub(crate) fn crash(disk: &SimulatedDisk, seed: u64) -> SimulatedDisk {
+    let model = CrashModel::ALL.into_iter().cycle().nth(usize::try_from(seed % 4).unwrap());
+    disk.crash(seed, model.unwrap())
 }

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use ottla::testing::{CrashModel, SimulatedDisk};
+use ottla::testing::SimulatedDisk;
 use ottla::{BackupOptions, Error, TopicPartition};
 
-use crate::directories::{DATA, builder, compacted, contents, fill, open, open_read_only, send, small_segments};
+use crate::directories::{DATA, builder, compacted, contents, crash, fill, open, open_read_only, send, small_segments};
 
 const BACKUP: &str = "/backups/one";
 
@@ -19,7 +19,7 @@ fn k12_04_a_backup_survives_a_power_cut_and_whatever_becomes_of_its_source() {
         send(&broker, "orders", 70..100);
         let before = contents(&broker);
         broker.admin().backup(BACKUP).unwrap();
-        let disk = disk.crash(seed, CrashModel::ALL[seed as usize % 4]);
+        let disk = crash(&disk, seed);
         let copy = open_read_only(&disk, BACKUP);
         assert_eq!(contents(&copy), before, "seed {seed}");
         let source = builder(&disk, DATA).recovery_mode(ottla::RecoveryMode::SkipCorrupt).open().unwrap();
@@ -118,8 +118,7 @@ fn k12_07_a_backup_that_dies_at_any_call_harms_nothing() {
             let (disk, broker) = build();
             disk.stop_after(disk.calls() + call);
             _ = broker.admin().backup_with(second, &BackupOptions::new().base(first));
-            let disk =
-                if is_power_cut { disk.crash(call, CrashModel::ALL[call as usize % 4]) } else { disk.kill(call) };
+            let disk = if is_power_cut { crash(&disk, call) } else { disk.kill(call) };
             match builder(&disk, second).recovery_mode(ottla::RecoveryMode::ReadOnly).open() {
                 Ok(copy) => {
                     whole += 1;

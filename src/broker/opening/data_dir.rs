@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::broker::store_config::StoreConfig;
+use crate::broker::store_config::{Purpose, StoreConfig};
 use crate::broker::{catalog, directory_lock, shutdown, unfinished};
 use crate::disk::{DirEntry, Disk, Open, SyncError};
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ pub(super) fn create_data_dir(config: &StoreConfig) -> Result<PathBuf> {
         found => (found?, true),
     };
     if was_there {
-        let entries = if config.is_copy { list(disk, &dir)? } else { entries(disk, &dir)? };
+        let entries = if config.purpose == Purpose::FinishCopy { list(disk, &dir)? } else { entries(disk, &dir)? };
         if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
             return Ok(dir);
         }
