@@ -3,5 +3,6 @@
 
 mod backup;
 mod directories;
+mod load;
 mod point;
 mod restore;
