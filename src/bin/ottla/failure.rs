@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use ottla::Error;
 
+use crate::output::text;
+
 /// Why a command did not do all that it was asked for: what stderr and the exit status say.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -24,6 +26,14 @@ impl Failure {
 
     pub fn refused(reason: impl Display) -> Failure {
         Failure::Refused(reason.to_string())
+    }
+
+    /// The same of a command that has shown something by then: not that nothing was done.
+    pub fn midway(self) -> Failure {
+        match self {
+            Failure::Refused(reason) => Failure::Failed(reason),
+            failure => failure,
+        }
     }
 
     /// Why stdout could not be written.
@@ -46,9 +56,9 @@ impl Failure {
     }
 }
 
-/// Says something on stderr, if anybody listens.
+/// Says something on stderr, if anybody listens. In a path or a name there may be what a terminal takes for a command.
 pub fn say(what: impl Display) {
-    _ = writeln!(io::stderr(), "ottla: {what}");
+    _ = writeln!(io::stderr(), "ottla: {}", text::harmless(&what.to_string()));
 }
 
 impl From<Error> for Failure {

@@ -27,6 +27,9 @@ pub struct Top {
     count: Option<u64>,
 }
 
+/// A window with more takes gigabytes: some terminals that have no size say that they have the largest that there is.
+const CELLS_MAX: u32 = 4 << 20;
+
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = time::duration(text)?;
     let is_allowed = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval);
@@ -59,6 +62,12 @@ impl Top {
 
     /// The live view.
     fn show(&self, looks: &mut Looks) -> Result<(), Failure> {
+        let (columns, rows) = ratatui::crossterm::terminal::size().map_err(|error| of_terminal(&error))?;
+        if CELLS_MAX < u32::from(columns) * u32::from(rows) {
+            return Err(Failure::refused(format_args!(
+                "a window of {columns} columns and {rows} rows cannot be drawn"
+            )));
+        }
         let mut terminal = ratatui::try_init().map_err(|error| of_terminal(&error))?;
         let shown = self.show_on(&mut terminal, looks);
         ratatui::restore();
@@ -102,7 +111,7 @@ struct Looks {
 impl Looks {
     fn next(&mut self) -> Result<Sample, Failure> {
         if let Some(error) = self.broker.admin().health().broker_error {
-            return Err(error.into());
+            return Err(Failure::from(error).midway());
         }
         let now = self.broker.metrics();
         let sample = Sample::of(&self.before, &now);
