@@ -480,3 +480,19 @@ fn a_group_waits_until_what_it_printed_was_taken() {
     assert_eq!((rest.as_str(), ended(child)), ("9\n", (Some(0), String::new())));
     assert_eq!(committed(&dir, "g"), Some(10));
 }
+
+#[test]
+fn a_partition_that_cannot_be_looked_at_is_not_taken_for_an_empty_one() {
+    let dir = free(|broker| {
+        broker.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
+        (0..2).for_each(|partition| send(broker, "t", partition, 0, &["a", "b"]));
+    });
+    let partition = dir.path().join("t-1");
+    fs::remove_dir_all(&partition).unwrap();
+    fs::write(&partition, "a file where the partition was").unwrap();
+    for line in ["consume t", "consume t --follow", "consume t -o end", "consume t --skip-corrupt", "consume t -G g"] {
+        let said = on(&dir, line);
+        assert!(said.status != 0 && said.stdout.is_empty() && said.stderr.contains("t-1"), "{line}: {said:?}");
+    }
+    assert_eq!(on(&dir, "consume t -p 0").done(), "a\nb\n");
+}

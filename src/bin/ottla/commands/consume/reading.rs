@@ -111,7 +111,13 @@ impl Reading {
                 wait = LOOK_INTERVAL;
             }
             if looked_at.elapsed() >= LOOK_INTERVAL {
-                let partitions = partitions()?;
+                let partitions = match partitions() {
+                    Ok(partitions) => partitions,
+                    Err(failure) => {
+                        self.failure = Some(failure);
+                        return Ok(());
+                    }
+                };
                 if partitions.len() != self.consumer.assignment().len() {
                     self.consumer.assign(&partitions)?;
                 }
@@ -132,7 +138,11 @@ impl Reading {
             }
             self.consumer.commit()?;
         }
-        self.failure.map_or(Ok(self.skipped), Err)
+        match self.failure {
+            Some(failure) if 0 < self.printer.printed() => Err(failure.midway()),
+            Some(failure) => Err(failure),
+            None => Ok(self.skipped),
+        }
     }
 
     fn positions(&self) -> Vec<Option<u64>> {
