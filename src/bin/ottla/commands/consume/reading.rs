@@ -58,7 +58,7 @@ impl Reading {
         match start {
             Start::Offset(offset) if !is_there => {
                 let of = if let [only] = partitions { only.to_string() } else { "every partition".to_owned() };
-                Err(Failure::refused(format_args!("offset {offset} is behind the end of {of}")))
+                Err(Failure::refused(format_args!("offset {offset} is past the end of {of}")))
             }
             _ => Ok(()),
         }
@@ -163,7 +163,7 @@ impl Reading {
                     Err(error) => break error.into(),
                 },
                 Err(Error::Corrupt(damage)) if damage.offsets.is_some() => {
-                    break Failure::failed(format_args!("{damage}; --skip-corrupt goes on behind it"));
+                    break Failure::failed(format_args!("{damage}; --skip-corrupt goes on after it"));
                 }
                 Err(error) => break error.into(),
             }

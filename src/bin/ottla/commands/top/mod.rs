@@ -22,8 +22,8 @@ pub struct Top {
     /// How long to wait between two looks, such as 500ms or 10s
     #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// So many looks, and then the end
-    #[arg(short = 'n', long, value_name = "COUNT")]
+    /// End after so many looks
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 }
 
