@@ -82,8 +82,9 @@ pub fn reason(error: &Error) -> String {
             format!("{path} is not a data directory: {reason}; check the path, or begin one with `ottla topics create`")
         }
         Error::OtherFiles { path, found, .. } => format!(
-            "{} holds other files, {found:?} among them, and no log: choose an empty or a new directory",
-            escaped_path(path)
+            "{} holds other files, \"{}\" among them, and no log: choose an empty or a new directory",
+            escaped_path(path),
+            escaped_path(found.as_ref())
         ),
         Error::TopicExists { name, .. } => {
             format!("topic {name:?} exists already: change it with `ottla topics alter`, or choose another name")
