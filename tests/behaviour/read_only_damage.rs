@@ -245,7 +245,7 @@ fn without_a_manifest_that_can_be_read_the_records_and_the_report_are_those_of_t
     let disk = SimulatedDisk::new(1);
     let writer = builder(&disk).open().unwrap();
     let topic = writer.create_topic("t", TopicConfig::new().segment_bytes(1500)).unwrap();
-    for n in 0..30 {
+    for n in 0..60 {
         topic.produce("k", format!("{n} {}", "x".repeat(100))).unwrap();
         writer.run_maintenance().unwrap();
     }
