@@ -118,6 +118,8 @@ impl Cursor<'_> {
 
     fn start_without_offset(&self) -> Result<u64> {
         let log = self.position.log();
+        // What is not known of a log is said to be 0, and whoever begins at the end would begin there.
+        log.check_whole()?;
         match self.offset_reset {
             OffsetReset::Earliest => Ok(log.log_start_offset()),
             OffsetReset::Latest => Ok(self.position.end()),

@@ -71,7 +71,8 @@ impl Consumer {
     /// # Errors
     /// [`Error::OffsetOutOfRange`] for an offset outside the log, [`Error::LogTruncated`] for one that is of another epoch, whatever the
     /// consumer does about committed offsets of that kind; [`Error::NotAssigned`] if the consumer does not read that
-    /// partition; by time, [`Error::Corrupt`] and [`Error::Io`]. The position is unchanged then.
+    /// partition; [`Error::Corrupt`] and [`Error::Io`] if the log cannot be looked at, or by time not be read. The position is
+    /// unchanged then.
     ///
     /// # Examples
     /// ```
@@ -90,6 +91,10 @@ impl Consumer {
         self.store.check_open()?;
         let mut cursor = self.cursor(partition)?;
         let log = cursor.position.log();
+        if to != SeekTo::Committed {
+            // What is not known of a log is said to be 0, which is no place to go to.
+            log.check_whole()?;
+        }
         let offset = match to {
             SeekTo::Earliest => log.log_start_offset(),
             SeekTo::Latest => cursor.position.end(),

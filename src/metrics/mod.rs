@@ -169,7 +169,13 @@ impl Metrics {
 /// Tables of topics and groups, and a line for each of the rest.
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "open for {}, {} files and {} maps open", shown_time(self.uptime), self.open_files, self.maps)?;
+        write!(
+            f,
+            "open for {}; segment files: {} open, {} mapped",
+            shown_time(self.uptime),
+            self.open_files,
+            self.maps
+        )?;
         let mut topics =
             Table::new(["topic", "partitions", "records in", "records out", "refused", "bytes in log", "end"]);
         for (name, topic) in &self.topics {
@@ -198,7 +204,7 @@ impl fmt::Display for Metrics {
             ]);
         }
         write!(f, "{groups}")?;
-        self.writer.iter().try_for_each(|writer| write!(f, "\n{writer}"))
+        self.writer.iter().try_for_each(|writer| write!(f, "\n\n{writer}"))
     }
 }
 

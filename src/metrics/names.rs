@@ -43,15 +43,15 @@ const fn histogram(name: &'static str, unit: Unit, meaning: &'static str) -> Nam
 
 names! {
     RECORDS_IN = counter("ottla_records_in_total", Count, "records that were appended");
-    BYTES_IN = counter("ottla_bytes_in_total", Bytes, "the bytes of these, before compression");
+    BYTES_IN = counter("ottla_bytes_in_total", Bytes, "bytes of the records that were appended, before compression");
     RECORDS_OUT = counter("ottla_records_out_total", Count, "records that were read");
-    BYTES_OUT = counter("ottla_bytes_out_total", Bytes, "the bytes of these, after compression was undone");
+    BYTES_OUT = counter("ottla_bytes_out_total", Bytes, "bytes of the records that were read, after decompression");
     REFUSED_SENDS = counter("ottla_refused_sends_total", Count, "sends of which nothing was appended");
     SEGMENTS_ROLLED = counter("ottla_segments_rolled_total", Count, "segments that were closed because the next one was begun");
     SEGMENTS_DELETED = counter("ottla_segments_deleted_total", Count, "segments that retention, the disk budget or an operator deleted");
-    BYTES_DELETED = counter("ottla_bytes_deleted_total", Bytes, "the bytes of the log files of these");
+    BYTES_DELETED = counter("ottla_bytes_deleted_total", Bytes, "bytes of the log files of the segments that were deleted");
     COMPACTIONS = counter("ottla_compactions_total", Count, "passes of compaction that were done");
-    LOG_BYTES = gauge("ottla_log_bytes", Bytes, "what the log files of the segments have");
+    LOG_BYTES = gauge("ottla_log_bytes", Bytes, "bytes in the log files of the segments");
     SEGMENTS = gauge("ottla_segments", Count, "how many segments there are");
     FAILED_PARTITIONS = gauge("ottla_failed_partitions", Count, "partitions that refuse writes, or everything");
     UNDURABLE_OFFSETS = gauge("ottla_undurable_offsets", Count, "offsets at the ends of the logs that a power cut might take");
@@ -60,15 +60,15 @@ names! {
     LOG_END_OFFSET = gauge("ottla_log_end_offset", Count, "one above the last offset that was appended");
     GROUP_LAG = gauge("ottla_group_lag", Count, "offsets that the group has not committed yet");
     GROUP_MEMBERS = gauge("ottla_group_members", Count, "members of the group");
-    GROUP_GENERATION = gauge("ottla_group_generation", Count, "rises whenever the partitions are divided anew");
+    GROUP_GENERATION = gauge("ottla_group_generation", Count, "the group's generation, which rises whenever its partitions are divided anew");
     GROUP_COMMITTED = gauge("ottla_group_committed_offset", Count, "what the group has committed, if anything");
     SYNC_SECONDS = histogram("ottla_sync_seconds", Seconds, "how long each sync of the file took");
     TAIL_SLOTS = gauge("ottla_tail_slots_in_use", Count, "slots of the tail that are in use");
-    TAIL_BYTES = gauge("ottla_tail_bytes_in_use", Bytes, "what these slots take");
+    TAIL_BYTES = gauge("ottla_tail_bytes_in_use", Bytes, "bytes that the slots in use take");
     OPEN_TRANSACTIONS = gauge("ottla_open_transactions", Count, "transactions that are open");
-    OLDEST_TRANSACTION = gauge("ottla_oldest_transaction_seconds", Seconds, "how long the oldest of these has been open; 0 if there is none");
-    DISK_USED = gauge("ottla_disk_used_bytes", Bytes, "what all files have on the disk");
-    DISK_BUDGET = gauge("ottla_disk_budget_bytes", Bytes, "what they may have");
+    OLDEST_TRANSACTION = gauge("ottla_oldest_transaction_seconds", Seconds, "how long the oldest open transaction has been open; 0 if there is none");
+    DISK_USED = gauge("ottla_disk_used_bytes", Bytes, "what all files of the data directory take on the disk");
+    DISK_BUDGET = gauge("ottla_disk_budget_bytes", Bytes, "what all files of the data directory may take on the disk");
     MAINTENANCE_FAILURES = counter("ottla_maintenance_failures_total", Count, "turns of the maintenance that failed");
     MAINTENANCE_FAILING = gauge("ottla_maintenance_failing", Count, "1 if some work of the maintenance failed the last time, else 0");
     OPEN_FILES = gauge("ottla_open_files", Count, "segment files that are open");

@@ -195,7 +195,7 @@ impl GroupRates {
 /// Tables of topics and groups, and a line for the syncs of each file.
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "in {}, by the second", shown_time(self.elapsed))?;
+        write!(f, "a second, over {}", shown_time(self.elapsed))?;
         let mut topics =
             Table::new(["topic", "records in", "bytes in", "records out", "bytes out", "refused", "log grows"]);
         let named = self.topics.iter().map(|(name, topic)| (name.as_str(), topic));
@@ -227,6 +227,11 @@ impl fmt::Display for Rates {
         let syncs =
             [("tail-always", &self.always_tail_syncs), ("tail", &self.tail_syncs), ("segments", &self.segment_syncs)];
         let syncs = syncs.into_iter().filter_map(|(name, syncs)| Some((name, syncs.as_ref()?)));
-        syncs.into_iter().try_for_each(|(name, syncs)| write!(f, "\n{name}: syncs: {syncs}"))
+        for (at, (name, syncs)) in syncs.enumerate() {
+            // The lines are apart from the tables above.
+            let blank = if at == 0 { "\n" } else { "" };
+            write!(f, "{blank}\n{name}: syncs: {syncs}")?;
+        }
+        Ok(())
     }
 }

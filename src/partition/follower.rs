@@ -15,6 +15,7 @@ mod looking;
 mod surroundings;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use super::recovery::{check_owner, damage_of_sealed, epochs_of, last_leader_epoc
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::record::Fetched;
+use crate::segment::file_name::{FileKind, FileName, Stage};
 use crate::segment::{Segment, SegmentDir};
 use crate::sync::Mutex;
 use crate::tail::{FollowedBatch, FollowedPartition};
@@ -120,8 +122,20 @@ pub(super) struct Layout {
     pub(super) manifest: Manifest,
     /// What is wrong with the manifest, if it cannot be read: the segments are what their files say then.
     manifest_damage: Option<Corruption>,
-    /// Base offsets of the log files that are to replace others.
-    set_aside: Vec<u64>,
+    /// The files that are to replace others: a log, and each of its indexes a moment after it.
+    set_aside: Vec<FileName>,
+}
+
+impl Layout {
+    /// Whether a log file waits to replace that of the segment with this base offset.
+    fn has_log_aside(&self, base_offset: u64) -> bool {
+        self.set_aside.iter().any(|name| (name.kind, name.base_offset) == (FileKind::Log, base_offset))
+    }
+
+    /// Whether another file waits to take the place of that at `path`.
+    pub(super) fn is_replaced(&self, dir: &Path, path: &Path) -> bool {
+        self.set_aside.iter().any(|name| name.in_stage(Stage::Live).path(dir) == path)
+    }
 }
 
 /// So often it is looked again when files were swapped meanwhile. Each time a whole compaction has to come in between.
@@ -224,8 +238,12 @@ impl Follower {
             let seen = self.look_again()?;
             let mut damage = self.damage_of_sealed(&seen.files.layout)?;
             damage.extend(seen.files.damage.iter().cloned());
-            // What is missing may have been deleted since it was looked.
-            if damage.is_empty() || looks == LOOKS_MAX || self.layout()? == seen.files.layout {
+            if damage.is_empty() {
+                return Ok(damage);
+            }
+            // What is missing may have been deleted since it was looked, or be going with its topic.
+            self.check_open()?;
+            if looks == LOOKS_MAX || self.layout()? == seen.files.layout {
                 return Ok(damage);
             }
             looks += 1;
@@ -234,7 +252,7 @@ impl Follower {
 
     /// What is wrong with the segments that the manifest knows, apart from those that are being replaced.
     fn damage_of_sealed(&self, layout: &Layout) -> Result<Vec<Corruption>> {
-        let is_live = |noted: &&ManifestSegment| !layout.set_aside.contains(&noted.sealed.base_offset);
+        let is_live = |noted: &&ManifestSegment| !layout.has_log_aside(noted.sealed.base_offset);
         let segments = layout.manifest.segments.iter().filter(is_live);
         damage_of_sealed(&self.dir, segments, self.spec.segment_config(), layout.manifest.has_gaps())
     }

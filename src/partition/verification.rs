@@ -337,6 +337,9 @@ impl Follower {
                 found.add_stale(stale_files(&self.dir, noted, segments, !reading.is_of_headers)?);
             }
             found.add_small_files(&**self.dir.files.disk(), &self.spec)?;
+            // Whoever opens the log for writing next puts the other file there.
+            let is_replaced = |stale: &Corruption| seen.files.layout.is_replaced(&self.spec.dir, &stale.path);
+            found.repairable.retain(|stale| !is_replaced(stale));
             Ok(found)
         });
         // Without these there is no telling what else there should be.

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use ottla::{
-    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, ProducerRecord, SeekTo, TopicConfig, TopicPartition,
+    Broker, CommittedOffset, Consumer, ConsumerConfig, Error, OffsetReset, ProducerRecord, SeekTo, TopicConfig,
+    TopicPartition,
 };
 
 use crate::{open, text};
@@ -69,6 +70,33 @@ fn what_is_assigned_is_read_and_followed() {
     consumer.resume(&[orders(0)]).unwrap();
     assert_eq!(polled(&mut consumer), ["3"]);
     consumer.close().unwrap();
+}
+
+#[test]
+fn the_end_of_a_log_that_cannot_be_looked_at_is_not_taken_for_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    writer.topic("orders").unwrap();
+    send(&writer, 0, 0..3);
+    writer.close().unwrap();
+    let (partition, aside) = (dir.path().join("orders-0"), dir.path().join("aside"));
+    std::fs::rename(&partition, &aside).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let mut sought = assigned(&reader, &[0]);
+    for to in [SeekTo::Latest, SeekTo::Earliest, SeekTo::Offset(1)] {
+        assert!(matches!(sought.seek(&orders(0), to), Err(Error::Corrupt(_))), "{to}");
+        assert_eq!(sought.position(&orders(0)), None);
+    }
+    let config = ConsumerConfig::new("billing").offset_reset(OffsetReset::Latest);
+    let mut reset = reader.consumer_with(config).unwrap();
+    reset.assign(&[orders(0)]).unwrap();
+    assert!(matches!(reset.poll(Duration::ZERO), Err(Error::Corrupt(_))));
+    std::fs::rename(&aside, &partition).unwrap();
+    sought.seek(&orders(0), SeekTo::Latest).unwrap();
+    for consumer in [&mut sought, &mut reset] {
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+        assert_eq!(consumer.position(&orders(0)), Some(3));
+    }
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
-use ottla::{Broker, BrokerBuilder, Corruption, Durability, Error, Partition, RecoveryMode, Topic, TopicConfig};
+use ottla::{
+    Broker, BrokerBuilder, CleanupPolicy, Corruption, Durability, Error, Partition, ProducerRecord, RecoveryMode,
+    Topic, TopicConfig,
+};
 
 use crate::{all_from, values};
 
@@ -294,7 +297,7 @@ fn a_read_at_the_end_of_a_log_takes_as_many_calls_however_many_other_partitions_
         let topic = writer.create_topic("orders", TopicConfig::new().partitions(partitions)).unwrap();
         let send_to_all = || {
             for number in 0..partitions {
-                let record = ottla::ProducerRecord::to("orders").partition(number).value("v");
+                let record = ProducerRecord::to("orders").partition(number).value("v");
                 topic.partition(number).unwrap().append(&record).unwrap();
             }
         };
@@ -407,4 +410,47 @@ fn the_report_says_of_sealed_segments_what_the_writer_says() {
     assert_eq!(seen.len(), 4, "{seen:?}");
     let writer = builder(&disk).open().unwrap();
     assert_eq!(lines(&writer), seen);
+}
+
+#[test]
+fn wherever_compaction_was_stopped_verify_finds_nothing_wrong() {
+    let disk = SimulatedDisk::new(1);
+    let writer = builder(&disk).open().unwrap();
+    let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).segment_bytes(2000).index_interval_bytes(0);
+    writer.create_topic("states", config).unwrap();
+    let mut producer = writer.transactional_producer("payments").unwrap();
+    for n in 0..30 {
+        let transaction = producer.begin().unwrap();
+        let record = ProducerRecord::to("states").key(format!("k{}", n % 3)).value("x".repeat(200));
+        transaction.send(record).unwrap();
+        if n % 2 == 0 { transaction.commit().unwrap() } else { transaction.abort().unwrap() }
+    }
+    writer.flush().unwrap();
+    writer.run_maintenance().unwrap();
+    disk.record_stops();
+    assert!(writer.admin().compact("states").unwrap().is_complete());
+    let stops = disk.take_stops();
+    assert!(stops.len() > 10);
+    for (calls, stopped) in stops {
+        let report = read_only(&stopped.kill(1)).admin().verify().unwrap();
+        assert!(report.is_clean(), "after {calls} calls: {report}");
+    }
+}
+
+#[test]
+fn a_topic_of_which_half_is_deleted_is_not_damaged() {
+    let disk = SimulatedDisk::new(1);
+    let writer = builder(&disk).open().unwrap();
+    send_numbers(&writer.topic("orders").unwrap(), 0..5);
+    writer.close().unwrap();
+    let (writer, reader) = (builder(&disk).open().unwrap(), read_only(&disk));
+    let there = partition(&reader, "orders");
+    let rule =
+        FaultRule::new(FaultKind::PermissionDenied).on(Operation::RemoveFile).path_containing("partition.metadata");
+    disk.fail(rule.forever());
+    writer.admin().delete_topic("orders").unwrap_err();
+    assert!(disk.files().iter().any(|(path, _)| path.ends_with("orders-0/recovery-point")));
+    assert_eq!(reader.recovery_report().damage().count(), 0);
+    assert!(matches!(there.read(0, 1000), Err(Error::Closed { .. })));
+    assert!(reader.admin().health().is_healthy());
 }

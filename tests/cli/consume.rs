@@ -272,14 +272,14 @@ fn what_makes_no_sense_is_refused() {
     let dir = counted(10);
     for (line, reason) in [
         ("consume tt", "there is no topic \"tt\"; did you mean \"t\"?"),
-        ("consume t -o 11", "offset 11 is behind the end of t-0"),
+        ("consume t -o 11", "offset 11 is past the end of t-0"),
         ("consume t -o stored", "-o stored is where a group is: say which one with --group"),
         ("consume t -o 1 -o 2", "-o says twice where to begin, or where to end"),
         ("consume t -o e@-1h --follow", "-o e@TIME says where to end, and --follow not to end: give one of them"),
     ] {
         assert_eq!(on(&dir, line).refused(), reason);
     }
-    assert!(on(&dir, "consume t -p 1").refused().starts_with("t-1: the topic has 1 partition"));
+    assert!(on(&dir, "consume t -p 1").refused().starts_with("there is no partition t-1: t has 1"));
     for line in
         ["-o yesterday", "-o s@1970-01-01", "-f %q", "-f \\q", "-c 0", "-c x", "--isolation-level none", "-e --follow"]
     {
@@ -439,7 +439,7 @@ fn damage_is_told_by_its_place_and_passed_over_only_if_that_is_asked_for() {
         reason.contains("t-0/00000000000000000000.log: corrupt at byte ") && reason.contains("offsets 1..2"),
         "{reason}"
     );
-    assert!(reason.ends_with("--skip-corrupt goes on behind it"), "{reason}");
+    assert!(reason.ends_with("--skip-corrupt goes on after it"), "{reason}");
     let said = looks_at(dir.path(), "consume t --skip-corrupt");
     assert_eq!((said.status, said.text()), (1, "first\nthird\n"));
     let told: Vec<&str> = said.stderr.lines().collect();
@@ -479,4 +479,20 @@ fn a_group_waits_until_what_it_printed_was_taken() {
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!((rest.as_str(), ended(child)), ("9\n", (Some(0), String::new())));
     assert_eq!(committed(&dir, "g"), Some(10));
+}
+
+#[test]
+fn a_partition_that_cannot_be_looked_at_is_not_taken_for_an_empty_one() {
+    let dir = free(|broker| {
+        broker.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
+        (0..2).for_each(|partition| send(broker, "t", partition, 0, &["a", "b"]));
+    });
+    let partition = dir.path().join("t-1");
+    fs::remove_dir_all(&partition).unwrap();
+    fs::write(&partition, "a file where the partition was").unwrap();
+    for line in ["consume t", "consume t --follow", "consume t -o end", "consume t --skip-corrupt", "consume t -G g"] {
+        let said = on(&dir, line);
+        assert!(said.status != 0 && said.stdout.is_empty() && said.stderr.contains("t-1"), "{line}: {said:?}");
+    }
+    assert_eq!(on(&dir, "consume t -p 0").done(), "a\nb\n");
 }

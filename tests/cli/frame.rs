@@ -198,4 +198,39 @@ fn every_command_has_a_manual_page() {
     assert!(page("man groups reset").contains("\\-\\-to\\-datetime"));
     let said = ottla(["man", "topics", "craete"]).run();
     assert_eq!(said.refused(), r#"ottla topics has no command "craete"; did you mean "create"?"#);
+    assert_eq!(ottla(["man", "nothing"]).run().refused(), r#"ottla has no command "nothing""#);
+}
+
+#[test]
+fn help_has_all_that_a_command_says_of_itself() {
+    let says = [
+        ("repair", "What is lost stays lost"),
+        ("verify", "Exit status 1 if something is lost"),
+        ("dump", "whole or damaged, written here or by Kafka"),
+        ("produce", "survives a power cut"),
+        ("topics create", "min.cleanable.dirty.ratio"),
+    ];
+    for (command, words) in says {
+        let said = ottla(["help"].into_iter().chain(command.split(' '))).run();
+        // However the lines are broken.
+        let help: Vec<&str> = said.done().split_whitespace().collect();
+        assert!(help.join(" ").contains(words), "{command}: {said:?}");
+    }
+}
+
+#[test]
+fn a_way_out_is_one_that_the_command_has() {
+    let dir = free(used);
+    for (line, way) in [
+        ("topics create orders", "`ottla topics alter`"),
+        ("topics create more -c nothing.like.it=1", "`ottla topics create --help`"),
+        ("consume orders -p 99", "numbered from 0"),
+        ("topics lst", "'lst'; a similar subcommand"),
+        ("repair --execute", "--yes"),
+    ] {
+        let said = on(&dir, line);
+        assert!(said.refused().contains(way) && !said.stderr.contains("::"), "{line}: {said:?}");
+    }
+    let said = ottla(["topics", "list"]).dir("/nowhere/at/all").run();
+    assert!(said.refused().contains("`ottla topics create`"), "{said:?}");
 }

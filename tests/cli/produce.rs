@@ -134,7 +134,7 @@ fn a_file_is_read_and_a_topic_created_if_that_is_asked_for() {
 fn what_cannot_be_done_here_is_refused() {
     let dir = with_topic(TopicConfig::new());
     assert_eq!(on(&dir, "produce tt").refused(), "there is no topic \"tt\"; did you mean \"t\"?");
-    assert!(on(&dir, "produce t -p 1").refused().contains("t-1: the topic has 1 partition"));
+    assert!(on(&dir, "produce t -p 1").refused().contains("there is no partition t-1: t has 1"));
     assert!(on(&dir, "produce t -l /no/such/file").refused().starts_with("cannot read /no/such/file: "));
     assert!(on(&dir, "produce t -l /").refused().starts_with("cannot read /: "));
     assert!(on(&dir, "produce t -K \\q").refused().contains("unknown escape"));
@@ -156,8 +156,8 @@ fn lines_that_are_no_records_are_told_by_what_is_wrong() {
     let dir = with_topic(TopicConfig::new());
     for (line, reason) in [
         ("{}", "line 2: missing field `value` (column 2); 1 line is in"),
-        ("", "line 2: EOF while parsing a value (column 0); 1 line is in"),
-        (r#"{"value":null,"partition":1}"#, "line 2: t-1: the topic has 1 partition, numbered from 0"),
+        ("", "line 2: not a JSON object: EOF while parsing a value (column 0); 1 line is in"),
+        (r#"{"value":null,"partition":1}"#, "line 2: there is no partition t-1: t has 1, numbered from 0"),
     ] {
         let input = format!("{{\"value\":\"first\"}}\n{line}\n{{\"value\":\"last\"}}\n");
         let said = ottla(["produce", "t", "--json"]).dir(&dir).stdin(input).run();

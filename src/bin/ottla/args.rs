@@ -10,7 +10,7 @@ use crate::commands;
 use crate::failure::Failure;
 use crate::output::Format;
 
-/// Looks into a data directory of Ottla, and changes it.
+/// Look into a data directory of Ottla, and change it.
 ///
 /// What only reads works beside the process that writes the directory. What writes needs the directory to be free.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ pub struct Common {
     pub output: Option<Format>,
 }
 
+/// A command that says more of itself than a line does so at its own arguments: a line here would take the place of all of that.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List, describe, create, alter and delete topics
@@ -54,11 +55,8 @@ pub enum Command {
     Transactions(commands::transactions::Transactions),
     Produce(commands::produce::Produce),
     Consume(commands::consume::Consume),
-    /// Show what is in files of a log, and what does not hold in them
     Dump(commands::dump::Dump),
-    /// Check that all that was written is there as it was written
     Verify(commands::verify::Verify),
-    /// Say what opening for writing would cut, take over and rebuild, or do it
     Repair(commands::repair::Repair),
     #[command(subcommand)]
     Perf(commands::perf::Perf),
@@ -93,6 +91,8 @@ pub fn refuse(error: &clap::Error) -> Result<(), Failure> {
 
 /// The message without the usage and the hint at the help that clap appends, each of which is a paragraph.
 fn one_line(message: &str) -> String {
+    // A hint is a paragraph of its own.
+    let message = message.replace("\n\n  tip: ", ";\n\n").replace("\n  tip: ", ";\n");
     let is_told = |paragraph: &&str| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information");
     let paragraphs = message.trim_start_matches("error: ").split("\n\n").filter(is_told);
     let words: Vec<&str> = paragraphs.flat_map(str::split_whitespace).collect();

@@ -43,7 +43,7 @@ impl Selection {
             return Ok(topic.partitions().collect());
         }
         let found = self.partitions.iter().map(|number| topic.partition(*number));
-        found.collect::<Result<_, _>>().map_err(|error| unknown_partition(&error))
+        Ok(found.collect::<Result<_, _>>()?)
     }
 }
 
@@ -71,15 +71,6 @@ pub fn partitions(broker: &Broker, selections: &[Selection]) -> Result<Vec<ottla
 /// Names in order, each once.
 pub fn each_once(names: &[String]) -> Vec<String> {
     names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// Says how many partitions there are, as the library does, without its calls.
-fn unknown_partition(error: &Error) -> Failure {
-    let Error::UnknownPartition { partition, partition_count, .. } = error else { return Failure::refused(error) };
-    Failure::refused(format_args!(
-        "there is no partition {partition}: {} has {partition_count}, numbered from 0",
-        partition.topic()
-    ))
 }
 
 #[cfg(test)]

@@ -78,8 +78,7 @@ impl Follower {
         let mut layout = Layout { manifest, manifest_damage, set_aside: Vec::new() };
         if layout.manifest.has_gaps() {
             let names = file_name::list(disk, &self.spec.dir)?.into_iter();
-            let logs = names.filter(|name| name.kind == FileKind::Log && name.stage == Stage::Swap);
-            layout.set_aside.extend(logs.map(|name| name.base_offset));
+            layout.set_aside.extend(names.filter(|name| name.stage == Stage::Swap));
         }
         Ok(layout)
     }
@@ -298,8 +297,8 @@ impl Follower {
                 segments.push(Arc::clone(known));
                 continue;
             }
-            let is_set_aside = layout.set_aside.contains(&base_offset)
-                && compaction::recovery::is_set_aside(disk, &self.spec.dir, noted)?;
+            let is_set_aside =
+                layout.has_log_aside(base_offset) && compaction::recovery::is_set_aside(disk, &self.spec.dir, noted)?;
             let open = if is_set_aside { Segment::open_set_aside } else { Segment::open_sealed };
             segments.push(Arc::new(open(&self.dir, &noted.sealed, config)));
         }

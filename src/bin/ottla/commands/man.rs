@@ -1,5 +1,7 @@
 //! `ottla man`.
 
+use std::io::Write;
+
 use clap::Args;
 
 use crate::failure::Failure;
@@ -19,8 +21,15 @@ impl Man {
         for name in &self.command {
             command = child(&command, name)?;
         }
-        to_stdout(|out| clap_mangen::Man::new(command).render(out))
+        let mut page = Vec::new();
+        _ = clap_mangen::Man::new(command).render(&mut page);
+        to_stdout(|out| out.write_all(&with_known_headings(&page)))
     }
+}
+
+/// What stands below the options of the help has a heading in `page` that manual pages do not have otherwise.
+fn with_known_headings(page: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(page).replace("\n.SH EXTRA\n", "\n.SH NOTES\n").into_bytes()
 }
 
 fn child(command: &clap::Command, name: &str) -> Result<clap::Command, Failure> {
@@ -29,5 +38,8 @@ fn child(command: &clap::Command, name: &str) -> Result<clap::Command, Failure> 
     }
     let near = text::nearest(name, command.get_subcommands().map(clap::Command::get_name));
     let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-    Err(Failure::refused(format_args!("{} has no command {name:?}{near}", command.get_bin_name().unwrap_or_default())))
+    Err(Failure::refused(format_args!(
+        "{} has no command {name:?}{near}",
+        command.get_bin_name().unwrap_or_else(|| command.get_name())
+    )))
 }

@@ -16,30 +16,48 @@ use crate::place::Place;
 
 /// Say what opening for writing would cut, take over and rebuild, or do it
 ///
-/// Whoever opens a directory for writing repairs it: what a crash left half written is cut off the ends of logs and kept in quarantine,
-/// what was not in segments yet is taken over, damaged caches are made anew. Without --execute this only says what that would be, and
-/// changes nothing. What is lost stays lost: it is listed, and reads of it fail.
+/// Whoever opens a directory for writing repairs it: what a crash left half written is cut off the ends of logs and kept beside them,
+/// in files that end in .quarantine, what was not in segments yet is taken over, damaged caches are made anew. Without --execute this
+/// only says what that would be, and changes nothing. Either way nobody else may have the directory open for writing. What is lost stays
+/// lost: it is listed, and reads of it fail. Exit status 1 if something is lost. Opening does not read every byte: `ottla verify --deep`
+/// does.
 #[derive(Debug, Args)]
 pub struct Repair {
-    /// Do it
-    #[arg(long, requires = "yes")]
+    /// Do it: without this it is only said what would be done
+    #[arg(long)]
     execute: bool,
-    /// I know that what was cut is no part of the log any more
+    /// Agree that what is cut is no part of the log any more
     #[arg(long)]
     yes: bool,
-    /// Take for its own name a directory that says that it belongs to another topic, and read groups back from what is readable of them
+    /// Go by the name of a partition's directory, where a file in it says that it belongs to another topic; and pass over damage in
+    /// what groups have committed, which is listed and stays as it is
     #[arg(long)]
     skip_corrupt: bool,
 }
 
 impl Repair {
     pub fn run(&self, place: &Place, output: &Output) -> Result<(), Failure> {
+        if self.execute && !self.yes {
+            let reason =
+                "nothing was repaired: --execute needs --yes, since what it cuts is no part of the log any more";
+            return Err(Failure::refused(reason));
+        }
         let repaired = if self.execute { self.execute(place)? } else { self.predict(place)? };
         output.value(&repaired, |out, look| repaired.show(out, look))?;
-        match repaired.lost_count() {
-            0 => Ok(()),
-            1 => Err(Failure::failed("1 thing is lost, as listed")),
-            count => Err(Failure::failed(format_args!("{count} things are lost, as listed"))),
+        if !repaired.is_done && repaired.has_work() {
+            say("nothing was changed; to do it, add --execute --yes");
+        }
+        match (repaired.all_lost().count(), repaired.failure_count()) {
+            (0, 0) => Ok(()),
+            (lost, 0) => {
+                let places = text::counted(lost, "damaged place");
+                Err(Failure::failed(format_args!("{places}, as listed: what was there is only in a backup")))
+            }
+            (lost, failed) => Err(Failure::failed(format_args!(
+                "{}, and {} that cannot be served, as listed",
+                text::counted(lost, "damaged place"),
+                text::counted(failed, "partition")
+            ))),
         }
     }
 
@@ -50,11 +68,7 @@ impl Repair {
 
     fn predict(&self, place: &Place) -> Result<Repaired, Failure> {
         let report = self.builder(place)?.preview_recovery()?;
-        let repaired = Repaired::new(&report, false);
-        if !report.is_clean() {
-            say("nothing was changed; to do it, add --execute --yes");
-        }
-        Ok(repaired)
+        Ok(Repaired::new(&report, false))
     }
 
     fn execute(&self, place: &Place) -> Result<Repaired, Failure> {
@@ -125,9 +139,22 @@ impl Repaired {
         }
     }
 
-    fn lost_count(&self) -> usize {
-        let failures = self.partitions.iter().filter(|partition| partition.failure.is_some()).count();
-        self.lost.len() + self.skipped.len() + failures
+    fn failure_count(&self) -> usize {
+        self.partitions.iter().filter(|partition| partition.failure.is_some()).count()
+    }
+
+    /// Each place once, also if it is both lost and was passed over.
+    fn all_lost(&self) -> impl Iterator<Item = &Finding> {
+        self.lost.iter().chain(self.skipped.iter().filter(|skipped| !self.lost.contains(skipped)))
+    }
+
+    /// Whether opening changes something, and does not only find it.
+    fn has_work(&self) -> bool {
+        !self.was_clean_shutdown
+            || self.catalog_fell_back
+            || 0 < self.committed_transactions + self.aborted_transactions
+            || !self.unfinished_deletes.is_empty()
+            || self.partitions.iter().any(RepairedPartition::has_work)
     }
 
     fn show(&self, out: &mut Stdout, look: Look) -> io::Result<()> {
@@ -150,11 +177,9 @@ impl Repaired {
                 "open transactions, counted in each partition: {committed} {would}committed, {aborted} {would}aborted"
             )?;
         }
-        for lost in self.lost.iter().chain(&self.skipped) {
-            writeln!(out, "lost: {lost}")?;
-        }
+        self.all_lost().try_for_each(|lost| writeln!(out, "lost: {lost}"))?;
         for path in &self.unknown_directories {
-            writeln!(out, "of no topic, left alone: {}", text::escaped_path(path))?;
+            writeln!(out, "belongs to no topic, and is left alone: {}", text::escaped_path(path))?;
         }
         for name in &self.unfinished_deletes {
             writeln!(out, "deleted, and not yet removed: {}", text::escaped(name.as_bytes()))?;
@@ -163,7 +188,9 @@ impl Repaired {
             writeln!(out, "has a second name, {would}copied before it is written: {}", text::escaped_path(path))?;
         }
         if self.is_clean {
-            writeln!(out, "{}", if self.is_done { "there was nothing to repair" } else { "nothing to repair" })?;
+            let (is, other) =
+                (if self.is_done { "there was " } else { "" }, if self.partitions.is_empty() { "" } else { "else " });
+            writeln!(out, "{is}nothing {other}to repair; `ottla verify --deep` reads every byte")?;
         }
         Ok(())
     }
@@ -188,29 +215,46 @@ impl RepairedPartition {
         }
     }
 
+    /// Whether opening changes something here.
+    fn has_work(&self) -> bool {
+        let counts =
+            [self.scanned_batches, self.salvaged_records, self.dropped_batches, self.torn_batches, self.cut_bytes];
+        counts.iter().any(|count| 0 < *count)
+            || self.is_epoch_raised
+            || !self.quarantined.is_empty()
+            || !self.rebuilt.is_empty()
+    }
+
     /// A line on the log, and one for each file.
     fn show(&self, out: &mut Stdout, look: Look, is_done: bool) -> io::Result<()> {
         let number = |number: u64| if look.is_terminal { text::grouped(number.into()) } else { number.to_string() };
         let verb = |done: &'static str, to_do: &'static str| if is_done { done } else { to_do };
+        let batches = |count: u64| if count == 1 { "1 batch".to_owned() } else { format!("{} batches", number(count)) };
+        let records =
+            |count: u64| if count == 1 { "1 record".to_owned() } else { format!("{} records", number(count)) };
+        let open_batches = |count: u64| batches(count).replace(" batch", " open batch");
         let mut parts = Vec::new();
         let mut part = |count: u64, what: String| parts.extend((0 < count).then_some(what));
-        part(self.scanned_batches, format!("{} batches read anew", number(self.scanned_batches)));
+        part(self.scanned_batches, format!("{} read anew", batches(self.scanned_batches)));
         let take_over = verb("taken over from the tail", "to be taken over from the tail");
-        part(self.salvaged_records, format!("{} records {take_over}", number(self.salvaged_records)));
+        part(self.salvaged_records, format!("{} {take_over}", records(self.salvaged_records)));
         part(
             self.unsealed_records,
-            format!("{} records left in the tail, as the disk is full", number(self.unsealed_records)),
+            format!("{} left in the tail, as the disk is full", records(self.unsealed_records)),
         );
         let dropped = verb("dropped", "to be dropped");
         part(
             self.dropped_batches,
-            format!("{} open batches {dropped} that do not continue the log", number(self.dropped_batches)),
+            format!("{} {dropped}: no continuation of the log", open_batches(self.dropped_batches)),
         );
-        part(self.torn_batches, format!("{} open batches there in part", number(self.torn_batches)));
+        part(self.torn_batches, format!("{} there in part", open_batches(self.torn_batches)));
         part(self.cut_bytes, format!("{} bytes {} off its end", number(self.cut_bytes), verb("cut", "to be cut")));
         part(self.unkept_bytes, format!("{} of them without a copy, as the disk is full", number(self.unkept_bytes)));
         if parts.is_empty() {
-            parts.push("looked at".to_owned());
+            let has_files = !self.quarantined.is_empty() || !self.rebuilt.is_empty();
+            parts.push(
+                if has_files { "its log stays as it is" } else { "nothing that opening could repair" }.to_owned(),
+            );
         }
         writeln!(out, "{}: {}", self.partition, parts.join(", "))?;
         for Quarantined { path, bytes } in &self.quarantined {

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Once;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ottla::{Broker, Corruption, Error, PartitionVerification, VerifyOptions, VerifyReport};
 use serde::Serialize;
 
@@ -18,7 +20,8 @@ use crate::place::{Place, unknown_topic};
 ///
 /// Without --deep it reads the small files, the indexes and the headers of all batches: enough to find what is missing, cut short,
 /// exchanged or out of place. With --deep it reads every byte, with all checksums. Either way it changes nothing, and works beside the
-/// process that writes the directory. Exit status 1 if something is lost.
+/// process that writes the directory. Exit status 1 if something is lost; what is repairable is no loss: the next opening for writing, or
+/// the next write of the file, makes it anew.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Only these topics
@@ -28,6 +31,9 @@ pub struct Verify {
     #[arg(long)]
     deep: bool,
 }
+
+/// What is done sooner needs no bar.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Verify {
     pub fn run(&self, place: &Place, output: &Output) -> Result<(), Failure> {
@@ -54,7 +60,13 @@ impl Verify {
 
     fn verify(&self, broker: &Broker) -> Result<VerifyReport, Failure> {
         let progress = self.progress(broker);
-        let on_bytes = |bytes| progress.inc(bytes);
+        let (begin, show) = (Instant::now(), Once::new());
+        let on_bytes = |bytes| {
+            progress.inc(bytes);
+            if self.deep && PATIENCE < begin.elapsed() {
+                show.call_once(|| progress.set_draw_target(ProgressDrawTarget::stderr()));
+            }
+        };
         let mut options = VerifyOptions::new().headers_only(!self.deep).on_bytes(&on_bytes);
         if !self.topics.is_empty() {
             options = options.topics(&self.topics);
@@ -67,7 +79,7 @@ impl Verify {
         })
     }
 
-    /// A bar on stderr, where that is a terminal and it takes long.
+    /// A bar for stderr, where that is a terminal. It is not to be seen yet: where it does not take long, it would only flicker.
     fn progress(&self, broker: &Broker) -> ProgressBar {
         if !self.deep {
             return ProgressBar::hidden();
@@ -76,13 +88,13 @@ impl Verify {
         let topics = if self.topics.is_empty() { admin.list_topics().unwrap_or_default() } else { self.topics.clone() };
         let bytes = topics.iter().filter_map(|topic| Some(admin.describe(topic).ok()?.allocated_bytes())).sum();
         let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
-        let progress = ProgressBar::new(bytes);
+        let progress = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
         style.map_or(progress.clone(), |style| progress.with_style(style))
     }
 }
 
 /// A place that is damaged.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Finding {
     path: PathBuf,
     file_position: u64,
@@ -91,7 +103,7 @@ pub struct Finding {
 }
 
 /// The end is excluded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, PartialEq, Eq)]
 struct Offsets {
     start: u64,
     end: u64,

@@ -74,6 +74,18 @@ pub fn is_harmful(character: char) -> bool {
     turns || character.is_control()
 }
 
+/// A sentence that is safe on a terminal: as it is, but for characters that could harm.
+pub fn harmless(sentence: &str) -> String {
+    let mut text = String::with_capacity(sentence.len());
+    for character in sentence.chars() {
+        match character {
+            character if is_harmful(character) => text.extend(character.escape_default()),
+            character => text.push(character),
+        }
+    }
+    text
+}
+
 /// A path as text that is safe on a terminal.
 pub fn escaped_path(path: &Path) -> String {
     escaped(path.as_os_str().as_encoded_bytes())
@@ -150,6 +162,14 @@ mod tests {
         let shown = escaped("a\u{1b}[2Jb\0\u{9b}c\u{202e}\u{7f}ä\\".as_bytes());
         assert_eq!(shown, "a\\x1b[2Jb\\x00\\u{9b}c\\u{202e}\\x7fä\\\\");
         assert_eq!(escaped(b"\xff\xfe ok"), "\\xff\\xfe ok");
+    }
+
+    #[test]
+    fn in_a_sentence_nothing_is_escaped_but_what_could_harm() {
+        assert_eq!(
+            harmless("cannot open C:\\data\u{1b}[2J\n: \u{202e}ä"),
+            "cannot open C:\\data\\u{1b}[2J\\n: \\u{202e}ä"
+        );
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl<'l> JsonRecord<'l> {
             // That it is in line 1 is so of every line.
             let reason = error.to_string();
             let reason = reason.split(" at line ").next().unwrap_or_default();
-            format!("{reason} (column {})", error.column())
+            let what = if error.is_data() { "" } else { "not a JSON object: " };
+            format!("{what}{reason} (column {})", error.column())
         })
     }
 
@@ -183,9 +184,10 @@ mod tests {
             (r#"{"value":null,"timestamp":9223372036854775808}"#, "invalid value: integer"),
             (r#"{"value":null,"partition":-1}"#, "invalid value: integer `-1`"),
             (r#"{"value":null,"headers":{"a":"b"}}"#, "invalid type: map"),
-            (r#"{"value":null} x"#, "trailing characters"),
+            (r#"{"value":null} x"#, "not a JSON object: trailing characters"),
             ("2 coffees", "invalid type: integer `2`, expected a JSON object (column 1)"),
-            ("", "EOF while parsing a value"),
+            ("", "not a JSON object: EOF while parsing a value"),
+            ("none", "not a JSON object: expected ident (column 2)"),
         ] {
             let refused = JsonRecord::read(line.as_bytes()).unwrap_err();
             assert!(refused.starts_with(reason) && !refused.contains("line 1"), "{line}: {refused}");

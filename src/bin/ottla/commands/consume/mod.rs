@@ -29,9 +29,9 @@ use reading::Reading;
 
 /// Print the records of topics: the values, a line each, unless asked otherwise
 ///
-/// It ends at the end as that was when it began; with --follow it goes on and waits for more. Into a file or a pipe values go byte
+/// It ends where the logs ended when it began; with --follow it goes on and waits for more. Into a file or a pipe values go byte
 /// by byte as they are, and on a terminal control characters are escaped. Reading changes nothing and works beside the process
-/// that writes, but with --group, which commits what was printed.
+/// that writes. With --group it commits what was printed, and then nobody else may have the directory open for writing.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Consume {
@@ -49,20 +49,20 @@ pub struct Consume {
     /// End after so many records
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End at the end as it is now, which is done anyway without --follow
+    /// End where the logs end now, which is done anyway without --follow
     #[arg(short, long, conflicts_with = "follow")]
     exit: bool,
-    /// Go on at the end, and wait for what another process sends
+    /// Do not end, but wait for what another process sends
     #[arg(long, conflicts_with = "group")]
     follow: bool,
     /// Write a record like this: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %K its length, %s value, %S its
-    /// length, %h headers; \n, \t, \xHH
+    /// length (-1 for null), %h headers as name=value with commas between, %% a percent sign; \n, \t, \xHH. Default: %s\n
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
     format: Option<Template>,
-    /// Write a JSON object a line, which `produce --json` takes
+    /// Write a record as a line of JSON, which `produce --json` takes
     #[arg(short = 'J', long)]
     json: bool,
-    /// Read as this group, and commit what was printed. Nobody else may have the directory open for writing
+    /// Read as this group, and commit what was printed
     #[arg(short = 'G', long)]
     group: Option<String>,
     /// What is seen of transactions that are not committed
@@ -71,7 +71,7 @@ pub struct Consume {
     /// Print only records that have this text in their key or value. It is taken as it is, and is no regular expression
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
-    /// Go on behind records that are damaged; the exit status is 1 all the same
+    /// Go on after records that are damaged; the exit status is 1 all the same
     #[arg(long)]
     skip_corrupt: bool,
 }

@@ -58,7 +58,7 @@ impl Reading {
         match start {
             Start::Offset(offset) if !is_there => {
                 let of = if let [only] = partitions { only.to_string() } else { "every partition".to_owned() };
-                Err(Failure::refused(format_args!("offset {offset} is behind the end of {of}")))
+                Err(Failure::refused(format_args!("offset {offset} is past the end of {of}")))
             }
             _ => Ok(()),
         }
@@ -111,7 +111,13 @@ impl Reading {
                 wait = LOOK_INTERVAL;
             }
             if looked_at.elapsed() >= LOOK_INTERVAL {
-                let partitions = partitions()?;
+                let partitions = match partitions() {
+                    Ok(partitions) => partitions,
+                    Err(failure) => {
+                        self.failure = Some(failure);
+                        return Ok(());
+                    }
+                };
                 if partitions.len() != self.consumer.assignment().len() {
                     self.consumer.assign(&partitions)?;
                 }
@@ -132,7 +138,11 @@ impl Reading {
             }
             self.consumer.commit()?;
         }
-        self.failure.map_or(Ok(self.skipped), Err)
+        match self.failure {
+            Some(failure) if 0 < self.printer.printed() => Err(failure.midway()),
+            Some(failure) => Err(failure),
+            None => Ok(self.skipped),
+        }
     }
 
     fn positions(&self) -> Vec<Option<u64>> {
@@ -153,7 +163,7 @@ impl Reading {
                     Err(error) => break error.into(),
                 },
                 Err(Error::Corrupt(damage)) if damage.offsets.is_some() => {
-                    break Failure::failed(format_args!("{damage}; --skip-corrupt goes on behind it"));
+                    break Failure::failed(format_args!("{damage}; --skip-corrupt goes on after it"));
                 }
                 Err(error) => break error.into(),
             }

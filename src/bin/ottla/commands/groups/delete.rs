@@ -13,7 +13,7 @@ use crate::selection::each_once;
 
 #[derive(Debug, Args)]
 pub struct Delete {
-    /// Which ones
+    /// Which groups
     #[arg(required = true)]
     names: Vec<String>,
     /// Do it: without this it is only said what would go

@@ -13,7 +13,7 @@ use crate::place::{self, Place};
 
 #[derive(Debug, Args)]
 pub struct Describe {
-    /// Which ones; all if none is named
+    /// Which groups; all if none is named
     names: Vec<String>,
 }
 

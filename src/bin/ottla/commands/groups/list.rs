@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::output::table::{Column, Look, Row};
-use crate::place::Place;
+use crate::place::{self, Place};
 
 /// A group in the list.
 #[derive(Debug, Serialize)]
@@ -45,6 +45,8 @@ impl From<&GroupDescription> for Listed {
 }
 
 pub fn run(place: &Place, output: &Output) -> Result<(), Failure> {
-    let groups = super::named(&place.read()?, &[])?;
-    output.rows(&groups.iter().map(Listed::from).collect::<Vec<_>>())
+    let broker = place.read()?;
+    let groups = super::named(&broker, &[])?;
+    output.rows(&groups.iter().map(Listed::from).collect::<Vec<_>>())?;
+    place::check_shown(&broker, |partition| groups.iter().any(|group| group.lag(partition).is_some()))
 }

@@ -24,7 +24,7 @@ pub struct Produce {
     /// How many records to send
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     num_records: u64,
-    /// The most records to send in a second; 0 for as many as possible
+    /// The most records to send in a second; without it, or with 0, as many as possible
     #[arg(long, value_name = "N")]
     throughput: Option<u32>,
     /// How many threads send, each its share

@@ -9,7 +9,7 @@ use crate::place::Place;
 /// What is sent, and where to.
 #[derive(Debug, Args)]
 pub struct Load {
-    /// The topic; with --dir it is created if there is none, and deleted again
+    /// The topic. With --dir it is created if there is none, and deleted again; one that is there keeps the records that are sent
     #[arg(long, value_name = "NAME", default_value = "ottla-perf")]
     pub topic: String,
     /// The bytes of each record's value

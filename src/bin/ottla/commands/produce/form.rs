@@ -6,7 +6,7 @@ use ottla::{Header, ProducerRecord, Topic};
 use super::chunks::lines;
 use super::sending::Sending;
 use crate::escapes::unescape;
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::output::text;
 use crate::record_json::JsonRecord;
 
@@ -25,7 +25,8 @@ pub struct Options {
     /// An empty value is null, and with -K an empty key, too
     #[arg(short = 'Z', long)]
     empty_is_null: bool,
-    /// A line is a JSON object, as `consume -J` writes it
+    /// A line is a JSON object, as `consume -J` writes it. It names its partition and its time or leaves them out; with -p all go to
+    /// that one. Its topic and its offset do not count
     #[arg(long, conflicts_with_all = ["key", "key_separator", "headers", "empty_is_null"])]
     json: bool,
 }
@@ -117,7 +118,7 @@ impl Form {
         if let Some(partition) = self.partition {
             records = records.into_iter().map(|record| record.partition(partition)).collect();
         }
-        sending.send(&records).map_err(|error| super::in_a_line(&error))?;
+        sending.send(&records).map_err(|error| reason(&error))?;
         wrong.map_or(Ok(()), Err)
     }
 }

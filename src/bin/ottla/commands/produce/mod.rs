@@ -16,9 +16,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use clap::Args;
-use ottla::{Broker, Durability, Error, Topic};
+use ottla::{Broker, Durability, Topic};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::interrupt::Interrupt;
 use crate::place::{self, Place};
 use chunks::Chunk;
@@ -69,9 +69,9 @@ impl Produce {
         let mut told = sent.err().into_iter().collect::<Vec<_>>();
         told.push(lines_are_in(sending.sent()));
         if let Err(error) = synced {
-            told.push(format!("they may not survive a power cut: {}", in_a_line(&error)));
+            told.push(format!("they may not survive a power cut: {}", reason(&error)));
         } else if let (1, Err(error)) = (told.len(), closed) {
-            told.push(in_a_line(&error));
+            told.push(reason(&error));
         }
         match &*told {
             // Nothing but how many are in.
@@ -83,10 +83,6 @@ impl Produce {
     fn topic(&self, broker: &Broker) -> Result<Topic, Failure> {
         if self.create { Ok(broker.topic(&self.topic)?) } else { place::topic(broker, &self.topic) }
     }
-}
-
-fn in_a_line(error: &Error) -> String {
-    error.with_causes().to_string().replace('\n', " ")
 }
 
 /// Sends all that comes.
@@ -118,7 +114,7 @@ fn send_all(
             Ok(Ok(Chunk::End)) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Ok(Err(error)) => return Err(format!("cannot read the lines: {error}")),
             Err(RecvTimeoutError::Timeout) => {
-                broker.flush().map_err(|error| in_a_line(&error))?;
+                broker.flush().map_err(|error| reason(&error))?;
                 is_synced = true;
             }
         }

@@ -22,10 +22,13 @@ pub struct Top {
     /// How long to wait between two looks, such as 500ms or 10s
     #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// So many looks, and then the end
-    #[arg(short = 'n', long, value_name = "COUNT")]
+    /// End after so many looks
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 }
+
+/// A window with more takes gigabytes: some terminals that have no size say that they have the largest that there is.
+const CELLS_MAX: u32 = 4 << 20;
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = time::duration(text)?;
@@ -59,6 +62,12 @@ impl Top {
 
     /// The live view.
     fn show(&self, looks: &mut Looks) -> Result<(), Failure> {
+        let (columns, rows) = ratatui::crossterm::terminal::size().map_err(|error| of_terminal(&error))?;
+        if CELLS_MAX < u32::from(columns) * u32::from(rows) {
+            return Err(Failure::refused(format_args!(
+                "a window of {columns} columns and {rows} rows cannot be drawn"
+            )));
+        }
         let mut terminal = ratatui::try_init().map_err(|error| of_terminal(&error))?;
         let shown = self.show_on(&mut terminal, looks);
         ratatui::restore();
@@ -102,7 +111,7 @@ struct Looks {
 impl Looks {
     fn next(&mut self) -> Result<Sample, Failure> {
         if let Some(error) = self.broker.admin().health().broker_error {
-            return Err(error.into());
+            return Err(Failure::from(error).midway());
         }
         let now = self.broker.metrics();
         let sample = Sample::of(&self.before, &now);

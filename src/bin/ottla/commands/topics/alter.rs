@@ -4,18 +4,16 @@ use clap::{ArgGroup, Args};
 use ottla::TopicConfig;
 use serde::Serialize;
 
-use super::{setting, with_settings};
-use crate::failure::Failure;
-use crate::output::Output;
+use super::{PARTITIONS, setting, with_settings};
+use crate::failure::{Failure, say};
 use crate::output::table::{Column, Look, Row};
+use crate::output::{Format, Output};
 use crate::place::{self, Place};
-
-const PARTITIONS: &str = "num.partitions";
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true))]
 pub struct Alter {
-    /// Which one
+    /// Which topic
     name: String,
     /// How many partitions it is to have: as many as now, or more; keys may go to other partitions then
     #[arg(short, long, value_name = "N", group = "change")]
@@ -61,7 +59,12 @@ impl Alter {
         }
         let after = broker.existing_topic(&self.name)?.config();
         broker.close()?;
-        output.rows(&self.changes(&before, &after))
+        let changes = self.changes(&before, &after);
+        output.rows(&changes)?;
+        if changes.is_empty() && output.format() == Format::Table {
+            say("nothing was changed: all is as it was");
+        }
+        Ok(())
     }
 
     /// How many partitions the topic is to have, of which none can be taken away.

@@ -7,7 +7,7 @@ use clap::Args;
 use ottla::{Broker, Error, PartitionDescription, TopicConfig, TopicDescription};
 use serde::Serialize;
 
-use super::list;
+use super::{PARTITIONS, list};
 use crate::failure::Failure;
 use crate::output::table::{Column, Look, Row, write, write_facts};
 use crate::output::{Output, Stdout};
@@ -15,7 +15,7 @@ use crate::place::{self, Place};
 
 #[derive(Debug, Args)]
 pub struct Describe {
-    /// Which ones; all if none is named
+    /// Which topics; all if none is named
     names: Vec<String>,
     /// Show every setting, and not only those that differ from the defaults
     #[arg(long)]
@@ -103,7 +103,7 @@ impl Describe {
     fn settings(&self, config: &TopicConfig) -> BTreeMap<&'static str, Option<String>> {
         let of = |config: &TopicConfig| config.properties().into_iter().collect::<BTreeMap<_, _>>();
         let (mut set, default) = (of(config), of(&TopicConfig::new()));
-        let keys = TopicConfig::KEYS.iter().copied().filter(|key| *key != "num.partitions");
+        let keys = TopicConfig::KEYS.iter().copied().filter(|key| *key != PARTITIONS);
         let is_shown = |key: &&'static str| self.all || set.get(key) != default.get(key);
         let keys: Vec<_> = keys.filter(is_shown).collect();
         keys.into_iter().map(|key| (key, set.remove(key))).collect()

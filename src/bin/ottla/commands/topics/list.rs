@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::output::table::{Column, Look, Row};
-use crate::place::Place;
+use crate::place::{self, Place};
 
 /// A topic in the list.
 #[derive(Debug, Serialize)]
@@ -38,8 +38,10 @@ impl From<&TopicDescription> for Listed {
 }
 
 pub fn run(place: &Place, output: &Output) -> Result<(), Failure> {
-    let topics = all(&place.read()?)?;
-    output.rows(&topics.iter().map(Listed::from).collect::<Vec<_>>())
+    let broker = place.read()?;
+    let topics = all(&broker)?;
+    output.rows(&topics.iter().map(Listed::from).collect::<Vec<_>>())?;
+    place::check_shown(&broker, |partition| topics.iter().any(|topic| topic.name() == partition.topic()))
 }
 
 /// All topics, as they are now.

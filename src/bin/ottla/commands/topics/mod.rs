@@ -17,11 +17,13 @@ use crate::place::Place;
 pub enum Topics {
     /// All topics, in the order of their names
     List,
-    /// Make a topic, and the data directory if there is none
+    /// Create a topic, and the data directory if there is none
+    #[command(after_long_help = settings())]
     Create(create::Create),
     /// How topics are configured, and what is in their partitions
     Describe(describe::Describe),
     /// Change how a topic is configured, or add partitions
+    #[command(after_long_help = settings())]
     Alter(alter::Alter),
     /// Delete topics: their records, and what groups have committed for them
     Delete(delete::Delete),
@@ -37,6 +39,16 @@ impl Topics {
             Topics::Delete(delete) => delete.run(place, output),
         }
     }
+}
+
+/// The number of partitions, which has an option of its own.
+const PARTITIONS: &str = "num.partitions";
+
+/// The end of the help: which settings there are.
+fn settings() -> String {
+    let mut keys: Vec<&str> = TopicConfig::KEYS.iter().copied().filter(|key| *key != PARTITIONS).collect();
+    keys.sort_unstable();
+    format!("Settings: {}. `ottla topics describe --all` shows what they are set to.", keys.join(", "))
 }
 
 /// A setting as it is given: `retention.ms=86400000`.
