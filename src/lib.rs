@@ -24,7 +24,7 @@
 //! # The manual
 //! The [`guide`] has a chapter for each question. If logs are new to you, begin with the [concepts](guide::concepts); if you know
 //! Kafka, with [what differs](guide::coming_from_kafka). Then: [what is guaranteed](guide::guarantees), [groups](guide::groups),
-//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [operations](guide::operations),
+//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [a second copy](guide::second_copy), [operations](guide::operations),
 //! [metrics](guide::metrics), [events](guide::events), [testing your code](guide::testing_your_code), [async code](guide::async_code),
 //! [performance](guide::performance), [proof](guide::proof).
 //!

@@ -9,6 +9,7 @@
 //! | [`exactly_once`] | How does one read, decide and write so that each record counts once, and where does that end? |
 //! | [`keeping`] | How long are records kept, and how does a topic keep the last one of each key? |
 //! | [`errors_and_damage`] | Which errors can be retried, and how does one go on behind damage? |
+//! | [`second_copy`] | How is a log copied that is being written, and how does one go on from the copy? |
 //! | [`operations`] | What does it take, what is to be watched, how is it backed up and upgraded, and what is to be done when? |
 //! | [`metrics`] | How much does it do, who is behind, and what is worth an alarm? |
 //! | [`command`] | How does one look at a data directory, and change it, from a shell? |
@@ -39,6 +40,9 @@ pub mod keeping {}
 
 #[doc = include_str!("errors_and_damage.md")]
 pub mod errors_and_damage {}
+
+#[doc = include_str!("second_copy.md")]
+pub mod second_copy {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_types, reason = "what the command finds and leaves is looked at from outside")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
+mod backup;
 mod consume;
 mod du;
 mod dump;

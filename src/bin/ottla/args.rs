@@ -58,6 +58,8 @@ pub enum Command {
     Dump(commands::dump::Dump),
     Verify(commands::verify::Verify),
     Repair(commands::repair::Repair),
+    Backup(commands::backup::Backup),
+    Restore(commands::restore::Restore),
     #[command(subcommand)]
     Perf(commands::perf::Perf),
     /// Show live what comes in and how far groups are behind

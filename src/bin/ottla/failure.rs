@@ -106,6 +106,10 @@ fn is_refusal(error: &Error) -> bool {
         Error::AlreadyOpen { .. }
         | Error::NotADataDirectory { .. }
         | Error::OtherFiles { .. }
+        | Error::TargetNotEmpty { .. }
+        | Error::Unfinished { .. }
+        | Error::NotABackup { .. }
+        | Error::OffsetOutOfRange { .. }
         | Error::InsideDataDirectory { .. }
         | Error::UnsupportedVersion { .. }
         | Error::UnknownTopic { .. }

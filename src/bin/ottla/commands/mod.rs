@@ -1,5 +1,6 @@
 //! A file a command.
 
+pub mod backup;
 pub mod completions;
 pub mod consume;
 pub mod du;
@@ -10,6 +11,7 @@ pub mod offsets;
 pub mod perf;
 pub mod produce;
 pub mod repair;
+pub mod restore;
 pub mod top;
 pub mod topics;
 pub mod transactions;
