@@ -24,9 +24,9 @@
 //! # The manual
 //! The [`guide`] has a chapter for each question. If logs are new to you, begin with the [concepts](guide::concepts); if you know
 //! Kafka, with [what differs](guide::coming_from_kafka). Then: [what is guaranteed](guide::guarantees), [groups](guide::groups),
-//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [a second copy](guide::second_copy), [operations](guide::operations),
-//! [metrics](guide::metrics), [events](guide::events), [testing your code](guide::testing_your_code), [async code](guide::async_code),
-//! [performance](guide::performance), [proof](guide::proof).
+//! [exactly once](guide::exactly_once), [errors and damage](guide::errors_and_damage), [a second copy](guide::second_copy),
+//! [operations](guide::operations), [metrics](guide::metrics), [events](guide::events), [testing your code](guide::testing_your_code),
+//! [async code](guide::async_code), [performance](guide::performance), [proof](guide::proof).
 //!
 //! # Where things are
 //! - [`Broker`]: a data directory, open. [`Topic`] and [`Partition`]: the logs in it. [`Admin`]: looks at them and changes them.
@@ -35,6 +35,7 @@
 //! - [`ConsumerConfig`], [`RebalanceListener`] and [`Assignor`]: how a group shares its partitions. [`GroupDescription`],
 //!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
 //! - [`Metrics`] and [`Rates`]: what is done, how fast, and who is behind.
+//! - [`BackupOptions`], [`BackupReport`], [`RestoreOptions`] and [`RestoreReport`]: a second copy, and going on from it.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Crate features

@@ -94,10 +94,12 @@ impl Segment {
         let loaded = self.loaded()?;
         let unreadable = |source: io::Error| Error::io("read", &self.path(), source);
         let read_at = |buffer: &mut [u8], position| loaded.log.read_at(buffer, position);
+        // Before the length: what is counted here is then in the file, also while it grows.
+        let end_offset = self.next_offset();
         let mut walk = LogWalk::new(&read_at, loaded.log.len(), self.rules(), file_position, offset);
         let mut plain = Vec::new();
         loop {
-            let batch = match walk.next(self.next_offset()).map_err(unreadable)? {
+            let batch = match walk.next(end_offset).map_err(unreadable)? {
                 Piece::Batch(batch) => batch,
                 Piece::Damage(damage) => return Err(self.corrupt(&damage)),
                 Piece::Tail(reason) => {
