@@ -205,7 +205,8 @@ fn parse_file(text: &str) -> Option<BackupFile> {
     };
     let path = PathBuf::from(words.next()?);
     // Whoever wrote it: nothing outside of the backup is looked at.
-    path.components().all(|part| matches!(part, Component::Normal(_))).then_some(())?;
+    let is_below = path.components().count() > 0 && path.components().all(|part| matches!(part, Component::Normal(_)));
+    is_below.then_some(())?;
     Some(BackupFile { path, bytes, crc32, is_linked })
 }
 

@@ -239,3 +239,18 @@ fn who_visits_all_batches_sees_them_as_they_are_and_none_behind_damage() {
     let Err(Error::Corrupt(corruption)) = is_complete else { panic!("not damaged") };
     assert!(seen == batches[..2] && corruption.offsets == Some(2..3));
 }
+
+#[test]
+fn what_is_appended_while_batches_are_visited_is_no_damage() {
+    let (_disk, dir) = simulated(1);
+    let segment = Segment::create(&dir, 0, CONFIG).unwrap();
+    append(&segment, &batch(0, &[7], 10));
+    let mut seen = 0;
+    let is_complete = segment.visit_batches(&mut |header, _| {
+        seen = header.next_offset();
+        append(&segment, &batch(1, &[8], 10));
+        Ok(true)
+    });
+    assert!(is_complete.unwrap());
+    assert_eq!((seen, segment.next_offset()), (1, 2));
+}
