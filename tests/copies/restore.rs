@@ -2,7 +2,8 @@
 
 use ottla::testing::{CrashModel, SimulatedDisk};
 use ottla::{
-    Broker, ConsumerConfig, Error, ProducerRecord, RestoreOptions, RestoreReport, SeekTo, Timestamp, TopicPartition,
+    Broker, ConsumerConfig, Durability, Error, ProducerConfig, ProducerRecord, RestoreOptions, RestoreReport, SeekTo,
+    Timestamp, TopicPartition,
 };
 
 use crate::directories::{
@@ -87,10 +88,12 @@ fn k12_02_after_going_back_an_old_position_names_no_other_record() {
 }
 
 /// Topics `t` and `u` with 50 and 10 records, and a transaction of one record in each, which is committed: its markers are at 51 and 11.
+///
+/// What is kept of transactions goes through the tail of `Always` topics, and the topics through the other one.
 fn with_transaction(disk: &SimulatedDisk) -> Broker {
-    let broker = open(disk, DATA);
+    let broker = builder(disk, DATA).durability(Durability::Always).open().unwrap();
     for (topic, count) in [("t", 50), ("u", 10)] {
-        broker.create_topic(topic, small_segments()).unwrap();
+        broker.create_topic(topic, small_segments().durability(Durability::Os)).unwrap();
         send(&broker, topic, 0..count);
     }
     let mut producer = broker.transactional_producer("p").unwrap();
@@ -129,24 +132,46 @@ fn k12_03_a_transaction_across_the_cut_ends_in_all_logs_alike() {
 }
 
 #[test]
-fn k12_03_a_backup_between_decision_and_markers_has_it_committed_when_it_is_opened() {
-    use ottla::testing::{FaultKind, FaultRule, Operation};
-    let disk = SimulatedDisk::new(1);
-    let broker = with_transaction(&disk);
-    let mut producer = broker.transactional_producer("p").unwrap();
-    let transaction = producer.begin().unwrap();
-    for topic in ["t", "u"] {
-        transaction.send(ProducerRecord::to(topic).key("k").value("of the second")).unwrap();
+fn k12_03_a_backup_within_a_transaction_ends_it_as_it_was_decided_by_then() {
+    for is_decided in [false, true] {
+        let disk = SimulatedDisk::new(1);
+        let broker = with_transaction(&disk);
+        let durable = ProducerConfig::new().durability(Durability::Always);
+        let mut producer = broker.transactional_producer_with("p", durable).unwrap();
+        let transaction = producer.begin().unwrap();
+        for topic in ["t", "u"] {
+            transaction.send(ProducerRecord::to(topic).key("k").value("of the second")).unwrap();
+        }
+        if is_decided {
+            // The markers wait for the sync of the decision.
+            disk.hold_syncs("tail-always");
+            std::thread::scope(|threads| {
+                threads.spawn(|| transaction.commit().unwrap());
+                while disk.hanging_syncs() == 0 {
+                    std::thread::yield_now();
+                }
+                broker.admin().backup(BACKUP).unwrap();
+                disk.release_syncs();
+            });
+        } else {
+            broker.admin().backup(BACKUP).unwrap();
+            transaction.commit().unwrap();
+        }
+        let copy = open_read_only(&disk, BACKUP);
+        assert!(
+            partition(&copy, "t").last_stable_offset() < partition(&copy, "t").log_end_offset(),
+            "open in the backup"
+        );
+        restore(&disk, RestoreOptions::new());
+        let restored = open(&disk, RESTORED);
+        let count = |broker: &Broker, topic| partition(broker, topic).iter_from(0).map(Result::unwrap).count();
+        let more = usize::from(is_decided);
+        assert_eq!((count(&restored, "t"), count(&restored, "u")), (53 + more, 11 + more));
+        assert_eq!((count(&broker, "t"), count(&broker, "u")), (54, 12));
+        for topic in ["t", "u"] {
+            assert_eq!(partition(&restored, topic).last_stable_offset(), partition(&restored, topic).log_end_offset());
+        }
     }
-    let _ = (FaultKind::StorageFull, FaultRule::new(FaultKind::StorageFull).on(Operation::Write));
-    // Undecided: aborted when it is opened.
-    broker.admin().backup(BACKUP).unwrap();
-    transaction.commit().unwrap();
-    restore(&disk, RestoreOptions::new());
-    let restored = open(&disk, RESTORED);
-    assert_eq!(partition(&restored, "t").iter_from(0).map(Result::unwrap).count(), 53);
-    assert_eq!(partition(&broker, "t").iter_from(0).map(Result::unwrap).count(), 54);
-    assert_eq!(partition(&restored, "u").last_stable_offset(), partition(&restored, "u").log_end_offset());
 }
 
 /// Sends records with these timestamps to a topic of one partition, all but the first two in one batch.

@@ -17,7 +17,7 @@ use crate::place::Place;
 /// Make a backup of the data directory
 ///
 /// The backup is a directory of its own. Files that do not change any more are linked where that is possible, and take no room then. It
-/// needs the data directory to be free: a program that writes it makes its backups itself, by Admin::backup. Verify a backup with
+/// needs the data directory to be free: a program that writes it makes its backups itself. Verify a backup with
 /// `ottla --dir TARGET verify --deep`; go on from it with `ottla restore`; remove it as any directory.
 #[derive(Debug, Args)]
 pub struct Backup {
