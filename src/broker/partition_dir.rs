@@ -24,7 +24,7 @@ const MARK: &str = "-delete";
 const ID_DIGITS: usize = 32;
 
 /// Where a partition lives within the data directory.
-pub(super) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
+pub(crate) fn path_of(data_dir: &Path, partition: &TopicPartition) -> PathBuf {
     data_dir.join(partition.to_string())
 }
 
@@ -145,7 +145,7 @@ fn mark_of(data_dir: &Path, topic: &str, topic_id: u128) -> PathBuf {
 }
 
 /// Removes a directory and what is in it.
-pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+pub(crate) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
     remove_entries(disk, dir, disk.list(dir)?)?;
     disk.remove_dir(dir)
 }
