@@ -10,6 +10,7 @@
 mod consume;
 mod du;
 mod dump;
+mod exchange;
 mod frame;
 mod groups;
 mod guide;

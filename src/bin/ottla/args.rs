@@ -60,6 +60,10 @@ pub enum Command {
     Verify(commands::verify::Verify),
     /// Say what opening for writing would cut, take over and rebuild, or do it
     Repair(commands::repair::Repair),
+    /// Write topics as a Kafka broker adopts them
+    Export(commands::export::Export),
+    /// Take over topics from the log directory of a Kafka broker
+    Import(commands::import::Import),
     #[command(subcommand)]
     Perf(commands::perf::Perf),
     /// Show live what comes in and how far groups are behind

@@ -61,6 +61,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dump(dump) => dump.run(&output),
         Command::Verify(verify) => verify.run(&place, &output),
         Command::Repair(repair) => repair.run(&place, &output),
+        Command::Export(export) => export.run(&place, &output),
+        Command::Import(import) => import.run(&place, &output),
         Command::Perf(perf) => perf.run(&place, &output),
         Command::Top(top) => top.run(&place, &output),
         Command::Completions(completions) => completions.run(Cli::command()),
