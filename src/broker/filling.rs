@@ -213,6 +213,12 @@ impl Filling<'_> {
         LogCopy::new(self.store.log_spec(&self.entry, number), &self.store.files)
     }
 
+    /// Leaves it to the next opening to give the topic up, if it was there before: what was committed for it may be there or not, and
+    /// counts for no topic that is not live.
+    pub(crate) fn leave(mut self) {
+        self.is_over = self.was_there;
+    }
+
     /// Has the topic be used from now on, of which the logs of all partitions are finished.
     ///
     /// # Errors
@@ -225,8 +231,12 @@ impl Filling<'_> {
         let filled = (0..self.config.partitions).try_for_each(|number| self.open(number).map(|log| logs.push(log)));
         let filled = filled.and_then(|()| self.make_live(&logs));
         if filled.is_err() {
-            logs.iter().for_each(|log| log.begin_delete());
-            logs.iter().for_each(|log| log.retire());
+            for log in &logs {
+                log.begin_delete();
+            }
+            for log in &logs {
+                log.retire();
+            }
         }
         filled?;
         store.registry.watchers().wake();

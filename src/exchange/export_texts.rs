@@ -84,8 +84,8 @@ pub(super) fn steps_text(
     for (name, config) in topics {
         let of_topic = || partitions.iter().filter(|exported| exported.partition.topic() == name);
         let largest = of_topic().map(|exported| exported.largest_batch_bytes).max().unwrap_or(0);
-        let settings: String =
-            settings(config, largest).iter().map(|(key, value)| format!(" --config {key}={value}")).collect();
+        let of_one = |text: String, (key, value): (&str, String)| text + " --config " + key + "=" + &value;
+        let settings = settings(config, largest).into_iter().fold(String::new(), of_one);
         let count = of_topic().count();
         _ = writeln!(
             text,

@@ -6,7 +6,7 @@ use super::log_reading::SegmentReading;
 use super::survey::{LogSurvey, SurveyedSegment};
 use crate::broker::filling::{Filling, NotFillable};
 use crate::broker::store::Store;
-use crate::error::Result;
+use crate::error::{Result, SendOutcome};
 use crate::group::committed_offset::CommittedOffset;
 use crate::partition::config::TopicConfig;
 use crate::partition::log_copy::{LogBounds, LogCopy};
@@ -94,7 +94,12 @@ impl TopicSurvey {
                 None => partitions.push(ImportedPartition::missing(TopicPartition::new(self.name.as_str(), number))),
             }
         }
-        self.commit_offsets(store, &filling, now_ms)?;
+        if let Err(error) = self.commit_offsets(store, &filling, now_ms) {
+            if matches!(error.outcome(), SendOutcome::Unknown | SendOutcome::Partly) {
+                filling.leave();
+            }
+            return Err(error.into());
+        }
         filling.finish()?;
         let offsets = self.offsets.iter().map(|offset| offset.reported.clone()).collect();
         Ok(ImportedTopic { name: self.name.clone(), partitions, offsets })

