@@ -118,7 +118,9 @@ impl Log {
     /// Notes the sealed segments, the index of the active one, and that everything is synced up to there.
     fn note_synced(&self, checkpoint: &mut Checkpoint, segments: &Segments, synced: Option<SyncedTo>) -> Result<()> {
         self.note_sealed(checkpoint, segments)?;
-        let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
+        // Of a log that was made as a copy the last one may be sealed: nothing is to be noted of it, and its indexes are whole.
+        let active = segments.last().filter(|last| !last.is_sealed());
+        let (Some(active), Some(synced)) = (active, synced) else { return Ok(()) };
         let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
         let leader_epoch = self.epochs.least_from(synced.next_offset);
         let producers = self.producers_synced(synced.next_offset);
