@@ -25,7 +25,8 @@ impl Admin<'_> {
     /// whole. `committed-offsets.txt` has the commands that set what the groups have committed.
     ///
     /// All logs are as of one moment. Where a transaction is open then, the log is cut at its first record, and the report says so. Sending
-    /// and reading go on meanwhile, but no file is deleted or compacted before it was written. All of it is synced.
+    /// and reading go on meanwhile (a transaction that is being ended at that very moment may be cut off in one partition and be there
+    /// in another: let those who send them pause), but no file is deleted or compacted before it was written. All of it is synced.
     ///
     /// # Errors
     /// [`Error::NotEmpty`](crate::Error::NotEmpty), [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
