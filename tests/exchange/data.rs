@@ -72,7 +72,10 @@ pub(crate) fn put(from: &Path, disk: &SimulatedDisk, to: &str) {
 pub(crate) fn shown(bytes: Option<&[u8]>) -> Value {
     match bytes {
         None => Value::Null,
-        Some(bytes) if bytes.len() <= 64 => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+        Some(bytes) if bytes.len() <= 64 => {
+            let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect::<String>().into()
+        }
         Some(bytes) => {
             serde_json::json!({"bytes": bytes.len(), "crc32c": format!("{:08x}", crc32c::crc32c(bytes))})
         }

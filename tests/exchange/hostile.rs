@@ -160,7 +160,7 @@ fn replacements_that_a_crash_interrupted_are_completed_or_undone_as_the_broker_d
         let (_dir, broker, _) = import(source).unwrap();
         seen_by(&broker, "compacted", Isolation::ReadUncommitted)
             .iter()
-            .map(|record| record.offset())
+            .map(ottla::OwnedRecord::offset)
             .collect::<Vec<_>>()
     };
     let expected = records(good.path());

@@ -180,7 +180,9 @@ fn what_a_codec_is_missing_for_is_refused_before_anything_is_changed() {
         let imported = broker.admin().import(clean(), &ImportOptions::new().topics(["codec-none", topic]));
         match imported {
             Ok(_) if codec.is_available() => {
-                ["codec-none", topic].iter().for_each(|topic| broker.admin().delete_topic(topic).unwrap());
+                for topic in ["codec-none", topic] {
+                    broker.admin().delete_topic(topic).unwrap();
+                }
             }
             Err(Error::CodecUnavailable { partition, codec: named, .. }) if !codec.is_available() => {
                 assert_eq!((partition.topic(), named), (topic, codec.name()));

@@ -25,10 +25,14 @@ fn plain(records: &[OwnedRecord]) -> Vec<impl PartialEq + std::fmt::Debug + use<
     records.iter().map(shown).collect()
 }
 
+fn is_log(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "log")
+}
+
 /// The log files of a partition in an export.
 fn logs(target: &Path, partition: &TopicPartition) -> BTreeMap<String, Vec<u8>> {
     let found = files(&target.join(partition.to_string()));
-    assert!(found.keys().all(|name| name.ends_with(".log")), "{:?}", found.keys());
+    assert!(found.keys().all(|name| is_log(name)), "{:?}", found.keys());
     found
 }
 
@@ -45,7 +49,7 @@ fn is_adoptable(report: &ExportReport, data: &Path) {
         let first = logs.keys().next().map(|name| name.strip_suffix(".log").unwrap().parse::<i64>().unwrap());
         let own: Vec<_> = files(&data.join(partition.to_string()))
             .into_iter()
-            .filter(|(name, _)| name.ends_with(".log"))
+            .filter(|(name, _)| is_log(name))
             .flat_map(|(_, log)| batches(&log))
             .filter(|batch| batch.base_offset.cast_unsigned() < exported.offsets().end)
             .filter(|batch| first.is_some_and(|first| first <= batch.base_offset))

@@ -43,7 +43,7 @@ impl Export {
         match output.format() {
             Format::Table => to_stdout(|out| {
                 table::write(out, output.look(), &rows)?;
-                let steps = text::escaped_path(&report.target().join("README.txt")).to_string();
+                let steps = text::escaped_path(&report.target().join("README.txt"));
                 writeln!(out, "what is left to do: {steps}")
             })?,
             Format::Json | Format::Jsonl => output.rows(&rows)?,
