@@ -607,6 +607,42 @@ pub enum Error {
         transactional_id: String,
     },
 
+    /// Partition directories of a Kafka broker cannot be taken over as they are, and nothing was changed. The reason says what to do.
+    #[error("cannot import {}{}: {reason}", if topic.is_empty() { String::new() } else { format!("topic {topic:?} from ") }, path.display())]
+    #[non_exhaustive]
+    CannotImport {
+        /// The topic; empty if it is about all of them.
+        topic: String,
+        /// The log directory of the broker, or a file in it.
+        path: PathBuf,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+
+    /// Of several topics the first ones were imported, each as a whole, one failed, of which nothing is there, and those behind it were
+    /// not tried. Import the rest once what the source says is mended.
+    #[error("imported {} and not {topic:?}, nor what comes behind it", quoted(imported))]
+    #[non_exhaustive]
+    PartlyImported {
+        /// The topics that were imported.
+        imported: Vec<String>,
+        /// The topic that was not.
+        topic: String,
+        /// Why.
+        source: Box<Error>,
+    },
+
+    /// What was to be written to is not empty, and nothing was changed: it may hold something that is wanted. Choose an empty directory, or
+    /// one that is not there yet.
+    #[error("{} is not empty, {found:?} is in it: choose an empty directory, or one that is not there yet", path.display())]
+    #[non_exhaustive]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// The name of something in it.
+        found: OsString,
+    },
+
     /// The call is not possible in the state that the object is in.
     #[error("invalid state: {reason}")]
     #[non_exhaustive]
@@ -719,6 +755,11 @@ fn read_on(damage: &Corruption) -> String {
 /// How a directory lies in a data directory.
 fn describe_inside(partition: Option<&TopicPartition>) -> String {
     partition.map_or_else(|| "lies inside".to_owned(), |partition| format!("belongs to partition {partition} of"))
+}
+
+/// Names as a list.
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A number of things, in words.

@@ -59,6 +59,7 @@ mod coordinator;
 mod disk;
 mod error;
 mod events;
+mod exchange;
 mod format;
 mod group;
 pub mod guide;
@@ -94,6 +95,10 @@ pub use consumer::seek::SeekTo;
 pub use consumer::stream::RecordStream;
 pub use disk::file_mode::FileMode;
 pub use error::{ClosedBy, Corruption, Error, FencedBy, Result, SendOutcome, WithCauses};
+pub use exchange::{
+    ExportOptions, ExportReport, ExportedPartition, ImportOptions, ImportReport, ImportedOffset, ImportedPartition,
+    ImportedTopic, TornEnd,
+};
 pub use format::{Compression, Headers, HeadersIter};
 pub use group::assignor::{
     Assignment, AssignmentRequest, Assignor, CooperativeStickyAssignor, GroupMember, RangeAssignor, RebalanceProtocol,

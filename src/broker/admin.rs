@@ -28,7 +28,7 @@ use crate::topic_partition::TopicPartition;
 /// ```
 #[derive(Debug)]
 pub struct Admin<'b> {
-    pub(super) broker: &'b Broker,
+    pub(crate) broker: &'b Broker,
 }
 
 impl<'b> Admin<'b> {

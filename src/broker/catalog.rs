@@ -106,8 +106,11 @@ impl DirectoryIdentity {
 pub(crate) enum TopicState {
     /// It can.
     Live,
-    /// It cannot: its files are being removed, and its name is not free yet.
+    /// It cannot: its files are being removed, and its name is not free yet. Or they are being made, and what a crash leaves of them
+    /// is removed.
     BeingDeleted,
+    /// It cannot: it was empty, and its files are being made. If a crash interrupts that it is empty again.
+    BeingFilled,
 }
 
 /// The topics of a data directory.
@@ -244,6 +247,11 @@ impl Catalog {
         self.topics.iter().filter(|(_, entry)| entry.state == TopicState::BeingDeleted)
     }
 
+    /// The topics that were empty and are not filled yet, in ascending order of names.
+    pub(crate) fn being_filled(&self) -> impl Iterator<Item = (&Arc<str>, &CatalogEntry)> {
+        self.topics.iter().filter(|(_, entry)| entry.state == TopicState::BeingFilled)
+    }
+
     /// Which directory it is.
     pub(crate) fn identity(&self) -> DirectoryIdentity {
         self.identity
@@ -269,12 +277,51 @@ impl Catalog {
     /// # Errors
     /// As [`check_new`](Catalog::check_new), and the disk's.
     pub(crate) fn add(&mut self, name: &str, topic_id: u128, config: TopicConfig) -> Result<&CatalogEntry> {
+        self.add_in_state(name, topic_id, config, TopicState::Live)?;
+        self.live(name)
+    }
+
+    /// Adds a topic that cannot be used until [`finish_filling`](Catalog::finish_filling), and of which a crash leaves nothing. None of
+    /// its directories is there.
+    ///
+    /// # Errors
+    /// As [`add`](Catalog::add).
+    pub(crate) fn add_unfilled(&mut self, name: &str, topic_id: u128, config: TopicConfig) -> Result<()> {
+        self.add_in_state(name, topic_id, config, TopicState::BeingDeleted)
+    }
+
+    fn add_in_state(&mut self, name: &str, topic_id: u128, config: TopicConfig, state: TopicState) -> Result<()> {
         self.check_new(name, &config)?;
-        let entry = CatalogEntry { topic_id, state: TopicState::Live, config, ignored: Vec::new() };
+        let entry = CatalogEntry { topic_id, state, config, ignored: Vec::new() };
         let mut topics = self.topics.clone();
         topics.insert(name.into(), entry);
-        self.commit(topics)?;
-        self.live(name)
+        self.commit(topics)
+    }
+
+    /// Has a topic that is empty be one that cannot be used until [`finish_filling`](Catalog::finish_filling), and that is empty again
+    /// after a crash.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], and the disk's.
+    pub(crate) fn begin_filling(&mut self, name: &str) -> Result<()> {
+        self.live(name)?;
+        self.change(name, |entry| entry.state = TopicState::BeingFilled)
+    }
+
+    /// Has a topic be used from now on whose files are there, synced.
+    ///
+    /// # Errors
+    /// The disk's. Then the topic may be live on the disk, or not, and neither may be assumed before another change has succeeded.
+    pub(crate) fn finish_filling(&mut self, name: &str, config: TopicConfig) -> Result<()> {
+        self.change(name, |entry| (entry.state, entry.config) = (TopicState::Live, config))
+    }
+
+    /// Puts on the disk once more what there is here.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn store_again(&mut self) -> Result<()> {
+        self.commit(self.topics.clone())
     }
 
     /// Gives a topic another configuration. The directories of partitions that this adds are there.

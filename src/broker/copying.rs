@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
 use super::store::Store;
 use super::{partition_dir, topic_name};
-use crate::disk::Disk;
 use crate::error::Result;
 use crate::partition::durability::Durability;
 use crate::partition::log::Log;
@@ -22,11 +21,6 @@ pub(crate) struct HeldTopics<'s> {
 }
 
 impl Store {
-    /// The disk that the directory is on.
-    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
-        &self.config.disk
-    }
-
     /// Has no topic come, change or go.
     ///
     /// # Errors

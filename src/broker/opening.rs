@@ -7,7 +7,7 @@
 //! A full disk keeps no directory from being opened, or else nobody could delete a topic to make room: what needs room is put
 //! off, and the report says what that was. (Recovery has the exceptions, see `partition/recovery`.)
 
-pub(super) mod data_dir;
+pub(crate) mod data_dir;
 mod found;
 
 use std::collections::{HashMap, VecDeque};

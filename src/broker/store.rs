@@ -13,6 +13,7 @@ use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
 use super::{parallel, partition_dir, shutdown, topic_name};
+use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
 use crate::events::Stopwatch;
@@ -67,6 +68,8 @@ pub(super) struct Writer {
     pub(super) transactions: Arc<OnceLock<Arc<TransactionCoordinator>>>,
     /// Held while that is being made.
     pub(super) transactions_being_made: Mutex<()>,
+    /// Held while a topic is being filled.
+    pub(super) filling: Mutex<()>,
 }
 
 impl Writer {
@@ -79,6 +82,7 @@ impl Writer {
             coordinator_being_made: Mutex::new(()),
             transactions: Arc::default(),
             transactions_being_made: Mutex::new(()),
+            filling: Mutex::new(()),
         }
     }
 }
@@ -120,6 +124,8 @@ impl Store {
         store.settle_transactions();
         store.registry.all().values().for_each(|topic| store.read_groups_of(&topic.settings.load()));
         store.report.unfinished_deletes = store.finish_deletes()?;
+        let unfilled = store.empty_unfilled()?;
+        store.report.unfinished_deletes.extend(unfilled);
         // Read back now, so that the report says what was passed over, or that offsets which nobody uses expire. What is wrong
         // otherwise is told when a group is used.
         if (store.skips_corrupt() || store.config.offsets_retention.is_some())
@@ -163,7 +169,7 @@ impl Store {
     }
 
     /// What all files may take, if that is bounded.
-    pub(super) fn disk_budget(&self) -> Option<&Arc<Budget>> {
+    pub(crate) fn disk_budget(&self) -> Option<&Arc<Budget>> {
         self.writer.as_ref().and_then(|writer| writer.environment.budget.as_ref())
     }
 
@@ -185,6 +191,16 @@ impl Store {
     /// Whether consumers pass over what is damaged.
     pub(crate) fn skips_corrupt(&self) -> bool {
         self.config.recovery_mode == RecoveryMode::SkipCorrupt
+    }
+
+    /// The machine that the data directory is on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.config.disk
+    }
+
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.config.dir
     }
 
     /// A random number.
@@ -389,7 +405,8 @@ impl Store {
     }
 
     fn close_writer(&self, writer: &Writer) -> Result<()> {
-        // Whoever is changing topics finishes first; whoever comes later finds the broker closed.
+        // Whoever fills a topic stops soon; whoever is changing topics finishes first; whoever comes later finds the broker closed.
+        drop(writer.filling.lock());
         drop(self.registry.catalog());
         if let Some(worker) = writer.worker.lock().take() {
             worker.stop();

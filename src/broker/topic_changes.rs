@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
-    fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
+    pub(super) fn create_dirs(&self, name: &str, topic_id: u128, partitions: std::ops::Range<u32>) -> Result<()> {
         let create = |partition| {
             partition_dir::create(&*self.config.disk, &self.config.dir, &TopicPartition::new(name, partition), topic_id)
         };
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Opens the logs of partitions that have no records yet.
-    fn open_new_partitions(
+    pub(super) fn open_new_partitions(
         &self,
         writer: &Writer,
         topic: &TopicEntry,
@@ -181,7 +181,7 @@ impl Store {
     }
 
     /// Removes the files of a topic that is given up.
-    fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
+    pub(super) fn remove_partitions(&self, name: &str, topic_id: u128, partition_count: u32) -> Result<()> {
         let others = partition_dir::other_names(&*self.config.disk, &self.config.dir)?;
         for number in 0..partition_count {
             let partition = TopicPartition::new(name, number);
@@ -214,7 +214,7 @@ impl Store {
     }
 
     /// Whether a topic may wait for its removal: there is no room, or what is refused is one of its own directories.
-    fn may_be_put_off(&self, error: &Error) -> bool {
+    pub(super) fn may_be_put_off(&self, error: &Error) -> bool {
         match error {
             Error::DiskFull { .. } => true,
             Error::Io { path, source, .. } => {

@@ -59,7 +59,6 @@ pub(crate) use known_batches::{KnownBatch, KnownBatches};
 pub(crate) use read::Batch;
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
-#[cfg(feature = "cli")]
 pub(crate) use scan::{LogWalk, Piece, Rules, reason as reason_of};
 pub(crate) use transaction_index::AbortedTransaction;
 pub(crate) use verify::{Reading, SegmentVerification};

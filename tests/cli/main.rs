@@ -11,6 +11,7 @@ mod backup;
 mod consume;
 mod du;
 mod dump;
+mod exchange;
 mod frame;
 mod groups;
 mod guide;

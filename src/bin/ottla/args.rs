@@ -60,6 +60,8 @@ pub enum Command {
     Repair(commands::repair::Repair),
     Backup(commands::backup::Backup),
     Restore(commands::restore::Restore),
+    Export(commands::export::Export),
+    Import(commands::import::Import),
     #[command(subcommand)]
     Perf(commands::perf::Perf),
     /// Show live what comes in and how far groups are behind

@@ -10,7 +10,7 @@
 //!
 //! byte  size  field             one topic
 //!    0    16  topic_id          neither 0 nor 1
-//!   16     1  state             0 live, 1 being deleted
+//!   16     1  state             0 live, 1 being deleted, 2 being filled
 //!   17     1  name_bytes
 //!   18     4  config_bytes
 //!   22     -  name              by the rules for topic names
@@ -30,6 +30,7 @@ const PROMOTED: u8 = 2;
 
 const LIVE: u8 = 0;
 const BEING_DELETED: u8 = 1;
+const BEING_FILLED: u8 = 2;
 
 /// Writes all of it.
 pub(super) fn encode(identity: &DirectoryIdentity, topics: &Topics) -> Vec<u8> {
@@ -52,6 +53,7 @@ pub(super) fn encode(identity: &DirectoryIdentity, topics: &Topics) -> Vec<u8> {
         out.push(match entry.state {
             TopicState::Live => LIVE,
             TopicState::BeingDeleted => BEING_DELETED,
+            TopicState::BeingFilled => BEING_FILLED,
         });
         out.push(u8::try_from(name.len()).expect("a checked name has at most 249 bytes"));
         out.extend_from_slice(&u32::try_from(config.len()).expect("a few hundred bytes").to_be_bytes());
@@ -109,6 +111,7 @@ fn decode_topic<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, CatalogEntry), 
     let state = match reader.u8()? {
         LIVE => TopicState::Live,
         BEING_DELETED => TopicState::BeingDeleted,
+        BEING_FILLED => TopicState::BeingFilled,
         _ => return Err(Invalid::Malformed("a topic has an unknown state").into()),
     };
     let name_bytes = reader.u8()?.into();
@@ -147,6 +150,7 @@ mod tests {
             ("__consumer_offsets".into(), entry(2, TopicState::Live, 50)),
             ("a".into(), entry(u128::MAX, TopicState::BeingDeleted, 1)),
             ("b".into(), entry(3, TopicState::Live, 7)),
+            ("c".into(), entry(4, TopicState::BeingFilled, 2)),
         ])
     }
 
@@ -209,7 +213,7 @@ mod tests {
         };
         assert!(flipped(15, 1).is_err(), "a reserved id");
         assert!(flipped(15, 3).is_err(), "an id twice");
-        assert!(flipped(16, 2).is_err(), "an unknown state");
+        assert!(flipped(16, 3).is_err(), "an unknown state");
         assert!(flipped(18, 0xff).is_err(), "a configuration of 4 GiB");
         assert!(flipped(22, b'/').is_err(), "a name that leads elsewhere");
         assert!(flipped(22, b'z').is_err(), "names out of order");

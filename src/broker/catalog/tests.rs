@@ -152,3 +152,26 @@ fn contents_that_cannot_be_are_refused_whatever_the_checksum() {
     generations::store(&OsDisk::new(), &path, KIND, &[7; 30]).unwrap();
     assert!(matches!(open(dir.path()), Err(Error::Corrupt(_))));
 }
+
+#[test]
+fn a_topic_that_is_not_filled_yet_cannot_be_used_and_keeps_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = open(dir.path()).unwrap();
+    let topic_id = catalog.new_topic_id();
+    catalog.add_unfilled("new", topic_id, TopicConfig::new()).unwrap();
+    let empty = create(&mut catalog, "empty", TopicConfig::new().partitions(2)).unwrap();
+    catalog.begin_filling("empty").unwrap();
+    assert_eq!(catalog.live_topics().count(), 0);
+    assert!(matches!(create(&mut catalog, "new", TopicConfig::new()), Err(Error::TopicExists { .. })));
+    drop(catalog);
+
+    // One of them a crash removes, and the other one is empty again.
+    let mut catalog = open(dir.path()).unwrap();
+    assert_eq!(catalog.being_deleted().map(|(name, _)| &**name).collect::<Vec<_>>(), ["new"]);
+    assert_eq!(catalog.being_filled().map(|(name, _)| &**name).collect::<Vec<_>>(), ["empty"]);
+    for name in ["new", "empty"] {
+        catalog.finish_filling(name, TopicConfig::new().partitions(2)).unwrap();
+    }
+    assert_eq!(catalog.get("empty"), Some(&empty));
+    assert_eq!(catalog.get("new").unwrap().topic_id, topic_id);
+}

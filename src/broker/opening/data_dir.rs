@@ -73,7 +73,7 @@ pub(super) fn create_data_dir(config: &StoreConfig) -> Result<PathBuf> {
 
 /// Makes a directory and those above it that are absent. Before something is made in one, its own name is synced; that of the last one
 /// is the caller's.
-pub(in crate::broker) fn create_with_parents(disk: &dyn Disk, dir: &Path) -> Result<()> {
+pub(crate) fn create_with_parents(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let mut missing = Vec::new();
     for ancestor in dir.ancestors() {
         match disk.resolve(ancestor) {
@@ -160,7 +160,7 @@ fn check_may_begin(config: &StoreConfig, dir: &Path, entries: &[DirEntry]) -> Re
 ///
 /// # Errors
 /// [`Error::InsideDataDirectory`].
-pub(super) fn check_not_inside(disk: &dyn Disk, dir: &Path, existing: &Path) -> Result<()> {
+pub(crate) fn check_not_inside(disk: &dyn Disk, dir: &Path, existing: &Path) -> Result<()> {
     // What cannot be looked at is no reason to refuse.
     let is_there = |path: PathBuf| disk.open(&path, Open::Read).is_ok();
     let is_data_dir =

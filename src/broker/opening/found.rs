@@ -55,7 +55,8 @@ pub(super) fn check_catalog(disk: &dyn Disk, dir: &Path, catalog: &Catalog, mode
 
 /// Directories that look like partitions' and are of no topic.
 pub(super) fn unknown_directories(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<Vec<PathBuf>> {
-    let given_up = catalog.being_deleted().flat_map(|(name, entry)| partitions_of_topic(name, entry));
+    let given_up = catalog.being_deleted().chain(catalog.being_filled());
+    let given_up = given_up.flat_map(|(name, entry)| partitions_of_topic(name, entry));
     let known = partitions_of(catalog).chain(given_up).map(|partition| partition_dir::path_of(dir, &partition));
     partition_dir::unknown(disk, dir, &known.collect())
 }

@@ -118,7 +118,9 @@ impl Log {
     /// Notes the sealed segments, the index of the active one, and that everything is synced up to there.
     fn note_synced(&self, checkpoint: &mut Checkpoint, segments: &Segments, synced: Option<SyncedTo>) -> Result<()> {
         self.note_sealed(checkpoint, segments)?;
-        let (Some(active), Some(synced)) = (segments.last(), synced) else { return Ok(()) };
+        // Of a log that was made as a copy the last one may be sealed: nothing is to be noted of it, and its indexes are whole.
+        let active = segments.last().filter(|last| !last.is_sealed());
+        let (Some(active), Some(synced)) = (active, synced) else { return Ok(()) };
         let index_crcs = checkpoint.extend_indexes(&self.dir, active, synced.file_position)?;
         let leader_epoch = self.epochs.least_from(synced.next_offset);
         let producers = self.producers_synced(synced.next_offset);
@@ -160,6 +162,10 @@ impl Log {
         }
         let segments = self.segments();
         let Some(active) = segments.last() else { return Ok(()) };
+        if active.is_sealed() {
+            // A log that was made as a copy, and has nothing since: all of it is noted, and its indexes have their last entries.
+            return checkpoint.settle_replacement(&self.dir);
+        }
         let needs_epochs = self.needs_epochs(&checkpoint, &segments);
         if self.has_unnoted_segments() || !checkpoint.is_as_closed(active, needs_epochs) {
             // Before the segment's name is synced: one sync of the directory is for both. If there is no room, there may be later.

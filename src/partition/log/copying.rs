@@ -82,6 +82,15 @@ impl<'l> HeldLog<'l> {
         Ok(())
     }
 
+    /// Closes the log for good, in the place of which another one is to be made, with no append since its end was fixed. Wakes nobody.
+    pub(crate) fn close_deleted(&mut self) {
+        self.log.note_deleted();
+        if let Some(mut appender) = self.appender.take() {
+            self.log.close();
+            appender.abandon();
+        }
+    }
+
     /// What there is of it. Appends go on when this returns.
     pub(crate) fn contents(&mut self) -> LogContents {
         let log: &'l Log = self.log;

@@ -18,7 +18,7 @@ use crate::segment::{AbortedTransaction, Segment};
 impl LogCore {
     /// Where the first transaction begins that has no marker yet, above every offset if there is none: nothing of that is deleted or
     /// compacted, nor what comes behind.
-    pub(in crate::partition) fn first_unmarked_offset(&self) -> u64 {
+    pub(crate) fn first_unmarked_offset(&self) -> u64 {
         self.offsets.first_unmarked()
     }
 

@@ -52,12 +52,12 @@ fn settings() -> String {
 }
 
 /// A setting as it is given: `retention.ms=86400000`.
-fn setting(text: &str) -> Result<(String, String), String> {
+pub fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected a key and a value, such as retention.ms=86400000")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 /// The configuration with all of these settings.
-fn with_settings(config: TopicConfig, settings: &[(String, String)]) -> ottla::Result<TopicConfig> {
+pub fn with_settings(config: TopicConfig, settings: &[(String, String)]) -> ottla::Result<TopicConfig> {
     settings.iter().try_fold(config, |config, (key, value)| config.set(key, value))
 }
