@@ -56,10 +56,7 @@ orders-1       0    0        0     0
 fn both_need_the_directory_to_be_free() {
     let live = live(|_| {});
     let away = tempfile::tempdir().unwrap();
-    for arguments in
-        [["export", away.path().join("exported").to_str().unwrap()], ["import", away.path().to_str().unwrap()]]
-    {
-        let said = ottla(arguments).dir(live.path()).run();
-        assert!(said.refused().contains("is already open for writing"), "{said:?}");
+    for command in ["export", "import"] {
+        live.refuses(&format!("{command} {}", away.path().join("other").display()));
     }
 }
