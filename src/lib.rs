@@ -67,6 +67,7 @@ pub mod guide;
 pub mod inspect;
 mod maintenance;
 mod metrics;
+mod parallel;
 mod parse_error;
 mod partition;
 mod producer;

@@ -25,7 +25,6 @@ pub(crate) mod measuring;
 mod name_hash;
 pub(crate) mod opened;
 pub(crate) mod opening;
-pub(crate) mod parallel;
 pub(crate) mod partition_dir;
 mod read_mode;
 mod read_only;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::catalog::Catalog;
+use super::partition_dir;
 use super::store::{Store, Writer};
 use super::topic_entry::TopicEntry;
 use super::topic_partitions::TopicPartitionSource;
-use super::{parallel, partition_dir};
 use crate::error::{Error, Result, is_passing};
+use crate::parallel;
 use crate::partition::PartitionSource;
 use crate::partition::bell::Work;
 use crate::partition::config::TopicConfig;

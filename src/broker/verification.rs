@@ -10,8 +10,9 @@ use super::store::Store;
 use super::topic_entry::TopicEntry;
 use super::topic_partitions::TopicPartitionSource;
 use super::topic_registry::Topics;
-use super::{Admin, parallel, partition_dir};
+use super::{Admin, partition_dir};
 use crate::error::{Corruption, Error, Result};
+use crate::parallel;
 use crate::partition::broken::Broken;
 use crate::partition::verification::PartitionVerification;
 use crate::segment::Reading;
@@ -208,10 +209,12 @@ impl Store {
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         let sources = entries.into_iter().flat_map(|entry| entry.partitions.iter().map(move |source| (entry, source)));
         let on_bytes = options.on_bytes.unwrap_or(&|_| {});
-        let reading = Reading { is_of_headers: options.headers_only, on_bytes };
-        let verified = parallel::compute_for_all(sources.collect(), |(entry, source)| {
-            self.verify_partition(entry, source, reading)
-        });
+        let sources: Vec<_> = sources.collect();
+        // Where there are few partitions, several segments of each are read at a time.
+        let threads = parallel::cores() / sources.len().max(1);
+        let reading = Reading { is_of_headers: options.headers_only, threads, on_bytes };
+        let verified =
+            parallel::compute_for_all(sources, |(entry, source)| self.verify_partition(entry, source, reading));
         if options.topics.is_none() {
             self.verify_backup(&mut report, !options.headers_only)?;
         }

@@ -20,6 +20,7 @@ use super::recovery::lost_manifest;
 use super::recovery_point::{self, LoadedPoint, RecoveryPointFile};
 use crate::disk::Disk;
 use crate::error::{Corruption, Error, Result};
+use crate::parallel;
 use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{Reading, Segment, SegmentVerification};
 use crate::topic_partition::TopicPartition;
@@ -256,8 +257,9 @@ impl Log {
         };
         let mut found = PartitionVerification::begin(&self.spec, &segments, &manifest);
         let mut were_swapped = false;
-        for segment in segments.iter() {
-            match verify_segment(segment, &manifest, reading) {
+        let verified = verify_segments(&segments, &manifest, reading);
+        for (segment, in_segment) in segments.iter().zip(verified) {
+            match in_segment {
                 Ok(in_segment) if in_segment.is_clean() => found.add_segment(in_segment),
                 _ => match self.verify_undisturbed(segment, reading)? {
                     Some(in_segment) => found.add_segment(in_segment),
@@ -298,6 +300,16 @@ impl Log {
     }
 }
 
+/// Reads segments, several at a time.
+fn verify_segments(
+    segments: &[Arc<Segment>],
+    manifest: &Manifest,
+    reading: Reading<'_>,
+) -> Vec<Result<SegmentVerification>> {
+    let threads = reading.threads.min(segments.len()).max(1);
+    parallel::for_all_by(threads, segments.iter().collect(), |segment| verify_segment(segment, manifest, reading))
+}
+
 /// Reads a segment, against the manifest if that knows it.
 fn verify_segment(segment: &Segment, manifest: &Manifest, reading: Reading<'_>) -> Result<SegmentVerification> {
     let noted = manifest.segments.iter().find(|noted| noted.sealed.base_offset == segment.base_offset());
@@ -324,8 +336,9 @@ impl Follower {
     pub(crate) fn verify(&self, reading: Reading<'_>) -> Result<PartitionVerification> {
         let looked = self.look_and(|seen| {
             let mut found = PartitionVerification::begin(&self.spec, &seen.files.segments, &seen.files.layout.manifest);
-            for segment in &seen.files.segments {
-                let mut in_segment = verify_segment(segment, &seen.files.layout.manifest, reading)?;
+            let verified = verify_segments(&seen.files.segments, &seen.files.layout.manifest, reading);
+            for (segment, in_segment) in seen.files.segments.iter().zip(verified) {
+                let mut in_segment = in_segment?;
                 if !in_segment.stale.is_empty() && !segment.is_sealed() && self.indexes_were_written(segment)? {
                     in_segment.stale.clear();
                 }

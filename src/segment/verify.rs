@@ -21,6 +21,8 @@ use crate::error::{Corruption, Error, Result, is_passing};
 pub(crate) struct Reading<'r> {
     /// Whether only the headers of batches are read, and the index files.
     pub(crate) is_of_headers: bool,
+    /// How many segments of a log are read at a time.
+    pub(crate) threads: usize,
     /// Told how many bytes of a log file were dealt with since the last time.
     pub(crate) on_bytes: &'r (dyn Fn(u64) + Sync),
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::broker::catalog::{self, Catalog, CatalogEntry};
-use crate::broker::{parallel, partition_dir};
+use crate::broker::partition_dir;
 use crate::disk::{Disk, Open};
 use crate::error::{Corruption, Error, Result};
+use crate::parallel;
 use crate::partition::log_id::LogId;
 use crate::partition::recovery::{LoadedState, Shutdown};
 use crate::partition::recovery_mode::RecoveryMode;

@@ -1,4 +1,4 @@
-//! The same work for many partitions, by a few threads: opening and closing partitions is system calls and waiting for the
+//! The same work for many partitions, or segments, by a few threads: opening and closing partitions is system calls and waiting for the
 //! disk, and syncs of several threads share what the file system writes for them.
 
 use std::num::NonZero;
@@ -25,16 +25,24 @@ pub(crate) fn for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + S
     for_all_by(threads, items, work)
 }
 
+/// How many threads can be busy at once.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 /// The same by a thread for each core, for work that keeps a core busy.
 ///
 /// # Panics
 /// If `work` does.
 pub(crate) fn compute_for_all<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    for_all_by(cores.min(items.len()).clamp(1, THREADS_MAX), items, work)
+    for_all_by(cores().min(items.len()).clamp(1, THREADS_MAX), items, work)
 }
 
-fn for_all_by<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+/// The same by so many threads, the caller's among them.
+///
+/// # Panics
+/// If `work` does.
+pub(crate) fn for_all_by<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
     let queue = Mutex::new(results.iter_mut().zip(items));
     let take = || queue.lock().next();
