@@ -11,7 +11,6 @@ use super::options::BackupOptions;
 use super::transfer::Transfer;
 use crate::broker::backup_report::{BackupFile, BackupReport, crc32_of};
 use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
-use crate::broker::copying::HeldTopics;
 use crate::broker::store::Store;
 use crate::broker::unfinished::UnfinishedDir;
 use crate::broker::{partition_dir, shutdown, staging};
@@ -20,7 +19,7 @@ use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::partition::log::Log;
-use crate::partition::log::copying::{HeldLog, LogContents};
+use crate::partition::log::copying::{LogContents, at_one_moment};
 use crate::partition::log_copy::LogBounds;
 use crate::partition::manifest::Manifest;
 use crate::segment::file_name::{FileKind, FileName};
@@ -134,18 +133,16 @@ impl<'s, 'o> Backup<'s, 'o> {
         let logs = topics.logs();
         self.give_up_deleted(&logs)?;
         logs.iter().try_for_each(|log| self.add_log(log))?;
-        let mut held = logs.iter().map(|log| log.hold_files()).collect::<Result<Vec<HeldLog<'_>>>>()?;
-        held.iter_mut().try_for_each(HeldLog::fix_end)?;
+        let taken = at_one_moment(&logs)?;
         let taken_ms = self.disk.now_ms();
-        let contents: Vec<LogContents> = held.iter_mut().map(HeldLog::contents).collect();
-        for ((log, contents), held) in logs.iter().zip(contents).zip(held) {
+        for (log, (held, contents)) in logs.iter().zip(taken) {
             if let Some(copy) = self.logs.get_mut(&id_of(log)) {
                 copy.take(contents, &mut self.transfer, self.base.as_ref())?;
             }
             // Before the next one: this log goes on.
             drop(held);
         }
-        Ok(point_of(&topics, taken_ms))
+        Ok(Point { identity: topics.identity(), topics: topics.entries(), taken_ms })
     }
 
     /// Removes what was copied of topics that are not there any more.
@@ -193,10 +190,6 @@ fn id_of(log: &Log) -> (u128, u32) {
 /// What there is of a log now; `None` if it was deleted. What else is wrong with it shows at the point.
 fn contents_of(log: &Log) -> Option<LogContents> {
     Some(log.hold_files().ok()?.contents())
-}
-
-fn point_of(topics: &HeldTopics<'_>, taken_ms: i64) -> Point {
-    Point { identity: topics.identity(), topics: topics.entries(), taken_ms }
 }
 
 /// All files of the target, with their checksums. Those of log files are known. All others are synced: at the source nobody depends on

@@ -17,7 +17,7 @@ use crate::broker::{Broker, going_back, partition_dir, shutdown, topic_name};
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::error::{Error, Result};
-use crate::format::{Attributes, BatchBuilder, BatchHeader, BatchStart, ProducerStamp, SealFields};
+use crate::format::{BatchBuilder, BatchHeader, BatchStart, SealFields};
 use crate::group::committed_offset::CommittedOffset;
 use crate::parallel;
 use crate::partition::log_copy::{LogBounds, LogCopy};
@@ -183,7 +183,8 @@ impl<'o> Restore<'o> {
         for (offset, ending) in (cut..).zip(endings) {
             bounds.epochs.assign(leader_epoch, offset);
             let base_offset = last.unwrap_or(cut);
-            append_marker(&mut copy, base_offset, offset, leader_epoch, ending, disk.now_ms())?;
+            let (header, marker) = ending.marker.batch(offset, leader_epoch, ending.producer, disk.now_ms());
+            copy.append(base_offset, &marker, &header)?;
             bounds.next_offset = offset + 1;
         }
         Ok((copy, bounds))
@@ -241,35 +242,7 @@ fn append_empty(copy: &mut LogCopy, offsets: Range<u64>, leader_epoch: i32) -> R
     let start = BatchStart { leader_epoch, ..builder.fields().start };
     let last_offset_delta = i32::try_from(offsets.end - offsets.start - 1).unwrap_or(i32::MAX);
     let fields = SealFields { start, last_offset_delta, max_timestamp: -1, record_count: 0 };
-    append_own(copy, offsets.start, &mut builder, &fields)
-}
-
-fn append_own(copy: &mut LogCopy, base_offset: u64, builder: &mut BatchBuilder, fields: &SealFields) -> Result<()> {
-    let batch = builder.finish(fields).expect("what is not compressed needs no codec");
+    let batch = builder.finish(&fields).expect("what is not compressed needs no codec");
     let header = BatchHeader::decode(batch).expect("a header that was just encoded");
-    copy.append(base_offset, batch, &header)
-}
-
-/// Appends the marker that ends a transaction, to the segment of this base offset.
-fn append_marker(
-    copy: &mut LogCopy,
-    base_offset: u64,
-    offset: u64,
-    leader_epoch: i32,
-    ending: &Ending,
-    now_ms: i64,
-) -> Result<()> {
-    let mut builder = BatchBuilder::new();
-    builder.clear(offset, now_ms);
-    builder.push(now_ms, Some(&ending.marker.encode_key()), Some(&ending.marker.encode_value()), &[][..]);
-    let (producer_id, producer_epoch) = (ending.producer.id, ending.producer.epoch);
-    let start = BatchStart {
-        base_offset: offset,
-        leader_epoch,
-        attributes: Attributes::NONE.with_control(),
-        base_timestamp: now_ms,
-        stamp: ProducerStamp { producer_id, producer_epoch, base_sequence: -1, is_transactional: true },
-    };
-    let fields = SealFields { start, ..builder.fields() };
-    append_own(copy, base_offset, &mut builder, &fields)
+    copy.append(offsets.start, batch, &header)
 }

@@ -143,6 +143,7 @@ impl Store {
         Ok(store)
     }
 
+    /// The data directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.config.dir
     }
@@ -197,11 +198,6 @@ impl Store {
     /// The machine that the data directory is on.
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.config.disk
-    }
-
-    /// The data directory.
-    pub(crate) fn data_dir(&self) -> &Path {
-        &self.config.dir
     }
 
     /// A random number.

@@ -16,7 +16,7 @@ use crate::broker::{Admin, partition_dir, topic_name};
 use crate::error::Result;
 use crate::partition::config::TopicConfig;
 use crate::partition::log::Log;
-use crate::partition::log::copying::HeldLog;
+use crate::partition::log::copying::at_one_moment;
 
 impl Admin<'_> {
     /// Writes topics into `target`, a directory that is empty or not there yet, in the form in which a Kafka broker adopts them: for each
@@ -88,15 +88,11 @@ fn write_logs(
     let mut logs: Vec<Arc<Log>> = topics.values().flat_map(|topic| topic.logs()).collect();
     logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
     logs.iter().try_for_each(|log| log.prepare_copy())?;
-    let mut held = logs.iter().map(|log| log.hold_files()).collect::<Result<Vec<_>>>()?;
-    held.iter_mut().try_for_each(HeldLog::fix_end)?;
-    let open: Vec<u64> = logs.iter().map(|log| log.first_unmarked_offset()).collect();
-    let contents: Vec<_> = held.iter_mut().map(HeldLog::contents).collect();
     let mut exported = Vec::new();
-    for (((log, held), first_unmarked_offset), contents) in logs.iter().zip(held).zip(open).zip(contents) {
+    for (log, (held, contents)) in logs.iter().zip(at_one_moment(&logs)?) {
         store.check_open()?;
-        let extract = Extract { partition: log.partition().clone(), contents, first_unmarked_offset };
-        let dir = partition_dir::path_of(store.data_dir(), log.partition());
+        let extract = Extract { partition: log.partition().clone(), contents };
+        let dir = partition_dir::path_of(store.dir(), log.partition());
         exported.push(extract.write(&**store.disk(), &dir, target)?);
         // Its files may go from here on.
         drop(held);

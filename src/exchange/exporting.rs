@@ -25,8 +25,6 @@ use crate::topic_partition::TopicPartition;
 pub(super) struct Extract {
     pub(super) partition: TopicPartition,
     pub(super) contents: LogContents,
-    /// Where the first transaction begins that no marker has ended.
-    pub(super) first_unmarked_offset: u64,
 }
 
 /// A segment that is read.
@@ -43,7 +41,7 @@ impl Extract {
     /// [`Error::Corrupt`](crate::Error::Corrupt) where it is damaged; the disk's.
     pub(super) fn write(&self, disk: &dyn Disk, dir: &Path, target: &mut Target) -> Result<ExportedPartition> {
         let bounds = &self.contents.bounds;
-        let end = bounds.next_offset.min(self.first_unmarked_offset).max(bounds.log_start_offset);
+        let end = bounds.next_offset.min(self.contents.first_unmarked_offset).max(bounds.log_start_offset);
         let mut exported = ExportedPartition {
             partition: self.partition.clone(),
             offsets: bounds.log_start_offset..end,

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::{
-    Attributes, BatchBuilder, BatchHeader, EndTransactionMarker, HEADER_BYTES, Invalid, ProducerStamp, verify,
-};
+use crate::format::{BatchHeader, EndTransactionMarker, Invalid, ProducerIdAndEpoch, ProducerStamp};
 
 /// The transactions of a log, up to some batch of it.
 #[derive(Debug, Clone, Default)]
@@ -58,25 +56,10 @@ impl OpenTransactions {
         open.sort_by_key(|(_, open)| open.first_offset);
         let marker = |((&producer_id, open), offset): ((&i64, &Open), u64)| {
             let coordinator_epoch = self.coordinator_epochs.get(&producer_id).copied().unwrap_or(0).max(0);
-            let stamp = ProducerStamp {
-                producer_id,
-                producer_epoch: open.producer_epoch,
-                base_sequence: -1,
-                is_transactional: true,
-            };
             let marker = EndTransactionMarker { is_commit: false, coordinator_epoch };
-            let mut builder = BatchBuilder::new();
-            builder.clear(offset, now_ms);
-            builder.push(now_ms, Some(&marker.encode_key()), Some(&marker.encode_value()), &[]);
-            let mut fields = builder.fields();
-            fields.start.leader_epoch = leader_epoch.max(0);
-            fields.start.attributes = Attributes::NONE.with_control();
-            fields.start.stamp = stamp;
-            let batch = builder.finish(&fields).ok()?.to_vec();
-            Some((verify(&batch).ok()?, batch))
+            let producer = ProducerIdAndEpoch { id: producer_id, epoch: open.producer_epoch };
+            marker.batch(offset, leader_epoch.max(0), producer, now_ms)
         };
-        let markers: Vec<_> = open.into_iter().zip(next_offset..).filter_map(marker).collect();
-        debug_assert!(markers.iter().all(|(_, batch)| HEADER_BYTES < batch.len()));
-        markers
+        open.into_iter().zip(next_offset..).map(marker).collect()
     }
 }

@@ -13,7 +13,7 @@
 
 use super::reader::Reader;
 use super::record::Record;
-use super::{BatchHeader, Invalid};
+use super::{Attributes, BatchBuilder, BatchHeader, Invalid, ProducerIdAndEpoch, ProducerStamp};
 
 /// What a control record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,28 @@ impl EndTransactionMarker {
         let [v0, v1] = VERSION.to_be_bytes();
         let [e0, e1, e2, e3] = self.coordinator_epoch.to_be_bytes();
         [v0, v1, e0, e1, e2, e3]
+    }
+
+    /// The batch that is this marker of a producer, and its header.
+    ///
+    /// # Panics
+    /// Never: what is not compressed needs no codec.
+    pub(crate) fn batch(
+        self,
+        offset: u64,
+        leader_epoch: i32,
+        ProducerIdAndEpoch { id: producer_id, epoch: producer_epoch }: ProducerIdAndEpoch,
+        timestamp_ms: i64,
+    ) -> (BatchHeader, Vec<u8>) {
+        let mut builder = BatchBuilder::new();
+        builder.clear(offset, timestamp_ms);
+        builder.push(timestamp_ms, Some(&self.encode_key()), Some(&self.encode_value()), &[]);
+        let mut fields = builder.fields();
+        fields.start.leader_epoch = leader_epoch;
+        fields.start.attributes = Attributes::NONE.with_control();
+        fields.start.stamp = ProducerStamp { producer_id, producer_epoch, base_sequence: -1, is_transactional: true };
+        let batch = builder.finish(&fields).expect("what is not compressed needs no codec");
+        (BatchHeader::decode(batch).expect("a header that was just encoded"), batch.to_vec())
     }
 
     /// Reads the marker of a control batch with this header and these (never compressed) records. `None` if it is a control

@@ -35,6 +35,8 @@ pub(crate) struct LogContents {
     pub(crate) unnoted: Vec<Arc<Segment>>,
     /// Where it begins and ends.
     pub(crate) bounds: LogBounds,
+    /// Where the first transaction begins that no marker has ended; above the end if there is none.
+    pub(crate) first_unmarked_offset: u64,
 }
 
 impl Log {
@@ -67,6 +69,19 @@ impl Log {
         checkpoint.settle_replacement(&self.dir)?;
         Ok(HeldLog { log: self, checkpoint, appender: None })
     }
+}
+
+/// What there is of several logs at one moment. Of each of them nothing is noted, swapped or deleted as long as it is held; all appends
+/// go on. The logs are in the order of their partitions.
+///
+/// # Errors
+/// As [`hold_files`](Log::hold_files); why a log cannot be written.
+pub(crate) fn at_one_moment(logs: &[Arc<Log>]) -> Result<Vec<(HeldLog<'_>, LogContents)>> {
+    let mut held = logs.iter().map(|log| log.hold_files()).collect::<Result<Vec<_>>>()?;
+    held.iter_mut().try_for_each(HeldLog::fix_end)?;
+    // All ends are fixed until here; from here on they may move, one after the other.
+    let contents: Vec<LogContents> = held.iter_mut().map(HeldLog::contents).collect();
+    Ok(held.into_iter().zip(contents).collect())
 }
 
 impl<'l> HeldLog<'l> {
@@ -106,7 +121,8 @@ impl<'l> HeldLog<'l> {
             clean_offset: manifest.clean_offset(),
             epochs: log.epochs.clone(),
         };
+        let first_unmarked_offset = log.first_unmarked_offset();
         self.appender = None;
-        LogContents { noted, unnoted, bounds }
+        LogContents { noted, unnoted, bounds, first_unmarked_offset }
     }
 }
