@@ -76,6 +76,10 @@ pub(crate) enum Canary {
     StageOutside,
     /// The index of aborted transactions lacks the last one of its segment.
     ShortTransactionIndex,
+    /// A replica says that it has come further before what it has brought survives a power cut.
+    NoteReplicaEarly,
+    /// A replica goes on with whatever its source has by now.
+    FollowAnyHistory,
     /// Compressed records may expand to any size.
     UnboundedDecompression,
     /// Symbolic links are followed.

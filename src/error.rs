@@ -229,6 +229,48 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The directory is a replica, which only its source changes, and nothing was changed. Open it read-only, or
+    /// [promote](crate::Replica::promote) it.
+    #[error("{} is a replica: open it read-only, or promote it if its source is to be given up", path.display())]
+    #[non_exhaustive]
+    IsReplica {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The directory is not a replica, so that it cannot follow a source, or be promoted.
+    #[error("{} is not a replica: {reason}", path.display())]
+    #[non_exhaustive]
+    NotAReplica {
+        /// The directory.
+        path: PathBuf,
+        /// What it is, and what to do.
+        reason: &'static str,
+    },
+
+    /// What the source of a replica has is not what the replica has a part of: the source was lost and made anew, restored, or put back as
+    /// it had been. Nothing of the replica was changed. If it has what is to be kept, [promote](crate::Replica::promote) it; if the
+    /// source has, remove the directory of the replica and begin another one.
+    #[error(
+        "the replica {} cannot follow its source: {}{}: {reason}; promote the replica if it has what is to be kept, or begin a new one",
+        path.display(),
+        partition.as_ref().map_or_else(|| topic.clone(), ToString::to_string),
+        offset.map(|offset| format!(", offset {offset}")).unwrap_or_default()
+    )]
+    #[non_exhaustive]
+    ReplicaDiverged {
+        /// The directory of the replica.
+        path: PathBuf,
+        /// The topic.
+        topic: String,
+        /// The partition, if the source has the topic.
+        partition: Option<TopicPartition>,
+        /// The first offset at which the two differ.
+        offset: Option<u64>,
+        /// How they differ.
+        reason: &'static str,
+    },
+
     /// The caller's own function said that the work is to end. What was made of it is removed.
     #[error("the {what} was cancelled by the program")]
     #[non_exhaustive]
@@ -763,7 +805,7 @@ fn quoted(names: &[String]) -> String {
 }
 
 /// A number of things, in words.
-fn count(number: usize, of: &str) -> String {
+pub(crate) fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 

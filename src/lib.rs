@@ -72,6 +72,7 @@ mod parse_error;
 mod partition;
 mod producer;
 mod record;
+mod replica;
 mod segment;
 mod sync;
 mod tail;
@@ -136,6 +137,7 @@ pub use record::{
     IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordAddress, RecordMetadata,
     Timestamp,
 };
+pub use replica::{CatchUpReport, PromoteReport, Replica, ReplicaLag, ReplicaOptions, ReplicaSource, ReplicaThread};
 pub use topic_partition::TopicPartition;
 pub use transaction::{OpenPartition, TransactionDescription, TransactionState};
 

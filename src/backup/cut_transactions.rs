@@ -7,9 +7,23 @@
 use std::collections::BTreeMap;
 
 use super::restore_report::TornTransaction;
-use super::source_log::SourceLog;
 use crate::error::Result;
-use crate::format::{EndTransactionMarker, ProducerIdAndEpoch};
+use crate::format::{BatchHeader, EndTransactionMarker, ProducerIdAndEpoch};
+use crate::topic_partition::TopicPartition;
+
+/// A log that ends where it is cut, whatever there is behind that.
+pub(crate) trait CutLog {
+    fn partition(&self) -> &TopicPartition;
+
+    /// Where it is cut.
+    fn cut(&self) -> u64;
+
+    /// Shows each batch of a producer, and the marker that it is, if so.
+    ///
+    /// # Errors
+    /// Those of the disk; [`Error::Corrupt`](crate::Error::Corrupt) if a file is missing.
+    fn visit_producers(&self, visit: &mut dyn FnMut(&BatchHeader, Option<EndTransactionMarker>)) -> Result<()>;
+}
 
 /// A transaction in one log.
 #[derive(Debug, Clone, Copy)]
@@ -26,29 +40,29 @@ struct Part {
 
 /// A transaction that is open at the cut of a log, and is to be ended there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     first_offset: u64,
-    pub(super) producer: ProducerIdAndEpoch,
-    pub(super) marker: EndTransactionMarker,
+    pub(crate) producer: ProducerIdAndEpoch,
+    pub(crate) marker: EndTransactionMarker,
 }
 
 /// What becomes of the transactions.
 #[derive(Debug, Default)]
-pub(super) struct Endings {
+pub(crate) struct Endings {
     /// For each log, in the order in which its transactions began.
-    pub(super) of_logs: Vec<Vec<Ending>>,
+    pub(crate) of_logs: Vec<Vec<Ending>>,
     /// Committed ones of which something is left out.
-    pub(super) torn: Vec<TornTransaction>,
+    pub(crate) torn: Vec<TornTransaction>,
 }
 
 impl Endings {
-    /// What becomes of those in `logs`, each of which is cut at the offset beside it.
+    /// What becomes of those in `logs`.
     ///
     /// # Errors
     /// Those of the disk; [`Error::Corrupt`](crate::Error::Corrupt) if a file is missing.
-    pub(super) fn of(logs: &[(SourceLog, u64)]) -> Result<Endings> {
+    pub(crate) fn of<L: CutLog>(logs: &[L]) -> Result<Endings> {
         let mut by_producer: BTreeMap<i64, Vec<Part>> = BTreeMap::new();
-        for (number, (log, _)) in logs.iter().enumerate() {
+        for (number, log) in logs.iter().enumerate() {
             for part in parts_of(number, log)? {
                 by_producer.entry(part.producer.id).or_default().push(part);
             }
@@ -61,8 +75,8 @@ impl Endings {
         Ok(endings)
     }
 
-    fn add(&mut self, logs: &[(SourceLog, u64)], transaction: &[Part]) {
-        let cut_of = |part: &Part| logs.get(part.log).map_or(u64::MAX, |(_, cut)| *cut);
+    fn add<L: CutLog>(&mut self, logs: &[L], transaction: &[Part]) {
+        let cut_of = |part: &Part| logs.get(part.log).map_or(u64::MAX, CutLog::cut);
         let marker_within = |part: &&Part| part.marker.is_some_and(|(offset, ..)| offset < cut_of(part));
         let decided = transaction.iter().find(marker_within).and_then(|part| part.marker);
         let marker = decided.map_or(ABORT, |(.., marker)| marker);
@@ -76,7 +90,7 @@ impl Endings {
             }
             if marker.is_commit
                 && cut < part.end_offset
-                && let Some((log, _)) = logs.get(part.log)
+                && let Some(log) = logs.get(part.log)
             {
                 self.torn.push(TornTransaction {
                     producer_id: part.producer.id,
@@ -91,9 +105,9 @@ impl Endings {
 const ABORT: EndTransactionMarker = EndTransactionMarker { is_commit: false, coordinator_epoch: 0 };
 
 /// The transactions in one log.
-fn parts_of(number: usize, log: &SourceLog) -> Result<Vec<Part>> {
+fn parts_of(number: usize, log: &impl CutLog) -> Result<Vec<Part>> {
     let (mut parts, mut open): (Vec<Part>, BTreeMap<i64, Part>) = Default::default();
-    log.visit_producers(|header, marker| {
+    log.visit_producers(&mut |header, marker| {
         let stamp = header.start.stamp;
         if let Some(marker) = marker {
             if let Some(part) = open.remove(&stamp.producer_id) {

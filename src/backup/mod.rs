@@ -13,7 +13,7 @@
 
 mod base;
 mod cut;
-mod cut_transactions;
+pub(crate) mod cut_transactions;
 mod log_backup;
 mod making;
 mod options;

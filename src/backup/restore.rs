@@ -18,7 +18,6 @@ use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::error::{Error, Result};
 use crate::format::{BatchBuilder, BatchHeader, BatchStart, SealFields};
-use crate::group::committed_offset::CommittedOffset;
 use crate::parallel;
 use crate::partition::log_copy::{LogBounds, LogCopy};
 use crate::partition::log_spec::LogSpec;
@@ -193,21 +192,9 @@ impl<'o> Restore<'o> {
     /// Opens what was restored, which ends what stands open, and moves groups back that have committed what is not there any more.
     fn settle(&self, logs: &[(SourceLog, u64)], report: &mut RestoreReport) -> Result<()> {
         let broker = Broker::open_copy(Arc::clone(&self.disk), self.target.path())?;
-        let admin = broker.admin();
-        for group in admin.list_groups()? {
-            let described = admin.describe_group(&group)?;
-            for found in described.partitions() {
-                let (partition, committed) = (found.topic_partition(), found.committed());
-                let cut = logs.iter().find(|(log, _)| log.partition() == partition).map(|(_, cut)| *cut);
-                if let (Some(cut), Some(committed)) = (cut, committed.map(CommittedOffset::offset))
-                    && cut < committed
-                {
-                    let reset = admin.reset_offsets(&group).partition(partition.clone());
-                    reset.to(crate::ResetTo::Offset(cut)).execute()?;
-                    report.moved_back.push((group.clone(), partition.clone(), cut..committed));
-                }
-            }
-        }
+        let end_of =
+            |partition: &TopicPartition| logs.iter().find(|(log, _)| log.partition() == partition).map(|(_, cut)| *cut);
+        report.moved_back = going_back::move_groups_back(&broker, end_of)?;
         broker.close()
     }
 }

@@ -176,6 +176,43 @@ impl Catalog {
         catalog.commit(topics)
     }
 
+    /// Puts the catalog of a copy beside the one that is there, to [take its place](Catalog::take_next) later; returns what tells it from
+    /// any other. When this returns it survives a power cut.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn store_next(
+        disk: &dyn Disk,
+        dir: &Path,
+        identity: DirectoryIdentity,
+        topics: &[(Arc<str>, CatalogEntry)],
+    ) -> Result<u32> {
+        let payload = format::encode(&identity, &topics.iter().cloned().collect());
+        generations::store_next(disk, &dir.join(FILE_NAME), KIND, &payload)?;
+        Ok(generations::checksum(&payload))
+    }
+
+    /// Has what waits beside the catalog take its place, if it is the one with this checksum, and reads what is there then. When this
+    /// returns it survives a power cut.
+    ///
+    /// # Errors
+    /// Those of [`open_read_only`](Catalog::open_read_only); [`Error::Corrupt`] if it is another one.
+    pub(crate) fn take_next(disk: &Arc<dyn Disk>, dir: &Path, checksum: u32) -> Result<Catalog> {
+        let path = dir.join(FILE_NAME);
+        generations::take_next(&**disk, &path, KIND, checksum)?;
+        disk.sync_dir(dir).map_err(|source| Error::io("sync", dir, source))?;
+        let catalog = Catalog::open_read_only(Arc::clone(disk), dir)?;
+        if catalog.is_new || catalog.checksum() != checksum {
+            return Err(Error::corrupt_file(&path, 0, "the catalog of a replica is not the one that was noted"));
+        }
+        Ok(catalog)
+    }
+
+    /// What tells it from any other.
+    pub(crate) fn checksum(&self) -> u32 {
+        generations::checksum(&format::encode(&self.identity, &self.topics))
+    }
+
     /// Has the directory be another one from now on.
     ///
     /// # Errors

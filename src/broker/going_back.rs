@@ -5,13 +5,15 @@
 //! they rise by a large step.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::Path;
 
-use super::backup_report;
 use super::catalog::{Catalog, DirectoryIdentity, Origin};
 use super::partition_dir;
+use super::{Broker, backup_report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::group::committed_offset::CommittedOffset;
 use crate::partition::leader_epoch::LeaderEpochs;
 use crate::topic_partition::TopicPartition;
 
@@ -46,8 +48,33 @@ pub(crate) fn identity_of_restored(
     Ok(source.gone_back(disk, Origin::Restored(source.id), latest))
 }
 
+/// Moves groups back that have committed what is not there any more: behind the end of a partition, as `end_of` has it. Returns what they
+/// had committed.
+///
+/// # Errors
+/// Those of [`Admin::reset_offsets`](crate::Admin::reset_offsets).
+pub(crate) fn move_groups_back(
+    broker: &Broker,
+    end_of: impl Fn(&TopicPartition) -> Option<u64>,
+) -> Result<Vec<(String, TopicPartition, Range<u64>)>> {
+    let (admin, mut moved) = (broker.admin(), Vec::new());
+    for group in admin.list_groups()? {
+        for found in admin.describe_group(&group)?.partitions() {
+            let (partition, committed) = (found.topic_partition(), found.committed().map(CommittedOffset::offset));
+            if let (Some(end), Some(committed)) = (end_of(partition), committed)
+                && end < committed
+            {
+                let reset = admin.reset_offsets(&group).partition(partition.clone());
+                reset.to(crate::ResetTo::Offset(end)).execute()?;
+                moved.push((group.clone(), partition.clone(), end..committed));
+            }
+        }
+    }
+    Ok(moved)
+}
+
 /// The newest leader epoch that any log of a directory has noted.
-fn latest_leader_epoch(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<i32> {
+pub(crate) fn latest_leader_epoch(disk: &dyn Disk, dir: &Path, catalog: &Catalog) -> Result<i32> {
     let mut latest = 0;
     for (name, entry) in catalog.live_topics() {
         for number in 0..entry.config.partitions {

@@ -21,10 +21,10 @@ use super::catalog::Catalog;
 use super::directory_lock::DirectoryLock;
 use super::recovery_report::{LastWriter, RecoveryReport};
 use super::store::{Store, Writer};
-use super::store_config::StoreConfig;
+use super::store_config::{Purpose, StoreConfig};
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{directory_lock, disk_budget, going_back, shutdown, staging};
+use super::{directory_lock, disk_budget, going_back, replica_mark, shutdown, staging};
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::maintenance::{RoomMaker, Worker};
@@ -47,6 +47,9 @@ use crate::tail::{KeptSlots, Salvaged, TAIL_NAMES, Tail};
 pub(super) fn open(mut config: StoreConfig) -> Result<Store> {
     config.dir = create_data_dir(&config)?;
     let lock = DirectoryLock::take(&*config.disk, &config.dir)?;
+    if config.purpose == Purpose::Use {
+        replica_mark::check(&*config.disk, &config.dir)?;
+    }
     let budget = config.begin_budget()?;
     let mut catalog = Catalog::open(Arc::clone(&config.disk), &config.dir)?;
     budget.iter().try_for_each(|budget| disk_budget::check_topics(budget, &catalog))?;

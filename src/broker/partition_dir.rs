@@ -167,7 +167,7 @@ fn with_suffix(dir: &Path, random: u128, suffix: &str) -> PathBuf {
 
 /// The directories that look like partitions' and are not among `known`. (A list of those was most of what opening 10,000
 /// partitions took: 80 % of the instructions, growing with their square.)
-pub(super) fn unknown(disk: &dyn Disk, data_dir: &Path, known: &HashSet<PathBuf>) -> Result<Vec<PathBuf>> {
+pub(crate) fn unknown(disk: &dyn Disk, data_dir: &Path, known: &HashSet<PathBuf>) -> Result<Vec<PathBuf>> {
     let entries = disk.list(data_dir).map_err(|e| Error::io("list", data_dir, e))?;
     let mut unknown: Vec<PathBuf> = entries
         .iter()

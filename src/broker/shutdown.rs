@@ -25,7 +25,7 @@ pub(super) fn detect(disk: &dyn Disk, dir: &Path, last_boot: Option<u128>) -> Re
 }
 
 /// Removes the marker, before anything is written.
-pub(super) fn begin_running(disk: &dyn Disk, dir: &Path) -> Result<()> {
+pub(crate) fn begin_running(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let path = dir.join(FILE_NAME);
     match disk.remove_file(&path) {
         Ok(()) => disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e)),

@@ -5,18 +5,18 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, DirectoryIdentity};
 use super::directory_lock::{self, DirectoryLock};
 use super::opened::Opened;
 use super::recovery_report::RecoveryReport;
 use super::store_config::StoreConfig;
 use super::topic_entry::TopicEntry;
 use super::topic_registry::{TopicRegistry, Topics};
-use super::{partition_dir, shutdown, topic_name};
+use super::{going_back, partition_dir, shutdown, topic_name};
 use crate::disk::Disk;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Corruption, Error, Result};
-use crate::events::Stopwatch;
+use crate::events::{Event, Stopwatch};
 use crate::group::expiry::OffsetsExpiry;
 use crate::group::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::maintenance::{self, Worker};
@@ -203,6 +203,31 @@ impl Store {
     /// A random number.
     pub(crate) fn random(&self) -> u128 {
         self.config.disk.random()
+    }
+
+    /// Which directory it is. Read-only, that is read anew.
+    ///
+    /// # Errors
+    /// Those of [`topics`](Store::topics).
+    pub(crate) fn identity(&self) -> Result<DirectoryIdentity> {
+        self.topics()?;
+        Ok(self.registry.catalog().identity())
+    }
+
+    /// The newest leader epoch that any log has noted.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn latest_leader_epoch(&self) -> Result<i32> {
+        let catalog = self.registry.catalog();
+        let noted = going_back::latest_leader_epoch(&**self.disk(), self.dir(), &catalog)?;
+        Ok(noted.max(catalog.identity().least_leader_epoch()))
+    }
+
+    /// Adds an event, and has those be told that wait.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        self.files.events().add(event);
+        self.files.emit_events();
     }
 
     pub(super) fn writer(&self, action: &'static str) -> Result<&Writer> {

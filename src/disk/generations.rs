@@ -113,6 +113,53 @@ pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) ->
     Ok(generation)
 }
 
+/// What tells a payload from any other.
+pub(crate) fn checksum(payload: &[u8]) -> u32 {
+    crc32fast::hash(payload)
+}
+
+/// Puts a payload beside the file, to [take its place](take_next) later. When this returns it survives a power cut.
+///
+/// # Errors
+/// Those of [`store`].
+pub(crate) fn store_next(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<()> {
+    let next = next_to(path);
+    remove(disk, &next)?;
+    store(disk, &next, kind, payload).map(drop)
+}
+
+/// Has what waits beside the file take its place, if its payload has this checksum, and else removes it. The caller syncs the
+/// directory.
+///
+/// # Errors
+/// Those of [`load`].
+pub(crate) fn take_next(disk: &dyn Disk, path: &Path, kind: Kind, checksum_of_next: u32) -> Result<()> {
+    let next = next_to(path);
+    let waiting = match load(disk, &next, kind) {
+        Err(Error::Corrupt(_)) => None,
+        found => found?,
+    };
+    match waiting {
+        Some(waiting) if checksum(&waiting.payload) == checksum_of_next => {
+            disk.rename(&next, path).map_err(|source| Error::io("rename", &next, source))
+        }
+        _ => remove(disk, &next),
+    }
+}
+
+fn next_to(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".next");
+    name.into()
+}
+
+fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
 /// [`store`] for a disk without room: writes the payload over the generation that counted so far, and then makes the one before
 /// unreadable. A crash in between leaves that one, as if the newest had been lost, or the payload. The next [`store`] puts the file in
 /// order again.

@@ -152,6 +152,14 @@ impl Event {
                 bytes,
                 "records deleted"
             ),
+            Event::ReplicaMissed { partition, offsets } => warn!(
+                name: "replica_missed",
+                target: "ottla::log",
+                partition = %partition,
+                first_offset = offsets.start,
+                end_offset = offsets.end,
+                "a replica never had records, since they were deleted before it came for them"
+            ),
             Event::PartitionPoisoned { partition, reason } => error!(
                 name: "partition_poisoned",
                 target: "ottla::log",

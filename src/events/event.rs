@@ -70,6 +70,11 @@ pub(crate) enum Event {
         segments: usize,
         bytes: u64,
     },
+    /// A replica came too late for what the source had deleted.
+    ReplicaMissed {
+        partition: TopicPartition,
+        offsets: Range<u64>,
+    },
     /// A partition refuses writes from now on.
     PartitionPoisoned {
         partition: TopicPartition,

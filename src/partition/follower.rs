@@ -11,6 +11,7 @@
 //! Where logs are compacted, files of the same names come to hold something else. What was read then counts only if the manifest
 //! and the files that wait to be swapped are the same afterwards; else it is all looked at again.
 
+mod contents;
 mod looking;
 mod surroundings;
 

@@ -102,6 +102,14 @@ impl ManifestSegment {
         self.log_crc32.is_some() && self == other
     }
 
+    /// Whether the log file is the same, as far as checksums tell.
+    pub(crate) fn has_log_of(&self, other: &ManifestSegment) -> bool {
+        let (own, others) = (&self.sealed, &other.sealed);
+        self.log_crc32.is_some()
+            && (self.log_crc32, own.base_offset, own.next_offset, own.log_bytes)
+                == (other.log_crc32, others.base_offset, others.next_offset, others.log_bytes)
+    }
+
     /// The files that there may be of it: the log, its indexes, and the snapshot of producers at its end.
     pub(crate) fn files(&self) -> Vec<FileName> {
         let of_base = [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex];
@@ -202,6 +210,31 @@ impl Manifest {
     /// Those of [`generations::store_in_place`].
     pub(crate) fn store_in_place(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
         generations::store_in_place(disk, &path(dir), KIND, &self.encode())
+    }
+
+    /// What tells it from any other.
+    pub(super) fn crc32(&self) -> u32 {
+        generations::checksum(&self.encode())
+    }
+
+    /// Puts it beside the manifest of a partition's directory, to [take its place](Manifest::take_next) later. When this returns it
+    /// survives a power cut.
+    ///
+    /// # Errors
+    /// Those of [`generations::store`].
+    pub(super) fn store_next(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        generations::store_next(disk, &path(dir), KIND, &self.encode())
+    }
+
+    /// Has what waits beside the manifest take its place, if it is the one with this checksum. Returns the manifest that is there then,
+    /// if that is the one. The caller syncs the directory.
+    ///
+    /// # Errors
+    /// Those of [`load`](Manifest::load).
+    pub(super) fn take_next(disk: &dyn Disk, dir: &Path, log: LogId, crc32: u32) -> Result<Option<Manifest>> {
+        generations::take_next(disk, &path(dir), KIND, crc32)?;
+        let found = Manifest::load(disk, dir, log)?.map_or_else(|| Manifest::new(log), |loaded| loaded.manifest);
+        Ok(Some(found).filter(|found| found.crc32() == crc32))
     }
 
     /// Renames a manifest that cannot be read, so that another one can be stored. The caller syncs the directory. `None` if there

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::isolation::Isolation;
+use super::log::copying::LogContents;
 use super::log::{Log, OpenTransaction};
 use super::partition_metrics::PartitionMetrics;
 use super::verification::PartitionVerification;
@@ -103,6 +104,17 @@ impl PartitionSource {
         match &self.0 {
             Keeper::Log(log) => Ok(log.damage().to_vec()),
             Keeper::Follower(follower) => follower.damage(),
+        }
+    }
+
+    /// What the log of another process has that survives a power cut; `None` if this process keeps it.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub(crate) fn durable_contents(&self) -> Result<Option<LogContents>> {
+        match &self.0 {
+            Keeper::Log(_) => Ok(None),
+            Keeper::Follower(follower) => follower.durable_contents().map(Some),
         }
     }
 

@@ -35,7 +35,7 @@ use crate::disk::{Disk, Open, SyncError, generations, own_copy};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
-use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, ScanStart, SegmentFiles};
+use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, ScanStart, Segment, SegmentFiles};
 
 const FILE_NAME: &str = "recovery-point";
 const MAGIC: [u8; 8] = *b"OTTLARPT";
@@ -71,6 +71,29 @@ impl RecoveryPoint {
         let (producers, other_files) = Default::default();
         let synced = ScanStart::nothing(base_offset);
         RecoveryPoint { base_offset, synced, max_timestamp: None, producers, other_files }
+    }
+}
+
+impl RecoveryPoint {
+    /// That of an active segment of which all is synced and no other file was written, where the next record has at least this epoch.
+    pub(super) fn of_synced(active: &Segment, leader_epoch: i32) -> RecoveryPoint {
+        let synced = ScanStart {
+            file_position: active.log_bytes(),
+            next_offset: active.next_offset(),
+            leader_epoch,
+            has_gaps: active.has_gaps(),
+            created_ms: active.created_ms(),
+            headers: active.header_sums(active.last_batch_position()),
+            index_crcs: None,
+        };
+        let snapshot = active.has_producers().then_some(ProducerFiles::UNKNOWN);
+        RecoveryPoint {
+            base_offset: active.base_offset(),
+            synced,
+            max_timestamp: active.max_timestamp(),
+            producers: ProducerFiles { transaction_index: snapshot, snapshot },
+            other_files: Vec::new(),
+        }
     }
 }
 
@@ -153,6 +176,18 @@ impl RecoveryPointFile {
             is_damaged,
             of_another,
         })
+    }
+
+    /// Removes the file, of a log that has no active segment. It need not be there.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove(disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let path = path(dir);
+        match disk.remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", &path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// To be called of a file that was found after an unclean end: the sync of its name may have been what failed.

@@ -1,8 +1,9 @@
-//! Second copies of a data directory: backups, and what is restored from them.
+//! Second copies of a data directory: backups, what is restored from them, and replicas.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod backup;
 mod directories;
 mod load;
 mod point;
+mod replica;
 mod restore;

@@ -84,6 +84,20 @@ pub(crate) fn at_one_moment(logs: &[Arc<Log>]) -> Result<Vec<(HeldLog<'_>, LogCo
     Ok(held.into_iter().zip(contents).collect())
 }
 
+impl Log {
+    /// Returns once all that was there when a copy was taken survives a power cut as it is, in segments.
+    ///
+    /// # Errors
+    /// As those of a sync.
+    pub(crate) fn sync_contents(&self, contents: &LogContents) -> Result<()> {
+        if !contents.unnoted.iter().all(|segment| segment.is_synced()) {
+            let (_, synced) = self.sync_segments()?;
+            self.free_slots(synced);
+        }
+        Ok(())
+    }
+}
+
 impl<'l> HeldLog<'l> {
     /// Has the log end where it ends now, in a whole batch of a segment, until [`contents`](HeldLog::contents) is called.
     ///

@@ -1,0 +1,185 @@
+//! Whether what a source has is the log that its replica has a part of.
+//!
+//! Leader epochs tell where two logs went on differently, by the rule of Kafka's followers (KIP-101 and KIP-279): of the newest epoch
+//! that both have, the log that ends earlier says how far they are the same. A directory that was put back as it had been, and went on in
+//! the same epoch, is told by the bytes of the segment that is being written.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::fetching::{Moved, Unfetched};
+use crate::broker::copying::{DirectoryContents, SourceLog};
+use crate::canary::{Canary, planted};
+use crate::disk::{Disk, Open};
+use crate::error::{Error, Result};
+use crate::partition::leader_epoch::LeaderEpochs;
+use crate::partition::log_replica::LogReplica;
+use crate::partition::manifest::ManifestSegment;
+use crate::segment::file_name::{FileKind, FileName};
+use crate::segment::{HeaderSums, Segment};
+use crate::topic_partition::TopicPartition;
+
+/// Where two logs differ.
+pub(super) struct Divergence {
+    pub(super) partition: TopicPartition,
+    pub(super) offset: u64,
+    pub(super) reason: &'static str,
+}
+
+/// Fails if a replica has a topic that its source does not have, although the source is another directory than before: nobody has
+/// deleted it.
+///
+/// # Errors
+/// The name of the topic.
+pub(super) fn check_topics<'t>(
+    topics: impl Iterator<Item = (&'t Arc<str>, u128)>,
+    is_same_directory: bool,
+    source: &DirectoryContents,
+) -> Result<(), Arc<str>> {
+    let has = |topic_id: u128| source.topics.iter().any(|(_, entry)| entry.topic_id == topic_id);
+    for (name, topic_id) in topics {
+        if !is_same_directory && !has(topic_id) && !planted(Canary::FollowAnyHistory) {
+            return Err(Arc::clone(name));
+        }
+    }
+    Ok(())
+}
+
+/// Fails if a log of a replica is not the beginning of that of its source.
+///
+/// # Errors
+/// Where they differ; [`Unfetched::Moved`] if they may only seem to, since files come and go.
+pub(super) fn check_log(
+    log: &LogReplica,
+    source: &SourceLog,
+    source_disk: &dyn Disk,
+    to_error: impl Fn(Divergence) -> Error,
+) -> Result<(), Unfetched> {
+    let (settled, bounds) = (log.settled(), &source.contents.bounds);
+    if planted(Canary::FollowAnyHistory) {
+        return Ok(());
+    }
+    let common = common_end((&settled.epochs, settled.next_offset), (&bounds.epochs, bounds.next_offset));
+    let partition = source.partition.clone();
+    if common < settled.next_offset {
+        let reason = "from there on its source goes on otherwise";
+        return Err(to_error(Divergence { partition, offset: common, reason }).into());
+    }
+    let reason = "from there on its source has other records, under the same offsets and epochs";
+    if let Some(offset) = sealed_differ_at(log, source) {
+        return Err(to_error(Divergence { partition, offset, reason }).into());
+    }
+    for written in log.written() {
+        if let Some(offset) = differs_at(written, source, source_disk)? {
+            let base_offset = written.0.base_offset();
+            let error = to_error(Divergence { partition: partition.clone(), offset, reason });
+            return Err(Unfetched::Moved(Box::new(Moved { partition, base_offset, log_crc32: None, error })));
+        }
+    }
+    Ok(())
+}
+
+/// How far two logs are the same, of each of which the epochs and the end are given.
+fn common_end((own, own_end): (&LeaderEpochs, u64), (others, others_end): (&LeaderEpochs, u64)) -> u64 {
+    let newest_up_to = |epochs: &LeaderEpochs, epoch: i32| {
+        epochs.entries().iter().map(|(epoch, _)| *epoch).rfind(|found| *found <= epoch)
+    };
+    let mut epoch = Some(own.latest());
+    while let Some(wanted) = epoch {
+        let Some(found) = newest_up_to(others, wanted) else { return 0 };
+        let known = newest_up_to(own, found);
+        if known == Some(found) {
+            let ends = (own.end_offset_for(found, own_end), others.end_offset_for(found, others_end));
+            return ends.0.unwrap_or(0).min(ends.1.unwrap_or(0));
+        }
+        epoch = known;
+    }
+    0
+}
+
+/// The first offset of the first sealed segment that its source has otherwise, and has not compacted.
+fn sealed_differ_at(log: &LogReplica, source: &SourceLog) -> Option<u64> {
+    let contents = &source.contents;
+    let other = |base_offset: u64| {
+        let found = contents.noted.binary_search_by_key(&base_offset, |noted| noted.sealed.base_offset).ok()?;
+        contents.noted.get(found)
+    };
+    let differs = |noted: &&ManifestSegment| {
+        other(noted.sealed.base_offset).is_some_and(|other| {
+            let is_as_written = !other.sealed.has_gaps && contents.bounds.clean_offset <= other.sealed.base_offset;
+            is_as_written && other.log_crc32.is_some() && noted.log_crc32.is_some() && !noted.has_log_of(other)
+        })
+    };
+    log.noted().find(differs).map(|noted| noted.sealed.base_offset)
+}
+
+/// The offset of the first batch of a segment that is written here that its source does not have; `None` if there is none, or they
+/// cannot be compared, since the source has compacted its own, or deleted it.
+fn differs_at(
+    (segment, sums): (&Segment, HeaderSums),
+    source: &SourceLog,
+    source_disk: &dyn Disk,
+) -> Result<Option<u64>> {
+    let (contents, base_offset) = (&source.contents, segment.base_offset());
+    let noted = contents.noted.iter().find(|noted| noted.sealed.base_offset == base_offset);
+    let is_as_written = match noted {
+        Some(noted) => !noted.sealed.has_gaps && contents.bounds.clean_offset <= base_offset,
+        None => contents.unnoted.iter().any(|segment| segment.base_offset() == base_offset),
+    };
+    if !is_as_written {
+        return Ok(None);
+    }
+    let path = FileName::live(base_offset, FileKind::Log).path(&source.dir);
+    // What went since is no difference.
+    let Ok(file) = source_disk.open(&path, Open::Read) else { return Ok(None) };
+    match sums.are_in(&*file) {
+        Ok(true) => Ok(None),
+        Ok(false) => first_difference(segment, &path, source_disk),
+        Err(error) => Err(Error::io("read", &path, error)),
+    }
+}
+
+fn first_difference(segment: &Segment, path: &Path, source_disk: &dyn Disk) -> Result<Option<u64>> {
+    let file = source_disk.open(path, Open::Read).map_err(|source| Error::io("open", path, source))?;
+    let (mut position, mut others) = (0, Vec::new());
+    let mut first = None;
+    segment.visit_batches(&mut |header, batch| {
+        others.resize(batch.len(), 0);
+        let read = file.read_at(&mut others, position).map_err(|source| Error::io("read", path, source))?;
+        position += batch.len() as u64;
+        let is_same = others.get(..read) == Some(batch);
+        first = (!is_same).then_some(header.base_offset());
+        Ok(is_same)
+    })?;
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(entries: &[(i32, u64)]) -> LeaderEpochs {
+        let mut epochs = LeaderEpochs::default();
+        for &(epoch, offset) in entries {
+            assert!(epochs.assign(epoch, offset));
+        }
+        epochs
+    }
+
+    #[test]
+    fn a_source_that_went_on_has_all_of_its_replica() {
+        let own = epochs(&[(0, 0)]);
+        assert_eq!(common_end((&own, 100), (&epochs(&[(0, 0)]), 100)), 100);
+        assert_eq!(common_end((&own, 100), (&epochs(&[(0, 0), (1, 105)]), 110)), 100);
+        assert_eq!(common_end((&epochs(&[(0, 0), (3, 50)]), 80), (&epochs(&[(0, 0), (3, 50), (4, 80)]), 90)), 80);
+    }
+
+    #[test]
+    fn a_source_that_went_back_is_told_by_its_epochs() {
+        let own = epochs(&[(0, 0)]);
+        assert_eq!(common_end((&own, 100), (&epochs(&[(0, 0), (65_536, 60)]), 80)), 60);
+        assert_eq!(common_end((&own, 100), (&epochs(&[(0, 0)]), 60)), 60);
+        assert_eq!(common_end((&epochs(&[(0, 0), (2, 40)]), 70), (&epochs(&[(0, 0), (1, 30), (3, 50)]), 90)), 30);
+        assert_eq!(common_end((&epochs(&[(5, 0)]), 70), (&epochs(&[(6, 0)]), 90)), 0);
+    }
+}

@@ -1,0 +1,269 @@
+//! A second data directory that follows another one, batch by batch: the same segments, byte by byte.
+//!
+//! ```text
+//! source: what survives a power cut, of all logs at one point                     broker/copying, partition/follower/contents
+//!   ─→ history     is it the log that the replica has a part of?
+//!   ─→ fetching    what is missing of each log
+//!   ─→ target      all of it counts at once: the file `replica` (state) says so
+//!   ─→ promoting   when the source is given up
+//! ```
+//! The files of one log, from one state to the next, are `partition/log_replica`'s matter.
+
+mod fetching;
+mod history;
+mod options;
+mod promoting;
+mod report;
+mod running;
+mod source;
+mod state;
+mod target;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::fetching::{Moved, Unfetched};
+use self::target::Target;
+use crate::broker::Broker;
+use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::events::Event;
+
+pub use options::ReplicaOptions;
+pub use report::{CatchUpReport, PromoteReport, ReplicaLag};
+pub use running::ReplicaThread;
+pub use source::ReplicaSource;
+
+/// A second data directory that follows another one: the same topics, settings, groups and transactions, the same offsets, leader epochs
+/// and timestamps, and the same segments, byte by byte. What the source deletes or compacts goes here, too.
+///
+/// It never has what its source could still lose. It can be opened [read-only](Broker::open_read_only) meanwhile, by other processes
+/// too; for writing only once it was [promoted](Replica::promote). It goes on after any crash of either side. If its source was
+/// lost and made anew, restored, or put back as it had been, it says so ([`Error::ReplicaDiverged`]) and changes nothing: two histories
+/// are never mixed.
+///
+/// # Examples
+/// ```
+/// use ottla::{Broker, Replica};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+/// let broker = Broker::open(&first)?;
+/// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+///
+/// let mut replica = Replica::open(&broker, &second)?;
+/// replica.catch_up()?;
+/// broker.topic("orders")?.produce("customer-2", "1 tea")?;
+/// println!("{}", replica.catch_up()?);
+/// assert_eq!(replica.lag()?.offsets(), 0);
+///
+/// // The first disk is lost.
+/// # drop(broker);
+/// replica.promote()?;
+/// let broker = Broker::open(&second)?;
+/// assert_eq!(broker.topic("orders")?.partition(0)?.log_end_offset(), 2);
+/// # Ok::<_, ottla::Error>(())
+/// ```
+pub struct Replica {
+    source: Broker,
+    /// Files of the source that are open.
+    source_files: Arc<OpenFiles>,
+    target: Target,
+    interval: Duration,
+}
+
+impl Replica {
+    /// Opens the replica in the directory `target`, or begins one, if that is empty or not there. Nothing is copied yet.
+    ///
+    /// # Errors
+    /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::Unfinished`]; [`Error::AlreadyOpen`];
+    /// those of [`Broker::open_read_only`] for a source that is a directory; [`Error::Corrupt`]; those of the system.
+    ///
+    /// # Examples
+    /// From the directory of another process, on a disk of its own:
+    /// ```no_run
+    /// let mut replica = ottla::Replica::open("/var/lib/orders", "/mnt/second/orders")?;
+    /// replica.catch_up()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn open(source: impl Into<ReplicaSource>, target: impl AsRef<Path>) -> Result<Replica> {
+        Replica::open_with(source, target, ReplicaOptions::new())
+    }
+
+    /// The same, kept as the options say.
+    ///
+    /// # Errors
+    /// Those of [`open`](Replica::open).
+    pub fn open_with(
+        source: impl Into<ReplicaSource>,
+        target: impl AsRef<Path>,
+        options: ReplicaOptions,
+    ) -> Result<Replica> {
+        let source = source.into().open()?;
+        let identity = source.store.identity()?;
+        let target = Target::open(options.disk, target.as_ref(), Some(identity))?;
+        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
+        let source_files = OpenFiles::new(Arc::clone(source.store.disk()), config);
+        Ok(Replica { source, source_files, target, interval: options.interval })
+    }
+
+    /// The directory of the replica.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.target.dir()
+    }
+
+    /// Brings over all that the source has now and does not lose in a power cut any more. All of it counts at once: if this fails, or the
+    /// process ends, the replica is what it was, or has all of it.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaDiverged`]; [`Error::Closed`] once the source is closed; [`Error::Corrupt`] for what is damaged at the source;
+    /// [`Error::Poisoned`] of a partition there; [`Error::DiskFull`]; those of the system. The next call tries again.
+    pub fn catch_up(&mut self) -> Result<CatchUpReport> {
+        let mut moved: Option<Box<Moved>> = None;
+        loop {
+            let contents = self.source.store.durable_contents()?;
+            match self.target.follow(&contents, &self.source_files) {
+                Ok(round) => {
+                    let report = CatchUpReport::new(round, contents.taken_ms);
+                    self.tell_of_holes(&report);
+                    return Ok(report);
+                }
+                Err(Unfetched::Failed(error)) => return Err(error),
+                // Once may be a file that came or went meanwhile. What stays so is wrong.
+                Err(Unfetched::Moved(found)) if moved.as_ref().is_some_and(|before| found.is_same(before)) => {
+                    return Err(found.error);
+                }
+                Err(Unfetched::Moved(found)) => moved = Some(found),
+            }
+        }
+    }
+
+    fn tell_of_holes(&self, report: &CatchUpReport) {
+        for (partition, offsets) in report.never_had() {
+            let partition = partition.clone();
+            self.source.store.tell(|| Event::ReplicaMissed { partition, offsets });
+        }
+    }
+
+    /// Catches up again and again, with a [rest](ReplicaOptions::interval) in between, until `go_on`, which is shown what has come, says
+    /// that it is enough.
+    ///
+    /// # Errors
+    /// Those of [`catch_up`](Replica::catch_up), with the first one that there is.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let second = dir.path().join("second");
+    /// # let broker = ottla::Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// let mut replica = ottla::Replica::open(&broker, &second)?;
+    /// replica.run(|report| {
+    ///     println!("{report}");
+    ///     ControlFlow::Break(())
+    /// })?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn run(&mut self, mut go_on: impl FnMut(&CatchUpReport) -> ControlFlow<()>) -> Result<()> {
+        loop {
+            let report = self.catch_up()?;
+            if go_on(&report).is_break() {
+                return Ok(());
+            }
+            self.target.disk().sleep(self.interval);
+        }
+    }
+
+    /// Has a thread of its own [run](Replica::run) it.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread to give.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let second = dir.path().join("second");
+    /// # let broker = ottla::Broker::temporary()?;
+    /// let replica = ottla::Replica::open(&broker, &second)?.spawn()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// assert_eq!(replica.error(), None);
+    /// assert_eq!(replica.stop()?.lag()?.offsets(), 0);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn spawn(self) -> Result<ReplicaThread> {
+        ReplicaThread::start(self)
+    }
+
+    /// How far it is behind its source now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; those of reading a source that another process writes.
+    pub fn lag(&self) -> Result<ReplicaLag> {
+        let (topics, ends) = (self.source.store.topics()?, self.target.ends());
+        let mut partitions = Vec::new();
+        for found in topics.values().flat_map(|topic| topic.partitions.iter()) {
+            let end = ends.get(&found.address).copied().unwrap_or(0);
+            let behind = found.source.log_bounds().end.saturating_sub(end);
+            if 0 < behind {
+                partitions.push((found.address.clone(), behind));
+            }
+        }
+        partitions.sort_unstable();
+        let taken_ms = Some(self.target.state().taken_ms).filter(|taken_ms| 0 <= *taken_ms);
+        Ok(ReplicaLag { partitions, taken_ms })
+    }
+
+    /// Makes the replica a data directory of its own, at the last point to which it has caught up, and gives the source up. Open it then as
+    /// any other.
+    ///
+    /// It is another directory than the source, and its leader epochs are above all that the source has given out: who remembers an
+    /// offset of the source with its leader epoch, and seeks to it where this log goes on otherwise, gets [`Error::LogTruncated`], and not
+    /// another record. The old source is not followed by it any more, and nobody else's replica of the old source follows this
+    /// one, beyond what they have in common. Transactions that were open are ended; groups that have committed what had not come are moved back. If this fails half way, do it
+    /// again with [`promote_without_source`](Replica::promote_without_source).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`Error::DiskFull`]; those of the system.
+    pub fn promote(self) -> Result<PromoteReport> {
+        let Replica { source, target, .. } = self;
+        // A source that cannot be read has given out no epochs that are known.
+        let latest_epoch = source.store.latest_leader_epoch().unwrap_or(0);
+        drop(source);
+        promoting::promote(target, latest_epoch)
+    }
+
+    /// The same for the replica in the directory `target` whose source is lost, or was given up in a promotion that was interrupted.
+    ///
+    /// # Errors
+    /// Those of [`promote`](Replica::promote); [`Error::NotAReplica`], [`Error::AlreadyOpen`].
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Replica, ReplicaOptions};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let second = dir.path().join("second");
+    /// # let broker = Broker::temporary()?;
+    /// # broker.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # Replica::open(&broker, &second)?.catch_up()?;
+    /// # drop(broker);
+    /// println!("{}", Replica::promote_without_source(&second, ReplicaOptions::new())?);
+    /// let broker = Broker::open(&second)?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn promote_without_source(target: impl AsRef<Path>, options: ReplicaOptions) -> Result<PromoteReport> {
+        promoting::promote(Target::open(options.disk, target.as_ref(), None)?, 0)
+    }
+}
+
+/// In short: the source is a long story.
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("source", &self.source.dir()).field("dir", &self.dir()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,368 @@
+//! The directory of a replica.
+//!
+//! ```text
+//! at the state that `replica` says
+//!   ─→ topics go, topics come: a state of its own each
+//!   ─→ of every log: what is missing is brought here, and survives a power cut           fetching
+//!   ─→ `replica` says the new state: all logs are at the new point at once, or none is
+//!   ─→ of every log, and of the catalog: what waits takes its place
+//! ```
+//! Whoever opens it read-only meanwhile sees a log as one that is being written.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fetching::{Fetch, Unfetched};
+use super::history::{self, Divergence};
+use super::state::{ReplicaStage, ReplicaState};
+use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
+use crate::broker::copying::{DirectoryContents, SourceLog, spec_of};
+use crate::broker::directory_lock::DirectoryLock;
+use crate::broker::unfinished::UnfinishedDir;
+use crate::broker::{catalog, partition_dir, replica_mark, shutdown};
+use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+use crate::disk::{Disk, Open};
+use crate::error::{Error, Result};
+use crate::parallel;
+use crate::partition::log_id::LogId;
+use crate::partition::log_replica::LogReplica;
+use crate::partition::log_spec::LogSpec;
+use crate::partition::log_state::LogState;
+use crate::topic_partition::TopicPartition;
+
+/// The logs of a replica by topic id and partition.
+type Logs = BTreeMap<(u128, u32), LogReplica>;
+
+/// The directory of a replica.
+#[derive(Debug)]
+pub(super) struct Target {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    state: ReplicaState,
+    catalog: Catalog,
+    logs: Logs,
+    files: Arc<OpenFiles>,
+    /// Whether nothing has failed since it was read.
+    is_sound: bool,
+    _lock: DirectoryLock,
+}
+
+/// What came to a log of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) partition: TopicPartition,
+    /// From where it ended to where it ends.
+    pub(super) offsets: Range<u64>,
+    /// What the source had deleted before it came here, as far as that lies behind where it ended.
+    pub(super) never_had: Range<u64>,
+}
+
+/// What one round has brought.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) arrivals: Vec<Arrival>,
+    pub(super) bytes: u64,
+}
+
+impl Target {
+    /// Opens the replica in `dir`, or makes one of the directory `source` there, if it is empty or is not there.
+    ///
+    /// # Errors
+    /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::AlreadyOpen`]; the disk's.
+    pub(super) fn open(disk: Arc<dyn Disk>, given: &Path, source: Option<DirectoryIdentity>) -> Result<Target> {
+        let dir = match disk.resolve(given) {
+            Ok(dir) if replica_mark::is_there(&*disk, &dir) => dir,
+            Ok(dir) if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() => {
+                let reason = "it is a data directory of its own; choose an empty or a new one";
+                return Err(Error::NotAReplica { path: dir, reason });
+            }
+            found => match source {
+                Some(source) => create(&disk, given, source)?,
+                None => {
+                    let path = found.unwrap_or_else(|_| given.to_owned());
+                    return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
+                }
+            },
+        };
+        let lock = DirectoryLock::take(&*disk, &dir)?;
+        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
+        let files = OpenFiles::new(Arc::clone(&disk), config);
+        let state = load_state(&*disk, &dir)?;
+        let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
+        let mut target = Target { disk, dir, state, catalog, logs: Logs::new(), files, is_sound: false, _lock: lock };
+        if target.state.stage == ReplicaStage::Following {
+            target.resume()?;
+        }
+        Ok(target)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(super) fn state(&self) -> &ReplicaState {
+        &self.state
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Where each partition ends.
+    pub(super) fn ends(&self) -> HashMap<TopicPartition, u64> {
+        let names: HashMap<u128, &Arc<str>> =
+            self.catalog.live_topics().map(|(name, entry)| (entry.topic_id, name)).collect();
+        let end = |state: &LogState| {
+            let name = names.get(&state.log.topic_id)?;
+            Some((TopicPartition::new(Arc::clone(name), state.log.partition), state.next_offset))
+        };
+        self.state.logs.iter().filter_map(end).collect()
+    }
+
+    /// Does what is left to be done for the state that counts, and undoes what goes beyond it.
+    pub(super) fn resume(&mut self) -> Result<()> {
+        self.logs.clear();
+        self.state = load_state(&*self.disk, &self.dir)?;
+        self.catalog = Catalog::take_next(&self.disk, &self.dir, self.state.catalog_crc32)?;
+        self.remove_unknown()?;
+        let resumed = parallel::for_all(self.state.logs.clone(), |state| self.resume_log(state));
+        for log in resumed {
+            let log = log?;
+            self.logs.insert(key(log.settled().log), log);
+        }
+        self.is_sound = true;
+        Ok(())
+    }
+
+    fn resume_log(&self, state: LogState) -> Result<LogReplica> {
+        let topic = self.catalog.live_topics().find(|(_, entry)| entry.topic_id == state.log.topic_id);
+        let Some((name, entry)) = topic else {
+            let path = self.dir.join(replica_mark::FILE_NAME);
+            return Err(Error::corrupt_file(&path, 0, "a replica has a log of a topic that its catalog does not have"));
+        };
+        LogReplica::resume(self.spec_of(name, entry, state.log.partition), &self.files, state)
+    }
+
+    fn spec_of(&self, name: &Arc<str>, entry: &CatalogEntry, number: u32) -> LogSpec {
+        spec_of(&self.dir, name, entry, number)
+    }
+
+    /// Removes the directories of partitions that the catalog does not have: of topics that were deleted, or were just about to come.
+    fn remove_unknown(&self) -> Result<()> {
+        let partitions = self.catalog.live_topics().flat_map(|(name, entry)| {
+            (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number))
+        });
+        let known: HashSet<PathBuf> =
+            partitions.map(|partition| partition_dir::path_of(&self.dir, &partition)).collect();
+        for dir in partition_dir::unknown(&*self.disk, &self.dir, &known)? {
+            partition_dir::remove_all(&*self.disk, &dir).map_err(|source| Error::io("remove", &dir, source))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the replica to the point of `source`, whose files are on the disk of `source_files`.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaDiverged`]; those of the disks. Then it is at the point where it was, or at that of `source`.
+    pub(super) fn follow(
+        &mut self,
+        source: &DirectoryContents,
+        source_files: &Arc<OpenFiles>,
+    ) -> Result<Round, Unfetched> {
+        if !self.is_sound {
+            self.resume()?;
+        }
+        self.check_history(source, &**source_files.disk())?;
+        self.is_sound = false;
+        self.follow_topics(source)?;
+        let round = self.follow_logs(source, source_files)?;
+        self.is_sound = true;
+        Ok(round)
+    }
+
+    fn check_history(&self, source: &DirectoryContents, source_disk: &dyn Disk) -> Result<(), Unfetched> {
+        let is_same_directory = source.identity.id == self.state.source_id;
+        let topics = self.catalog.live_topics().map(|(name, entry)| (name, entry.topic_id));
+        let checked = history::check_topics(topics, is_same_directory, source);
+        checked.map_err(|topic| self.without_topic(&topic))?;
+        for log in &source.logs {
+            if let Some(replica) = self.logs.get(&(log.topic_id, log.partition.partition())) {
+                history::check_log(replica, log, source_disk, |divergence| self.diverged(divergence))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn without_topic(&self, topic: &str) -> Error {
+        let reason = "its source is another directory than it was, and does not have the topic";
+        let (partition, offset) = (None, None);
+        Error::ReplicaDiverged { path: self.dir.clone(), topic: topic.to_owned(), partition, offset, reason }
+    }
+
+    #[cold]
+    fn diverged(&self, Divergence { partition, offset, reason }: Divergence) -> Error {
+        let (path, topic) = (self.dir.clone(), partition.topic().to_owned());
+        Error::ReplicaDiverged { path, topic, partition: Some(partition), offset: Some(offset), reason }
+    }
+
+    /// Has topics go, come and be what they are at the source. New ones have no records yet.
+    fn follow_topics(&mut self, source: &DirectoryContents) -> Result<()> {
+        let is_there = |(_, entry): &(&Arc<str>, &CatalogEntry)| {
+            source.topics.iter().any(|(_, other)| other.topic_id == entry.topic_id)
+        };
+        let left: Vec<_> = self.catalog.live_topics().filter(is_there).map(owned).collect();
+        if left.len() < self.catalog.live_topics().count() {
+            self.commit_topics(source, &left)?;
+            self.remove_unknown()?;
+        }
+        let wanted = &source.topics;
+        if self.catalog.live_topics().map(owned).ne(wanted.iter().cloned())
+            || self.catalog.identity() != source.identity
+            || self.state.source_id != source.identity.id
+        {
+            self.make_dirs(wanted)?;
+            self.commit_topics(source, wanted)?;
+        }
+        Ok(())
+    }
+
+    fn make_dirs(&self, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
+        for (name, entry) in topics {
+            let is_new = |number: &u32| !self.logs.contains_key(&(entry.topic_id, *number));
+            for number in (0..entry.config.partitions).filter(is_new) {
+                let partition = TopicPartition::new(Arc::clone(name), number);
+                let dir = partition_dir::path_of(&self.dir, &partition);
+                if self.disk.list(&dir).is_ok() {
+                    // Begun in a round that failed.
+                    partition_dir::remove_all(&*self.disk, &dir).map_err(|e| Error::io("remove", &dir, e))?;
+                }
+                partition_dir::create(&*self.disk, &self.dir, &partition, entry.topic_id)?;
+                // What counts is whole, also of a log without records.
+                self.disk.sync_dir(&dir).map_err(|source| Error::io("sync", &dir, source))?;
+            }
+        }
+        self.disk.sync_dir(&self.dir).map_err(|source| Error::io("sync", &self.dir, source))
+    }
+
+    fn commit_topics(&mut self, source: &DirectoryContents, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
+        let mut logs = Logs::new();
+        for (name, entry) in topics {
+            for number in 0..entry.config.partitions {
+                let id = LogId { topic_id: entry.topic_id, partition: number };
+                let log = match self.logs.remove(&key(id)) {
+                    Some(log) => {
+                        log.spec().settings.replace(entry.config.clone());
+                        log
+                    }
+                    None => LogReplica::begin(self.spec_of(name, entry, number), &self.files),
+                };
+                logs.insert(key(id), log);
+            }
+        }
+        self.logs = logs;
+        let catalog_crc32 = Catalog::store_next(&*self.disk, &self.dir, source.identity, topics)?;
+        let logs = self.logs.values().map(|log| log.settled().clone()).collect();
+        self.commit(ReplicaState { source_id: source.identity.id, catalog_crc32, logs, ..self.state.clone() })?;
+        self.catalog = Catalog::take_next(&self.disk, &self.dir, catalog_crc32)?;
+        Ok(())
+    }
+
+    fn follow_logs(&mut self, source: &DirectoryContents, source_files: &Arc<OpenFiles>) -> Result<Round, Unfetched> {
+        let logs = std::mem::take(&mut self.logs);
+        let mut sources: BTreeMap<(u128, u32), &SourceLog> =
+            source.logs.iter().map(|log| ((log.topic_id, log.partition.partition()), log)).collect();
+        let pairs: Vec<_> = logs.into_iter().map(|(id, log)| (id, log, sources.remove(&id))).collect();
+        let fetched = parallel::for_all(pairs, |(id, mut log, source)| {
+            let (state, bytes) = match source {
+                Some(source) => Fetch::new(source, source_files, &mut log, &*self.disk).run()?,
+                // Its topic has just lost it: the next round knows.
+                None => (log.settled().clone(), 0),
+            };
+            Ok::<_, Unfetched>((id, log, state, bytes, source))
+        });
+        let mut round = Round::default();
+        let mut following = Vec::new();
+        for fetched in fetched {
+            let (id, log, state, bytes, source) = fetched?;
+            round.bytes += bytes;
+            round.arrivals.extend(source.and_then(|source| arrival(&log, &state, source)));
+            following.push((id, log, state));
+        }
+        let logs: Vec<LogState> = following.iter().map(|(.., state)| state.clone()).collect();
+        if logs != self.state.logs {
+            let (taken_ms, is_of_one_moment) = (source.taken_ms, source.is_of_one_moment);
+            self.commit(ReplicaState { taken_ms, is_of_one_moment, logs, ..self.state.clone() })?;
+        } else {
+            self.state.taken_ms = source.taken_ms;
+        }
+        let settled = parallel::for_all(following, |(id, mut log, state)| {
+            if state != *log.settled() {
+                log.settle(state)?;
+            }
+            Ok::<_, Error>((id, log))
+        });
+        self.logs = settled.into_iter().collect::<Result<_>>()?;
+        Ok(round)
+    }
+
+    /// Has another state count.
+    pub(super) fn commit(&mut self, state: ReplicaState) -> Result<()> {
+        state.store(&*self.disk, &self.dir)?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// The logs, to be changed.
+    pub(super) fn logs_mut(&mut self) -> &mut Logs {
+        &mut self.logs
+    }
+}
+
+fn arrival(log: &LogReplica, state: &LogState, source: &SourceLog) -> Option<Arrival> {
+    let (end, start) = (log.settled().next_offset, source.contents.bounds.log_start_offset);
+    let is_new = end == 0 && log.settled().epochs.entries().is_empty();
+    let never_had = end..if is_new { end } else { start.max(end) };
+    let arrival = Arrival { partition: source.partition.clone(), offsets: end..state.next_offset, never_had };
+    (end != state.next_offset).then_some(arrival)
+}
+
+fn owned((name, entry): (&Arc<str>, &CatalogEntry)) -> (Arc<str>, CatalogEntry) {
+    (Arc::clone(name), entry.clone())
+}
+
+fn key(log: LogId) -> (u128, u32) {
+    (log.topic_id, log.partition)
+}
+
+fn load_state(disk: &dyn Disk, dir: &Path) -> Result<ReplicaState> {
+    let reason = "it was promoted, or nothing was ever copied there";
+    ReplicaState::load(disk, dir)?.ok_or_else(|| Error::NotAReplica { path: dir.to_owned(), reason })
+}
+
+/// Makes a replica without topics.
+fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Result<PathBuf> {
+    let target = UnfinishedDir::begin(Arc::clone(disk), given)?;
+    let dir = target.path().to_owned();
+    Catalog::create_copy(Arc::clone(disk), &dir, source, Vec::new())?;
+    let catalog_crc32 = Catalog::open_read_only(Arc::clone(disk), &dir)?.checksum();
+    let state = ReplicaState {
+        source_id: source.id,
+        stage: ReplicaStage::Following,
+        taken_ms: -1,
+        is_of_one_moment: true,
+        catalog_crc32,
+        logs: Vec::new(),
+    };
+    state.store(&**disk, &dir)?;
+    // All that counts of it is on the medium, always.
+    shutdown::mark_clean(&**disk, &dir)?;
+    target.finish()?;
+    Ok(dir)
+}
