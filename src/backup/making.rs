@@ -236,7 +236,7 @@ fn add_paths(disk: &dyn Disk, dir: &Path, paths: &mut Vec<PathBuf>) -> Result<()
         let path = dir.join(&entry.name);
         if entry.is_dir {
             add_paths(disk, &path, paths)?;
-        } else if !crate::broker::unfinished::is_mark(&entry.name) {
+        } else if !crate::broker::unfinished_mark::is_mark(&entry.name) {
             paths.push(path);
         }
     }

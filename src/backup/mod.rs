@@ -47,7 +47,8 @@ impl Admin<'_> {
     /// it stays.
     ///
     /// # Errors
-    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::Unfinished`](crate::Error::Unfinished);
+    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::Unfinished`](crate::Error::Unfinished),
+    /// [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed); why a partition cannot be written or read,
     /// [`Error::Poisoned`](crate::Error::Poisoned) or [`Error::Corrupt`](crate::Error::Corrupt), say;
     /// [`Error::DiskFull`](crate::Error::DiskFull); those of the system. What was made is removed then.
@@ -103,7 +104,8 @@ impl Broker {
     ///
     /// # Errors
     /// [`Error::NotABackup`](crate::Error::NotABackup), [`Error::Unfinished`](crate::Error::Unfinished),
-    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty); [`Error::Corrupt`](crate::Error::Corrupt) for what is missing in the backup;
+    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
+    /// [`Error::Corrupt`](crate::Error::Corrupt) for what is missing in the backup;
     /// [`Error::DiskFull`](crate::Error::DiskFull); those of the system.
     ///
     /// # Examples

@@ -122,7 +122,7 @@ impl BackupReport {
 
     /// Reads the report in a directory; `None` if there is none.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<BackupReport>> {
-        super::unfinished::check(disk, dir)?;
+        super::unfinished_mark::check(disk, dir)?;
         let path = dir.join(FILE_NAME);
         let Some(bytes) = read_whole(disk, &path).map_err(|e| Error::io("read", &path, e))? else { return Ok(None) };
         let parsed = std::str::from_utf8(&bytes).ok().and_then(BackupReport::parse);
