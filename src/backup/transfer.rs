@@ -31,8 +31,8 @@ pub(super) struct Transfer<'o> {
     disk: Arc<dyn Disk>,
     options: TransferOptions<'o>,
     throttle: Throttle,
-    /// Whether a link from the source to the target was ever refused.
-    can_link: bool,
+    /// Directories from which a link to the target was refused. A base may lie on the target's file system where the source does not.
+    without_links: HashSet<PathBuf>,
     /// Files that were linked.
     linked: HashSet<PathBuf>,
     progress: BackupProgress,
@@ -45,7 +45,7 @@ impl<'o> Transfer<'o> {
             disk: Arc::clone(disk),
             options,
             throttle: Throttle::new(options.bytes_per_second),
-            can_link: !options.copies,
+            without_links: HashSet::new(),
             linked: HashSet::new(),
             progress: BackupProgress::default(),
             is_cancelled: false,
@@ -133,7 +133,8 @@ impl<'o> Transfer<'o> {
     /// # Errors
     /// That the file is not there.
     fn link(&mut self, from: &Path, to: &Path) -> io::Result<bool> {
-        if !self.can_link {
+        let dir = from.parent().unwrap_or(from);
+        if self.options.copies || self.without_links.contains(dir) {
             return Ok(false);
         }
         match self.disk.hard_link(from, to) {
@@ -144,7 +145,9 @@ impl<'o> Transfer<'o> {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
             // On another file system, or on one that has no links. A file with too many names is no reason to try no other.
             Err(error) => {
-                self.can_link = error.kind() == ErrorKind::TooManyLinks;
+                if error.kind() != ErrorKind::TooManyLinks {
+                    self.without_links.insert(dir.to_owned());
+                }
                 Ok(false)
             }
         }

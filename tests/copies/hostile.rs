@@ -1,11 +1,31 @@
 //! Backups that are not what was made, and calls that make no sense: a typed error, and nothing was changed.
 
-use ottla::testing::SimulatedDisk;
+use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{BackupOptions, Broker, Error, ExportOptions, RestoreOptions};
 
-use crate::directories::{DATA, fill, open, open_read_only, send};
+use crate::directories::{DATA, contents, fill, open, open_read_only, send};
 
 const BACKUP: &str = "/backups/one";
+const NEXT: &str = "/backups/two";
+
+fn is_nothing_below(disk: &SimulatedDisk, dir: &str) -> bool {
+    !disk.files().iter().any(|(path, _)| path.starts_with(dir))
+}
+
+#[test]
+fn a_base_is_linked_where_the_source_cannot_be() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, DATA);
+    fill(&broker);
+    disk.fail(FaultRule::new(FaultKind::PermissionDenied).on(Operation::HardLink).path_containing("/data/").forever());
+    let first = broker.admin().backup(BACKUP).unwrap();
+    assert_eq!(first.bytes_linked(), 0, "{first}");
+    let second = broker.admin().backup_with(NEXT, &BackupOptions::new().base(BACKUP)).unwrap();
+    assert!(second.bytes_copied() < first.bytes_copied() / 4, "{second}");
+    let copy = open_read_only(&disk, NEXT);
+    assert_eq!(contents(&copy), contents(&broker));
+    assert!(copy.admin().verify().unwrap().is_clean());
+}
 
 #[test]
 fn nothing_is_made_inside_a_data_directory_or_a_backup() {
@@ -31,6 +51,16 @@ fn nothing_is_made_inside_a_data_directory_or_a_backup() {
         }
     }
     assert!(open_read_only(&disk, BACKUP).admin().verify().unwrap().is_clean());
+}
+
+#[test]
+fn a_base_that_is_not_there_is_not_found() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open(&disk, DATA);
+    send(&broker, "t", 0..3);
+    let refused = broker.admin().backup_with(BACKUP, &BackupOptions::new().base("/backups/nothing"));
+    assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+    assert!(is_nothing_below(&disk, BACKUP));
 }
 
 #[test]
