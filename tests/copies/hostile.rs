@@ -64,8 +64,8 @@ fn a_report_that_contradicts_the_backup_is_refused_and_nothing_is_made() {
     }
 }
 
-#[test]
 #[allow(clippy::disallowed_types, reason = "a file is made that nobody could write")]
+#[test]
 fn a_report_that_is_larger_than_any_can_be_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let [data, backup, next] = ["data", "backup", "next"].map(|name| dir.path().join(name));
@@ -82,8 +82,8 @@ fn a_report_that_is_larger_than_any_can_be_is_refused() {
     assert!(!next.exists());
 }
 
-#[test]
 #[allow(clippy::disallowed_types, reason = "a file is made that nobody would write")]
+#[test]
 fn a_report_of_numbers_that_cannot_be_is_shown_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let mut text = format!("ottla-backup 1\ndirectory {:032x}\ntaken {}\nlasted {}\n", 7, i64::MIN, u64::MAX);
@@ -296,12 +296,12 @@ fn a_batch_that_contradicts_itself_is_refused_where_it_would_be_cut() {
 
 /// Something that is no file in the place of each file of a backup, in turn.
 #[cfg(unix)]
-#[test]
 #[allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
     reason = "what nobody writes is put in the place of files"
 )]
+#[test]
 fn what_is_no_file_in_a_backup_is_neither_waited_for_nor_restored() {
     use std::os::unix::fs::symlink;
     use std::{fs, process};
