@@ -210,9 +210,9 @@ pub enum Error {
         found: OsString,
     },
 
-    /// A copy was begun in this directory and not finished: the process was stopped, say. Nothing of it counts, and nothing was changed.
-    /// Remove the directory, and make the copy again.
-    #[error("{} holds an unfinished copy: remove the directory, and make the copy again", path.display())]
+    /// A copy was begun in this directory and not finished: the process was stopped, say, or it is still at it. Nothing of it counts, and
+    /// nothing was changed. Unless somebody is making it, remove the directory, and make the copy again.
+    #[error("{} holds an unfinished copy: unless it is just being made, remove the directory, and make the copy again", path.display())]
     #[non_exhaustive]
     Unfinished {
         /// The directory.
@@ -672,17 +672,6 @@ pub enum Error {
         topic: String,
         /// Why.
         source: Box<Error>,
-    },
-
-    /// What was to be written to is not empty, and nothing was changed: it may hold something that is wanted. Choose an empty directory, or
-    /// one that is not there yet.
-    #[error("{} is not empty, {found:?} is in it: choose an empty directory, or one that is not there yet", path.display())]
-    #[non_exhaustive]
-    NotEmpty {
-        /// The directory.
-        path: PathBuf,
-        /// The name of something in it.
-        found: OsString,
     },
 
     /// The call is not possible in the state that the object is in.

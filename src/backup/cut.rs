@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::source_log::SourceLog;
 use crate::error::{Corruption, Error, Result};
-use crate::format::{BatchBuilder, BatchHeader, HEADER_BYTES, Invalid, Record, SealFields, plain_records};
+use crate::format::{
+    BatchBuilder, BatchHeader, HEADER_BYTES, Invalid, Record, SealFields, check_records, plain_records,
+};
 use crate::record::Header;
 use crate::segment::Segment;
 
@@ -76,7 +78,7 @@ impl RecordReader {
         batch: &[u8],
         mut visit: impl FnMut(u64, i64, &Record<'_>),
     ) -> Result<()> {
-        let visited = self.try_visit(header, batch, |offset, timestamp, record| {
+        let visited = self.try_visit(log, header, batch, |offset, timestamp, record| {
             visit(offset, timestamp, record);
             Ok(())
         });
@@ -85,13 +87,16 @@ impl RecordReader {
 
     fn try_visit(
         &mut self,
+        log: &SourceLog,
         header: &BatchHeader,
         batch: &[u8],
         mut visit: impl FnMut(u64, i64, &Record<'_>) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         let stored = batch.get(HEADER_BYTES..).unwrap_or_default();
-        // A batch that was checked does not expand beyond the bound.
-        let mut rest = plain_records(header, stored, usize::MAX, &mut self.plain)?;
+        let expanded_bytes_max = log.spec.segment_config().expanded_bytes_max;
+        let mut rest = plain_records(header, stored, expanded_bytes_max, &mut self.plain)?;
+        // Whoever made the backup: a checksum that is right says nothing of what is in it.
+        check_records(header, rest)?;
         while !rest.is_empty() {
             let (record, bytes) = Record::decode(rest)?;
             let offset = header.base_offset().wrapping_add_signed(i64::from(record.offset_delta));
@@ -115,7 +120,7 @@ impl RecordReader {
         let refuse = |invalid| refused(log, segment, header, invalid);
         let mut builder = std::mem::take(&mut self.builder);
         builder.clear(header.base_offset(), header.start.base_timestamp);
-        let built = self.try_visit(header, batch, |offset, timestamp, record| {
+        let built = self.try_visit(log, header, batch, |offset, timestamp, record| {
             if offset < end {
                 let headers: Vec<Header<'_>> = record.headers.iter().collect();
                 builder.push_at(record.offset_delta, timestamp, record.key, record.value, &headers);

@@ -202,7 +202,7 @@ impl LogBackup {
     }
 
     /// Copies the batches of a segment that is not noted, from where the copy ends to `end`.
-    fn take_unnoted(&mut self, segment: &Arc<Segment>, end: u64, transfer: &Transfer<'_>) -> Result<()> {
+    fn take_unnoted(&mut self, segment: &Arc<Segment>, end: u64, transfer: &mut Transfer<'_>) -> Result<()> {
         let base_offset = segment.base_offset();
         let from = self.copy.written_to(base_offset);
         if from.is_none() {
@@ -219,7 +219,8 @@ impl LogBackup {
         };
         if from.1 < end.min(segment.next_offset()) {
             segment.visit_batches_from(from, &mut append)?;
-            transfer.spend(segment.log_bytes().saturating_sub(from.0));
+            let copied = segment.log_bytes().saturating_sub(from.0);
+            transfer.spend(copied, copied)?;
         }
         Ok(())
     }

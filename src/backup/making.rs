@@ -14,6 +14,7 @@ use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
 use crate::broker::store::Store;
 use crate::broker::unfinished::UnfinishedDir;
 use crate::broker::{partition_dir, shutdown, staging};
+use crate::config_key::check_range;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
@@ -57,6 +58,9 @@ impl<'s, 'o> Backup<'s, 'o> {
     /// # Errors
     /// Those of [`Admin::backup_with`](crate::Admin::backup_with).
     pub(super) fn begin(store: &'s Store, target: &Path, options: &'o BackupOptions<'o>) -> Result<Backup<'s, 'o>> {
+        if let Some(bytes) = options.bytes_per_second {
+            check_range("bytes_per_second", bytes, 1..=u64::MAX)?;
+        }
         let disk = Arc::clone(store.disk());
         let base = options.base.as_deref().map(|dir| Base::open(&disk, dir)).transpose()?;
         let target = UnfinishedDir::begin(Arc::clone(&disk), target)?;
@@ -135,6 +139,7 @@ impl<'s, 'o> Backup<'s, 'o> {
         logs.iter().try_for_each(|log| self.add_log(log))?;
         let taken = at_one_moment(&logs)?;
         let taken_ms = self.disk.now_ms();
+        self.transfer.set_at_point(true);
         for (log, (held, contents)) in logs.iter().zip(taken) {
             if let Some(copy) = self.logs.get_mut(&id_of(log)) {
                 copy.take(contents, &mut self.transfer, self.base.as_ref())?;
@@ -142,6 +147,7 @@ impl<'s, 'o> Backup<'s, 'o> {
             // Before the next one: this log goes on.
             drop(held);
         }
+        self.transfer.set_at_point(false);
         Ok(Point { identity: topics.identity(), topics: topics.entries(), taken_ms })
     }
 
@@ -236,7 +242,7 @@ fn add_paths(disk: &dyn Disk, dir: &Path, paths: &mut Vec<PathBuf>) -> Result<()
         let path = dir.join(&entry.name);
         if entry.is_dir {
             add_paths(disk, &path, paths)?;
-        } else if !crate::broker::unfinished::is_mark(&entry.name) {
+        } else if !crate::broker::unfinished_mark::is_mark(&entry.name) {
             paths.push(path);
         }
     }

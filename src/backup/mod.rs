@@ -47,7 +47,8 @@ impl Admin<'_> {
     /// it stays.
     ///
     /// # Errors
-    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::Unfinished`](crate::Error::Unfinished);
+    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::Unfinished`](crate::Error::Unfinished),
+    /// [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed); why a partition cannot be written or read,
     /// [`Error::Poisoned`](crate::Error::Poisoned) or [`Error::Corrupt`](crate::Error::Corrupt), say;
     /// [`Error::DiskFull`](crate::Error::DiskFull); those of the system. What was made is removed then.
@@ -72,6 +73,7 @@ impl Admin<'_> {
     ///
     /// # Errors
     /// Those of [`backup`](Admin::backup); [`Error::NotABackup`](crate::Error::NotABackup) for the base;
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a limit of 0;
     /// [`Error::Cancelled`](crate::Error::Cancelled).
     ///
     /// # Examples
@@ -103,7 +105,9 @@ impl Broker {
     ///
     /// # Errors
     /// [`Error::NotABackup`](crate::Error::NotABackup), [`Error::Unfinished`](crate::Error::Unfinished),
-    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty); [`Error::Corrupt`](crate::Error::Corrupt) for what is missing in the backup;
+    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
+    /// [`Error::Corrupt`](crate::Error::Corrupt) for what is missing in the backup, or has lost its
+    /// size, as far as it is needed (what a file holds is not read: [`verify`](Admin::verify) does that);
     /// [`Error::DiskFull`](crate::Error::DiskFull); those of the system.
     ///
     /// # Examples
@@ -130,7 +134,8 @@ impl Broker {
     /// # Errors
     /// Those of [`restore`](Broker::restore); [`Error::UnknownTopic`](crate::Error::UnknownTopic),
     /// [`Error::UnknownPartition`](crate::Error::UnknownPartition), [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) for
-    /// offsets; [`Error::CodecUnavailable`](crate::Error::CodecUnavailable) where a batch has to be read.
+    /// offsets; [`Error::NotADataDirectory`](crate::Error::NotADataDirectory) for what leader epochs are to be above;
+    /// [`Error::CodecUnavailable`](crate::Error::CodecUnavailable) where a batch has to be read.
     ///
     /// # Examples
     /// ```

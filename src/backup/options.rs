@@ -74,8 +74,8 @@ impl<'o> BackupOptions<'o> {
         self
     }
 
-    /// How many bytes are copied in a second at most, but for those that came in last, which are few. Links cost nothing. Default: as
-    /// many as the disks can.
+    /// How many bytes are copied in a second at most, but for those that came in last, which are few; at least 1. Links cost nothing.
+    /// Default: as many as the disks can.
     pub fn bytes_per_second(mut self, bytes: u64) -> Self {
         self.bytes_per_second = Some(bytes);
         self
@@ -88,7 +88,8 @@ impl<'o> BackupOptions<'o> {
         self
     }
 
-    /// Who is told how far it is, after every file and every few megabytes, in the thread that makes the backup. Who returns
+    /// Who is told how far it is, in the thread that makes the backup: after every segment, and with a limit also within one, again and again. Who
+    /// returns
     /// [`ControlFlow::Break`] cancels it: what was made is removed, and [`Error::Cancelled`](crate::Error::Cancelled) returned.
     /// Default: nobody.
     pub fn on_progress(mut self, on_progress: &'o (dyn Fn(&BackupProgress) -> ControlFlow<()> + Sync)) -> Self {

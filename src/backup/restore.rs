@@ -44,6 +44,7 @@ impl<'o> Restore<'o> {
         let backup = disk.resolve(backup).map_err(|e| Error::io("find", backup, e))?;
         let report = BackupReport::load(&*disk, &backup)?.ok_or_else(|| not_a_backup(&backup))?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &backup)?;
+        check_catalog(&backup, &report, &catalog)?;
         let target = UnfinishedDir::begin(Arc::clone(&disk), target)?;
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         let files = OpenFiles::new(Arc::clone(&disk), config);
@@ -87,7 +88,7 @@ impl<'o> Restore<'o> {
                     let reason = "its report does not have a partition that its catalog has; take another backup";
                     return Err(Error::NotABackup { path: self.backup.clone(), reason });
                 };
-                logs.push(SourceLog::open(&self.files, &self.backup, (name, entry), number, offsets.end)?);
+                logs.push(SourceLog::open(&self.files, &self.backup, (name, entry), number, offsets)?);
             }
         }
         Ok(logs)
@@ -126,11 +127,19 @@ impl<'o> Restore<'o> {
     }
 
     fn identity(&self) -> Result<DirectoryIdentity> {
-        let above = match &self.options.above {
-            Some(dir) => Some((dir, Catalog::open_read_only(Arc::clone(&self.disk), dir)?)),
+        let above = match self.options.above.as_deref() {
+            Some(dir) => {
+                let catalog = Catalog::open_read_only(Arc::clone(&self.disk), dir)?;
+                if catalog.is_new() {
+                    let reason =
+                        "no log is kept there; give the directory that the backup was made from, or leave it out";
+                    return Err(Error::NotADataDirectory { path: dir.to_owned(), reason });
+                }
+                Some((dir, catalog))
+            }
             None => None,
         };
-        let above = above.as_ref().map(|(dir, catalog)| (dir.as_path(), catalog));
+        let above = above.as_ref().map(|(dir, catalog)| (*dir, catalog));
         going_back::identity_of_restored(&*self.disk, (&self.backup, &self.catalog), above)
     }
 
@@ -168,6 +177,9 @@ impl<'o> Restore<'o> {
                 if !is_there {
                     return Err(log.missing("a log file of the backup is missing"));
                 }
+                if !noted.sealed.has_size_in(disk, to)? {
+                    return Err(log.missing("a log file of the backup does not have the size that it was made with"));
+                }
                 copy.adopt(noted.clone());
             } else if noted.sealed.base_offset < cut {
                 copy_prefix(log, segment, cut, &mut copy)?;
@@ -197,6 +209,20 @@ impl<'o> Restore<'o> {
         report.moved_back = going_back::move_groups_back(&broker, end_of)?;
         broker.close()
     }
+}
+
+/// Fails if the report has a partition that the catalog does not have: nothing may be left out without a word.
+fn check_catalog(backup: &Path, report: &BackupReport, catalog: &Catalog) -> Result<()> {
+    let has = |partition: &TopicPartition| {
+        catalog
+            .live_topics()
+            .any(|(name, entry)| **name == *partition.topic() && partition.partition() < entry.config.partitions)
+    };
+    if report.partitions().all(has) {
+        return Ok(());
+    }
+    let reason = "its catalog does not have a partition that its report has; take another backup";
+    Err(Error::NotABackup { path: backup.to_owned(), reason })
 }
 
 /// Copies the batches of a segment below `cut`, and the part of a batch that lies below.

@@ -1,5 +1,6 @@
 //! A log of a backup, to be restored.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(super) struct SourceLog {
 }
 
 impl SourceLog {
-    /// The log of partition `number` of a topic in the backup `dir`, which ends at `next_offset` as the report says.
+    /// The log of partition `number` of a topic in the backup `dir`, which has these offsets as the report says.
     ///
     /// # Errors
     /// [`Error::Corrupt`]; those of the disk.
@@ -34,7 +35,7 @@ impl SourceLog {
         dir: &Path,
         (name, entry): (&Arc<str>, &CatalogEntry),
         number: u32,
-        next_offset: u64,
+        offsets: Range<u64>,
     ) -> Result<SourceLog> {
         let spec = spec_of(dir, name, entry, number);
         let disk = &**files.disk();
@@ -45,9 +46,16 @@ impl SourceLog {
             return Err(damage(&spec, "the leader epochs of a partition of the backup are missing"));
         };
         let manifest = loaded.manifest;
+        let reached = manifest.segments.last().map_or(manifest.log_start_offset, |last| last.sealed.next_offset);
+        if manifest.log_start_offset != offsets.start || offsets.end < reached {
+            return Err(damage(
+                &spec,
+                "the manifest of a partition of the backup and its report contradict each other",
+            ));
+        }
         let bounds = LogBounds {
-            log_start_offset: manifest.log_start_offset,
-            next_offset,
+            log_start_offset: offsets.start,
+            next_offset: offsets.end,
             clean_offset: manifest.clean_offset(),
             epochs,
         };

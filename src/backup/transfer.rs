@@ -31,12 +31,14 @@ pub(super) struct Transfer<'o> {
     disk: Arc<dyn Disk>,
     options: TransferOptions<'o>,
     throttle: Throttle,
-    /// Whether a link from the source to the target was ever refused.
-    can_link: bool,
+    /// Directories from which a link to the target was refused. A base may lie on the target's file system where the source does not.
+    without_links: HashSet<PathBuf>,
     /// Files that were linked.
     linked: HashSet<PathBuf>,
     progress: BackupProgress,
     is_cancelled: bool,
+    /// Whether others wait for what is brought now: then nothing is spread over time, and nobody is told.
+    is_at_point: bool,
 }
 
 impl<'o> Transfer<'o> {
@@ -45,11 +47,17 @@ impl<'o> Transfer<'o> {
             disk: Arc::clone(disk),
             options,
             throttle: Throttle::new(options.bytes_per_second),
-            can_link: !options.copies,
+            without_links: HashSet::new(),
             linked: HashSet::new(),
             progress: BackupProgress::default(),
             is_cancelled: false,
+            is_at_point: false,
         }
+    }
+
+    /// Says whether logs are held for what is brought from now on.
+    pub(super) fn set_at_point(&mut self, is_at_point: bool) {
+        self.is_at_point = is_at_point;
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {
@@ -71,15 +79,34 @@ impl<'o> Transfer<'o> {
     /// # Errors
     /// [`Error::Cancelled`].
     pub(super) fn advance(&mut self, bytes: u64) -> Result<()> {
-        self.progress.bytes_done += bytes;
-        self.progress.bytes_total = self.progress.bytes_total.max(self.progress.bytes_done);
+        self.progress = self.with(bytes);
         self.is_cancelled |= self.options.on_progress.is_some_and(|tell| tell(&self.progress).is_break());
-        if self.is_cancelled { Err(Error::Cancelled { what: self.options.what }) } else { Ok(()) }
+        if self.is_cancelled { Err(self.cancelled()) } else { Ok(()) }
     }
 
-    /// Waits for the time that so many bytes take which were copied by others.
-    pub(super) fn spend(&self, bytes: u64) {
-        self.throttle.spend(bytes, &*self.disk, &|| true);
+    /// How far it is once so many bytes more are done.
+    fn with(&self, bytes: u64) -> BackupProgress {
+        let bytes_done = self.progress.bytes_done + bytes;
+        BackupProgress { bytes_done, bytes_total: self.progress.bytes_total.max(bytes_done) }
+    }
+
+    fn cancelled(&self) -> Error {
+        Error::Cancelled { what: self.options.what }
+    }
+
+    /// Waits for the time that so many bytes take which were copied, and tells again and again how far it is, which is `within` bytes of
+    /// what is not [done](Transfer::advance) yet.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(super) fn spend(&mut self, bytes: u64, within: u64) -> Result<()> {
+        if self.is_at_point || self.options.bytes_per_second.is_none() {
+            return Ok(());
+        }
+        let (tell, progress) = (self.options.on_progress, self.with(within));
+        let goes_on = || tell.is_none_or(|tell| tell(&progress).is_continue());
+        self.is_cancelled |= !self.throttle.spend(bytes, &*self.disk, &goes_on);
+        if self.is_cancelled { Err(self.cancelled()) } else { Ok(()) }
     }
 
     /// Links the files of a segment that are in the directory `from`; whether that could be done, and the log file is among them.
@@ -95,7 +122,11 @@ impl<'o> Transfer<'o> {
     /// # Errors
     /// The disk's.
     pub(super) fn copy_segment(&mut self, noted: &ManifestSegment, from: &Path, to: &Path) -> Result<bool> {
-        self.bring(noted, to, |transfer, name| transfer.copy(&name.path(from), &name.path(to)).map(|()| true))
+        self.bring(noted, to, |transfer, name| {
+            // The log file comes first, and only its bytes count.
+            let within = (name.kind != FileKind::Log).then_some(noted.sealed.log_bytes);
+            transfer.copy(&name.path(from), &name.path(to), within).map(|()| true)
+        })
     }
 
     fn bring(
@@ -118,6 +149,7 @@ impl<'o> Transfer<'o> {
                     }
                     // All others are caches, and made anew where they are missing.
                 }
+                Err(_) if self.is_cancelled => return Err(self.cancelled()),
                 Err(error) => return Err(Error::io("copy", &name.path(to), error)),
             }
         }
@@ -133,7 +165,8 @@ impl<'o> Transfer<'o> {
     /// # Errors
     /// That the file is not there.
     fn link(&mut self, from: &Path, to: &Path) -> io::Result<bool> {
-        if !self.can_link {
+        let dir = from.parent().unwrap_or(from);
+        if self.options.copies || self.without_links.contains(dir) {
             return Ok(false);
         }
         match self.disk.hard_link(from, to) {
@@ -144,19 +177,22 @@ impl<'o> Transfer<'o> {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
             // On another file system, or on one that has no links. A file with too many names is no reason to try no other.
             Err(error) => {
-                self.can_link = error.kind() == ErrorKind::TooManyLinks;
+                if error.kind() != ErrorKind::TooManyLinks {
+                    self.without_links.insert(dir.to_owned());
+                }
                 Ok(false)
             }
         }
     }
 
-    /// Makes a copy of the file that survives a power cut, but for its name.
+    /// Makes a copy of the file that survives a power cut, but for its name. How far it is meanwhile is what is copied, unless `within`
+    /// says so.
     ///
     /// # Errors
     /// The disk's, and [`ErrorKind::NotFound`] among them if it is the file that is not there.
-    fn copy(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    fn copy(&mut self, from: &Path, to: &Path, within: Option<u64>) -> io::Result<()> {
         self.linked.remove(to);
-        if self.options.bytes_per_second.is_none() {
+        if self.options.bytes_per_second.is_none() || self.is_at_point {
             return self.disk.copy_file(from, to)?.sync();
         }
         let source = self.disk.open(from, Open::Read)?;
@@ -170,7 +206,7 @@ impl<'o> Transfer<'o> {
             }
             copy.write_at(buffer.get(..read).unwrap_or_default(), position)?;
             position += read as u64;
-            self.spend(read as u64);
+            self.spend(read as u64, within.unwrap_or(position)).map_err(|_| ErrorKind::Interrupted)?;
         }
     }
 

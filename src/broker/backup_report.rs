@@ -31,6 +31,9 @@ const HEAD: &str = "ottla-backup 1";
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// No report is larger: it would have millions of files.
+const REPORT_BYTES_MAX: u64 = 1 << 30;
+
 /// What [`Admin::backup`](crate::Admin::backup) made, and what was in it. It is kept in the backup, and read by
 /// [`BackupReport::read`].
 ///
@@ -111,20 +114,32 @@ impl BackupReport {
     /// How many bytes its files have that it shares with the source or with an earlier backup.
     #[must_use]
     pub fn bytes_linked(&self) -> u64 {
-        self.files.iter().filter(|file| file.is_linked).map(|file| file.bytes).sum()
+        self.bytes_of(true)
     }
 
     /// How many bytes its other files have.
     #[must_use]
     pub fn bytes_copied(&self) -> u64 {
-        self.files.iter().filter(|file| !file.is_linked).map(|file| file.bytes).sum()
+        self.bytes_of(false)
+    }
+
+    fn bytes_of(&self, is_linked: bool) -> u64 {
+        let files = self.files.iter().filter(|file| file.is_linked == is_linked);
+        // Whoever wrote it.
+        files.fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 
     /// Reads the report in a directory; `None` if there is none.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<BackupReport>> {
-        super::unfinished::check(disk, dir)?;
+        super::unfinished_mark::check(disk, dir)?;
         let path = dir.join(FILE_NAME);
-        let Some(bytes) = read_whole(disk, &path).map_err(|e| Error::io("read", &path, e))? else { return Ok(None) };
+        let read = read_whole(disk, &path).map_err(|e| match e.kind() {
+            ErrorKind::FileTooLarge => {
+                Error::corrupt_file(&path, REPORT_BYTES_MAX, "it is larger than a report of a backup can be")
+            }
+            _ => Error::io("read", &path, e),
+        });
+        let Some(bytes) = read? else { return Ok(None) };
         let parsed = std::str::from_utf8(&bytes).ok().and_then(BackupReport::parse);
         parsed.map(Some).ok_or_else(|| Error::corrupt_file(&path, 0, "not a report of a backup, or changed since"))
     }
@@ -190,7 +205,8 @@ const COPIED: &str = "copied";
 
 fn parse_partition(text: &str) -> Option<(TopicPartition, Range<u64>)> {
     let mut words = text.splitn(3, ' ');
-    let (start, end) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let (start, end): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    (start <= end && i64::try_from(end).is_ok()).then_some(())?;
     Some((words.next()?.parse().ok()?, start..end))
 }
 
@@ -233,12 +249,15 @@ impl BackupFile {
     }
 }
 
-/// The bytes of a file; `None` if it is not there.
+/// The bytes of a report; `None` if it is not there.
 fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     let file = match disk.open(path, Open::Read) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
+    if REPORT_BYTES_MAX < file.size_when_opened() {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
     let mut bytes = vec![0; usize::try_from(file.size_when_opened()).unwrap_or_default()];
     let count = file.read_at(&mut bytes, 0)?;
     bytes.truncate(count);

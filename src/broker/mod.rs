@@ -43,6 +43,7 @@ mod topic_partitions;
 pub(crate) mod topic_registry;
 mod transactions;
 pub(crate) mod unfinished;
+pub(crate) mod unfinished_mark;
 mod verification;
 
 use std::fmt;

@@ -1,36 +1,19 @@
 //! A directory in which a copy is being made: nobody may open it before the copy is whole.
 //!
-//! The file `unfinished` says so. It is there, on the medium, before anything else is made in the directory, and goes once all else is
-//! on the medium. What a process that was stopped has left says by it that nothing of it counts.
+//! [Its mark](super::unfinished_mark) says so. It is there, on the medium, before anything else is made in the directory, and goes once all
+//! else is on the medium. What a process that was stopped has left says by it that nothing of it counts. Who makes it has the directory:
+//! another copy that is begun there at the same time touches nothing.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::opening::data_dir::{LOST_AND_FOUND, create_with_parents};
+use super::opening::data_dir::{LOST_AND_FOUND, check_not_inside, create_with_parents};
 use super::partition_dir;
+use super::unfinished_mark::FILE_NAME;
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
-
-/// The file's name.
-pub(super) const FILE_NAME: &str = "unfinished";
-
-/// Fails if a copy is being made in this directory, or was begun and not finished.
-///
-/// # Errors
-/// [`Error::Unfinished`].
-pub(crate) fn check(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    match disk.open(&dir.join(FILE_NAME), Open::Read) {
-        Ok(_) => Err(Error::Unfinished { path: dir.to_owned() }),
-        Err(_) => Ok(()),
-    }
-}
-
-/// Whether it is the file that says so.
-pub(crate) fn is_mark(name: &OsStr) -> bool {
-    name == FILE_NAME
-}
 
 /// A directory in which a copy is being made. What is in it is removed, unless it is [finished](UnfinishedDir::finish).
 #[derive(Debug)]
@@ -58,8 +41,13 @@ impl UnfinishedDir {
         };
         let mut begun = UnfinishedDir { disk, dir, was_there, is_finished: true };
         begun.check_empty()?;
-        begun.is_finished = false;
-        begun.mark()?;
+        check_not_inside(&*begun.disk, &begun.dir, &begun.dir)?;
+        begun.take().inspect_err(|_| {
+            if !was_there {
+                // Unless something is in it by now.
+                _ = begun.disk.remove_dir(&begun.dir);
+            }
+        })?;
         Ok(begun)
     }
 
@@ -81,10 +69,17 @@ impl UnfinishedDir {
         }
     }
 
-    fn mark(&self) -> Result<()> {
+    /// Has the directory be this copy's, unless another one was faster.
+    fn take(&mut self) -> Result<()> {
         let path = self.dir.join(FILE_NAME);
-        let made = self.disk.open(&path, Open::CreateNew).and_then(|file| file.sync());
-        made.map_err(|e| Error::io("create", &path, e))?;
+        let mark = match self.disk.open(&path, Open::CreateNew) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(Error::Unfinished { path: self.dir.clone() });
+            }
+            made => made.map_err(|e| Error::io("create", &path, e))?,
+        };
+        self.is_finished = false;
+        mark.sync().map_err(|e| Error::io("sync", &path, e))?;
         self.sync()?;
         match self.dir.parent() {
             Some(parent) => self.disk.sync_dir(parent).map_err(|e| Error::io("sync", parent, e)),
@@ -104,13 +99,23 @@ impl UnfinishedDir {
         self.sync()?;
         let path = self.dir.join(FILE_NAME);
         self.disk.remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-        // From here on it may be found whole.
+        self.sync()?;
         self.is_finished = true;
-        self.sync()
+        Ok(())
     }
 
     /// Removes what is in it, the mark last, and the directory itself if it was made for this.
     fn give_up(&self) -> std::io::Result<()> {
+        let path = self.dir.join(FILE_NAME);
+        match self.disk.open(&path, Open::CreateNew) {
+            // It was gone already: nothing may be removed of what could be found whole.
+            Ok(mark) => {
+                mark.sync()?;
+                self.disk.sync_dir(&self.dir)?;
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
         for entry in self.disk.list(&self.dir)? {
             let path = self.dir.join(&entry.name);
             if entry.name == LOST_AND_FOUND || entry.name == OsStr::new(FILE_NAME) {
@@ -118,7 +123,7 @@ impl UnfinishedDir {
             }
             if entry.is_dir { partition_dir::remove_all(&*self.disk, &path)? } else { self.disk.remove_file(&path)? }
         }
-        self.disk.remove_file(&self.dir.join(FILE_NAME))?;
+        self.disk.remove_file(&path)?;
         if self.was_there { Ok(()) } else { self.disk.remove_dir(&self.dir) }
     }
 }
@@ -128,6 +133,31 @@ impl Drop for UnfinishedDir {
         if !self.is_finished {
             // What stays says that it does not count.
             _ = self.give_up();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::simulated::SimulatedDisk;
+
+    #[test]
+    fn of_two_copies_that_begin_at_once_in_one_directory_one_has_it() {
+        for was_there in [false, true] {
+            let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(1));
+            let dir = PathBuf::from("/backups/monday");
+            create_with_parents(&*disk, &dir).unwrap();
+            // Both have found it empty.
+            let two = || UnfinishedDir { disk: Arc::clone(&disk), dir: dir.clone(), was_there, is_finished: true };
+            let (mut one, mut other) = (two(), two());
+            one.take().unwrap();
+            disk.open(&dir.join("catalog"), Open::CreateNew).unwrap();
+            assert!(matches!(other.take(), Err(Error::Unfinished { path }) if path == dir));
+            drop(other);
+            assert_eq!(disk.list(&dir).unwrap().len(), 2, "what is the other copy's was removed");
+            one.finish().unwrap();
+            assert_eq!(disk.list(&dir).unwrap().len(), 1);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::broker::catalog;
-use crate::broker::topic_name;
+use crate::broker::{topic_name, unfinished_mark};
 use crate::disk::{Disk, generations};
 use crate::error::{Error, Result};
 use crate::segment::file_name::{self, FileKind};
@@ -42,7 +42,7 @@ impl BrokerDir {
     /// Looks at the directory `source`.
     ///
     /// # Errors
-    /// [`Error::CannotImport`] if it is a directory of ours; [`Error::Corrupt`] for a checkpoint that makes no sense; the disk's.
+    /// [`Error::CannotImport`] if it is a directory of ours; [`Error::Unfinished`] if it is an export that was not finished; [`Error::Corrupt`] for a checkpoint that makes no sense; the disk's.
     pub(super) fn open(disk: &Arc<dyn Disk>, source: &Path) -> Result<BrokerDir> {
         let given = disk.resolve(source).map_err(|e| Error::io("find", source, e))?;
         let only = partition_of(&given).filter(|_| has_log(&**disk, &given));
@@ -50,6 +50,7 @@ impl BrokerDir {
             (Some(_), Some(parent)) => parent.to_owned(),
             _ => given,
         };
+        unfinished_mark::check(&**disk, &dir)?;
         let entries = disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
         if entries.iter().any(|entry| entry.name == catalog::FILE_NAME) {
             let reason = "it is a data directory of this crate, and no broker's: export it first".to_owned();

@@ -21,15 +21,16 @@ use crate::partition::log::copying::at_one_moment;
 impl Admin<'_> {
     /// Writes topics into `target`, a directory that is empty or not there yet, in the form in which a Kafka broker adopts them: for each
     /// partition a directory with log files, which hold the same batches at the same offsets, but for their leader epoch, which is 0.
-    /// `README.txt` says what is left to do, with the commands for these topics; it comes last, so that without it an export is not
-    /// whole. `committed-offsets.txt` has the commands that set what the groups have committed.
+    /// `README.txt` says what is left to do, with the commands for these topics. As long as there is a file `unfinished` beside it, the
+    /// export is not whole. `committed-offsets.txt` has the commands that set what the groups have committed.
     ///
     /// All logs are as of one moment. Where a transaction is open then, the log is cut at its first record, and the report says so. Sending
     /// and reading go on meanwhile (a transaction that is being ended at that very moment may be cut off in one partition and be there
     /// in another: let those who send them pause), but no file is deleted or compacted before it was written. All of it is synced.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`](crate::Error::NotEmpty), [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
+    /// [`Error::TargetNotEmpty`](crate::Error::TargetNotEmpty), [`Error::Unfinished`](crate::Error::Unfinished),
+    /// [`Error::InsideDataDirectory`](crate::Error::InsideDataDirectory);
     /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::InvalidTopic`](crate::Error::InvalidTopic) for an internal one;
     /// [`Error::Corrupt`](crate::Error::Corrupt) if a log is damaged; [`Error::ReadOnly`](crate::Error::ReadOnly),
     /// [`Error::DiskFull`](crate::Error::DiskFull), [`Error::Io`](crate::Error::Io). What was written by then is removed.
@@ -57,14 +58,15 @@ impl Admin<'_> {
         let partitions = write_logs(store, &topics, &mut target)?;
         let groups = within(groups, &partitions);
         write_texts(&topics, &partitions, &groups, &mut target)?;
-        target.finish()?;
-        Ok(ExportReport {
+        let report = ExportReport {
             target: target.dir().to_owned(),
             partitions,
             groups: groups.len(),
             files: target.files,
             bytes: target.bytes,
-        })
+        };
+        target.finish()?;
+        Ok(report)
     }
 }
 

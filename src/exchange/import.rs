@@ -28,7 +28,7 @@ impl Admin<'_> {
     /// ([`committed_offsets`](ImportOptions::committed_offsets)).
     ///
     /// # Errors
-    /// [`Error::CannotImport`] if the topics cannot be taken over as they are, [`Error::Corrupt`] for damage that is not at the end of a
+    /// [`Error::CannotImport`] if the topics cannot be taken over as they are, [`Error::Unfinished`], [`Error::Corrupt`] for damage that is not at the end of a
     /// log, [`Error::CodecUnavailable`]; [`Error::InvalidTopic`], [`Error::InvalidConfig`]; [`Error::OverBudget`], [`Error::DiskFull`],
     /// [`Error::Io`]; [`Error::ReadOnly`]: nothing has changed then. [`Error::PartlyImported`]: some topics were imported.
     ///

@@ -14,13 +14,13 @@
 //! What an earlier process wrote is verified before it is first returned, one region of the index at a time. Where that fails,
 //! `damage.rs` reads around it: nothing is cut or skipped, the damaged offsets are an error and all others are readable.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::canary::{Canary, planted};
-use crate::disk::SyncError;
 use crate::disk::append_file::{AppendError, AppendFile};
 use crate::disk::open_files::OpenFiles;
+use crate::disk::{Disk, Open, SyncError};
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
 use crate::sync::Mutex;
@@ -119,6 +119,16 @@ pub(crate) struct SealedSegment {
 }
 
 impl SealedSegment {
+    /// Whether its log file in the directory `dir` has the size that it is to have.
+    ///
+    /// # Errors
+    /// The disk's: also for what is no file.
+    pub(crate) fn has_size_in(&self, disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        let path = FileName::live(self.base_offset, FileKind::Log).path(dir);
+        let file = disk.open(&path, Open::Read).map_err(|e| Error::io("open", &path, e))?;
+        Ok(file.size_when_opened() == self.log_bytes)
+    }
+
     /// A segment without batches, of which nothing is known.
     pub(crate) fn empty(base_offset: u64) -> SealedSegment {
         SealedSegment {

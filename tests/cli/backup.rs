@@ -1,10 +1,13 @@
 //! `ottla backup` and `ottla restore`.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use ottla::{Broker, TopicConfig, TopicPartition};
 
-use crate::run::{free, live, on, ottla, send};
+use crate::run::{free, live, on, ottla, send, start};
 
 fn topics(broker: &Broker) {
     broker.create_topic("orders", TopicConfig::new().segment_bytes(4096)).unwrap();
@@ -64,6 +67,42 @@ fn what_cannot_be_done_is_refused() {
         assert_eq!((said.status, said.stderr.lines().count()), (2, 1), "{line}: {said:?}");
         assert!(!copies.path().join("new").exists(), "{line}");
     }
+    // Nor is a backup changed by a command that was meant for its source.
+    let other = copies.path().join("other").display().to_string();
+    for line in [
+        format!("backup {other}"),
+        format!("export {other}"),
+        "topics create new".to_owned(),
+        "groups reset billing --topic orders --to-earliest --execute".to_owned(),
+        "consume orders --group billing".to_owned(),
+    ] {
+        let said = on(Path::new(&target), &line);
+        assert_eq!(said.status, 2, "{line}: {said:?}");
+        assert!(said.stderr.contains("is a backup"), "{line}: {said:?}");
+    }
+    assert!(Broker::open_read_only(&target).unwrap().admin().verify().unwrap().is_clean());
+    ottla::BackupReport::read(&target).unwrap();
     let busy = live(topics);
     busy.refuses(&format!("backup {}/busy", copies.path().display()));
+}
+
+#[test]
+fn ctrl_c_ends_a_backup_and_leaves_nothing_of_it() {
+    let (source, copies) = (free(topics), tempfile::tempdir().unwrap());
+    let target = copies.path().join("backup");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+    command.args(["backup", "--copy-all", "--bytes-per-second", "200"]).arg(&target).env("OTTLA_DIR", source.path());
+    let child = start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    // Its first log file is there, which takes its time.
+    while !target.join("orders-0").join(format!("{:020}.log", 0)).exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert!(!target.exists());
+    // And the source is as it was.
+    assert_eq!(on(source.path(), &format!("backup {}", target.display())).status, 0);
 }

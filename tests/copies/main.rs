@@ -3,6 +3,7 @@
 
 mod backup;
 mod directories;
+mod hostile;
 mod load;
 mod point;
 mod replica;

@@ -326,3 +326,98 @@ fn a_batch_that_is_larger_than_the_settings_allow_can_be_read() {
     broker.close().unwrap();
     assert!(!seen_by(&open(dir.path()), "codec-snappy", Isolation::ReadCommitted).is_empty());
 }
+
+/// The fields of the header of a batch but its checksum: where each lies, and how many bytes it has.
+const FIELDS: [(usize, usize); 12] =
+    [(0, 8), (8, 4), (12, 4), (16, 1), (21, 2), (23, 4), (27, 8), (35, 8), (43, 8), (51, 2), (53, 4), (57, 4)];
+const CHECKSUM: usize = 17;
+const COVERED: usize = 21;
+
+/// What is imported is what can be used: read, sent to, opened again, backed up, and restored up to any offset.
+#[test]
+fn any_field_of_a_batch_whose_checksum_is_right_is_refused_or_can_be_lived_with() {
+    let (mut imported, mut refused) = (0, 0);
+    for partition in ["epochs-0", "transactions-0", "append-time-0"] {
+        let logs = logs(&clean().join(partition));
+        let log = logs.iter().find(|log| fs::metadata(log).unwrap().len() > 0).unwrap();
+        let whole = fs::read(log).unwrap();
+        let first = 12 + usize::try_from(u32::from_be_bytes(whole[8..12].try_into().unwrap())).unwrap();
+        for begin in [0, first] {
+            if whole.len() < begin + 61 {
+                continue;
+            }
+            let length = u32::from_be_bytes(whole[begin + 8..begin + 12].try_into().unwrap());
+            let end = begin + 12 + usize::try_from(length).unwrap();
+            for (field, size) in FIELDS {
+                for value in [i64::MIN, -1, 0, 1, 2, 16, 40, i64::MAX - 1, i64::MAX] {
+                    // The lowest bytes, and the highest where that is what makes it large.
+                    let bytes = value.to_be_bytes();
+                    let is_large = value.unsigned_abs() > 1 << 40;
+                    let mut bytes = if is_large { &bytes[..size] } else { &bytes[8 - size..] }.to_vec();
+                    if value == i64::MAX - 1 {
+                        *bytes.last_mut().unwrap() = 0xfe;
+                    }
+                    let mut changed = whole.clone();
+                    changed[begin + field..begin + field + size].copy_from_slice(&bytes);
+                    let checksum = crc32c::crc32c(&changed[begin + COVERED..end]);
+                    changed[begin + CHECKSUM..begin + COVERED].copy_from_slice(&checksum.to_be_bytes());
+                    let context = format!("{partition}, batch at {begin}, field at {field}: {bytes:?}");
+                    let name = log.file_name().unwrap().to_str().unwrap();
+                    if live_with(&format!("/kafka/{partition}/{name}"), &changed, &context) {
+                        imported += 1;
+                    } else {
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(imported > 50 && refused > 50, "{imported} imported, {refused} refused");
+}
+
+/// Imports a log with one file, and does all that is done with logs; whether it could be imported.
+fn live_with(path: &str, bytes: &[u8], context: &str) -> bool {
+    let disk = ottla::testing::SimulatedDisk::new(1);
+    disk.put(path, bytes);
+    let broker = crate::open_on(&disk).unwrap();
+    let report = match broker.admin().import("/kafka", &ImportOptions::new()) {
+        Ok(report) => report,
+        Err(Error::Corrupt(_) | Error::CannotImport { .. } | Error::CodecUnavailable { .. }) => {
+            assert!(broker.admin().list_topics().unwrap().is_empty(), "{context}");
+            return false;
+        }
+        Err(error) => panic!("{context}: {error}"),
+    };
+    let (topic, imported) = (report.topics()[0].name().to_owned(), &report.topics()[0].partitions()[0]);
+    let offsets = imported.offsets();
+    let check = |broker: &Broker| {
+        let verified = broker.admin().verify().unwrap();
+        assert!(verified.is_clean() && broker.recovery_report().is_clean(), "{context}: {verified}");
+        for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {
+            seen_by(broker, &topic, isolation);
+        }
+    };
+    check(&broker);
+    let sent =
+        broker.producer().send(ProducerRecord::to(&topic).value("v").partition(imported.topic_partition().partition()));
+    assert!(sent.is_ok() || offsets.end > 1 << 62, "{context}: {sent:?}");
+    broker.admin().backup("/backup").unwrap_or_else(|error| panic!("{context}: {error}"));
+    broker.close().unwrap();
+    let broker = crate::open_on(&disk).unwrap();
+    check(&broker);
+    _ = broker
+        .admin()
+        .export("/exported", &ottla::ExportOptions::new())
+        .unwrap_or_else(|error| panic!("{context}: {error}"));
+    broker.close().unwrap();
+    for (number, cut) in
+        [offsets.start, offsets.start + (offsets.end - offsets.start) / 2, offsets.end].into_iter().enumerate()
+    {
+        let target = format!("/restored-{number}");
+        let options = ottla::RestoreOptions::new().to_offset(imported.topic_partition().clone(), cut).disk(&disk);
+        Broker::restore_with("/backup", &target, &options)
+            .unwrap_or_else(|error| panic!("{context}, up to {cut}: {error}"));
+        check(&Broker::builder(&target).disk(&disk).background(false).open().unwrap());
+    }
+    true
+}

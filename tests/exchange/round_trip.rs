@@ -308,11 +308,15 @@ fn a_target_that_is_not_empty_or_lies_in_the_data_directory_is_refused() {
     fs::create_dir(&target).unwrap();
     fs::write(target.join("mine"), b"precious").unwrap();
     let refused = broker.admin().export(&target, &ExportOptions::new());
-    assert!(matches!(&refused, Err(Error::NotEmpty { found, .. }) if found == "mine"), "{refused:?}");
+    assert!(matches!(&refused, Err(Error::TargetNotEmpty { found, .. }) if found == "mine"), "{refused:?}");
     assert_eq!(files(&target), BTreeMap::from([("mine".to_owned(), b"precious".to_vec())]));
     let refused = broker.admin().export(&data, &ExportOptions::new());
-    assert!(matches!(refused, Err(Error::NotEmpty { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::TargetNotEmpty { .. })), "{refused:?}");
     let refused = broker.admin().export(data.join("exported"), &ExportOptions::new());
+    assert!(matches!(refused, Err(Error::InsideDataDirectory { .. })), "{refused:?}");
+    let hole = data.join("empty");
+    fs::create_dir(&hole).unwrap();
+    let refused = broker.admin().export(&hole, &ExportOptions::new());
     assert!(matches!(refused, Err(Error::InsideDataDirectory { .. })), "{refused:?}");
     let refused = broker.admin().export(target.join("mine"), &ExportOptions::new());
     assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");

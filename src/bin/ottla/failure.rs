@@ -120,7 +120,6 @@ fn is_refusal(error: &Error) -> bool {
         | Error::InvalidConfig { .. }
         | Error::UnknownConfig { .. }
         | Error::TopicExists { .. }
-        | Error::NotEmpty { .. }
         | Error::CannotImport { .. }
         | Error::GroupNotEmpty { .. }
         | Error::NoCommittedOffset { .. }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ottla::{Broker, BrokerBuilder, Error, Topic, TopicPartition};
+use ottla::{BackupReport, Broker, BrokerBuilder, Error, Topic, TopicPartition};
 
 use crate::failure::Failure;
 use crate::output::text;
@@ -37,7 +37,7 @@ impl Place {
 
     /// Begins to open the directory for writing, if it is there.
     pub fn builder(&self) -> Result<BrokerBuilder, Failure> {
-        Ok(Broker::builder(self.dir()?).create(false))
+        Ok(Broker::builder(self.dir_to_change()?).create(false))
     }
 
     /// Opens the directory to change something in it, if nobody else has it open for writing.
@@ -47,7 +47,19 @@ impl Place {
 
     /// The same, and makes the directory if there is none.
     pub fn write_or_create(&self) -> Result<Broker, Failure> {
-        Ok(Broker::builder(self.dir()?).open()?)
+        Ok(Broker::builder(self.dir_to_change()?).open()?)
+    }
+
+    /// The data directory, unless it is a backup, which would be none any more once it was opened for writing.
+    fn dir_to_change(&self) -> Result<&PathBuf, Failure> {
+        let dir = self.dir()?;
+        if BackupReport::read(dir).is_err() {
+            return Ok(dir);
+        }
+        let dir = text::escaped_path(dir);
+        Err(Failure::refused(format_args!(
+            "{dir} is a backup, and is to stay one: restore it into another directory with `ottla restore`, and use that"
+        )))
     }
 }
 

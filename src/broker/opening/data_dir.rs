@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::broker::store_config::{Purpose, StoreConfig};
-use crate::broker::{catalog, directory_lock, shutdown, unfinished};
+use crate::broker::{backup_report, catalog, directory_lock, shutdown, unfinished_mark};
 use crate::disk::{DirEntry, Disk, Open, SyncError};
 use crate::error::{Error, Result};
 use crate::partition::partition_metadata;
@@ -128,7 +128,7 @@ fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
 /// [`Error::Unfinished`]; [`Error::NotADataDirectory`] if it is a file; the disk's.
 fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
     let entries = list(disk, dir)?;
-    if entries.iter().any(|entry| entry.name == unfinished::FILE_NAME) {
+    if entries.iter().any(|entry| entry.name == unfinished_mark::FILE_NAME) {
         return Err(Error::Unfinished { path: dir.to_owned() });
     }
     Ok(entries)
@@ -163,8 +163,10 @@ fn check_may_begin(config: &StoreConfig, dir: &Path, entries: &[DirEntry]) -> Re
 pub(crate) fn check_not_inside(disk: &dyn Disk, dir: &Path, existing: &Path) -> Result<()> {
     // What cannot be looked at is no reason to refuse.
     let is_there = |path: PathBuf| disk.open(&path, Open::Read).is_ok();
-    let is_data_dir =
-        |dir: &Path| is_there(dir.join(directory_lock::FILE_NAME)) && is_there(dir.join(catalog::FILE_NAME));
+    // A backup is one that nobody has opened yet.
+    let is_used =
+        |dir: &Path| [directory_lock::FILE_NAME, backup_report::FILE_NAME].iter().any(|name| is_there(dir.join(name)));
+    let is_data_dir = |dir: &Path| is_there(dir.join(catalog::FILE_NAME)) && is_used(dir);
     let above = existing.ancestors().skip(usize::from(existing == dir));
     let Some(data_dir) = above.into_iter().find(|above| is_data_dir(above)) else { return Ok(()) };
     let name = existing.strip_prefix(data_dir).ok().and_then(|below| below.iter().next());

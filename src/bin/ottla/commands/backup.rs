@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ottla::{BackupOptions, BackupProgress, BackupReport};
+use ottla::{BackupOptions, BackupProgress, BackupReport, Error};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::table::Look;
 use crate::output::{Output, Stdout, text};
 use crate::place::Place;
@@ -18,7 +19,8 @@ use crate::place::Place;
 ///
 /// The backup is a directory of its own. Files that do not change any more are linked where that is possible, and take no room then. It
 /// needs the data directory to be free: a program that writes it makes its backups itself. Verify a backup with
-/// `ottla --dir TARGET verify --deep`; go on from it with `ottla restore`; remove it as any directory.
+/// `ottla --dir TARGET verify --deep`; go on from it with `ottla restore`; remove it as any directory. Ctrl-C ends it, and removes what was
+/// made.
 #[derive(Debug, Args)]
 pub struct Backup {
     /// The directory to make it in: a new or an empty one
@@ -52,10 +54,11 @@ impl Backup {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
         let style = ProgressStyle::with_template("backing up {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}");
         bar.set_style(style.map_err(Failure::failed)?);
+        let interrupt = Interrupt::watch(|| {})?;
         let show = |progress: &BackupProgress| {
             bar.set_length(progress.bytes_total());
             bar.set_position(progress.bytes_done());
-            ControlFlow::Continue(())
+            if interrupt.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut options = BackupOptions::new().copy_all(self.copy_all).on_progress(&show);
         if let Some(base) = &self.base {
@@ -66,8 +69,12 @@ impl Backup {
         }
         let made = broker.admin().backup_with(&self.target, &options);
         bar.finish_and_clear();
-        let made = Made::new(self, &made?);
+        let made = made.map(|report| Made::new(self, &report));
         broker.close()?;
+        let made = made.map_err(|error| match error {
+            Error::Cancelled { .. } => Failure::failed("interrupted: what was made of the backup is removed again"),
+            error => error.into(),
+        })?;
         output.value(&made, |out, look| made.show(out, look))
     }
 }
