@@ -40,7 +40,10 @@ public class Workload {
     }
 
     static KafkaProducer<String, String> producer(String codec, String transactionalId) {
-        var config = new HashMap<String, Object>(Map.of("bootstrap.servers", address, "compression.type", codec, "linger.ms", 2));
+        // One request at a time: a topic that was just made may turn the first batch down and take the second one, and then there is no
+        // place any more for the first, however often it is sent again.
+        var config = new HashMap<String, Object>(Map.of("bootstrap.servers", address, "compression.type", codec, "linger.ms", 2,
+            "max.in.flight.requests.per.connection", 1));
         if (transactionalId != null) {
             // Nobody is to abort it before the broker ends.
             config.putAll(Map.of("transactional.id", transactionalId, "transaction.timeout.ms", 900_000));
