@@ -1,6 +1,6 @@
 //! Kafka's tool that dumps log files reads ours without a complaint, and sees in them what a decoder of our own sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -148,6 +148,9 @@ fn the_tool_finds_nothing_wrong_in_our_directories_and_sees_the_same_in_them() {
     let exported = look_at(&kafka, &target, &["log"]);
     println!("{ours:?}, {exported:?}");
     assert!(ours.aborted > 10 && exported.batches > 500);
+    let all = files(&data, &["log"]).into_iter().flat_map(|path| batches(&fs::read(path).unwrap()));
+    let epochs: BTreeSet<i32> = all.map(|batch| batch.leader_epoch).collect();
+    assert!(epochs.len() > 2, "there are unclean ends between them: {epochs:?}");
     let indexes = files(&data, &["index"]).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
     assert!(indexes > 500, "there is something in the indexes: {indexes} bytes");
 }
