@@ -77,7 +77,8 @@ pub(super) fn steps_text(
     let mut text = String::from(
         "Partitions of topics, as a Kafka broker adopts them (4.x, KRaft). Their records keep offsets, timestamps, headers, producers and\n\
          transactions; every batch has leader epoch 0, and no transaction is open.\n\n\
-         Below, EXPORT stands for this directory, LOG_DIR for the log directory of the broker (log.dirs), and localhost:9092 for its address.\n\n\
+         Below, EXPORT stands for this directory, LOG_DIR for the log directory of the broker (log.dirs), and localhost:9092 for its address: set\n\
+         the first two in the shell that is to run the commands.\n\n\
          1. Create the topics, with one replica of each partition, on the broker that is to adopt them. Where there are several brokers, say\n   \
          which one with --replica-assignment.\n\n",
     );
@@ -117,9 +118,10 @@ pub(super) fn steps_text(
     if !starts.is_empty() {
         _ = write!(
             text,
-            "\n{step}. Say where logs begin whose first records were deleted: add these lines to LOG_DIR/{LOG_STARTS_FILE}, and raise the number in\n   \
-             its second line by {}. (Where that file has no lines yet, the one in this directory can take its place.)\n\n",
-            starts.len()
+            "\n{step}. Say where logs begin whose first records were deleted: LOG_DIR/{LOG_STARTS_FILE} needs the lines below, too, and\n   \
+             counts its lines in the second one. This adds them:\n\n   \
+             lines=\"$(cat \"$LOG_DIR/{LOG_STARTS_FILE}\" \"$EXPORT/{LOG_STARTS_FILE}\" | grep ' ')\"\n   \
+             printf '0\\n%s\\n%s\\n' \"$(printf '%s\\n' \"$lines\" | grep -c ' ')\" \"$lines\" > \"$LOG_DIR/{LOG_STARTS_FILE}\"\n\n"
         );
         for (partition, offset) in &starts {
             _ = writeln!(text, "   {} {} {offset}", partition.topic(), partition.partition());

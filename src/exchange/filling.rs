@@ -148,7 +148,7 @@ fn copy_segment(
     survey: &LogSurvey,
     segment: &SurveyedSegment,
 ) -> Result<()> {
-    let base_offset = segment.file.base_offset;
+    let base_offset = segment.base_offset;
     let reading = SegmentReading::open(&*source.disk, &segment.file, &survey.partition)?.up_to(segment.bytes);
     let end = reading.read(base_offset, &mut |header, batch| {
         store.check_open()?;
@@ -163,7 +163,7 @@ fn copy_segment(
 
 /// The segment that a marker at this offset goes into: the last one, if it fits there.
 fn segment_for(copy: &LogCopy, survey: &LogSurvey, offset: u64, bytes: u64) -> u64 {
-    let last = survey.segments.last().map(|segment| segment.file.base_offset);
+    let last = survey.segments.last().map(|segment| segment.base_offset);
     let fits = |base_offset: &u64| {
         let written = copy.written_to(*base_offset).map_or(0, |(bytes, _)| bytes);
         let is_near = offset.checked_sub(*base_offset).is_some_and(|relative| i32::try_from(relative).is_ok());

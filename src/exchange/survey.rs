@@ -40,6 +40,8 @@ pub(super) struct LogSurvey {
 #[derive(Debug, Clone)]
 pub(super) struct SurveyedSegment {
     pub(super) file: SegmentFile,
+    /// Where it begins here: below its file, if nothing was left of those before.
+    pub(super) base_offset: u64,
     /// As far as there are whole batches.
     pub(super) bytes: u64,
     /// The offset after its last batch.
@@ -99,6 +101,17 @@ impl LogSurvey {
         }
     }
 
+    /// Has the first segment begin where the log does, also if compaction has left empty files before it: a log here begins in its
+    /// first segment. Where that would get too many offsets the log begins with it.
+    fn begin_at_the_log_start(&mut self) {
+        let Some(first) = self.segments.first_mut() else { return };
+        if first.batches_end <= self.log_start_offset + SEGMENT_OFFSETS_MAX {
+            first.base_offset = first.base_offset.min(self.log_start_offset);
+        } else {
+            self.log_start_offset = self.log_start_offset.max(first.base_offset);
+        }
+    }
+
     /// Where the log ends once its open transactions are aborted.
     pub(super) fn end_offset(&self) -> u64 {
         self.next_offset + self.transactions.count() as u64
@@ -142,6 +155,7 @@ impl Surveying {
         if end.has_batches {
             self.survey.segments.push(SurveyedSegment {
                 file: file.clone(),
+                base_offset: file.base_offset,
                 bytes: end.bytes,
                 batches_end: end.next_offset,
                 next_offset: end.next_offset,
@@ -194,11 +208,12 @@ impl Surveying {
             (survey.batch_count, survey.record_count) = (0, 0);
         }
         survey.segments.retain(|segment| start < segment.batches_end);
+        survey.begin_at_the_log_start();
         // Offsets that compaction has left out between segments belong to the one before.
         let ends: Vec<u64> = survey.segments.iter().skip(1).map(|next| next.file.base_offset).collect();
         let end = survey.next_offset;
         for (segment, next) in survey.segments.iter_mut().zip(ends.into_iter().chain([end])) {
-            segment.next_offset = next.min(segment.file.base_offset + SEGMENT_OFFSETS_MAX).max(segment.batches_end);
+            segment.next_offset = next.min(segment.base_offset + SEGMENT_OFFSETS_MAX).max(segment.batches_end);
         }
         survey.epochs = self.noted_epochs.unwrap_or(self.epochs);
         if survey.segments.is_empty() {

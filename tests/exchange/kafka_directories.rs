@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use ottla::{Broker, Compression, Error, ImportOptions, Isolation, OwnedRecord, SeekTo, TopicConfig, TopicPartition};
+use ottla::{
+    Broker, Compression, Error, ExportOptions, ImportOptions, Isolation, OwnedRecord, SeekTo, TopicConfig,
+    TopicPartition,
+};
 use serde_json::{Value, json};
 
 use crate::data::{clean, copy, expected, killed, shown};
@@ -384,4 +387,41 @@ fn what_was_imported_is_sent_to_and_read_like_any_other_topic() {
     is_whole(&broker);
     broker.close().unwrap();
     is_whole(&open(dir.path()));
+}
+
+/// A broker keeps an empty file where its log begins if compaction leaves nothing of the first segments. Whoever has read a part of
+/// what is gone goes on behind it, and is not told that his offset is out of range.
+#[test]
+fn a_log_of_whose_first_segments_nothing_is_left_begins_where_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let left = dir.path().join("left/prices-0");
+    fs::create_dir_all(&left).unwrap();
+    for number in [0, 20, 50] {
+        fs::write(left.join(format!("{number:020}.log")), b"").unwrap();
+    }
+    let source = open(dir.path().join("source"));
+    for number in 0..100 {
+        source.topic("prices").unwrap().produce("k", format!("{number:03000}")).unwrap();
+    }
+    source.admin().export(dir.path().join("exported"), &ExportOptions::new()).unwrap();
+    let log = fs::read(dir.path().join("exported/prices-0/00000000000000000000.log")).unwrap();
+    let batches = crate::decoder::batches(&log);
+    let first = batches.iter().find(|batch| 50 <= batch.base_offset).unwrap().base_offset;
+    let kept = batches.iter().filter(|batch| first <= batch.base_offset).flat_map(|batch| batch.bytes.clone());
+    fs::write(left.join(format!("{first:020}.log")), kept.collect::<Vec<u8>>()).unwrap();
+    for opening in 0..2 {
+        let broker = open(dir.path().join("data"));
+        if opening == 0 {
+            let report = broker.admin().import(left.parent().unwrap(), &ImportOptions::new()).unwrap();
+            assert_eq!(report.partitions().next().unwrap().offsets(), 0..100);
+        }
+        let log = broker.topic("prices").unwrap().partition(0).unwrap();
+        assert_eq!(log.log_start_offset()..log.log_end_offset(), 0..100, "opening {opening}");
+        let mut reader = broker.consumer("late", ["prices"]).unwrap();
+        reader.poll(std::time::Duration::ZERO).unwrap();
+        reader.seek(&TopicPartition::new("prices", 0), SeekTo::Offset(10)).unwrap();
+        let next = reader.next_record(std::time::Duration::ZERO).unwrap().unwrap();
+        assert_eq!((next.offset(), reader.reset_count()), (first.cast_unsigned(), 0));
+        is_whole(&broker);
+    }
 }

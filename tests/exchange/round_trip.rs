@@ -240,6 +240,35 @@ fn a_log_that_begins_within_a_segment_says_so_in_the_checkpoint() {
     assert_eq!(text, "0\n1\nt 0 4\n");
 }
 
+/// With what the broker has of other topics, and without any.
+#[cfg(unix)]
+#[test]
+fn the_command_for_log_starts_adds_its_lines_to_those_of_the_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path().join("data"));
+    for topic in ["s", "t"] {
+        (0..10).for_each(|_| _ = broker.topic(topic).unwrap().produce("k", "v").unwrap());
+        broker.admin().delete_records(&[(TopicPartition::new(topic, 0), 4)]).unwrap();
+    }
+    let export = dir.path().join("exported");
+    broker.admin().export(&export, &ExportOptions::new()).unwrap();
+    let steps = fs::read_to_string(export.join("README.txt")).unwrap();
+    let command: Vec<&str> = steps.lines().skip_while(|line| !line.contains("lines=")).take(2).collect();
+    let checkpoint = dir.path().join("log-start-offset-checkpoint");
+    for (there, expected) in [
+        (Some("0\n1\nother 3 17\n"), "0\n3\nother 3 17\ns 0 4\nt 0 4\n"),
+        (Some("0\n0\n"), "0\n2\ns 0 4\nt 0 4\n"),
+        (None, "0\n2\ns 0 4\nt 0 4\n"),
+    ] {
+        _ = fs::remove_file(&checkpoint);
+        there.inspect(|text| fs::write(&checkpoint, text).unwrap());
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &command.join("\n")]).env("EXPORT", &export).env("LOG_DIR", dir.path());
+        assert!(shell.output().unwrap().status.success());
+        assert_eq!(fs::read_to_string(&checkpoint).unwrap(), expected);
+    }
+}
+
 #[test]
 fn the_texts_have_the_commands_for_these_topics() {
     let dir = tempfile::tempdir().unwrap();
