@@ -30,6 +30,7 @@ pub(super) enum Unfetched {
 /// A segment that is not what was said of it.
 #[derive(Debug)]
 pub(super) struct Moved {
+    pub(super) topic_id: u128,
     pub(super) partition: TopicPartition,
     pub(super) base_offset: u64,
     /// What was said of its log file, if it is sealed.
@@ -47,7 +48,8 @@ impl From<Error> for Unfetched {
 impl Moved {
     /// Whether the same segment is still not what is said of it.
     pub(super) fn is_same(&self, other: &Moved) -> bool {
-        (&self.partition, self.base_offset, self.log_crc32) == (&other.partition, other.base_offset, other.log_crc32)
+        let key = |moved: &Moved| (moved.topic_id, moved.partition.partition(), moved.base_offset, moved.log_crc32);
+        key(self) == key(other)
     }
 }
 
@@ -124,14 +126,18 @@ impl<'f> Fetch<'f> {
         self.log.seal_as(noted)
     }
 
-    fn take_unnoted(&mut self, segment: &Segment) -> Result<()> {
+    fn take_unnoted(&mut self, segment: &Segment) -> Result<(), Unfetched> {
         let base_offset = segment.base_offset();
         let from = self.log.written_to(base_offset).unwrap_or((0, base_offset));
         let end = self.source.contents.bounds.next_offset;
-        if from.1 < end.min(segment.next_offset()) {
-            self.append_from(segment, from, end, segment.created_ms())?;
+        if end.min(segment.next_offset()) <= from.1 {
+            return Ok(());
         }
-        Ok(())
+        match self.append_from(segment, from, end, segment.created_ms()) {
+            // It was deleted, alone or with its topic.
+            Err(error) if is_missing(&error) => Err(self.moved(base_offset, None, error)),
+            appended => Ok(appended?),
+        }
     }
 
     fn append_from(&mut self, segment: &Segment, from: (u64, u64), end: u64, created_ms: Option<i64>) -> Result<()> {
@@ -162,7 +168,7 @@ impl<'f> Fetch<'f> {
                 self.bytes += sum.bytes;
                 Ok(())
             }
-            found => Err(self.moved(noted, from, found.is_none())),
+            found => Err(self.not_as_noted(noted, from, found.is_none())),
         }
     }
 
@@ -178,19 +184,31 @@ impl<'f> Fetch<'f> {
     }
 
     #[cold]
-    fn moved(&self, noted: &ManifestSegment, path: PathBuf, is_missing: bool) -> Unfetched {
+    fn not_as_noted(&self, noted: &ManifestSegment, path: PathBuf, is_missing: bool) -> Unfetched {
         let reason =
             if is_missing { "a sealed segment is missing" } else { "the log file is not the one that was sealed" };
+        let base_offset = noted.sealed.base_offset;
         let error = Error::Corrupt(Box::new(Corruption {
             partition: Some(self.source.partition.clone()),
             path,
             file_position: 0,
-            offsets: Some(noted.sealed.base_offset..noted.sealed.next_offset),
+            offsets: Some(base_offset..noted.sealed.next_offset),
             reason,
         }));
-        let (partition, base_offset) = (self.source.partition.clone(), noted.sealed.base_offset);
-        Unfetched::Moved(Box::new(Moved { partition, base_offset, log_crc32: noted.log_crc32, error }))
+        self.moved(base_offset, noted.log_crc32, error)
     }
+
+    #[cold]
+    fn moved(&self, base_offset: u64, log_crc32: Option<u32>, error: Error) -> Unfetched {
+        let SourceLog { partition, topic_id, .. } = self.source;
+        let (partition, topic_id) = (partition.clone(), *topic_id);
+        Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32, error }))
+    }
+}
+
+/// Whether the error is that a file is not there.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// Size and checksum of a file.

@@ -73,7 +73,8 @@ pub(super) fn check_log(
         if let Some(offset) = differs_at(written, source, source_disk)? {
             let base_offset = written.0.base_offset();
             let error = to_error(Divergence { partition: partition.clone(), offset, reason });
-            return Err(Unfetched::Moved(Box::new(Moved { partition, base_offset, log_crc32: None, error })));
+            let topic_id = source.topic_id;
+            return Err(Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32: None, error })));
         }
     }
     Ok(())
