@@ -23,6 +23,21 @@ pub(crate) fn check(disk: &dyn Disk, dir: &Path) -> Result<()> {
     }
 }
 
+/// Has what is in the directory count, for who knows that it is whole. The file need not be there.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn remove(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let path = dir.join(FILE_NAME);
+    match disk.remove_file(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => {
+            removed.map_err(|e| Error::io("remove", &path, e))?;
+            disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
+        }
+    }
+}
+
 /// Whether it is the file that says so.
 pub(crate) fn is_mark(name: &OsStr) -> bool {
     name == FILE_NAME

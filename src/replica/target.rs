@@ -21,7 +21,7 @@ use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
 use crate::broker::copying::{DirectoryContents, SourceLog, spec_of};
 use crate::broker::directory_lock::DirectoryLock;
 use crate::broker::unfinished::UnfinishedDir;
-use crate::broker::{catalog, partition_dir, replica_mark, shutdown};
+use crate::broker::{catalog, partition_dir, replica_mark, shutdown, unfinished_mark};
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
@@ -72,9 +72,15 @@ impl Target {
     /// # Errors
     /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::AlreadyOpen`]; the disk's.
     pub(super) fn open(disk: Arc<dyn Disk>, given: &Path, source: Option<DirectoryIdentity>) -> Result<Target> {
-        let dir = match disk.resolve(given) {
-            Ok(dir) if replica_mark::is_there(&*disk, &dir) => dir,
+        let (dir, lock) = match disk.resolve(given) {
+            Ok(dir) if replica_mark::is_there(&*disk, &dir) => {
+                let lock = DirectoryLock::take(&*disk, &dir)?;
+                // Whoever made it was stopped just before it said so.
+                unfinished_mark::remove(&*disk, &dir)?;
+                (dir, lock)
+            }
             Ok(dir) if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() => {
+                unfinished_mark::check(&*disk, &dir)?;
                 let reason = "it is a data directory of its own; choose an empty or a new one";
                 return Err(Error::NotAReplica { path: dir, reason });
             }
@@ -86,7 +92,6 @@ impl Target {
                 }
             },
         };
-        let lock = DirectoryLock::take(&*disk, &dir)?;
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         let files = OpenFiles::new(Arc::clone(&disk), config);
         let state = load_state(&*disk, &dir)?;
@@ -346,12 +351,15 @@ fn load_state(disk: &dyn Disk, dir: &Path) -> Result<ReplicaState> {
     ReplicaState::load(disk, dir)?.ok_or_else(|| Error::NotAReplica { path: dir.to_owned(), reason })
 }
 
-/// Makes a replica without topics.
-fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Result<PathBuf> {
+/// Makes a replica without topics, and takes its lock.
+fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Result<(PathBuf, DirectoryLock)> {
     let target = UnfinishedDir::begin(Arc::clone(disk), given)?;
     let dir = target.path().to_owned();
+    let lock = DirectoryLock::take(&**disk, &dir)?;
     Catalog::create_copy(Arc::clone(disk), &dir, source, Vec::new())?;
     let catalog_crc32 = Catalog::open_read_only(Arc::clone(disk), &dir)?.checksum();
+    // All that counts of it is on the medium, always.
+    shutdown::mark_clean(&**disk, &dir)?;
     let state = ReplicaState {
         source_id: source.id,
         stage: ReplicaStage::Following,
@@ -360,9 +368,8 @@ fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Resu
         catalog_crc32,
         logs: Vec::new(),
     };
+    // Last: where this is, it is whole.
     state.store(&**disk, &dir)?;
-    // All that counts of it is on the medium, always.
-    shutdown::mark_clean(&**disk, &dir)?;
     target.finish()?;
-    Ok(dir)
+    Ok((dir, lock))
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use ottla::testing::{CrashModel, SimulatedDisk};
 use ottla::{Broker, Durability, Error, ProducerRecord, Replica, TopicPartition, TransactionalProducer};
 
-use super::{SECOND, has_same_segments, on, replica};
+use super::{SECOND, can_be_read, has_same_segments, on, replica};
 use crate::directories::{
     Content, DATA, builder, compacted, contents, partition, read_all, send, small_segments, transact,
 };
@@ -224,4 +224,33 @@ fn what_crashes_leave_of_a_source_and_its_replica() {
         seed += 1;
     }
     println!("OTTLA_REPLICA_SEED={first}: {looked_at} states of {} workloads hold", seed - first);
+}
+
+#[test]
+fn a_replica_that_was_stopped_while_it_was_made_is_made_or_says_that_it_is_not() {
+    let disk = SimulatedDisk::new(1);
+    let broker = open_source(&disk);
+    send(&broker, "orders", 0..9);
+    let calls = {
+        let trial = SimulatedDisk::new(2);
+        drop(replica(&broker, &trial));
+        trial.calls()
+    };
+    let (mut unfinished, mut made) = (0, 0);
+    for call in 0..=calls {
+        let second = SimulatedDisk::new(2);
+        second.stop_after(call);
+        _ = Replica::open_with(&broker, SECOND, on(&second));
+        let left = left_of(&second, call);
+        match Replica::open_with(&broker, SECOND, on(&left)) {
+            Ok(mut replica) => {
+                made += 1;
+                replica.catch_up().unwrap_or_else(|error| panic!("call {call}: {error}"));
+                can_be_read(&broker, &left);
+            }
+            Err(Error::Unfinished { .. }) => unfinished += 1,
+            Err(other) => panic!("call {call}: {other}"),
+        }
+    }
+    assert!(0 < unfinished && 0 < made, "{unfinished} {made}");
 }
