@@ -92,8 +92,13 @@ impl Target {
         let state = load_state(&*disk, &dir)?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
         let mut target = Target { disk, dir, state, catalog, logs: Logs::new(), files, is_sound: false, _lock: lock };
-        if target.state.stage == ReplicaStage::Following {
-            target.resume()?;
+        match (target.state.stage, source) {
+            (ReplicaStage::Following, _) => target.resume()?,
+            (ReplicaStage::BeingPromoted, None) => {}
+            (ReplicaStage::BeingPromoted, Some(_)) => {
+                let reason = "its promotion was interrupted; end it with Replica::promote_without_source";
+                return Err(Error::NotAReplica { path: target.dir, reason });
+            }
         }
         Ok(target)
     }

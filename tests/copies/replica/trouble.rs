@@ -1,0 +1,62 @@
+//! Replicas, and sources, that are interrupted, damaged, or not what they seem: what is said then, and what is mended.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ottla::testing::{CrashModel, FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::{Broker, Error, ProducerRecord, Replica, ReplicaOptions, TopicConfig, TopicPartition};
+
+use super::{SECOND, can_be_read, has_same_segments, on, replica};
+use crate::directories::{Content, DATA, builder, contents, fill, open, open_read_only, send, small_segments};
+
+/// A source with some of everything, and the disk of a replica that has it.
+fn filled() -> (SimulatedDisk, Broker, SimulatedDisk) {
+    let (disk, second) = (SimulatedDisk::new(1), SimulatedDisk::new(2));
+    let broker = open(&disk, DATA);
+    fill(&broker);
+    replica(&broker, &second).catch_up().unwrap();
+    (disk, broker, second)
+}
+
+/// What can be read in the users' topics.
+fn of_users(broker: &Broker) -> Vec<Content> {
+    contents(broker).into_iter().filter(|content| !content.partition.topic().starts_with("__")).collect()
+}
+
+/// The failure that this is about: a promotion is interrupted, and the process that kept the replica goes on with it as before.
+#[test]
+fn a_promotion_that_was_interrupted_is_ended_and_follows_nobody() {
+    let (_disk, broker, second) = filled();
+    let at_the_point = of_users(&broker);
+    send(&broker, "orders", 100..104);
+    let now = of_users(&broker);
+    let trial = second.kill(1);
+    let before = trial.calls();
+    Replica::promote_without_source(SECOND, on(&trial)).unwrap();
+    let (calls, mut interrupted) = (trial.calls() - before, 0);
+    for call in 0..calls {
+        let stopped = second.kill(call);
+        stopped.stop_after(stopped.calls() + call);
+        Replica::promote_without_source(SECOND, on(&stopped)).unwrap_err();
+        let left = stopped.crash(call, CrashModel::ALL[usize::try_from(call).unwrap() % 4]);
+        let expected = match Replica::open_with(&broker, SECOND, on(&left)) {
+            Ok(mut following) => {
+                following.catch_up().unwrap_or_else(|error| panic!("call {call}: {error}"));
+                &now
+            }
+            Err(Error::NotAReplica { reason, .. }) => {
+                interrupted += u64::from(reason.contains("interrupted"));
+                &at_the_point
+            }
+            Err(error) => panic!("call {call}: {error}"),
+        };
+        match Replica::promote_without_source(SECOND, on(&left)) {
+            // What was left was all but told.
+            Ok(_) | Err(Error::NotAReplica { .. }) => {}
+            Err(error) => panic!("call {call}: {error}"),
+        }
+        assert_eq!(of_users(&open(&left, SECOND)), *expected, "call {call}");
+    }
+    assert!(calls / 4 < interrupted, "{interrupted} of {calls}");
+}
