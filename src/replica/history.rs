@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fetching::{Moved, Unfetched};
+use crate::broker::catalog::CatalogEntry;
 use crate::broker::copying::{DirectoryContents, SourceLog};
 use crate::canary::{Canary, planted};
 use crate::disk::{Disk, Open};
@@ -27,20 +28,29 @@ pub(super) struct Divergence {
 }
 
 /// Fails if a replica has a topic that its source does not have, although the source is another directory than before: nobody has
-/// deleted it.
+/// deleted it; or has partitions that its source does not have: nobody takes any from a topic.
 ///
 /// # Errors
-/// The name of the topic.
+/// The name of the topic, and what is wrong with it.
 pub(super) fn check_topics<'t>(
-    topics: impl Iterator<Item = (&'t Arc<str>, u128)>,
+    topics: impl Iterator<Item = (&'t Arc<str>, &'t CatalogEntry)>,
     is_same_directory: bool,
     source: &DirectoryContents,
-) -> Result<(), Arc<str>> {
-    let has = |topic_id: u128| source.topics.iter().any(|(_, entry)| entry.topic_id == topic_id);
-    for (name, topic_id) in topics {
-        if !is_same_directory && !has(topic_id) && !planted(Canary::FollowAnyHistory) {
-            return Err(Arc::clone(name));
-        }
+) -> Result<(), (Arc<str>, &'static str)> {
+    if planted(Canary::FollowAnyHistory) {
+        return Ok(());
+    }
+    let partitions = |topic_id: u128| {
+        let found = source.topics.iter().find(|(_, entry)| entry.topic_id == topic_id);
+        found.map(|(_, entry)| entry.config.partitions)
+    };
+    for (name, entry) in topics {
+        let reason = match partitions(entry.topic_id) {
+            None if !is_same_directory => "its source is another directory than it was, and does not have the topic",
+            Some(partitions) if partitions < entry.config.partitions => "its source has fewer partitions of the topic",
+            _ => continue,
+        };
+        return Err((Arc::clone(name), reason));
     }
     Ok(())
 }

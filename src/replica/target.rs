@@ -193,9 +193,8 @@ impl Target {
 
     fn check_history(&self, source: &DirectoryContents, source_disk: &dyn Disk) -> Result<(), Unfetched> {
         let is_same_directory = source.identity.id == self.state.source_id;
-        let topics = self.catalog.live_topics().map(|(name, entry)| (name, entry.topic_id));
-        let checked = history::check_topics(topics, is_same_directory, source);
-        checked.map_err(|topic| self.without_topic(&topic))?;
+        let checked = history::check_topics(self.catalog.live_topics(), is_same_directory, source);
+        checked.map_err(|(topic, reason)| self.diverged_in_topic(&topic, reason))?;
         for log in &source.logs {
             if let Some(replica) = self.logs.get(&(log.topic_id, log.partition.partition())) {
                 history::check_log(replica, log, source_disk, |divergence| self.diverged(divergence))?;
@@ -205,8 +204,7 @@ impl Target {
     }
 
     #[cold]
-    fn without_topic(&self, topic: &str) -> Error {
-        let reason = "its source is another directory than it was, and does not have the topic";
+    fn diverged_in_topic(&self, topic: &str, reason: &'static str) -> Error {
         let (partition, offset) = (None, None);
         Error::ReplicaDiverged { path: self.dir.clone(), topic: topic.to_owned(), partition, offset, reason }
     }

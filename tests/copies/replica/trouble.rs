@@ -60,3 +60,38 @@ fn a_promotion_that_was_interrupted_is_ended_and_follows_nobody() {
     }
     assert!(calls / 4 < interrupted, "{interrupted} of {calls}");
 }
+
+/// A source that was put back as it had been, of which the replica has more.
+fn put_back(change: impl Fn(&Broker)) -> (Broker, SimulatedDisk) {
+    let (disk, second) = (SimulatedDisk::new(1), SimulatedDisk::new(2));
+    let broker = open(&disk, DATA);
+    broker.create_topic("orders", TopicConfig::new().segment_bytes(20_000)).unwrap();
+    broker.topic("orders").unwrap().produce("first", "first").unwrap();
+    broker.close().unwrap();
+    let put_back = disk.crash(1, CrashModel::Ordered);
+    let broker = open(&disk, DATA);
+    change(&broker);
+    replica(&broker, &second).catch_up().unwrap();
+    (open(&put_back, DATA), second)
+}
+
+/// That a replica does not follow this source, and is as it was.
+fn is_not_followed(source: &Broker, second: &SimulatedDisk) {
+    let before = contents(&open_read_only(second, SECOND));
+    for _ in 0..2 {
+        let caught_up = replica(source, second).catch_up();
+        assert!(matches!(&caught_up, Err(Error::ReplicaDiverged { topic, .. }) if topic == "orders"), "{caught_up:?}");
+        assert_eq!(contents(&open_read_only(second, SECOND)), before);
+    }
+}
+
+#[test]
+fn k12_10_a_source_that_was_put_back_with_fewer_partitions_is_not_followed() {
+    let (source, second) = put_back(|broker| {
+        broker.admin().add_partitions("orders", 3).unwrap();
+        let added = broker.existing_topic("orders").unwrap().partition(2).unwrap();
+        added.append(&ProducerRecord::new().value("only here")).unwrap();
+    });
+    source.topic("orders").unwrap().produce("second", "second").unwrap();
+    is_not_followed(&source, &second);
+}
