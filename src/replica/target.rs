@@ -284,9 +284,11 @@ impl Target {
         let pairs: Vec<_> = logs.into_iter().map(|(id, log)| (id, log, sources.remove(&id))).collect();
         let fetched = parallel::for_all(pairs, |(id, mut log, source)| {
             let (state, bytes) = match source {
-                Some(source) => Fetch::new(source, source_files, &mut log, &*self.disk).run()?,
-                // Its topic has just lost it: the next round knows.
-                None => (log.settled().clone(), 0),
+                Some(source) if !history::is_behind(&log, source) => {
+                    Fetch::new(source, source_files, &mut log, &*self.disk).run()?
+                }
+                // It is not known further, or its topic has just lost it: a later round knows.
+                _ => (log.settled().clone(), 0),
             };
             Ok::<_, Unfetched>((id, log, state, bytes, source))
         });

@@ -25,11 +25,12 @@ impl Follower {
         let unnoted: Vec<Arc<Segment>> = seen.files.segments.iter().filter(is_unnoted).cloned().collect();
         let end = batch_end(&unnoted, seen.durable_offset.max(noted_end))?.max(noted_end);
         let mut epochs = self.epochs();
+        let seen_until = (epochs.clone(), seen.end.max(end));
         epochs.truncate_to(end.max(1));
         let log_start_offset = seen.bounds.start;
         let bounds = LogBounds { log_start_offset, next_offset: end, clean_offset: manifest.clean_offset(), epochs };
         let unstable = seen.transactions.as_ref().and_then(|known| known.first_unstable_offset());
-        Ok(LogContents { noted, unnoted, bounds, first_unmarked_offset: unstable.unwrap_or(end) })
+        Ok(LogContents { noted, unnoted, bounds, seen: seen_until, first_unmarked_offset: unstable.unwrap_or(end) })
     }
 }
 

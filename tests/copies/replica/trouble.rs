@@ -95,3 +95,41 @@ fn k12_10_a_source_that_was_put_back_with_fewer_partitions_is_not_followed() {
     source.topic("orders").unwrap().produce("second", "second").unwrap();
     is_not_followed(&source, &second);
 }
+
+#[test]
+fn k12_10_a_source_that_was_put_back_and_writes_on_in_what_it_had_sealed_is_told_by_its_bytes() {
+    let (source, second) = put_back(|broker| {
+        send(broker, "orders", 0..20);
+        broker.run_maintenance().unwrap();
+    });
+    // More of them, and so small that all are in the first segment.
+    for number in 0..60 {
+        source.topic("orders").unwrap().produce("other", format!("{number}")).unwrap();
+    }
+    is_not_followed(&source, &second);
+}
+
+/// What another process has synced since it noted so last is not known, and is no difference.
+#[test]
+fn a_replica_of_a_broker_goes_on_from_its_directory() {
+    for is_killed in [false, true] {
+        let (disk, broker, second) = filled();
+        broker.topic("empty").unwrap().produce("k", "v").unwrap();
+        replica(&broker, &second).catch_up().unwrap();
+        let expected = contents(&broker);
+        let disk_of_source = if is_killed { disk.kill(1) } else { disk.clone() };
+        let other = open_read_only(&disk_of_source, DATA);
+        let mut from_directory = Replica::open_with(&other, SECOND, on(&second)).unwrap();
+        let report = from_directory.catch_up().unwrap();
+        assert_eq!((report.partitions().count(), report.bytes()), (0, 0), "{report}");
+        drop(from_directory);
+        assert_eq!(contents(&open_read_only(&second, SECOND)), expected);
+        let broker = if is_killed { open(&disk_of_source, DATA) } else { broker };
+        send(&broker, "orders", 70..75);
+        broker.close().unwrap();
+        let other = open_read_only(&disk_of_source, DATA);
+        Replica::open_with(&other, SECOND, on(&second)).unwrap().catch_up().unwrap();
+        has_same_segments(&disk_of_source, &second);
+        can_be_read(&other, &second);
+    }
+}
