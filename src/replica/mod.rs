@@ -205,10 +205,12 @@ impl Replica {
     /// # Errors
     /// [`Error::Closed`]; those of reading a source that another process writes.
     pub fn lag(&self) -> Result<ReplicaLag> {
-        let (topics, ends) = (self.source.store.topics()?, self.target.ends());
+        let (topics, ends) = (self.source.store.topics()?, self.target.ends_by_id());
         let mut partitions = Vec::new();
-        for found in topics.values().flat_map(|topic| topic.partitions.iter()) {
-            let end = ends.get(&found.address).copied().unwrap_or(0);
+        let sources = topics.values().flat_map(|topic| topic.partitions.iter().map(|found| (topic.topic_id, found)));
+        for (topic_id, found) in sources {
+            // By the id: a topic of the same name may be another one.
+            let end = ends.get(&(topic_id, found.address.partition())).copied().unwrap_or(0);
             let behind = found.source.log_bounds().end.saturating_sub(end);
             if 0 < behind {
                 partitions.push((found.address.clone(), behind));

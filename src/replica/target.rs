@@ -119,6 +119,11 @@ impl Target {
         &self.catalog
     }
 
+    /// Where each partition ends, by topic id and partition.
+    pub(super) fn ends_by_id(&self) -> HashMap<(u128, u32), u64> {
+        self.state.logs.iter().map(|state| (key(state.log), state.next_offset)).collect()
+    }
+
     /// Where each partition ends.
     pub(super) fn ends(&self) -> HashMap<TopicPartition, u64> {
         let names: HashMap<u128, &Arc<str>> =

@@ -133,3 +133,17 @@ fn a_replica_of_a_broker_goes_on_from_its_directory() {
         can_be_read(&other, &second);
     }
 }
+
+#[test]
+fn a_replica_is_behind_by_all_of_a_topic_that_was_made_anew() {
+    let (_disk, broker, second) = filled();
+    let mut replica = replica(&broker, &second);
+    broker.admin().delete_topic("orders").unwrap();
+    broker.create_topic("orders", small_segments()).unwrap();
+    send(&broker, "orders", 0..10);
+    let lag = replica.lag().unwrap();
+    let behind: Vec<_> = lag.partitions().filter(|(partition, _)| partition.topic() == "orders").collect();
+    assert_eq!(behind, [(&TopicPartition::new("orders", 0), 10)]);
+    replica.catch_up().unwrap();
+    assert_eq!(replica.lag().unwrap().offsets(), 0);
+}
