@@ -1,13 +1,11 @@
 //! A replica that is kept up to date by a thread of its own.
 
-use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use super::Replica;
 use crate::error::{Error, Result};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, thread};
+use crate::sync::{Monitor, Mutex, thread};
 
 /// A [`Replica`] that a thread keeps up to date. Dropped, it stops, and waits for the thread.
 #[derive(Debug)]
@@ -18,8 +16,26 @@ pub struct ReplicaThread {
 
 #[derive(Debug, Default)]
 struct Shared {
-    is_stopped: AtomicBool,
+    is_stopped: Monitor<bool>,
     error: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// Has the replica catch up again and again, until it is stopped: at once, however long the rest in between is.
+    fn run(&self, replica: &mut Replica) -> Result<()> {
+        loop {
+            replica.catch_up()?;
+            let is_stopped = self.is_stopped.lock().wait_while_for(|is_stopped| !*is_stopped, replica.interval);
+            if *is_stopped {
+                return Ok(());
+            }
+        }
+    }
+
+    fn stop(&self) {
+        *self.is_stopped.lock() = true;
+        self.is_stopped.notify_all();
+    }
 }
 
 impl ReplicaThread {
@@ -31,11 +47,7 @@ impl ReplicaThread {
         let shared = Arc::<Shared>::default();
         let (its_own, dir) = (Arc::clone(&shared), replica.dir().to_owned());
         let run = move || {
-            let go_on = |_: &_| match its_own.is_stopped.load(Ordering::Acquire) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            };
-            let ended = replica.run(go_on);
+            let ended = its_own.run(&mut replica);
             *its_own.error.lock() = ended.as_ref().err().map(ToString::to_string);
             (replica, ended)
         };
@@ -62,7 +74,7 @@ impl ReplicaThread {
     }
 
     fn join(&mut self) -> Option<(Replica, Result<()>)> {
-        self.shared.is_stopped.store(true, Ordering::Release);
+        self.shared.stop();
         let joined = self.thread.take()?.join();
         Some(joined.unwrap_or_else(|panic| resume_unwind(panic)))
     }
@@ -70,7 +82,7 @@ impl ReplicaThread {
 
 impl Drop for ReplicaThread {
     fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Ordering::Release);
+        self.shared.stop();
         // A panic of the thread has been told already.
         _ = self.thread.take().map(thread::JoinHandle::join);
     }

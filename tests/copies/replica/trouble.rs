@@ -147,3 +147,17 @@ fn a_replica_is_behind_by_all_of_a_topic_that_was_made_anew() {
     replica.catch_up().unwrap();
     assert_eq!(replica.lag().unwrap().offsets(), 0);
 }
+
+#[test]
+fn a_thread_that_rests_for_long_stops_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::open(dir.path().join("first")).unwrap();
+    send(&broker, "orders", 0..3);
+    let options = ReplicaOptions::new().interval(Duration::from_secs(3600));
+    let begun = Instant::now();
+    let thread = Replica::open_with(&broker, dir.path().join("second"), options).unwrap().spawn().unwrap();
+    let thread = thread.stop().unwrap().spawn().unwrap();
+    thread::sleep(Duration::from_millis(50));
+    drop(thread);
+    assert!(begun.elapsed() < Duration::from_secs(600));
+}
