@@ -14,7 +14,6 @@ use crate::partition::log_state::LogState;
 use crate::partition::manifest::ManifestSegment;
 use crate::segment::file_name::{FileKind, FileName, Stage};
 use crate::segment::{Segment, SegmentDir};
-use crate::topic_partition::TopicPartition;
 
 /// Copied at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -30,7 +29,8 @@ pub(super) enum Unfetched {
 /// A segment that is not what was said of it.
 #[derive(Debug)]
 pub(super) struct Moved {
-    pub(super) partition: TopicPartition,
+    pub(super) topic_id: u128,
+    pub(super) partition: u32,
     pub(super) base_offset: u64,
     /// What was said of its log file, if it is sealed.
     pub(super) log_crc32: Option<u32>,
@@ -47,7 +47,8 @@ impl From<Error> for Unfetched {
 impl Moved {
     /// Whether the same segment is still not what is said of it.
     pub(super) fn is_same(&self, other: &Moved) -> bool {
-        (&self.partition, self.base_offset, self.log_crc32) == (&other.partition, other.base_offset, other.log_crc32)
+        let what = |moved: &Moved| (moved.topic_id, moved.partition, moved.base_offset, moved.log_crc32);
+        what(self) == what(other)
     }
 }
 
@@ -124,12 +125,16 @@ impl<'f> Fetch<'f> {
         self.log.seal_as(noted)
     }
 
-    fn take_unnoted(&mut self, segment: &Segment) -> Result<()> {
+    fn take_unnoted(&mut self, segment: &Segment) -> Result<(), Unfetched> {
         let base_offset = segment.base_offset();
         let from = self.log.written_to(base_offset).unwrap_or((0, base_offset));
         let end = self.source.contents.bounds.next_offset;
         if from.1 < end.min(segment.next_offset()) {
-            self.append_from(segment, from, end, segment.created_ms())?;
+            return match self.append_from(segment, from, end, segment.created_ms()) {
+                // It may have been sealed and deleted since.
+                Err(error @ (Error::Corrupt(_) | Error::Io { .. })) => Err(self.moved_as(base_offset, None, error)),
+                appended => Ok(appended?),
+            };
         }
         Ok(())
     }
@@ -188,8 +193,13 @@ impl<'f> Fetch<'f> {
             offsets: Some(noted.sealed.base_offset..noted.sealed.next_offset),
             reason,
         }));
-        let (partition, base_offset) = (self.source.partition.clone(), noted.sealed.base_offset);
-        Unfetched::Moved(Box::new(Moved { partition, base_offset, log_crc32: noted.log_crc32, error }))
+        self.moved_as(noted.sealed.base_offset, noted.log_crc32, error)
+    }
+
+    #[cold]
+    fn moved_as(&self, base_offset: u64, log_crc32: Option<u32>, error: Error) -> Unfetched {
+        let (topic_id, partition) = (self.source.topic_id, self.source.partition.partition());
+        Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32, error }))
     }
 }
 

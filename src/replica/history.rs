@@ -84,8 +84,8 @@ pub(super) fn check_log(
     }
     let differ_at = |base_offset: u64, offset: u64| {
         let error = to_error(Divergence { partition: partition.clone(), offset, reason });
-        let partition = partition.clone();
-        Err(Unfetched::Moved(Box::new(Moved { partition, base_offset, log_crc32: None, error })))
+        let (topic_id, partition) = (source.topic_id, partition.partition());
+        Err(Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32: None, error })))
     };
     for written in log.written() {
         if let Some(offset) = differs_at(written, source, source_disk)? {

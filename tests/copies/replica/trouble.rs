@@ -161,3 +161,32 @@ fn a_thread_that_rests_for_long_stops_at_once() {
     drop(thread);
     assert!(begun.elapsed() < Duration::from_secs(600));
 }
+
+#[test]
+fn a_topic_that_goes_while_a_replica_looks_at_it_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let [data, first, second] = ["data", "first", "second"].map(|name| dir.path().join(name));
+    let broker = Broker::builder(&data).background(false).durability(ottla::Durability::Os).open().unwrap();
+    broker.create_topic("orders", small_segments()).unwrap();
+    send(&broker, "orders", 0..3);
+    let mut replicas = [Replica::open(&broker, first).unwrap(), Replica::open(data.as_path(), second).unwrap()];
+    let is_done = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            for number in 0..150 {
+                let name = format!("topic-{}", number % 2);
+                broker.create_topic(&name, small_segments().partitions(3)).unwrap();
+                send(&broker, &name, 0..4);
+                broker.admin().delete_topic(&name).unwrap();
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        let mut failed = None;
+        while !is_done.load(Ordering::Acquire) {
+            for replica in &mut replicas {
+                failed = failed.or(replica.catch_up().err());
+            }
+        }
+        assert!(failed.is_none(), "{failed:?}");
+    });
+}
