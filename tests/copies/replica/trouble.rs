@@ -190,3 +190,23 @@ fn a_topic_that_goes_while_a_replica_looks_at_it_is_no_failure() {
         assert!(failed.is_none(), "{failed:?}");
     });
 }
+
+/// The failure that this is about: the newest state is damaged, and the one before is taken for it.
+#[test]
+fn of_a_state_that_is_damaged_the_same_one_counts() {
+    let (_disk, broker, second) = filled();
+    send(&broker, "orders", 100..102);
+    replica(&broker, &second).catch_up().unwrap();
+    let expected = of_users(&broker);
+    let path = format!("{SECOND}/replica");
+    let whole = second.read(&path).unwrap();
+    for position in (0..whole.len()).step_by(7) {
+        let damaged = second.kill(1);
+        let mut bytes = whole.clone();
+        bytes[position] ^= 1;
+        damaged.delete(&path);
+        damaged.put(&path, if position % 2 == 0 { &bytes } else { &whole[..position.max(whole.len() / 2)] });
+        Replica::promote_without_source(SECOND, on(&damaged)).unwrap();
+        assert_eq!(of_users(&open(&damaged, SECOND)), expected, "byte {position}");
+    }
+}
