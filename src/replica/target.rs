@@ -313,7 +313,7 @@ impl Target {
             self.state.taken_ms = source.taken_ms;
         }
         let settled = parallel::for_all(following, |(id, mut log, state)| {
-            if state != *log.settled() {
+            if state != *log.settled() || log.has_staged() {
                 log.settle(state)?;
             }
             Ok::<_, Error>((id, log))

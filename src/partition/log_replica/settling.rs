@@ -73,7 +73,7 @@ impl LogReplica {
     /// # Errors
     /// [`Error::Corrupt`] if something is missing; the disk's. [`resume`](LogReplica::resume) does the rest then.
     pub(crate) fn settle(&mut self, state: LogState) -> Result<()> {
-        if self.changes_manifest(&state) || state.epochs != self.settled.epochs {
+        if self.changes_manifest(&state) || self.has_staged() || state.epochs != self.settled.epochs {
             self.put_in_place(&state)?;
         }
         self.staged.clear();

@@ -210,3 +210,39 @@ fn of_a_state_that_is_damaged_the_same_one_counts() {
         assert_eq!(of_users(&open(&damaged, SECOND)), expected, "byte {position}");
     }
 }
+
+#[test]
+fn a_sealed_segment_that_was_taken_from_a_replica_or_has_another_size_comes_once_more() {
+    let (disk, broker, second) = filled();
+    let has_log = |name: &str| name.ends_with(".log");
+    let logs = second.files().into_iter().filter(|(path, bytes)| has_log(&path.to_string_lossy()) && 0 < *bytes);
+    let mut mended = 0;
+    for (path, _) in logs {
+        for change in ["gone", "shorter", "longer"] {
+            let damaged = second.kill(1);
+            let mut bytes = damaged.read(&path).unwrap();
+            damaged.delete(&path);
+            match change {
+                "gone" => {}
+                "shorter" => damaged.put(&path, &bytes[..bytes.len() / 2]),
+                _ => {
+                    bytes.extend([7; 9]);
+                    damaged.put(&path, &bytes);
+                }
+            }
+            let caught_up =
+                Replica::open_with(&broker, SECOND, on(&damaged)).and_then(|mut replica| replica.catch_up());
+            match caught_up {
+                Ok(report) => {
+                    has_same_segments(&disk, &damaged);
+                    can_be_read(&broker, &damaged);
+                    mended += u64::from(0 < report.bytes());
+                }
+                // Of one that is being written it is said.
+                Err(Error::Corrupt(_)) => {}
+                Err(error) => panic!("{} is {change}: {error}", path.display()),
+            }
+        }
+    }
+    assert!(20 < mended, "{mended}");
+}
