@@ -73,7 +73,7 @@ impl Target {
     /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::AlreadyOpen`]; the disk's.
     pub(super) fn open(disk: Arc<dyn Disk>, given: &Path, source: Option<DirectoryIdentity>) -> Result<Target> {
         let dir = match disk.resolve(given) {
-            Ok(dir) if replica_mark::is_there(&*disk, &dir) => dir,
+            Ok(dir) if replica_mark::is_there(&*disk, &dir)? => dir,
             Ok(dir) if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() => {
                 let reason = "it is a data directory of its own; choose an empty or a new one";
                 return Err(Error::NotAReplica { path: dir, reason });

@@ -246,3 +246,21 @@ fn a_sealed_segment_that_was_taken_from_a_replica_or_has_another_size_comes_once
     }
     assert!(20 < mended, "{mended}");
 }
+
+#[test]
+fn a_directory_of_which_it_cannot_be_told_whether_it_is_a_replica_is_not_written() {
+    let (_disk, broker, second) = filled();
+    for kind in [FaultKind::TooManyOpenFiles, FaultKind::InputOutput, FaultKind::PermissionDenied] {
+        let rule = || FaultRule::new(kind).on(Operation::Open).path_containing("/second/replica");
+        second.fail(rule());
+        let opened = builder(&second, SECOND).open().map(drop);
+        assert!(matches!(opened, Err(Error::Io { .. })), "{kind:?}: {opened:?}");
+        second.clear_faults();
+        second.fail(rule());
+        let opened = Replica::open_with(&broker, SECOND, on(&second)).map(drop);
+        assert!(matches!(opened, Err(Error::Io { .. })), "{kind:?}: {opened:?}");
+        second.clear_faults();
+        replica(&broker, &second).catch_up().unwrap();
+    }
+    can_be_read(&broker, &second);
+}
