@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FAULTS: usize = 53;
-const BATTERIES: usize = 15;
+const BATTERIES: usize = 16;
 /// How a row begins that names no test, and says why.
 const REASONS: [&str; 2] = ["not yet: ", "not applicable here: "];
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use measure::{Effort, measure, measure_once};
 use options::{Command, TableOptions, USAGE};
 use suite::row::{Figure, Row};
-use suite::{durable, following, opening, partitions, reading, sending, sharing, snappy, waiting, worker};
+use suite::{copying, durable, following, opening, partitions, reading, sending, sharing, snappy, waiting, worker};
 
 fn main() -> ExitCode {
     worker::serve_if_asked();
@@ -81,16 +81,17 @@ fn entries(effort: Effort) -> Vec<Entry> {
         waiting::rows(),
         following::rows(),
         opening::rows(bytes),
+        copying::rows(bytes),
         vec![send_to_many],
     ];
     let figures = [partitions::bytes_on_disk(records), partitions::memory_while_writing(records)];
     let idle = following::idle(Duration::from_millis(effort.size(1000, 100..=10_000)));
     let reaction = following::reaction(effort.size(3, 1..=100));
-    let figures = figures_of_many
-        .into_iter()
-        .chain(partitions::new_and_closed(partitions))
-        .chain(figures)
-        .chain([idle, reaction]);
+    let figures = figures_of_many.into_iter().chain(partitions::new_and_closed(partitions)).chain(figures).chain([
+        idle,
+        reaction,
+        copying::lag(bytes),
+    ]);
     rows.into_iter().flatten().map(Entry::Row).chain(figures.map(Entry::Figure)).collect()
 }
 

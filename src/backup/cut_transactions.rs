@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::restore_report::TornTransaction;
+use super::losses::TornTransaction;
 use crate::error::Result;
 use crate::format::{BatchHeader, EndTransactionMarker, ProducerIdAndEpoch};
 use crate::topic_partition::TopicPartition;

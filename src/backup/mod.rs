@@ -15,7 +15,9 @@ mod base;
 mod cut;
 pub(crate) mod cut_transactions;
 mod log_backup;
+pub(crate) mod losses;
 mod making;
+pub(crate) mod moving_back;
 mod options;
 mod restore;
 mod restore_options;
@@ -31,9 +33,10 @@ use crate::broker::backup_report::BackupReport;
 use crate::broker::{Admin, Broker};
 use crate::error::Result;
 
+pub use losses::TornTransaction;
 pub use options::{BackupOptions, BackupProgress};
 pub use restore_options::RestoreOptions;
-pub use restore_report::{RestoreReport, TornTransaction};
+pub use restore_report::RestoreReport;
 
 impl Admin<'_> {
     /// Makes a backup in the directory `target`, which is made, or empty. Sends and reads go on.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::cut::{Cut, RecordReader};
 use super::cut_transactions::{Ending, Endings};
+use super::losses::Losses;
+use super::moving_back::move_groups_back;
 use super::restore_options::RestoreOptions;
 use super::restore_report::{RestoreReport, RestoredPartition};
 use super::source_log::SourceLog;
@@ -67,7 +69,8 @@ impl<'o> Restore<'o> {
         let topics = self.catalog.live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone()));
         Catalog::create_copy(Arc::clone(&self.disk), self.target.path(), identity, topics)?;
         shutdown::mark_clean(&*self.disk, self.target.path())?;
-        let mut report = RestoreReport { torn: endings.torn, ..RestoreReport::default() };
+        let losses = Losses { torn: endings.torn, ..Losses::default() };
+        let mut report = RestoreReport { losses, ..RestoreReport::default() };
         self.settle(&logs, &mut report)?;
         for ((log, offset), cut) in logs.iter().zip(cuts) {
             let (partition, not_later) = (log.partition().clone(), cut.not_later);
@@ -206,7 +209,7 @@ impl<'o> Restore<'o> {
         let broker = Broker::open_copy(Arc::clone(&self.disk), self.target.path())?;
         let end_of =
             |partition: &TopicPartition| logs.iter().find(|(log, _)| log.partition() == partition).map(|(_, cut)| *cut);
-        report.moved_back = going_back::move_groups_back(&broker, end_of)?;
+        report.losses.moved_back = move_groups_back(&broker, end_of)?;
         broker.close()
     }
 }

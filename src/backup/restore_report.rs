@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::losses::{Losses, TornTransaction};
 use crate::topic_partition::TopicPartition;
 
 /// What [`Broker::restore`](crate::Broker::restore) has restored, and what it has left out; see there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RestoreReport {
     pub(super) partitions: Vec<RestoredPartition>,
-    pub(super) torn: Vec<TornTransaction>,
-    pub(super) moved_back: Vec<(String, TopicPartition, Range<u64>)>,
+    pub(super) losses: Losses,
 }
 
 /// A partition that was restored.
@@ -19,34 +19,6 @@ pub(super) struct RestoredPartition {
     pub(super) partition: TopicPartition,
     pub(super) offsets: Range<u64>,
     pub(super) not_later: Vec<Range<u64>>,
-}
-
-/// A committed transaction of which a part was left out, since it lies behind where that partition was cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TornTransaction {
-    pub(super) producer_id: i64,
-    pub(super) partition: TopicPartition,
-    pub(super) offsets: Range<u64>,
-}
-
-impl TornTransaction {
-    /// The id of its producer.
-    #[must_use]
-    pub fn producer_id(&self) -> i64 {
-        self.producer_id
-    }
-
-    /// Where a part is left out.
-    #[must_use]
-    pub fn partition(&self) -> &TopicPartition {
-        &self.partition
-    }
-
-    /// The offsets among which that part was.
-    #[must_use]
-    pub fn offsets(&self) -> Range<u64> {
-        self.offsets.clone()
-    }
 }
 
 impl RestoreReport {
@@ -76,13 +48,13 @@ impl RestoreReport {
     /// Transactions that were committed and are not whole any more.
     #[must_use]
     pub fn torn_transactions(&self) -> &[TornTransaction] {
-        &self.torn
+        &self.losses.torn
     }
 
     /// What groups had committed beyond the new end of a partition, and was moved back to it: group, partition, and the offsets from where it
     /// is now to where it was.
     pub fn moved_back(&self) -> impl Iterator<Item = (&str, &TopicPartition, Range<u64>)> {
-        self.moved_back.iter().map(|(group, partition, offsets)| (&**group, partition, offsets.clone()))
+        self.losses.moved_back()
     }
 }
 
@@ -96,13 +68,6 @@ impl fmt::Display for RestoreReport {
             let partition = &restored.partition;
             write!(f, "\nleft out: {partition}: {count} records that are not later, from offset {first} on")?;
         }
-        for TornTransaction { producer_id, partition, offsets } in &self.torn {
-            let Range { start, end } = offsets;
-            write!(f, "\ntorn: {partition}: offsets {start}..{end} of a transaction of producer {producer_id}")?;
-        }
-        for (group, partition, Range { start, end }) in &self.moved_back {
-            write!(f, "\nmoved back: group {group}: {partition} from {end} to {start}")?;
-        }
-        Ok(())
+        write!(f, "{}", self.losses)
     }
 }

@@ -5,15 +5,13 @@
 //! they rise by a large step.
 
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::path::Path;
 
+use super::backup_report;
 use super::catalog::{Catalog, DirectoryIdentity, Origin};
 use super::partition_dir;
-use super::{Broker, backup_report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::group::committed_offset::CommittedOffset;
 use crate::partition::leader_epoch::LeaderEpochs;
 use crate::topic_partition::TopicPartition;
 
@@ -46,31 +44,6 @@ pub(crate) fn identity_of_restored(
         latest = latest.max(latest_leader_epoch(disk, dir, catalog)?).max(catalog.identity().least_leader_epoch());
     }
     Ok(source.gone_back(disk, Origin::Restored(source.id), latest))
-}
-
-/// Moves groups back that have committed what is not there any more: behind the end of a partition, as `end_of` has it. Returns what they
-/// had committed.
-///
-/// # Errors
-/// Those of [`Admin::reset_offsets`](crate::Admin::reset_offsets).
-pub(crate) fn move_groups_back(
-    broker: &Broker,
-    end_of: impl Fn(&TopicPartition) -> Option<u64>,
-) -> Result<Vec<(String, TopicPartition, Range<u64>)>> {
-    let (admin, mut moved) = (broker.admin(), Vec::new());
-    for group in admin.list_groups()? {
-        for found in admin.describe_group(&group)?.partitions() {
-            let (partition, committed) = (found.topic_partition(), found.committed().map(CommittedOffset::offset));
-            if let (Some(end), Some(committed)) = (end_of(partition), committed)
-                && end < committed
-            {
-                let reset = admin.reset_offsets(&group).partition(partition.clone());
-                reset.to(crate::ResetTo::Offset(end)).execute()?;
-                moved.push((group.clone(), partition.clone(), end..committed));
-            }
-        }
-    }
-    Ok(moved)
 }
 
 /// The newest leader epoch that any log of a directory has noted.

@@ -37,8 +37,8 @@ pub(crate) struct LogCopy {
 enum Part {
     /// Its files are in place, and are what this says.
     Whole(Box<ManifestSegment>),
-    /// It is written batch by batch.
-    Written(Box<Segment>),
+    /// It is written batch by batch, and has this checksum so far.
+    Written(Box<Segment>, crc32fast::Hasher),
 }
 
 /// What is said of a log as a whole.
@@ -87,7 +87,7 @@ impl LogCopy {
     pub(crate) fn written_to(&self, base_offset: u64) -> Option<(u64, u64)> {
         match self.parts.get(&base_offset)? {
             Part::Whole(_) => None,
-            Part::Written(segment) => Some((segment.log_bytes(), segment.next_offset())),
+            Part::Written(segment, _) => Some((segment.log_bytes(), segment.next_offset())),
         }
     }
 
@@ -104,18 +104,22 @@ impl LogCopy {
             Entry::Occupied(part) => part.into_mut(),
             Entry::Vacant(place) => {
                 let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config())?;
-                place.insert(Part::Written(Box::new(segment)))
+                place.insert(Part::Written(Box::new(segment), crc32fast::Hasher::new()))
             }
         };
         match segment {
             Part::Whole(_) => unreachable!("what was taken as a whole is not written"),
-            Part::Written(segment) => segment.append(batch, header).map_err(AppendError::into_inner),
+            Part::Written(segment, crc) => {
+                segment.append(batch, header).map_err(AppendError::into_inner)?;
+                crc.update(batch);
+                Ok(())
+            }
         }
     }
 
     /// Has a segment that is written batch by batch end at `next_offset`, above its last batch: what was there before was compacted.
     pub(crate) fn end_segment_at(&self, base_offset: u64, next_offset: u64) {
-        if let Some(Part::Written(segment)) = self.parts.get(&base_offset) {
+        if let Some(Part::Written(segment, _)) = self.parts.get(&base_offset) {
             segment.extend_to(next_offset);
         }
     }
@@ -137,7 +141,7 @@ impl LogCopy {
         let files = match self.parts.remove(&base_offset) {
             None => return Ok(()),
             Some(Part::Whole(noted)) => noted.files(),
-            Some(Part::Written(segment)) => {
+            Some(Part::Written(segment, _)) => {
                 segment.close_for_good();
                 vec![FileName::live(base_offset, FileKind::Log)]
             }
@@ -194,16 +198,16 @@ impl Finishing<'_> {
                 self.manifest.segments.push(*noted);
                 self.producers = None;
             }
-            Part::Written(segment) => {
+            Part::Written(segment, crc) => {
                 segment.settle().map_err(AppendError::into_inner)?;
                 segment.sync().map_err(SyncError::into_inner)?;
-                self.note(*segment)?;
+                self.note(*segment, crc.finalize())?;
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, segment: Segment) -> Result<()> {
+    fn note(&mut self, segment: Segment, log_crc32: u32) -> Result<()> {
         let now_ms = self.dir.files.disk().now_ms().max(0);
         segment.note_rolled(now_ms);
         // Indexes are caches: without them who reads first rebuilds them.
@@ -213,7 +217,7 @@ impl Finishing<'_> {
             None => self.gather_producers()?,
         };
         let producers = SegmentProducers::replay(&segment, &mut states, u64::MAX)?;
-        let mut noted = ManifestSegment::new(segment.describe(), Some(segment.log_crc32()?));
+        let mut noted = ManifestSegment::new(segment.describe(), Some(log_crc32));
         noted.producers = producers.store(self.dir, &segment, segment.next_offset());
         self.manifest.segments.push(noted);
         self.segments.push(Arc::new(segment));

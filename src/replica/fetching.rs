@@ -14,6 +14,7 @@ use crate::partition::log_state::LogState;
 use crate::partition::manifest::ManifestSegment;
 use crate::segment::file_name::{FileKind, FileName, Stage};
 use crate::segment::{Segment, SegmentDir};
+use crate::topic_partition::TopicPartition;
 
 /// Copied at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -30,7 +31,7 @@ pub(super) enum Unfetched {
 #[derive(Debug)]
 pub(super) struct Moved {
     pub(super) topic_id: u128,
-    pub(super) partition: u32,
+    pub(super) partition: TopicPartition,
     pub(super) base_offset: u64,
     /// What was said of its log file, if it is sealed.
     pub(super) log_crc32: Option<u32>,
@@ -47,8 +48,8 @@ impl From<Error> for Unfetched {
 impl Moved {
     /// Whether the same segment is still not what is said of it.
     pub(super) fn is_same(&self, other: &Moved) -> bool {
-        let what = |moved: &Moved| (moved.topic_id, moved.partition, moved.base_offset, moved.log_crc32);
-        what(self) == what(other)
+        let key = |moved: &Moved| (moved.topic_id, moved.partition.partition(), moved.base_offset, moved.log_crc32);
+        key(self) == key(other)
     }
 }
 
@@ -129,14 +130,14 @@ impl<'f> Fetch<'f> {
         let base_offset = segment.base_offset();
         let from = self.log.written_to(base_offset).unwrap_or((0, base_offset));
         let end = self.source.contents.bounds.next_offset;
-        if from.1 < end.min(segment.next_offset()) {
-            return match self.append_from(segment, from, end, segment.created_ms()) {
-                // It may have been sealed and deleted since.
-                Err(error @ (Error::Corrupt(_) | Error::Io { .. })) => Err(self.moved_as(base_offset, None, error)),
-                appended => Ok(appended?),
-            };
+        if end.min(segment.next_offset()) <= from.1 {
+            return Ok(());
         }
-        Ok(())
+        match self.append_from(segment, from, end, segment.created_ms()) {
+            // It was deleted, alone or with its topic.
+            Err(error) if is_missing(&error) => Err(self.moved(base_offset, None, error)),
+            appended => Ok(appended?),
+        }
     }
 
     fn append_from(&mut self, segment: &Segment, from: (u64, u64), end: u64, created_ms: Option<i64>) -> Result<()> {
@@ -167,7 +168,7 @@ impl<'f> Fetch<'f> {
                 self.bytes += sum.bytes;
                 Ok(())
             }
-            found => Err(self.moved(noted, from, found.is_none())),
+            found => Err(self.not_as_noted(noted, from, found.is_none())),
         }
     }
 
@@ -183,24 +184,31 @@ impl<'f> Fetch<'f> {
     }
 
     #[cold]
-    fn moved(&self, noted: &ManifestSegment, path: PathBuf, is_missing: bool) -> Unfetched {
+    fn not_as_noted(&self, noted: &ManifestSegment, path: PathBuf, is_missing: bool) -> Unfetched {
         let reason =
             if is_missing { "a sealed segment is missing" } else { "the log file is not the one that was sealed" };
+        let base_offset = noted.sealed.base_offset;
         let error = Error::Corrupt(Box::new(Corruption {
             partition: Some(self.source.partition.clone()),
             path,
             file_position: 0,
-            offsets: Some(noted.sealed.base_offset..noted.sealed.next_offset),
+            offsets: Some(base_offset..noted.sealed.next_offset),
             reason,
         }));
-        self.moved_as(noted.sealed.base_offset, noted.log_crc32, error)
+        self.moved(base_offset, noted.log_crc32, error)
     }
 
     #[cold]
-    fn moved_as(&self, base_offset: u64, log_crc32: Option<u32>, error: Error) -> Unfetched {
-        let (topic_id, partition) = (self.source.topic_id, self.source.partition.partition());
+    fn moved(&self, base_offset: u64, log_crc32: Option<u32>, error: Error) -> Unfetched {
+        let SourceLog { partition, topic_id, .. } = self.source;
+        let (partition, topic_id) = (partition.clone(), *topic_id);
         Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32, error }))
     }
+}
+
+/// Whether the error is that a file is not there.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// Size and checksum of a file.

@@ -84,7 +84,7 @@ pub(super) fn check_log(
     }
     let differ_at = |base_offset: u64, offset: u64| {
         let error = to_error(Divergence { partition: partition.clone(), offset, reason });
-        let (topic_id, partition) = (source.topic_id, partition.partition());
+        let (topic_id, partition) = (source.topic_id, partition.clone());
         Err(Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32: None, error })))
     };
     for written in log.written() {

@@ -16,6 +16,8 @@ use super::report::PromoteReport;
 use super::state::{ReplicaStage, ReplicaState};
 use super::target::Target;
 use crate::backup::cut_transactions::{CutLog, Endings};
+use crate::backup::losses::Losses;
+use crate::backup::moving_back::move_groups_back;
 use crate::broker::catalog::{Catalog, Origin};
 use crate::broker::{Broker, going_back, replica_mark, shutdown};
 use crate::disk::Disk;
@@ -45,7 +47,7 @@ pub(super) fn promote(mut target: Target, latest_epoch: i32) -> Result<PromoteRe
     // The lock goes to who opens it.
     drop(target);
     let broker = Broker::open_copy(Arc::clone(&disk), &dir)?;
-    report.moved_back = going_back::move_groups_back(&broker, |partition| ends.get(partition).copied())?;
+    report.losses.moved_back = move_groups_back(&broker, |partition| ends.get(partition).copied())?;
     broker.close()?;
     leave_mark(&*disk, dir)?;
     Ok(report)
@@ -71,7 +73,7 @@ fn leave_source(target: &mut Target, latest_epoch: i32) -> Result<PromoteReport>
     }
     let (stage, state) = (ReplicaStage::BeingPromoted, target.state().clone());
     target.commit(ReplicaState { stage, logs, ..state })?;
-    Ok(PromoteReport::of(endings))
+    Ok(PromoteReport { losses: Losses { torn: endings.torn, ..Losses::default() } })
 }
 
 fn endings_of(target: &mut Target) -> Result<Endings> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::target::{Arrival, Round};
 use crate::TornTransaction;
-use crate::backup::cut_transactions::Endings;
+use crate::backup::losses::Losses;
 use crate::error::count;
 use crate::record::Timestamp;
 use crate::topic_partition::TopicPartition;
@@ -98,38 +98,27 @@ impl ReplicaLag {
 /// What a replica has become; see [`Replica::promote`](crate::Replica::promote).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PromoteReport {
-    pub(super) torn: Vec<TornTransaction>,
-    pub(super) moved_back: Vec<(String, TopicPartition, Range<u64>)>,
+    pub(super) losses: Losses,
 }
 
 impl PromoteReport {
-    pub(super) fn of(endings: Endings) -> PromoteReport {
-        PromoteReport { torn: endings.torn, moved_back: Vec::new() }
-    }
-
     /// The committed transactions of which a part had not come, each with a partition in which that is so. There are none where the
     /// source was a broker of the same process.
     #[must_use]
     pub fn torn_transactions(&self) -> &[TornTransaction] {
-        &self.torn
+        &self.losses.torn
     }
 
     /// The groups that had committed what is not there, and were moved back to the end of the partition: name, partition, and the offsets
     /// from that end to where they had been.
     pub fn moved_back(&self) -> impl Iterator<Item = (&str, &TopicPartition, Range<u64>)> {
-        self.moved_back.iter().map(|(group, partition, offsets)| (&**group, partition, offsets.clone()))
+        self.losses.moved_back()
     }
 }
 
+/// That it is promoted, then a line for each thing that is not as somebody may expect.
 impl fmt::Display for PromoteReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "promoted")?;
-        for torn in &self.torn {
-            let (partition, id, start) = (torn.partition(), torn.producer_id(), torn.offsets().start);
-            write!(f, "\n{partition}: a part of a committed transaction of producer {id} is missing, from {start} on")?;
-        }
-        self.moved_back().try_for_each(|(group, partition, Range { start, end })| {
-            write!(f, "\n{partition}: group {group} was moved back from {end} to {start}")
-        })
+        write!(f, "promoted{}", self.losses)
     }
 }

@@ -21,6 +21,7 @@ mod offsets;
 mod perf;
 mod produce;
 mod repair;
+mod replicate;
 mod run;
 mod terminal;
 mod top;

@@ -1,6 +1,7 @@
 //! What is measured: rows, each a piece of work and, beside it, what the machine allows or the best other way to do it. The `perf`
 //! example runs all of them for a moment, `cargo bench` each at length.
 
+pub(crate) mod copying;
 pub(crate) mod durable;
 pub(crate) mod following;
 pub(crate) mod latencies;

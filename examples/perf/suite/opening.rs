@@ -47,7 +47,7 @@ fn after_kill(bytes: u64) -> Row {
     .calls_max(2)
 }
 
-fn filled(bytes: u64) -> tempfile::TempDir {
+pub(crate) fn filled(bytes: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let broker = open(dir.path());
     broker.create_topic(TOPIC, TopicConfig::new().partitions(PARTITIONS)).expect("a new topic");

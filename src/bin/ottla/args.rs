@@ -60,6 +60,8 @@ pub enum Command {
     Repair(commands::repair::Repair),
     Backup(commands::backup::Backup),
     Restore(commands::restore::Restore),
+    Replicate(commands::replicate::Replicate),
+    Promote(commands::promote::Promote),
     Export(commands::export::Export),
     Import(commands::import::Import),
     #[command(subcommand)]

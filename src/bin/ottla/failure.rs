@@ -109,6 +109,8 @@ fn is_refusal(error: &Error) -> bool {
         | Error::TargetNotEmpty { .. }
         | Error::Unfinished { .. }
         | Error::NotABackup { .. }
+        | Error::IsReplica { .. }
+        | Error::NotAReplica { .. }
         | Error::OffsetOutOfRange { .. }
         | Error::InsideDataDirectory { .. }
         | Error::UnsupportedVersion { .. }

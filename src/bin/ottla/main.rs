@@ -63,6 +63,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Repair(repair) => repair.run(&place, &output),
         Command::Backup(backup) => backup.run(&place, &output),
         Command::Restore(restore) => restore.run(&output),
+        Command::Replicate(replicate) => replicate.run(&place, &output),
+        Command::Promote(promote) => promote.run(&output),
         Command::Export(export) => export.run(&place, &output),
         Command::Import(import) => import.run(&place, &output),
         Command::Perf(perf) => perf.run(&place, &output),

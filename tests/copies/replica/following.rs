@@ -190,3 +190,19 @@ fn a_thread_keeps_it_up_to_date() {
     broker.close().unwrap();
     assert!(matches!(thread.stop(), Err(Error::Closed { .. })));
 }
+
+#[test]
+fn a_topic_that_is_made_anew_while_it_comes_is_no_reason_to_end() {
+    let (disk, second) = two_disks();
+    let broker = open(&disk, DATA);
+    let thread = replica(&broker, &second).spawn().unwrap();
+    for round in 0..30 {
+        broker.create_topic("orders", small_segments()).unwrap();
+        send(&broker, "orders", 0..5 + round % 7);
+        broker.admin().delete_topic("orders").unwrap();
+    }
+    broker.create_topic("orders", small_segments()).unwrap();
+    send(&broker, "orders", 0..5);
+    thread.stop().unwrap();
+    has_same_segments(&disk, &second);
+}

@@ -8,6 +8,7 @@ use ottla::{Broker, RestoreOptions, RestoreReport, Timestamp, TopicPartition};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::output::losses::Losses;
 use crate::output::{Output, Stdout, text, time};
 
 /// Restore a backup into another directory
@@ -40,8 +41,8 @@ pub struct Restore {
 struct Restored {
     target: String,
     partitions: Vec<RestoredPartition>,
-    torn_transactions: Vec<Torn>,
-    moved_back: Vec<MovedBack>,
+    #[serde(flatten)]
+    losses: Losses,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,22 +53,6 @@ struct RestoredPartition {
     /// Records that are not later than the time.
     left_out: u64,
     first_left_out: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Torn {
-    producer_id: i64,
-    partition: TopicPartition,
-    from: u64,
-    to: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct MovedBack {
-    group: String,
-    partition: TopicPartition,
-    before: u64,
-    after: u64,
 }
 
 impl Restore {
@@ -100,23 +85,10 @@ impl Restored {
                 first_left_out: left_out.first().map(|offsets| offsets.start),
             }
         };
-        let torn = report.torn_transactions().iter().map(|torn| Torn {
-            producer_id: torn.producer_id(),
-            partition: torn.partition().clone(),
-            from: torn.offsets().start,
-            to: torn.offsets().end,
-        });
-        let moved_back = report.moved_back().map(|(group, partition, offsets)| MovedBack {
-            group: group.to_owned(),
-            partition: partition.clone(),
-            before: offsets.end,
-            after: offsets.start,
-        });
         Restored {
             target: text::escaped_path(&restore.target),
             partitions: report.partitions().map(partition).collect(),
-            torn_transactions: torn.collect(),
-            moved_back: moved_back.collect(),
+            losses: Losses::new(report.torn_transactions(), report.moved_back()),
         }
     }
 
@@ -127,20 +99,7 @@ impl Restored {
             let left_out = text::counted(usize::try_from(found.left_out).unwrap_or(usize::MAX), "record");
             writeln!(out, "{}: left out {left_out} that are not later, from offset {first} on", found.partition)?;
         }
-        for Torn { producer_id, partition, from, to } in &self.torn_transactions {
-            writeln!(
-                out,
-                "{partition}: left out {from}..{to} of a transaction of producer {producer_id} that is committed elsewhere"
-            )?;
-        }
-        for MovedBack { group, partition, before, after } in &self.moved_back {
-            writeln!(
-                out,
-                "{partition}: group {} moved back from {before} to {after}",
-                text::escaped(group.as_bytes())
-            )?;
-        }
-        Ok(())
+        self.losses.show(out)
     }
 }
 

@@ -1,5 +1,6 @@
 //! How results are written: as a table for people, as JSON for programs, or as JSON with a value a line for pipes.
 
+pub mod losses;
 pub mod table;
 pub mod text;
 pub mod time;
