@@ -153,7 +153,9 @@ impl LogReplica {
                 remove(self.disk(), &FileName::live(base_offset, kind).path(&self.dir.path))?;
             }
             let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config())?;
-            created_ms.into_iter().for_each(|ms| segment.note_created(ms));
+            if let Some(ms) = created_ms {
+                segment.note_created(ms);
+            }
             self.written.insert(base_offset, segment);
         }
         let segment = self.written.get(&base_offset).expect("it was begun");

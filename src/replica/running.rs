@@ -66,6 +66,9 @@ impl ReplicaThread {
     ///
     /// # Errors
     /// Why the thread had ended by itself; those of [`catch_up`](Replica::catch_up).
+    ///
+    /// # Panics
+    /// If the thread has.
     pub fn stop(mut self) -> Result<Replica> {
         let (mut replica, ended) = self.join().expect("it is joined once");
         ended?;

@@ -78,13 +78,13 @@ impl Target {
                 let reason = "it is a data directory of its own; choose an empty or a new one";
                 return Err(Error::NotAReplica { path: dir, reason });
             }
-            found => match source {
-                Some(source) => create(&disk, given, source)?,
-                None => {
+            found => {
+                let Some(source) = source else {
                     let path = found.unwrap_or_else(|_| given.to_owned());
                     return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
-                }
-            },
+                };
+                create(&disk, given, source)?
+            }
         };
         let lock = DirectoryLock::take(&*disk, &dir)?;
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
@@ -92,13 +92,11 @@ impl Target {
         let state = load_state(&*disk, &dir)?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
         let mut target = Target { disk, dir, state, catalog, logs: Logs::new(), files, is_sound: false, _lock: lock };
-        match (target.state.stage, source) {
-            (ReplicaStage::Following, _) => target.resume()?,
-            (ReplicaStage::BeingPromoted, None) => {}
-            (ReplicaStage::BeingPromoted, Some(_)) => {
-                let reason = "its promotion was interrupted; end it with Replica::promote_without_source";
-                return Err(Error::NotAReplica { path: target.dir, reason });
-            }
+        if target.state.stage == ReplicaStage::Following {
+            target.resume()?;
+        } else if source.is_some() {
+            let reason = "its promotion was interrupted; end it with Replica::promote_without_source";
+            return Err(Error::NotAReplica { path: target.dir, reason });
         }
         Ok(target)
     }
@@ -306,11 +304,11 @@ impl Target {
             following.push((id, log, state));
         }
         let logs: Vec<LogState> = following.iter().map(|(.., state)| state.clone()).collect();
-        if logs != self.state.logs {
+        if logs == self.state.logs {
+            self.state.taken_ms = source.taken_ms;
+        } else {
             let (taken_ms, is_of_one_moment) = (source.taken_ms, source.is_of_one_moment);
             self.commit(ReplicaState { taken_ms, is_of_one_moment, logs, ..self.state.clone() })?;
-        } else {
-            self.state.taken_ms = source.taken_ms;
         }
         let settled = parallel::for_all(following, |(id, mut log, state)| {
             if state != *log.settled() || log.has_staged() {

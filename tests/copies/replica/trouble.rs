@@ -1,5 +1,6 @@
 //! Replicas, and sources, that are interrupted, damaged, or not what they seem: what is said then, and what is mended.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -214,8 +215,8 @@ fn of_a_state_that_is_damaged_the_same_one_counts() {
 #[test]
 fn a_sealed_segment_that_was_taken_from_a_replica_or_has_another_size_comes_once_more() {
     let (disk, broker, second) = filled();
-    let has_log = |name: &str| name.ends_with(".log");
-    let logs = second.files().into_iter().filter(|(path, bytes)| has_log(&path.to_string_lossy()) && 0 < *bytes);
+    let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+    let logs = second.files().into_iter().filter(|(path, bytes)| is_log(path) && 0 < *bytes);
     let mut mended = 0;
     for (path, _) in logs {
         for change in ["gone", "shorter", "longer"] {
