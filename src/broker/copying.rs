@@ -110,7 +110,7 @@ impl Store {
         for topic in topics.values() {
             for TopicPartitionSource { address, source } in topic.partitions.iter() {
                 let Some(contents) = source.durable_contents()? else { continue };
-                let (partition, dir) = (address.clone(), partition_dir::path_of(self.dir(), &address));
+                let (partition, dir) = (address.clone(), partition_dir::path_of(self.dir(), address));
                 logs.push(SourceLog { partition, topic_id: topic.topic_id, dir, contents });
             }
         }

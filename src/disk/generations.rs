@@ -97,10 +97,7 @@ pub(crate) fn is_whole(disk: &dyn Disk, path: &Path, kind: Kind) -> Result<bool>
 /// As [`load`], as damage and other formats are not overwritten: whoever wants to begin anew moves the file away first.
 /// Otherwise the disk's: then the old file or the new one is there, whole. A payload above 16 MiB is an [`Error::Io`].
 pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<u64> {
-    if payload.len() > PAYLOAD_BYTES_MAX {
-        let reason = io::Error::new(ErrorKind::InvalidInput, "the content is larger than 16 MiB");
-        return Err(Error::io("write", path, reason));
-    }
+    check_size(path, payload)?;
     let previous = load(disk, path, kind)?;
     let generation = previous.as_ref().map_or(0, |previous| previous.generation).saturating_add(1);
     let newest = encode(kind.magic, kind.version, generation, payload);
@@ -111,6 +108,24 @@ pub(crate) fn store(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) ->
     bytes.extend_from_slice(&newest);
     replace_file(disk, path, &bytes)?;
     Ok(generation)
+}
+
+fn check_size(path: &Path, payload: &[u8]) -> Result<()> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        let reason = io::Error::new(ErrorKind::InvalidInput, "the content is larger than 16 MiB");
+        return Err(Error::io("write", path, reason));
+    }
+    Ok(())
+}
+
+/// The same for what is of no use once it was replaced: the new generation is written twice, and the one before goes.
+///
+/// # Errors
+/// Those of [`store`].
+pub(crate) fn store_twice(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<()> {
+    check_size(path, payload)?;
+    let generation = load(disk, path, kind)?.map_or(0, |previous| previous.generation).saturating_add(1);
+    replace_file(disk, path, &encode(kind.magic, kind.version, generation, payload).repeat(2))
 }
 
 /// What tells a payload from any other.

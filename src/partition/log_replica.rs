@@ -42,6 +42,8 @@ pub(crate) struct LogReplica {
     written: BTreeMap<u64, Segment>,
     /// Of the noted ones, those that wait under second names.
     staged: BTreeSet<u64>,
+    /// Of the noted ones, those that somebody has taken away, cut or lengthened: they are to come once more.
+    lost: BTreeSet<u64>,
     /// What counts.
     settled: LogState,
     point: RecoveryPointFile,
@@ -56,6 +58,7 @@ impl LogReplica {
             noted: BTreeMap::new(),
             written: BTreeMap::new(),
             staged: BTreeSet::new(),
+            lost: BTreeSet::new(),
             point: RecoveryPointFile::new(&spec.dir, spec.id()),
             settled,
             spec,
@@ -82,13 +85,15 @@ impl LogReplica {
 
     /// Whether it has this very segment, with all that is said of it.
     pub(crate) fn has(&self, noted: &ManifestSegment) -> bool {
-        self.noted.get(&noted.sealed.base_offset) == Some(noted)
+        let base_offset = noted.sealed.base_offset;
+        self.noted.get(&base_offset) == Some(noted) && !self.lost.contains(&base_offset)
     }
 
     /// Whether it has the log file of this segment.
     pub(crate) fn has_log_of(&self, noted: &ManifestSegment) -> bool {
-        let known = self.noted.get(&noted.sealed.base_offset);
-        known.is_some_and(|known| known.has_log_of(noted))
+        let base_offset = noted.sealed.base_offset;
+        let known = self.noted.get(&base_offset);
+        known.is_some_and(|known| known.has_log_of(noted)) && !self.lost.contains(&base_offset)
     }
 
     /// Under which names the files of a segment that it does not have are to be put: second ones, where there may be files that count.
@@ -105,7 +110,13 @@ impl LogReplica {
         if let Some(segment) = self.written.remove(&base_offset) {
             segment.close_for_good();
         }
+        self.lost.remove(&base_offset);
         self.noted.insert(base_offset, noted);
+    }
+
+    /// Whether segments wait under second names.
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
     }
 
     /// The segments that the source had noted.
@@ -142,7 +153,9 @@ impl LogReplica {
                 remove(self.disk(), &FileName::live(base_offset, kind).path(&self.dir.path))?;
             }
             let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config())?;
-            created_ms.into_iter().for_each(|ms| segment.note_created(ms));
+            if let Some(ms) = created_ms {
+                segment.note_created(ms);
+            }
             self.written.insert(base_offset, segment);
         }
         let segment = self.written.get(&base_offset).expect("it was begun");

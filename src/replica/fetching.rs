@@ -83,7 +83,7 @@ impl<'f> Fetch<'f> {
             self.take_unnoted(segment)?;
         }
         let state = self.log.state_like(contents);
-        if state != *self.log.settled() {
+        if state != *self.log.settled() || self.log.has_staged() {
             self.log.prepare(&state, contents)?;
         }
         Ok((state, self.bytes))

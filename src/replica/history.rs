@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fetching::{Moved, Unfetched};
+use crate::broker::catalog::CatalogEntry;
 use crate::broker::copying::{DirectoryContents, SourceLog};
 use crate::canary::{Canary, planted};
 use crate::disk::{Disk, Open};
@@ -19,6 +20,9 @@ use crate::segment::file_name::{FileKind, FileName};
 use crate::segment::{HeaderSums, Segment};
 use crate::topic_partition::TopicPartition;
 
+/// Read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
 /// Where two logs differ.
 pub(super) struct Divergence {
     pub(super) partition: TopicPartition,
@@ -27,20 +31,29 @@ pub(super) struct Divergence {
 }
 
 /// Fails if a replica has a topic that its source does not have, although the source is another directory than before: nobody has
-/// deleted it.
+/// deleted it; or has partitions that its source does not have: nobody takes any from a topic.
 ///
 /// # Errors
-/// The name of the topic.
+/// The name of the topic, and what is wrong with it.
 pub(super) fn check_topics<'t>(
-    topics: impl Iterator<Item = (&'t Arc<str>, u128)>,
+    topics: impl Iterator<Item = (&'t Arc<str>, &'t CatalogEntry)>,
     is_same_directory: bool,
     source: &DirectoryContents,
-) -> Result<(), Arc<str>> {
-    let has = |topic_id: u128| source.topics.iter().any(|(_, entry)| entry.topic_id == topic_id);
-    for (name, topic_id) in topics {
-        if !is_same_directory && !has(topic_id) && !planted(Canary::FollowAnyHistory) {
-            return Err(Arc::clone(name));
-        }
+) -> Result<(), (Arc<str>, &'static str)> {
+    if planted(Canary::FollowAnyHistory) {
+        return Ok(());
+    }
+    let partitions = |topic_id: u128| {
+        let found = source.topics.iter().find(|(_, entry)| entry.topic_id == topic_id);
+        found.map(|(_, entry)| entry.config.partitions)
+    };
+    for (name, entry) in topics {
+        let reason = match partitions(entry.topic_id) {
+            None if !is_same_directory => "its source is another directory than it was, and does not have the topic",
+            Some(partitions) if partitions < entry.config.partitions => "its source has fewer partitions of the topic",
+            _ => continue,
+        };
+        return Err((Arc::clone(name), reason));
     }
     Ok(())
 }
@@ -55,11 +68,11 @@ pub(super) fn check_log(
     source_disk: &dyn Disk,
     to_error: impl Fn(Divergence) -> Error,
 ) -> Result<(), Unfetched> {
-    let (settled, bounds) = (log.settled(), &source.contents.bounds);
+    let (settled, (epochs, end)) = (log.settled(), &source.contents.seen);
     if planted(Canary::FollowAnyHistory) {
         return Ok(());
     }
-    let common = common_end((&settled.epochs, settled.next_offset), (&bounds.epochs, bounds.next_offset));
+    let common = common_end((&settled.epochs, settled.next_offset), (epochs, *end));
     let partition = source.partition.clone();
     if common < settled.next_offset {
         let reason = "from there on its source goes on otherwise";
@@ -69,15 +82,55 @@ pub(super) fn check_log(
     if let Some(offset) = sealed_differ_at(log, source) {
         return Err(to_error(Divergence { partition, offset, reason }).into());
     }
+    let differ_at = |base_offset: u64, offset: u64| {
+        let error = to_error(Divergence { partition: partition.clone(), offset, reason });
+        let (topic_id, partition) = (source.topic_id, partition.clone());
+        Err(Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32: None, error })))
+    };
     for written in log.written() {
         if let Some(offset) = differs_at(written, source, source_disk)? {
-            let base_offset = written.0.base_offset();
-            let error = to_error(Divergence { partition: partition.clone(), offset, reason });
-            let topic_id = source.topic_id;
-            return Err(Unfetched::Moved(Box::new(Moved { topic_id, partition, base_offset, log_crc32: None, error })));
+            return differ_at(written.0.base_offset(), offset);
+        }
+    }
+    for noted in opened_again(log, source) {
+        if !is_beginning(noted, source, source_disk)? {
+            return differ_at(noted.sealed.base_offset, noted.sealed.base_offset);
         }
     }
     Ok(())
+}
+
+/// Whether what is known of a source is less than what its replica has, although they are the same log: of another process it is not known
+/// what has been synced since it was noted last. There is nothing to be brought over yet.
+pub(super) fn is_behind(log: &LogReplica, source: &SourceLog) -> bool {
+    source.contents.bounds.next_offset < log.settled().next_offset || opened_again(log, source).next().is_some()
+}
+
+/// The sealed segments in which its source writes on.
+fn opened_again<'l>(log: &'l LogReplica, source: &'l SourceLog) -> impl Iterator<Item = &'l ManifestSegment> {
+    let is_written = |noted: &&ManifestSegment| {
+        source.contents.unnoted.iter().any(|segment| segment.base_offset() == noted.sealed.base_offset)
+    };
+    log.noted().filter(is_written)
+}
+
+/// Whether a segment that its source writes begins with all of this one; also if that cannot be told, or it is gone.
+fn is_beginning(noted: &ManifestSegment, source: &SourceLog, source_disk: &dyn Disk) -> Result<bool> {
+    let path = FileName::live(noted.sealed.base_offset, FileKind::Log).path(&source.dir);
+    let (Some(expected), Ok(file)) = (noted.log_crc32, source_disk.open(&path, Open::Read)) else { return Ok(true) };
+    let mut found = crc32fast::Hasher::new();
+    let (mut position, mut buffer) = (0, vec![0; CHUNK_BYTES]);
+    while position < noted.sealed.log_bytes {
+        let wanted = usize::try_from(noted.sealed.log_bytes - position).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        let chunk = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = file.read_at(chunk, position).map_err(|source| Error::io("read", &path, source))?;
+        if read == 0 {
+            return Ok(false);
+        }
+        found.update(chunk.get(..read).unwrap_or_default());
+        position += read as u64;
+    }
+    Ok(found.finalize() == expected)
 }
 
 /// How far two logs are the same, of each of which the epochs and the end are given.

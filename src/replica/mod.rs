@@ -29,9 +29,7 @@ use self::fetching::{Moved, Unfetched};
 use self::target::Target;
 use crate::broker::Broker;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{ClosedBy, Error, Result};
 use crate::events::Event;
 
 pub use options::ReplicaOptions;
@@ -126,13 +124,19 @@ impl Replica {
     pub fn catch_up(&mut self) -> Result<CatchUpReport> {
         let mut moved: Option<Box<Moved>> = None;
         loop {
-            let contents = self.source.store.durable_contents()?;
+            let contents = match self.source.store.durable_contents() {
+                // It went while it was looked at: the next look knows.
+                Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
+                contents => contents?,
+            };
             match self.target.follow(&contents, &self.source_files) {
                 Ok(round) => {
                     let report = CatchUpReport::new(round, contents.taken_ms);
                     self.tell_of_holes(&report);
                     return Ok(report);
                 }
+                // What was looked at went.
+                Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. })) => {}
                 Err(Unfetched::Failed(error)) => return Err(error),
                 // Once may be a file that came or went meanwhile. What stays so is wrong.
                 Err(Unfetched::Moved(found)) if moved.as_ref().is_some_and(|before| found.is_same(before)) => {
@@ -205,10 +209,12 @@ impl Replica {
     /// # Errors
     /// [`Error::Closed`]; those of reading a source that another process writes.
     pub fn lag(&self) -> Result<ReplicaLag> {
-        let (topics, ends) = (self.source.store.topics()?, self.target.ends());
+        let (topics, ends) = (self.source.store.topics()?, self.target.ends_by_id());
         let mut partitions = Vec::new();
-        for found in topics.values().flat_map(|topic| topic.partitions.iter()) {
-            let end = ends.get(&found.address).copied().unwrap_or(0);
+        let sources = topics.values().flat_map(|topic| topic.partitions.iter().map(|found| (topic.topic_id, found)));
+        for (topic_id, found) in sources {
+            // By the id: a topic of the same name may be another one.
+            let end = ends.get(&(topic_id, found.address.partition())).copied().unwrap_or(0);
             let behind = found.source.log_bounds().end.saturating_sub(end);
             if 0 < behind {
                 partitions.push((found.address.clone(), behind));

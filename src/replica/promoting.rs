@@ -9,7 +9,7 @@
 //! ```
 //! If it is interrupted it is done again from where it was.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::report::PromoteReport;
@@ -49,7 +49,7 @@ pub(super) fn promote(mut target: Target, latest_epoch: i32) -> Result<PromoteRe
     let broker = Broker::open_copy(Arc::clone(&disk), &dir)?;
     report.losses.moved_back = move_groups_back(&broker, |partition| ends.get(partition).copied())?;
     broker.close()?;
-    leave_mark(&*disk, dir)?;
+    leave_mark(&*disk, &dir)?;
     Ok(report)
 }
 
@@ -67,17 +67,17 @@ fn leave_source(target: &mut Target, latest_epoch: i32) -> Result<PromoteReport>
         let mut markers = Vec::new();
         for (offset, ending) in (log.settled().next_offset..).zip(endings.of_logs.get(number).into_iter().flatten()) {
             let (header, batch) = ending.marker.batch(offset, leader_epoch, ending.producer, now_ms);
-            markers.push((header, batch.to_vec()));
+            markers.push((header, batch.clone()));
         }
         logs.push(if markers.is_empty() { log.settled().clone() } else { log.end_with(leader_epoch, &markers)? });
     }
-    let (stage, state) = (ReplicaStage::BeingPromoted, target.state().clone());
-    target.commit(ReplicaState { stage, logs, ..state })?;
+    let before = target.state().clone();
+    target.commit(ReplicaState { stage: ReplicaStage::BeingPromoted, logs, ..before })?;
     Ok(PromoteReport { losses: Losses { torn: endings.torn, ..Losses::default() } })
 }
 
 fn endings_of(target: &mut Target) -> Result<Endings> {
-    let logs: Vec<&LogReplica> = target.logs_mut().values().map(|log| &*log).collect();
+    let logs: Vec<&LogReplica> = target.logs_mut().values().map(|log| log as &LogReplica).collect();
     Endings::of(&logs)
 }
 
@@ -96,8 +96,8 @@ impl CutLog for &LogReplica {
 }
 
 /// Removes what says that it is a replica.
-fn leave_mark(disk: &dyn Disk, dir: PathBuf) -> Result<()> {
+fn leave_mark(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let path = dir.join(replica_mark::FILE_NAME);
     disk.remove_file(&path).map_err(|source| Error::io("remove", &path, source))?;
-    disk.sync_dir(&dir).map_err(|source| Error::io("sync", &dir, source))
+    disk.sync_dir(dir).map_err(|source| Error::io("sync", dir, source))
 }

@@ -1,13 +1,11 @@
 //! A replica that is kept up to date by a thread of its own.
 
-use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use super::Replica;
 use crate::error::{Error, Result};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, thread};
+use crate::sync::{Monitor, Mutex, thread};
 
 /// A [`Replica`] that a thread keeps up to date. Dropped, it stops, and waits for the thread.
 #[derive(Debug)]
@@ -18,8 +16,38 @@ pub struct ReplicaThread {
 
 #[derive(Debug, Default)]
 struct Shared {
-    is_stopped: AtomicBool,
+    is_stopped: Monitor<bool>,
     error: Mutex<Option<String>>,
+}
+
+/// Says why the thread has ended, however it does.
+struct Running {
+    shared: Arc<Shared>,
+    error: Option<String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        *self.shared.error.lock() = self.error.take();
+    }
+}
+
+impl Shared {
+    /// Has the replica catch up again and again, until it is stopped: at once, however long the rest in between is.
+    fn run(&self, replica: &mut Replica) -> Result<()> {
+        loop {
+            replica.catch_up()?;
+            let is_stopped = self.is_stopped.lock().wait_while_for(|is_stopped| !*is_stopped, replica.interval);
+            if *is_stopped {
+                return Ok(());
+            }
+        }
+    }
+
+    fn stop(&self) {
+        *self.is_stopped.lock() = true;
+        self.is_stopped.notify_all();
+    }
 }
 
 impl ReplicaThread {
@@ -31,12 +59,9 @@ impl ReplicaThread {
         let shared = Arc::<Shared>::default();
         let (its_own, dir) = (Arc::clone(&shared), replica.dir().to_owned());
         let run = move || {
-            let go_on = |_: &_| match its_own.is_stopped.load(Ordering::Acquire) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            };
-            let ended = replica.run(go_on);
-            *its_own.error.lock() = ended.as_ref().err().map(ToString::to_string);
+            let mut running = Running { shared: its_own, error: Some("its thread has panicked".to_owned()) };
+            let ended = running.shared.run(&mut replica);
+            running.error = ended.as_ref().err().map(ToString::to_string);
             (replica, ended)
         };
         let started = thread::Builder::new().name("ottla-replica".to_owned()).spawn(run);
@@ -54,6 +79,9 @@ impl ReplicaThread {
     ///
     /// # Errors
     /// Why the thread had ended by itself; those of [`catch_up`](Replica::catch_up).
+    ///
+    /// # Panics
+    /// If the thread has.
     pub fn stop(mut self) -> Result<Replica> {
         let (mut replica, ended) = self.join().expect("it is joined once");
         ended?;
@@ -62,7 +90,7 @@ impl ReplicaThread {
     }
 
     fn join(&mut self) -> Option<(Replica, Result<()>)> {
-        self.shared.is_stopped.store(true, Ordering::Release);
+        self.shared.stop();
         let joined = self.thread.take()?.join();
         Some(joined.unwrap_or_else(|panic| resume_unwind(panic)))
     }
@@ -70,7 +98,7 @@ impl ReplicaThread {
 
 impl Drop for ReplicaThread {
     fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Ordering::Release);
+        self.shared.stop();
         // A panic of the thread has been told already.
         _ = self.thread.take().map(thread::JoinHandle::join);
     }

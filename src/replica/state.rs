@@ -62,12 +62,13 @@ impl ReplicaState {
         decoded.map(Some)
     }
 
-    /// Has it count. When this returns it survives a power cut.
+    /// Has it count. When this returns it survives a power cut. The state before is not kept: the files of the logs are not what it says any
+    /// more.
     ///
     /// # Errors
     /// The disk's. Then either counts, the state before or this one.
     pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
-        generations::store(disk, &dir.join(FILE_NAME), KIND, &self.encode()).map(drop)
+        generations::store_twice(disk, &dir.join(FILE_NAME), KIND, &self.encode())
     }
 
     fn encode(&self) -> Vec<u8> {

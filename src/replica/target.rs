@@ -9,7 +9,9 @@
 //! ```
 //! Whoever opens it read-only meanwhile sees a log as one that is being written.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod topics;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
 use crate::broker::copying::{DirectoryContents, SourceLog, spec_of};
 use crate::broker::directory_lock::DirectoryLock;
 use crate::broker::unfinished::UnfinishedDir;
-use crate::broker::{catalog, partition_dir, replica_mark, shutdown, unfinished_mark};
+use crate::broker::{catalog, replica_mark, shutdown, unfinished_mark};
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
@@ -73,7 +75,7 @@ impl Target {
     /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::AlreadyOpen`]; the disk's.
     pub(super) fn open(disk: Arc<dyn Disk>, given: &Path, source: Option<DirectoryIdentity>) -> Result<Target> {
         let (dir, lock) = match disk.resolve(given) {
-            Ok(dir) if replica_mark::is_there(&*disk, &dir) => {
+            Ok(dir) if replica_mark::is_there(&*disk, &dir)? => {
                 let lock = DirectoryLock::take(&*disk, &dir)?;
                 // Whoever made it was stopped just before it said so.
                 unfinished_mark::remove(&*disk, &dir)?;
@@ -84,13 +86,13 @@ impl Target {
                 let reason = "it is a data directory of its own; choose an empty or a new one";
                 return Err(Error::NotAReplica { path: dir, reason });
             }
-            found => match source {
-                Some(source) => create(&disk, given, source)?,
-                None => {
+            found => {
+                let Some(source) = source else {
                     let path = found.unwrap_or_else(|_| given.to_owned());
                     return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
-                }
-            },
+                };
+                create(&disk, given, source)?
+            }
         };
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         let files = OpenFiles::new(Arc::clone(&disk), config);
@@ -99,6 +101,9 @@ impl Target {
         let mut target = Target { disk, dir, state, catalog, logs: Logs::new(), files, is_sound: false, _lock: lock };
         if target.state.stage == ReplicaStage::Following {
             target.resume()?;
+        } else if source.is_some() {
+            let reason = "its promotion was interrupted; end it with Replica::promote_without_source";
+            return Err(Error::NotAReplica { path: target.dir, reason });
         }
         Ok(target)
     }
@@ -117,6 +122,11 @@ impl Target {
 
     pub(super) fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Where each partition ends, by topic id and partition.
+    pub(super) fn ends_by_id(&self) -> HashMap<(u128, u32), u64> {
+        self.state.logs.iter().map(|state| (key(state.log), state.next_offset)).collect()
     }
 
     /// Where each partition ends.
@@ -158,19 +168,6 @@ impl Target {
         spec_of(&self.dir, name, entry, number)
     }
 
-    /// Removes the directories of partitions that the catalog does not have: of topics that were deleted, or were just about to come.
-    fn remove_unknown(&self) -> Result<()> {
-        let partitions = self.catalog.live_topics().flat_map(|(name, entry)| {
-            (0..entry.config.partitions).map(|number| TopicPartition::new(Arc::clone(name), number))
-        });
-        let known: HashSet<PathBuf> =
-            partitions.map(|partition| partition_dir::path_of(&self.dir, &partition)).collect();
-        for dir in partition_dir::unknown(&*self.disk, &self.dir, &known)? {
-            partition_dir::remove_all(&*self.disk, &dir).map_err(|source| Error::io("remove", &dir, source))?;
-        }
-        Ok(())
-    }
-
     /// Brings the replica to the point of `source`, whose files are on the disk of `source_files`.
     ///
     /// # Errors
@@ -193,9 +190,8 @@ impl Target {
 
     fn check_history(&self, source: &DirectoryContents, source_disk: &dyn Disk) -> Result<(), Unfetched> {
         let is_same_directory = source.identity.id == self.state.source_id;
-        let topics = self.catalog.live_topics().map(|(name, entry)| (name, entry.topic_id));
-        let checked = history::check_topics(topics, is_same_directory, source);
-        checked.map_err(|topic| self.without_topic(&topic))?;
+        let checked = history::check_topics(self.catalog.live_topics(), is_same_directory, source);
+        checked.map_err(|(topic, reason)| self.diverged_in_topic(&topic, reason))?;
         for log in &source.logs {
             if let Some(replica) = self.logs.get(&(log.topic_id, log.partition.partition())) {
                 history::check_log(replica, log, source_disk, |divergence| self.diverged(divergence))?;
@@ -205,8 +201,7 @@ impl Target {
     }
 
     #[cold]
-    fn without_topic(&self, topic: &str) -> Error {
-        let reason = "its source is another directory than it was, and does not have the topic";
+    fn diverged_in_topic(&self, topic: &str, reason: &'static str) -> Error {
         let (partition, offset) = (None, None);
         Error::ReplicaDiverged { path: self.dir.clone(), topic: topic.to_owned(), partition, offset, reason }
     }
@@ -217,68 +212,6 @@ impl Target {
         Error::ReplicaDiverged { path, topic, partition: Some(partition), offset: Some(offset), reason }
     }
 
-    /// Has topics go, come and be what they are at the source. New ones have no records yet.
-    fn follow_topics(&mut self, source: &DirectoryContents) -> Result<()> {
-        let is_there = |(_, entry): &(&Arc<str>, &CatalogEntry)| {
-            source.topics.iter().any(|(_, other)| other.topic_id == entry.topic_id)
-        };
-        let left: Vec<_> = self.catalog.live_topics().filter(is_there).map(owned).collect();
-        if left.len() < self.catalog.live_topics().count() {
-            self.commit_topics(source, &left)?;
-            self.remove_unknown()?;
-        }
-        let wanted = &source.topics;
-        if self.catalog.live_topics().map(owned).ne(wanted.iter().cloned())
-            || self.catalog.identity() != source.identity
-            || self.state.source_id != source.identity.id
-        {
-            self.make_dirs(wanted)?;
-            self.commit_topics(source, wanted)?;
-        }
-        Ok(())
-    }
-
-    fn make_dirs(&self, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
-        for (name, entry) in topics {
-            let is_new = |number: &u32| !self.logs.contains_key(&(entry.topic_id, *number));
-            for number in (0..entry.config.partitions).filter(is_new) {
-                let partition = TopicPartition::new(Arc::clone(name), number);
-                let dir = partition_dir::path_of(&self.dir, &partition);
-                if self.disk.list(&dir).is_ok() {
-                    // Begun in a round that failed.
-                    partition_dir::remove_all(&*self.disk, &dir).map_err(|e| Error::io("remove", &dir, e))?;
-                }
-                partition_dir::create(&*self.disk, &self.dir, &partition, entry.topic_id)?;
-                // What counts is whole, also of a log without records.
-                self.disk.sync_dir(&dir).map_err(|source| Error::io("sync", &dir, source))?;
-            }
-        }
-        self.disk.sync_dir(&self.dir).map_err(|source| Error::io("sync", &self.dir, source))
-    }
-
-    fn commit_topics(&mut self, source: &DirectoryContents, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
-        let mut logs = Logs::new();
-        for (name, entry) in topics {
-            for number in 0..entry.config.partitions {
-                let id = LogId { topic_id: entry.topic_id, partition: number };
-                let log = match self.logs.remove(&key(id)) {
-                    Some(log) => {
-                        log.spec().settings.replace(entry.config.clone());
-                        log
-                    }
-                    None => LogReplica::begin(self.spec_of(name, entry, number), &self.files),
-                };
-                logs.insert(key(id), log);
-            }
-        }
-        self.logs = logs;
-        let catalog_crc32 = Catalog::store_next(&*self.disk, &self.dir, source.identity, topics)?;
-        let logs = self.logs.values().map(|log| log.settled().clone()).collect();
-        self.commit(ReplicaState { source_id: source.identity.id, catalog_crc32, logs, ..self.state.clone() })?;
-        self.catalog = Catalog::take_next(&self.disk, &self.dir, catalog_crc32)?;
-        Ok(())
-    }
-
     fn follow_logs(&mut self, source: &DirectoryContents, source_files: &Arc<OpenFiles>) -> Result<Round, Unfetched> {
         let logs = std::mem::take(&mut self.logs);
         let mut sources: BTreeMap<(u128, u32), &SourceLog> =
@@ -286,9 +219,11 @@ impl Target {
         let pairs: Vec<_> = logs.into_iter().map(|(id, log)| (id, log, sources.remove(&id))).collect();
         let fetched = parallel::for_all(pairs, |(id, mut log, source)| {
             let (state, bytes) = match source {
-                Some(source) => Fetch::new(source, source_files, &mut log, &*self.disk).run()?,
-                // Its topic has just lost it: the next round knows.
-                None => (log.settled().clone(), 0),
+                Some(source) if !history::is_behind(&log, source) => {
+                    Fetch::new(source, source_files, &mut log, &*self.disk).run()?
+                }
+                // It is not known further, or its topic has just lost it: a later round knows.
+                _ => (log.settled().clone(), 0),
             };
             Ok::<_, Unfetched>((id, log, state, bytes, source))
         });
@@ -301,14 +236,14 @@ impl Target {
             following.push((id, log, state));
         }
         let logs: Vec<LogState> = following.iter().map(|(.., state)| state.clone()).collect();
-        if logs != self.state.logs {
+        if logs == self.state.logs {
+            self.state.taken_ms = source.taken_ms;
+        } else {
             let (taken_ms, is_of_one_moment) = (source.taken_ms, source.is_of_one_moment);
             self.commit(ReplicaState { taken_ms, is_of_one_moment, logs, ..self.state.clone() })?;
-        } else {
-            self.state.taken_ms = source.taken_ms;
         }
         let settled = parallel::for_all(following, |(id, mut log, state)| {
-            if state != *log.settled() {
+            if state != *log.settled() || log.has_staged() {
                 log.settle(state)?;
             }
             Ok::<_, Error>((id, log))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Follower;
+use super::{Follower, LOOKS_MAX, Seen};
 use crate::error::{Error, Result};
 use crate::partition::log::copying::LogContents;
 use crate::partition::log_copy::LogBounds;
@@ -14,7 +14,22 @@ impl Follower {
     /// # Errors
     /// Those of a read; [`Error::Corrupt`] if something of it is missing.
     pub(crate) fn durable_contents(&self) -> Result<LogContents> {
-        let seen = self.look_again()?;
+        let mut looks = 1;
+        loop {
+            let seen = self.look_again()?;
+            match self.durable_contents_of(&seen).map_err(|error| self.unless_deleted(error)) {
+                // What is missing may have been deleted, or replaced, since it was looked.
+                Err(Error::Corrupt(_) | Error::Io { .. })
+                    if looks < LOOKS_MAX && self.layout()? != seen.files.layout =>
+                {
+                    looks += 1;
+                }
+                contents => return contents,
+            }
+        }
+    }
+
+    fn durable_contents_of(&self, seen: &Seen) -> Result<LogContents> {
         if let Some(damage) = seen.files.damage.first() {
             return Err(Error::Corrupt(Box::new(damage.clone())));
         }
@@ -25,11 +40,12 @@ impl Follower {
         let unnoted: Vec<Arc<Segment>> = seen.files.segments.iter().filter(is_unnoted).cloned().collect();
         let end = batch_end(&unnoted, seen.durable_offset.max(noted_end))?.max(noted_end);
         let mut epochs = self.epochs();
+        let seen_until = (epochs.clone(), seen.end.max(end));
         epochs.truncate_to(end.max(1));
         let log_start_offset = seen.bounds.start;
         let bounds = LogBounds { log_start_offset, next_offset: end, clean_offset: manifest.clean_offset(), epochs };
         let unstable = seen.transactions.as_ref().and_then(|known| known.first_unstable_offset());
-        Ok(LogContents { noted, unnoted, bounds, first_unmarked_offset: unstable.unwrap_or(end) })
+        Ok(LogContents { noted, unnoted, bounds, seen: seen_until, first_unmarked_offset: unstable.unwrap_or(end) })
     }
 }
 

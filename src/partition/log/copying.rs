@@ -14,6 +14,7 @@ use super::Log;
 use crate::error::Result;
 use crate::partition::appender::Appender;
 use crate::partition::checkpoint::Checkpoint;
+use crate::partition::leader_epoch::LeaderEpochs;
 use crate::partition::log_copy::LogBounds;
 use crate::partition::manifest::ManifestSegment;
 use crate::segment::Segment;
@@ -35,6 +36,8 @@ pub(crate) struct LogContents {
     pub(crate) unnoted: Vec<Arc<Segment>>,
     /// Where it begins and ends.
     pub(crate) bounds: LogBounds,
+    /// Where it ends with what is not proven to survive a power cut, and is not to be copied, and the leader epochs until there.
+    pub(crate) seen: (LeaderEpochs, u64),
     /// Where the first transaction begins that no marker has ended; above the end if there is none.
     pub(crate) first_unmarked_offset: u64,
 }
@@ -137,6 +140,7 @@ impl<'l> HeldLog<'l> {
         };
         let first_unmarked_offset = log.first_unmarked_offset();
         self.appender = None;
-        LogContents { noted, unnoted, bounds, first_unmarked_offset }
+        let seen = (bounds.epochs.clone(), bounds.next_offset);
+        LogContents { noted, unnoted, bounds, seen, first_unmarked_offset }
     }
 }

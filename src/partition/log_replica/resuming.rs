@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::partition::leader_epoch::LeaderEpochs;
 use crate::partition::log_spec::LogSpec;
 use crate::partition::log_state::LogState;
+use crate::partition::manifest::ManifestSegment;
 use crate::partition::recovery_point::RecoveryPointFile;
+use crate::segment::file_name::{FileKind, FileName};
 use crate::segment::{KnownBatches, ScanStart, Segment};
 
 impl LogReplica {
@@ -21,7 +23,13 @@ impl LogReplica {
     pub(crate) fn resume(spec: LogSpec, files: &Arc<OpenFiles>, state: LogState) -> Result<LogReplica> {
         let mut replica = LogReplica::begin(spec, files);
         let manifest = replica.put_in_place(&state)?;
-        replica.noted = manifest.segments.into_iter().map(|noted| (noted.sealed.base_offset, noted)).collect();
+        for noted in manifest.segments {
+            let base_offset = noted.sealed.base_offset;
+            if !replica.is_there(&noted)? {
+                replica.lost.insert(base_offset);
+            }
+            replica.noted.insert(base_offset, noted);
+        }
         let loaded = RecoveryPointFile::load(replica.disk(), &replica.dir.path, replica.spec.id())?;
         replica.point = loaded.file;
         let ends = state.written.iter().skip(1).copied().chain([state.next_offset]);
@@ -37,6 +45,21 @@ impl LogReplica {
         }
         replica.settled = state;
         Ok(replica)
+    }
+
+    /// Whether the log file of a sealed segment has its size; also if another one could not be told from it.
+    fn is_there(&self, noted: &ManifestSegment) -> Result<bool> {
+        if noted.log_crc32.is_none() {
+            return Ok(true);
+        }
+        let path = FileName::live(noted.sealed.base_offset, FileKind::Log).path(&self.dir.path);
+        match self.disk().open(&path, Open::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            opened => {
+                let file = opened.map_err(|source| Error::io("open", &path, source))?;
+                Ok(file.size_when_opened() == noted.sealed.log_bytes)
+            }
+        }
     }
 
     /// Opens a segment that is written batch by batch, and has it end at `end`. So far it is `known` to be synced.

@@ -45,9 +45,13 @@ impl LogReplica {
         let noted = &contents.noted;
         let bases: BTreeSet<u64> = noted.iter().map(|noted| noted.sealed.base_offset).collect();
         self.noted.retain(|base_offset, _| bases.contains(base_offset));
-        for (_, given_up) in self.written.extract_if(.., |base_offset, _| !state.written.contains(base_offset)) {
-            given_up.close_for_good();
-        }
+        self.written.retain(|base_offset, segment| {
+            let stays = state.written.contains(base_offset);
+            if !stays {
+                segment.close_for_good();
+            }
+            stays
+        });
         for segment in self.written.values() {
             segment.settle().map_err(AppendError::into_inner)?;
             if !planted(Canary::NoteReplicaEarly) {
@@ -73,7 +77,7 @@ impl LogReplica {
     /// # Errors
     /// [`Error::Corrupt`] if something is missing; the disk's. [`resume`](LogReplica::resume) does the rest then.
     pub(crate) fn settle(&mut self, state: LogState) -> Result<()> {
-        if self.changes_manifest(&state) || state.epochs != self.settled.epochs {
+        if self.changes_manifest(&state) || self.has_staged() || state.epochs != self.settled.epochs {
             self.put_in_place(&state)?;
         }
         self.staged.clear();

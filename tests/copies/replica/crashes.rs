@@ -104,7 +104,7 @@ impl Source {
 
     fn change_topics(&mut self, number: u64) {
         let admin = self.broker.admin();
-        if self.topics > 0 && number % 2 == 0 {
+        if self.topics > 0 && number.is_multiple_of(2) {
             admin.delete_topic(&format!("extra-{}", self.topics)).unwrap();
             self.topics = 0;
         } else if self.topics == 0 {

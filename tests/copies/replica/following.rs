@@ -206,3 +206,21 @@ fn a_topic_that_is_made_anew_while_it_comes_is_no_reason_to_end() {
     thread.stop().unwrap();
     has_same_segments(&disk, &second);
 }
+
+#[test]
+fn what_somebody_else_has_put_into_a_replica_stays() {
+    let (disk, second) = two_disks();
+    let broker = open(&disk, DATA);
+    fill(&broker);
+    follows(&broker, (&disk, &second));
+    second.put("/second/notes-1/today", b"mine");
+    broker.admin().delete_topic("empty").unwrap();
+    follows(&broker, (&disk, &second));
+    // A topic of that name comes all the same.
+    broker.create_topic("notes", small_segments().partitions(2)).unwrap();
+    send(&broker, "notes", 0..9);
+    replica(&broker, &second).catch_up().unwrap();
+    has_same_segments(&disk, &second);
+    let kept = second.files().into_iter().filter(|(path, _)| path.ends_with("today"));
+    assert_eq!(kept.count(), 1);
+}

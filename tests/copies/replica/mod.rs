@@ -3,6 +3,7 @@
 mod crashes;
 mod following;
 mod history;
+mod trouble;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ pub(crate) fn on(disk: &SimulatedDisk) -> ReplicaOptions {
 pub(crate) fn log_files(disk: &SimulatedDisk, dir: &str) -> BTreeMap<String, Vec<u8>> {
     let files = disk.files().into_iter().filter_map(|(path, _)| {
         let name = path.strip_prefix(dir).ok()?.to_str()?.to_owned();
-        name.ends_with(".log").then(|| (name, disk.read(&path).unwrap()))
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        is_log.then(|| (name, disk.read(&path).unwrap()))
     });
     files.filter(|(_, bytes)| !bytes.is_empty()).collect()
 }
@@ -35,8 +37,8 @@ pub(crate) fn log_files(disk: &SimulatedDisk, dir: &str) -> BTreeMap<String, Vec
 pub(crate) fn has_same_segments(source: &SimulatedDisk, replica: &SimulatedDisk) {
     let (source, replica) = (log_files(source, DATA), log_files(replica, SECOND));
     assert_eq!(source.keys().collect::<Vec<_>>(), replica.keys().collect::<Vec<_>>());
-    for (name, bytes) in source {
-        assert!(bytes == replica[&name], "{name} differs: {} and {} bytes", bytes.len(), replica[&name].len());
+    for ((name, bytes), copied) in source.iter().zip(replica.values()) {
+        assert!(bytes == copied, "{name} differs: {} and {} bytes", bytes.len(), copied.len());
     }
 }
 
