@@ -147,6 +147,7 @@ fn all() -> Vec<Event> {
         Event::IndexesRebuilt { partition: partition(), path: path() },
         Event::SegmentRolled { partition: partition(), base_offset: 1, bytes: 1 },
         Event::RecordsDeleted { partition: partition(), by: DeletedBy::Budget, offsets: 0..1, segments: 1, bytes: 1 },
+        Event::ReplicaMissed { partition: partition(), offsets: 0..1 },
         Event::PartitionPoisoned { partition: partition(), reason: text() },
         Event::TailFailed { path: path(), reason: text() },
         Event::SlowSync { path: path(), duration },

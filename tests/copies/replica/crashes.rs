@@ -254,3 +254,26 @@ fn a_replica_that_was_stopped_while_it_was_made_is_made_or_says_that_it_is_not()
     }
     assert!(0 < unfinished && 0 < made, "{unfinished} {made}");
 }
+
+#[test]
+fn a_deleted_topic_is_gone_wherever_its_removal_was_stopped() {
+    let (disk, second) = (SimulatedDisk::new(1), SimulatedDisk::new(2));
+    let broker = open_source(&disk);
+    broker.create_topic("orders", small_segments().partitions(2)).unwrap();
+    send(&broker, "orders", 0..9);
+    replica(&broker, &second).catch_up().unwrap();
+    broker.admin().delete_topic("orders").unwrap();
+    let calls = {
+        let trial = second.kill(0);
+        replica(&broker, &trial).catch_up().unwrap();
+        trial.calls()
+    };
+    for (call, round) in (0..=calls).flat_map(|call| (0..5).map(move |round| (call, round))) {
+        let stopped = second.kill(0);
+        stopped.stop_after(call);
+        _ = Replica::open_with(&broker, SECOND, on(&stopped)).and_then(|mut replica| replica.catch_up());
+        let left = left_of(&stopped, 5 * call + round);
+        goes_on(&broker, &disk, &left, &format!("call {call}, {round}"));
+        assert!(!left.files().iter().any(|(path, _)| path.starts_with("/second/orders-0")), "call {call}, {round}");
+    }
+}
