@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::options::{BackupProgress, OnProgress};
 use crate::disk::throttle::Throttle;
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, Open, remove_if_there};
 use crate::error::{Error, Result};
 use crate::partition::manifest::ManifestSegment;
 use crate::segment::file_name::{FileKind, FileName};
@@ -213,9 +213,6 @@ impl<'o> Transfer<'o> {
     /// Removes a file of the target that is to be made anew; it need not be there.
     fn remove(&mut self, path: &Path) -> Result<()> {
         self.linked.remove(path);
-        match self.disk.remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-            _ => Ok(()),
-        }
+        remove_if_there(&*self.disk, path)
     }
 }

@@ -150,6 +150,15 @@ pub(crate) fn remove_all(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
     disk.remove_dir(dir)
 }
 
+/// The same, and what says that it is a partition's goes last: so it is known again if this is interrupted.
+pub(crate) fn remove_metadata_last(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+    let mut entries = disk.list(dir)?;
+    entries.retain(|entry| entry.name != partition_metadata::FILE_NAME);
+    remove_entries(disk, dir, entries)?;
+    disk.sync_dir(dir)?;
+    remove_all(disk, dir)
+}
+
 fn remove_entries(disk: &dyn Disk, dir: &Path, entries: Vec<DirEntry>) -> std::io::Result<()> {
     for entry in entries {
         let path = dir.join(&entry.name);

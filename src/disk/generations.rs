@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::{Disk, Open, create_anew};
+use super::{Disk, Open, create_anew, remove_if_there};
 use crate::error::{Error, Result};
 
 const MAGIC: usize = 0;
@@ -139,7 +139,7 @@ pub(crate) fn checksum(payload: &[u8]) -> u32 {
 /// Those of [`store`].
 pub(crate) fn store_next(disk: &dyn Disk, path: &Path, kind: Kind, payload: &[u8]) -> Result<()> {
     let next = next_to(path);
-    remove(disk, &next)?;
+    remove_if_there(disk, &next)?;
     store(disk, &next, kind, payload).map(drop)
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn take_next(disk: &dyn Disk, path: &Path, kind: Kind, checksum_of_ne
         Some(waiting) if checksum(&waiting.payload) == checksum_of_next => {
             disk.rename(&next, path).map_err(|source| Error::io("rename", &next, source))
         }
-        _ => remove(disk, &next),
+        _ => remove_if_there(disk, &next),
     }
 }
 
@@ -166,13 +166,6 @@ fn next_to(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".next");
     name.into()
-}
-
-fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
-    match disk.remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
 }
 
 /// [`store`] for a disk without room: writes the payload over the generation that counted so far, and then makes the one before

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Error;
+
 pub(crate) mod append_file;
 pub(crate) mod file_mode;
 pub(crate) mod generations;
@@ -85,6 +87,17 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn boot_id(&self) -> Option<u128>;
     /// A random number, for ids.
     fn random(&self) -> u128;
+}
+
+/// Removes a file, which need not be there. The directory is not synced.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> crate::error::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a file in the place of what has the name. That is removed and not overwritten: it may be a link that somebody planted,

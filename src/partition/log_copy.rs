@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,9 +15,9 @@ use super::producer_state::ProducerStates;
 use super::producer_state::gathering::{ProducerSources, SegmentProducers};
 use super::recovery::segment_dir;
 use super::recovery_point::{RecoveryPoint, RecoveryPointFile};
-use crate::disk::SyncError;
 use crate::disk::append_file::AppendError;
 use crate::disk::open_files::OpenFiles;
+use crate::disk::{SyncError, remove_if_there};
 use crate::error::{Error, Result};
 use crate::format::BatchHeader;
 use crate::segment::file_name::{FileKind, FileName};
@@ -146,14 +145,8 @@ impl LogCopy {
                 vec![FileName::live(base_offset, FileKind::Log)]
             }
         };
-        let remove = |name: FileName| {
-            let path = name.path(&self.dir.path);
-            match self.dir.files.disk().remove_file(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                removed => removed.map_err(|source| Error::io("remove", &path, source)),
-            }
-        };
-        files.into_iter().try_for_each(remove)
+        let disk = &**self.dir.files.disk();
+        files.into_iter().try_for_each(|name| remove_if_there(disk, &name.path(&self.dir.path)))
     }
 
     /// Syncs, indexes and notes all of it, and returns what is noted. When this returns the log survives a power cut, but for the name of

@@ -14,7 +14,6 @@ mod resuming;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use super::recovery::segment_dir;
 use super::recovery_point::RecoveryPointFile;
 use crate::disk::append_file::AppendError;
 use crate::disk::open_files::OpenFiles;
-use crate::disk::{Disk, SyncError};
+use crate::disk::{Disk, SyncError, remove_if_there};
 use crate::error::{Corruption, Error, Result};
 use crate::format::{BatchHeader, EndTransactionMarker};
 use crate::segment::file_name::{FileKind, FileName, Stage};
@@ -150,7 +149,7 @@ impl LogReplica {
         if !self.written.contains_key(&base_offset) {
             // Of what came behind the end of what counts, and was given up. A snapshot of that name is of the segment before.
             for kind in FileKind::ALL.into_iter().filter(|kind| *kind != FileKind::ProducerSnapshot) {
-                remove(self.disk(), &FileName::live(base_offset, kind).path(&self.dir.path))?;
+                remove_if_there(self.disk(), &FileName::live(base_offset, kind).path(&self.dir.path))?;
             }
             let segment = Segment::create(&self.dir, base_offset, self.spec.segment_config())?;
             if let Some(ms) = created_ms {
@@ -227,13 +226,5 @@ impl LogReplica {
     fn missing(&self, reason: &'static str) -> Error {
         let (partition, path) = (Some(self.spec.partition.clone()), self.dir.path.clone());
         Error::Corrupt(Box::new(Corruption { partition, path, file_position: 0, offsets: None, reason }))
-    }
-}
-
-/// Removes a file, which need not be there.
-fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
-    match disk.remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
     }
 }

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use super::log_id::LogId;
 use crate::disk::open_files::OpenFiles;
-use crate::disk::{Disk, Open, SyncError, generations, own_copy};
+use crate::disk::{Disk, Open, SyncError, generations, own_copy, remove_if_there};
 use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
@@ -183,11 +183,7 @@ impl RecoveryPointFile {
     /// # Errors
     /// The disk's.
     pub(super) fn remove(disk: &dyn Disk, dir: &Path) -> Result<()> {
-        let path = path(dir);
-        match disk.remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", &path, error)),
-            _ => Ok(()),
-        }
+        remove_if_there(disk, &path(dir))
     }
 
     /// To be called of a file that was found after an unclean end: the sync of its name may have been what failed.

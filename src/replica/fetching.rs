@@ -13,7 +13,7 @@ use crate::partition::log_replica::LogReplica;
 use crate::partition::log_state::LogState;
 use crate::partition::manifest::ManifestSegment;
 use crate::segment::file_name::{FileKind, FileName, Stage};
-use crate::segment::{Segment, SegmentDir};
+use crate::segment::{FileSum, Segment, SegmentDir};
 use crate::topic_partition::TopicPartition;
 
 /// Copied at a time.
@@ -209,12 +209,6 @@ impl<'f> Fetch<'f> {
 /// Whether the error is that a file is not there.
 fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
-}
-
-/// Size and checksum of a file.
-struct FileSum {
-    bytes: u64,
-    crc32: u32,
 }
 
 /// Copies a file to another disk, perhaps, and returns what was copied; `None` if it is not there. When this returns the copy survives a

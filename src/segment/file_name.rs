@@ -17,7 +17,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, own_copy};
+use crate::disk::{Disk, own_copy, remove_if_there};
 use crate::error::{Error, Result};
 
 /// Digits of a base offset in a name; leading zeros make names sort like their offsets.
@@ -179,8 +179,7 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<FileName>> {
 /// [`Error::Io`] if a file cannot be removed; the rest is left in place.
 pub(crate) fn remove_files(disk: &dyn Disk, dir: &Path, base_offset: u64, stage: Stage) -> Result<()> {
     for kind in FileKind::ALL {
-        let path = FileName { base_offset, kind, stage }.path(dir);
-        absent_is_fine(disk.remove_file(&path)).map_err(|source| Error::io("remove", &path, source))?;
+        remove_if_there(disk, &FileName { base_offset, kind, stage }.path(dir))?;
     }
     Ok(())
 }

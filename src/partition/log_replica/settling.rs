@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{LogReplica, remove};
+use super::LogReplica;
 use crate::canary::{Canary, planted};
-use crate::disk::SyncError;
 use crate::disk::append_file::AppendError;
+use crate::disk::{SyncError, remove_if_there};
 use crate::error::Result;
 use crate::partition::compaction::recovery as replacing;
 use crate::partition::leader_epoch::LeaderEpochs;
@@ -128,7 +128,7 @@ impl LogReplica {
         for name in file_name::list(self.disk(), &self.dir.path)? {
             let known = if name.kind == FileKind::ProducerSnapshot { &snapshots } else { &bases };
             if name.stage == Stage::Live && name.base_offset < end && !known.contains(&name.base_offset) {
-                remove(self.disk(), &name.path(&self.dir.path))?;
+                remove_if_there(self.disk(), &name.path(&self.dir.path))?;
             }
         }
         Ok(())

@@ -34,21 +34,9 @@ impl Target {
         is_empty || !matches!(partition_metadata::load(&*self.disk, dir), Ok(None))
     }
 
-    /// Removes the directory of a partition. What says that it is one goes last, so that it is known again if this is interrupted.
     fn remove(&self, dir: &Path) -> Result<()> {
-        let remove = || -> std::io::Result<()> {
-            for entry in self.disk.list(dir)?.into_iter().filter(|entry| entry.name != partition_metadata::FILE_NAME) {
-                let path = dir.join(&entry.name);
-                if entry.is_dir {
-                    partition_dir::remove_all(&*self.disk, &path)?;
-                } else {
-                    self.disk.remove_file(&path)?;
-                }
-            }
-            self.disk.sync_dir(dir)?;
-            partition_dir::remove_all(&*self.disk, dir)
-        };
-        remove().map_err(|source| Error::io("remove", dir, source))
+        let removed = partition_dir::remove_metadata_last(&*self.disk, dir);
+        removed.map_err(|source| Error::io("remove", dir, source))
     }
 
     /// Has topics go, come and be what they are at the source. New ones have no records yet.
