@@ -78,6 +78,8 @@ pub(crate) enum Canary {
     ShortTransactionIndex,
     /// A replica says that it has come further before what it has brought survives a power cut.
     NoteReplicaEarly,
+    /// What is sent is acknowledged before it survives a power cut on the second disk.
+    AckBeforeReplica,
     /// A replica goes on with whatever its source has by now.
     FollowAnyHistory,
     /// Compressed records may expand to any size.

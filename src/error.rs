@@ -271,6 +271,18 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The replica that a broker [keeps](crate::BrokerBuilder::replica) has failed, and what is on one disk only is not acknowledged. The
+    /// broker tries again and again to have it catch up; once that went well sends do, too. Until then nothing is appended to
+    /// [`Durability::Always`](crate::Durability::Always) topics. To go on without it, open the broker without it.
+    #[error("the replica {} has failed, and is tried again: {reason}; to go on without it, open the broker without it", path.display())]
+    #[non_exhaustive]
+    ReplicaFailed {
+        /// The directory of the replica.
+        path: PathBuf,
+        /// What went wrong, with its causes.
+        reason: String,
+    },
+
     /// The caller's own function said that the work is to end. What was made of it is removed.
     #[error("the {what} was cancelled by the program")]
     #[non_exhaustive]
@@ -836,6 +848,7 @@ impl Error {
             | Error::OverBudget { .. }
             | Error::RebalanceInProgress { .. }
             | Error::OffsetsPending { .. }
+            | Error::ReplicaFailed { .. }
             | Error::Wakeup => true,
             Error::Io { source, .. } => is_passing(source),
             _ => false,

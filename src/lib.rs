@@ -84,8 +84,8 @@ mod transaction;
 pub use backup::{BackupOptions, BackupProgress, RestoreOptions, RestoreReport, TornTransaction};
 pub use broker::{
     Admin, BackupReport, Broker, BrokerBuilder, CompactionReport, DiskUsage, Health, HeldBack, HeldByTransaction,
-    IntoTopicConfig, OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ResetOffsets,
-    ResetTo, Topic, TopicDescription, VerifyOptions, VerifyReport,
+    IntoTopicConfig, OffsetChange, PartitionDescription, PartitionFailure, ReadMode, RecoveryReport, ReplicaFailure,
+    ReplicaFailureEffect, ResetOffsets, ResetTo, Topic, TopicDescription, VerifyOptions, VerifyReport,
 };
 pub use consumer::Consumer;
 pub use consumer::config::ConsumerConfig;
@@ -121,6 +121,7 @@ pub use partition::compaction::report::{LeftOut, PartitionCompaction};
 pub use partition::config::TopicConfig;
 pub use partition::durability::Durability;
 pub use partition::isolation::Isolation;
+pub use partition::mirror::policy::ReplicaPolicy;
 pub use partition::partition_metrics::{PartitionCounters, PartitionMetrics};
 pub use partition::recovery_mode::RecoveryMode;
 pub use partition::recovery_report::PartitionRecovery;

@@ -33,6 +33,7 @@ impl Store {
             let changes_durability = after.durability != before.durability;
             let is_always = after.durability.unwrap_or(self.config.durability) == Durability::Always;
             topic.settings.replace(after);
+            self.mirror_topic(&topic);
             self.note_segment_bytes();
             self.files.events().add(|| topic.altered());
             drop(catalog);

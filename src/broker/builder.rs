@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::OpensBeside;
 use super::budget_settings::{BUDGET_BYTES, BudgetSettings};
 use super::read_mode::ReadMode;
 use super::store_config::{NewLog, Purpose, StoreConfig};
@@ -97,6 +98,7 @@ impl BrokerBuilder {
             transactional_id_expiration: None,
             settles_transactions: true,
             purpose: Purpose::Use,
+            beside: None,
         };
         BrokerBuilder { config }
     }
@@ -292,6 +294,12 @@ impl BrokerBuilder {
         self
     }
 
+    /// Has something be kept beside the broker.
+    pub(crate) fn beside(mut self, opens: Arc<dyn OpensBeside>) -> Self {
+        self.config.beside = Some(opens);
+        self
+    }
+
     /// Ends no transaction at opening, to test what the logs themselves make of one.
     #[cfg(test)]
     pub(crate) fn leave_transactions_open(mut self) -> Self {
@@ -404,6 +412,7 @@ impl BrokerBuilder {
             RecoveryMode::ReadOnly => opening::open_read_only(self.config)?,
             _ => opening::open(self.config)?,
         };
+        store.open_beside()?;
         store.tell_opened(begun);
         Ok(Broker { store: Arc::new(store) })
     }
@@ -432,6 +441,7 @@ impl BrokerBuilder {
         let disk = Arc::clone(&self.config.disk);
         self.config.disk = Arc::new(OverlayDisk::new(Arc::clone(&disk)));
         self.config.background = false;
+        self.config.beside = None;
         self.config.read_mode = ReadMode::Copy;
         self.config.new_log = NewLog { is_allowed: false, among_other_files: false };
         let broker = self.open()?;

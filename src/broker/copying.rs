@@ -1,27 +1,19 @@
 //! What a copy of a data directory is made from, as far as the broker knows it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
+use super::catalog::CatalogEntry;
 use super::store::Store;
 use super::topic_partitions::TopicPartitionSource;
 use super::{partition_dir, topic_name};
 use crate::error::Result;
-use crate::parallel;
 use crate::partition::durability::Durability;
-use crate::partition::log::Log;
-use crate::partition::log::copying::{LogContents, at_one_moment};
 use crate::partition::log_spec::LogSpec;
 use crate::partition::topic_settings::TopicSettings;
-use crate::sync::MutexGuard;
 use crate::topic_partition::TopicPartition;
 
-/// The topics of a broker, none of which comes, changes or goes as long as this is held.
-pub(crate) struct HeldTopics<'s> {
-    store: &'s Store,
-    catalog: MutexGuard<'s, Catalog>,
-}
+pub(crate) use super::written_directory::{DirectoryContents, HeldTopics, SourceLog, WrittenDirectory};
 
 impl Store {
     /// Has no topic come, change or go.
@@ -30,7 +22,13 @@ impl Store {
     /// [`Error::Closed`](crate::Error::Closed), [`Error::ReadOnly`](crate::Error::ReadOnly).
     pub(crate) fn hold_topics(&self, action: &'static str) -> Result<HeldTopics<'_>> {
         self.check_writable(action)?;
-        Ok(HeldTopics { store: self, catalog: self.catalog_to_change()? })
+        Ok(HeldTopics { registry: &self.registry, catalog: self.catalog_to_change()? })
+    }
+
+    /// The directory, for who works beside this broker, which writes it.
+    pub(crate) fn written_directory(&self) -> WrittenDirectory {
+        let (registry, closed) = (Arc::clone(&self.registry), Arc::clone(&self.closed));
+        WrittenDirectory { dir: self.dir().to_owned(), files: Arc::clone(&self.files), registry, closed }
     }
 }
 
@@ -48,29 +46,6 @@ pub(crate) fn spec_of(dir: &Path, name: &Arc<str>, entry: &CatalogEntry, number:
     }
 }
 
-/// All that there is in a data directory at one point.
-#[derive(Debug)]
-pub(crate) struct DirectoryContents {
-    pub(crate) identity: DirectoryIdentity,
-    pub(crate) topics: Vec<(Arc<str>, CatalogEntry)>,
-    /// By name and partition.
-    pub(crate) logs: Vec<SourceLog>,
-    /// By the wall clock.
-    pub(crate) taken_ms: i64,
-    /// Whether all logs are as they were at one moment.
-    pub(crate) is_of_one_moment: bool,
-}
-
-/// A log of a data directory at one point.
-#[derive(Debug)]
-pub(crate) struct SourceLog {
-    pub(crate) partition: TopicPartition,
-    pub(crate) topic_id: u128,
-    /// Where its files are.
-    pub(crate) dir: PathBuf,
-    pub(crate) contents: LogContents,
-}
-
 impl Store {
     /// What there is that survives a power cut: at one moment, if this process writes the directory, and else of each log at a moment of
     /// its own.
@@ -78,24 +53,8 @@ impl Store {
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed); why a log cannot be written or read.
     pub(crate) fn durable_contents(&self) -> Result<DirectoryContents> {
-        if self.is_read_only() { self.contents_seen() } else { self.contents_written() }
-    }
-
-    fn contents_written(&self) -> Result<DirectoryContents> {
-        let topics = self.hold_topics("make a replica")?;
-        let logs = topics.logs();
-        let contents: Vec<LogContents> = at_one_moment(&logs)?.into_iter().map(|(_, contents)| contents).collect();
-        let (identity, entries, taken_ms) = (topics.identity(), topics.entries(), self.now_ms());
-        drop(topics);
-        let pairs: Vec<_> = logs.iter().zip(contents).collect();
-        let logs = parallel::for_all(pairs, |(log, contents)| {
-            log.sync_contents(&contents)?;
-            let partition = log.partition().clone();
-            let dir = partition_dir::path_of(self.dir(), &partition);
-            Ok(SourceLog { topic_id: log.topic_id(), partition, dir, contents })
-        });
-        let logs = logs.into_iter().collect::<Result<_>>()?;
-        Ok(DirectoryContents { identity, topics: entries, logs, taken_ms, is_of_one_moment: true })
+        self.check_open()?;
+        if self.is_read_only() { self.contents_seen() } else { self.written_directory().durable_contents() }
     }
 
     fn contents_seen(&self) -> Result<DirectoryContents> {
@@ -116,25 +75,5 @@ impl Store {
         }
         logs.sort_unstable_by(|one, other| one.partition.cmp(&other.partition));
         Ok(DirectoryContents { identity, topics: entries, logs, taken_ms, is_of_one_moment: false })
-    }
-}
-
-impl HeldTopics<'_> {
-    /// Which directory it is.
-    pub(crate) fn identity(&self) -> DirectoryIdentity {
-        self.catalog.identity()
-    }
-
-    /// The topics as the catalog has them.
-    pub(crate) fn entries(&self) -> Vec<(Arc<str>, CatalogEntry)> {
-        self.catalog.live_topics().map(|(name, entry)| (Arc::clone(name), entry.clone())).collect()
-    }
-
-    /// The logs of all of them, by name and partition: the order in which locks of several are taken.
-    pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
-        let topics = self.store.registry.load();
-        let mut logs: Vec<Arc<Log>> = topics.values().flat_map(|topic| topic.logs()).collect();
-        logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
-        logs
     }
 }

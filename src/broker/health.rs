@@ -1,6 +1,7 @@
 //! How a broker is: what a health check asks.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Admin;
@@ -8,6 +9,7 @@ use super::store::Store;
 use super::topic_partitions::TopicPartitionSource;
 use crate::error::{Corruption, Error};
 use crate::partition::log::Log;
+use crate::partition::mirror::{Mirror, MirrorState};
 use crate::topic_partition::TopicPartition;
 
 /// How a broker is at one moment; made by [`Admin::health`]. Later versions may know more.
@@ -37,6 +39,8 @@ pub struct Health {
     /// The transactions that are open, in each partition: readers of committed records wait for their ends there, and so do retention and
     /// compaction. Nothing is wrong with that by itself, either. Only the process that writes knows of them.
     pub open_transactions: Vec<HeldByTransaction>,
+    /// What is wrong with the [replica](crate::BrokerBuilder::replica) that the broker keeps; `None` if nothing is, or it keeps none.
+    pub replica: Option<ReplicaFailure>,
     /// What went wrong first in the last pass of the [maintenance](crate::Broker::run_maintenance), with its causes; `None` if
     /// that went well, or there was none yet. The next pass tries again.
     pub maintenance_error: Option<String>,
@@ -60,6 +64,51 @@ pub struct PartitionFailure {
     /// What calls on it fail with: [`Error::Poisoned`] if a write or sync failed, and reads go on; [`Error::Corrupt`] or
     /// [`Error::Io`] if its directory or a file of it is damaged or refused, and nothing can be read.
     pub error: Error,
+}
+
+/// A replica that does not have all that it should; part of [`Health`].
+///
+/// # Examples
+/// ```
+/// # let broker = ottla::Broker::temporary()?;
+/// if let Some(replica) = broker.admin().health().replica {
+///     eprintln!("{} of {}", replica.reason, replica.path.display());
+/// }
+/// # Ok::<_, ottla::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReplicaFailure {
+    /// Its directory.
+    pub path: PathBuf,
+    /// What went wrong, with its causes.
+    pub reason: String,
+    /// What that means for the broker.
+    pub effect: ReplicaFailureEffect,
+}
+
+/// What the failure of a replica means for its broker; part of [`ReplicaFailure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplicaFailureEffect {
+    /// All that is acknowledged is on both disks, but the replica could not catch up when it last tried: what waits for that takes more and
+    /// more room there.
+    NotCatchingUp,
+    /// Sends of [`Durability::Always`](crate::Durability::Always) topics fail until the replica has caught up.
+    SendsStopped,
+    /// The replica was given up: what is sent is on one disk only until the broker is opened again.
+    Dropped,
+}
+
+impl fmt::Display for ReplicaFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meaning = match self.effect {
+            ReplicaFailureEffect::NotCatchingUp => "could not catch up",
+            ReplicaFailureEffect::SendsStopped => "has failed, and sends do until it has caught up",
+            ReplicaFailureEffect::Dropped => "was given up until the broker is opened again",
+        };
+        write!(f, "the replica {} {meaning}: {}", self.path.display(), self.reason)
+    }
 }
 
 /// A log of which more is kept than its topic's limits ask for, since a group has not read it; part of [`Health`].
@@ -151,8 +200,8 @@ impl Health {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        let Health { broker_error, failed_partitions, damage, over_budget, maintenance_error, .. } = self;
-        let is_refused = broker_error.is_some() || over_budget.is_some();
+        let Health { broker_error, failed_partitions, damage, over_budget, replica, maintenance_error, .. } = self;
+        let is_refused = broker_error.is_some() || over_budget.is_some() || replica.is_some();
         !is_refused && failed_partitions.is_empty() && damage.is_empty() && maintenance_error.is_none()
     }
 }
@@ -165,6 +214,7 @@ impl fmt::Display for Health {
         errors.into_iter().try_for_each(|error| write!(f, "\n{}", error.with_causes()))?;
         self.damage.iter().try_for_each(|damage| write!(f, "\nlost: {damage}"))?;
         self.over_budget.iter().try_for_each(|error| write!(f, "\n{error}"))?;
+        self.replica.iter().try_for_each(|replica| write!(f, "\n{replica}"))?;
         self.maintenance_error.iter().try_for_each(|error| write!(f, "\nmaintenance: {error}"))?;
         self.held_back.iter().try_for_each(|held| write!(f, "\n{held}"))?;
         self.open_transactions.iter().try_for_each(|open| write!(f, "\n{open}"))
@@ -201,6 +251,17 @@ fn held_back(log: &Log) -> Option<HeldBack> {
     })
 }
 
+/// What is wrong with a replica, if anything.
+fn replica_failure(mirror: &Mirror) -> Option<ReplicaFailure> {
+    let (state, catch_up_error) = mirror.state();
+    let (effect, reason) = match state {
+        MirrorState::Following => (ReplicaFailureEffect::NotCatchingUp, catch_up_error?),
+        MirrorState::Behind(reason) => (ReplicaFailureEffect::SendsStopped, reason.or(catch_up_error)?),
+        MirrorState::Dropped(reason) => (ReplicaFailureEffect::Dropped, reason),
+    };
+    Some(ReplicaFailure { path: mirror.dir().to_owned(), reason, effect })
+}
+
 impl Store {
     fn health(&self) -> Health {
         let mut health = Health::default();
@@ -215,6 +276,7 @@ impl Store {
         };
         health.damage.extend(self.lost_tails().iter().cloned());
         health.maintenance_error = self.maintenance_error();
+        health.replica = self.mirror().and_then(replica_failure);
         health.over_budget = self.disk_budget().and_then(|budget| budget.refusal());
         let mut partitions: Vec<_> = topics.values().flat_map(|topic| topic.partitions.iter()).collect();
         partitions.sort_unstable_by(|one, other| one.address.cmp(&other.address));

@@ -6,6 +6,7 @@
 mod admin;
 mod alter_topic;
 pub(crate) mod backup_report;
+pub(crate) mod beside;
 mod budget_settings;
 mod builder;
 pub(crate) mod catalog;
@@ -45,6 +46,7 @@ mod transactions;
 pub(crate) mod unfinished;
 pub(crate) mod unfinished_mark;
 mod verification;
+pub(crate) mod written_directory;
 
 use std::fmt;
 use std::path::Path;
@@ -55,7 +57,7 @@ pub use backup_report::BackupReport;
 pub use builder::BrokerBuilder;
 pub use compaction::CompactionReport;
 pub use disk_usage::DiskUsage;
-pub use health::{Health, HeldBack, HeldByTransaction, PartitionFailure};
+pub use health::{Health, HeldBack, HeldByTransaction, PartitionFailure, ReplicaFailure, ReplicaFailureEffect};
 pub use into_topic_config::IntoTopicConfig;
 pub use read_mode::ReadMode;
 pub use recovery_report::RecoveryReport;

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::beside::{Beside, BrokerBeside};
 use super::catalog::{Catalog, DirectoryIdentity};
 use super::directory_lock::{self, DirectoryLock};
 use super::opened::Opened;
@@ -27,6 +28,7 @@ use crate::partition::config::TopicConfig;
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
 use crate::partition::log_spec::LogSpec;
+use crate::partition::mirror::Mirror;
 use crate::partition::protection::CommittedOffsets;
 use crate::partition::recovery_mode::RecoveryMode;
 use crate::partition::{PartitionSource, Questions, Surroundings, Watchers};
@@ -43,7 +45,7 @@ pub(super) const INTERNAL_SEGMENT_BYTES: u32 = 1 << 20;
 pub(crate) struct Store {
     pub(super) config: StoreConfig,
     pub(super) files: Arc<OpenFiles>,
-    pub(super) registry: TopicRegistry,
+    pub(super) registry: Arc<TopicRegistry>,
     /// No record gets a lower leader epoch.
     pub(super) least_leader_epoch: i32,
     pub(super) report: RecoveryReport,
@@ -54,7 +56,7 @@ pub(crate) struct Store {
     /// `None` if the directory is open read-only.
     pub(super) writer: Option<Writer>,
     pub(super) opened: Arc<Opened>,
-    closed: AtomicBool,
+    pub(super) closed: Arc<AtomicBool>,
 }
 
 /// What only the process that writes a directory has.
@@ -71,6 +73,8 @@ pub(super) struct Writer {
     pub(super) transactions_being_made: Mutex<()>,
     /// Held while a topic is being filled.
     pub(super) filling: Mutex<()>,
+    /// What is kept beside the broker.
+    beside: OnceLock<Box<dyn Beside>>,
 }
 
 impl Writer {
@@ -84,6 +88,7 @@ impl Writer {
             transactions: Arc::default(),
             transactions_being_made: Mutex::new(()),
             filling: Mutex::new(()),
+            beside: OnceLock::new(),
         }
     }
 }
@@ -106,14 +111,14 @@ impl Store {
         let least_leader_epoch = registry.catalog().identity().least_leader_epoch();
         let mut store = Store {
             files,
-            registry,
+            registry: Arc::new(registry),
             least_leader_epoch,
             report,
             read_only_report: OnceLock::new(),
             surroundings: Arc::new(Surroundings::new(&config.dir, questions)),
             writer,
             opened: Arc::new(Opened { at: config.disk.monotonic() }),
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
             config,
         };
         if store.is_read_only() {
@@ -222,6 +227,30 @@ impl Store {
         let catalog = self.registry.catalog();
         let noted = going_back::latest_leader_epoch(&**self.disk(), self.dir(), &catalog)?;
         Ok(noted.max(catalog.identity().least_leader_epoch()))
+    }
+
+    /// Opens what is to be kept beside the broker.
+    ///
+    /// # Errors
+    /// Its own; [`Error::ReadOnly`].
+    pub(super) fn open_beside(&self) -> Result<()> {
+        let Some(opens) = &self.config.beside else { return Ok(()) };
+        let writer = self.writer("keep a replica")?;
+        let broker = BrokerBeside {
+            directory: self.written_directory(),
+            identity: self.identity()?,
+            environment: Arc::clone(&writer.environment),
+            has_threads: self.config.background,
+        };
+        if let Some(beside) = opens.open_beside(broker)? {
+            _ = writer.beside.set(beside);
+        }
+        Ok(())
+    }
+
+    /// The second disk, if there is one.
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.writer.as_ref().and_then(|writer| writer.environment.mirror())
     }
 
     /// Adds an event, and has those be told that wait.
@@ -398,6 +427,7 @@ impl Store {
         let writer = self.writer("run the maintenance")?;
         let is_stopping = || self.check_open().is_err();
         let done = maintenance::run_all(&self.registry.logs().load(), &writer.environment, &is_stopping);
+        let done = done.and(writer.beside.get().filter(|_| !is_stopping()).map_or(Ok(()), |beside| beside.run()));
         self.files.emit_events();
         done
     }
@@ -405,6 +435,11 @@ impl Store {
     /// Closes everything, once. In a process that was forked off, nothing: it is all the parent's.
     pub(super) fn close(&self) -> Result<()> {
         self.check_not_forked()?;
+        // As long as it can still look at what there is.
+        let finished = match self.writer.as_ref().and_then(|writer| writer.beside.get()) {
+            Some(beside) if !self.closed.load(Ordering::Acquire) => beside.finish(),
+            _ => Ok(()),
+        };
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -418,7 +453,7 @@ impl Store {
             self.tell_closed(begun, &Ok(()));
             return Ok(());
         };
-        let result = self.close_writer(writer);
+        let result = self.close_writer(writer).and(finished);
         // Only now, as a waker is the caller's code. All that they wait for is durable, or never will be.
         writer.environment.end_serving_tasks();
         writer.environment.end_expiring();
@@ -477,7 +512,7 @@ impl Drop for Store {
             && let Some(writer) = &mut self.writer
         {
             // There is no such thread here: also to give up its handle would be a call about nobody.
-            std::mem::forget(writer.worker.get_mut().take());
+            std::mem::forget((writer.worker.get_mut().take(), writer.beside.take()));
         }
     }
 }

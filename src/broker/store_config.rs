@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beside::OpensBeside;
 use super::budget_settings::BudgetSettings;
 use super::read_mode::ReadMode;
 use super::topic_entry::TopicEntry;
@@ -47,6 +48,8 @@ pub(super) struct StoreConfig {
     /// Whether transactions that stand open are ended before anything is served: always, but for tests.
     pub(super) settles_transactions: bool,
     pub(super) purpose: Purpose,
+    /// What is kept beside the broker, by a layer above.
+    pub(super) beside: Option<Arc<dyn OpensBeside>>,
 }
 
 /// What a directory is opened for.

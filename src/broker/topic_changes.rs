@@ -63,6 +63,7 @@ impl Store {
         let entry = Arc::new(TopicEntry::new(name.into(), topic_id, config.clone()));
         entry.partitions.add(self.open_new_partitions(writer, &entry, 0..config.partitions));
         catalog.add(name, topic_id, config)?;
+        self.mirror_topic(&entry);
         self.registry.publish(|topics| {
             topics.insert(Arc::clone(&entry.name), Arc::clone(&entry));
         });
@@ -72,6 +73,14 @@ impl Store {
         writer.environment.bell.ring(Work::Retention);
         self.files.events().add(|| entry.created());
         Ok(entry)
+    }
+
+    /// Returns once the second disk, if there is one, has it how a topic is configured: under the catalog's lock, so that the last word is
+    /// the last there, too.
+    pub(super) fn mirror_topic(&self, topic: &TopicEntry) {
+        if let Some(mirror) = self.mirror() {
+            mirror.note_topic(topic.topic_id, &topic.name, &topic.settings.load());
+        }
     }
 
     /// Makes the directories of partitions and syncs their names, before the catalog speaks of them.
@@ -114,6 +123,7 @@ impl Store {
         let partitions = self.open_new_partitions(writer, &topic, before..partition_count);
         catalog.alter(name, config.clone())?;
         topic.settings.replace(config);
+        self.mirror_topic(&topic);
         topic.partitions.add(partitions);
         self.registry.publish(|_| {});
         self.files.events().add(|| topic.altered());
@@ -143,6 +153,7 @@ impl Store {
             }
             catalog.note_deleted(name);
         }
+        self.mirror().iter().for_each(|mirror| mirror.note_deleted(topic.topic_id));
         self.registry.publish(|topics| {
             topics.remove(name);
         });

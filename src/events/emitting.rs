@@ -160,6 +160,20 @@ impl Event {
                 end_offset = offsets.end,
                 "a replica never had records, since they were deleted before it came for them"
             ),
+            Event::ReplicaFailed { path, reason, is_dropped } => error!(
+                name: "replica_failed",
+                target: "ottla::log",
+                path = %path.display(),
+                reason,
+                is_dropped,
+                "the replica has failed"
+            ),
+            Event::ReplicaRecovered { path } => info!(
+                name: "replica_recovered",
+                target: "ottla::log",
+                path = %path.display(),
+                "the replica has caught up again"
+            ),
             Event::PartitionPoisoned { partition, reason } => error!(
                 name: "partition_poisoned",
                 target: "ottla::log",

@@ -75,6 +75,16 @@ pub(crate) enum Event {
         partition: TopicPartition,
         offsets: Range<u64>,
     },
+    /// The replica of a broker has failed, and sends are refused until it has caught up, or it was given up.
+    ReplicaFailed {
+        path: PathBuf,
+        reason: String,
+        is_dropped: bool,
+    },
+    /// It has caught up.
+    ReplicaRecovered {
+        path: PathBuf,
+    },
     /// A partition refuses writes from now on.
     PartitionPoisoned {
         partition: TopicPartition,

@@ -148,6 +148,8 @@ fn all() -> Vec<Event> {
         Event::SegmentRolled { partition: partition(), base_offset: 1, bytes: 1 },
         Event::RecordsDeleted { partition: partition(), by: DeletedBy::Budget, offsets: 0..1, segments: 1, bytes: 1 },
         Event::ReplicaMissed { partition: partition(), offsets: 0..1 },
+        Event::ReplicaFailed { path: "second".into(), reason: "full".to_owned(), is_dropped: false },
+        Event::ReplicaRecovered { path: "second".into() },
         Event::PartitionPoisoned { partition: partition(), reason: text() },
         Event::TailFailed { path: path(), reason: text() },
         Event::SlowSync { path: path(), duration },

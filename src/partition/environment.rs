@@ -9,6 +9,7 @@ use super::budget::Budget;
 use super::compaction::config::CleanerConfig;
 use super::counters::Counter;
 use super::group_commit::GroupCommit;
+use super::mirror::Mirror;
 use super::protection::Protection;
 use super::reader::Waypoints;
 use super::time_histogram::Stopwatch;
@@ -126,6 +127,35 @@ impl Environment {
     #[inline]
     pub(super) fn group(&self, is_always: bool) -> &GroupCommit {
         if is_always { &self.always } else { &self.relaxed }
+    }
+
+    /// Brings all that is made durable to a second disk, too, from now on.
+    pub(crate) fn set_mirror(&self, mirror: &Arc<Mirror>) {
+        for group in [&self.always, &self.relaxed] {
+            group.set_mirror(mirror);
+        }
+    }
+
+    /// The second disk, if there is one.
+    pub(crate) fn mirror(&self) -> Option<&Mirror> {
+        self.always.mirror()
+    }
+
+    /// Fails while nothing that is sent can be acknowledged, since the second disk has failed.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaFailed`](crate::Error::ReplicaFailed).
+    #[inline]
+    pub(super) fn check_mirror(&self) -> Result<()> {
+        self.mirror().map_or(Ok(()), Mirror::check)
+    }
+
+    /// The same for who waits for what a round did not make durable.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaFailed`](crate::Error::ReplicaFailed).
+    pub(super) fn check_mirrored(&self) -> Result<()> {
+        self.mirror().map_or(Ok(()), Mirror::check_following)
     }
 
     /// Says, for processes that read along, that a topic's durability has changed in the catalog, or that its files are gone.

@@ -16,6 +16,8 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::durable_wait::{DurableWait, TaskQueue};
+use super::log_spec::LogSpec;
+use super::mirror::{Block, Mirror, MirrorRound, MirroredTo};
 use super::returning::await_returning;
 use super::tail_metrics::TailMetrics;
 use super::time_histogram::Stopwatch;
@@ -36,6 +38,15 @@ pub(crate) trait CommitMember: Debug + Send + Sync {
     /// Writes commit entries for everything published in this tail, which is synced next. If it is another one that it publishes in
     /// by now, the round does not cover it.
     fn prepare_commit(&self, tail: &Tail) -> PreparedCommit;
+
+    /// Where it is, and how it is kept, unless its topic was deleted.
+    fn live_spec(&self) -> Option<&LogSpec>;
+
+    /// Adds what the second disk lacks of what a round covers.
+    ///
+    /// # Errors
+    /// Those of a read.
+    fn gather(&self, prepared: &PreparedCommit, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()>;
 
     /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
     /// for that and sees that it did not looks for the reason with an attempt of their own.
@@ -85,6 +96,8 @@ pub(crate) struct GroupCommit {
     state: Mutex<State>,
     tasks: TaskQueue,
     failure: OnceLock<String>,
+    /// The second disk, if there is one.
+    mirror: OnceLock<Arc<Mirror>>,
     /// Its clock says how long syncs take.
     disk: Arc<dyn Disk>,
     syncs: Stopwatch,
@@ -114,7 +127,18 @@ struct Round {
 impl GroupCommit {
     pub(crate) fn new(tail: Tail, disk: Arc<dyn Disk>) -> GroupCommit {
         let (state, tasks, syncs) = (Mutex::default(), TaskQueue::default(), Stopwatch::default());
-        GroupCommit { tail, state, tasks, failure: OnceLock::new(), disk, syncs }
+        GroupCommit { tail, state, tasks, failure: OnceLock::new(), mirror: OnceLock::new(), disk, syncs }
+    }
+
+    /// Brings all that it makes durable to a second disk, too, from now on.
+    pub(super) fn set_mirror(&self, mirror: &Arc<Mirror>) {
+        _ = self.mirror.set(Arc::clone(mirror));
+    }
+
+    /// The second disk, if there is one.
+    #[inline]
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.get().map(|mirror| &**mirror)
     }
 
     /// What there is to measure of the tail, and how long its syncs took for those who waited.
@@ -222,12 +246,17 @@ impl GroupCommit {
     fn run(&self, round: &mut Round) {
         let Round { logs, prepared } = round;
         prepared.extend(logs.iter().map(|log| log.prepare_commit(&self.tail)));
+        let mirrored = self.mirror().map(|mirror| gather(mirror, logs, prepared));
         if prepared.iter().any(PreparedCommit::needs_tail)
             && let Err(reason) = self.sync_tail()
         {
             for log in logs.drain(..) {
                 log.poison(reason);
             }
+        }
+        if mirrored.is_some_and(|round| !round.finish()) {
+            // Whoever waits finds the reason there.
+            logs.clear();
         }
         let mut prepared = prepared.drain(..);
         logs.retain(|log| prepared.next().is_some_and(|prepared| log.finish_commit(&prepared)));
@@ -249,6 +278,16 @@ impl GroupCommit {
         }
         Err(self.failure().unwrap_or_default())
     }
+}
+
+/// Begins a round of the second disk, with all that it lacks of these logs.
+fn gather<'m>(mirror: &'m Mirror, logs: &[Arc<dyn CommitMember>], prepared: &[PreparedCommit]) -> MirrorRound<'m> {
+    let mut round = mirror.begin_round();
+    for (log, prepared) in logs.iter().zip(prepared).filter(|(_, prepared)| !prepared.is_short) {
+        let Some(spec) = log.live_spec() else { continue };
+        round.add(spec, prepared.end, |mirrored, block| log.gather(prepared, mirrored, block));
+    }
+    round
 }
 
 /// Ends a round even if its leader panics, so that nobody waits for ever.

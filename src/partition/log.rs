@@ -161,6 +161,7 @@ impl Log {
     /// Appends what somebody is to wait for until it is durable.
     fn append_to_be_synced(&self, records: &[ProducerRecord<'_>]) -> AppendResult {
         self.check_not_forked()?;
+        self.environment.check_mirror().inspect_err(|error| self.note_refused(error))?;
         // What may fail of making them durable, and can be done before they are in the log.
         self.rewrite_if_owed().inspect_err(|error| self.note_refused(error))?;
         let appended = self.append_prepared(records)?;
@@ -383,6 +384,7 @@ impl Log {
                 if let Some(error) = self.take_commit_error() {
                     return Err(error);
                 }
+                self.environment.check_mirrored()?;
                 // It failed, or could not open what it was to sync. An attempt of one's own tells which of the two, and ends
                 // this loop where no round can begin.
                 self.sync_segments()?;

@@ -14,6 +14,7 @@
 //! the append lock, which is the [`Log`](super::log::Log)'s.
 
 mod appending;
+mod mirroring;
 mod reading;
 mod slots;
 mod transactions;

@@ -1,7 +1,7 @@
 //! Which log it is, wherever its directory lies and whatever it is called.
 
 /// A partition of one topic, which no other topic of the same name has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LogId {
     /// Tells the topic from an earlier or later one of the same name.
     pub(crate) topic_id: u128,

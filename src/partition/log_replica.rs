@@ -179,25 +179,35 @@ impl LogReplica {
         Ok(true)
     }
 
-    /// Appends whole batches behind the end, of this leader epoch, for a log that does not follow its source any more. When this returns they
-    /// survive a power cut. Nothing of it counts yet; returns the state that has it.
+    /// Appends a whole batch behind the end of `state`, which is what is settled and what was appended like this before. Nothing of it
+    /// counts yet, or [survives](LogReplica::sync_appended) a power cut.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn end_with(&mut self, leader_epoch: i32, batches: &[(BatchHeader, Vec<u8>)]) -> Result<LogState> {
-        let mut state = self.settled.clone();
-        let base_offset = self.written.last_key_value().map_or(state.next_offset, |(base_offset, _)| *base_offset);
-        for (header, batch) in batches {
-            state.epochs.assign(leader_epoch, header.base_offset());
-            self.append(base_offset, None, batch, header)?;
-            state.next_offset = header.next_offset();
-        }
-        if let Some((_, segment)) = self.written.last_key_value() {
+    pub(crate) fn append_behind(&mut self, state: &mut LogState, header: &BatchHeader, batch: &[u8]) -> Result<()> {
+        let full = |segment: &Segment| {
+            segment.must_roll_before(batch.len() as u64, header.last_offset(), header.max_timestamp)
+        };
+        let active = self.written.last_key_value().filter(|(_, segment)| !full(segment));
+        let base_offset = active.map_or(header.base_offset(), |(base_offset, _)| *base_offset);
+        self.append(base_offset, None, batch, header)?;
+        state.epochs.assign(header.start.leader_epoch, header.base_offset());
+        state.next_offset = header.next_offset();
+        Ok(())
+    }
+
+    /// Returns once what was [appended](LogReplica::append_behind) survives a power cut, with the state that has it noted in full.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn sync_appended(&mut self, state: &mut LogState) -> Result<()> {
+        for segment in self.written.values() {
+            segment.settle().map_err(AppendError::into_inner)?;
             segment.sync().map_err(SyncError::into_inner)?;
         }
         self.sync_dir()?;
         state.written = self.written.keys().copied().collect();
-        Ok(state)
+        Ok(())
     }
 
     /// Shows each batch of a producer, and the marker that it is, if so.

@@ -32,6 +32,7 @@ pub(crate) mod log_spec;
 pub(crate) mod log_state;
 mod log_view;
 pub(crate) mod manifest;
+pub(crate) mod mirror;
 pub(crate) mod offsets;
 pub(crate) mod partition_metadata;
 pub(crate) mod partition_metrics;

@@ -6,11 +6,16 @@
 //!   ─→ fetching    what is missing of each log
 //!   ─→ target      all of it counts at once: the file `replica` (state) says so
 //!   ─→ promoting   when the source is given up
+//!
+//! beside      kept by a broker itself, which acknowledges nothing that is on one disk only    partition/mirror
+//!   ─→ journal     what was acknowledged since the replica caught up last
 //! ```
 //! The files of one log, from one state to the next, are `partition/log_replica`'s matter.
 
+mod beside;
 mod fetching;
 mod history;
+mod journal;
 mod options;
 mod promoting;
 mod report;
@@ -28,6 +33,8 @@ use std::time::Duration;
 use self::fetching::{Moved, Unfetched};
 use self::target::Target;
 use crate::broker::Broker;
+use crate::broker::copying::DirectoryContents;
+use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::error::{ClosedBy, Error, Result};
 use crate::events::Event;
@@ -104,8 +111,7 @@ impl Replica {
         let source = source.into().open()?;
         let identity = source.store.identity()?;
         let target = Target::open(options.disk, target.as_ref(), Some(identity))?;
-        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
-        let source_files = OpenFiles::new(Arc::clone(source.store.disk()), config);
+        let source_files = files_of_source(source.store.disk());
         Ok(Replica { source, source_files, target, interval: options.interval })
     }
 
@@ -122,36 +128,12 @@ impl Replica {
     /// [`Error::ReplicaDiverged`]; [`Error::Closed`] once the source is closed; [`Error::Corrupt`] for what is damaged at the source;
     /// [`Error::Poisoned`] of a partition there; [`Error::DiskFull`]; those of the system. The next call tries again.
     pub fn catch_up(&mut self) -> Result<CatchUpReport> {
-        let mut moved: Option<Box<Moved>> = None;
-        loop {
-            let contents = match self.source.store.durable_contents() {
-                // It went while it was looked at: the next look knows.
-                Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
-                contents => contents?,
-            };
-            match self.target.follow(&contents, &self.source_files) {
-                Ok(round) => {
-                    let report = CatchUpReport::new(round, contents.taken_ms);
-                    self.tell_of_holes(&report);
-                    return Ok(report);
-                }
-                // What was looked at went.
-                Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. })) => {}
-                Err(Unfetched::Failed(error)) => return Err(error),
-                // Once may be a file that came or went meanwhile. What stays so is wrong.
-                Err(Unfetched::Moved(found)) if moved.as_ref().is_some_and(|before| found.is_same(before)) => {
-                    return Err(found.error);
-                }
-                Err(Unfetched::Moved(found)) => moved = Some(found),
-            }
+        let look = || self.source.store.durable_contents();
+        let report = catch_up(&look, &mut self.target, &self.source_files, 0)?;
+        for event in missed(&report) {
+            self.source.store.tell(|| event);
         }
-    }
-
-    fn tell_of_holes(&self, report: &CatchUpReport) {
-        for (partition, offsets) in report.never_had() {
-            let partition = partition.clone();
-            self.source.store.tell(|| Event::ReplicaMissed { partition, offsets });
-        }
+        Ok(report)
     }
 
     /// Catches up again and again, with a [rest](ReplicaOptions::interval) in between, until `go_on`, which is shown what has come, says
@@ -265,6 +247,46 @@ impl Replica {
     pub fn promote_without_source(target: impl AsRef<Path>, options: ReplicaOptions) -> Result<PromoteReport> {
         promoting::promote(Target::open(options.disk, target.as_ref(), None)?, 0)
     }
+}
+
+/// Brings `target` all that `look` finds at its source, whose files are `source_files`. From `mirror_generation` on its journal counts
+/// then; 0 if it has none.
+fn catch_up(
+    look: &dyn Fn() -> Result<DirectoryContents>,
+    target: &mut Target,
+    source_files: &Arc<OpenFiles>,
+    mirror_generation: u64,
+) -> Result<CatchUpReport> {
+    let mut moved: Option<Box<Moved>> = None;
+    loop {
+        let contents = match look() {
+            // It went while it was looked at: the next look knows.
+            Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
+            contents => contents?,
+        };
+        match target.follow(&contents, source_files, mirror_generation) {
+            Ok(round) => return Ok(CatchUpReport::new(round, contents.taken_ms)),
+            // What was looked at went.
+            Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. })) => {}
+            Err(Unfetched::Failed(error)) => return Err(error),
+            // Once may be a file that came or went meanwhile. What stays so is wrong.
+            Err(Unfetched::Moved(found)) if moved.as_ref().is_some_and(|before| found.is_same(before)) => {
+                return Err(found.error);
+            }
+            Err(Unfetched::Moved(found)) => moved = Some(found),
+        }
+    }
+}
+
+/// What there is to tell of what never came.
+fn missed(report: &CatchUpReport) -> impl Iterator<Item = Event> {
+    report.never_had().map(|(partition, offsets)| Event::ReplicaMissed { partition: partition.clone(), offsets })
+}
+
+/// The files of a source, for who copies them.
+fn files_of_source(disk: &Arc<dyn Disk>) -> Arc<OpenFiles> {
+    let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
+    OpenFiles::new(Arc::clone(disk), config)
 }
 
 /// In short: the source is a long story.

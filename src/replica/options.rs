@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::disk::Disk;
 use crate::disk::os::OsDisk;
+use crate::partition::mirror::policy::ReplicaPolicy;
 
 /// How a [`Replica`](crate::Replica) is kept.
 ///
@@ -25,18 +26,30 @@ use crate::disk::os::OsDisk;
 pub struct ReplicaOptions {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) interval: Duration,
+    pub(super) policy: ReplicaPolicy,
 }
 
 impl ReplicaOptions {
     /// The defaults.
     pub fn new() -> ReplicaOptions {
-        ReplicaOptions { disk: Arc::new(OsDisk::new()), interval: Duration::from_millis(100) }
+        ReplicaOptions {
+            disk: Arc::new(OsDisk::new()),
+            interval: Duration::from_millis(100),
+            policy: ReplicaPolicy::StopSends,
+        }
     }
 
     /// How long [`run`](crate::Replica::run) rests between catching up and catching up again. Each time costs a few syncs on both disks for
     /// every partition that has something new, and ends the batch that is being filled there. Default: 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
+        self
+    }
+
+    /// What becomes of a broker that [keeps](crate::BrokerBuilder::replica_with) the replica, if that fails. Otherwise this means nothing.
+    /// Default: [`ReplicaPolicy::StopSends`].
+    pub fn policy(mut self, policy: ReplicaPolicy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -56,6 +69,9 @@ impl Default for ReplicaOptions {
 
 impl fmt::Debug for ReplicaOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplicaOptions").field("interval", &self.interval).finish_non_exhaustive()
+        f.debug_struct("ReplicaOptions")
+            .field("interval", &self.interval)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,8 @@
 //! A replica becomes a data directory of its own.
 //!
 //! ```text
-//! following ─→ cut off what goes beyond the last point; end what a cut at several moments has left open
+//! following ─→ append what the journal has, if there is one
+//!           ─→ cut off what goes beyond the last point; end what a cut at several moments has left open
 //!           ─→ `replica` says that it is being promoted: it follows nobody any more
 //!           ─→ another identity, and leader epochs above all that are known                 broker/going_back
 //!           ─→ opened as after a crash, which ends transactions; groups are moved back; closed
@@ -12,6 +13,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::journal;
 use super::report::PromoteReport;
 use super::state::{ReplicaStage, ReplicaState};
 use super::target::Target;
@@ -56,6 +58,7 @@ pub(super) fn promote(mut target: Target, latest_epoch: i32) -> Result<PromoteRe
 /// Has it follow nobody any more.
 fn leave_source(target: &mut Target, latest_epoch: i32) -> Result<PromoteReport> {
     target.resume()?;
+    journal::take_over(target)?;
     let endings = if target.state().is_of_one_moment { Endings::default() } else { endings_of(target)? };
     let identity = target.catalog().identity();
     let latest = going_back::latest_leader_epoch(&**target.disk(), target.dir(), target.catalog())?.max(latest_epoch);
@@ -64,12 +67,15 @@ fn leave_source(target: &mut Target, latest_epoch: i32) -> Result<PromoteReport>
     let mut logs = Vec::new();
     for (number, log) in target.logs_mut().values_mut().enumerate() {
         log.leave_only_what_counts()?;
-        let mut markers = Vec::new();
-        for (offset, ending) in (log.settled().next_offset..).zip(endings.of_logs.get(number).into_iter().flatten()) {
+        let mut state = log.settled().clone();
+        for (offset, ending) in (state.next_offset..).zip(endings.of_logs.get(number).into_iter().flatten()) {
             let (header, batch) = ending.marker.batch(offset, leader_epoch, ending.producer, now_ms);
-            markers.push((header, batch.clone()));
+            log.append_behind(&mut state, &header, &batch)?;
         }
-        logs.push(if markers.is_empty() { log.settled().clone() } else { log.end_with(leader_epoch, &markers)? });
+        if state != *log.settled() {
+            log.sync_appended(&mut state)?;
+        }
+        logs.push(state);
     }
     let before = target.state().clone();
     target.commit(ReplicaState { stage: ReplicaStage::BeingPromoted, logs, ..before })?;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::fetching::{Fetch, Unfetched};
 use super::history::{self, Divergence};
+use super::journal;
 use super::state::{ReplicaStage, ReplicaState};
 use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
 use crate::broker::copying::{DirectoryContents, SourceLog, spec_of};
@@ -32,6 +33,7 @@ use crate::partition::log_id::LogId;
 use crate::partition::log_replica::LogReplica;
 use crate::partition::log_spec::LogSpec;
 use crate::partition::log_state::LogState;
+use crate::partition::mirror;
 use crate::topic_partition::TopicPartition;
 
 /// The logs of a replica by topic id and partition.
@@ -48,6 +50,8 @@ pub(super) struct Target {
     files: Arc<OpenFiles>,
     /// Whether nothing has failed since it was read.
     is_sound: bool,
+    /// Whether its source is known to have all that its journal has.
+    is_journal_known: bool,
     _lock: DirectoryLock,
 }
 
@@ -98,7 +102,9 @@ impl Target {
         let files = OpenFiles::new(Arc::clone(&disk), config);
         let state = load_state(&*disk, &dir)?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
-        let mut target = Target { disk, dir, state, catalog, logs: Logs::new(), files, is_sound: false, _lock: lock };
+        let is_journal_known = state.mirror_generation == 0;
+        let (logs, is_sound) = (Logs::new(), false);
+        let mut target = Target { disk, dir, state, catalog, logs, files, is_sound, is_journal_known, _lock: lock };
         if target.state.stage == ReplicaStage::Following {
             target.resume()?;
         } else if source.is_some() {
@@ -168,7 +174,18 @@ impl Target {
         spec_of(&self.dir, name, entry, number)
     }
 
-    /// Brings the replica to the point of `source`, whose files are on the disk of `source_files`.
+    /// Where each log ends.
+    pub(super) fn ends_by_log(&self) -> HashMap<LogId, u64> {
+        self.state.logs.iter().map(|state| (state.log, state.next_offset)).collect()
+    }
+
+    /// How many partitions each topic has, by its id.
+    pub(super) fn partition_counts(&self) -> HashMap<u128, u32> {
+        self.catalog.live_topics().map(|(_, entry)| (entry.topic_id, entry.config.partitions)).collect()
+    }
+
+    /// Brings the replica to the point of `source`, whose files are on the disk of `source_files`. From `mirror_generation` on its journal
+    /// counts then; 0 if it has none.
     ///
     /// # Errors
     /// [`Error::ReplicaDiverged`]; those of the disks. Then it is at the point where it was, or at that of `source`.
@@ -176,14 +193,19 @@ impl Target {
         &mut self,
         source: &DirectoryContents,
         source_files: &Arc<OpenFiles>,
+        mirror_generation: u64,
     ) -> Result<Round, Unfetched> {
         if !self.is_sound {
             self.resume()?;
         }
         self.check_history(source, &**source_files.disk())?;
+        if !self.is_journal_known {
+            journal::check_source(self, source)?.map_err(|divergence| self.diverged(divergence))?;
+            self.is_journal_known = true;
+        }
         self.is_sound = false;
-        self.follow_topics(source)?;
-        let round = self.follow_logs(source, source_files)?;
+        self.follow_topics(source.identity, &source.topics)?;
+        let round = self.follow_logs(source, source_files, mirror_generation)?;
         self.is_sound = true;
         Ok(round)
     }
@@ -212,7 +234,12 @@ impl Target {
         Error::ReplicaDiverged { path, topic, partition: Some(partition), offset: Some(offset), reason }
     }
 
-    fn follow_logs(&mut self, source: &DirectoryContents, source_files: &Arc<OpenFiles>) -> Result<Round, Unfetched> {
+    fn follow_logs(
+        &mut self,
+        source: &DirectoryContents,
+        source_files: &Arc<OpenFiles>,
+        mirror_generation: u64,
+    ) -> Result<Round, Unfetched> {
         let logs = std::mem::take(&mut self.logs);
         let mut sources: BTreeMap<(u128, u32), &SourceLog> =
             source.logs.iter().map(|log| ((log.topic_id, log.partition.partition()), log)).collect();
@@ -236,11 +263,16 @@ impl Target {
             following.push((id, log, state));
         }
         let logs: Vec<LogState> = following.iter().map(|(.., state)| state.clone()).collect();
-        if logs == self.state.logs {
+        if logs == self.state.logs && mirror_generation == self.state.mirror_generation {
             self.state.taken_ms = source.taken_ms;
         } else {
             let (taken_ms, is_of_one_moment) = (source.taken_ms, source.is_of_one_moment);
-            self.commit(ReplicaState { taken_ms, is_of_one_moment, logs, ..self.state.clone() })?;
+            let had_journal = self.state.mirror_generation != 0;
+            let before = self.state.clone();
+            self.commit(ReplicaState { taken_ms, is_of_one_moment, mirror_generation, logs, ..before })?;
+            if had_journal && mirror_generation == 0 {
+                mirror::journal::remove(&*self.disk, &self.dir)?;
+            }
         }
         let settled = parallel::for_all(following, |(id, mut log, state)| {
             if state != *log.settled() || log.has_staged() {
@@ -301,6 +333,7 @@ fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Resu
         taken_ms: -1,
         is_of_one_moment: true,
         catalog_crc32,
+        mirror_generation: 0,
         logs: Vec::new(),
     };
     // Last: where this is, it is whole.

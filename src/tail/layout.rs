@@ -71,7 +71,7 @@ const IS_EXPLORED: bool = cfg!(any(shuttle, loom));
 
 pub(super) const SLOT_MAGIC: u32 = u32::from_be_bytes(*b"OTSL");
 pub(super) const GENERATION: usize = 8;
-pub(super) const IDENTITY_BYTES: usize = 76;
+pub(crate) const IDENTITY_BYTES: usize = 76;
 pub(super) const PUBLISHED: usize = 80;
 pub(super) const DURABLE: usize = 88;
 pub(super) const COMMIT: [usize; 2] = [512, 1024];
@@ -132,7 +132,8 @@ impl Identity {
         self.start.base_offset
     }
 
-    pub(super) fn encode(&self, slot_bytes: u32, generation: u64) -> [u8; IDENTITY_BYTES] {
+    /// Its bytes, for a slot of so many bytes in this use.
+    pub(crate) fn encode(&self, slot_bytes: u32, generation: u64) -> [u8; IDENTITY_BYTES] {
         let mut out = Vec::with_capacity(IDENTITY_BYTES);
         out.extend_from_slice(&SLOT_MAGIC.to_be_bytes());
         out.extend_from_slice(&slot_bytes.to_be_bytes());
@@ -154,7 +155,7 @@ impl Identity {
     }
 
     /// The identity, slot bytes and generation that `bytes` state, if they are whole and make sense.
-    pub(super) fn decode(bytes: &[u8]) -> Option<(Identity, SlotClass, u64)> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Identity, SlotClass, u64)> {
         let (body, rest) = bytes.split_at_checked(IDENTITY_BYTES - 4)?;
         let mut check = Fields(rest);
         if check.u32()? != crc32fast::hash(body) {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub(crate) use following::{FollowedBatch, FollowedPartition, FollowedTails};
 pub(crate) use keeping::KeptSlots;
-pub(crate) use layout::{Identity, SlotClass};
+pub(crate) use layout::{IDENTITY_BYTES, Identity, SlotClass};
 pub(crate) use salvage::{Contents as TailContents, Salvaged, check_version, examine};
 pub(crate) use slot::{BatchWriter, OpenBatch};
 

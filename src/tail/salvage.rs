@@ -49,6 +49,25 @@ pub(crate) struct Salvaged {
     pub(crate) lost_records_max: u64,
 }
 
+impl Salvaged {
+    /// Whole records of a batch that came another way than out of a slot.
+    pub(crate) fn of(identity: Identity, class: SlotClass, generation: u64, records: Vec<u8>) -> Salvaged {
+        Salvaged {
+            identity,
+            tail_name: "",
+            position: 0,
+            class,
+            generation,
+            held_sequence: 0,
+            durable_bytes: records.len(),
+            records,
+            torn: false,
+            lost_synced: false,
+            lost_records_max: 0,
+        }
+    }
+}
+
 #[cfg(feature = "cli")]
 impl Salvaged {
     /// The byte of the file where its slot begins.

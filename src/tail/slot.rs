@@ -254,6 +254,17 @@ impl OpenBatch {
         &self.identity
     }
 
+    /// Which use of its slot it is.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The identity as it stands in the slot.
+    pub(crate) fn identity_bytes(&self) -> [u8; IDENTITY_BYTES] {
+        #[allow(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
+        self.identity.encode(self.slot().bytes as u32, self.generation)
+    }
+
     /// One above the last published offset.
     pub(crate) fn next_offset(&self) -> u64 {
         self.next_offset.load(Ordering::Acquire)

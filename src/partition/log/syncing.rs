@@ -10,7 +10,9 @@ use crate::partition::bell::Work;
 use crate::partition::checkpoint::SyncedTo;
 use crate::partition::environment::Environment;
 use crate::partition::group_commit::{CommitMember, PreparedCommit};
+use crate::partition::log_spec::LogSpec;
 use crate::partition::log_view::Segments;
+use crate::partition::mirror::{Block, MirroredTo};
 use crate::segment::Segment;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::tail::Tail;
@@ -34,6 +36,14 @@ impl CommitMember for Log {
             return false;
         }
         self.core.finish_commit(prepared)
+    }
+
+    fn live_spec(&self) -> Option<&LogSpec> {
+        (!self.is_deleted()).then_some(&self.spec)
+    }
+
+    fn gather(&self, prepared: &PreparedCommit, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()> {
+        self.core.gather(prepared, mirrored, block)
     }
 
     fn wake_waiters(&self) {

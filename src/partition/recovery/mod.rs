@@ -30,7 +30,7 @@ pub(super) use epochs::{epochs_of, last_leader_epoch};
 pub(crate) use identity::LoadedState;
 pub(super) use identity::{check_owner, check_partition, lost_manifest, owner_of_manifest};
 pub(crate) use recovered_log::RecoveredLog;
-pub(super) use salvaged_batch::seal_anew;
+pub(crate) use salvaged_batch::seal_anew;
 pub(super) use sealed::damage_of_sealed;
 
 use super::checkpoint::{Checkpoint, SyncedTo};

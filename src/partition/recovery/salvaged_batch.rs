@@ -40,8 +40,11 @@ pub(super) fn known_batches(salvaged: &[Salvaged]) -> KnownBatches<'_> {
     KnownBatches::new(known.collect(), SlotClass::Large.records_bytes_max())
 }
 
-/// The record batch of one that there was no room to seal when the log was opened.
-pub(in crate::partition) fn seal_anew(batch: &Salvaged, codec: Compression) -> Result<Vec<u8>> {
+/// The record batch of one that there was no room to seal when the log was opened, or that came another way.
+///
+/// # Errors
+/// [`Error::InvalidState`] if there are no whole records in it.
+pub(crate) fn seal_anew(batch: &Salvaged, codec: Compression) -> Result<Vec<u8>> {
     let contents =
         Contents::of(batch).ok_or(Error::InvalidState { reason: "a batch that was taken out of the tail" })?;
     Ok(seal(batch, &contents, codec))

@@ -1,5 +1,7 @@
 //! Replicas: what they have of their source, and what becomes of them.
 
+mod beside;
+mod beside_crashes;
 mod crashes;
 mod following;
 mod history;

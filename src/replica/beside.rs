@@ -1,0 +1,206 @@
+//! A replica that a broker keeps itself, beside its own directory: nothing is acknowledged that is on one disk only.
+//!
+//! What is made durable goes to the replica's journal with the group commit (`partition/mirror`). The replica catches up with it now and
+//! then, as any other does, and the journal from before is not needed any more.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::target::Target;
+use super::{ReplicaOptions, catch_up, files_of_source, missed};
+use crate::broker::BrokerBuilder;
+use crate::broker::beside::{Beside, BrokerBeside, OpensBeside};
+use crate::broker::written_directory::WrittenDirectory;
+use crate::disk::open_files::OpenFiles;
+use crate::error::{ClosedBy, Error, Result};
+use crate::partition::mirror::policy::ReplicaPolicy;
+use crate::partition::mirror::{Mirror, MirrorState};
+use crate::sync::{Monitor, Mutex, thread};
+
+impl BrokerBuilder {
+    /// Keeps a [replica](crate::Replica) in the directory `dir`, best on a disk of its own: a send of a
+    /// [`Durability::Always`](crate::Durability::Always) topic returns when both disks have the records, and readers see them only then. So
+    /// with a commit of a transaction or of a group, and with [`flush`](crate::Broker::flush). Other sends do not wait for it: their
+    /// records come after a while, as with [`Replica::run`](crate::Replica::run).
+    ///
+    /// If the first disk is lost, [promote](crate::Replica::promote_without_source) the replica: everything that was acknowledged is there.
+    /// What was deleted, altered or compacted in the last moments may be as before.
+    ///
+    /// The directory is made if it is empty or not there; opening takes until the replica has all that there is, which for a large log is best
+    /// done [before](crate::Replica::catch_up). If it fails later, sends do, until it has caught up:
+    /// [`ReplicaPolicy`](crate::ReplicaPolicy) has the choice.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Replica, ReplicaOptions};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    /// let broker = Broker::builder(&first).replica(&second).open()?;
+    /// broker.topic("orders")?.produce("customer-1", "2 coffees")?; // Both disks have it.
+    ///
+    /// // The first disk is lost.
+    /// # broker.close()?;
+    /// # std::fs::remove_dir_all(&first).unwrap();
+    /// Replica::promote_without_source(&second, ReplicaOptions::new())?;
+    /// assert_eq!(Broker::open(&second)?.topic("orders")?.partition(0)?.log_end_offset(), 1);
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn replica(self, dir: impl AsRef<Path>) -> Self {
+        self.replica_with(dir, ReplicaOptions::new())
+    }
+
+    /// The same, kept as the options say.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, ReplicaOptions, ReplicaPolicy};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    /// let options = ReplicaOptions::new().policy(ReplicaPolicy::DropReplica);
+    /// let broker = Broker::builder(&first).replica_with(&second, options).open()?;
+    /// if let Some(replica) = broker.admin().health().replica {
+    ///     eprintln!("{replica}");
+    /// }
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn replica_with(self, dir: impl AsRef<Path>, options: ReplicaOptions) -> Self {
+        self.beside(Arc::new(KeptReplica { dir: dir.as_ref().to_owned(), options }))
+    }
+}
+
+/// Where a broker is to keep a replica, and how.
+#[derive(Debug)]
+struct KeptReplica {
+    dir: PathBuf,
+    options: ReplicaOptions,
+}
+
+impl OpensBeside for KeptReplica {
+    fn open_beside(&self, broker: BrokerBeside) -> Result<Option<Box<dyn Beside>>> {
+        let ReplicaOptions { disk, interval, policy } = self.options.clone();
+        let BrokerBeside { directory: source, identity, environment, has_threads } = broker;
+        let mirror = |dir: &Path, counted| {
+            let mirror = Arc::new(Mirror::new(Arc::clone(&disk), dir, counted, policy, source.events().clone()));
+            environment.set_mirror(&mirror);
+            mirror
+        };
+        let target = match Target::open(Arc::clone(&disk), &self.dir, Some(identity)) {
+            Err(error) if self.may_go_on_without(&error) => {
+                mirror(&self.dir, 0).note_catch_up_error(&error);
+                return Ok(None);
+            }
+            target => target?,
+        };
+        let mirror = mirror(target.dir(), target.state().mirror_generation);
+        let (source_files, target, is_stopped) =
+            (files_of_source(source.disk()), Mutex::new(target), Monitor::new(false));
+        let shared = Arc::new(Shared { source, source_files, target, mirror, is_stopped });
+        match shared.catch_up() {
+            Err(error) if self.may_go_on_without(&error) => return Ok(None),
+            caught_up => caught_up?,
+        }
+        let its_own = Arc::clone(&shared);
+        let run = move || its_own.run(interval);
+        let start = |builder: thread::Builder| builder.name("ottla-replica".to_owned()).spawn(run);
+        let thread = if has_threads {
+            let started = start(thread::Builder::new());
+            Some(started.map_err(|source| Error::io("start the thread of", &self.dir, source))?)
+        } else {
+            None
+        };
+        Ok(Some(Box::new(ReplicaBeside { shared, thread: Mutex::new(thread) })))
+    }
+}
+
+impl KeptReplica {
+    /// Whether the broker is opened without the replica, since its disk has failed.
+    fn may_go_on_without(&self, error: &Error) -> bool {
+        self.options.policy == ReplicaPolicy::DropReplica
+            && matches!(error, Error::Io { .. } | Error::DiskFull { .. } | Error::Corrupt(_))
+    }
+}
+
+/// A replica that a broker keeps.
+#[derive(Debug)]
+struct ReplicaBeside {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+/// What the thread and others do, one at a time.
+#[derive(Debug)]
+struct Shared {
+    source: WrittenDirectory,
+    source_files: Arc<OpenFiles>,
+    target: Mutex<Target>,
+    mirror: Arc<Mirror>,
+    is_stopped: Monitor<bool>,
+}
+
+impl Shared {
+    fn catch_up(&self) -> Result<()> {
+        let mut target = self.target.lock();
+        if matches!(self.mirror.state().0, MirrorState::Dropped(_)) {
+            return Ok(());
+        }
+        let begun = self.mirror.begin_catch_up(&target.partition_counts());
+        let look = || self.source.durable_contents();
+        let caught_up = catch_up(&look, &mut target, &self.source_files, begun.generation).and_then(|report| {
+            self.mirror.end_catch_up(begun, &target.ends_by_log(), &target.partition_counts())?;
+            Ok(report)
+        });
+        match caught_up {
+            Ok(report) => {
+                for event in missed(&report) {
+                    self.source.tell(|| event);
+                }
+                Ok(())
+            }
+            // The broker is: that is no failure of the replica.
+            Err(error @ Error::Closed { by: ClosedBy::Broker, .. }) => Err(error),
+            Err(error) => {
+                self.mirror.note_catch_up_error(&error);
+                Err(error)
+            }
+        }
+    }
+
+    fn run(&self, interval: std::time::Duration) {
+        loop {
+            let is_stopped = self.is_stopped.lock().wait_while_for(|is_stopped| !*is_stopped, interval);
+            if *is_stopped {
+                return;
+            }
+            drop(is_stopped);
+            // It is noted, and shows in the broker's health.
+            _ = self.catch_up();
+        }
+    }
+}
+
+impl ReplicaBeside {
+    fn stop(&self) {
+        *self.shared.is_stopped.lock() = true;
+        self.shared.is_stopped.notify_all();
+        let thread = self.thread.lock().take();
+        // A panic of the thread has been told already.
+        _ = thread.map(thread::JoinHandle::join);
+    }
+}
+
+impl Beside for ReplicaBeside {
+    fn run(&self) -> Result<()> {
+        self.shared.catch_up()
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.stop();
+        self.shared.catch_up()
+    }
+}
+
+impl Drop for ReplicaBeside {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
