@@ -35,9 +35,12 @@ pub(crate) trait Beside: Debug + Send + Sync {
     /// Its own. The next call tries again.
     fn run(&self) -> Result<()>;
 
-    /// Ends its thread, and does it once more, since the broker is about to be closed.
+    /// Does it for the last time, since the broker is about to be closed.
     ///
     /// # Errors
     /// Its own.
     fn finish(&self) -> Result<()>;
+
+    /// Lets go of everything: the broker is closed.
+    fn close(&self);
 }

@@ -454,6 +454,7 @@ impl Store {
             return Ok(());
         };
         let result = self.close_writer(writer).and(finished);
+        writer.beside.get().iter().for_each(|beside| beside.close());
         // Only now, as a waker is the caller's code. All that they wait for is durable, or never will be.
         writer.environment.end_serving_tasks();
         writer.environment.end_expiring();

@@ -287,6 +287,7 @@ fn gather<'m>(mirror: &'m Mirror, logs: &[Arc<dyn CommitMember>], prepared: &[Pr
         let Some(spec) = log.live_spec() else { continue };
         round.add(spec, prepared.end, |mirrored, block| log.gather(prepared, mirrored, block));
     }
+    round.start();
     round
 }
 

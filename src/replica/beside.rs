@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::target::Target;
 use super::{ReplicaOptions, catch_up, files_of_source, missed};
@@ -92,23 +93,20 @@ impl OpensBeside for KeptReplica {
             target => target?,
         };
         let mirror = mirror(target.dir(), target.state().mirror_generation);
-        let (source_files, target, is_stopped) =
-            (files_of_source(source.disk()), Mutex::new(target), Monitor::new(false));
-        let shared = Arc::new(Shared { source, source_files, target, mirror, is_stopped });
-        match shared.catch_up() {
+        let (source_files, target) = (files_of_source(source.disk()), Mutex::new(Some(target)));
+        let is_stopped = Monitor::new(false);
+        let beside = ReplicaBeside {
+            shared: Arc::new(Shared { source, source_files, target, mirror, is_stopped }),
+            threads: Mutex::default(),
+        };
+        match beside.shared.catch_up() {
             Err(error) if self.may_go_on_without(&error) => return Ok(None),
             caught_up => caught_up?,
         }
-        let its_own = Arc::clone(&shared);
-        let run = move || its_own.run(interval);
-        let start = |builder: thread::Builder| builder.name("ottla-replica".to_owned()).spawn(run);
-        let thread = if has_threads {
-            let started = start(thread::Builder::new());
-            Some(started.map_err(|source| Error::io("start the thread of", &self.dir, source))?)
-        } else {
-            None
-        };
-        Ok(Some(Box::new(ReplicaBeside { shared, thread: Mutex::new(thread) })))
+        if has_threads {
+            beside.start(interval)?;
+        }
+        Ok(Some(Box::new(beside)))
     }
 }
 
@@ -124,15 +122,25 @@ impl KeptReplica {
 #[derive(Debug)]
 struct ReplicaBeside {
     shared: Arc<Shared>,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    threads: Mutex<Threads>,
 }
 
-/// What the thread and others do, one at a time.
+/// The threads of a replica, where the broker has any.
+#[derive(Debug, Default)]
+struct Threads {
+    /// Has the replica catch up.
+    following: Option<thread::JoinHandle<()>>,
+    /// Writes the journal.
+    writing: Option<thread::JoinHandle<()>>,
+}
+
+/// What the threads and others do.
 #[derive(Debug)]
 struct Shared {
     source: WrittenDirectory,
     source_files: Arc<OpenFiles>,
-    target: Mutex<Target>,
+    /// Held by who has it catch up; `None` once the broker is closed.
+    target: Mutex<Option<Target>>,
     mirror: Arc<Mirror>,
     is_stopped: Monitor<bool>,
 }
@@ -140,20 +148,18 @@ struct Shared {
 impl Shared {
     fn catch_up(&self) -> Result<()> {
         let mut target = self.target.lock();
-        if matches!(self.mirror.state().0, MirrorState::Dropped(_)) {
+        let Some(target) = target.as_mut().filter(|_| !matches!(self.mirror.state().0, MirrorState::Dropped(_))) else {
             return Ok(());
-        }
+        };
         let begun = self.mirror.begin_catch_up(&target.partition_counts());
         let look = || self.source.durable_contents();
-        let caught_up = catch_up(&look, &mut target, &self.source_files, begun.generation).and_then(|report| {
+        let caught_up = catch_up(&look, target, &self.source_files, begun.generation).and_then(|report| {
             self.mirror.end_catch_up(begun, &target.ends_by_log(), &target.partition_counts())?;
             Ok(report)
         });
         match caught_up {
             Ok(report) => {
-                for event in missed(&report) {
-                    self.source.tell(|| event);
-                }
+                missed(&report).for_each(|event| self.source.tell(|| event));
                 Ok(())
             }
             // The broker is: that is no failure of the replica.
@@ -165,24 +171,40 @@ impl Shared {
         }
     }
 
-    fn run(&self, interval: std::time::Duration) {
+    fn follow(&self, interval: Duration) {
         loop {
             let is_stopped = self.is_stopped.lock().wait_while_for(|is_stopped| !*is_stopped, interval);
             if *is_stopped {
                 return;
             }
             drop(is_stopped);
-            // It is noted, and shows in the broker's health.
+            // What went wrong is noted, and shows in the broker's health.
             _ = self.catch_up();
         }
     }
 }
 
 impl ReplicaBeside {
-    fn stop(&self) {
+    fn start(&self, interval: Duration) -> Result<()> {
+        let [following, writing] = [(); 2].map(|()| Arc::clone(&self.shared));
+        let dir = self.shared.mirror.dir();
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let started = thread::Builder::new().name(name.to_owned()).spawn(run);
+            started.map_err(|source| Error::io("start a thread of", dir, source))
+        };
+        let mut threads = self.threads.lock();
+        threads.following = Some(start("ottla-replica", Box::new(move || following.follow(interval)))?);
+        // Before it looks whether it was stopped.
+        self.shared.mirror.begin_writing();
+        let writing = start("ottla-mirror", Box::new(move || writing.mirror.write_beside()));
+        threads.writing = Some(writing.inspect_err(|_| self.shared.mirror.stop_writing())?);
+        Ok(())
+    }
+
+    fn stop_following(&self) {
         *self.shared.is_stopped.lock() = true;
         self.shared.is_stopped.notify_all();
-        let thread = self.thread.lock().take();
+        let thread = self.threads.lock().following.take();
         // A panic of the thread has been told already.
         _ = thread.map(thread::JoinHandle::join);
     }
@@ -194,13 +216,23 @@ impl Beside for ReplicaBeside {
     }
 
     fn finish(&self) -> Result<()> {
-        self.stop();
+        self.stop_following();
         self.shared.catch_up()
+    }
+
+    fn close(&self) {
+        self.stop_following();
+        let thread = self.threads.lock().writing.take();
+        if let Some(thread) = thread {
+            self.shared.mirror.stop_writing();
+            _ = thread.join();
+        }
+        drop(self.shared.target.lock().take());
     }
 }
 
 impl Drop for ReplicaBeside {
     fn drop(&mut self) {
-        self.stop();
+        self.close();
     }
 }

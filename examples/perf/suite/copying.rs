@@ -11,7 +11,8 @@ use ottla::{BackupOptions, Broker, Durability, Replica, TopicConfig};
 use super::latencies::Latencies;
 use super::opening::filled;
 use super::place::{File, Place, SPACE, bytes_below, payload, record};
-use super::row::{Figure, Row, Target, timed};
+use super::row::{EACH, Figure, Row, Target, timed};
+use super::sharing::by_threads;
 
 /// Rows over a directory of so many bytes.
 pub(crate) fn rows(bytes: u64) -> Vec<Row> {
@@ -20,6 +21,8 @@ pub(crate) fn rows(bytes: u64) -> Vec<Row> {
         backup(&dir, bytes, "all", true).target(Target::Times(0.7)),
         backup(&dir, bytes, "links", false),
         sending_beside_a_replica(),
+        sending_to_both_disks(1).target(Target::Times(0.45)),
+        sending_to_both_disks(16).target(Target::Times(0.45)),
     ]
 }
 
@@ -96,6 +99,31 @@ fn sending_beside_a_replica() -> Row {
             let producer = place.producer();
             timed(calls, latencies, || _ = producer.send(record()).expect(SPACE))
         }
+    })
+}
+
+/// Sends that are on both disks when they return: here on one, which does the work of two.
+fn sending_to_both_disks(threads: u32) -> Row {
+    let by_threads = move |place: &Place, calls: u64, latencies: &mut Latencies| {
+        by_threads(threads, EACH, calls, latencies, |thread| {
+            let producer = place.producer();
+            move || _ = producer.send(record().partition(thread)).expect(SPACE)
+        })
+    };
+    let config = move || TopicConfig::new().partitions(threads).durability(Durability::Always);
+    Row::new(format!("copy/replica/kept/always/100B/{threads}_threads"), 1, payload().len(), move || {
+        let second = second();
+        let place = Place::of(|builder| builder.replica(second.path()));
+        place.fresh_topic(config());
+        move |calls: u64, latencies: &mut Latencies| {
+            // As long as the broker.
+            let _second = &second;
+            by_threads(&place, calls, latencies)
+        }
+    })
+    .limit("the same without a replica", move || {
+        let place = Place::with_topic(Durability::Always, config());
+        move |calls: u64, latencies: &mut Latencies| by_threads(&place, calls, latencies)
     })
 }
 

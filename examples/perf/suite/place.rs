@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use ottla::{Broker, Durability, Producer, ProducerRecord, TopicConfig};
+use ottla::{Broker, BrokerBuilder, Durability, Producer, ProducerRecord, TopicConfig};
 
 #[allow(clippy::disallowed_types, reason = "the limits are measured below the disk seam")]
 pub(crate) type File = std::fs::File;
@@ -27,8 +27,13 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(durability: Durability) -> Place {
+        Place::of(|builder| builder.durability(durability))
+    }
+
+    /// With other settings.
+    pub(crate) fn of(set: impl FnOnce(BrokerBuilder) -> BrokerBuilder) -> Place {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let broker = Broker::builder(dir.path()).durability(durability).open().expect("an empty directory");
+        let broker = set(Broker::builder(dir.path())).open().expect("an empty directory");
         Place { broker, _dir: dir }
     }
 

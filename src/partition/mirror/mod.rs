@@ -12,6 +12,7 @@ mod block;
 pub(crate) mod journal;
 pub(crate) mod policy;
 mod round;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use journal::JournalFile;
 use policy::ReplicaPolicy;
 use round::Writing;
+use writer::JournalWriter;
 
 /// How the replica of a broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(crate) struct Mirror {
     /// Whether sends are refused.
     is_stopped: AtomicBool,
     inner: Monitor<Inner>,
+    writer: JournalWriter,
 }
 
 #[derive(Debug)]
@@ -82,7 +85,22 @@ impl Mirror {
         let state = MirrorState::Behind(None);
         let inner = Inner { state, is_busy: false, writing: None, counted, catch_up_error: None };
         let (is_stopped, inner) = (AtomicBool::new(false), Monitor::new(inner));
-        Mirror { disk, dir: dir.to_owned(), policy, events, is_stopped, inner }
+        Mirror { disk, dir: dir.to_owned(), policy, events, is_stopped, inner, writer: JournalWriter::default() }
+    }
+
+    /// There is a thread from now on that writes the journal [beside](Mirror::write_beside) the group commit.
+    pub(crate) fn begin_writing(&self) {
+        self.writer.begin();
+    }
+
+    /// What that thread does, until it is [stopped](Mirror::stop_writing).
+    pub(crate) fn write_beside(&self) {
+        self.writer.serve();
+    }
+
+    /// Ends that thread: from here on the group commit writes the journal itself.
+    pub(crate) fn stop_writing(&self) {
+        self.writer.stop();
     }
 
     /// The directory of the replica.

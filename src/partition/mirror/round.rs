@@ -93,7 +93,11 @@ impl Writing {
         self.block.push_topic(topic_id, name, config);
     }
 
-    fn write(&mut self) -> Result<()> {
+    /// Writes the block, and makes it survive a power cut.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn write(&mut self) -> Result<()> {
         let [file, _] = &mut self.files;
         let Some(block) = self.block.finish(self.generation) else {
             return Err(Error::InvalidState { reason: "more than 4 GiB were to be brought to a replica at once" });
@@ -108,25 +112,33 @@ impl Writing {
 #[derive(Debug)]
 pub(crate) struct MirrorRound<'m> {
     mirror: &'m Mirror,
-    /// `None` if nothing is written: the replica is behind, and nothing is to be acknowledged, or it was given up.
-    writing: Option<Box<Writing>>,
+    writing: RoundWriting,
     result: Result<()>,
+}
+
+/// Who has what a round writes.
+#[derive(Debug)]
+enum RoundWriting {
+    /// Nothing is written: the replica is behind, and nothing is to be acknowledged, or it was given up.
+    Nobody,
+    Round(Box<Writing>),
+    Thread,
 }
 
 impl Mirror {
     /// Begins a round, of which nothing is known yet.
     pub(in crate::partition) fn begin_round(&self) -> MirrorRound<'_> {
-        let mut writing = self.take_writing();
-        if let Some(writing) = &mut writing {
+        let writing = self.take_writing().map_or(RoundWriting::Nobody, |mut writing| {
             writing.block.begin();
-        }
+            RoundWriting::Round(writing)
+        });
         MirrorRound { mirror: self, writing, result: Ok(()) }
     }
 
     /// Returns once the second disk has it that there is such a topic, unless the replica is behind.
     pub(crate) fn note_topic(&self, topic_id: u128, name: &str, config: &TopicConfig) {
         let mut round = self.begin_round();
-        if let Some(writing) = &mut round.writing {
+        if let RoundWriting::Round(writing) = &mut round.writing {
             writing.add_topic(topic_id, name, config);
         }
         round.finish();
@@ -135,7 +147,7 @@ impl Mirror {
     /// The same of a topic that was deleted.
     pub(crate) fn note_deleted(&self, topic_id: u128) {
         let mut round = self.begin_round();
-        if let Some(writing) = &mut round.writing {
+        if let RoundWriting::Round(writing) = &mut round.writing {
             writing.block.push_deleted(topic_id);
         }
         round.finish();
@@ -160,28 +172,52 @@ impl MirrorRound<'_> {
         end: u64,
         gather: impl FnOnce(&mut MirroredTo, &mut Block) -> Result<()>,
     ) {
-        if let (Some(writing), Ok(())) = (&mut self.writing, &self.result) {
+        if let (RoundWriting::Round(writing), Ok(())) = (&mut self.writing, &self.result) {
             self.result = writing.add(log, end, gather);
         }
+    }
+
+    /// Has the thread write it, if there is one, while the caller does something else.
+    pub(in crate::partition) fn start(&mut self) {
+        if self.result.is_err() {
+            return;
+        }
+        self.writing = match mem::replace(&mut self.writing, RoundWriting::Nobody) {
+            RoundWriting::Round(writing) if !writing.block.is_empty() => {
+                self.mirror.writer.give(writing).map_or(RoundWriting::Thread, RoundWriting::Round)
+            }
+            writing => writing,
+        };
     }
 
     /// Returns once all of it survives a power cut on the second disk, or that was given up. Whether what the round covers may be
     /// acknowledged.
     pub(in crate::partition) fn finish(mut self) -> bool {
-        if let Some(writing) = self.writing.as_mut().filter(|writing| !writing.block.is_empty()) {
-            self.result = mem::replace(&mut self.result, Ok(())).and_then(|()| writing.write());
+        if let (RoundWriting::Round(writing), Ok(())) = (&mut self.writing, &self.result)
+            && !writing.block.is_empty()
+        {
+            self.result = writing.write();
         }
         self.give_back()
     }
 
     /// Whether what the round covers may be acknowledged.
     fn give_back(&mut self) -> bool {
+        let given = match mem::replace(&mut self.writing, RoundWriting::Nobody) {
+            RoundWriting::Nobody => None,
+            RoundWriting::Round(writing) => Some(Some(writing)),
+            RoundWriting::Thread => Some(self.mirror.writer.take().map(|(writing, written)| {
+                self.result = written;
+                writing
+            })),
+        };
         let mut inner = self.mirror.inner.lock();
-        if let Some(writing) = self.writing.take() {
+        if let Some(writing) = given {
             inner.is_busy = false;
-            match &self.result {
-                Ok(()) => inner.writing = Some(writing),
-                Err(error) => self.mirror.fail(&mut inner, error),
+            match (mem::replace(&mut self.result, Ok(())), writing) {
+                (Ok(()), Some(writing)) => inner.writing = Some(writing),
+                (Ok(()), None) => self.mirror.fail(&mut inner, &FAILED),
+                (Err(error), _) => self.mirror.fail(&mut inner, &error),
             }
             self.mirror.inner.notify_all();
         }
@@ -189,13 +225,17 @@ impl MirrorRound<'_> {
     }
 }
 
+/// A thread has panicked.
+const FAILED: Error = Error::InvalidState { reason: "a round of the group commit has failed" };
+
 /// Also if the round fails otherwise, so that nobody waits for ever.
 impl Drop for MirrorRound<'_> {
     fn drop(&mut self) {
-        if self.writing.is_some() {
+        if !matches!(self.writing, RoundWriting::Nobody) {
             // What was gathered, and is not written, would be missing later.
-            let reason = "a round of the group commit has failed";
-            self.result = mem::replace(&mut self.result, Ok(())).and(Err(Error::InvalidState { reason }));
+            if let RoundWriting::Round(_) = &self.writing {
+                self.result = Err(FAILED);
+            }
             self.give_back();
         }
     }
