@@ -1,8 +1,9 @@
 //! How transactions end in logs that are cut.
 //!
 //! A transaction with a marker within the cut of one log ends in every log as that marker says; any other is aborted. Which markers are of
-//! one transaction is told by their order: a producer ends one transaction in all its logs before it ends the next one. Two that follow
-//! one another, ended alike and have no log in common, are taken for one here; both were ended so.
+//! one transaction is told by their time, which is that of the decision in all logs. Two that were committed in the same millisecond, and
+//! have no log in common, are taken for one here; both were committed. Those of an imported log have markers of times of their own, and end
+//! there as these say.
 
 use std::collections::BTreeMap;
 
@@ -130,19 +131,21 @@ fn parts_of(number: usize, log: &impl CutLog) -> Result<Vec<Part>> {
 
 /// The transactions of one producer, of which these are the parts.
 fn transactions_of(mut parts: Vec<Part>) -> Vec<Vec<Part>> {
-    let ended_ms = |part: &Part| part.marker.map_or(i64::MAX, |(_, timestamp, _)| timestamp);
     // Within one log, offsets tell the order, whatever the clock did.
-    parts.sort_by_key(|part| (ended_ms(part), part.first_offset));
+    parts.sort_by_key(|part| (ended(part), part.first_offset));
     let mut transactions: Vec<Vec<Part>> = Vec::new();
     for part in parts {
-        let is_alike = |other: &Part| {
-            let ended = |part: &Part| part.marker.map(|(.., marker)| marker.is_commit);
-            other.log != part.log && other.producer == part.producer && ended(other) == ended(&part)
-        };
+        let is_same =
+            |other: &Part| other.log != part.log && other.producer == part.producer && ended(other) == ended(&part);
         match transactions.last_mut() {
-            Some(last) if last.iter().all(is_alike) => last.push(part),
+            Some(last) if last.iter().all(is_same) => last.push(part),
             _ => transactions.push(vec![part]),
         }
     }
     transactions
+}
+
+/// When a transaction was ended, and whether by a commit; what was not ended comes last.
+fn ended(part: &Part) -> (bool, i64, bool) {
+    part.marker.map_or((true, 0, false), |(_, timestamp, marker)| (false, timestamp, marker.is_commit))
 }

@@ -21,6 +21,10 @@ pub struct TornTransaction {
 }
 
 impl TornTransaction {
+    pub(crate) fn new(producer_id: i64, partition: TopicPartition, offsets: Range<u64>) -> TornTransaction {
+        TornTransaction { producer_id, partition, offsets }
+    }
+
     /// The id of its producer.
     #[must_use]
     pub fn producer_id(&self) -> i64 {

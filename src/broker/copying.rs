@@ -12,6 +12,7 @@ use crate::partition::durability::Durability;
 use crate::partition::log_spec::LogSpec;
 use crate::partition::topic_settings::TopicSettings;
 use crate::topic_partition::TopicPartition;
+use crate::transaction::TRANSACTION_STATE_TOPIC;
 
 pub(crate) use super::written_directory::{DirectoryContents, HeldTopics, SourceLog, WrittenDirectory};
 
@@ -66,7 +67,10 @@ impl Store {
             (catalog.identity(), entries)
         };
         let mut logs = Vec::new();
-        for topic in topics.values() {
+        let mut topics: Vec<_> = topics.values().collect();
+        // Of every marker that is seen the decision is, too.
+        topics.sort_by_key(|topic| *topic.name == *TRANSACTION_STATE_TOPIC);
+        for topic in topics {
             for TopicPartitionSource { address, source } in topic.partitions.iter() {
                 let Some(contents) = source.durable_contents()? else { continue };
                 let (partition, dir) = (address.clone(), partition_dir::path_of(self.dir(), address));

@@ -1,5 +1,7 @@
 //! What a broker has to do with transactions: it makes their coordinator, ends at opening what stands open, and tells of them.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::store::{INTERNAL_SEGMENT_BYTES, Store};
@@ -9,6 +11,7 @@ use crate::partition::PartitionSource;
 use crate::partition::config::TopicConfig;
 use crate::partition::log::{Log, OpenTransaction};
 use crate::partition::log_id::LogId;
+use crate::topic_partition::TopicPartition;
 use crate::transaction::{
     self, Settled, TRANSACTION_STATE_TOPIC, TransactionCoordinator, TransactionDescription, TransactionTimeouts,
 };
@@ -96,6 +99,27 @@ impl Store {
         } else {
             Ok(transaction::abort_all(logs))
         }
+    }
+
+    /// Where partitions end before what a committed transaction has covered there, which has not come, by producer id: `end_of` says where
+    /// each ends.
+    ///
+    /// # Errors
+    /// Those of reading what was decided.
+    pub(crate) fn torn_transactions(
+        &self,
+        end_of: impl Fn(&TopicPartition) -> Option<u64>,
+    ) -> Result<Vec<(i64, TopicPartition, Range<u64>)>> {
+        let topics = self.topics()?;
+        let Some(state) = topics.get(TRANSACTION_STATE_TOPIC) else { return Ok(Vec::new()) };
+        let sources: Vec<PartitionSource> = state.partitions.iter().map(|found| found.source.clone()).collect();
+        let names: HashMap<u128, &Arc<str>> = topics.iter().map(|(name, topic)| (topic.topic_id, name)).collect();
+        let torn = transaction::covered_by_commits(&sources)?.into_iter().filter_map(|(producer_id, covered)| {
+            let partition = TopicPartition::new(Arc::clone(names.get(&covered.topic_id)?), covered.partition);
+            let missing = end_of(&partition)?.max(covered.offsets.start)..covered.offsets.end;
+            (!missing.is_empty()).then_some((producer_id, partition, missing))
+        });
+        Ok(torn.collect())
     }
 
     /// What another process has written down of all names, and where it has transactions open.

@@ -26,7 +26,7 @@ use crate::disk::append_file::AppendError;
 use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, SyncError, remove_if_there};
 use crate::error::{Corruption, Error, Result};
-use crate::format::{BatchHeader, EndTransactionMarker};
+use crate::format::BatchHeader;
 use crate::segment::file_name::{FileKind, FileName, Stage};
 use crate::segment::{HeaderSums, Segment, SegmentDir};
 
@@ -207,24 +207,6 @@ impl LogReplica {
         }
         self.sync_dir()?;
         state.written = self.written.keys().copied().collect();
-        Ok(())
-    }
-
-    /// Shows each batch of a producer, and the marker that it is, if so.
-    ///
-    /// # Errors
-    /// The disk's; [`Error::Corrupt`] if a file is missing.
-    pub(crate) fn visit_producers(
-        &self,
-        visit: &mut dyn FnMut(&BatchHeader, Option<EndTransactionMarker>),
-    ) -> Result<()> {
-        for noted in self.noted.values().filter(|noted| noted.has_producers()) {
-            let segment = Segment::open_sealed(&self.dir, &noted.sealed, self.spec.segment_config());
-            segment.visit_producers((0, segment.base_offset()), &mut *visit)?;
-        }
-        for segment in self.written.values().filter(|segment| segment.has_producers()) {
-            segment.visit_producers((0, segment.base_offset()), &mut *visit)?;
-        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! following ─→ append what the journal has, if there is one
-//!           ─→ cut off what goes beyond the last point; end what a cut at several moments has left open
+//!           ─→ cut off what goes beyond the last point
 //!           ─→ `replica` says that it is being promoted: it follows nobody any more
 //!           ─→ another identity, and leader epochs above all that are known                 broker/going_back
 //!           ─→ opened as after a crash, which ends transactions; groups are moved back; closed
@@ -17,16 +17,13 @@ use super::journal;
 use super::report::PromoteReport;
 use super::state::{ReplicaStage, ReplicaState};
 use super::target::Target;
-use crate::backup::cut_transactions::{CutLog, Endings};
-use crate::backup::losses::Losses;
+use crate::backup::losses::TornTransaction;
 use crate::backup::moving_back::move_groups_back;
 use crate::broker::catalog::{Catalog, Origin};
 use crate::broker::{Broker, going_back, replica_mark, shutdown};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, EndTransactionMarker};
 use crate::partition::log_replica::LogReplica;
-use crate::topic_partition::TopicPartition;
 
 /// Makes `target` a data directory of its own, whose leader epochs are above all that are known: its own, and `latest_epoch`.
 ///
@@ -35,7 +32,7 @@ use crate::topic_partition::TopicPartition;
 pub(super) fn promote(mut target: Target, latest_epoch: i32) -> Result<PromoteReport> {
     let mut report = PromoteReport::default();
     if target.state().stage == ReplicaStage::Following {
-        report = leave_source(&mut target, latest_epoch)?;
+        leave_source(&mut target)?;
     }
     let ends = target.ends();
     let (disk, dir, source_id) = (Arc::clone(target.disk()), target.dir().to_owned(), target.state().source_id);
@@ -49,6 +46,9 @@ pub(super) fn promote(mut target: Target, latest_epoch: i32) -> Result<PromoteRe
     // The lock goes to who opens it.
     drop(target);
     let broker = Broker::open_copy(Arc::clone(&disk), &dir)?;
+    let torn = broker.store.torn_transactions(|partition| ends.get(partition).copied())?;
+    report.losses.torn =
+        torn.into_iter().map(|(id, partition, lost)| TornTransaction::new(id, partition, lost)).collect();
     report.losses.moved_back = move_groups_back(&broker, |partition| ends.get(partition).copied())?;
     broker.close()?;
     leave_mark(&*disk, &dir)?;
@@ -56,49 +56,12 @@ pub(super) fn promote(mut target: Target, latest_epoch: i32) -> Result<PromoteRe
 }
 
 /// Has it follow nobody any more.
-fn leave_source(target: &mut Target, latest_epoch: i32) -> Result<PromoteReport> {
+fn leave_source(target: &mut Target) -> Result<()> {
     target.resume()?;
     journal::take_over(target)?;
-    let endings = if target.state().is_of_one_moment { Endings::default() } else { endings_of(target)? };
-    let identity = target.catalog().identity();
-    let latest = going_back::latest_leader_epoch(&**target.disk(), target.dir(), target.catalog())?.max(latest_epoch);
-    let leader_epoch = identity.gone_back(&**target.disk(), Origin::Promoted(identity.id), latest).least_leader_epoch();
-    let now_ms = target.disk().now_ms();
-    let mut logs = Vec::new();
-    for (number, log) in target.logs_mut().values_mut().enumerate() {
-        log.leave_only_what_counts()?;
-        let mut state = log.settled().clone();
-        for (offset, ending) in (state.next_offset..).zip(endings.of_logs.get(number).into_iter().flatten()) {
-            let (header, batch) = ending.marker.batch(offset, leader_epoch, ending.producer, now_ms);
-            log.append_behind(&mut state, &header, &batch)?;
-        }
-        if state != *log.settled() {
-            log.sync_appended(&mut state)?;
-        }
-        logs.push(state);
-    }
+    target.logs_mut().values().try_for_each(LogReplica::leave_only_what_counts)?;
     let before = target.state().clone();
-    target.commit(ReplicaState { stage: ReplicaStage::BeingPromoted, logs, ..before })?;
-    Ok(PromoteReport { losses: Losses { torn: endings.torn, ..Losses::default() } })
-}
-
-fn endings_of(target: &mut Target) -> Result<Endings> {
-    let logs: Vec<&LogReplica> = target.logs_mut().values().map(|log| log as &LogReplica).collect();
-    Endings::of(&logs)
-}
-
-impl CutLog for &LogReplica {
-    fn partition(&self) -> &TopicPartition {
-        &self.spec().partition
-    }
-
-    fn cut(&self) -> u64 {
-        self.settled().next_offset
-    }
-
-    fn visit_producers(&self, visit: &mut dyn FnMut(&BatchHeader, Option<EndTransactionMarker>)) -> Result<()> {
-        LogReplica::visit_producers(self, visit)
-    }
+    target.commit(ReplicaState { stage: ReplicaStage::BeingPromoted, ..before })
 }
 
 /// Removes what says that it is a replica.

@@ -22,6 +22,8 @@ pub(super) struct Decided {
     /// Where the decision is, if it is to be durable before there are markers. The markers of such a commit are durable before another
     /// decision takes its place.
     pub(super) awaited: Option<Range<u64>>,
+    /// When it was decided, by the wall clock: the time of all its markers.
+    pub(super) ended_ms: i64,
     /// The coordinator's epoch.
     pub(super) coordinator_epoch: i32,
     pub(super) holder: Arc<Holder>,
@@ -31,11 +33,12 @@ impl Decided {
     /// Writes the markers, and has the groups take what was staged for them. Readers see the outcome also where one cannot be written.
     /// What the producer has sent since, in its next transaction, lies behind the end of this one in each log, and is left alone.
     pub(super) fn write_markers(&self) -> Result<()> {
-        let Decided { producer, is_commit, sent, coordinator_epoch, .. } = self;
+        let Decided { producer, is_commit, sent, coordinator_epoch, ended_ms, .. } = self;
         let lost = usize::from(planted(Canary::LoseMarker));
         let mut result = Ok(());
         for sent in sent.logs.values().skip(lost) {
-            match sent.log.end_transaction_below(sent.offsets.end, *producer, *is_commit, *coordinator_epoch) {
+            let end = sent.offsets.end;
+            match sent.log.end_transaction_below(end, *producer, *is_commit, *coordinator_epoch, *ended_ms) {
                 // The topic was deleted, and its part of the transaction with it.
                 Ok(_) | Err(Error::Closed { .. }) => {}
                 Err(error) => result = result.and(Err(error)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::TransactionCoordinator;
 use super::holder::{Holder, Sent};
 use super::name::Name;
-use super::state_records::{Status, TransactionRecord};
+use super::state_records::{Covered, Status, TransactionRecord};
 use crate::coordinator::{Replayed, replay};
 use crate::error::Result;
 use crate::partition::PartitionSource;
@@ -280,4 +280,17 @@ pub(crate) fn descriptions(sources: &[PartitionSource]) -> Result<BTreeMap<Strin
     let now = Duration::ZERO;
     let Replayed { states, .. } = replay(sources, false, |names, record| Name::apply(names, record, now))?;
     Ok(states.iter().filter_map(|(id, name)| Some((id.clone(), TransactionDescription::of(name, now)?))).collect())
+}
+/// What committed transactions have covered, by producer id, as far as `sources`, the partitions of `__transaction_state`, still say.
+///
+/// # Errors
+/// As [`replay`].
+pub(crate) fn covered_by_commits(sources: &[PartitionSource]) -> Result<Vec<(i64, Covered)>> {
+    let Replayed { states, .. } = replay(sources, false, |names, record| Name::apply(names, record, Duration::ZERO))?;
+    let records = states.into_values().filter_map(|name| name.record);
+    let covered = |record: TransactionRecord| {
+        let producer_id = record.producer_id;
+        record.covered.into_iter().map(move |covered| (producer_id, covered))
+    };
+    Ok(records.flat_map(covered).collect())
 }

@@ -32,8 +32,8 @@ mod timeouts;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use description::descriptions;
 pub use description::{OpenPartition, TransactionDescription, TransactionState};
+pub(crate) use description::{covered_by_commits, descriptions};
 pub(crate) use holder::Holder;
 pub(crate) use settling::{Settled, abort_all};
 pub(crate) use taking_over::Terms;

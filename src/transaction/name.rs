@@ -157,7 +157,7 @@ impl Name {
         if ongoing.sent.checkpoint.is_some() {
             record.checkpoint.clone_from(&ongoing.sent.checkpoint);
         }
-        let sent = ongoing.sent.clone();
+        let (sent, ended_ms) = (ongoing.sent.clone(), record.last_update_ms);
         drop(state);
         let appended = self.write(log, record)?;
         self.unsettled.clear();
@@ -166,6 +166,7 @@ impl Name {
             is_commit: true,
             sent,
             awaited: is_durable.then_some(appended),
+            ended_ms,
             coordinator_epoch: log.leader_epoch(),
             holder: Arc::clone(holder),
         };
@@ -204,11 +205,13 @@ impl Name {
         let epoch = holder.producer.epoch + i16::from(is_fence);
         let producer = ProducerIdAndEpoch { epoch, ..holder.producer };
         let record = self.record_ending(log, holder, producer, ongoing, Status::PrepareAbort);
+        let ended_ms = record.last_update_ms;
         let decided = |awaited| Decided {
             producer,
             is_commit: false,
             sent: ongoing.sent.clone(),
             awaited,
+            ended_ms,
             coordinator_epoch: log.leader_epoch(),
             holder: Arc::clone(holder),
         };
@@ -250,8 +253,8 @@ impl Name {
         }
         if let Some(record) = &self.record {
             let status = if decided.is_commit { Status::CompleteCommit } else { Status::CompleteAbort };
-            let (partitions, last_update_ms) = (Vec::new(), log.now_ms());
-            let record = TransactionRecord { status, partitions, last_update_ms, ..record.clone() };
+            // The time stays that of the decision: what a crash takes of the markers gets it once more.
+            let record = TransactionRecord { status, partitions: Vec::new(), ..record.clone() };
             // Where there is no room for it: the markers say the same.
             _ = self.write(log, record);
         }

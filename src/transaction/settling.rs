@@ -27,6 +27,16 @@ pub(super) struct Owed {
     log: Arc<Log>,
     producer: ProducerIdAndEpoch,
     is_commit: bool,
+    ended_ms: i64,
+}
+
+/// How a transaction is to end.
+struct Outcome {
+    producer: ProducerIdAndEpoch,
+    is_commit: bool,
+    coordinator_epoch: i32,
+    /// When that was decided; `None` if it is only now.
+    ended_ms: Option<i64>,
 }
 
 impl Owed {
@@ -76,7 +86,8 @@ impl TransactionCoordinator {
             let is_commit = record.is_some_and(|record| has_committed(record, log, open));
             let epoch = record.filter(|_| !is_commit).map_or(-1, |record| epoch_of(record, open.producer));
             let producer = ProducerIdAndEpoch { epoch: open.producer.epoch.max(epoch), ..open.producer };
-            (producer, is_commit, self.names.leader_epoch())
+            let ended_ms = record.filter(|_| is_commit).map(|record| record.last_update_ms);
+            Outcome { producer, is_commit, coordinator_epoch: self.names.leader_epoch(), ended_ms }
         });
         if !owed.is_empty() {
             self.owed.lock().append(&mut owed);
@@ -93,7 +104,9 @@ impl TransactionCoordinator {
         // Each stays there until it is done: whoever comes meanwhile is not to think that there is nothing.
         let (owed, mut result) = (self.owed.lock().clone(), Ok(()));
         for owed in owed {
-            match owed.log.end_transaction(owed.producer, owed.is_commit, self.names.leader_epoch()) {
+            let Owed { log, producer, is_commit, ended_ms } = &owed;
+            let coordinator_epoch = self.names.leader_epoch();
+            match log.end_transaction_below(u64::MAX, *producer, *is_commit, coordinator_epoch, *ended_ms) {
                 Ok(_) | Err(Error::Closed { .. }) => self.owed.lock().retain(|other| !other.is(&owed)),
                 Err(error) => result = result.and(Err(error)),
             }
@@ -106,25 +119,30 @@ impl TransactionCoordinator {
 pub(crate) fn abort_all(logs: &[Arc<Log>]) -> Settled {
     let mut settled = Settled::default();
     // Where there is no room for a marker, the next opening writes it.
-    _ = settle_logs(logs, &mut settled, |_, open| (open.producer, false, 0));
+    _ = settle_logs(logs, &mut settled, |_, open| Outcome {
+        producer: open.producer,
+        is_commit: false,
+        coordinator_epoch: 0,
+        ended_ms: None,
+    });
     settled
 }
 
-/// Ends what is open in `logs`, by what `outcome` says: with which epoch, whether as committed, and by which coordinator. Returns
-/// the markers that could not be written.
+/// Ends what is open in `logs`, by what `outcome` says. Returns the markers that could not be written.
 fn settle_logs(
     logs: &[Arc<Log>],
     settled: &mut Settled,
-    outcome: impl Fn(&Log, &OpenTransaction) -> (ProducerIdAndEpoch, bool, i32),
+    outcome: impl Fn(&Log, &OpenTransaction) -> Outcome,
 ) -> Vec<Owed> {
     let mut owed = Vec::new();
     for log in logs.iter().filter(|log| log.has_open_transactions()) {
         for open in log.open_transactions() {
-            let (producer, is_commit, coordinator_epoch) = outcome(log, &open);
+            let Outcome { producer, is_commit, coordinator_epoch, ended_ms } = outcome(log, &open);
+            let ended_ms = ended_ms.unwrap_or_else(|| log.now_ms());
             *(if is_commit { &mut settled.committed } else { &mut settled.aborted }) += 1;
-            match log.end_transaction(producer, is_commit, coordinator_epoch) {
+            match log.end_transaction_below(u64::MAX, producer, is_commit, coordinator_epoch, ended_ms) {
                 Ok(_) | Err(Error::Closed { .. }) => {}
-                Err(_) => owed.push(Owed { log: Arc::clone(log), producer, is_commit }),
+                Err(_) => owed.push(Owed { log: Arc::clone(log), producer, is_commit, ended_ms }),
             }
         }
     }

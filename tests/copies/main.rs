@@ -8,3 +8,4 @@ mod load;
 mod point;
 mod replica;
 mod restore;
+mod restore_model;

@@ -296,6 +296,30 @@ fn a_torn_end_is_cut_and_reported() {
 }
 
 #[test]
+fn what_a_broker_has_recovered_is_imported_with_the_epochs_that_it_has_now() {
+    // What the broker changed when it was started on them, of what is read: it cut the torn end, and counts in another epoch.
+    for (name, newest_bytes, end) in [("killed", 5001, 356), ("cut", 4857, 353)] {
+        let (source, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        copy(&killed(), source.path());
+        let partition = source.path().join("unclean-0");
+        let newest = partition.join("00000000000000000245.log");
+        let bytes = fs::read(&newest).unwrap();
+        fs::write(&newest, &bytes[..newest_bytes]).unwrap();
+        fs::write(partition.join("leader-epoch-checkpoint"), format!("0\n2\n0 0\n2 {end}\n")).unwrap();
+        let broker = open(dir.path());
+        let report = broker.admin().import(source.path(), &ImportOptions::new()).unwrap();
+        let of = &expected()[format!("{name}/unclean-0")];
+        is_as_expected(&broker, &TopicPartition::new("unclean", 0), of);
+        let [imported] = report.topics()[0].partitions() else { panic!("{report}") };
+        assert_eq!((imported.aborted_transactions(), imported.torn_end()), (open_at_end(of).len(), None));
+        let sent = broker.topic("unclean").unwrap().produce("key", "value").unwrap();
+        let last = broker.topic("unclean").unwrap().partition(0).unwrap().read(sent.offset(), 1).unwrap();
+        assert!(2 <= last.iter().next().unwrap().leader_epoch(), "the epochs go on");
+        is_whole(&broker);
+    }
+}
+
+#[test]
 fn one_partition_directory_is_imported_alone() {
     let dir = tempfile::tempdir().unwrap();
     let broker = open(dir.path());

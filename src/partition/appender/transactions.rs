@@ -69,26 +69,26 @@ impl Appender {
     /// # Errors
     /// As an append. Room in the disk budget is taken anyway: to end a transaction makes some.
     fn append_marker(&mut self, log: &LogCore, decided: Decided) -> Result<()> {
-        let Decided { producer: ProducerIdAndEpoch { id: producer_id, epoch: producer_epoch }, marker } = decided;
+        let Decided { producer: ProducerIdAndEpoch { id: producer_id, epoch: producer_epoch }, marker, ended_ms } =
+            decided;
         let (offset, next_offset) = (self.next_offset, self.next_offset + 1);
         if next_offset > OFFSET_MAX {
             return Err(last_offset_error());
         }
         self.seal(log)?;
         log.check_epochs_are_stored()?;
-        let now_ms = log.environment.now_ms();
         let (key, value) = (marker.encode_key(), marker.encode_value());
         let records = [ProducerRecord::new().key(key.as_slice()).value(value.as_slice())];
-        let clock = Clock { now_ms, whose: SendersTime };
+        let clock = Clock { now_ms: ended_ms, whose: SendersTime };
         let stamp = ProducerStamp { producer_id, producer_epoch, base_sequence: -1, is_transactional: true };
         let start = BatchStart {
             base_offset: offset,
             leader_epoch: self.leader_epoch,
             attributes: Attributes::NONE.with_control(),
-            base_timestamp: now_ms,
+            base_timestamp: ended_ms,
             stamp,
         };
-        let bytes = encoded_bytes(&records, 0, now_ms, clock.of_any());
+        let bytes = encoded_bytes(&records, 0, ended_ms, clock.of_any());
         let room = log.take_room_anyway(HEADER_BYTES + bytes);
         log.choose_tail();
         self.take_slot(log, start, (SlotClass::Small, SlotClass::Small), room, bytes);
@@ -97,13 +97,13 @@ impl Appender {
             Ok(()) => {}
             Err(reason) => {
                 reason.fail_unless_full(log, offset..next_offset)?;
-                self.build(&records, clock, now_ms);
+                self.build(&records, clock, ended_ms);
                 self.append_built(log, start, next_offset)?;
             }
         }
         self.next_offset = next_offset;
         log.set_log_end(next_offset);
-        log.note_ended(&MarkerBatch { stamp, offset, timestamp: now_ms, marker });
+        log.note_ended(&MarkerBatch { stamp, offset, timestamp: ended_ms, marker });
         Ok(())
     }
 }

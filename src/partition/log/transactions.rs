@@ -58,11 +58,11 @@ impl Log {
         is_commit: bool,
         coordinator_epoch: i32,
     ) -> Result<bool> {
-        self.end_transaction_below(u64::MAX, producer, is_commit, coordinator_epoch)
+        self.end_transaction_below(u64::MAX, producer, is_commit, coordinator_epoch, self.now_ms())
     }
 
     /// [`end_transaction`](Log::end_transaction), if the one that is open begins below `end`: for whoever may come late, when the
-    /// producer has begun the next one.
+    /// producer has begun the next one. It was decided at `ended_ms`, by the wall clock, which is the time of all its markers.
     ///
     /// # Errors
     /// As [`end_transaction`](Log::end_transaction).
@@ -72,16 +72,19 @@ impl Log {
         producer: ProducerIdAndEpoch,
         is_commit: bool,
         coordinator_epoch: i32,
+        ended_ms: i64,
     ) -> Result<bool> {
         self.check_not_forked()?;
         self.supply_slots_if_short();
         // Where that fails, so does the marker, and says why.
         _ = self.store_owed_epochs();
         let marker = EndTransactionMarker { is_commit, coordinator_epoch };
+        // The format has no room for times before 1970.
+        let ended_ms = ended_ms.max(0);
         let ended = {
             let mut appender = self.appender.lock();
             self.check_open()?;
-            appender.end_transaction(self, Decided { producer, marker }, end)
+            appender.end_transaction(self, Decided { producer, marker, ended_ms }, end)
         };
         if !matches!(ended, Ok(false)) {
             // Also where only durable records are shown: those of the transaction may have been durable before.

@@ -44,6 +44,8 @@ pub(in crate::partition) struct LiveProducers {
 pub(in crate::partition) struct Decided {
     pub(in crate::partition) producer: ProducerIdAndEpoch,
     pub(in crate::partition) marker: EndTransactionMarker,
+    /// The time of the marker, by the wall clock: the same in all logs, by which those of one transaction are told.
+    pub(in crate::partition) ended_ms: i64,
 }
 
 /// Why a producer may not append now.

@@ -1,12 +1,12 @@
 //! What comes to a replica, step by step.
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, Error, Replica, TopicPartition};
+use ottla::{Broker, Durability, Error, ProducerRecord, Replica, TopicPartition};
 
 use super::{SECOND, can_be_read, has_same_segments, on, replica};
 use crate::directories::{
-    DATA, committed, compacted, contents, fill, open, open_read_only, partition, read_all, send, small_segments,
-    transact,
+    DATA, builder, committed, compacted, contents, fill, open, open_read_only, partition, read_all, send,
+    small_segments, transact,
 };
 
 /// A source, and the disk of its replica.
@@ -224,4 +224,44 @@ fn what_somebody_else_has_put_into_a_replica_stays() {
     has_same_segments(&disk, &second);
     let kept = second.files().into_iter().filter(|(path, _)| path.ends_with("today"));
     assert_eq!(kept.count(), 1);
+}
+
+#[test]
+fn of_another_process_a_commit_that_is_decided_is_one_in_every_partition() {
+    let (disk, second) = two_disks();
+    let broker = builder(&disk, DATA).durability(Durability::Always).open().unwrap();
+    for topic in ["payments", "orders", "other"] {
+        broker.create_topic(topic, small_segments()).unwrap();
+    }
+    let mut producer = broker.transactional_producer("payments").unwrap();
+    let transaction = producer.begin().unwrap();
+    for (topic, number) in
+        ["payments", "orders"].into_iter().flat_map(|topic| (0..3).map(move |number| (topic, number)))
+    {
+        let value = format!("{:<6000}", format!("both {number}"));
+        transaction.send(ProducerRecord::to(topic).key("k").value(&value)).unwrap();
+    }
+    transaction.commit().unwrap();
+    // The marker and the decision go into segments, and the marker of the other partition stays in the tail.
+    send(&broker, "payments", 0..20);
+    let mut other = broker.transactional_producer("other").unwrap();
+    for _ in 0..60 {
+        let transaction = other.begin().unwrap();
+        transaction.send(ProducerRecord::to("other").key("k").value("v")).unwrap();
+        transaction.commit().unwrap();
+    }
+    let source = open_read_only(&disk, DATA);
+    let mut replica = Replica::open_with(&source, SECOND, on(&second)).unwrap();
+    replica.catch_up().unwrap();
+    let end = |topic| partition(&open_read_only(&second, SECOND), topic).log_end_offset();
+    assert!(end("orders") == 3 && 4 < end("payments"), "{} {}", end("orders"), end("payments"));
+    drop(replica);
+    let report = Replica::promote_without_source(SECOND, on(&second)).unwrap();
+    assert_eq!(report.torn_transactions().len(), 0, "{report}");
+    let promoted = open(&second, SECOND);
+    for topic in ["payments", "orders"] {
+        let seen = contents(&promoted).into_iter().find(|content| content.partition == TopicPartition::new(topic, 0));
+        let both = seen.unwrap().committed.iter().filter(|value| value.contains("both")).count();
+        assert_eq!(both, 3, "{topic}");
+    }
 }
