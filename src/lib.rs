@@ -18,7 +18,7 @@
 //! When `produce` returns, the record survives a power cut: that is the default. `billing` is a consumer group; what it has
 //! committed is not read again, also after a restart.
 //!
-//! It is **not** a client for a Kafka cluster, not a key-value store, not replicated by itself, and not for network file systems.
+//! It is **not** a client for a Kafka cluster, not a key-value store, not replicated over a network by itself, and not for network file systems.
 //! One process writes a data directory; others may open it read-only.
 //!
 //! # The manual
@@ -36,7 +36,7 @@
 //!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
 //! - [`Metrics`] and [`Rates`]: what is done, how fast, and who is behind.
 //! - [`BackupOptions`], [`BackupReport`], [`RestoreOptions`] and [`RestoreReport`]: a second copy, and going on from it.
-//!   [`Replica`]: one that follows.
+//!   [`Replica`]: one that follows. [`BrokerBuilder::replica`] and [`ReplicaPolicy`]: one that has all that is acknowledged.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Crate features

@@ -216,11 +216,15 @@ impl Surveying {
             segment.next_offset = next.min(segment.base_offset + SEGMENT_OFFSETS_MAX).max(segment.batches_end);
         }
         survey.epochs = self.noted_epochs.unwrap_or(self.epochs);
-        if survey.segments.is_empty() {
+        // An epoch that begins at the end has no batch at the broker, which noted it after an unclean stop. The markers of what was open are
+        // its first batches here.
+        if survey.segments.is_empty() || 0 < survey.transactions.count() {
             survey.epochs.truncate_to(end + 1);
+            survey.last_leader_epoch = survey.last_leader_epoch.max(survey.epochs.latest());
         } else {
-            // An epoch that begins at the end has no batch, and the broker noted it after an unclean stop.
             survey.epochs.truncate_to(end);
+        }
+        if !survey.segments.is_empty() {
             if survey.epochs.entries().is_empty() {
                 survey.epochs.assign(survey.last_leader_epoch, start);
             }
