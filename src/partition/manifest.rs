@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
 use crate::segment::file_name::{FileKind, FileName};
-use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, SealedSegment, SegmentFiles};
+use crate::segment::{DerivedFile, FileSum, HeaderSums, IndexCrcs, ProducerFiles, SealedSegment, SegmentFiles};
 
 pub(crate) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
 const FILE_NAME: &str = "manifest";
@@ -108,6 +108,22 @@ impl ManifestSegment {
         self.log_crc32.is_some()
             && (self.log_crc32, own.base_offset, own.next_offset, own.log_bytes)
                 == (other.log_crc32, others.base_offset, others.next_offset, others.log_bytes)
+    }
+
+    /// The files that are made from the log file and are noted, and what each of them is to be.
+    pub(crate) fn caches(&self) -> Vec<(FileName, FileSum)> {
+        let SealedSegment { base_offset, next_offset, index_crcs, .. } = self.sealed;
+        let indexes = index_crcs.into_iter().flat_map(|crcs| {
+            let IndexCrcs { offset_index, time_index } = crcs;
+            [(FileKind::OffsetIndex, offset_index), (FileKind::TimeIndex, time_index)]
+        });
+        let is_known = |sum: &FileSum| *sum != ProducerFiles::UNKNOWN;
+        let ProducerFiles { transaction_index, snapshot } = self.producers;
+        let transactions = transaction_index.filter(is_known).map(|sum| (FileKind::TransactionIndex, sum));
+        let of_base = indexes.chain(transactions).map(|(kind, sum)| (FileName::live(base_offset, kind), sum));
+        let snapshot = snapshot.filter(is_known);
+        let snapshot = snapshot.map(|sum| (FileName::live(next_offset, FileKind::ProducerSnapshot), sum));
+        of_base.chain(snapshot).collect()
     }
 
     /// The files that there may be of it: the log, its indexes, and the snapshot of producers at its end.
@@ -416,7 +432,6 @@ mod tests {
 
     use super::*;
     use crate::disk::os::OsDisk;
-    use crate::segment::{FileSum, IndexCrcs};
 
     const LOG: LogId = LogId { topic_id: 7, partition: 3 };
 

@@ -2,22 +2,32 @@
 //!
 //! ```text
 //! source: what survives a power cut, of all logs at one point                     broker/copying, partition/follower/contents
+//!   ─→ offer       what that is, said without files
 //!   ─→ history     is it the log that the replica has a part of?
-//!   ─→ fetching    what is missing of each log
+//!   ─→ steps       what is missing of each log, and fetching what is to be done with it; its bytes are pieces
 //!   ─→ target      all of it counts at once: the file `replica` (state) says so
 //!   ─→ promoting   when the source is given up
 //! ```
 //! The files of one log, from one state to the next, are `partition/log_replica`'s matter.
 
 mod fetching;
+mod files;
+mod held_log;
 mod history;
+mod local_pieces;
+mod local_source;
+mod offer;
 mod options;
+mod pieces;
 mod promoting;
 mod report;
 mod running;
 mod source;
+mod source_end;
 mod state;
+mod steps;
 mod target;
+mod unfetched;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -25,8 +35,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::fetching::{Moved, Unfetched};
+use self::local_source::LocalSource;
+use self::offer::DirectoryOffer;
 use self::target::Target;
+use self::unfetched::{Moved, Unfetched};
 use crate::broker::Broker;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
 use crate::error::{ClosedBy, Error, Result};
@@ -129,14 +141,16 @@ impl Replica {
                 Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
                 contents => contents?,
             };
-            match self.target.follow(&contents, &self.source_files) {
+            let (offer, files) = DirectoryOffer::of(contents);
+            let mut source = LocalSource::new(&offer.logs, files, &self.source_files);
+            match self.target.follow(&offer, &mut source) {
                 Ok(round) => {
-                    let report = CatchUpReport::new(round, contents.taken_ms);
+                    let report = CatchUpReport::new(round, offer.taken_ms);
                     self.tell_of_holes(&report);
                     return Ok(report);
                 }
-                // What was looked at went.
-                Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. })) => {}
+                // What was looked at went, or is to come in another way.
+                Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. }) | Unfetched::Unlike(..)) => {}
                 Err(Unfetched::Failed(error)) => return Err(error),
                 // Once may be a file that came or went meanwhile. What stays so is wrong.
                 Err(Unfetched::Moved(found)) if moved.as_ref().is_some_and(|before| found.is_same(before)) => {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::{Logs, Target, key, owned};
 use crate::broker::catalog::{Catalog, CatalogEntry};
-use crate::broker::copying::DirectoryContents;
 use crate::broker::partition_dir;
 use crate::error::{Error, Result};
 use crate::partition::log_id::LogId;
 use crate::partition::log_replica::LogReplica;
 use crate::partition::partition_metadata;
+use crate::replica::offer::DirectoryOffer;
 use crate::replica::state::ReplicaState;
 use crate::topic_partition::TopicPartition;
 
@@ -40,22 +40,22 @@ impl Target {
     }
 
     /// Has topics go, come and be what they are at the source. New ones have no records yet.
-    pub(super) fn follow_topics(&mut self, source: &DirectoryContents) -> Result<()> {
+    pub(super) fn follow_topics(&mut self, offer: &DirectoryOffer) -> Result<()> {
         let is_there = |(_, entry): &(&Arc<str>, &CatalogEntry)| {
-            source.topics.iter().any(|(_, other)| other.topic_id == entry.topic_id)
+            offer.topics.iter().any(|(_, other)| other.topic_id == entry.topic_id)
         };
         let left: Vec<_> = self.catalog.live_topics().filter(is_there).map(owned).collect();
         if left.len() < self.catalog.live_topics().count() {
-            self.commit_topics(source, &left)?;
+            self.commit_topics(offer, &left)?;
             self.remove_unknown()?;
         }
-        let wanted = &source.topics;
+        let wanted = &offer.topics;
         if self.catalog.live_topics().map(owned).ne(wanted.iter().cloned())
-            || self.catalog.identity() != source.identity
-            || self.state.source_id != source.identity.id
+            || self.catalog.identity() != offer.identity
+            || self.state.source_id != offer.identity.id
         {
             self.make_dirs(wanted)?;
-            self.commit_topics(source, wanted)?;
+            self.commit_topics(offer, wanted)?;
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Target {
         self.disk.sync_dir(&self.dir).map_err(|source| Error::io("sync", &self.dir, source))
     }
 
-    fn commit_topics(&mut self, source: &DirectoryContents, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
+    fn commit_topics(&mut self, offer: &DirectoryOffer, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
         let mut logs = Logs::new();
         for (name, entry) in topics {
             for number in 0..entry.config.partitions {
@@ -94,9 +94,9 @@ impl Target {
             }
         }
         self.logs = logs;
-        let catalog_crc32 = Catalog::store_next(&*self.disk, &self.dir, source.identity, topics)?;
+        let catalog_crc32 = Catalog::store_next(&*self.disk, &self.dir, offer.identity, topics)?;
         let logs = self.logs.values().map(|log| log.settled().clone()).collect();
-        self.commit(ReplicaState { source_id: source.identity.id, catalog_crc32, logs, ..self.state.clone() })?;
+        self.commit(ReplicaState { source_id: offer.identity.id, catalog_crc32, logs, ..self.state.clone() })?;
         self.catalog = Catalog::take_next(&self.disk, &self.dir, catalog_crc32)?;
         Ok(())
     }
