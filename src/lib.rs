@@ -138,7 +138,10 @@ pub use record::{
     IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordAddress, RecordMetadata,
     Timestamp,
 };
-pub use replica::{CatchUpReport, PromoteReport, Replica, ReplicaLag, ReplicaOptions, ReplicaSource, ReplicaThread};
+pub use replica::{
+    CatchUpReport, PromoteReport, RemoteReplica, Replica, ReplicaAnswer, ReplicaLag, ReplicaOptions, ReplicaSource,
+    ReplicaStream, ReplicaThread,
+};
 pub use topic_partition::TopicPartition;
 pub use transaction::{OpenPartition, TransactionDescription, TransactionState};
 

@@ -39,7 +39,7 @@ impl LogContents {
         let LogContents { noted, unnoted: segments, bounds, seen, .. } = self;
         let offered = |segment: &Arc<Segment>| OfferedSegment {
             base_offset: segment.base_offset(),
-            next_offset: segment.next_offset().min(bounds.next_offset),
+            next_offset: segment.next_offset().min(bounds.next_offset).max(segment.base_offset()),
             created_ms: segment.created_ms(),
             has_gaps: segment.has_gaps(),
         };

@@ -165,7 +165,7 @@ impl Manifest {
     }
 
     /// That of a log that begins and was compacted so far, without its segments.
-    pub(super) fn of_copy(log: LogId, log_start_offset: u64, clean_offset: u64) -> Manifest {
+    pub(crate) fn of_copy(log: LogId, log_start_offset: u64, clean_offset: u64) -> Manifest {
         Manifest { log, log_start_offset, clean_offset, ..Manifest::default() }
     }
 
@@ -311,7 +311,13 @@ impl Manifest {
         self.segments.iter().any(|noted| noted.sealed.has_gaps)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// The same with these segments.
+    pub(crate) fn with_segments(self, segments: Vec<ManifestSegment>) -> Manifest {
+        Manifest { segments, ..self }
+    }
+
+    /// What the file says of it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.log.topic_id.to_be_bytes());
         bytes.extend(self.log.partition.to_be_bytes());
@@ -321,6 +327,14 @@ impl Manifest {
         bytes.extend(u32::try_from(self.segments.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.segments.iter().for_each(|segment| segment.encode(self.clean_offset, &mut bytes));
         bytes
+    }
+
+    /// Reads what [`encode`](Manifest::encode) wrote, from another place than its file. The bytes may be anything.
+    pub(crate) fn decode_sent(bytes: &[u8]) -> Result<Manifest, Invalid> {
+        Manifest::decode(bytes).map_err(|refusal| match refusal {
+            Refusal::Malformed(reason) => Invalid::Malformed(reason),
+            Refusal::Newer => Invalid::Malformed("the segments of a log are described by a newer version"),
+        })
     }
 
     fn decode(bytes: &[u8]) -> Result<Manifest, Refusal> {

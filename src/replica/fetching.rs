@@ -6,7 +6,7 @@ use super::offer::OfferedLog;
 use super::pieces::{Came, Pieces};
 use super::steps::{BatchRun, IsHere, Step, steps};
 use super::unfetched::Unfetched;
-use crate::disk::{Disk, remove_if_there};
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::format::BatchHeader;
 use crate::partition::log_replica::LogReplica;
@@ -123,12 +123,10 @@ impl<P: Pieces> Fetch<'_, P> {
         for (name, sum) in noted.caches() {
             // A snapshot is not of one segment, and is compared with what is noted of it before it is used.
             let stage = if name.kind == FileKind::ProducerSnapshot { Stage::Live } else { stage };
-            let path = name.in_stage(stage).path(self.log.dir());
-            let mut file = NewFile::at(self.disk, path.clone());
-            let came = self.pieces.cache((name, sum), &mut |chunk| file.write(chunk))?;
-            if came == Came::Whole && file.finish()? != sum {
-                // Nobody would believe it.
-                remove_if_there(self.disk, &path)?;
+            let mut file = NewFile::at(self.disk, name.in_stage(stage).path(self.log.dir()));
+            match self.pieces.cache((name, sum), &mut |chunk| file.write(chunk))? {
+                Came::Whole => _ = file.finish()?,
+                Came::Missing | Came::IsHere => file.give_up()?,
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskFile, Open, create_anew};
+use crate::disk::{Disk, DiskFile, Open, create_anew, remove_if_there};
 use crate::error::{Error, Result};
 use crate::segment::FileSum;
 
@@ -51,6 +51,14 @@ impl<'d> NewFile<'d> {
         let synced = self.file.as_ref().map_or(Ok(()), |file| file.sync());
         synced.map_err(|source| Error::io("sync", &self.path, source))?;
         Ok(FileSum { bytes: self.bytes, crc32: self.crc.finalize() })
+    }
+
+    /// Leaves nothing of it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn give_up(self) -> Result<()> {
+        if self.file.is_some() { remove_if_there(self.disk, &self.path) } else { Ok(()) }
     }
 
     fn begin(&mut self) -> Result<()> {

@@ -27,6 +27,13 @@ pub(super) enum Difference {
 }
 
 impl Difference {
+    pub(super) const ALL: [Difference; 4] = [
+        Difference::TopicIsMissing,
+        Difference::FewerPartitions,
+        Difference::GoesOnOtherwise,
+        Difference::OtherRecords,
+    ];
+
     /// In words.
     pub(super) fn reason(self) -> &'static str {
         match self {

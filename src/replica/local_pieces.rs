@@ -9,6 +9,7 @@ use super::offer::{LogFiles, OfferedLog};
 use super::pieces::{Came, Pieces, TakeBatch};
 use super::steps::{BatchRun, IsHere};
 use super::unfetched::{Moved, Unfetched};
+use crate::disk::Open;
 use crate::disk::open_files::OpenFiles;
 use crate::error::{Corruption, Error, Result};
 use crate::format::BatchHeader;
@@ -40,9 +41,18 @@ impl Pieces for LocalPieces<'_> {
         if was_read && is_it { Ok(Came::Whole) } else { Err(self.not_as_noted(noted, path, !was_read)) }
     }
 
-    fn cache(&mut self, (name, _): (FileName, FileSum), take: TakeBytes<'_>) -> Result<Came, Unfetched> {
-        let is_there = read_file(&**self.open_files.disk(), &name.path(&self.files.dir), take)?;
-        Ok(if is_there { Came::Whole } else { Came::Missing })
+    fn cache(&mut self, (name, noted): (FileName, FileSum), take: TakeBytes<'_>) -> Result<Came, Unfetched> {
+        let (disk, path) = (&**self.open_files.disk(), name.path(&self.files.dir));
+        // Nobody believes one that is another than was noted.
+        if disk.open(&path, Open::Read).map_or(true, |file| file.size_when_opened() != noted.bytes) {
+            return Ok(Came::Missing);
+        }
+        let mut crc = crc32fast::Hasher::new();
+        let was_read = read_file(disk, &path, &mut |chunk| {
+            crc.update(chunk);
+            take(chunk)
+        })?;
+        Ok(if was_read && crc.finalize() == noted.crc32 { Came::Whole } else { Came::Missing })
     }
 
     fn batches(

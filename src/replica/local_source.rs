@@ -1,6 +1,7 @@
 //! [`LocalSource`]: a source whose files are on a disk of this machine.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::fetching::{Fetched, Task, fetch};
@@ -33,6 +34,11 @@ impl<'s> LocalSource<'s> {
     /// The bytes of a log.
     pub(super) fn pieces<'p>(&'p self, offered: &'p OfferedLog, config: SegmentConfig) -> LocalPieces<'p> {
         LocalPieces { offered, files: self.files_of(offered), open_files: self.open_files, config }
+    }
+
+    /// Where the files of a log are.
+    pub(super) fn dir_of(&self, offered: &OfferedLog) -> &Path {
+        &self.files_of(offered).dir
     }
 
     fn files_of(&self, offered: &OfferedLog) -> &LogFiles {

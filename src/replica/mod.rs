@@ -26,6 +26,7 @@ mod source;
 mod source_end;
 mod state;
 mod steps;
+pub(crate) mod stream;
 mod target;
 mod unfetched;
 
@@ -48,6 +49,7 @@ pub use options::ReplicaOptions;
 pub use report::{CatchUpReport, PromoteReport, ReplicaLag};
 pub use running::ReplicaThread;
 pub use source::ReplicaSource;
+pub use stream::{RemoteReplica, ReplicaAnswer, ReplicaStream};
 
 /// A second data directory that follows another one: the same topics, settings, groups and transactions, the same offsets, leader epochs
 /// and timestamps, and the same segments, byte by byte. What the source deletes or compacts goes here, too.

@@ -55,6 +55,12 @@ impl DirectoryOffer {
         let (logs, files) = logs.into_iter().map(offer_log).unzip();
         (DirectoryOffer { identity, topics, logs, taken_ms, is_of_one_moment }, files)
     }
+
+    /// Whether every partition of every topic is among the logs.
+    pub(super) fn has_all_logs(&self) -> bool {
+        let partitions: u64 = self.topics.iter().map(|(_, entry)| u64::from(entry.config.partitions)).sum();
+        partitions == self.logs.len() as u64
+    }
 }
 
 fn offer_log(log: SourceLog) -> (OfferedLog, LogFiles) {

@@ -31,7 +31,7 @@ pub(super) trait Pieces {
     /// Shows the log file of a segment, unless that `is_here`.
     fn log_file(&mut self, noted: &ManifestSegment, is_here: IsHere, take: TakeBytes<'_>) -> Result<Came, Unfetched>;
 
-    /// Shows a file that was made from the log file of a segment.
+    /// Shows a file that was made from the log file of a segment. If it is missing, what was shown is none of it.
     fn cache(&mut self, cache: (FileName, FileSum), take: TakeBytes<'_>) -> Result<Came, Unfetched>;
 
     /// Shows the batches of a segment, which is to be this one if it is `sealed`.

@@ -83,26 +83,27 @@ impl Target {
     /// # Errors
     /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::AlreadyOpen`]; the disk's.
     pub(super) fn open(disk: Arc<dyn Disk>, given: &Path, source: Option<DirectoryIdentity>) -> Result<Target> {
-        let (dir, lock) = match disk.resolve(given) {
-            Ok(dir) if replica_mark::is_there(&*disk, &dir)? => {
-                let lock = DirectoryLock::take(&*disk, &dir)?;
-                // Whoever made it was stopped just before it said so.
-                unfinished_mark::remove(&*disk, &dir)?;
-                (dir, lock)
-            }
-            Ok(dir) if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() => {
-                unfinished_mark::check(&*disk, &dir)?;
-                let reason = "it is a data directory of its own; choose an empty or a new one";
-                return Err(Error::NotAReplica { path: dir, reason });
-            }
-            found => {
-                let Some(source) = source else {
-                    let path = found.unwrap_or_else(|_| given.to_owned());
-                    return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
-                };
-                create(&disk, given, source)?
+        let (dir, lock) = match (find(&*disk, given)?, source) {
+            (Some(found), _) => found,
+            (None, Some(source)) => create(&disk, given, source)?,
+            (None, None) => {
+                let path = disk.resolve(given).unwrap_or_else(|_| given.to_owned());
+                return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
             }
         };
+        Target::load(disk, dir, lock, source.is_some())
+    }
+
+    /// Opens the replica in `dir`, which is to go on following; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// Those of [`open`](Target::open).
+    pub(super) fn open_if_there(disk: Arc<dyn Disk>, given: &Path) -> Result<Option<Target>> {
+        let found = find(&*disk, given)?;
+        found.map(|(dir, lock)| Target::load(disk, dir, lock, true)).transpose()
+    }
+
+    fn load(disk: Arc<dyn Disk>, dir: PathBuf, lock: DirectoryLock, is_to_follow: bool) -> Result<Target> {
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         let files = OpenFiles::new(Arc::clone(&disk), config);
         let state = load_state(&*disk, &dir)?;
@@ -111,7 +112,7 @@ impl Target {
         let mut target = Target { disk, dir, state, catalog, logs, files, unlike, is_sound: false, _lock: lock };
         if target.state.stage == ReplicaStage::Following {
             target.resume()?;
-        } else if source.is_some() {
+        } else if is_to_follow {
             let reason = "its promotion was interrupted; end it with Replica::promote_without_source";
             return Err(Error::NotAReplica { path: target.dir, reason });
         }
@@ -195,8 +196,19 @@ impl Target {
         Ok(round)
     }
 
+    /// What there is of all logs that count.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::Corrupt`].
+    pub(super) fn all_held(&mut self) -> Result<Vec<HeldLog>> {
+        if !self.is_sound {
+            self.resume()?;
+        }
+        self.logs.values().map(|log| self.held(log)).collect()
+    }
+
     /// What there is of a log.
-    pub(super) fn held(&self, log: &LogReplica) -> Result<HeldLog> {
+    fn held(&self, log: &LogReplica) -> Result<HeldLog> {
         let id = log.settled().log;
         let unlike = self.unlike.iter().filter(|(of, _)| *of == id).map(|(_, base_offset)| *base_offset);
         HeldLog::of(log, &*self.disk, unlike)
@@ -333,6 +345,23 @@ fn key(log: LogId) -> (u128, u32) {
 fn load_state(disk: &dyn Disk, dir: &Path) -> Result<ReplicaState> {
     let reason = "it was promoted, or nothing was ever copied there";
     ReplicaState::load(disk, dir)?.ok_or_else(|| Error::NotAReplica { path: dir.to_owned(), reason })
+}
+
+/// Takes the lock of the replica in `given`; `None` if there is neither that nor a data directory.
+fn find(disk: &dyn Disk, given: &Path) -> Result<Option<(PathBuf, DirectoryLock)>> {
+    let Ok(dir) = disk.resolve(given) else { return Ok(None) };
+    if replica_mark::is_there(disk, &dir)? {
+        let lock = DirectoryLock::take(disk, &dir)?;
+        // Whoever made it was stopped just before it said so.
+        unfinished_mark::remove(disk, &dir)?;
+        return Ok(Some((dir, lock)));
+    }
+    if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() {
+        unfinished_mark::check(disk, &dir)?;
+        let reason = "it is a data directory of its own; choose an empty or a new one";
+        return Err(Error::NotAReplica { path: dir, reason });
+    }
+    Ok(None)
 }
 
 /// Makes a replica without topics, and takes its lock.

@@ -31,9 +31,8 @@ impl LogReplica {
     }
 
     fn manifest_with(&self, noted: &[ManifestSegment], bounds: &LogBounds) -> Manifest {
-        let mut manifest = Manifest::of_copy(self.spec.id(), bounds.log_start_offset, bounds.clean_offset);
-        manifest.segments = noted.to_vec();
-        manifest
+        let of_log = Manifest::of_copy(self.spec.id(), bounds.log_start_offset, bounds.clean_offset);
+        of_log.with_segments(noted.to_vec())
     }
 
     /// Makes all that was brought here survive a power cut, for the [`state`](LogReplica::state_like) that is like this offer. Nothing of it

@@ -3,6 +3,7 @@
 mod crashes;
 mod following;
 mod history;
+mod stream;
 mod trouble;
 
 use std::collections::BTreeMap;
