@@ -36,7 +36,7 @@
 //!   [`CommittedOffset`] and [`ResetOffsets`]: how far it is, and how to change that.
 //! - [`Metrics`] and [`Rates`]: what is done, how fast, and who is behind.
 //! - [`BackupOptions`], [`BackupReport`], [`RestoreOptions`] and [`RestoreReport`]: a second copy, and going on from it.
-//!   [`Replica`]: one that follows.
+//!   [`Replica`]: one that follows. [`ReplicaStream`] and [`RemoteReplica`]: the same over a connection.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Crate features

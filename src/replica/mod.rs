@@ -8,7 +8,7 @@
 //!   ─→ target      all of it counts at once: the file `replica` (state) says so
 //!   ─→ promoting   when the source is given up
 //! ```
-//! The files of one log, from one state to the next, are `partition/log_replica`'s matter.
+//! A source at the other end of a connection describes itself, and sends the pieces, by a [stream]. The files of one log, from one state to the next, are `partition/log_replica`'s matter.
 
 mod fetching;
 mod files;

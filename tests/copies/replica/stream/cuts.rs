@@ -287,8 +287,8 @@ fn several_rounds_in_one_stream_are_told_apart() {
     has_same_segments(&disk, &second);
     let (answered, _) = answer(&broker, &asked[..asked.len() / 2]);
     answered.unwrap().unwrap();
-    let broken = stream.serve(&asked[..asked.len() - 1], Vec::new(), |_| std::ops::ControlFlow::Continue(()));
-    is_typed("cut", &broken.unwrap_err());
+    let served = stream.serve(&asked[..asked.len() - 1], Vec::new(), |_| std::ops::ControlFlow::Continue(()));
+    is_typed("cut", &served.unwrap_err());
 }
 
 #[test]

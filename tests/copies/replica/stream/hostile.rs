@@ -41,7 +41,8 @@ fn is_refused(what: &str, (broker, source): (&Broker, &SimulatedDisk), second: &
     for (path, _) in disk.files() {
         assert!(
             path.starts_with(SECOND) && !path.components().any(|part| part.as_os_str() == ".."),
-            "{what}: {path:?}"
+            "{what}: {}",
+            path.display()
         );
     }
     let again = reply(broker, &mut replica);
@@ -151,8 +152,11 @@ fn batch_crc32c(batch: &mut [u8]) {
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
+/// Does something to the bytes of a batch.
+type Change = fn(&mut Vec<u8>);
+
 /// What makes a batch a wrong one, with right checksums wherever there are any.
-const CHANGES: [(&str, fn(&mut Vec<u8>)); 6] = [
+const CHANGES: [(&str, Change); 6] = [
     ("another offset", |data| data[BASE_OFFSET + 7] ^= 1),
     ("a negative offset", |data| data[BASE_OFFSET] = 0x80),
     ("a damaged record", |data| data[RECORDS + 9] ^= 1),

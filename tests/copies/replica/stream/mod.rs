@@ -1,4 +1,5 @@
 //! Replicas whose source is at the other end of a stream: what comes, and what does not, whatever becomes of the bytes in between.
+#![allow(clippy::indexing_slicing, reason = "helpers of tests may panic as the tests do")]
 
 mod crashes;
 mod cuts;
