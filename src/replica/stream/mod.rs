@@ -63,6 +63,8 @@ pub use remote::RemoteReplica;
 ///
 /// # Examples
 /// ```
+/// # #[cfg(not(unix))] fn main() {}
+/// # #[cfg(unix)] fn main() -> Result<(), ottla::Error> {
 /// use std::os::unix::net::UnixStream;
 /// use ottla::{Broker, RemoteReplica, ReplicaStream};
 /// # let dir = tempfile::tempdir().unwrap();
@@ -82,7 +84,8 @@ pub use remote::RemoteReplica;
 /// // The first machine is lost.
 /// replica.promote()?;
 /// assert_eq!(Broker::open(&second)?.topic("orders")?.partition(0)?.log_end_offset(), 1);
-/// # Ok::<_, ottla::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 pub struct ReplicaStream {
     source: Broker,

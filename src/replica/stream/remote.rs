@@ -12,7 +12,6 @@ use super::reply;
 use super::request::{Request, RequestTopic};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::partition::log_id::LogId;
 use crate::record::Timestamp;
 use crate::replica::held_log::HeldLog;
 use crate::replica::history::HeldTopic;
@@ -168,7 +167,7 @@ impl RemoteReplica {
             source_id: target.state().source_id,
             taken_ms: target.state().taken_ms,
             topics: topics.collect(),
-            logs: logs.into_iter().map(|held| (held.state.log, held)).collect::<std::collections::BTreeMap<LogId, _>>(),
+            logs: logs.into_iter().map(|held| (held.state.log, held)).collect(),
         })
     }
 
