@@ -259,13 +259,14 @@ pub enum Error {
     )]
     #[non_exhaustive]
     ReplicaDiverged {
-        /// The directory of the replica.
+        /// The directory of the replica. At the source of a [stream](crate::ReplicaStream), which does not know it, words that say so.
         path: PathBuf,
         /// The topic.
         topic: String,
         /// The partition, if the source has the topic.
         partition: Option<TopicPartition>,
-        /// The first offset at which the two differ.
+        /// The first offset at which the two differ. Over a [stream](crate::ReplicaStream) it may be that with which the segment begins in which
+        /// they do.
         offset: Option<u64>,
         /// How they differ.
         reason: &'static str,
@@ -281,6 +282,27 @@ pub enum Error {
         path: PathBuf,
         /// What went wrong, with its causes.
         reason: String,
+    },
+
+    /// The bytes of a [stream](crate::ReplicaStream) are not what its other end can have meant: they are damaged, hostile, of another version,
+    /// or a reply to another request. Nothing of them counts. Ask again, on a new connection; if it stays so, look at who is at the other end,
+    /// and in which version.
+    #[error("the stream of a replica cannot be taken: {reason}")]
+    #[non_exhaustive]
+    InvalidStream {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+
+    /// The source of a [`RemoteReplica`](crate::RemoteReplica) did not bring what was asked for, and nothing was changed. If this
+    /// [is retriable](Error::is_retriable), ask again; else look at the source.
+    #[error("the source does not serve its replica: {reason}")]
+    #[non_exhaustive]
+    ReplicaNotServed {
+        /// What the source says.
+        reason: String,
+        /// Whether to ask again may help: files came or went while they were read, say.
+        is_passing: bool,
     },
 
     /// The caller's own function said that the work is to end. What was made of it is removed.
@@ -849,6 +871,7 @@ impl Error {
             | Error::RebalanceInProgress { .. }
             | Error::OffsetsPending { .. }
             | Error::ReplicaFailed { .. }
+            | Error::ReplicaNotServed { is_passing: true, .. }
             | Error::Wakeup => true,
             Error::Io { source, .. } => is_passing(source),
             _ => false,

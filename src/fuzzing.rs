@@ -6,6 +6,7 @@ pub use crate::broker::catalog::fuzzing::catalog;
 pub use crate::format::fuzzing::{batch, compression, control, record, round_trip, varints};
 pub use crate::group::fuzzing::group_records;
 pub use crate::partition::fuzzing::{leader_epochs, manifest, partition_metadata, producer_snapshot, recovery_point};
+pub use crate::replica::stream::fuzzing::{stream_message, stream_reply, stream_request};
 pub use crate::segment::fuzzing::{indexes, log_walk, segment, transaction_index};
 pub use crate::tail::fuzzing::{slot, tail_header};
 pub use crate::transaction::fuzzing::transaction_records;

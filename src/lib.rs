@@ -37,6 +37,7 @@
 //! - [`Metrics`] and [`Rates`]: what is done, how fast, and who is behind.
 //! - [`BackupOptions`], [`BackupReport`], [`RestoreOptions`] and [`RestoreReport`]: a second copy, and going on from it.
 //!   [`Replica`]: one that follows. [`BrokerBuilder::replica`] and [`ReplicaPolicy`]: one that has all that is acknowledged.
+//!   [`ReplicaStream`] and [`RemoteReplica`]: the same over a connection.
 //! - [`Durability`]: when a send returns. [`RecoveryReport`]: what opening found. [`Error`]: what can go wrong, and what to do.
 //!
 //! # Crate features
@@ -139,7 +140,10 @@ pub use record::{
     IntoRecordBytes, OwnedHeadersIter, OwnedRecord, ProducerRecord, ReadRecord, RecordAddress, RecordMetadata,
     Timestamp,
 };
-pub use replica::{CatchUpReport, PromoteReport, Replica, ReplicaLag, ReplicaOptions, ReplicaSource, ReplicaThread};
+pub use replica::{
+    CatchUpReport, PromoteReport, RemoteReplica, Replica, ReplicaAnswer, ReplicaLag, ReplicaOptions, ReplicaSource,
+    ReplicaStream, ReplicaThread,
+};
 pub use topic_partition::TopicPartition;
 pub use transaction::{OpenPartition, TransactionDescription, TransactionState};
 

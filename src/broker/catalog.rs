@@ -39,6 +39,9 @@ const FIRST_TOPIC_ID: u128 = 2;
 /// All topics by name.
 type Topics = BTreeMap<Arc<str>, CatalogEntry>;
 
+/// The same in their order.
+type TopicList = Vec<(Arc<str>, CatalogEntry)>;
+
 /// What is known of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CatalogEntry {
@@ -187,7 +190,7 @@ impl Catalog {
         identity: DirectoryIdentity,
         topics: &[(Arc<str>, CatalogEntry)],
     ) -> Result<u32> {
-        let payload = format::encode(&identity, &topics.iter().cloned().collect());
+        let payload = Catalog::encode_copy(identity, topics);
         generations::store_next(disk, &dir.join(FILE_NAME), KIND, &payload)?;
         Ok(generations::checksum(&payload))
     }
@@ -206,6 +209,24 @@ impl Catalog {
             return Err(Error::corrupt_file(&path, 0, "the catalog of a replica is not the one that was noted"));
         }
         Ok(catalog)
+    }
+
+    /// What the file says of a directory with these topics.
+    pub(crate) fn encode_copy(identity: DirectoryIdentity, topics: &[(Arc<str>, CatalogEntry)]) -> Vec<u8> {
+        format::encode(&identity, &topics.iter().cloned().collect())
+    }
+
+    /// Reads what [`encode_copy`](Catalog::encode_copy) wrote, by name. The bytes may be anything. All topics are live, and can be told from
+    /// one another wherever their names are used.
+    pub(crate) fn decode_copy(bytes: &[u8]) -> Result<(DirectoryIdentity, TopicList), Refusal> {
+        let (identity, topics) = format::decode(bytes)?;
+        if topics.values().any(|entry| entry.state != TopicState::Live) {
+            return Err(Invalid::Malformed("a topic that is copied is not live").into());
+        }
+        if !topic_name::are_distinct(topics.keys().map(|name| &**name)) {
+            return Err(Invalid::Malformed("the names of two topics are too much alike").into());
+        }
+        Ok((identity, topics.into_iter().collect()))
     }
 
     /// What tells it from any other.

@@ -78,6 +78,6 @@ impl Store {
             }
         }
         logs.sort_unstable_by(|one, other| one.partition.cmp(&other.partition));
-        Ok(DirectoryContents { identity, topics: entries, logs, taken_ms, is_of_one_moment: false })
+        Ok(DirectoryContents { identity, topics: entries, logs, taken_ms })
     }
 }

@@ -1,5 +1,6 @@
 //! What a topic may be called. Checked before any path is made of a name, and again when a name is read from the disk.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::error::{Error, Result};
@@ -59,6 +60,13 @@ pub(crate) fn check_distinct<'a>(name: &str, existing: impl Iterator<Item = &'a 
         return Err(invalid(name, "differs from another topic only in '.' and '_' or in upper and lower case"));
     }
     Ok(())
+}
+
+/// Whether all names can be told from one another wherever they are used.
+pub(crate) fn are_distinct<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    let mut seen = HashSet::new();
+    let mut is_new = |name| seen.insert(folded(name).collect::<Vec<u8>>());
+    names.into_iter().all(&mut is_new)
 }
 
 fn folded(name: &str) -> impl Iterator<Item = u8> {

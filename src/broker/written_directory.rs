@@ -41,8 +41,6 @@ pub(crate) struct DirectoryContents {
     pub(crate) logs: Vec<SourceLog>,
     /// By the wall clock.
     pub(crate) taken_ms: i64,
-    /// Whether all logs are as they were at one moment.
-    pub(crate) is_of_one_moment: bool,
 }
 
 /// A log of a data directory at one point.
@@ -93,7 +91,7 @@ impl WrittenDirectory {
             Ok(SourceLog { topic_id: log.topic_id(), partition, dir, contents })
         });
         let logs = logs.into_iter().collect::<Result<_>>()?;
-        Ok(DirectoryContents { identity, topics: entries, logs, taken_ms, is_of_one_moment: true })
+        Ok(DirectoryContents { identity, topics: entries, logs, taken_ms })
     }
 }
 

@@ -224,10 +224,8 @@ impl Surveying {
         } else {
             survey.epochs.truncate_to(end);
         }
-        if !survey.segments.is_empty() {
-            if survey.epochs.entries().is_empty() {
-                survey.epochs.assign(survey.last_leader_epoch, start);
-            }
+        if !survey.segments.is_empty() && survey.epochs.entries().is_empty() {
+            survey.epochs.assign(survey.last_leader_epoch, start);
         }
         survey
     }

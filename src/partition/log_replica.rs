@@ -43,6 +43,8 @@ pub(crate) struct LogReplica {
     staged: BTreeSet<u64>,
     /// Of the noted ones, those that somebody has taken away, cut or lengthened: they are to come once more.
     lost: BTreeSet<u64>,
+    /// The base offsets of log files behind the end, which came in a round that was given up.
+    behind: BTreeSet<u64>,
     /// What counts.
     settled: LogState,
     point: RecoveryPointFile,
@@ -58,6 +60,7 @@ impl LogReplica {
             written: BTreeMap::new(),
             staged: BTreeSet::new(),
             lost: BTreeSet::new(),
+            behind: BTreeSet::new(),
             point: RecoveryPointFile::new(&spec.dir, spec.id()),
             settled,
             spec,
@@ -82,17 +85,19 @@ impl LogReplica {
         &**self.dir.files.disk()
     }
 
-    /// Whether it has this very segment, with all that is said of it.
-    pub(crate) fn has(&self, noted: &ManifestSegment) -> bool {
-        let base_offset = noted.sealed.base_offset;
-        self.noted.get(&base_offset) == Some(noted) && !self.lost.contains(&base_offset)
+    /// Those of the segments that the source has noted that are to come once more: somebody has taken them away, cut or lengthened them.
+    pub(crate) fn lost(&self) -> &BTreeSet<u64> {
+        &self.lost
     }
 
-    /// Whether it has the log file of this segment.
-    pub(crate) fn has_log_of(&self, noted: &ManifestSegment) -> bool {
-        let base_offset = noted.sealed.base_offset;
-        let known = self.noted.get(&base_offset);
-        known.is_some_and(|known| known.has_log_of(noted)) && !self.lost.contains(&base_offset)
+    /// The base offsets of log files behind the end. Nothing is known of them, but that they came in a round that was given up.
+    pub(crate) fn behind(&self) -> impl Iterator<Item = u64> {
+        self.behind.iter().copied()
+    }
+
+    /// Has them be nobody's: they are of no use to the next round.
+    pub(crate) fn forget_behind(&mut self) {
+        self.behind.clear();
     }
 
     /// Under which names the files of a segment that it does not have are to be put: second ones, where there may be files that count.
@@ -123,15 +128,9 @@ impl LogReplica {
         self.noted.values()
     }
 
-    /// Where a segment that is written batch by batch ends by now: the byte of its log file, and the offset.
-    pub(crate) fn written_to(&self, base_offset: u64) -> Option<(u64, u64)> {
-        self.written.get(&base_offset).map(|segment| (segment.log_bytes(), segment.next_offset()))
-    }
-
     /// The segments that are written batch by batch, and what tells each from any other.
-    pub(crate) fn written(&self) -> impl Iterator<Item = (&Segment, HeaderSums)> {
-        let with_sums = |segment: &'_ Segment| segment.header_sums(segment.last_batch_position());
-        self.written.values().filter_map(move |segment| Some((segment, with_sums(segment)?)))
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&Segment, Option<HeaderSums>)> {
+        self.written.values().map(|segment| (segment, segment.header_sums(segment.last_batch_position())))
     }
 
     /// Appends a whole batch, which `header` begins, to the segment of this base offset, which is begun if there is none; that of the

@@ -48,11 +48,7 @@ impl LogState {
         out.extend(self.manifest_crc32.to_be_bytes());
         out.extend(count(self.written.len()));
         self.written.iter().for_each(|base_offset| out.extend(base_offset.to_be_bytes()));
-        out.extend(count(self.epochs.entries().len()));
-        for (epoch, first_offset) in self.epochs.entries() {
-            out.extend(epoch.to_be_bytes());
-            out.extend(first_offset.to_be_bytes());
-        }
+        encode_epochs(&self.epochs, out);
     }
 
     /// Reads what [`encode`](LogState::encode) wrote. The bytes may be anything.
@@ -68,19 +64,34 @@ impl LogState {
             }
             written.push(base_offset);
         }
-        let mut epochs = LeaderEpochs::default();
-        for _ in 0..reader.u32()? {
-            let (epoch, first_offset) = (reader.i32()?, offset(reader)?);
-            let rises = epochs.entries().last().is_none_or(|&(_, last)| last < first_offset);
-            if !rises || !epochs.assign(epoch, first_offset) {
-                return Err(Invalid::Malformed("the leader epochs of a log are not in order"));
-            }
-        }
-        Ok(LogState { log, next_offset, manifest_crc32, written, epochs })
+        Ok(LogState { log, next_offset, manifest_crc32, written, epochs: decode_epochs(reader)? })
     }
 }
 
-fn offset(reader: &mut Reader<'_>) -> Result<u64, Invalid> {
+/// Appends leader epochs: their count, and then each with its first offset.
+pub(crate) fn encode_epochs(epochs: &LeaderEpochs, out: &mut Vec<u8>) {
+    out.extend(u32::try_from(epochs.entries().len()).unwrap_or(u32::MAX).to_be_bytes());
+    for (epoch, first_offset) in epochs.entries() {
+        out.extend(epoch.to_be_bytes());
+        out.extend(first_offset.to_be_bytes());
+    }
+}
+
+/// Reads what [`encode_epochs`] wrote. The bytes may be anything.
+pub(crate) fn decode_epochs(reader: &mut Reader<'_>) -> Result<LeaderEpochs, Invalid> {
+    let mut epochs = LeaderEpochs::default();
+    for _ in 0..reader.u32()? {
+        let (epoch, first_offset) = (reader.i32()?, offset(reader)?);
+        let rises = epochs.entries().last().is_none_or(|&(_, last)| last < first_offset);
+        if !rises || !epochs.assign(epoch, first_offset) {
+            return Err(Invalid::Malformed("the leader epochs of a log are not in order"));
+        }
+    }
+    Ok(epochs)
+}
+
+/// Reads an offset of 8 bytes.
+pub(crate) fn offset(reader: &mut Reader<'_>) -> Result<u64, Invalid> {
     u64::try_from(reader.i64()?).map_err(|_| Invalid::Malformed("an offset is negative"))
 }
 

@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::format::{Invalid, Reader};
 use crate::segment::derived_files;
 use crate::segment::file_name::{FileKind, FileName};
-use crate::segment::{DerivedFile, HeaderSums, ProducerFiles, SealedSegment, SegmentFiles};
+use crate::segment::{DerivedFile, FileSum, HeaderSums, IndexCrcs, ProducerFiles, SealedSegment, SegmentFiles};
 
 pub(crate) const KIND: Kind = Kind { magic: *b"OTTLAMAN", oldest: 2, version: 2 };
 const FILE_NAME: &str = "manifest";
@@ -110,6 +110,22 @@ impl ManifestSegment {
                 == (other.log_crc32, others.base_offset, others.next_offset, others.log_bytes)
     }
 
+    /// The files that are made from the log file and are noted, and what each of them is to be.
+    pub(crate) fn caches(&self) -> Vec<(FileName, FileSum)> {
+        let SealedSegment { base_offset, next_offset, index_crcs, .. } = self.sealed;
+        let indexes = index_crcs.into_iter().flat_map(|crcs| {
+            let IndexCrcs { offset_index, time_index } = crcs;
+            [(FileKind::OffsetIndex, offset_index), (FileKind::TimeIndex, time_index)]
+        });
+        let is_known = |sum: &FileSum| *sum != ProducerFiles::UNKNOWN;
+        let ProducerFiles { transaction_index, snapshot } = self.producers;
+        let transactions = transaction_index.filter(is_known).map(|sum| (FileKind::TransactionIndex, sum));
+        let of_base = indexes.chain(transactions).map(|(kind, sum)| (FileName::live(base_offset, kind), sum));
+        let snapshot = snapshot.filter(is_known);
+        let snapshot = snapshot.map(|sum| (FileName::live(next_offset, FileKind::ProducerSnapshot), sum));
+        of_base.chain(snapshot).collect()
+    }
+
     /// The files that there may be of it: the log, its indexes, and the snapshot of producers at its end.
     pub(crate) fn files(&self) -> Vec<FileName> {
         let of_base = [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex];
@@ -149,7 +165,7 @@ impl Manifest {
     }
 
     /// That of a log that begins and was compacted so far, without its segments.
-    pub(super) fn of_copy(log: LogId, log_start_offset: u64, clean_offset: u64) -> Manifest {
+    pub(crate) fn of_copy(log: LogId, log_start_offset: u64, clean_offset: u64) -> Manifest {
         Manifest { log, log_start_offset, clean_offset, ..Manifest::default() }
     }
 
@@ -295,7 +311,13 @@ impl Manifest {
         self.segments.iter().any(|noted| noted.sealed.has_gaps)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// The same with these segments.
+    pub(crate) fn with_segments(self, segments: Vec<ManifestSegment>) -> Manifest {
+        Manifest { segments, ..self }
+    }
+
+    /// What the file says of it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.log.topic_id.to_be_bytes());
         bytes.extend(self.log.partition.to_be_bytes());
@@ -305,6 +327,14 @@ impl Manifest {
         bytes.extend(u32::try_from(self.segments.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.segments.iter().for_each(|segment| segment.encode(self.clean_offset, &mut bytes));
         bytes
+    }
+
+    /// Reads what [`encode`](Manifest::encode) wrote, from another place than its file. The bytes may be anything.
+    pub(crate) fn decode_sent(bytes: &[u8]) -> Result<Manifest, Invalid> {
+        Manifest::decode(bytes).map_err(|refusal| match refusal {
+            Refusal::Malformed(reason) => Invalid::Malformed(reason),
+            Refusal::Newer => Invalid::Malformed("the segments of a log are described by a newer version"),
+        })
     }
 
     fn decode(bytes: &[u8]) -> Result<Manifest, Refusal> {
@@ -416,7 +446,6 @@ mod tests {
 
     use super::*;
     use crate::disk::os::OsDisk;
-    use crate::segment::{FileSum, IndexCrcs};
 
     const LOG: LogId = LogId { topic_id: 7, partition: 3 };
 

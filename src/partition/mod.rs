@@ -27,6 +27,7 @@ pub(crate) mod log;
 pub(crate) mod log_copy;
 mod log_core;
 pub(crate) mod log_id;
+pub(crate) mod log_offer;
 pub(crate) mod log_replica;
 pub(crate) mod log_spec;
 pub(crate) mod log_state;

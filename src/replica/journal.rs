@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::history::Divergence;
+use super::offer::DirectoryOffer;
 use super::state::ReplicaState;
 use super::target::Target;
 use crate::broker::catalog::{CatalogEntry, TopicState};
-use crate::broker::copying::DirectoryContents;
 use crate::broker::topic_name;
 use crate::error::{Error, Result};
 use crate::format::{self, BatchHeader, Compression};
@@ -20,6 +19,7 @@ use crate::partition::mirror::journal::{self, BlockNumber};
 use crate::partition::mirror::{MirrorEntry, MirroredSlot};
 use crate::partition::recovery::seal_anew;
 use crate::tail::Salvaged;
+use crate::topic_partition::TopicPartition;
 
 /// Appends to the logs what the journal has beyond them. All of it counts at once, and the journal does not any more.
 ///
@@ -154,45 +154,46 @@ impl<'t> Continued<'t> {
     }
 }
 
-/// Whether the source of a replica has all that the journal has, as far as it was acknowledged; else where it has not: then it is not
-/// followed, or that would be gone here, too.
+/// Where the source of a replica lacks something that the journal has, as far as it was acknowledged: then it is not followed, or that
+/// would be gone here, too.
 ///
 /// # Errors
 /// As [`take_over`].
-pub(super) fn check_source(target: &Target, source: &DirectoryContents) -> Result<Result<(), Divergence>> {
-    let mut acknowledged: HashMap<LogId, (u64, i32)> = HashMap::new();
-    // Of the last block nobody may know.
-    let mut last: (Option<BlockNumber>, HashMap<LogId, (u64, i32)>) = Default::default();
+pub(super) fn first_lacking(target: &Target, offer: &DirectoryOffer) -> Result<Option<(TopicPartition, u64)>> {
+    let acknowledged = acknowledged(target)?;
+    for log in &offer.logs {
+        let Some((next_offset, leader_epoch)) = acknowledged.get(&log.id) else { continue };
+        let (epochs, end) = &log.has.seen;
+        let is_there = next_offset <= end
+            && next_offset.checked_sub(1).is_none_or(|last| epochs.epoch_of(last) == Some(*leader_epoch));
+        if !is_there {
+            return Ok(Some((log.partition.clone(), (*end).min(next_offset.saturating_sub(1)))));
+        }
+    }
+    Ok(None)
+}
+
+/// Where each log ends by the journal, and in which leader epoch, as far as that was acknowledged: of the last block nobody may know.
+fn acknowledged(target: &Target) -> Result<HashMap<LogId, (u64, i32)>> {
+    let (mut known, mut of_block): (HashMap<_, _>, HashMap<_, _>) = Default::default();
+    let mut block: Option<BlockNumber> = None;
     journal::visit(&**target.disk(), target.dir(), target.state().mirror_generation, &mut |number, entry| {
-        if last.0 != Some(number) {
-            acknowledged.extend(last.1.drain());
-            last.0 = Some(number);
+        if block.replace(number) != Some(number) {
+            known.extend(of_block.drain());
         }
         match entry {
             MirrorEntry::Topic { .. } | MirrorEntry::Deleted { .. } => {}
             MirrorEntry::Records { slot, next_offset, .. } => {
                 let id = LogId { topic_id: slot.identity.topic_id, partition: slot.identity.partition };
-                last.1.insert(id, (next_offset, slot.identity.start.leader_epoch));
+                of_block.insert(id, (next_offset, slot.identity.start.leader_epoch));
             }
             MirrorEntry::Batch { log, batch } => {
                 let header = BatchHeader::decode(batch);
                 let header = header.map_err(|_| damaged(target.dir(), "a batch of the journal is damaged"))?;
-                last.1.insert(log, (header.next_offset(), header.start.leader_epoch));
+                of_block.insert(log, (header.next_offset(), header.start.leader_epoch));
             }
         }
         Ok(())
     })?;
-    for log in &source.logs {
-        let id = LogId { topic_id: log.topic_id, partition: log.partition.partition() };
-        let Some((next_offset, leader_epoch)) = acknowledged.get(&id) else { continue };
-        let (epochs, end) = &log.contents.seen;
-        let is_there = next_offset <= end
-            && next_offset.checked_sub(1).is_none_or(|last| epochs.epoch_of(last) == Some(*leader_epoch));
-        if !is_there {
-            let (partition, offset) = (log.partition.clone(), (*end).min(next_offset.saturating_sub(1)));
-            let reason = "its source lacks records that were acknowledged, and are here";
-            return Ok(Err(Divergence { partition, offset, reason }));
-        }
-    }
-    Ok(Ok(()))
+    Ok(known)
 }

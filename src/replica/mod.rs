@@ -2,27 +2,39 @@
 //!
 //! ```text
 //! source: what survives a power cut, of all logs at one point                     broker/copying, partition/follower/contents
+//!   ─→ offer       what that is, said without files
 //!   ─→ history     is it the log that the replica has a part of?
-//!   ─→ fetching    what is missing of each log
+//!   ─→ steps       what is missing of each log, and fetching what is to be done with it; its bytes are pieces
 //!   ─→ target      all of it counts at once: the file `replica` (state) says so
 //!   ─→ promoting   when the source is given up
 //!
 //! beside      kept by a broker itself, which acknowledges nothing that is on one disk only    partition/mirror
 //!   ─→ journal     what was acknowledged since the replica caught up last
 //! ```
-//! The files of one log, from one state to the next, are `partition/log_replica`'s matter.
+//! A source at the other end of a connection describes itself, and sends the pieces, by a [stream]. The files of one log, from one state
+//! to the next, are `partition/log_replica`'s matter.
 
 mod beside;
 mod fetching;
+mod files;
+mod held_log;
 mod history;
 mod journal;
+mod local_pieces;
+mod local_source;
+mod offer;
 mod options;
+mod pieces;
 mod promoting;
 mod report;
 mod running;
 mod source;
+mod source_end;
 mod state;
+mod steps;
+pub(crate) mod stream;
 mod target;
+mod unfetched;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -30,8 +42,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::fetching::{Moved, Unfetched};
+use self::local_source::LocalSource;
+use self::offer::DirectoryOffer;
 use self::target::Target;
+use self::unfetched::{Moved, Unfetched};
 use crate::broker::Broker;
 use crate::broker::copying::DirectoryContents;
 use crate::disk::Disk;
@@ -43,6 +57,7 @@ pub use options::ReplicaOptions;
 pub use report::{CatchUpReport, PromoteReport, ReplicaLag};
 pub use running::ReplicaThread;
 pub use source::ReplicaSource;
+pub use stream::{RemoteReplica, ReplicaAnswer, ReplicaStream};
 
 /// A second data directory that follows another one: the same topics, settings, groups and transactions, the same offsets, leader epochs
 /// and timestamps, and the same segments, byte by byte. What the source deletes or compacts goes here, too.
@@ -264,10 +279,12 @@ fn catch_up(
             Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
             contents => contents?,
         };
-        match target.follow(&contents, source_files, mirror_generation) {
-            Ok(round) => return Ok(CatchUpReport::new(round, contents.taken_ms)),
-            // What was looked at went.
-            Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. })) => {}
+        let (offer, files) = DirectoryOffer::of(contents);
+        let mut source = LocalSource::new(&offer.logs, files, source_files);
+        match target.follow(&offer, &mut source, mirror_generation) {
+            Ok(round) => return Ok(CatchUpReport::new(round, offer.taken_ms)),
+            // What was looked at went, or is to come in another way.
+            Err(Unfetched::Failed(Error::Closed { by: ClosedBy::Deletion, .. }) | Unfetched::Unlike(..)) => {}
             Err(Unfetched::Failed(error)) => return Err(error),
             // Once may be a file that came or went meanwhile. What stays so is wrong.
             Err(Unfetched::Moved(found)) if moved.as_ref().is_some_and(|before| found.is_same(before)) => {

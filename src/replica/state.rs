@@ -5,10 +5,9 @@
 //!    0    16  source_id         the directory that it follows
 //!   16     1  stage             0 following, 1 being promoted
 //!   17     8  taken_ms          when the source was as this is, by the wall clock
-//!   25     1  moments           0 all logs are as they were at one moment, 1 each is as it was at one of its own
-//!   26     4  catalog_crc32     of what its catalog says
-//!   30     8  mirror_generation from which on its journal counts (partition/mirror/journal.rs); 0 if it has none
-//!   38     4  log_count
+//!   25     4  catalog_crc32     of what its catalog says
+//!   29     8  mirror_generation from which on its journal counts (partition/mirror/journal.rs); 0 if it has none
+//!   37     4  log_count
 //!    -     -  logs              as in partition/log_state.rs
 //! ```
 //! What stands here counts: what is in other files and goes beyond it is cut off, and what waits under a second name takes its place.
@@ -42,8 +41,6 @@ pub(super) struct ReplicaState {
     pub(super) source_id: u128,
     pub(super) stage: ReplicaStage,
     pub(super) taken_ms: i64,
-    /// Whether all logs are as they were at one moment.
-    pub(super) is_of_one_moment: bool,
     pub(super) catalog_crc32: u32,
     /// From which generation on its journal counts; 0 if it has none.
     pub(super) mirror_generation: u64,
@@ -82,7 +79,6 @@ impl ReplicaState {
             ReplicaStage::BeingPromoted => BEING_PROMOTED,
         });
         bytes.extend(self.taken_ms.to_be_bytes());
-        bytes.push(u8::from(!self.is_of_one_moment));
         bytes.extend(self.catalog_crc32.to_be_bytes());
         bytes.extend(self.mirror_generation.to_be_bytes());
         bytes.extend(u32::try_from(self.logs.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -100,11 +96,6 @@ fn decode(bytes: &[u8]) -> Result<ReplicaState, Invalid> {
         _ => return Err(Invalid::Malformed("a replica is in an unknown stage")),
     };
     let taken_ms = reader.i64()?;
-    let is_of_one_moment = match reader.u8()? {
-        0 => true,
-        1 => false,
-        _ => return Err(Invalid::Malformed("the logs of a replica are of unknown moments")),
-    };
     let catalog_crc32 = reader.u32()?;
     let mirror_generation = u64::from_be_bytes(reader.array()?);
     let mut logs = Vec::new();
@@ -114,7 +105,7 @@ fn decode(bytes: &[u8]) -> Result<ReplicaState, Invalid> {
     if !reader.is_empty() {
         return Err(Invalid::Malformed("the state of a replica has more than its logs"));
     }
-    Ok(ReplicaState { source_id, stage, taken_ms, is_of_one_moment, catalog_crc32, mirror_generation, logs })
+    Ok(ReplicaState { source_id, stage, taken_ms, catalog_crc32, mirror_generation, logs })
 }
 
 #[cfg(test)]
@@ -124,16 +115,16 @@ mod tests {
 
     fn state() -> ReplicaState {
         let logs = (0..3).map(|partition| LogState::new(LogId { topic_id: 5, partition })).collect();
-        let (stage, is_of_one_moment) = (ReplicaStage::Following, true);
+        let stage = ReplicaStage::Following;
         let (taken_ms, catalog_crc32, mirror_generation) = (-1, 4, 8);
-        ReplicaState { source_id: 9, stage, taken_ms, is_of_one_moment, catalog_crc32, mirror_generation, logs }
+        ReplicaState { source_id: 9, stage, taken_ms, catalog_crc32, mirror_generation, logs }
     }
 
     #[test]
     fn it_goes_there_and_back() {
         assert_eq!(decode(&state().encode()), Ok(state()));
         let (stage, logs) = (ReplicaStage::BeingPromoted, Vec::new());
-        let promoted = ReplicaState { stage, logs, is_of_one_moment: false, ..state() };
+        let promoted = ReplicaState { stage, logs, ..state() };
         assert_eq!(decode(&promoted.encode()), Ok(promoted));
     }
 

@@ -11,17 +11,21 @@
 
 mod topics;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fetching::{Fetch, Unfetched};
-use super::history::{self, Divergence};
+use super::fetching::{Fetched, Task};
+use super::held_log::HeldLog;
+use super::history::{self, Difference, HeldTopic, Unlike};
 use super::journal;
+use super::offer::{DirectoryOffer, OfferedLog};
+use super::source_end::SourceEnd;
 use super::state::{ReplicaStage, ReplicaState};
+use super::unfetched::{Moved, Unfetched};
 use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
-use crate::broker::copying::{DirectoryContents, SourceLog, spec_of};
+use crate::broker::copying::spec_of;
 use crate::broker::directory_lock::DirectoryLock;
 use crate::broker::unfinished::UnfinishedDir;
 use crate::broker::{catalog, replica_mark, shutdown, unfinished_mark};
@@ -39,6 +43,9 @@ use crate::topic_partition::TopicPartition;
 /// The logs of a replica by topic id and partition.
 type Logs = BTreeMap<(u128, u32), LogReplica>;
 
+/// What there is of logs.
+type HeldLogs = BTreeMap<LogId, HeldLog>;
+
 /// The directory of a replica.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -48,6 +55,8 @@ pub(super) struct Target {
     catalog: Catalog,
     logs: Logs,
     files: Arc<OpenFiles>,
+    /// Segments that have come batch by batch, and are not what their source has noted: they must come as a whole.
+    unlike: BTreeSet<(LogId, u64)>,
     /// Whether nothing has failed since it was read.
     is_sound: bool,
     /// Whether its source is known to have all that its journal has.
@@ -78,36 +87,38 @@ impl Target {
     /// # Errors
     /// [`Error::NotAReplica`], [`Error::TargetNotEmpty`], [`Error::AlreadyOpen`]; the disk's.
     pub(super) fn open(disk: Arc<dyn Disk>, given: &Path, source: Option<DirectoryIdentity>) -> Result<Target> {
-        let (dir, lock) = match disk.resolve(given) {
-            Ok(dir) if replica_mark::is_there(&*disk, &dir)? => {
-                let lock = DirectoryLock::take(&*disk, &dir)?;
-                // Whoever made it was stopped just before it said so.
-                unfinished_mark::remove(&*disk, &dir)?;
-                (dir, lock)
-            }
-            Ok(dir) if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() => {
-                unfinished_mark::check(&*disk, &dir)?;
-                let reason = "it is a data directory of its own; choose an empty or a new one";
-                return Err(Error::NotAReplica { path: dir, reason });
-            }
-            found => {
-                let Some(source) = source else {
-                    let path = found.unwrap_or_else(|_| given.to_owned());
-                    return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
-                };
-                create(&disk, given, source)?
+        let (dir, lock) = match (find(&*disk, given)?, source) {
+            (Some(found), _) => found,
+            (None, Some(source)) => create(&disk, given, source)?,
+            (None, None) => {
+                let path = disk.resolve(given).unwrap_or_else(|_| given.to_owned());
+                return Err(Error::NotAReplica { path, reason: "nothing was ever copied there; check the path" });
             }
         };
+        Target::load(disk, dir, lock, source.is_some())
+    }
+
+    /// Opens the replica in `dir`, which is to go on following; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// Those of [`open`](Target::open).
+    pub(super) fn open_if_there(disk: Arc<dyn Disk>, given: &Path) -> Result<Option<Target>> {
+        let found = find(&*disk, given)?;
+        found.map(|(dir, lock)| Target::load(disk, dir, lock, true)).transpose()
+    }
+
+    fn load(disk: Arc<dyn Disk>, dir: PathBuf, lock: DirectoryLock, is_to_follow: bool) -> Result<Target> {
         let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         let files = OpenFiles::new(Arc::clone(&disk), config);
         let state = load_state(&*disk, &dir)?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
         let is_journal_known = state.mirror_generation == 0;
-        let (logs, is_sound) = (Logs::new(), false);
-        let mut target = Target { disk, dir, state, catalog, logs, files, is_sound, is_journal_known, _lock: lock };
+        let ((logs, unlike), is_sound) = (Default::default(), false);
+        let mut target =
+            Target { disk, dir, state, catalog, logs, files, unlike, is_sound, is_journal_known, _lock: lock };
         if target.state.stage == ReplicaStage::Following {
             target.resume()?;
-        } else if source.is_some() {
+        } else if is_to_follow {
             let reason = "its promotion was interrupted; end it with Replica::promote_without_source";
             return Err(Error::NotAReplica { path: target.dir, reason });
         }
@@ -184,101 +195,153 @@ impl Target {
         self.catalog.live_topics().map(|(_, entry)| (entry.topic_id, entry.config.partitions)).collect()
     }
 
-    /// Brings the replica to the point of `source`, whose files are on the disk of `source_files`. From `mirror_generation` on its journal
-    /// counts then; 0 if it has none.
+    /// Brings the replica to the point of what is offered. From `mirror_generation` on its journal counts then; 0 if it has none.
     ///
     /// # Errors
-    /// [`Error::ReplicaDiverged`]; those of the disks. Then it is at the point where it was, or at that of `source`.
+    /// [`Error::ReplicaDiverged`]; those of the disks. Then it is at the point where it was, or at that of its source.
     pub(super) fn follow(
         &mut self,
-        source: &DirectoryContents,
-        source_files: &Arc<OpenFiles>,
+        offer: &DirectoryOffer,
+        source: &mut impl SourceEnd,
         mirror_generation: u64,
     ) -> Result<Round, Unfetched> {
         if !self.is_sound {
             self.resume()?;
         }
-        self.check_history(source, &**source_files.disk())?;
+        let held = self.check_history(offer, source)?;
         if !self.is_journal_known {
-            journal::check_source(self, source)?.map_err(|divergence| self.diverged(divergence))?;
+            let lacking = journal::first_lacking(self, offer)?;
+            if let Some((partition, offset)) = lacking {
+                return Err(self.diverged(&partition, offset, Difference::LacksAcknowledged).into());
+            }
             self.is_journal_known = true;
         }
         self.is_sound = false;
-        self.follow_topics(source.identity, &source.topics)?;
-        let round = self.follow_logs(source, source_files, mirror_generation)?;
+        self.follow_topics(offer.identity, &offer.topics)?;
+        let round = self.follow_logs(offer, held, source, mirror_generation)?;
         self.is_sound = true;
+        self.unlike.clear();
         Ok(round)
     }
 
-    fn check_history(&self, source: &DirectoryContents, source_disk: &dyn Disk) -> Result<(), Unfetched> {
-        let is_same_directory = source.identity.id == self.state.source_id;
-        let checked = history::check_topics(self.catalog.live_topics(), is_same_directory, source);
-        checked.map_err(|(topic, reason)| self.diverged_in_topic(&topic, reason))?;
-        for log in &source.logs {
-            if let Some(replica) = self.logs.get(&(log.topic_id, log.partition.partition())) {
-                history::check_log(replica, log, source_disk, |divergence| self.diverged(divergence))?;
+    /// What there is of all logs that count.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::Corrupt`].
+    pub(super) fn all_held(&mut self) -> Result<Vec<HeldLog>> {
+        if !self.is_sound {
+            self.resume()?;
+        }
+        self.logs.values().map(|log| self.held(log)).collect()
+    }
+
+    /// What there is of a log.
+    fn held(&self, log: &LogReplica) -> Result<HeldLog> {
+        let id = log.settled().log;
+        let unlike = self.unlike.iter().filter(|(of, _)| *of == id).map(|(_, base_offset)| *base_offset);
+        HeldLog::of(log, &*self.disk, unlike)
+    }
+
+    /// Fails unless the replica has a part of what is offered. Returns what there is of the logs that are.
+    fn check_history(&self, offer: &DirectoryOffer, source: &impl SourceEnd) -> Result<HeldLogs, Unfetched> {
+        let is_same_directory = offer.identity.id == self.state.source_id;
+        let checked = history::check_topics(self.topics(), is_same_directory, offer);
+        checked.map_err(|(topic, difference)| self.diverged_in_topic(topic, difference))?;
+        let mut all = HeldLogs::new();
+        for offered in &offer.logs {
+            if let Some(log) = self.logs.get(&key(offered.id)) {
+                let held = self.held(log)?;
+                self.check_log((log, &held), offered, source)?;
+                all.insert(offered.id, held);
             }
         }
-        Ok(())
+        Ok(all)
+    }
+
+    fn check_log(
+        &self,
+        (log, held): (&LogReplica, &HeldLog),
+        offered: &OfferedLog,
+        source: &impl SourceEnd,
+    ) -> Result<(), Unfetched> {
+        let diverged = |offset, difference| self.diverged(&offered.partition, offset, difference);
+        history::check_log(held, offered).map_err(|(offset, difference)| diverged(offset, difference))?;
+        let Some(Unlike { base_offset, is_written }) = source.first_unlike(held, offered)? else { return Ok(()) };
+        let written = log.written().find(|(segment, _)| is_written && segment.base_offset() == base_offset);
+        let first = match written {
+            Some((segment, _)) => source.first_difference(segment, offered)?,
+            None => Some(base_offset),
+        };
+        let Some(offset) = first else { return Ok(()) };
+        let error = diverged(offset, Difference::OtherRecords);
+        Err(Unfetched::Moved(Box::new(Moved { log: offered.id, base_offset, log_crc32: None, error })))
+    }
+
+    /// The topics.
+    pub(super) fn topics(&self) -> impl Iterator<Item = HeldTopic<'_>> {
+        self.catalog.live_topics().map(|(name, entry)| HeldTopic {
+            name,
+            topic_id: entry.topic_id,
+            partitions: entry.config.partitions,
+        })
     }
 
     #[cold]
-    fn diverged_in_topic(&self, topic: &str, reason: &'static str) -> Error {
-        let (partition, offset) = (None, None);
+    fn diverged_in_topic(&self, topic: &str, difference: Difference) -> Error {
+        let (partition, offset, reason) = (None, None, difference.reason());
         Error::ReplicaDiverged { path: self.dir.clone(), topic: topic.to_owned(), partition, offset, reason }
     }
 
     #[cold]
-    fn diverged(&self, Divergence { partition, offset, reason }: Divergence) -> Error {
-        let (path, topic) = (self.dir.clone(), partition.topic().to_owned());
-        Error::ReplicaDiverged { path, topic, partition: Some(partition), offset: Some(offset), reason }
+    fn diverged(&self, partition: &TopicPartition, offset: u64, difference: Difference) -> Error {
+        let (path, topic, partition) = (self.dir.clone(), partition.topic().to_owned(), Some(partition.clone()));
+        Error::ReplicaDiverged { path, topic, partition, offset: Some(offset), reason: difference.reason() }
     }
 
     fn follow_logs(
         &mut self,
-        source: &DirectoryContents,
-        source_files: &Arc<OpenFiles>,
+        offer: &DirectoryOffer,
+        mut held: HeldLogs,
+        source: &mut impl SourceEnd,
         mirror_generation: u64,
     ) -> Result<Round, Unfetched> {
         let logs = std::mem::take(&mut self.logs);
-        let mut sources: BTreeMap<(u128, u32), &SourceLog> =
-            source.logs.iter().map(|log| ((log.topic_id, log.partition.partition()), log)).collect();
-        let pairs: Vec<_> = logs.into_iter().map(|(id, log)| (id, log, sources.remove(&id))).collect();
-        let fetched = parallel::for_all(pairs, |(id, mut log, source)| {
-            let (state, bytes) = match source {
-                Some(source) if !history::is_behind(&log, source) => {
-                    Fetch::new(source, source_files, &mut log, &*self.disk).run()?
-                }
-                // It is not known further, or its topic has just lost it: a later round knows.
-                _ => (log.settled().clone(), 0),
-            };
-            Ok::<_, Unfetched>((id, log, state, bytes, source))
+        let mut offered: BTreeMap<(u128, u32), &OfferedLog> = offer.logs.iter().map(|log| (key(log.id), log)).collect();
+        let tasks = logs.into_values().map(|log| {
+            let id = log.settled().log;
+            let held = held.remove(&id).unwrap_or_else(|| HeldLog::nothing(id));
+            Task { log, held, offered: offered.remove(&key(id)) }
         });
         let mut round = Round::default();
         let mut following = Vec::new();
-        for fetched in fetched {
-            let (id, log, state, bytes, source) = fetched?;
+        for fetched in source.fetch(tasks.collect(), &*self.disk) {
+            let Fetched { log, offered, state, bytes } = fetched.inspect_err(|unfetched| {
+                if let Unfetched::Unlike(log, base_offset) = unfetched {
+                    self.unlike.insert((*log, *base_offset));
+                }
+            })?;
             round.bytes += bytes;
-            round.arrivals.extend(source.and_then(|source| arrival(&log, &state, source)));
-            following.push((id, log, state));
+            round.arrivals.extend(offered.and_then(|offered| arrival(&log, &state, offered)));
+            following.push((log, state));
         }
-        let logs: Vec<LogState> = following.iter().map(|(.., state)| state.clone()).collect();
+        let logs: Vec<LogState> = following.iter().map(|(_, state)| state.clone()).collect();
         if logs == self.state.logs && mirror_generation == self.state.mirror_generation {
-            self.state.taken_ms = source.taken_ms;
+            self.state.taken_ms = offer.taken_ms;
         } else {
-            let (taken_ms, is_of_one_moment) = (source.taken_ms, source.is_of_one_moment);
+            let taken_ms = offer.taken_ms;
             let had_journal = self.state.mirror_generation != 0;
             let before = self.state.clone();
-            self.commit(ReplicaState { taken_ms, is_of_one_moment, mirror_generation, logs, ..before })?;
+            self.commit(ReplicaState { taken_ms, mirror_generation, logs, ..before })?;
             if had_journal && mirror_generation == 0 {
                 mirror::journal::remove(&*self.disk, &self.dir)?;
             }
         }
-        let settled = parallel::for_all(following, |(id, mut log, state)| {
+        let settled = parallel::for_all(following, |(mut log, state)| {
             if state != *log.settled() || log.has_staged() {
                 log.settle(state)?;
             }
-            Ok::<_, Error>((id, log))
+            log.forget_behind();
+            Ok::<_, Error>((key(log.settled().log), log))
         });
         self.logs = settled.into_iter().collect::<Result<_>>()?;
         Ok(round)
@@ -297,11 +360,11 @@ impl Target {
     }
 }
 
-fn arrival(log: &LogReplica, state: &LogState, source: &SourceLog) -> Option<Arrival> {
-    let (end, start) = (log.settled().next_offset, source.contents.bounds.log_start_offset);
+fn arrival(log: &LogReplica, state: &LogState, offered: &OfferedLog) -> Option<Arrival> {
+    let (end, start) = (log.settled().next_offset, offered.has.bounds.log_start_offset);
     let is_new = end == 0 && log.settled().epochs.entries().is_empty();
     let never_had = end..if is_new { end } else { start.max(end) };
-    let arrival = Arrival { partition: source.partition.clone(), offsets: end..state.next_offset, never_had };
+    let arrival = Arrival { partition: offered.partition.clone(), offsets: end..state.next_offset, never_had };
     (end != state.next_offset).then_some(arrival)
 }
 
@@ -318,6 +381,23 @@ fn load_state(disk: &dyn Disk, dir: &Path) -> Result<ReplicaState> {
     ReplicaState::load(disk, dir)?.ok_or_else(|| Error::NotAReplica { path: dir.to_owned(), reason })
 }
 
+/// Takes the lock of the replica in `given`; `None` if there is neither that nor a data directory.
+fn find(disk: &dyn Disk, given: &Path) -> Result<Option<(PathBuf, DirectoryLock)>> {
+    let Ok(dir) = disk.resolve(given) else { return Ok(None) };
+    if replica_mark::is_there(disk, &dir)? {
+        let lock = DirectoryLock::take(disk, &dir)?;
+        // Whoever made it was stopped just before it said so.
+        unfinished_mark::remove(disk, &dir)?;
+        return Ok(Some((dir, lock)));
+    }
+    if disk.open(&dir.join(catalog::FILE_NAME), Open::Read).is_ok() {
+        unfinished_mark::check(disk, &dir)?;
+        let reason = "it is a data directory of its own; choose an empty or a new one";
+        return Err(Error::NotAReplica { path: dir, reason });
+    }
+    Ok(None)
+}
+
 /// Makes a replica without topics, and takes its lock.
 fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Result<(PathBuf, DirectoryLock)> {
     let target = UnfinishedDir::begin(Arc::clone(disk), given)?;
@@ -331,7 +411,6 @@ fn create(disk: &Arc<dyn Disk>, given: &Path, source: DirectoryIdentity) -> Resu
         source_id: source.id,
         stage: ReplicaStage::Following,
         taken_ms: -1,
-        is_of_one_moment: true,
         catalog_crc32,
         mirror_generation: 0,
         logs: Vec::new(),

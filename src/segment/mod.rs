@@ -59,7 +59,7 @@ pub(crate) use known_batches::{KnownBatch, KnownBatches};
 pub(crate) use read::Batch;
 pub(crate) use recover::{Scan, ScanStart};
 pub(crate) use scan::{Damage, Located};
-pub(crate) use scan::{LogWalk, Piece, Rules, reason as reason_of};
+pub(crate) use scan::{LogWalk, Piece, Rules, fits_segment, reason as reason_of};
 pub(crate) use transaction_index::AbortedTransaction;
 pub(crate) use verify::{Reading, SegmentVerification};
 

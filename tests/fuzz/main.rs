@@ -35,6 +35,7 @@ mod targets {
     pub(crate) mod properties;
     pub(crate) mod record;
     pub(crate) mod segment;
+    pub(crate) mod stream;
     pub(crate) mod tail;
     pub(crate) mod transaction;
 }
@@ -44,7 +45,8 @@ use std::path::{Path, PathBuf};
 
 use mutation::mutated;
 use targets::{
-    batch, compression, directory, files, group, index, log, operations, properties, record, segment, tail, transaction,
+    batch, compression, directory, files, group, index, log, operations, properties, record, segment, stream, tail,
+    transaction,
 };
 
 /// One target: its name, what it does with an input, and one of how many mutations it gets.
@@ -54,7 +56,7 @@ struct Target {
     one_in: u64,
 }
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     Target { name: "batch", run: batch::run, one_in: 1 },
     Target { name: "compression", run: compression::run, one_in: 4 },
     Target { name: "directory", run: directory::run, one_in: 400 },
@@ -66,6 +68,7 @@ const TARGETS: [Target; 13] = [
     Target { name: "properties", run: properties::run, one_in: 8 },
     Target { name: "record", run: record::run, one_in: 1 },
     Target { name: "segment", run: segment::run, one_in: 10 },
+    Target { name: "stream", run: stream::run, one_in: 4 },
     Target { name: "tail", run: tail::run, one_in: 2 },
     Target { name: "transaction", run: transaction::run, one_in: 1 },
 ];
@@ -143,6 +146,7 @@ tests! {
     any_properties "properties",
     any_record "record",
     any_segment "segment",
+    any_stream "stream",
     any_tail "tail",
     any_transaction "transaction",
 }

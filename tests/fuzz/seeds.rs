@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use ottla::{Broker, RemoteReplica, ReplicaOptions, ReplicaStream, TopicConfig};
 use serde_json::Value;
 
 use crate::targets::directory::golden;
@@ -55,6 +56,7 @@ fn seeds() {
     }
     of_partition(&seeds, &vectors["partition"]["files"]);
     of_directory(&seeds);
+    of_stream(&seeds);
     #[cfg(feature = "zstd")]
     of_bomb(&seeds, &hex(&vectors["batches"][0]["hex"]));
     for settings in ["retention.ms=86400000\nsegment.bytes=1048576\ncompression.type=zstd", "ottla.durability=always"] {
@@ -68,6 +70,35 @@ fn seeds() {
         seeds.put("operations", &format!("calls-{n}"), &[&operations]);
         let patches: Vec<u8> = (0..12_u8).map(|at| at.wrapping_mul(37).wrapping_add(n)).collect();
         seeds.put("directory", &format!("patches-{n}"), &[&[n], &patches]);
+    }
+}
+
+/// A request and a reply of a new replica, and of one that has a part, of a source with a segment of each kind.
+fn of_stream(seeds: &Seeds) {
+    let disks = [1, 2].map(ottla::testing::SimulatedDisk::new);
+    let broker = Broker::builder("/data").disk(&disks[0]).background(false).open().unwrap();
+    broker.create_topic("t", TopicConfig::new().segment_bytes(1024)).unwrap();
+    let options = ReplicaOptions::new().disk(&disks[1]);
+    let mut replica = RemoteReplica::open_with("/second", options).unwrap();
+    // Behind the opening, the header of the first frame, and the size.
+    let description = |message: &[u8]| {
+        let size = u32::from_be_bytes(message[33..37].try_into().unwrap());
+        message[37..][..usize::try_from(size).unwrap()].to_vec()
+    };
+    for round in 0..3 {
+        for number in 0..4 {
+            broker.topic("t").unwrap().produce("k", vec![number; 300]).unwrap();
+            broker.flush().unwrap();
+        }
+        broker.run_maintenance().unwrap();
+        let (mut request, mut reply) = (Vec::new(), Vec::new());
+        replica.request(&mut request).unwrap();
+        ReplicaStream::open(&broker).unwrap().answer(&request[..], &mut reply).unwrap();
+        seeds.put("stream", &format!("request-{round}"), &[&[0], &description(&request)]);
+        seeds.put("stream", &format!("reply-{round}"), &[&[1], &description(&reply)]);
+        seeds.put("stream", &format!("message-{round}"), &[&[2], &reply]);
+        seeds.put("stream", &format!("as-it-is-{round}"), &[&[3], &reply]);
+        replica.apply(&reply[..]).unwrap();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Going on with a log where a process that was stopped has left it.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::partition::log_spec::LogSpec;
 use crate::partition::log_state::LogState;
 use crate::partition::manifest::ManifestSegment;
 use crate::partition::recovery_point::RecoveryPointFile;
-use crate::segment::file_name::{FileKind, FileName};
+use crate::segment::file_name::{self, FileKind, FileName, Stage};
 use crate::segment::{KnownBatches, ScanStart, Segment};
 
 impl LogReplica {
@@ -43,8 +44,18 @@ impl LogReplica {
             // A power cut has torn what said how far it is synced.
             replica.renew_point(&state.epochs)?;
         }
+        replica.behind = replica.find_behind(&state)?;
         replica.settled = state;
         Ok(replica)
+    }
+
+    fn find_behind(&self, state: &LogState) -> Result<BTreeSet<u64>> {
+        let is_behind = |name: &FileName| {
+            let is_live_log = name.kind == FileKind::Log && name.stage == Stage::Live;
+            is_live_log && state.next_offset <= name.base_offset && !self.written.contains_key(&name.base_offset)
+        };
+        let names = file_name::list(self.disk(), &self.dir.path)?;
+        Ok(names.into_iter().filter(is_behind).map(|name| name.base_offset).collect())
     }
 
     /// Whether the log file of a sealed segment has its size; also if another one could not be told from it.

@@ -9,8 +9,8 @@ use crate::disk::{SyncError, remove_if_there};
 use crate::error::Result;
 use crate::partition::compaction::recovery as replacing;
 use crate::partition::leader_epoch::LeaderEpochs;
-use crate::partition::log::copying::LogContents;
 use crate::partition::log_copy::LogBounds;
+use crate::partition::log_offer::LogOffer;
 use crate::partition::log_state::LogState;
 use crate::partition::manifest::{LoadedManifest, Manifest, ManifestSegment};
 use crate::partition::recovery_point::RecoveryPoint;
@@ -18,31 +18,30 @@ use crate::segment::file_name::{self, FileKind, Stage};
 
 impl LogReplica {
     /// What it is to be, with what the source has: its segments, as far as they have come here, and its bounds.
-    pub(crate) fn state_like(&self, contents: &LogContents) -> LogState {
+    pub(crate) fn state_like(&self, offer: &LogOffer) -> LogState {
         let is_here = |base_offset: &u64| self.written.contains_key(base_offset);
-        let (noted, bounds) = (&contents.noted, &contents.bounds);
+        let (noted, bounds) = (&offer.noted, &offer.bounds);
         LogState {
             log: self.spec.id(),
             next_offset: bounds.next_offset,
             manifest_crc32: self.manifest_with(noted, bounds).crc32(),
-            written: contents.unnoted.iter().map(|segment| segment.base_offset()).filter(is_here).collect(),
+            written: offer.unnoted.iter().map(|segment| segment.base_offset).filter(is_here).collect(),
             epochs: bounds.epochs.clone(),
         }
     }
 
     fn manifest_with(&self, noted: &[ManifestSegment], bounds: &LogBounds) -> Manifest {
-        let mut manifest = Manifest::of_copy(self.spec.id(), bounds.log_start_offset, bounds.clean_offset);
-        manifest.segments = noted.to_vec();
-        manifest
+        let of_log = Manifest::of_copy(self.spec.id(), bounds.log_start_offset, bounds.clean_offset);
+        of_log.with_segments(noted.to_vec())
     }
 
-    /// Makes all that was brought here survive a power cut, for the [`state`](LogReplica::state_like) that is like these contents. Nothing of
-    /// it counts yet.
+    /// Makes all that was brought here survive a power cut, for the [`state`](LogReplica::state_like) that is like this offer. Nothing of it
+    /// counts yet.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn prepare(&mut self, state: &LogState, contents: &LogContents) -> Result<()> {
-        let noted = &contents.noted;
+    pub(crate) fn prepare(&mut self, state: &LogState, offer: &LogOffer) -> Result<()> {
+        let noted = &offer.noted;
         let bases: BTreeSet<u64> = noted.iter().map(|noted| noted.sealed.base_offset).collect();
         self.noted.retain(|base_offset, _| bases.contains(base_offset));
         self.written.retain(|base_offset, segment| {
@@ -62,7 +61,7 @@ impl LogReplica {
             file_name::move_files(self.disk(), &self.dir.path, base_offset, Stage::Cleaned, Stage::Swap)?;
         }
         if self.changes_manifest(state) {
-            self.manifest_with(noted, &contents.bounds).store_next(self.disk(), &self.dir.path)?;
+            self.manifest_with(noted, &offer.bounds).store_next(self.disk(), &self.dir.path)?;
         }
         self.sync_dir()
     }
@@ -81,6 +80,7 @@ impl LogReplica {
             self.put_in_place(&state)?;
         }
         self.staged.clear();
+        self.behind.clear();
         if state.next_offset != self.settled.next_offset {
             self.note_point(&state.epochs)?;
         }

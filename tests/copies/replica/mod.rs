@@ -5,6 +5,7 @@ mod beside_crashes;
 mod crashes;
 mod following;
 mod history;
+mod stream;
 mod trouble;
 
 use std::collections::BTreeMap;
