@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::Target;
-use super::{ReplicaOptions, catch_up, files_of_source, missed};
+use super::{ReplicaOptions, catch_up, files_of_source, missed, open_target};
 use crate::broker::BrokerBuilder;
 use crate::broker::beside::{Beside, BrokerBeside, OpensBeside};
 use crate::broker::written_directory::WrittenDirectory;
@@ -78,14 +78,15 @@ struct KeptReplica {
 
 impl OpensBeside for KeptReplica {
     fn open_beside(&self, broker: BrokerBeside) -> Result<Option<Box<dyn Beside>>> {
-        let ReplicaOptions { disk, interval, policy } = self.options.clone();
+        let ReplicaOptions { disk, interval, policy, base } = self.options.clone();
         let BrokerBeside { directory: source, identity, environment, has_threads } = broker;
         let mirror = |dir: &Path, counted| {
             let mirror = Arc::new(Mirror::new(Arc::clone(&disk), dir, counted, policy, source.events().clone()));
             environment.set_mirror(&mirror);
             mirror
         };
-        let target = match Target::open(Arc::clone(&disk), &self.dir, Some(identity)) {
+        let look = || source.durable_contents();
+        let target = match open_target(Arc::clone(&disk), base.as_deref(), &self.dir, (identity, &look)) {
             Err(error) if self.may_go_on_without(&error) => {
                 mirror(&self.dir, 0).note_catch_up_error(&error);
                 return Ok(None);

@@ -14,6 +14,7 @@
 //! A source at the other end of a connection describes itself, and sends the pieces, by a [stream]. The files of one log, from one state
 //! to the next, are `partition/log_replica`'s matter.
 
+mod base;
 mod beside;
 mod fetching;
 mod files;
@@ -47,6 +48,7 @@ use self::offer::DirectoryOffer;
 use self::target::Target;
 use self::unfetched::{Moved, Unfetched};
 use crate::broker::Broker;
+use crate::broker::catalog::DirectoryIdentity;
 use crate::broker::copying::DirectoryContents;
 use crate::disk::Disk;
 use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
@@ -125,7 +127,8 @@ impl Replica {
     ) -> Result<Replica> {
         let source = source.into().open()?;
         let identity = source.store.identity()?;
-        let target = Target::open(options.disk, target.as_ref(), Some(identity))?;
+        let look = || source.store.durable_contents();
+        let target = open_target(options.disk, options.base.as_deref(), target.as_ref(), (identity, &look))?;
         let source_files = files_of_source(source.store.disk());
         Ok(Replica { source, source_files, target, interval: options.interval })
     }
@@ -262,6 +265,21 @@ impl Replica {
     pub fn promote_without_source(target: impl AsRef<Path>, options: ReplicaOptions) -> Result<PromoteReport> {
         promoting::promote(Target::open(options.disk, target.as_ref(), None)?, 0)
     }
+}
+
+/// Opens the replica in the directory `given`, or begins one there, with what `base` has: of the source with this identity, in which `look`
+/// finds all that there is.
+fn open_target(
+    disk: Arc<dyn Disk>,
+    base: Option<&Path>,
+    given: &Path,
+    (identity, look): (DirectoryIdentity, &dyn Fn() -> Result<DirectoryContents>),
+) -> Result<Target> {
+    let mut target = Target::open(disk, given, Some(identity))?;
+    if let Some(base) = base.filter(|_| target.is_new()) {
+        base::link(&mut target, &look()?, base)?;
+    }
+    Ok(target)
 }
 
 /// Brings `target` all that `look` finds at its source, whose files are `source_files`. From `mirror_generation` on its journal counts

@@ -1,6 +1,7 @@
 //! [`ReplicaOptions`]: how a replica is kept.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub struct ReplicaOptions {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) interval: Duration,
     pub(super) policy: ReplicaPolicy,
+    pub(super) base: Option<PathBuf>,
 }
 
 impl ReplicaOptions {
@@ -36,6 +38,7 @@ impl ReplicaOptions {
             disk: Arc::new(OsDisk::new()),
             interval: Duration::from_millis(100),
             policy: ReplicaPolicy::StopSends,
+            base: None,
         }
     }
 
@@ -50,6 +53,29 @@ impl ReplicaOptions {
     /// Default: [`ReplicaPolicy::StopSends`].
     pub fn policy(mut self, policy: ReplicaPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Another directory on the disk of the replica, that of the old source once its replica was promoted, or a replica that has gone another
+    /// way: when a replica is begun, sealed segments that this has, and the source has just so, are linked and not brought. It is not changed,
+    /// and can be removed later. For a replica on another machine this means nothing. Default: none.
+    ///
+    /// # Examples
+    /// ```
+    /// use ottla::{Broker, Replica, ReplicaOptions};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (first, second, again) = (dir.path().join("first"), dir.path().join("second"), dir.path().join("again"));
+    /// # Broker::open(&first)?.topic("orders")?.produce("customer-1", "2 coffees")?;
+    /// # Replica::open(&first, &second)?.catch_up()?;
+    /// // The first disk was away, and its replica was promoted. Now it is back.
+    /// Replica::promote_without_source(&second, ReplicaOptions::new())?;
+    /// let broker = Broker::open(&second)?;
+    /// let mut replica = Replica::open_with(&broker, &again, ReplicaOptions::new().base(&first))?;
+    /// replica.catch_up()?;
+    /// # Ok::<_, ottla::Error>(())
+    /// ```
+    pub fn base(mut self, dir: impl AsRef<Path>) -> Self {
+        self.base = Some(dir.as_ref().to_owned());
         self
     }
 
@@ -72,6 +98,7 @@ impl fmt::Debug for ReplicaOptions {
         f.debug_struct("ReplicaOptions")
             .field("interval", &self.interval)
             .field("policy", &self.policy)
+            .field("base", &self.base)
             .finish_non_exhaustive()
     }
 }

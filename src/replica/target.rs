@@ -137,6 +137,11 @@ impl Target {
         &self.state
     }
 
+    /// Whether nothing has come to it yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.state.taken_ms < 0 && self.state.logs.is_empty()
+    }
+
     pub(super) fn catalog(&self) -> &Catalog {
         &self.catalog
     }

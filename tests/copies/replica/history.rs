@@ -275,3 +275,45 @@ fn a_group_that_is_ahead_of_what_came_is_moved_back() {
     assert!(committed(&promoted, "billing", "orders").is_some_and(|committed| committed <= end));
     assert!(promoted.recovery_report().is_clean(), "{}", promoted.recovery_report());
 }
+
+#[test]
+fn the_old_source_comes_back_as_a_replica_from_what_both_have_in_common() {
+    let (disk, second) = (SimulatedDisk::new(1), SimulatedDisk::new(2));
+    let old = open(&disk, DATA);
+    fill(&old);
+    let mut first = replica(&old, &second);
+    let all = first.catch_up().unwrap().bytes();
+    // What comes now the replica never gets, and the old directory keeps.
+    send(&old, "orders", 100..140);
+    old.close().unwrap();
+    let before = disk.files().into_iter().filter(|(path, _)| path.starts_with(DATA)).collect::<Vec<_>>();
+    drop(first);
+    Replica::promote_without_source(SECOND, on(&second)).unwrap();
+    let promoted = open(&second, SECOND);
+    send(&promoted, "orders", 200..230);
+    promoted.run_maintenance().unwrap();
+    let options = || ReplicaOptions::new().disk(&disk);
+    let refused = Replica::open_with(&promoted, DATA, options()).map(drop);
+    assert!(matches!(refused, Err(Error::NotAReplica { .. })), "{refused:?}");
+    let nowhere = Replica::open_with(&promoted, "/nowhere", options().base("/missing")).map(drop);
+    assert!(matches!(nowhere, Err(Error::Io { .. })), "{nowhere:?}");
+    let mut back = Replica::open_with(&promoted, "/back", options().base(DATA)).unwrap();
+    let brought = back.catch_up().unwrap().bytes();
+    assert!(brought < all * 2 / 3, "{brought} of {all}");
+    assert_eq!(contents(&open_read_only(&disk, "/back")), contents(&promoted));
+    // From here on it is like any other, and the old directory is as it was.
+    send(&promoted, "orders", 230..240);
+    back.catch_up().unwrap();
+    assert_eq!(contents(&open_read_only(&disk, "/back")), contents(&promoted));
+    let after = disk.files().into_iter().filter(|(path, _)| path.starts_with(DATA)).collect::<Vec<_>>();
+    assert_eq!(after, before);
+    drop((back, promoted));
+    Replica::promote_without_source("/back", options()).unwrap();
+    let back = open(&disk, "/back");
+    send(&back, "orders", 240..250);
+    assert!(back.admin().verify().unwrap().is_clean());
+    assert_eq!(
+        partition(&open(&disk, DATA), "orders").log_end_offset(),
+        contents(&open_read_only(&disk, DATA))[1].offsets.end
+    );
+}
