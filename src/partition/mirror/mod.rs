@@ -182,7 +182,7 @@ impl Mirror {
         match begun {
             None => {
                 if let Some(writing) = &mut inner.writing {
-                    writing.forget_idle(ends);
+                    writing.note_ends(ends);
                 }
             }
             Some(Ok(writing)) => {

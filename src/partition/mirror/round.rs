@@ -64,28 +64,27 @@ impl Writing {
         }
     }
 
-    /// Forgets logs of which there is nothing in this file nor at the replica, whose logs end there: they are gone.
-    pub(super) fn forget_idle(&mut self, ends: &HashMap<LogId, u64>) {
+    /// The replica's logs end there by now: what is below need not be written. Logs of which there is nothing in this file nor at the
+    /// replica are gone.
+    pub(super) fn note_ends(&mut self, ends: &HashMap<LogId, u64>) {
         self.logs.retain(|log, mirrored| mirrored.is_in_file || ends.contains_key(log));
+        for (log, end) in ends {
+            let mirrored = self.logs.entry(*log).or_default();
+            mirrored.offset = mirrored.offset.max(*end);
+        }
     }
 
-    /// Adds what `gather` finds of a log that is new, up to `end`.
-    fn add(
-        &mut self,
-        spec: &LogSpec,
-        end: u64,
-        gather: impl FnOnce(&mut MirroredTo, &mut Block) -> Result<()>,
-    ) -> Result<()> {
+    /// Adds what `gather` finds of a log that is new, up to `end`. Whether that is all of it.
+    fn add(&mut self, spec: &LogSpec, end: u64, gather: impl FnOnce(&mut MirroredTo, &mut Block) -> bool) -> bool {
         if end <= self.logs.get(&spec.id()).map_or(0, |mirrored| mirrored.offset) {
-            return Ok(());
+            return true;
         }
         if self.topics.get(&spec.topic_id).is_none_or(|known| *known <= spec.partition.partition()) {
             self.add_topic(spec.topic_id, spec.partition.topic(), &spec.settings.load());
         }
         let mirrored = self.logs.entry(spec.id()).or_default();
-        gather(mirrored, &mut self.block)?;
         mirrored.is_in_file = true;
-        Ok(())
+        gather(mirrored, &mut self.block)
     }
 
     fn add_topic(&mut self, topic_id: u128, name: &str, config: &TopicConfig) {
@@ -165,23 +164,21 @@ impl Mirror {
 }
 
 impl MirrorRound<'_> {
-    /// Adds what `gather` finds of a log that the second disk lacks, up to `end`.
+    /// Adds what `gather` finds of a log that the second disk lacks, up to `end`. Whether that is all of it.
     pub(in crate::partition) fn add(
         &mut self,
         log: &LogSpec,
         end: u64,
-        gather: impl FnOnce(&mut MirroredTo, &mut Block) -> Result<()>,
-    ) {
-        if let (RoundWriting::Round(writing), Ok(())) = (&mut self.writing, &self.result) {
-            self.result = writing.add(log, end, gather);
+        gather: impl FnOnce(&mut MirroredTo, &mut Block) -> bool,
+    ) -> bool {
+        match &mut self.writing {
+            RoundWriting::Round(writing) => writing.add(log, end, gather),
+            RoundWriting::Nobody | RoundWriting::Thread => true,
         }
     }
 
     /// Has the thread write it, if there is one, while the caller does something else.
     pub(in crate::partition) fn start(&mut self) {
-        if self.result.is_err() {
-            return;
-        }
         self.writing = match mem::replace(&mut self.writing, RoundWriting::Nobody) {
             RoundWriting::Round(writing) if !writing.block.is_empty() => {
                 self.mirror.writer.give(writing).map_or(RoundWriting::Thread, RoundWriting::Round)
@@ -193,7 +190,7 @@ impl MirrorRound<'_> {
     /// Returns once all of it survives a power cut on the second disk, or that was given up. Whether what the round covers may be
     /// acknowledged.
     pub(in crate::partition) fn finish(mut self) -> bool {
-        if let (RoundWriting::Round(writing), Ok(())) = (&mut self.writing, &self.result)
+        if let RoundWriting::Round(writing) = &mut self.writing
             && !writing.block.is_empty()
         {
             self.result = writing.write();
@@ -212,6 +209,7 @@ impl MirrorRound<'_> {
             })),
         };
         let mut inner = self.mirror.inner.lock();
+        let has_written = given.is_some();
         if let Some(writing) = given {
             inner.is_busy = false;
             match (mem::replace(&mut self.result, Ok(())), writing) {
@@ -221,7 +219,12 @@ impl MirrorRound<'_> {
             }
             self.mirror.inner.notify_all();
         }
-        matches!(inner.state, MirrorState::Following | MirrorState::Dropped(_))
+        match inner.state {
+            // If the replica was behind when the round began, it has caught up without what the round covers.
+            MirrorState::Following => has_written,
+            MirrorState::Behind(_) => false,
+            MirrorState::Dropped(_) => true,
+        }
     }
 }
 
