@@ -226,10 +226,13 @@ fn copy_file((from_disk, from): (&dyn Disk, &Path), (to_disk, to): (&dyn Disk, &
     Ok(Some(sum))
 }
 
+/// What there is in a file, which survives a power cut when this returns, but for its name.
 fn sum_of(disk: &dyn Disk, path: &Path) -> Result<FileSum> {
     let file = disk.open(path, Open::Write).map_err(|source| Error::io("open", path, source))?;
-    let sum = read_all(&*file, path, &mut |_, _| Ok(()))?;
-    // It may have been written by a process that was stopped before it was synced.
+    // A sync of it may have failed: the system tells that once, and a later sync carries only what is written again.
+    let mut write_again =
+        |chunk: &[u8], position: u64| file.write_at(chunk, position).map_err(|source| Error::io("write", path, source));
+    let sum = read_all(&*file, path, &mut write_again)?;
     file.sync().map_err(|source| Error::io("sync", path, source))?;
     Ok(sum)
 }

@@ -1,10 +1,13 @@
 //! A replica that a broker keeps itself, where two things happen at once, or something is amiss on one of the disks.
+//!
+//! `OTTLA_REPLICA_FAULTS_STEP` (7) says how many calls of the second disk lie between two that fail.
 
 use std::time::{Duration, Instant};
 
 use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Broker, Durability, Error, Replica, ReplicaPolicy, TopicConfig, TopicPartition};
 
+use super::crashes::from_environment;
 use super::{SECOND, on};
 use crate::directories::{DATA, builder, compacted, contents, open, partition, send, small_segments};
 
@@ -185,4 +188,180 @@ fn a_first_disk_that_cannot_be_read_is_no_failure_of_the_replica() {
         broker.topic("orders").unwrap().produce("key", &large).unwrap();
         assert_eq!(contents(&world.promoted()), contents(&broker));
     }
+}
+
+fn has_journal(second: &SimulatedDisk) -> bool {
+    second.files().iter().any(|(path, _)| path.to_string_lossy().contains("mirror-"))
+}
+
+#[test]
+fn a_journal_that_does_not_count_any_more_goes_also_after_a_crash() {
+    let world = World::new();
+    let broker = world.open();
+    broker.create_topic("gone", small_segments()).unwrap();
+    send(&broker, "gone", 0..3);
+    let second = world.second.crash_after(0);
+    let alone = open(&world.disk.crash_after(0), DATA);
+    alone.admin().delete_topic("gone").unwrap();
+    let catch_up = |second: &SimulatedDisk| {
+        Replica::open_with(&alone, SECOND, on(second)).and_then(|mut replica| replica.catch_up()).is_ok()
+    };
+    let promote = |second: &SimulatedDisk| Replica::promote_without_source(SECOND, on(second)).is_ok();
+    let acts: [&dyn Fn(&SimulatedDisk) -> bool; 2] = [&catch_up, &promote];
+    for act in acts {
+        let calls = {
+            let trial = second.kill(0);
+            assert!(act(&trial) && !has_journal(&trial));
+            trial.calls()
+        };
+        for call in 0..=calls {
+            let stopped = second.kill(0);
+            stopped.stop_after(call);
+            _ = act(&stopped);
+            let left = stopped.crash_after(u64::MAX);
+            // A promotion that came to its end is not done again.
+            let is_done = act(&left) || open(&left, SECOND).close().is_ok();
+            assert!(is_done && !has_journal(&left), "call {call}");
+        }
+    }
+}
+
+/// What a broker does for the trial of faults; whether each send was acknowledged.
+fn act(broker: &Broker, acknowledged: &mut Vec<(String, u64, String)>) {
+    let mut produce = |topic: &str, value: String| {
+        let sent = broker.topic(topic).and_then(|topic| topic.produce("key", &value).map(|sent| sent.offset()));
+        if let Ok(offset) = sent {
+            acknowledged.push((topic.to_owned(), offset, value));
+        }
+    };
+    for round in 0..4 {
+        produce("orders", format!("small {round}"));
+        produce("orders", format!("{round:<6000}"));
+        produce("orders", format!("{round} {}", "large".repeat(20_000)));
+        _ = broker.create_topic("again", small_segments());
+        produce("again", format!("again {round}"));
+        _ = broker.topic("clicks").and_then(|topic| topic.produce("key", format!("click {round}")).map(drop));
+        _ = broker.flush();
+        if let Ok(mut producer) = broker.transactional_producer("payments") {
+            _ = producer.begin().and_then(|transaction| {
+                transaction.send(ottla::ProducerRecord::to("payments").value("paid"))?;
+                transaction.commit()
+            });
+        }
+        if let Ok(mut consumer) = broker.consumer("billing", ["orders"]) {
+            _ = consumer.poll(Duration::ZERO).map(drop);
+            _ = consumer.commit();
+        }
+        _ = broker.admin().alter_topic("orders", |config| config.segment_bytes(3000 + round));
+        _ = broker.run_maintenance();
+    }
+}
+
+#[test]
+fn after_any_fault_of_the_second_disk_it_has_all_that_is_acknowledged() {
+    let prepared = || {
+        let world = World::new();
+        let broker = world.open();
+        broker.create_topic("orders", small_segments()).unwrap();
+        broker.create_topic("payments", small_segments()).unwrap();
+        broker.create_topic("clicks", os()).unwrap();
+        broker.close().unwrap();
+        world
+    };
+    let calls = {
+        let world = prepared();
+        let before = world.second.calls();
+        act(&world.open(), &mut Vec::new());
+        world.second.calls() - before
+    };
+    let step = usize::try_from(from_environment("OTTLA_REPLICA_FAULTS_STEP", 7)).unwrap();
+    let mut failed = 0;
+    for (nth, policy) in
+        (0..calls).step_by(step).zip([ReplicaPolicy::StopSends, ReplicaPolicy::DropReplica].iter().cycle())
+    {
+        for is_lasting in [false, true] {
+            let what = format!("call {nth} of {calls}, {policy:?}, {is_lasting}");
+            let world = prepared();
+            let rule = FaultRule::new(FaultKind::InputOutput).path_containing(SECOND).nth(nth + 1);
+            world.second.fail(if is_lasting { rule.forever() } else { rule });
+            let options = on(&world.second).policy(*policy);
+            let opened = builder(&world.disk, DATA).durability(Durability::Always).replica_with(SECOND, options).open();
+            let mut acknowledged = Vec::new();
+            if let Ok(broker) = &opened {
+                act(broker, &mut acknowledged);
+            }
+            let has_failed = opened.as_ref().map_or(true, |broker| broker.admin().health().replica.is_some());
+            failed += usize::from(has_failed);
+            world.second.clear_faults();
+            let is_there = |broker: &Broker| {
+                for (topic, offset, value) in &acknowledged {
+                    let found = partition(broker, topic)
+                        .read(*offset, 1 << 20)
+                        .unwrap_or_else(|error| panic!("{what}: {error}"));
+                    let found = found.iter().next().map(|record| record.value_str().unwrap().to_owned());
+                    assert_eq!(found.as_deref(), Some(value.as_str()), "{what}: {topic} {offset}");
+                }
+            };
+            if *policy == ReplicaPolicy::StopSends {
+                is_there(&world.promoted());
+            }
+            let broker = match opened {
+                Ok(broker) if *policy == ReplicaPolicy::StopSends => broker,
+                opened => {
+                    drop(opened);
+                    world.open()
+                }
+            };
+            broker.run_maintenance().unwrap_or_else(|error| panic!("{what}: {error}"));
+            let offset = broker.topic("orders").unwrap().produce("key", "last").unwrap().offset();
+            broker.run_maintenance().unwrap();
+            let health = broker.admin().health();
+            assert!(health.is_healthy(), "{what}: {health}");
+            is_there(&broker);
+            let survivor = world.promoted();
+            is_there(&survivor);
+            assert_eq!(end(&survivor, "orders"), offset + 1, "{what}");
+        }
+    }
+    assert!(10 < failed, "{failed}");
+}
+
+#[test]
+fn a_journal_that_was_made_by_an_enemy_is_a_typed_error() {
+    let world = World::new();
+    let broker = world.open();
+    broker.create_topic("orders", small_segments()).unwrap();
+    broker.topic("orders").unwrap().produce("key", "small").unwrap();
+    broker.topic("orders").unwrap().produce("key", "small too").unwrap();
+    let second = world.second.crash_after(0);
+    let path = std::path::Path::new(SECOND).join("mirror-0");
+    let journal = second.read(&path).unwrap();
+    let (mut begin, mut looked_at, mut refused) = (0, 0, 0);
+    let length = |at: usize| u32::from_be_bytes(journal[at + 8..at + 12].try_into().unwrap()) as usize;
+    while journal.get(begin..begin + 16).is_some_and(|header| header.iter().any(|byte| *byte != 0)) {
+        let bytes = length(begin);
+        for position in begin + 16..begin + 16 + bytes {
+            for change in [|byte: u8| byte ^ 1, |_| 0xff, |byte| byte ^ 0x80, |_| 0x7f] {
+                let mut changed = journal.clone();
+                changed[position] = change(changed[position]);
+                let mut hasher = crc32fast::Hasher::new();
+                hasher.update(&changed[begin..begin + 12]);
+                hasher.update(&changed[begin + 16..begin + 16 + bytes]);
+                changed[begin + 12..begin + 16].copy_from_slice(&hasher.finalize().to_be_bytes());
+                let left = second.kill(0);
+                left.put(&path, &changed);
+                looked_at += 1;
+                match Replica::promote_without_source(SECOND, on(&left)) {
+                    Ok(_) => drop(open(&left, SECOND)),
+                    Err(_) => refused += 1,
+                }
+                let left = second.kill(0);
+                left.put(&path, &changed);
+                let first = world.disk.kill(0);
+                _ = builder(&first, DATA).replica_with(SECOND, on(&left)).open().map(drop);
+            }
+        }
+        begin += 16 + bytes;
+    }
+    assert!(300 < refused && refused < looked_at, "{refused} of {looked_at}");
 }
