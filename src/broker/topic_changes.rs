@@ -153,6 +153,11 @@ impl Store {
             }
             catalog.note_deleted(name);
         }
+        let logs = topic.logs();
+        // First: no round brings anything of it to the second disk once that knows that it is gone.
+        for log in &logs {
+            log.note_deleted();
+        }
         self.mirror().iter().for_each(|mirror| mirror.note_deleted(topic.topic_id));
         self.registry.publish(|topics| {
             topics.remove(name);
@@ -160,7 +165,6 @@ impl Store {
         self.note_segment_bytes();
         self.files.events().add(|| topic.deleted());
         drop(catalog);
-        let logs = topic.logs();
         for log in &logs {
             log.begin_delete();
         }

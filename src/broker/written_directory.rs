@@ -70,6 +70,11 @@ impl WrittenDirectory {
         self.files.emit_events();
     }
 
+    /// Has those be told that wait; for who holds no lock.
+    pub(crate) fn emit_events(&self) {
+        self.files.emit_events();
+    }
+
     /// What there is that survives a power cut, at one moment.
     ///
     /// # Errors

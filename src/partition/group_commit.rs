@@ -42,11 +42,8 @@ pub(crate) trait CommitMember: Debug + Send + Sync {
     /// Where it is, and how it is kept, unless its topic was deleted.
     fn live_spec(&self) -> Option<&LogSpec>;
 
-    /// Adds what the second disk lacks of what a round covers.
-    ///
-    /// # Errors
-    /// Those of a read.
-    fn gather(&self, prepared: &PreparedCommit, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()>;
+    /// Adds what the second disk lacks of what a round covers. If that is not all of it, whoever waits for it is told why.
+    fn gather(&self, prepared: &PreparedCommit, mirrored: &mut MirroredTo, block: &mut Block) -> bool;
 
     /// After the tail's sync: syncs what no slot covers, and lets the durable offset rise. Returns whether it rose; whoever waits
     /// for that and sees that it did not looks for the reason with an attempt of their own.
@@ -80,6 +77,8 @@ pub(crate) struct PreparedCommit {
     pub(super) commits: Vec<(u64, Arc<OpenBatch>)>,
     /// Whether an entry could not be written, without which what was published is not durable.
     pub(super) is_short: bool,
+    /// Whether the second disk does not get all of it.
+    pub(super) is_unmirrored: bool,
 }
 
 impl PreparedCommit {
@@ -259,7 +258,9 @@ impl GroupCommit {
             logs.clear();
         }
         let mut prepared = prepared.drain(..);
-        logs.retain(|log| prepared.next().is_some_and(|prepared| log.finish_commit(&prepared)));
+        let has_risen =
+            |log: &dyn CommitMember, prepared: PreparedCommit| !prepared.is_unmirrored && log.finish_commit(&prepared);
+        logs.retain(|log| prepared.next().is_some_and(|prepared| has_risen(&**log, prepared)));
     }
 
     fn sync_tail(&self) -> Result<(), &str> {
@@ -281,11 +282,12 @@ impl GroupCommit {
 }
 
 /// Begins a round of the second disk, with all that it lacks of these logs.
-fn gather<'m>(mirror: &'m Mirror, logs: &[Arc<dyn CommitMember>], prepared: &[PreparedCommit]) -> MirrorRound<'m> {
+fn gather<'m>(mirror: &'m Mirror, logs: &[Arc<dyn CommitMember>], prepared: &mut [PreparedCommit]) -> MirrorRound<'m> {
     let mut round = mirror.begin_round();
     for (log, prepared) in logs.iter().zip(prepared).filter(|(_, prepared)| !prepared.is_short) {
         let Some(spec) = log.live_spec() else { continue };
-        round.add(spec, prepared.end, |mirrored, block| log.gather(prepared, mirrored, block));
+        let is_whole = round.add(spec, prepared.end, |mirrored, block| log.gather(prepared, mirrored, block));
+        prepared.is_unmirrored = !is_whole;
     }
     round.start();
     round

@@ -323,7 +323,7 @@ impl LogCore {
     }
 
     /// Says that it is because its topic was deleted that it is about to be closed.
-    pub(super) fn note_deleted(&self) {
+    pub(crate) fn note_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::Target;
-use super::{ReplicaOptions, catch_up, files_of_source, missed, open_target};
+use super::{CatchUpReport, ReplicaOptions, catch_up, files_of_source, missed, open_target};
 use crate::broker::BrokerBuilder;
 use crate::broker::beside::{Beside, BrokerBeside, OpensBeside};
 use crate::broker::written_directory::WrittenDirectory;
@@ -148,9 +148,18 @@ struct Shared {
 
 impl Shared {
     fn catch_up(&self) -> Result<()> {
+        let caught_up = self.bring_over();
+        // With no lock held: a subscriber is the caller's code.
+        caught_up.iter().flatten().flat_map(missed).for_each(|event| self.source.tell(|| event));
+        self.source.emit_events();
+        caught_up.map(drop)
+    }
+
+    /// `None` if there is nobody any more to bring it to.
+    fn bring_over(&self) -> Result<Option<CatchUpReport>> {
         let mut target = self.target.lock();
         let Some(target) = target.as_mut().filter(|_| !matches!(self.mirror.state().0, MirrorState::Dropped(_))) else {
-            return Ok(());
+            return Ok(None);
         };
         let begun = self.mirror.begin_catch_up(&target.partition_counts());
         let look = || self.source.durable_contents();
@@ -159,10 +168,7 @@ impl Shared {
             Ok(report)
         });
         match caught_up {
-            Ok(report) => {
-                missed(&report).for_each(|event| self.source.tell(|| event));
-                Ok(())
-            }
+            Ok(report) => Ok(Some(report)),
             // The broker is: that is no failure of the replica.
             Err(error @ Error::Closed { by: ClosedBy::Broker, .. }) => Err(error),
             Err(error) => {
@@ -206,8 +212,10 @@ impl ReplicaBeside {
         *self.shared.is_stopped.lock() = true;
         self.shared.is_stopped.notify_all();
         let thread = self.threads.lock().following.take();
+        // A subscriber that it has told something closes the broker there and then: it ends once that is back.
+        let others = thread.filter(|thread| thread.thread().id() != thread::current().id());
         // A panic of the thread has been told already.
-        _ = thread.map(thread::JoinHandle::join);
+        _ = others.map(thread::JoinHandle::join);
     }
 }
 

@@ -88,8 +88,17 @@ pub(super) fn read_file(disk: &dyn Disk, path: &Path, take: TakeBytes<'_>) -> Re
 /// The disk's.
 pub(super) fn sum_of(disk: &dyn Disk, path: &Path) -> Result<FileSum> {
     let file = disk.open(path, Open::Write).map_err(|source| Error::io("open", path, source))?;
-    let sum = sum_up_to(&*file, path, u64::MAX)?;
-    // It may have been written by a process that was stopped before it was synced.
+    let (mut crc, mut bytes) = (crc32fast::Hasher::new(), 0);
+    read_all(&*file, path, u64::MAX, &mut |chunk| {
+        crc.update(chunk);
+        // A sync of it may have failed: the system tells that once, and a later sync carries only what is written again. One with a second
+        // name was linked, from where it is known to be synced.
+        let written = if file.is_shared() { Ok(()) } else { file.write_at(chunk, bytes) };
+        written.map_err(|source| Error::io("write", path, source))?;
+        bytes += chunk.len() as u64;
+        Ok(())
+    })?;
+    let sum = FileSum { bytes, crc32: crc.finalize() };
     file.sync().map_err(|source| Error::io("sync", path, source))?;
     Ok(sum)
 }

@@ -113,6 +113,10 @@ impl Target {
         let state = load_state(&*disk, &dir)?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
         let is_journal_known = state.mirror_generation == 0;
+        if is_journal_known {
+            // One that does not count any more, and whose removal was interrupted: the next one begins with the same generations.
+            mirror::journal::remove(&*disk, &dir)?;
+        }
         let ((logs, unlike), is_sound) = (Default::default(), false);
         let mut target =
             Target { disk, dir, state, catalog, logs, files, unlike, is_sound, is_journal_known, _lock: lock };
@@ -211,6 +215,9 @@ impl Target {
         mirror_generation: u64,
     ) -> Result<Round, Unfetched> {
         if !self.is_sound {
+            // The state that is seen may not survive a power cut, if it was to be stored when something failed: once more, before files go
+            // that the state before needs.
+            load_state(&*self.disk, &self.dir)?.store(&*self.disk, &self.dir)?;
             self.resume()?;
         }
         let held = self.check_history(offer, source)?;

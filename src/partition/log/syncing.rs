@@ -42,8 +42,9 @@ impl CommitMember for Log {
         (!self.is_deleted()).then_some(&self.spec)
     }
 
-    fn gather(&self, prepared: &PreparedCommit, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()> {
-        self.core.gather(prepared, mirrored, block)
+    fn gather(&self, prepared: &PreparedCommit, mirrored: &mut MirroredTo, block: &mut Block) -> bool {
+        let gathered = self.core.gather(prepared, mirrored, block);
+        gathered.map_err(|error| self.core.note_commit_error(error)).is_ok()
     }
 
     fn wake_waiters(&self) {

@@ -2,6 +2,7 @@
 
 use super::LogCore;
 use crate::error::{Error, Result};
+use crate::format::{Attributes, BatchStart, ProducerStamp, SealFields, seal_header};
 use crate::partition::group_commit::PreparedCommit;
 use crate::partition::mirror::{Block, MirroredTo};
 
@@ -10,7 +11,7 @@ impl LogCore {
     /// entries for, and whole batches out of the segments where there is no such slot.
     ///
     /// # Errors
-    /// Those of a read; [`Error::InvalidState`] if something is nowhere.
+    /// Those of a read; [`Error::InvalidState`] if something is nowhere. What was added before is part of the round all the same.
     pub(in crate::partition) fn gather(
         &self,
         prepared: &PreparedCommit,
@@ -23,7 +24,12 @@ impl LogCore {
                 batches.find(|batch| batch.identity().base_offset() <= offset && offset < batch.next_offset())
             };
             let Some(batch) = is_in(mirrored.offset) else {
-                self.gather_from_segments(prepared.end, |offset| is_in(offset).is_some(), mirrored, block)?;
+                let bases = prepared.commits.iter().map(|(_, batch)| batch.identity().base_offset());
+                let end = bases
+                    .filter(|base| mirrored.offset < *base)
+                    .min()
+                    .map_or(prepared.end, |base| base.min(prepared.end));
+                self.gather_from_segments(end, mirrored, block)?;
                 continue;
             };
             // In this order: the records are then at least those below it.
@@ -38,31 +44,53 @@ impl LogCore {
         Ok(())
     }
 
-    fn gather_from_segments(
-        &self,
-        end: u64,
-        is_in_slot: impl Fn(u64) -> bool,
-        mirrored: &mut MirroredTo,
-        block: &mut Block,
-    ) -> Result<()> {
+    /// Adds the batches that follow in one segment, up to `end` at most.
+    fn gather_from_segments(&self, end: u64, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()> {
         let (segments, from) = (self.segments(), mirrored.offset);
-        let holder = segments.iter().rfind(|segment| segment.base_offset() <= from && from < segment.next_offset());
-        let located = holder.map(|segment| segment.locate(from)).transpose()?.flatten();
-        let (Some(segment), Some(located)) = (holder, located) else {
-            return Err(Error::InvalidState {
-                reason: "records that are to be durable are neither in a slot nor in a segment",
-            });
-        };
+        let behind = segments.iter().filter(|segment| from < segment.next_offset());
+        let mut located = behind.map(|segment| Ok((segment, segment.locate(from)?)));
+        let found = located.find_map(|found: Result<_>| match found {
+            Ok((segment, located)) => located.map(|located| Ok((segment, located))),
+            Err(error) => Some(Err(error)),
+        });
+        let found = found.transpose()?.filter(|(_, located)| located.header.base_offset() < end);
+        let begin = found.as_ref().map_or(end, |(_, located)| located.header.base_offset());
+        if from < begin {
+            return self.gather_removed(begin, mirrored, block);
+        }
+        let Some((segment, located)) = found else { return Ok(()) };
         let first = (located.file_position, located.header.base_offset());
         segment.visit_batches_from(first, &mut |header, batch| {
             let base_offset = header.base_offset();
-            if end <= base_offset || from < base_offset && is_in_slot(base_offset) {
+            if end <= base_offset || mirrored.offset < base_offset {
                 return Ok(false);
             }
             block.push_batch(self.spec.id(), batch);
             mirrored.offset = header.next_offset();
             Ok(true)
         })?;
+        Ok(())
+    }
+
+    /// Adds a batch without records for what was deleted or compacted before it came to the second disk, so that the log goes on there.
+    fn gather_removed(&self, begin: u64, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()> {
+        if self.log_start_offset() < begin && !self.spec.settings.load().cleanup_policy.has_compact() {
+            let reason = "records that are to be durable are neither in a slot nor in a segment";
+            return Err(Error::InvalidState { reason });
+        }
+        let from = mirrored.offset;
+        let last_offset_delta = i32::try_from(begin - from - 1).unwrap_or(i32::MAX);
+        let next_offset = from + u64::from(last_offset_delta.unsigned_abs()) + 1;
+        let start = BatchStart {
+            base_offset: from,
+            leader_epoch: self.epochs.epoch_of(next_offset - 1).unwrap_or_default(),
+            attributes: Attributes::NONE,
+            base_timestamp: -1,
+            stamp: ProducerStamp::NONE,
+        };
+        let fields = SealFields { start, last_offset_delta, max_timestamp: -1, record_count: 0 };
+        block.push_batch(self.spec.id(), &seal_header(&fields, 0, 0));
+        mirrored.offset = next_offset;
         Ok(())
     }
 }

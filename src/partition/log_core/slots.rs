@@ -46,7 +46,7 @@ impl LogCore {
         let mut commits: Vec<_> = {
             let mut sync = self.sync.lock();
             if !std::ptr::eq(self.environment.group(sync.is_in_always_tail).tail(), tail) {
-                return PreparedCommit { end: 0, commits: Vec::new(), is_short: true };
+                return PreparedCommit { end: 0, commits: Vec::new(), is_short: true, is_unmirrored: false };
             }
             sync.commit_error = None;
             let uncommitted = sync.slots.iter().filter(|batch| tail.has(batch) && batch.has_uncommitted());
@@ -66,7 +66,7 @@ impl LogCore {
                 false
             }
         });
-        PreparedCommit { end, commits, is_short }
+        PreparedCommit { end, commits, is_short, is_unmirrored: false }
     }
 
     /// Whether something that was published is in no slot, nor durable in the segments.
@@ -88,6 +88,11 @@ impl LogCore {
     /// The segments are synced up to this offset.
     pub(in crate::partition) fn note_segments_synced(&self, next_offset: u64) {
         self.offsets.raise_synced(next_offset);
+    }
+
+    /// The round that is under way does not cover all that was published, for this reason.
+    pub(in crate::partition) fn note_commit_error(&self, error: Error) {
+        self.sync.lock().commit_error = Some(error);
     }
 
     /// Why the last commit round did not cover all that was published, for one of those who waited for it.

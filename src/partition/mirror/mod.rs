@@ -13,13 +13,15 @@ pub(crate) mod journal;
 pub(crate) mod policy;
 mod round;
 mod writer;
+mod writing;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use block::{Block, MirrorEntry, MirroredSlot};
-pub(crate) use round::{MirrorRound, MirroredTo};
+pub(crate) use round::MirrorRound;
+pub(crate) use writing::MirroredTo;
 
 use super::log_id::LogId;
 use crate::disk::Disk;
@@ -29,8 +31,8 @@ use crate::sync::Monitor;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use journal::JournalFile;
 use policy::ReplicaPolicy;
-use round::Writing;
 use writer::JournalWriter;
+use writing::Writing;
 
 /// How the replica of a broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +184,7 @@ impl Mirror {
         match begun {
             None => {
                 if let Some(writing) = &mut inner.writing {
-                    writing.forget_idle(ends);
+                    writing.note_ends(ends);
                 }
             }
             Some(Ok(writing)) => {

@@ -1,112 +1,13 @@
 //! One round of the group commit, as far as it concerns the second disk.
 
-use std::collections::HashMap;
 use std::mem;
 
 use super::block::Block;
-use super::journal::JournalFile;
+use super::writing::{MirroredTo, Writing};
 use super::{Mirror, MirrorState};
-use crate::canary::{Canary, planted};
 use crate::error::{Error, Result};
 use crate::partition::config::TopicConfig;
-use crate::partition::log_id::LogId;
 use crate::partition::log_spec::LogSpec;
-
-/// The journal that is written, and what of each log is in it.
-#[derive(Debug)]
-pub(super) struct Writing {
-    /// That of this generation, and that of the next one.
-    files: [JournalFile; 2],
-    pub(super) generation: u64,
-    /// Where the next block begins.
-    position: u64,
-    block: Block,
-    logs: HashMap<LogId, MirroredTo>,
-    /// The topics that the replica has or the journal names, and the number of their partitions.
-    topics: HashMap<u128, u32>,
-}
-
-/// How far a log is on the second disk.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct MirroredTo {
-    /// One above the last offset that is there.
-    pub(crate) offset: u64,
-    /// The use of a slot that was written last, and how many bytes of its records are in this file.
-    pub(crate) slot: Option<(u64, usize)>,
-    /// Whether anything of it is in this file.
-    is_in_file: bool,
-}
-
-impl Writing {
-    /// Nothing is in the files yet. Logs of which no end is known begin at 0.
-    pub(super) fn new(
-        files: [JournalFile; 2],
-        generation: u64,
-        ends: &HashMap<LogId, u64>,
-        topics: &HashMap<u128, u32>,
-    ) -> Writing {
-        let logs =
-            ends.iter().map(|(log, offset)| (*log, MirroredTo { offset: *offset, ..MirroredTo::default() })).collect();
-        Writing { files, generation, position: 0, block: Block::default(), logs, topics: topics.clone() }
-    }
-
-    /// Goes over to the other file, unless nothing is in this one.
-    pub(super) fn switch(&mut self, topics: &HashMap<u128, u32>) {
-        if self.position == 0 {
-            return;
-        }
-        self.files.reverse();
-        self.generation += 1;
-        self.position = 0;
-        self.topics.clone_from(topics);
-        for log in self.logs.values_mut() {
-            (log.slot, log.is_in_file) = (None, false);
-        }
-    }
-
-    /// Forgets logs of which there is nothing in this file nor at the replica, whose logs end there: they are gone.
-    pub(super) fn forget_idle(&mut self, ends: &HashMap<LogId, u64>) {
-        self.logs.retain(|log, mirrored| mirrored.is_in_file || ends.contains_key(log));
-    }
-
-    /// Adds what `gather` finds of a log that is new, up to `end`.
-    fn add(
-        &mut self,
-        spec: &LogSpec,
-        end: u64,
-        gather: impl FnOnce(&mut MirroredTo, &mut Block) -> Result<()>,
-    ) -> Result<()> {
-        if end <= self.logs.get(&spec.id()).map_or(0, |mirrored| mirrored.offset) {
-            return Ok(());
-        }
-        if self.topics.get(&spec.topic_id).is_none_or(|known| *known <= spec.partition.partition()) {
-            self.add_topic(spec.topic_id, spec.partition.topic(), &spec.settings.load());
-        }
-        let mirrored = self.logs.entry(spec.id()).or_default();
-        gather(mirrored, &mut self.block)?;
-        mirrored.is_in_file = true;
-        Ok(())
-    }
-
-    fn add_topic(&mut self, topic_id: u128, name: &str, config: &TopicConfig) {
-        self.topics.insert(topic_id, config.partitions);
-        self.block.push_topic(topic_id, name, config);
-    }
-
-    /// Writes the block, and makes it survive a power cut.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(super) fn write(&mut self) -> Result<()> {
-        let [file, _] = &mut self.files;
-        let Some(block) = self.block.finish(self.generation) else {
-            return Err(Error::InvalidState { reason: "more than 4 GiB were to be brought to a replica at once" });
-        };
-        file.write(block, self.position)?;
-        self.position += block.len() as u64;
-        if planted(Canary::AckBeforeReplica) { Ok(()) } else { file.sync() }
-    }
-}
 
 /// What a round of the group commit has for the second disk.
 #[derive(Debug)]
@@ -165,23 +66,21 @@ impl Mirror {
 }
 
 impl MirrorRound<'_> {
-    /// Adds what `gather` finds of a log that the second disk lacks, up to `end`.
+    /// Adds what `gather` finds of a log that the second disk lacks, up to `end`. Whether that is all of it.
     pub(in crate::partition) fn add(
         &mut self,
         log: &LogSpec,
         end: u64,
-        gather: impl FnOnce(&mut MirroredTo, &mut Block) -> Result<()>,
-    ) {
-        if let (RoundWriting::Round(writing), Ok(())) = (&mut self.writing, &self.result) {
-            self.result = writing.add(log, end, gather);
+        gather: impl FnOnce(&mut MirroredTo, &mut Block) -> bool,
+    ) -> bool {
+        match &mut self.writing {
+            RoundWriting::Round(writing) => writing.add(log, end, gather),
+            RoundWriting::Nobody | RoundWriting::Thread => true,
         }
     }
 
     /// Has the thread write it, if there is one, while the caller does something else.
     pub(in crate::partition) fn start(&mut self) {
-        if self.result.is_err() {
-            return;
-        }
         self.writing = match mem::replace(&mut self.writing, RoundWriting::Nobody) {
             RoundWriting::Round(writing) if !writing.block.is_empty() => {
                 self.mirror.writer.give(writing).map_or(RoundWriting::Thread, RoundWriting::Round)
@@ -193,7 +92,7 @@ impl MirrorRound<'_> {
     /// Returns once all of it survives a power cut on the second disk, or that was given up. Whether what the round covers may be
     /// acknowledged.
     pub(in crate::partition) fn finish(mut self) -> bool {
-        if let (RoundWriting::Round(writing), Ok(())) = (&mut self.writing, &self.result)
+        if let RoundWriting::Round(writing) = &mut self.writing
             && !writing.block.is_empty()
         {
             self.result = writing.write();
@@ -212,6 +111,7 @@ impl MirrorRound<'_> {
             })),
         };
         let mut inner = self.mirror.inner.lock();
+        let has_written = given.is_some();
         if let Some(writing) = given {
             inner.is_busy = false;
             match (mem::replace(&mut self.result, Ok(())), writing) {
@@ -221,7 +121,12 @@ impl MirrorRound<'_> {
             }
             self.mirror.inner.notify_all();
         }
-        matches!(inner.state, MirrorState::Following | MirrorState::Dropped(_))
+        match inner.state {
+            // If the replica was behind when the round began, it has caught up without what the round covers.
+            MirrorState::Following => has_written,
+            MirrorState::Behind(_) => false,
+            MirrorState::Dropped(_) => true,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A thread that writes the journal, while the group commit syncs the tail: the two disks work at once.
 
-use super::round::Writing;
+use super::writing::Writing;
 use crate::error::Result;
 use crate::sync::Monitor;
 

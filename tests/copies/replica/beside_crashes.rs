@@ -12,8 +12,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ottla::testing::SimulatedDisk;
-use ottla::{Broker, ConsumerConfig, ConsumerRecord, Durability, Isolation, Partition, Replica, TopicPartition};
+use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::{
+    Broker, Compression, ConsumerConfig, ConsumerRecord, Durability, Isolation, Partition, Replica, TopicConfig,
+    TopicPartition,
+};
 
 use super::crashes::{Source, from_environment, left_of};
 use super::{SECOND, has_same_segments, on};
@@ -147,6 +150,43 @@ fn goes_on(disk: &SimulatedDisk, second: &SimulatedDisk, known: &Known, what: &s
     has_same_segments(disk, second);
 }
 
+/// Does what a broker seldom does, or what its second disk does not like.
+fn disturb(source: &mut Source, second: &SimulatedDisk, round: u64) {
+    let broker = &source.broker;
+    let failing = |operation: Operation, path: &str| {
+        second.fail(FaultRule::new(FaultKind::InputOutput).on(operation).path_containing(path).forever());
+    };
+    match source.choices.below(8) {
+        0 => {
+            let durabilities = [Durability::Os, Durability::Interval(Duration::from_secs(1)), Durability::Always];
+            let durability = durabilities.into_iter().cycle().nth(usize::try_from(round % 3).unwrap()).unwrap();
+            broker.admin().alter_topic("payments", |config| config.durability(durability)).unwrap();
+        }
+        1 => _ = broker.topic("orders").unwrap().produce("key", format!("{round} {}", "large".repeat(20_000))).unwrap(),
+        2 => {
+            let packed = TopicConfig::new().compression(Compression::Snappy).segment_bytes(2000);
+            let topic = broker.topic_with("packed", packed).unwrap();
+            (0..3).for_each(|number| {
+                _ = topic.produce("key", format!("{round} {number} {}", "packed".repeat(50))).unwrap();
+            });
+        }
+        3 => {
+            // The replica cannot catch up, and the journal goes on.
+            failing(Operation::Rename, "/second/replica");
+            _ = broker.run_maintenance();
+            second.clear_faults();
+        }
+        4 => {
+            // The journal fails, and the replica has to catch up.
+            failing(if round.is_multiple_of(2) { Operation::Write } else { Operation::Sync }, "mirror-");
+            _ = broker.topic("orders").unwrap().produce("key", format!("{round} not acknowledged"));
+            second.clear_faults();
+            broker.run_maintenance().unwrap();
+        }
+        _ => {}
+    }
+}
+
 /// Looks at states of one workload, `states` at most; returns how many.
 fn look_at(seed: u64, states: u64) -> u64 {
     let (disk, second) = (SimulatedDisk::new(seed), SimulatedDisk::new(seed + 1));
@@ -157,6 +197,9 @@ fn look_at(seed: u64, states: u64) -> u64 {
     for round in 0..60 {
         second.record_stops();
         source.act();
+        disturb(&mut source, &second, round);
+        // Also what is not synced by itself is acknowledged then.
+        source.broker.flush().unwrap();
         let images = second.take_stops();
         let after = Known::of(&source.broker);
         note(&mut ever, &after);

@@ -2,6 +2,7 @@
 
 mod beside;
 mod beside_crashes;
+mod beside_trouble;
 mod crashes;
 mod following;
 mod history;
