@@ -164,7 +164,7 @@ fn disturb(source: &mut Source, second: &SimulatedDisk, round: u64) {
         }
         1 => _ = broker.topic("orders").unwrap().produce("key", format!("{round} {}", "large".repeat(20_000))).unwrap(),
         2 => {
-            let packed = TopicConfig::new().compression(Compression::Lz4).segment_bytes(2000);
+            let packed = TopicConfig::new().compression(Compression::Snappy).segment_bytes(2000);
             let topic = broker.topic_with("packed", packed).unwrap();
             (0..3).for_each(|number| {
                 _ = topic.produce("key", format!("{round} {number} {}", "packed".repeat(50))).unwrap()
