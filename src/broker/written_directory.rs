@@ -70,6 +70,11 @@ impl WrittenDirectory {
         self.files.emit_events();
     }
 
+    /// Whether this process was forked off from that of the broker.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.files.is_forked()
+    }
+
     /// Has those be told that wait; for who holds no lock.
     pub(crate) fn emit_events(&self) {
         self.files.emit_events();

@@ -151,12 +151,18 @@ impl Shared {
         let caught_up = self.bring_over();
         // With no lock held: a subscriber is the caller's code.
         caught_up.iter().flatten().flat_map(missed).for_each(|event| self.source.tell(|| event));
-        self.source.emit_events();
+        if !self.source.is_forked() {
+            self.source.emit_events();
+        }
         caught_up.map(drop)
     }
 
     /// `None` if there is nobody any more to bring it to.
     fn bring_over(&self) -> Result<Option<CatchUpReport>> {
+        // In a process that was forked off all of it is the parent's.
+        if self.source.is_forked() {
+            return Ok(None);
+        }
         let mut target = self.target.lock();
         let Some(target) = target.as_mut().filter(|_| !matches!(self.mirror.state().0, MirrorState::Dropped(_))) else {
             return Ok(None);
@@ -181,7 +187,8 @@ impl Shared {
     fn follow(&self, interval: Duration) {
         loop {
             let is_stopped = self.is_stopped.lock().wait_while_for(|is_stopped| !*is_stopped, interval);
-            if *is_stopped {
+            // A subscriber may have forked, and this be the thread of the child.
+            if *is_stopped || self.source.is_forked() {
                 return;
             }
             drop(is_stopped);
@@ -201,10 +208,7 @@ impl ReplicaBeside {
         };
         let mut threads = self.threads.lock();
         threads.following = Some(start("ottla-replica", Box::new(move || following.follow(interval)))?);
-        // Before it looks whether it was stopped.
-        self.shared.mirror.begin_writing();
-        let writing = start("ottla-mirror", Box::new(move || writing.mirror.write_beside()));
-        threads.writing = Some(writing.inspect_err(|_| self.shared.mirror.stop_writing())?);
+        threads.writing = Some(start("ottla-mirror", Box::new(move || writing.mirror.write_beside()))?);
         Ok(())
     }
 

@@ -56,7 +56,14 @@ impl LogCore {
         let found = found.transpose()?.filter(|(_, located)| located.header.base_offset() < end);
         let begin = found.as_ref().map_or(end, |(_, located)| located.header.base_offset());
         if from < begin {
-            return self.gather_removed(begin, mirrored, block);
+            // In front of the active segment, and nowhere else, something may have been removed.
+            let active = segments.last().map_or(0, |active| active.base_offset());
+            if self.log_start_offset().max(active) < begin {
+                let reason = "records that are to be durable are neither in a slot nor in a segment";
+                return Err(Error::InvalidState { reason });
+            }
+            self.add_removed(begin, mirrored, block);
+            return Ok(());
         }
         let Some((segment, located)) = found else { return Ok(()) };
         let first = (located.file_position, located.header.base_offset());
@@ -73,11 +80,7 @@ impl LogCore {
     }
 
     /// Adds a batch without records for what was deleted or compacted before it came to the second disk, so that the log goes on there.
-    fn gather_removed(&self, begin: u64, mirrored: &mut MirroredTo, block: &mut Block) -> Result<()> {
-        if self.log_start_offset() < begin && !self.spec.settings.load().cleanup_policy.has_compact() {
-            let reason = "records that are to be durable are neither in a slot nor in a segment";
-            return Err(Error::InvalidState { reason });
-        }
+    fn add_removed(&self, begin: u64, mirrored: &mut MirroredTo, block: &mut Block) {
         let from = mirrored.offset;
         let last_offset_delta = i32::try_from(begin - from - 1).unwrap_or(i32::MAX);
         let next_offset = from + u64::from(last_offset_delta.unsigned_abs()) + 1;
@@ -91,6 +94,5 @@ impl LogCore {
         let fields = SealFields { start, last_offset_delta, max_timestamp: -1, record_count: 0 };
         block.push_batch(self.spec.id(), &seal_header(&fields, 0, 0));
         mirrored.offset = next_offset;
-        Ok(())
     }
 }

@@ -90,12 +90,7 @@ impl Mirror {
         Mirror { disk, dir: dir.to_owned(), policy, events, is_stopped, inner, writer: JournalWriter::default() }
     }
 
-    /// There is a thread from now on that writes the journal [beside](Mirror::write_beside) the group commit.
-    pub(crate) fn begin_writing(&self) {
-        self.writer.begin();
-    }
-
-    /// What that thread does, until it is [stopped](Mirror::stop_writing).
+    /// What a thread does that writes the journal beside the group commit, until it is [stopped](Mirror::stop_writing).
     pub(crate) fn write_beside(&self) {
         self.writer.serve();
     }

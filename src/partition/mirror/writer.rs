@@ -12,9 +12,11 @@ pub(super) struct JournalWriter {
 
 #[derive(Debug, Default)]
 enum Turn {
-    /// There is no thread.
+    /// There is no thread yet.
     #[default]
     Nobodys,
+    /// There is none any more.
+    Ended,
     /// The thread waits.
     Idle,
     /// It is to write this.
@@ -30,27 +32,28 @@ struct Serving<'w>(&'w JournalWriter);
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        *self.0.turn.lock() = Turn::Nobodys;
+        *self.0.turn.lock() = Turn::Ended;
         self.0.turn.notify_all();
     }
 }
 
 impl JournalWriter {
-    /// There is a thread from now on, which [serves](JournalWriter::serve).
-    pub(super) fn begin(&self) {
-        *self.turn.lock() = Turn::Idle;
-    }
-
-    /// What the thread does, until it is stopped.
+    /// What the thread does, until it is stopped, perhaps before this.
     pub(super) fn serve(&self) {
         let _serving = Serving(self);
+        // Not by who starts it: what was given to a thread that did not come would never be written.
+        let mut turn = self.turn.lock();
+        if let Turn::Nobodys = *turn {
+            *turn = Turn::Idle;
+        }
+        drop(turn);
         loop {
             let mut turn = self.turn.lock();
             let mut writing = loop {
                 match std::mem::replace(&mut *turn, Turn::Writing) {
                     Turn::Given(writing) => break writing,
-                    Turn::Nobodys => {
-                        *turn = Turn::Nobodys;
+                    Turn::Ended => {
+                        *turn = Turn::Ended;
                         return;
                     }
                     other => *turn = other,
@@ -69,10 +72,10 @@ impl JournalWriter {
     /// Ends the thread once it has nothing to write.
     pub(super) fn stop(&self) {
         let mut turn = self.turn.lock();
-        while !matches!(*turn, Turn::Idle | Turn::Nobodys) {
+        while !matches!(*turn, Turn::Idle | Turn::Nobodys | Turn::Ended) {
             turn = turn.wait();
         }
-        *turn = Turn::Nobodys;
+        *turn = Turn::Ended;
         drop(turn);
         self.turn.notify_all();
     }
@@ -100,8 +103,8 @@ impl JournalWriter {
                     self.turn.notify_all();
                     return Some((writing, written));
                 }
-                Turn::Nobodys => {
-                    *turn = Turn::Nobodys;
+                Turn::Ended => {
+                    *turn = Turn::Ended;
                     return None;
                 }
                 other => *turn = other,

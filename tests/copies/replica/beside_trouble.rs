@@ -172,20 +172,19 @@ fn a_first_disk_that_cannot_be_read_is_no_failure_of_the_replica() {
         let options = on(&world.second).policy(policy);
         let broker =
             builder(&world.disk, DATA).durability(Durability::Always).replica_with(SECOND, options).open().unwrap();
-        broker.create_topic("orders", small_segments()).unwrap();
+        broker.create_topic("clicks", os()).unwrap();
         broker.create_topic("payments", small_segments()).unwrap();
-        let large = "larger than any slot ".repeat(5000);
-        broker.topic("orders").unwrap().produce("key", &large).unwrap();
+        send(&broker, "clicks", 0..30);
         for operation in [Operation::Read, Operation::Map, Operation::Open] {
-            let rule = FaultRule::new(FaultKind::InputOutput).on(operation).path_containing("/data/orders-0").forever();
+            let rule = FaultRule::new(FaultKind::InputOutput).on(operation).path_containing("/data/clicks-0").forever();
             world.disk.fail(rule);
         }
-        let failed = broker.topic("orders").unwrap().produce("key", &large).map(drop);
-        assert!(matches!(failed, Err(Error::NotDurable { .. } | Error::Io { .. })), "{failed:?}");
+        let failed = broker.flush();
+        assert!(matches!(failed, Err(Error::Io { .. })) && 0 < world.disk.faults_injected(), "{failed:?}");
         assert!(broker.admin().health().replica.is_none(), "{}", broker.admin().health());
         broker.topic("payments").unwrap().produce("key", "goes on").unwrap();
         world.disk.clear_faults();
-        broker.topic("orders").unwrap().produce("key", &large).unwrap();
+        broker.flush().unwrap();
         assert_eq!(contents(&world.promoted()), contents(&broker));
     }
 }
