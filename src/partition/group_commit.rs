@@ -246,14 +246,13 @@ impl GroupCommit {
         let Round { logs, prepared } = round;
         prepared.extend(logs.iter().map(|log| log.prepare_commit(&self.tail)));
         let mirrored = self.mirror().map(|mirror| gather(mirror, logs, prepared));
-        if prepared.iter().any(PreparedCommit::needs_tail)
-            && let Err(reason) = self.sync_tail()
-        {
+        let synced = if prepared.iter().any(PreparedCommit::needs_tail) { self.sync_tail() } else { Ok(()) };
+        if let Err(reason) = synced {
             for log in logs.drain(..) {
                 log.poison(reason);
             }
         }
-        if mirrored.is_some_and(|round| !round.finish()) {
+        if mirrored.is_some_and(|round| !round.finish(synced.is_ok())) {
             // Whoever waits finds the reason there.
             logs.clear();
         }

@@ -37,7 +37,7 @@ pub(super) fn take_over(target: &mut Target) -> Result<()> {
     let mut logs: BTreeMap<LogId, Continued<'_>> = logs.collect();
     journal::visit(&*disk, &dir, generation, &mut |_, entry| match entry {
         // The replica has them by now.
-        MirrorEntry::Topic { .. } | MirrorEntry::Deleted { .. } => Ok(()),
+        MirrorEntry::Void | MirrorEntry::Topic { .. } | MirrorEntry::Deleted { .. } => Ok(()),
         MirrorEntry::Records { slot, from, records, .. } => {
             let id = LogId { topic_id: slot.identity.topic_id, partition: slot.identity.partition };
             logs.get_mut(&id).map_or(Ok(()), |log| log.take_records(slot, from, records))
@@ -66,7 +66,7 @@ fn add_topics(target: &mut Target, generation: u64) -> Result<()> {
                 topics.insert(name.into(), CatalogEntry { topic_id, state: TopicState::Live, config, ignored });
             }
             MirrorEntry::Deleted { topic_id } => topics.retain(|_, entry| entry.topic_id != topic_id),
-            MirrorEntry::Records { .. } | MirrorEntry::Batch { .. } => {}
+            MirrorEntry::Void | MirrorEntry::Records { .. } | MirrorEntry::Batch { .. } => {}
         }
         Ok(())
     })?;
@@ -173,16 +173,21 @@ pub(super) fn first_lacking(target: &Target, offer: &DirectoryOffer) -> Result<O
     Ok(None)
 }
 
-/// Where each log ends by the journal, and in which leader epoch, as far as that was acknowledged: of the last block nobody may know.
-fn acknowledged(target: &Target) -> Result<HashMap<LogId, (u64, i32)>> {
-    let (mut known, mut of_block): (HashMap<_, _>, HashMap<_, _>) = Default::default();
+/// Where logs end, and in which leader epoch.
+type Ends = HashMap<LogId, (u64, i32)>;
+
+/// Where each log ends by the journal, as far as that was acknowledged: of the last block nobody may know.
+fn acknowledged(target: &Target) -> Result<Ends> {
+    let (mut known, mut before, mut of_block): (Ends, Ends, Ends) = Default::default();
     let mut block: Option<BlockNumber> = None;
     journal::visit(&**target.disk(), target.dir(), target.state().mirror_generation, &mut |number, entry| {
         if block.replace(number) != Some(number) {
-            known.extend(of_block.drain());
+            known.extend(before.drain());
+            before = std::mem::take(&mut of_block);
         }
         match entry {
             MirrorEntry::Topic { .. } | MirrorEntry::Deleted { .. } => {}
+            MirrorEntry::Void => before.clear(),
             MirrorEntry::Records { slot, next_offset, .. } => {
                 let id = LogId { topic_id: slot.identity.topic_id, partition: slot.identity.partition };
                 of_block.insert(id, (next_offset, slot.identity.start.leader_epoch));
@@ -195,5 +200,6 @@ fn acknowledged(target: &Target) -> Result<HashMap<LogId, (u64, i32)>> {
         }
         Ok(())
     })?;
+    known.extend(before);
     Ok(known)
 }

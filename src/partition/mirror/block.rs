@@ -8,7 +8,7 @@
 //!   16     -  entries            one after the other, to the end of the payload
 //!
 //! byte  size  field              one entry
-//!    0     1  kind               1 topic, 2 records, 3 batch, 4 deleted topic
+//!    0     1  kind               1 topic, 2 records, 3 batch, 4 deleted topic, 5 void: nothing of the block before was acknowledged
 //!                                topic: it is there, and configured like this, whatever the replica knows
 //!    1    16  topic_id
 //!   17     4  name_bytes
@@ -40,6 +40,7 @@ const TOPIC: u8 = 1;
 const RECORDS: u8 = 2;
 const BATCH: u8 = 3;
 const DELETED: u8 = 4;
+const VOID: u8 = 5;
 
 /// Kept between rounds at most.
 const KEPT_BYTES: usize = 1 << 20;
@@ -106,6 +107,11 @@ impl Block {
         self.bytes.extend(batch);
     }
 
+    /// Adds that nothing of the block before was acknowledged.
+    pub(super) fn push_void(&mut self) {
+        self.bytes.push(VOID);
+    }
+
     fn push_length(&mut self, length: usize) {
         self.bytes.extend(u32::try_from(length).expect("no batch is that large").to_be_bytes());
     }
@@ -145,6 +151,8 @@ pub(super) fn is_whole(header: &[u8; BLOCK_HEADER_BYTES], generation: u64, paylo
 /// What stands in a block.
 #[derive(Debug)]
 pub(crate) enum MirrorEntry<'b> {
+    /// Nothing of the block before was acknowledged.
+    Void,
     /// There is no such topic any more.
     Deleted { topic_id: u128 },
     /// There is such a topic.
@@ -201,6 +209,7 @@ fn decode_entry<'b>(reader: &mut Reader<'b>) -> Result<MirrorEntry<'b>, Refusal>
             let bytes = length(reader)?;
             Ok(MirrorEntry::Batch { log, batch: reader.take(bytes)? })
         }
+        VOID => Ok(MirrorEntry::Void),
         DELETED => Ok(MirrorEntry::Deleted { topic_id: u128::from_be_bytes(reader.array()?) }),
         _ => Err(Invalid::Malformed("an entry is of an unknown kind").into()),
     }

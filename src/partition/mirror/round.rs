@@ -15,6 +15,8 @@ pub(crate) struct MirrorRound<'m> {
     mirror: &'m Mirror,
     writing: RoundWriting,
     result: Result<()>,
+    /// Whether the first disk has failed, so that nothing of it is acknowledged.
+    is_void: bool,
 }
 
 /// Who has what a round writes.
@@ -33,7 +35,7 @@ impl Mirror {
             writing.block.begin();
             RoundWriting::Round(writing)
         });
-        MirrorRound { mirror: self, writing, result: Ok(()) }
+        MirrorRound { mirror: self, writing, result: Ok(()), is_void: false }
     }
 
     /// Returns once the second disk has it that there is such a topic, unless the replica is behind.
@@ -42,7 +44,7 @@ impl Mirror {
         if let RoundWriting::Round(writing) = &mut round.writing {
             writing.add_topic(topic_id, name, config);
         }
-        round.finish();
+        round.finish(true);
     }
 
     /// The same of a topic that was deleted.
@@ -51,7 +53,7 @@ impl Mirror {
         if let RoundWriting::Round(writing) = &mut round.writing {
             writing.block.push_deleted(topic_id);
         }
-        round.finish();
+        round.finish(true);
     }
 
     fn take_writing(&self) -> Option<Box<Writing>> {
@@ -90,8 +92,9 @@ impl MirrorRound<'_> {
     }
 
     /// Returns once all of it survives a power cut on the second disk, or that was given up. Whether what the round covers may be
-    /// acknowledged.
-    pub(in crate::partition) fn finish(mut self) -> bool {
+    /// acknowledged, where it survives one on the first disk, too: `is_on_first` says so.
+    pub(in crate::partition) fn finish(mut self, is_on_first: bool) -> bool {
+        self.is_void = !is_on_first;
         if let RoundWriting::Round(writing) = &mut self.writing
             && !writing.block.is_empty()
         {
@@ -115,7 +118,10 @@ impl MirrorRound<'_> {
         if let Some(writing) = given {
             inner.is_busy = false;
             match (mem::replace(&mut self.result, Ok(())), writing) {
-                (Ok(()), Some(writing)) => inner.writing = Some(writing),
+                (Ok(()), Some(mut writing)) => {
+                    writing.is_void |= self.is_void && !writing.block.is_empty();
+                    inner.writing = Some(writing);
+                }
                 (Ok(()), None) => self.mirror.fail(&mut inner, &FAILED),
                 (Err(error), _) => self.mirror.fail(&mut inner, &error),
             }

@@ -19,6 +19,8 @@ pub(super) struct Writing {
     /// Where the next block begins.
     position: u64,
     pub(super) block: Block,
+    /// Whether what was written last was not acknowledged.
+    pub(super) is_void: bool,
     logs: HashMap<LogId, MirroredTo>,
     /// The topics that the replica has or the journal names, and the number of their partitions.
     topics: HashMap<u128, u32>,
@@ -45,7 +47,8 @@ impl Writing {
     ) -> Writing {
         let logs =
             ends.iter().map(|(log, offset)| (*log, MirroredTo { offset: *offset, ..MirroredTo::default() })).collect();
-        Writing { files, generation, position: 0, block: Block::default(), logs, topics: topics.clone() }
+        let (position, block, is_void) = (0, Block::default(), false);
+        Writing { files, generation, position, block, is_void, logs, topics: topics.clone() }
     }
 
     /// Goes over to the other file, unless nothing is in this one.
@@ -100,6 +103,9 @@ impl Writing {
     /// # Errors
     /// The disk's.
     pub(super) fn write(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_void) {
+            self.block.push_void();
+        }
         let [file, _] = &mut self.files;
         let Some(block) = self.block.finish(self.generation) else {
             return Err(Error::InvalidState { reason: "more than 4 GiB were to be brought to a replica at once" });

@@ -364,3 +364,24 @@ fn a_journal_that_was_made_by_an_enemy_is_a_typed_error() {
     }
     assert!(300 < refused && refused < looked_at, "{refused} of {looked_at}");
 }
+
+#[test]
+fn what_the_first_disk_has_failed_to_sync_is_not_taken_for_acknowledged() {
+    let world = World::new();
+    let broker = world.open();
+    broker.create_topic("orders", small_segments()).unwrap();
+    broker.create_topic("clicks", os()).unwrap();
+    let send_order = |broker: &Broker| broker.topic("orders").unwrap().produce("key", "value").map(drop);
+    send_order(&broker).unwrap();
+    world.disk.fail(FaultRule::new(FaultKind::InputOutput).on(Operation::Sync).path_containing("tail-always"));
+    let failed = send_order(&broker);
+    assert!(matches!(failed, Err(Error::InDoubt { .. })), "{failed:?}");
+    // Another block behind the one that nobody has acknowledged.
+    send(&broker, "clicks", 0..3);
+    _ = broker.flush();
+    let left = World { disk: world.disk.crash_after(0), second: world.second.crash_after(0) };
+    let again = left.open();
+    assert_eq!((end(&again, "orders"), end(&again, "clicks")), (1, 3));
+    send_order(&again).unwrap();
+    assert_eq!(contents(&left.promoted()), contents(&again));
+}
