@@ -1,7 +1,7 @@
 //! The second disk of the group commit: what it makes durable here it brings to a replica, too, before anybody is told.
 //!
 //! ```text
-//! round of the group commit ─→ block: what is new of every log in it (block, gathering)
+//! round of the group commit ─→ block: what is new of every log in it (block, log_core/mirroring)
 //!                           ─→ journal in the directory of the replica (journal), synced beside the tail
 //! replica catches up        ─→ the journal from before is not needed any more: the other file is written from here on
 //! replica is promoted       ─→ what the journal has beyond the replica's logs is appended to them
