@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod backup;
+mod backup_trouble;
 mod directories;
 mod hostile;
 mod load;

@@ -19,15 +19,15 @@ use crate::directories::{
     Content, DATA, builder, compacted, contents, partition, read_all, send, small_segments, transact,
 };
 
-pub(super) fn from_environment(name: &str, default: u64) -> u64 {
+pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().unwrap())
 }
 
 /// Random enough, and the same for a seed.
-pub(super) struct Choices(u64);
+pub(crate) struct Choices(u64);
 
 impl Choices {
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
@@ -47,17 +47,17 @@ fn readable(broker: &Broker) -> BTreeMap<TopicPartition, Readable> {
 }
 
 /// The source, and what is done to it.
-pub(super) struct Source {
-    pub(super) disk: SimulatedDisk,
-    pub(super) broker: Broker,
+pub(crate) struct Source {
+    pub(crate) disk: SimulatedDisk,
+    pub(crate) broker: Broker,
     producer: TransactionalProducer,
-    pub(super) choices: Choices,
+    pub(crate) choices: Choices,
     sent: u64,
     topics: u64,
 }
 
 impl Source {
-    fn new(seed: u64) -> Source {
+    pub(crate) fn new(seed: u64) -> Source {
         let disk = SimulatedDisk::new(seed);
         let broker = open_source(&disk);
         Source::of(disk, broker, seed)
@@ -71,7 +71,7 @@ impl Source {
         Source { disk, broker, producer, choices: Choices(seed), sent: 0, topics: 0 }
     }
 
-    pub(super) fn act(&mut self) {
+    pub(crate) fn act(&mut self) {
         let broker = self.broker.clone();
         let numbers = self.sent..self.sent + 1 + self.choices.below(8);
         self.sent = numbers.end;
@@ -125,7 +125,7 @@ fn open_source(disk: &SimulatedDisk) -> Broker {
 }
 
 /// What is left of a machine, by a number: five ways in turn.
-pub(super) fn left_of(disk: &SimulatedDisk, number: u64) -> SimulatedDisk {
+pub(crate) fn left_of(disk: &SimulatedDisk, number: u64) -> SimulatedDisk {
     match CrashModel::ALL.get(usize::try_from(number % 5).unwrap()) {
         Some(model) => disk.crash(number, *model),
         None => disk.kill(number),

@@ -3,7 +3,7 @@
 mod beside;
 mod beside_crashes;
 mod beside_trouble;
-mod crashes;
+pub(crate) mod crashes;
 mod following;
 mod history;
 mod stream;
