@@ -85,6 +85,8 @@ fn sending_beside_a_replica() -> Row {
         let (place, second) = (Place::with_topic(Durability::Os, TopicConfig::new()), second());
         let replica = Replica::open(&place.broker, second.path()).and_then(Replica::spawn).expect("an empty directory");
         move |calls: u64, latencies: &mut Latencies| {
+            // As long as the replica.
+            let _second = &second;
             place.fresh_topic(TopicConfig::new());
             let producer = place.producer();
             let took = timed(calls, latencies, || _ = producer.send(record()).expect(SPACE));
