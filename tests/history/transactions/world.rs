@@ -122,6 +122,7 @@ impl World {
             Error::DiskFull { .. }
             | Error::Poisoned { .. }
             | Error::InDoubt { .. }
+            | Error::TransactionInDoubt { .. }
             | Error::NotDurable { .. }
             | Error::Io { .. } => has(|act| act.is_fault()),
             Error::TransactionFailed { source, .. }
