@@ -167,6 +167,7 @@ impl Shared {
         let Some(target) = target.as_mut().filter(|_| !matches!(self.mirror.state().0, MirrorState::Dropped(_))) else {
             return Ok(None);
         };
+        self.mirror.check_in_place()?;
         let begun = self.mirror.begin_catch_up(&target.partition_counts());
         let look = || self.source.durable_contents();
         let caught_up = catch_up(&look, target, &self.source_files, begun.generation).and_then(|report| {

@@ -91,6 +91,11 @@ impl JournalFile {
         self.file.sync().map_err(|source| self.error("sync", source))
     }
 
+    /// Whether it is still the file that has its name. Where that cannot be known, it is.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.file.is_at(&self.path).unwrap_or(true)
+    }
+
     #[cold]
     fn error(&self, action: &'static str, source: io::Error) -> Error {
         Error::io(action, &self.path, source)

@@ -139,6 +139,23 @@ impl Mirror {
         Error::ReplicaFailed { path: self.dir.clone(), reason }
     }
 
+    /// Fails if somebody has removed the journal: what is written to an open file goes nowhere then, and the replica has failed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn check_in_place(&self) -> Result<()> {
+        let mut inner = self.inner.lock();
+        while inner.is_busy {
+            inner = inner.wait();
+        }
+        if inner.writing.as_ref().is_none_or(|writing| writing.is_in_place()) {
+            return Ok(());
+        }
+        let error = Error::io("find the journal in", &self.dir, std::io::Error::from(std::io::ErrorKind::NotFound));
+        self.fail(&mut inner, &error);
+        Err(error)
+    }
+
     /// A replica is about to catch up: what the group commit writes from here on goes to the other file, if there is something in this one.
     /// `topics` are those that the replica has, with the number of their partitions.
     pub(crate) fn begin_catch_up(&self, topics: &HashMap<u128, u32>) -> CatchUp {

@@ -98,6 +98,11 @@ impl Writing {
         self.block.push_topic(topic_id, name, config);
     }
 
+    /// Whether what is written can be found there by who promotes the replica.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.files.iter().all(JournalFile::is_in_place)
+    }
+
     /// Writes the block, and makes it survive a power cut.
     ///
     /// # Errors

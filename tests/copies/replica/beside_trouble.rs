@@ -385,3 +385,18 @@ fn what_the_first_disk_has_failed_to_sync_is_not_taken_for_acknowledged() {
     send_order(&again).unwrap();
     assert_eq!(contents(&left.promoted()), contents(&again));
 }
+
+#[test]
+fn a_second_directory_that_somebody_has_removed_is_a_replica_that_has_failed() {
+    let world = World::new();
+    let broker = world.open();
+    broker.create_topic("orders", small_segments()).unwrap();
+    send(&broker, "orders", 0..3);
+    for (path, _) in world.second.files() {
+        world.second.delete(path);
+    }
+    send(&broker, "orders", 3..4);
+    broker.run_maintenance().unwrap_err();
+    let refused = broker.topic("orders").unwrap().produce("key", "value").map(drop);
+    assert!(matches!(refused, Err(Error::ReplicaFailed { .. })), "{refused:?}");
+}
