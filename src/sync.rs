@@ -23,4 +23,4 @@ mod explored;
 pub(crate) use explored::{ArcSwap, ArcSwapOption, Mutex, MutexGuard, atomic, hint, thread};
 
 pub(crate) mod monitor;
-pub(crate) use monitor::Monitor;
+pub(crate) use monitor::{Monitor, MonitorGuard};

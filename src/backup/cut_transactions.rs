@@ -8,23 +8,12 @@
 use std::collections::BTreeMap;
 
 use super::losses::TornTransaction;
+use super::source_log::SourceLog;
 use crate::error::Result;
-use crate::format::{BatchHeader, EndTransactionMarker, ProducerIdAndEpoch};
-use crate::topic_partition::TopicPartition;
+use crate::format::{EndTransactionMarker, ProducerIdAndEpoch};
 
-/// A log that ends where it is cut, whatever there is behind that.
-pub(crate) trait CutLog {
-    fn partition(&self) -> &TopicPartition;
-
-    /// Where it is cut.
-    fn cut(&self) -> u64;
-
-    /// Shows each batch of a producer, and the marker that it is, if so.
-    ///
-    /// # Errors
-    /// Those of the disk; [`Error::Corrupt`](crate::Error::Corrupt) if a file is missing.
-    fn visit_producers(&self, visit: &mut dyn FnMut(&BatchHeader, Option<EndTransactionMarker>)) -> Result<()>;
-}
+/// A log, and where it is cut, whatever there is behind that.
+type CutLog = (SourceLog, u64);
 
 /// A transaction in one log.
 #[derive(Debug, Clone, Copy)]
@@ -41,19 +30,19 @@ struct Part {
 
 /// A transaction that is open at the cut of a log, and is to be ended there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(super) struct Ending {
     first_offset: u64,
-    pub(crate) producer: ProducerIdAndEpoch,
-    pub(crate) marker: EndTransactionMarker,
+    pub(super) producer: ProducerIdAndEpoch,
+    pub(super) marker: EndTransactionMarker,
 }
 
 /// What becomes of the transactions.
 #[derive(Debug, Default)]
-pub(crate) struct Endings {
+pub(super) struct Endings {
     /// For each log, in the order in which its transactions began.
-    pub(crate) of_logs: Vec<Vec<Ending>>,
+    pub(super) of_logs: Vec<Vec<Ending>>,
     /// Committed ones of which something is left out.
-    pub(crate) torn: Vec<TornTransaction>,
+    pub(super) torn: Vec<TornTransaction>,
 }
 
 impl Endings {
@@ -61,9 +50,9 @@ impl Endings {
     ///
     /// # Errors
     /// Those of the disk; [`Error::Corrupt`](crate::Error::Corrupt) if a file is missing.
-    pub(crate) fn of<L: CutLog>(logs: &[L]) -> Result<Endings> {
+    pub(super) fn of(logs: &[CutLog]) -> Result<Endings> {
         let mut by_producer: BTreeMap<i64, Vec<Part>> = BTreeMap::new();
-        for (number, log) in logs.iter().enumerate() {
+        for (number, (log, _)) in logs.iter().enumerate() {
             for part in parts_of(number, log)? {
                 by_producer.entry(part.producer.id).or_default().push(part);
             }
@@ -76,8 +65,8 @@ impl Endings {
         Ok(endings)
     }
 
-    fn add<L: CutLog>(&mut self, logs: &[L], transaction: &[Part]) {
-        let cut_of = |part: &Part| logs.get(part.log).map_or(u64::MAX, CutLog::cut);
+    fn add(&mut self, logs: &[CutLog], transaction: &[Part]) {
+        let cut_of = |part: &Part| logs.get(part.log).map_or(u64::MAX, |(_, cut)| *cut);
         let marker_within = |part: &&Part| part.marker.is_some_and(|(offset, ..)| offset < cut_of(part));
         let decided = transaction.iter().find(marker_within).and_then(|part| part.marker);
         let marker = decided.map_or(ABORT, |(.., marker)| marker);
@@ -91,7 +80,7 @@ impl Endings {
             }
             if marker.is_commit
                 && cut < part.end_offset
-                && let Some(log) = logs.get(part.log)
+                && let Some((log, _)) = logs.get(part.log)
             {
                 self.torn.push(TornTransaction {
                     producer_id: part.producer.id,
@@ -106,7 +95,7 @@ impl Endings {
 const ABORT: EndTransactionMarker = EndTransactionMarker { is_commit: false, coordinator_epoch: 0 };
 
 /// The transactions in one log.
-fn parts_of(number: usize, log: &impl CutLog) -> Result<Vec<Part>> {
+fn parts_of(number: usize, log: &SourceLog) -> Result<Vec<Part>> {
     let (mut parts, mut open): (Vec<Part>, BTreeMap<i64, Part>) = Default::default();
     log.visit_producers(&mut |header, marker| {
         let stamp = header.start.stamp;

@@ -15,7 +15,7 @@ use crate::broker::store::Store;
 use crate::broker::unfinished::UnfinishedDir;
 use crate::broker::{partition_dir, shutdown, staging};
 use crate::config_key::check_range;
-use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::parallel;
@@ -64,14 +64,13 @@ impl<'s, 'o> Backup<'s, 'o> {
         let disk = Arc::clone(store.disk());
         let base = options.base.as_deref().map(|dir| Base::open(&disk, dir)).transpose()?;
         let target = UnfinishedDir::begin(Arc::clone(&disk), target)?;
-        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
         Ok(Backup {
             store,
             transfer: Transfer::new(&disk, options.transfer()),
             base,
             target,
             staging: staging::Staging::new(Arc::clone(&disk), store.dir()),
-            files: OpenFiles::new(Arc::clone(&disk), config),
+            files: OpenFiles::for_copies(&disk),
             logs: HashMap::new(),
             began: disk.monotonic(),
             disk,

@@ -13,7 +13,7 @@
 
 mod base;
 mod cut;
-pub(crate) mod cut_transactions;
+mod cut_transactions;
 mod log_backup;
 pub(crate) mod losses;
 mod making;

@@ -17,7 +17,7 @@ use crate::broker::catalog::{Catalog, DirectoryIdentity};
 use crate::broker::unfinished::UnfinishedDir;
 use crate::broker::{Broker, going_back, partition_dir, shutdown, topic_name};
 use crate::disk::Disk;
-use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+use crate::disk::open_files::OpenFiles;
 use crate::error::{Error, Result};
 use crate::format::{BatchBuilder, BatchHeader, BatchStart, SealFields};
 use crate::parallel;
@@ -48,8 +48,7 @@ impl<'o> Restore<'o> {
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &backup)?;
         check_catalog(&backup, &report, &catalog)?;
         let target = UnfinishedDir::begin(Arc::clone(&disk), target)?;
-        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
-        let files = OpenFiles::new(Arc::clone(&disk), config);
+        let files = OpenFiles::for_copies(&disk);
         Ok(Restore { options, disk, backup, report, catalog, target, files })
     }
 

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::cut_transactions::CutLog;
 use crate::broker::catalog::CatalogEntry;
 use crate::broker::copying::spec_of;
 use crate::disk::open_files::OpenFiles;
@@ -71,27 +70,24 @@ impl SourceLog {
         &self.spec.partition
     }
 
-    /// The error for what is not there.
-    pub(super) fn missing(&self, reason: &'static str) -> Error {
-        damage(&self.spec, reason)
-    }
-}
-
-impl CutLog for (SourceLog, u64) {
-    fn partition(&self) -> &TopicPartition {
-        self.0.partition()
-    }
-
-    fn cut(&self) -> u64 {
-        self.1
-    }
-
-    fn visit_producers(&self, visit: &mut dyn FnMut(&BatchHeader, Option<EndTransactionMarker>)) -> Result<()> {
-        let segments = self.0.manifest.segments.iter().zip(&self.0.segments);
+    /// Shows each batch of a producer, and the marker that it is, if so.
+    ///
+    /// # Errors
+    /// Those of the disk; [`Error::Corrupt`] if a file is missing.
+    pub(super) fn visit_producers(
+        &self,
+        visit: &mut dyn FnMut(&BatchHeader, Option<EndTransactionMarker>),
+    ) -> Result<()> {
+        let segments = self.manifest.segments.iter().zip(&self.segments);
         for (_, segment) in segments.filter(|(noted, _)| noted.has_producers()) {
             segment.visit_producers((0, segment.base_offset()), &mut *visit)?;
         }
         Ok(())
+    }
+
+    /// The error for what is not there.
+    pub(super) fn missing(&self, reason: &'static str) -> Error {
+        damage(&self.spec, reason)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::catalog::CatalogEntry;
 use super::store::Store;
 use super::topic_partitions::TopicPartitionSource;
+use super::written_directory::looked_at;
 use super::{partition_dir, topic_name};
 use crate::error::Result;
 use crate::partition::durability::Durability;
@@ -55,7 +56,11 @@ impl Store {
     /// [`Error::Closed`](crate::Error::Closed); why a log cannot be written or read.
     pub(crate) fn durable_contents(&self) -> Result<DirectoryContents> {
         self.check_open()?;
-        if self.is_read_only() { self.contents_seen() } else { self.written_directory().durable_contents() }
+        if self.is_read_only() {
+            looked_at(|| self.contents_seen())
+        } else {
+            self.written_directory().durable_contents()
+        }
     }
 
     fn contents_seen(&self) -> Result<DirectoryContents> {

@@ -85,6 +85,10 @@ impl WrittenDirectory {
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed); why a log cannot be written.
     pub(crate) fn durable_contents(&self) -> Result<DirectoryContents> {
+        looked_at(|| self.contents())
+    }
+
+    fn contents(&self) -> Result<DirectoryContents> {
         let topics = HeldTopics { registry: &self.registry, catalog: self.registry.catalog() };
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed { what: self.dir.display().to_string(), by: ClosedBy::Broker });
@@ -102,6 +106,16 @@ impl WrittenDirectory {
         });
         let logs = logs.into_iter().collect::<Result<_>>()?;
         Ok(DirectoryContents { identity, topics: entries, logs, taken_ms })
+    }
+}
+
+/// What `look` finds, where a topic that goes meanwhile is no failure: the next look knows that it is gone.
+pub(super) fn looked_at(look: impl Fn() -> Result<DirectoryContents>) -> Result<DirectoryContents> {
+    loop {
+        match look() {
+            Err(Error::Closed { by: ClosedBy::Deletion, .. }) => {}
+            contents => return contents,
+        }
     }
 }
 

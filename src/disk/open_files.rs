@@ -64,6 +64,12 @@ pub(crate) struct OpenFiles {
 }
 
 impl OpenFiles {
+    /// Of who makes a copy, or reads one: nothing is mapped.
+    pub(crate) fn for_copies(disk: &Arc<dyn Disk>) -> Arc<OpenFiles> {
+        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
+        OpenFiles::new(Arc::clone(disk), config)
+    }
+
     /// Keeps files of `disk` open within the limits of `config`.
     pub(crate) fn new(disk: Arc<dyn Disk>, config: OpenFilesConfig) -> Arc<OpenFiles> {
         let (handles, maps) = (Queue::new(config.handles_max), Queue::new(config.maps_max));

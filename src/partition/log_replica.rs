@@ -36,7 +36,7 @@ pub(crate) struct LogReplica {
     spec: LogSpec,
     dir: Arc<SegmentDir>,
     /// The segments that the source has noted, by base offset.
-    noted: BTreeMap<u64, ManifestSegment>,
+    noted: Arc<BTreeMap<u64, ManifestSegment>>,
     /// Those behind them, which are written batch by batch.
     written: BTreeMap<u64, Segment>,
     /// Of the noted ones, those that wait under second names.
@@ -56,7 +56,7 @@ impl LogReplica {
         let settled = LogState::new(spec.id());
         LogReplica {
             dir: segment_dir(&spec, files, false),
-            noted: BTreeMap::new(),
+            noted: Arc::default(),
             written: BTreeMap::new(),
             staged: BTreeSet::new(),
             lost: BTreeSet::new(),
@@ -115,7 +115,7 @@ impl LogReplica {
             segment.close_for_good();
         }
         self.lost.remove(&base_offset);
-        self.noted.insert(base_offset, noted);
+        Arc::make_mut(&mut self.noted).insert(base_offset, noted);
     }
 
     /// Whether segments wait under second names.
@@ -123,9 +123,9 @@ impl LogReplica {
         !self.staged.is_empty()
     }
 
-    /// The segments that the source had noted.
-    pub(crate) fn noted(&self) -> impl Iterator<Item = &ManifestSegment> {
-        self.noted.values()
+    /// The segments that the source had noted, by base offset.
+    pub(crate) fn noted(&self) -> &Arc<BTreeMap<u64, ManifestSegment>> {
+        &self.noted
     }
 
     /// The segments that are written batch by batch, and what tells each from any other.

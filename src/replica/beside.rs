@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::Target;
-use super::{CatchUpReport, ReplicaOptions, catch_up, files_of_source, missed, open_target};
+use super::{CatchUpReport, ReplicaOptions, catch_up, missed, open_target};
 use crate::broker::BrokerBuilder;
 use crate::broker::beside::{Beside, BrokerBeside, OpensBeside};
 use crate::broker::written_directory::WrittenDirectory;
@@ -94,7 +94,7 @@ impl OpensBeside for KeptReplica {
             target => target?,
         };
         let mirror = mirror(target.dir(), target.state().mirror_generation);
-        let (source_files, target) = (files_of_source(source.disk()), Mutex::new(Some(target)));
+        let (source_files, target) = (OpenFiles::for_copies(source.disk()), Mutex::new(Some(target)));
         let is_stopped = Monitor::new(false);
         let beside = ReplicaBeside {
             shared: Arc::new(Shared { source, source_files, target, mirror, is_stopped }),

@@ -1,6 +1,7 @@
 //! [`HeldLog`]: what a replica has of a log, as far as it decides what is still to come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::files::sum_of;
 use crate::disk::Disk;
@@ -18,7 +19,7 @@ pub(super) struct HeldLog {
     /// What counts.
     pub(super) state: LogState,
     /// The segments that its source has noted, by base offset.
-    pub(super) noted: BTreeMap<u64, ManifestSegment>,
+    pub(super) noted: Arc<BTreeMap<u64, ManifestSegment>>,
     /// Those behind them, ascending.
     pub(super) written: Vec<WrittenSegment>,
     /// The segments that must come as a whole, whatever there is of them.
@@ -65,7 +66,7 @@ impl HeldLog {
         });
         Ok(HeldLog {
             state: log.settled().clone(),
-            noted: log.noted().map(|noted| (noted.sealed.base_offset, noted.clone())).collect(),
+            noted: Arc::clone(log.noted()),
             written: written.collect(),
             whole: log.lost().iter().copied().chain(unlike).collect(),
             behind,

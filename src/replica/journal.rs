@@ -39,8 +39,7 @@ pub(super) fn take_over(target: &mut Target) -> Result<()> {
         // The replica has them by now.
         MirrorEntry::Void | MirrorEntry::Topic { .. } | MirrorEntry::Deleted { .. } => Ok(()),
         MirrorEntry::Records { slot, from, records, .. } => {
-            let id = LogId { topic_id: slot.identity.topic_id, partition: slot.identity.partition };
-            logs.get_mut(&id).map_or(Ok(()), |log| log.take_records(slot, from, records))
+            logs.get_mut(&slot.log()).map_or(Ok(()), |log| log.take_records(slot, from, records))
         }
         // Of a log that is not there the topic was deleted.
         MirrorEntry::Batch { log, batch } => logs.get_mut(&log).map_or(Ok(()), |log| log.take_batch(batch)),
@@ -189,8 +188,7 @@ fn acknowledged(target: &Target) -> Result<Ends> {
             MirrorEntry::Topic { .. } | MirrorEntry::Deleted { .. } => {}
             MirrorEntry::Void => before.clear(),
             MirrorEntry::Records { slot, next_offset, .. } => {
-                let id = LogId { topic_id: slot.identity.topic_id, partition: slot.identity.partition };
-                of_block.insert(id, (next_offset, slot.identity.start.leader_epoch));
+                of_block.insert(slot.log(), (next_offset, slot.identity.start.leader_epoch));
             }
             MirrorEntry::Batch { log, batch } => {
                 let header = BatchHeader::decode(batch);

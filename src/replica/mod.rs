@@ -51,9 +51,10 @@ use crate::broker::Broker;
 use crate::broker::catalog::DirectoryIdentity;
 use crate::broker::copying::DirectoryContents;
 use crate::disk::Disk;
-use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Error, Result};
 use crate::events::Event;
+use crate::partition::log_id::LogId;
 
 pub use options::ReplicaOptions;
 pub use report::{CatchUpReport, PromoteReport, ReplicaLag};
@@ -129,7 +130,7 @@ impl Replica {
         let identity = source.store.identity()?;
         let look = || source.store.durable_contents();
         let target = open_target(options.disk, options.base.as_deref(), target.as_ref(), (identity, &look))?;
-        let source_files = files_of_source(source.store.disk());
+        let source_files = OpenFiles::for_copies(source.store.disk());
         Ok(Replica { source, source_files, target, interval: options.interval })
     }
 
@@ -209,12 +210,13 @@ impl Replica {
     /// # Errors
     /// [`Error::Closed`]; those of reading a source that another process writes.
     pub fn lag(&self) -> Result<ReplicaLag> {
-        let (topics, ends) = (self.source.store.topics()?, self.target.ends_by_id());
+        let (topics, ends) = (self.source.store.topics()?, self.target.ends_by_log());
         let mut partitions = Vec::new();
         let sources = topics.values().flat_map(|topic| topic.partitions.iter().map(|found| (topic.topic_id, found)));
         for (topic_id, found) in sources {
             // By the id: a topic of the same name may be another one.
-            let end = ends.get(&(topic_id, found.address.partition())).copied().unwrap_or(0);
+            let id = LogId { topic_id, partition: found.address.partition() };
+            let end = ends.get(&id).copied().unwrap_or(0);
             let behind = found.source.log_bounds().end.saturating_sub(end);
             if 0 < behind {
                 partitions.push((found.address.clone(), behind));
@@ -292,12 +294,7 @@ fn catch_up(
 ) -> Result<CatchUpReport> {
     let mut moved: Option<Box<Moved>> = None;
     loop {
-        let contents = match look() {
-            // It went while it was looked at: the next look knows.
-            Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
-            contents => contents?,
-        };
-        let (offer, files) = DirectoryOffer::of(contents);
+        let (offer, files) = DirectoryOffer::of(look()?);
         let mut source = LocalSource::new(&offer.logs, files, source_files);
         match target.follow(&offer, &mut source, mirror_generation) {
             Ok(round) => return Ok(CatchUpReport::new(round, offer.taken_ms)),
@@ -316,12 +313,6 @@ fn catch_up(
 /// What there is to tell of what never came.
 fn missed(report: &CatchUpReport) -> impl Iterator<Item = Event> {
     report.never_had().map(|(partition, offsets)| Event::ReplicaMissed { partition: partition.clone(), offsets })
-}
-
-/// The files of a source, for who copies them.
-fn files_of_source(disk: &Arc<dyn Disk>) -> Arc<OpenFiles> {
-    let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
-    OpenFiles::new(Arc::clone(disk), config)
 }
 
 /// In short: the source is a long story.

@@ -29,7 +29,7 @@ use crate::broker::copying::spec_of;
 use crate::broker::directory_lock::DirectoryLock;
 use crate::broker::unfinished::UnfinishedDir;
 use crate::broker::{catalog, replica_mark, shutdown, unfinished_mark};
-use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+use crate::disk::open_files::OpenFiles;
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::parallel;
@@ -40,8 +40,8 @@ use crate::partition::log_state::LogState;
 use crate::partition::mirror;
 use crate::topic_partition::TopicPartition;
 
-/// The logs of a replica by topic id and partition.
-type Logs = BTreeMap<(u128, u32), LogReplica>;
+/// The logs of a replica.
+type Logs = BTreeMap<LogId, LogReplica>;
 
 /// What there is of logs.
 type HeldLogs = BTreeMap<LogId, HeldLog>;
@@ -108,8 +108,7 @@ impl Target {
     }
 
     fn load(disk: Arc<dyn Disk>, dir: PathBuf, lock: DirectoryLock, is_to_follow: bool) -> Result<Target> {
-        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
-        let files = OpenFiles::new(Arc::clone(&disk), config);
+        let files = OpenFiles::for_copies(&disk);
         let state = load_state(&*disk, &dir)?;
         let catalog = Catalog::open_read_only(Arc::clone(&disk), &dir)?;
         let is_journal_known = state.mirror_generation == 0;
@@ -150,9 +149,9 @@ impl Target {
         &self.catalog
     }
 
-    /// Where each partition ends, by topic id and partition.
-    pub(super) fn ends_by_id(&self) -> HashMap<(u128, u32), u64> {
-        self.state.logs.iter().map(|state| (key(state.log), state.next_offset)).collect()
+    /// Where each log ends.
+    pub(super) fn ends_by_log(&self) -> HashMap<LogId, u64> {
+        self.state.logs.iter().map(|state| (state.log, state.next_offset)).collect()
     }
 
     /// Where each partition ends.
@@ -175,7 +174,7 @@ impl Target {
         let resumed = parallel::for_all(self.state.logs.clone(), |state| self.resume_log(state));
         for log in resumed {
             let log = log?;
-            self.logs.insert(key(log.settled().log), log);
+            self.logs.insert(log.settled().log, log);
         }
         self.is_sound = true;
         Ok(())
@@ -192,11 +191,6 @@ impl Target {
 
     fn spec_of(&self, name: &Arc<str>, entry: &CatalogEntry, number: u32) -> LogSpec {
         spec_of(&self.dir, name, entry, number)
-    }
-
-    /// Where each log ends.
-    pub(super) fn ends_by_log(&self) -> HashMap<LogId, u64> {
-        self.state.logs.iter().map(|state| (state.log, state.next_offset)).collect()
     }
 
     /// How many partitions each topic has, by its id.
@@ -222,8 +216,7 @@ impl Target {
         }
         let held = self.check_history(offer, source)?;
         if !self.is_journal_known {
-            let lacking = journal::first_lacking(self, offer)?;
-            if let Some((partition, offset)) = lacking {
+            if let Some((partition, offset)) = journal::first_lacking(self, offer)? {
                 return Err(self.diverged(&partition, offset, Difference::LacksAcknowledged).into());
             }
             self.is_journal_known = true;
@@ -261,7 +254,7 @@ impl Target {
         checked.map_err(|(topic, difference)| self.diverged_in_topic(topic, difference))?;
         let mut all = HeldLogs::new();
         for offered in &offer.logs {
-            if let Some(log) = self.logs.get(&key(offered.id)) {
+            if let Some(log) = self.logs.get(&offered.id) {
                 let held = self.held(log)?;
                 self.check_log((log, &held), offered, source)?;
                 all.insert(offered.id, held);
@@ -318,11 +311,11 @@ impl Target {
         mirror_generation: u64,
     ) -> Result<Round, Unfetched> {
         let logs = std::mem::take(&mut self.logs);
-        let mut offered: BTreeMap<(u128, u32), &OfferedLog> = offer.logs.iter().map(|log| (key(log.id), log)).collect();
+        let mut offered: BTreeMap<LogId, &OfferedLog> = offer.logs.iter().map(|log| (log.id, log)).collect();
         let tasks = logs.into_values().map(|log| {
             let id = log.settled().log;
             let held = held.remove(&id).unwrap_or_else(|| HeldLog::nothing(id));
-            Task { log, held, offered: offered.remove(&key(id)) }
+            Task { log, held, offered: offered.remove(&id) }
         });
         let mut round = Round::default();
         let mut following = Vec::new();
@@ -340,9 +333,8 @@ impl Target {
         if logs == self.state.logs && mirror_generation == self.state.mirror_generation {
             self.state.taken_ms = offer.taken_ms;
         } else {
-            let taken_ms = offer.taken_ms;
             let had_journal = self.state.mirror_generation != 0;
-            let before = self.state.clone();
+            let (before, taken_ms) = (self.state.clone(), offer.taken_ms);
             self.commit(ReplicaState { taken_ms, mirror_generation, logs, ..before })?;
             if had_journal && mirror_generation == 0 {
                 mirror::journal::remove(&*self.disk, &self.dir)?;
@@ -353,7 +345,7 @@ impl Target {
                 log.settle(state)?;
             }
             log.forget_behind();
-            Ok::<_, Error>((key(log.settled().log), log))
+            Ok::<_, Error>((log.settled().log, log))
         });
         self.logs = settled.into_iter().collect::<Result<_>>()?;
         Ok(round)
@@ -382,10 +374,6 @@ fn arrival(log: &LogReplica, state: &LogState, offered: &OfferedLog) -> Option<A
 
 fn owned((name, entry): (&Arc<str>, &CatalogEntry)) -> (Arc<str>, CatalogEntry) {
     (Arc::clone(name), entry.clone())
-}
-
-fn key(log: LogId) -> (u128, u32) {
-    (log.topic_id, log.partition)
 }
 
 fn load_state(disk: &dyn Disk, dir: &Path) -> Result<ReplicaState> {

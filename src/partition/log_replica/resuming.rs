@@ -1,6 +1,6 @@
 //! Going on with a log where a process that was stopped has left it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -24,13 +24,15 @@ impl LogReplica {
     pub(crate) fn resume(spec: LogSpec, files: &Arc<OpenFiles>, state: LogState) -> Result<LogReplica> {
         let mut replica = LogReplica::begin(spec, files);
         let manifest = replica.put_in_place(&state)?;
+        let mut noted_by_base = BTreeMap::new();
         for noted in manifest.segments {
             let base_offset = noted.sealed.base_offset;
             if !replica.is_there(&noted)? {
                 replica.lost.insert(base_offset);
             }
-            replica.noted.insert(base_offset, noted);
+            noted_by_base.insert(base_offset, noted);
         }
+        replica.noted = Arc::new(noted_by_base);
         let loaded = RecoveryPointFile::load(replica.disk(), &replica.dir.path, replica.spec.id())?;
         replica.point = loaded.file;
         let ends = state.written.iter().skip(1).copied().chain([state.next_offset]);

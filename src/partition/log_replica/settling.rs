@@ -1,6 +1,7 @@
 //! From one state of a log to the next: what makes it survive, and what has it be what there is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::LogReplica;
 use crate::canary::{Canary, planted};
@@ -43,7 +44,9 @@ impl LogReplica {
     pub(crate) fn prepare(&mut self, state: &LogState, offer: &LogOffer) -> Result<()> {
         let noted = &offer.noted;
         let bases: BTreeSet<u64> = noted.iter().map(|noted| noted.sealed.base_offset).collect();
-        self.noted.retain(|base_offset, _| bases.contains(base_offset));
+        if !self.noted.keys().all(|base_offset| bases.contains(base_offset)) {
+            Arc::make_mut(&mut self.noted).retain(|base_offset, _| bases.contains(base_offset));
+        }
         self.written.retain(|base_offset, segment| {
             let stays = state.written.contains(base_offset);
             if !stays {

@@ -171,6 +171,13 @@ pub(crate) struct MirroredSlot {
     pub(crate) generation: u64,
 }
 
+impl MirroredSlot {
+    /// Whose it is.
+    pub(crate) fn log(&self) -> LogId {
+        LogId { topic_id: self.identity.topic_id, partition: self.identity.partition }
+    }
+}
+
 /// Shows each entry of a block's payload, which may be anything.
 ///
 /// # Errors

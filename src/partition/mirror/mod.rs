@@ -27,8 +27,8 @@ use super::log_id::LogId;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::events::{Event, Events};
-use crate::sync::Monitor;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Monitor, MonitorGuard};
 use journal::JournalFile;
 use policy::ReplicaPolicy;
 use writer::JournalWriter;
@@ -139,15 +139,21 @@ impl Mirror {
         Error::ReplicaFailed { path: self.dir.clone(), reason }
     }
 
+    /// Waits until no round has what it writes.
+    fn between_rounds(&self) -> MonitorGuard<'_, Inner> {
+        let mut inner = self.inner.lock();
+        while inner.is_busy {
+            inner = inner.wait();
+        }
+        inner
+    }
+
     /// Fails if somebody has removed the journal: what is written to an open file goes nowhere then, and the replica has failed.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn check_in_place(&self) -> Result<()> {
-        let mut inner = self.inner.lock();
-        while inner.is_busy {
-            inner = inner.wait();
-        }
+        let mut inner = self.between_rounds();
         if inner.writing.as_ref().is_none_or(|writing| writing.is_in_place()) {
             return Ok(());
         }
@@ -159,10 +165,7 @@ impl Mirror {
     /// A replica is about to catch up: what the group commit writes from here on goes to the other file, if there is something in this one.
     /// `topics` are those that the replica has, with the number of their partitions.
     pub(crate) fn begin_catch_up(&self, topics: &HashMap<u128, u32>) -> CatchUp {
-        let mut inner = self.inner.lock();
-        while inner.is_busy {
-            inner = inner.wait();
-        }
+        let mut inner = self.between_rounds();
         let counted = inner.counted;
         match &mut inner.writing {
             // Two more: what was written for another one behind that which counts may still be there.
@@ -188,10 +191,7 @@ impl Mirror {
         topics: &HashMap<u128, u32>,
     ) -> Result<()> {
         let begun = if catch_up.begins { Some(self.create(catch_up.generation, ends, topics)) } else { None };
-        let mut inner = self.inner.lock();
-        while inner.is_busy {
-            inner = inner.wait();
-        }
+        let mut inner = self.between_rounds();
         inner.counted = catch_up.generation;
         match begun {
             None => {

@@ -57,10 +57,7 @@ impl Mirror {
     }
 
     fn take_writing(&self) -> Option<Box<Writing>> {
-        let mut inner = self.inner.lock();
-        while inner.is_busy {
-            inner = inner.wait();
-        }
+        let mut inner = self.between_rounds();
         let writing = inner.writing.take();
         inner.is_busy = writing.is_some();
         writing

@@ -6,7 +6,7 @@ use super::refusal::Divergence;
 use super::request::{Request, RequestTopic};
 use crate::broker::Broker;
 use crate::disk::open_files::OpenFiles;
-use crate::error::{ClosedBy, Error, Result};
+use crate::error::{Error, Result};
 use crate::partition::log_id::LogId;
 use crate::replica::history::{self, Difference};
 use crate::replica::local_source::LocalSource;
@@ -46,12 +46,7 @@ pub(super) fn point_for<'s>(
 ) -> Result<Result<Point<'s>, Divergence>> {
     let (mut seemed, mut looks) = (None, 0);
     loop {
-        let contents = match broker.store.durable_contents() {
-            // It went while it was looked at: the next look knows.
-            Err(Error::Closed { by: ClosedBy::Deletion, .. }) => continue,
-            contents => contents?,
-        };
-        let (offer, files) = DirectoryOffer::of(contents);
+        let (offer, files) = DirectoryOffer::of(broker.store.durable_contents()?);
         if !offer.has_all_logs() {
             // Another process has just made a topic, or removes one.
             looks += 1;

@@ -45,7 +45,7 @@ use self::request::Request;
 use super::source::ReplicaSource;
 use super::unfetched::{Moved, Unfetched};
 use crate::broker::Broker;
-use crate::disk::open_files::{OpenFiles, OpenFilesConfig, ReadMode};
+use crate::disk::open_files::OpenFiles;
 use crate::error::{ClosedBy, Error, Result};
 use crate::segment::reason_of;
 
@@ -110,8 +110,7 @@ impl ReplicaStream {
     pub fn open(source: impl Into<ReplicaSource>) -> Result<ReplicaStream> {
         let source = source.into().open()?;
         source.store.identity()?;
-        let config = OpenFilesConfig { read_mode: ReadMode::Copy, ..OpenFilesConfig::default() };
-        let open_files = OpenFiles::new(Arc::clone(source.store.disk()), config);
+        let open_files = OpenFiles::for_copies(source.store.disk());
         Ok(ReplicaStream { source, open_files, moved: None })
     }
 

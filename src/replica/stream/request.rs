@@ -169,6 +169,7 @@ fn decode_log(reader: &mut Reader<'_>) -> Result<HeldLog, Invalid> {
         return Err(Invalid::Malformed("the segments of a log are those of another one"));
     }
     let noted = manifest.segments.into_iter().map(|noted| (noted.sealed.base_offset, noted)).collect();
+    let noted = Arc::new(noted);
     let mut written = Vec::new();
     for &base_offset in &state.written {
         written.push(decode_written(base_offset, &state, reader)?);

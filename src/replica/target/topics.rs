@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Logs, Target, key, owned};
+use super::{Logs, Target, owned};
 use crate::broker::catalog::{Catalog, CatalogEntry, DirectoryIdentity};
 use crate::broker::partition_dir;
 use crate::error::{Error, Result};
@@ -63,7 +63,8 @@ impl Target {
 
     fn make_dirs(&self, topics: &[(Arc<str>, CatalogEntry)]) -> Result<()> {
         for (name, entry) in topics {
-            let is_new = |number: &u32| !self.logs.contains_key(&(entry.topic_id, *number));
+            let id_of = |number: u32| LogId { topic_id: entry.topic_id, partition: number };
+            let is_new = |number: &u32| !self.logs.contains_key(&id_of(*number));
             for number in (0..entry.config.partitions).filter(is_new) {
                 let partition = TopicPartition::new(Arc::clone(name), number);
                 let dir = partition_dir::path_of(&self.dir, &partition);
@@ -84,14 +85,14 @@ impl Target {
         for (name, entry) in topics {
             for number in 0..entry.config.partitions {
                 let id = LogId { topic_id: entry.topic_id, partition: number };
-                let log = match self.logs.remove(&key(id)) {
+                let log = match self.logs.remove(&id) {
                     Some(log) => {
                         log.spec().settings.replace(entry.config.clone());
                         log
                     }
                     None => LogReplica::begin(self.spec_of(name, entry, number), &self.files),
                 };
-                logs.insert(key(id), log);
+                logs.insert(id, log);
             }
         }
         self.logs = logs;
