@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use ottla::testing::SimulatedDisk;
 use ottla::{BackupOptions, CommittedOffset, Error};
 
+use crate::choices::from_environment;
 use crate::directories::{Content, DATA, builder, contents, open_read_only};
-use crate::replica::crashes::{Source, from_environment, left_of};
+use crate::replica::crashes::{Source, left_of};
 
 /// The backups that are whole, and what is in each.
 type Backups = BTreeMap<String, Vec<Content>>;

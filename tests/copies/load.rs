@@ -19,11 +19,8 @@ use ottla::{
     TopicPartition,
 };
 
+use crate::choices::{Choices, from_environment};
 use crate::directories::{compacted, small_segments};
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |value| value.parse().unwrap())
-}
 
 /// Where the directories are.
 #[derive(Clone)]
@@ -46,16 +43,6 @@ impl Place {
             Place::Real => RestoreOptions::new(),
         };
         Broker::restore_with(backup, target, &options).unwrap();
-    }
-}
-
-/// Random enough, and the same for a seed.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
     }
 }
 

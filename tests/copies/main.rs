@@ -3,6 +3,7 @@
 
 mod backup;
 mod backup_trouble;
+mod choices;
 mod directories;
 mod hostile;
 mod load;

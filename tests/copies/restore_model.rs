@@ -16,25 +16,12 @@ use std::time::Duration;
 use ottla::testing::SimulatedDisk;
 use ottla::{Broker, ConsumerConfig, Isolation, ProducerRecord, RestoreOptions, Timestamp, TopicPartition};
 
+use crate::choices::{Choices, from_environment};
 use crate::directories::{DATA, builder, committed, open, read_all, small_segments};
 
 const BACKUP: &str = "/backup";
 const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 2;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |value| value.parse().unwrap())
-}
-
-/// Random enough, and the same for a seed.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
 
 /// An offset of a partition, as the model has it.
 #[derive(Debug, Clone)]

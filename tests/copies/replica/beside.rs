@@ -2,53 +2,18 @@
 
 use std::time::Duration;
 
-use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
+use ottla::testing::{Operation, SimulatedDisk};
 use ottla::{
     Broker, Durability, Error, ProducerRecord, PromoteReport, Replica, ReplicaFailureEffect, ReplicaOptions,
     ReplicaPolicy, SendOutcome, TopicConfig, TopicPartition,
 };
 
+use super::world::{World, cut};
 use super::{SECOND, has_same_segments, on, replica};
 use crate::directories::{
     DATA, builder, committed, compacted, contents, fill, open, open_read_only, partition, read_all, send,
     small_segments, transact,
 };
-
-struct World {
-    disk: SimulatedDisk,
-    second: SimulatedDisk,
-}
-
-impl World {
-    fn new() -> World {
-        World { disk: SimulatedDisk::new(1), second: SimulatedDisk::new(2) }
-    }
-
-    fn open(&self) -> Broker {
-        self.open_with(self.options()).unwrap()
-    }
-
-    fn options(&self) -> ReplicaOptions {
-        on(&self.second)
-    }
-
-    fn open_with(&self, options: ReplicaOptions) -> ottla::Result<Broker> {
-        builder(&self.disk, DATA).durability(Durability::Always).replica_with(SECOND, options).open()
-    }
-
-    /// What is left once the power has gone on both disks, and nothing that was not synced is there any more.
-    fn cut(&self) -> World {
-        World { disk: cut(&self.disk), second: cut(&self.second) }
-    }
-
-    fn fail_second(&self, operation: Operation) {
-        self.second.fail(FaultRule::new(FaultKind::InputOutput).on(operation).path_containing(SECOND).forever());
-    }
-}
-
-fn cut(disk: &SimulatedDisk) -> SimulatedDisk {
-    disk.crash_after(0)
-}
 
 /// Promotes what a power cut leaves of a replica, and opens it.
 fn promoted(second: &SimulatedDisk) -> (Broker, PromoteReport) {

@@ -18,8 +18,9 @@ use ottla::{
     TopicPartition,
 };
 
-use super::crashes::{Source, from_environment, left_of};
+use super::crashes::{Source, left_of};
 use super::{SECOND, has_same_segments, on};
+use crate::choices::from_environment;
 use crate::directories::{DATA, builder, committed};
 
 /// Values by offset, of one isolation.

@@ -7,24 +7,12 @@ use std::time::{Duration, Instant};
 use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
 use ottla::{Broker, Durability, Error, Replica, ReplicaPolicy, TopicConfig, TopicPartition};
 
-use super::crashes::from_environment;
+use super::world::World;
 use super::{SECOND, on};
+use crate::choices::from_environment;
 use crate::directories::{DATA, builder, compacted, contents, open, partition, send, small_segments};
 
-struct World {
-    disk: SimulatedDisk,
-    second: SimulatedDisk,
-}
-
 impl World {
-    fn new() -> World {
-        World { disk: SimulatedDisk::new(1), second: SimulatedDisk::new(2) }
-    }
-
-    fn open(&self) -> Broker {
-        builder(&self.disk, DATA).durability(Durability::Always).replica_with(SECOND, on(&self.second)).open().unwrap()
-    }
-
     /// Has the journal fail, and with it the replica; the disk is well again when this returns.
     fn fail_replica(&self, broker: &Broker) {
         let rule = FaultRule::new(FaultKind::InputOutput).on(Operation::Write).path_containing("mirror-").forever();
@@ -379,7 +367,7 @@ fn what_the_first_disk_has_failed_to_sync_is_not_taken_for_acknowledged() {
     // Another block behind the one that nobody has acknowledged.
     send(&broker, "clicks", 0..3);
     _ = broker.flush();
-    let left = World { disk: world.disk.crash_after(0), second: world.second.crash_after(0) };
+    let left = world.cut();
     let again = left.open();
     assert_eq!((end(&again, "orders"), end(&again, "clicks")), (1, 3));
     send_order(&again).unwrap();

@@ -15,23 +15,10 @@ use ottla::testing::{CrashModel, SimulatedDisk};
 use ottla::{Broker, Durability, Error, ProducerRecord, Replica, TopicPartition, TransactionalProducer};
 
 use super::{SECOND, can_be_read, has_same_segments, on, replica};
+use crate::choices::{Choices, from_environment};
 use crate::directories::{
     Content, DATA, builder, compacted, contents, partition, read_all, send, small_segments, transact,
 };
-
-pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |value| value.parse().unwrap())
-}
-
-/// Random enough, and the same for a seed.
-pub(crate) struct Choices(u64);
-
-impl Choices {
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
 
 /// What can be read of a topic's partition: where it begins, and its records by both isolations.
 type Readable = (u64, Vec<String>, Vec<String>);

@@ -8,6 +8,7 @@ mod following;
 mod history;
 mod stream;
 mod trouble;
+mod world;
 
 use std::collections::BTreeMap;
 
