@@ -129,21 +129,24 @@ pub(crate) fn content(broker: &Broker, partition: &Partition) -> Content {
 }
 
 fn values(broker: &Broker, partition: &TopicPartition, isolation: Isolation) -> Vec<String> {
+    let records = records(broker, partition, isolation).into_iter();
+    records.map(|(offset, value)| format!("{offset}: {value}")).collect()
+}
+
+/// What readers of this isolation see of a partition: offsets, and values without the spaces that make them large.
+pub(crate) fn records(broker: &Broker, partition: &TopicPartition, isolation: Isolation) -> Vec<(u64, String)> {
     let config = ConsumerConfig::new("readers").isolation(isolation);
     let mut consumer = broker.consumer_with(config).unwrap();
     consumer.assign(std::slice::from_ref(partition)).unwrap();
+    let text = |value: &[u8]| String::from_utf8_lossy(value).trim_end().to_owned();
     let mut seen = Vec::new();
     loop {
         let records = consumer.poll(Duration::ZERO).unwrap();
         if records.is_empty() {
             return seen;
         }
-        let text = |value: &[u8]| String::from_utf8_lossy(value).trim_end().to_owned();
-        seen.extend(
-            records
-                .iter()
-                .map(|record| format!("{}: {}", record.offset(), record.value().map_or("none".to_owned(), text))),
-        );
+        let shown = records.iter().map(|record| (record.offset(), record.value().map_or("none".to_owned(), text)));
+        seen.extend(shown);
     }
 }
 

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla::testing::SimulatedDisk;
-use ottla::{Broker, ConsumerConfig, Isolation, ProducerRecord, RestoreOptions, Timestamp, TopicPartition};
+use ottla::{Broker, Isolation, ProducerRecord, RestoreOptions, Timestamp, TopicPartition};
 
 use crate::choices::{Choices, from_environment};
-use crate::directories::{DATA, builder, committed, open, read_all, small_segments};
+use crate::directories::{DATA, builder, committed, open, read_all, records, small_segments};
 
 const BACKUP: &str = "/backup";
 const TOPIC: &str = "orders";
@@ -119,17 +119,7 @@ fn time(choices: &mut Choices, number: u64) -> i64 {
 }
 
 fn seen(broker: &Broker, partition: u32) -> BTreeMap<u64, String> {
-    let config = ConsumerConfig::new("readers").isolation(Isolation::ReadCommitted);
-    let mut consumer = broker.consumer_with(config).unwrap();
-    consumer.assign(&[t(partition)]).unwrap();
-    let mut seen = BTreeMap::new();
-    loop {
-        let records = consumer.poll(Duration::ZERO).unwrap();
-        if records.is_empty() {
-            return seen;
-        }
-        seen.extend(records.iter().map(|record| (record.offset(), record.value_str().unwrap().trim_end().to_owned())));
-    }
+    records(broker, &t(partition), Isolation::ReadCommitted).into_iter().collect()
 }
 
 fn write(disk: &SimulatedDisk, choices: &mut Choices) -> Model {

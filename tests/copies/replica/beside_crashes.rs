@@ -13,15 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla::testing::{FaultKind, FaultRule, Operation, SimulatedDisk};
-use ottla::{
-    Broker, Compression, ConsumerConfig, ConsumerRecord, Durability, Isolation, Partition, Replica, TopicConfig,
-    TopicPartition,
-};
+use ottla::{Broker, Compression, Durability, Isolation, Partition, Replica, TopicConfig, TopicPartition};
 
-use super::crashes::{Source, left_of};
+use super::crashes::{Source, left_of, look_at_workloads};
 use super::{SECOND, has_same_segments, on};
-use crate::choices::from_environment;
-use crate::directories::{DATA, builder, committed};
+use crate::directories::{DATA, builder, committed, records};
 
 /// Values by offset, of one isolation.
 type Values = BTreeMap<u64, String>;
@@ -37,18 +33,7 @@ struct Log {
 type Logs = BTreeMap<TopicPartition, Log>;
 
 fn values(broker: &Broker, partition: &TopicPartition, isolation: Isolation) -> Values {
-    let config = ConsumerConfig::new("readers").isolation(isolation);
-    let mut consumer = broker.consumer_with(config).unwrap();
-    consumer.assign(std::slice::from_ref(partition)).unwrap();
-    let mut values = Values::new();
-    loop {
-        let records = consumer.poll(Duration::ZERO).unwrap();
-        if records.is_empty() {
-            return values;
-        }
-        let value = |record: ConsumerRecord<'_>| (record.offset(), record.value_str().unwrap().trim_end().to_owned());
-        values.extend(records.iter().map(value));
-    }
+    records(broker, partition, isolation).into_iter().collect()
 }
 
 /// What there is in the users' topics that nothing is removed from by compaction.
@@ -233,11 +218,5 @@ fn look_at(seed: u64, states: u64) -> u64 {
 
 #[test]
 fn what_crashes_leave_of_the_second_disk_of_a_broker() {
-    let (states, first) = (from_environment("OTTLA_REPLICA_STATES", 600), from_environment("OTTLA_REPLICA_SEED", 1));
-    let (mut looked_at, mut seed) = (0, first);
-    while looked_at < states {
-        looked_at += look_at(seed, states.min(4000));
-        seed += 1;
-    }
-    println!("OTTLA_REPLICA_SEED={first}: {looked_at} states of {} workloads hold", seed - first);
+    look_at_workloads(look_at);
 }

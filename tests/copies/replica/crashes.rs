@@ -206,8 +206,8 @@ fn goes_on(broker: &Broker, source: &SimulatedDisk, second: &SimulatedDisk, what
     has_same_segments(source, second);
 }
 
-#[test]
-fn what_crashes_leave_of_a_source_and_its_replica() {
+/// Has `look_at` look at as many states as are wanted, each time of another workload.
+pub(super) fn look_at_workloads(look_at: fn(u64, u64) -> u64) {
     let (states, first) = (from_environment("OTTLA_REPLICA_STATES", 600), from_environment("OTTLA_REPLICA_SEED", 1));
     let (mut looked_at, mut seed) = (0, first);
     while looked_at < states {
@@ -215,6 +215,11 @@ fn what_crashes_leave_of_a_source_and_its_replica() {
         seed += 1;
     }
     println!("OTTLA_REPLICA_SEED={first}: {looked_at} states of {} workloads hold", seed - first);
+}
+
+#[test]
+fn what_crashes_leave_of_a_source_and_its_replica() {
+    look_at_workloads(look_at);
 }
 
 #[test]
