@@ -42,6 +42,10 @@ pub(crate) enum Canary {
     KeepLeaderEpoch,
     /// What was not proven to be on the medium is not written again.
     SkipRewrite,
+    /// Of several full batches the newest goes into the segment first.
+    SealOutOfOrder,
+    /// A slot is used again once its batch is in the segment, durable there or not.
+    FreeSealedSlot,
     /// A write to a segment that failed counts as done.
     IgnoreWriteError,
     /// A missing sealed segment is passed over in silence.

@@ -86,6 +86,7 @@ impl BrokerBuilder {
             durability: Durability::default(),
             topic_defaults: TopicConfig::new(),
             background: true,
+            leaves_full_batches: false,
             max_open_files: 128,
             tail_bytes: 64 << 20,
             read_mode: ReadMode::Map,
@@ -319,6 +320,14 @@ impl BrokerBuilder {
     #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: &crate::disk::simulated::SimulatedDisk) -> Self {
         self.config.disk = Arc::new(disk.clone());
+        self
+    }
+
+    /// Without a background thread, full batches wait all the same, until [`run_maintenance`](Broker::run_maintenance) is called or they
+    /// are many: to test what there is while a thread seals them beside the senders.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn leaves_full_batches(mut self) -> Self {
+        self.config.leaves_full_batches = true;
         self
     }
 

@@ -267,7 +267,7 @@ impl Filling<'_> {
         // What was just made is whole, or it is not served.
         let conditions = RecoveryConditions { shutdown: Shutdown::Clean, mode: RecoveryMode::Strict };
         let (recovered, _) = RecoveredLog::recover(spec, &self.store.files, conditions, loaded, Vec::new())?;
-        Ok(Arc::new(Log::serve(recovered, Arc::clone(&writer.environment))))
+        Ok(Log::serve(recovered, Arc::clone(&writer.environment)))
     }
 }
 

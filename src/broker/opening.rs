@@ -257,8 +257,7 @@ impl Opening {
     /// Begins to serve.
     fn serve(self, topics: Vec<RecoveredTopic>, environment: Arc<Environment>) -> Result<Store> {
         let serve_topic = |RecoveredTopic { entry, logs }: RecoveredTopic| {
-            let serve_log =
-                |log: RecoveredLog| PartitionSource::from(Arc::new(Log::serve(log, Arc::clone(&environment)))).into();
+            let serve_log = |log: RecoveredLog| PartitionSource::from(Log::serve(log, Arc::clone(&environment))).into();
             entry.partitions.add(logs.into_iter().map(serve_log).collect());
             (Arc::clone(&entry.name), Arc::new(entry))
         };
@@ -271,6 +270,9 @@ impl Opening {
             let started = Worker::start(Arc::clone(registry.logs()), Arc::clone(&environment));
             Some(started.map_err(|e| Error::io("start the maintenance thread of", &self.config.dir, e))?)
         } else {
+            if self.config.leaves_full_batches {
+                environment.seal_queue.begin();
+            }
             None
         };
         let writer = Writer::new(environment, worker, self.lock);

@@ -22,6 +22,7 @@ const OPEN_MAPS_MAX: usize = 4096;
 
 /// Which directory, and how it is opened and kept. Each setter of the builder says what its value means.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct StoreConfig {
     /// As the user gave it. Opening puts there what it stands for from then on.
     pub(super) dir: PathBuf,
@@ -29,6 +30,8 @@ pub(super) struct StoreConfig {
     pub(super) durability: Durability,
     pub(super) topic_defaults: TopicConfig,
     pub(super) background: bool,
+    /// Full batches wait to be sealed although no thread does it.
+    pub(super) leaves_full_batches: bool,
     pub(super) max_open_files: u32,
     pub(super) tail_bytes: u64,
     pub(super) read_mode: ReadMode,

@@ -101,7 +101,7 @@ impl Store {
     ) -> Vec<TopicPartitionSource> {
         let open = |number| {
             let log = Log::create(self.log_spec(topic, number), Arc::clone(&writer.environment));
-            PartitionSource::from(Arc::new(log)).into()
+            PartitionSource::from(log).into()
         };
         numbers.map(open).collect()
     }

@@ -16,7 +16,8 @@
 //!              or the time of a tombstone is over; again after a while
 //!              if one failed
 //! ```
-//! With a disk budget its work is done by a thread of its own, the dropper: no sync of others stands between a sender and its room.
+//! With a disk budget its work is done by a thread of its own, the dropper: no sync of others stands between a sender and its room. And
+//! full batches are sealed by one, the [sealer], so that no write to a segment stands between a sender and its next record.
 //!
 //! Each kind of work says after each turn when its next one is due: with nothing to do, nothing is due, and nobody looks. Whoever
 //! makes something due earlier rings the [bell](crate::partition::bell). A turn takes no lock that a send or poll waits for, but
@@ -30,6 +31,7 @@ mod compactor;
 mod deadlines;
 mod dropper;
 mod retention;
+mod sealer;
 mod syncs;
 #[cfg(test)]
 mod tests;
@@ -57,6 +59,7 @@ pub(crate) type Logs = ArcSwap<Vec<Arc<Log>>>;
 /// Does all that there is to do now, compaction included, on this thread. Every log gets its turn; the first error is returned,
 /// and what failed is tried again the next time, unless the log is poisoned.
 pub(crate) fn run_all(logs: &[Arc<Log>], environment: &Environment, is_stopping: &dyn Fn() -> bool) -> Result<()> {
+    environment.seal_queue.seal_waiting();
     syncs::sync_all(logs, environment);
     environment.watchers.wake_due(environment.disk.monotonic());
     // What was woken may have closed the broker, on this thread.

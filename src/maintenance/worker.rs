@@ -7,7 +7,7 @@ use super::compactor::Compactor;
 use super::deadlines::Deadlines;
 use super::syncs::Syncs;
 use super::turn::RETRY;
-use super::{Logs, budget, chores, dropper, retention};
+use super::{Logs, budget, chores, dropper, retention, sealer};
 use crate::partition::bell::{Calls, Work};
 use crate::partition::environment::Environment;
 use crate::partition::log::Log;
@@ -104,6 +104,8 @@ impl Drop for Rounds {
 #[derive(Debug)]
 pub(crate) struct Worker {
     thread: JoinHandle<()>,
+    /// The thread that seals full batches.
+    sealer: Option<JoinHandle<()>>,
     /// The thread that deletes for the disk budget.
     dropper: Option<JoinHandle<()>>,
     environment: Arc<Environment>,
@@ -117,13 +119,9 @@ impl Worker {
         let rounds = Rounds::new(Arc::clone(&logs), Arc::clone(&environment), Arc::clone(&stop));
         let thread = thread::Builder::new().name("ottla-maintenance".to_owned());
         let thread = thread.spawn(move || rounds.run_until_stopped())?;
-        let dropper = dropper::start(logs, Arc::clone(&environment), Arc::clone(&stop));
-        let mut worker = Worker { thread, dropper: None, environment, stop };
-        match dropper {
-            Ok(dropper) => {
-                worker.dropper = dropper;
-                Ok(worker)
-            }
+        let mut worker = Worker { thread, sealer: None, dropper: None, environment, stop };
+        match worker.start_others(logs) {
+            Ok(()) => Ok(worker),
             Err(error) => {
                 worker.stop();
                 Err(error)
@@ -131,14 +129,21 @@ impl Worker {
         }
     }
 
+    fn start_others(&mut self, logs: Arc<Logs>) -> std::io::Result<()> {
+        self.sealer = Some(sealer::start(Arc::clone(&self.environment))?);
+        self.dropper = dropper::start(logs, Arc::clone(&self.environment), Arc::clone(&self.stop))?;
+        Ok(())
+    }
+
     /// Ends the thread and waits for it, unless this is called on it: then it ends once it is back.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.environment.bell.wake();
         self.environment.budget.iter().for_each(|budget| _ = budget.call());
-        // It runs nobody's code, and is never this thread.
-        if let Some(dropper) = self.dropper {
-            let _ = dropper.join();
+        self.environment.seal_queue.end();
+        // They run nobody's code, and are never this thread.
+        for thread in [self.sealer, self.dropper].into_iter().flatten() {
+            let _ = thread.join();
         }
         // A task that it woke has dropped the last handle there and then.
         if self.thread.thread().id() == thread::current().id() {

@@ -17,7 +17,7 @@ pub(super) use sender::NoProducer;
 use sender::Sender;
 
 use super::budget::Room;
-use super::log_core::LogCore;
+use super::log_core::{LogCore, Sealing, own_header};
 use super::producer_state::batch::DataBatch;
 use super::recovery::seal_anew;
 use super::timestamp_type::TimestampType;
@@ -25,7 +25,7 @@ use crate::disk::append_file::AppendError;
 use crate::error::{Error, Result};
 use crate::format::{
     Attributes, BatchBuilder, BatchHeader, BatchStart, HEADER_BYTES, ProducerIdAndEpoch, SealFields, is_plain,
-    seal_header, seal_records,
+    seal_records,
 };
 use crate::record::{ProducerRecord, Timestamp};
 use crate::tail::{BatchWriter, Identity, SlotClass};
@@ -184,7 +184,7 @@ impl Appender {
         let bytes = encoded_bytes(records, 0, base_timestamp, clock);
         check_size(log, HEADER_BYTES + bytes)?;
         self.choose_class(producer);
-        self.seal(log)?;
+        self.end_batch(log, producer)?;
         log.check_epochs_are_stored()?;
         let Some(least) = SlotClass::that_fits(bytes) else { return Ok(()) };
         log.choose_tail();
@@ -199,6 +199,19 @@ impl Appender {
         };
         self.take_slot(log, start, (class, least), room, config.max_message_bytes as usize - HEADER_BYTES);
         Ok(())
+    }
+
+    /// Ends the open batch: leaves it to the thread that seals, if it is a full one that goes into the segment as it is, or else seals it.
+    fn end_batch(&mut self, log: &LogCore, producer: Option<ProducerIdAndEpoch>) -> Result<()> {
+        let codec = log.spec.settings.load().compression;
+        let is_full =
+            |open: &mut Open| 0 < open.record_count && open.is_of(producer) && is_plain(&open.start.with_codec(codec));
+        if log.seals_beside()
+            && let Some(full) = self.open.take_if(is_full)
+        {
+            return log.leave_full(full.ended());
+        }
+        self.seal(log)
     }
 
     /// Takes a slot of the class that is wanted, or of another one from the least on, for a batch that begins like this and gets so many
@@ -298,7 +311,7 @@ impl Appender {
         let fields = SealFields { start, ..self.builder.fields() };
         let batch = self.builder.finish(&fields).map_err(|_| codec_error(log, offsets.clone()))?;
         let header = own_header(batch);
-        log.append_to_segment(batch, &header, None).map_err(|failure| match failure {
+        log.sealing().append(batch, &header, None).map_err(|failure| match failure {
             // What could not be cut back may be the whole batch, and found there by who opens the log next.
             AppendError::Torn(source) => {
                 Error::InDoubt { partition: log.spec.partition.clone(), offsets, source: Box::new(source) }
@@ -310,16 +323,18 @@ impl Appender {
     }
 
     /// Turns the open batch into a record batch of the active segment, with one write. The slot is free when no reader is in
-    /// it and no durable record depends on it. What opening could not seal comes first.
+    /// it and no durable record depends on it. What opening could not seal comes first, and what is full.
     ///
     /// # Errors
     /// After [`Error::DiskFull`] the batch is still open, and sealing it can be tried again.
     pub(super) fn seal(&mut self, log: &LogCore) -> Result<()> {
+        let sealing = log.sealing();
         while let Some(batch) = log.first_unsealed() {
             let bytes = seal_anew(&batch, log.spec.settings.load().compression)?;
-            log.append_to_segment(&bytes, &own_header(&bytes), None).map_err(AppendError::into_inner)?;
+            sealing.append(&bytes, &own_header(&bytes), None).map_err(AppendError::into_inner)?;
             log.unsealed_is_sealed();
         }
+        sealing.seal_all_full()?;
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.record_count == 0 {
             // The write of its first record failed, and nobody came with another one.
@@ -328,28 +343,31 @@ impl Appender {
             return Ok(());
         }
         let fields = open.seal_fields(log.spec.settings.load().compression);
-        let batch = if is_plain(&fields.start) {
-            let header = seal_header(&fields, open.writer.records_bytes(), open.writer.records_crc());
-            open.writer.sealed(&header)
+        if is_plain(&fields.start) {
+            sealing.seal_plain(&mut open.writer, &fields, open.begun_ms)?;
         } else {
             seal_records(&fields, open.writer.records(), &mut self.compressed)
                 .map_err(|_| codec_error(log, open.start.base_offset..self.next_offset))?;
-            &self.compressed
-        };
-        let begun_ms = Some(open.begun_ms);
-        log.append_to_segment(batch, &own_header(batch), begun_ms).map_err(AppendError::into_inner)?;
-        log.batch_sealed(open.writer.batch());
+            let header = own_header(&self.compressed);
+            sealing.append(&self.compressed, &header, Some(open.begun_ms)).map_err(AppendError::into_inner)?;
+            sealing.batch_sealed(open.writer.batch());
+        }
         self.open = None;
         Ok(())
     }
 
-    /// When the open batch was begun, by the steady clock, if there is one.
-    pub(super) fn begun_ms(&self) -> Option<i64> {
+    /// When the first batch that is not sealed was begun, by the steady clock, if there is one.
+    pub(super) fn begun_ms(&self, sealing: &Sealing<'_>) -> Option<i64> {
+        sealing.full_begun_ms().or_else(|| self.open_begun_ms())
+    }
+
+    fn open_begun_ms(&self) -> Option<i64> {
         self.open.as_ref().filter(|open| 0 < open.record_count).map(|open| open.begun_ms)
     }
 
-    /// Gives up the open batch, if there is one, as it is.
-    pub(super) fn abandon(&mut self) {
+    /// Gives up the batches that are not sealed, as they are.
+    pub(super) fn abandon(&mut self, log: &LogCore) {
+        log.abandon_full();
         self.open = None;
     }
 
@@ -400,10 +418,6 @@ fn check_size(log: &LogCore, batch_bytes: usize) -> Result<()> {
 #[cold]
 fn last_offset_error() -> Error {
     Error::InvalidState { reason: "the log has reached the last offset that exists" }
-}
-
-fn own_header(batch: &[u8]) -> BatchHeader {
-    BatchHeader::decode(batch).expect("a header that was just encoded")
 }
 
 /// Topics refuse a codec that is not compiled in, so this needs a data directory that was made by another build.

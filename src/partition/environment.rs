@@ -12,6 +12,7 @@ use super::group_commit::GroupCommit;
 use super::mirror::Mirror;
 use super::protection::Protection;
 use super::reader::Waypoints;
+use super::seal_queue::SealQueue;
 use super::time_histogram::Stopwatch;
 use super::waiters::Watchers;
 use crate::disk::Disk;
@@ -38,6 +39,8 @@ pub(crate) struct Environment {
     /// The tail of all other topics.
     pub(crate) relaxed: GroupCommit,
     pub(crate) bell: Bell,
+    /// Full batches that are sealed beside the senders.
+    pub(crate) seal_queue: SealQueue,
     /// Consumers, as far as they want to know of the topics or of the time.
     pub(crate) watchers: Arc<Watchers>,
     /// What all files may take, if that is bounded.
@@ -86,6 +89,7 @@ impl Environment {
             always,
             relaxed,
             bell,
+            seal_queue: SealQueue::default(),
             watchers,
             budget,
             protection: Protection::default(),

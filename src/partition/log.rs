@@ -2,7 +2,8 @@
 //!
 //! Its structure and its offsets are the [core](super::log_core)'s. The locks that decide who changes them are here, in the order in
 //! which they may be taken: `checkpoint` and `segment_sync` (held across syncs; never needed to append or read), `appender`
-//! (never held across a sync or in user code); then the core's leaf, for a few instructions. Readers take none of them. The turn
+//! (never held across a sync or in user code); then the right to write to segments ([`Sealing`](super::log_core::Sealing)), for one write,
+//! which the thread that seals takes alone; then the core's leaves, for a few instructions. Readers take none of them. The turn
 //! to compact comes before all of them, and only who retires the log waits for it; so does the turn to delete for the disk budget,
 //! which is that of all logs, and for which senders wait that hold nothing.
 
@@ -17,7 +18,7 @@ mod transactions;
 pub(crate) use super::producer_state::OpenTransaction;
 
 use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::appender::{AppendResult, Appended, Appender, NoProducer, SendersTime};
 use super::bell::Work;
@@ -77,35 +78,37 @@ impl Deref for Log {
 
 impl Log {
     /// A log without records, whose directory was just made.
-    pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Log {
+    pub(crate) fn create(spec: LogSpec, environment: Arc<Environment>) -> Arc<Log> {
         let recovered = Recovered::empty(&spec, &environment.files);
         Log::new(spec, environment, recovered, None)
     }
 
     /// Begins to serve a log that was recovered.
-    pub(crate) fn serve(recovered: RecoveredLog, environment: Arc<Environment>) -> Log {
+    pub(crate) fn serve(recovered: RecoveredLog, environment: Arc<Environment>) -> Arc<Log> {
         Log::new(recovered.spec, environment, recovered.recovered, recovered.broken)
     }
 
-    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Broken>) -> Log {
+    fn new(spec: LogSpec, environment: Arc<Environment>, recovered: Recovered, broken: Option<Broken>) -> Arc<Log> {
         let noted = recovered.segments.iter().filter(|segment| segment.is_sealed()).count();
         let owes_rewrite = recovered.synced_offset < recovered.next_offset;
         let appender = Appender::new(recovered.next_offset, recovered.epochs.latest());
-        let (core, checkpoint) = LogCore::new(spec, environment, recovered, broken);
-        Log {
-            core,
-            compaction: CompactionTurn::default(),
-            compaction_failure: Mutex::default(),
-            checkpoint: Mutex::new(checkpoint),
-            appender: Mutex::new(appender),
-            segment_sync: Mutex::default(),
-            owes_rewrite: AtomicBool::new(owes_rewrite),
-            owes_point: AtomicBool::new(false),
-            noted_segments: AtomicUsize::new(noted),
-            owes_removal: AtomicBool::new(false),
-            retaining: Mutex::default(),
-            enlisted: [AtomicBool::new(false), AtomicBool::new(false)],
-        }
+        Arc::new_cyclic(|log: &Weak<Log>| {
+            let (core, checkpoint) = LogCore::new(spec, environment, recovered, broken, log.clone());
+            Log {
+                core,
+                compaction: CompactionTurn::default(),
+                compaction_failure: Mutex::default(),
+                checkpoint: Mutex::new(checkpoint),
+                appender: Mutex::new(appender),
+                segment_sync: Mutex::default(),
+                owes_rewrite: AtomicBool::new(owes_rewrite),
+                owes_point: AtomicBool::new(false),
+                noted_segments: AtomicUsize::new(noted),
+                owes_removal: AtomicBool::new(false),
+                retaining: Mutex::default(),
+                enlisted: [AtomicBool::new(false), AtomicBool::new(false)],
+            }
+        })
     }
 
     /// Appends `records` in one piece: all of them or none. Returns the first one's offset and timestamp once they are as
@@ -397,7 +400,6 @@ impl Log {
 
     /// Puts `new` segments into the place of `old` ones, which follow one another. Who reads in the old ones goes on there.
     pub(super) fn replace_segments(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) {
-        let _nobody_changes_the_view = self.appender.lock();
         self.core.replace_segments(old, new);
         self.noted_segments.fetch_add(new.len(), Ordering::Relaxed);
         self.noted_segments.fetch_sub(old.len(), Ordering::Relaxed);
@@ -412,7 +414,6 @@ impl Log {
         let _no_checkpoint_is_under_way = self.checkpoint.lock();
         let _no_sync_is_under_way = self.segment_sync.lock();
         self.close_files();
-        let _nobody_changes_the_view = self.appender.lock();
         self.give_up_slots();
     }
 
@@ -429,7 +430,7 @@ impl Log {
         let mut appender = self.appender.lock();
         let result = last(&mut appender);
         self.close();
-        appender.abandon();
+        appender.abandon(self);
         result
     }
 

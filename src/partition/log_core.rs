@@ -10,16 +10,20 @@
 //! ```
 //! Readers take no lock: they load the end and then the view, which says where the log begins. What is below the end is in a view
 //! loaded later, or below its start, so that one store moves the start together with the segments. Readers of committed records load,
-//! between the two, where the first open transaction begins: what was aborted below that is in the view, too. Who changes the view holds
-//! the append lock, which is the [`Log`](super::log::Log)'s.
+//! between the two, where the first open transaction begins: what was aborted below that is in the view, too.
+//!
+//! Who appends holds the append lock, which is the [`Log`](super::log::Log)'s; who writes to the segments, the right to do so
+//! ([`sealing`]). That comes after the append lock. All other locks here are leaves.
 
 mod appending;
 mod mirroring;
 mod reading;
+mod sealing;
 mod slots;
 mod transactions;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::broken::Broken;
@@ -37,6 +41,7 @@ use super::offsets::LogOffsets;
 use super::partition_metrics::PartitionMetrics;
 use super::producer_state::live::LiveProducers;
 use super::recovery::Recovered;
+use super::seal_queue::Seals;
 use super::waiters::Waiters;
 use crate::canary::{Canary, planted};
 use crate::disk::open_files::OpenFiles;
@@ -46,6 +51,7 @@ use crate::segment::{Segment, SegmentDir};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 use crate::topic_partition::TopicPartition;
+pub(super) use sealing::{FullBatch, Sealing, own_header};
 use slots::SyncState;
 
 /// What readers, the appender and the group commit share of a log.
@@ -55,6 +61,14 @@ pub(crate) struct LogCore {
     pub(super) dir: Arc<SegmentDir>,
     pub(super) environment: Arc<Environment>,
     view: ArcSwap<LogView>,
+    /// Held for the moment in which another view takes the place of the present one.
+    view_changes: Mutex<()>,
+    /// Held by who writes to the segments.
+    segment_writes: Mutex<()>,
+    /// Full batches that are to be sealed, the oldest first. Whoever takes one out may write to the segments.
+    full: Mutex<VecDeque<FullBatch>>,
+    /// Who seals them, for the thread that does it beside the senders.
+    sealed_by: Weak<dyn Seals>,
     offsets: LogOffsets,
     /// Whether a send returns once its record is durable, and readers see it only then. Changed under the append lock.
     is_always: AtomicBool,
@@ -92,6 +106,7 @@ impl LogCore {
         environment: Arc<Environment>,
         recovered: Recovered,
         broken: Option<Broken>,
+        sealed_by: Weak<dyn Seals>,
     ) -> (LogCore, Checkpoint) {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
@@ -104,9 +119,13 @@ impl LogCore {
                 segments: recovered.segments.into(),
                 aborted: recovered.aborted,
                 unsealed: recovered.unsealed.into(),
-                open: None,
+                batches: Vec::new(),
                 received: Received::default(),
             }),
+            view_changes: Mutex::default(),
+            segment_writes: Mutex::default(),
+            full: Mutex::default(),
+            sealed_by,
             offsets: LogOffsets::new(synced, end, recovered.producers.first_open()),
             is_always: AtomicBool::new(is_always),
             shown: AtomicU64::new(0),
@@ -295,26 +314,34 @@ impl LogCore {
 
     /// Puts `new` segments into the place of `old` ones, which follow one another. Who reads in the old ones goes on there.
     pub(super) fn replace_segments(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) {
-        let view = self.view();
         let is_old = |segment: &&Arc<Segment>| old.iter().any(|other| Arc::ptr_eq(other, segment));
-        let before = view.segments.iter().take_while(|segment| !is_old(segment));
-        let behind = view.segments.iter().skip_while(|segment| !is_old(segment)).filter(|segment| !is_old(segment));
-        let segments = before.chain(new).chain(behind).cloned().collect();
-        self.view.store(Arc::new(LogView { segments, ..LogView::clone(&view) }));
+        self.change_view(|view| {
+            let before = view.segments.iter().take_while(|segment| !is_old(segment));
+            let behind = view.segments.iter().skip_while(|segment| !is_old(segment)).filter(|segment| !is_old(segment));
+            LogView { segments: before.chain(new).chain(behind).cloned().collect(), ..view.clone() }
+        });
     }
 
-    /// The log begins at `offset` now, without its first `gone` segments. For the holder of the append lock.
+    /// The log begins at `offset` now, without its first `gone` segments.
     pub(super) fn begin_at(&self, offset: u64, gone: usize) {
-        let view = self.view();
-        let segments = view.segments.iter().skip(gone).cloned().collect();
-        let log_start_offset = view.log_start_offset.max(offset);
-        let is_left =
-            |damage: &&Corruption| damage.offsets.as_ref().is_none_or(|offsets| log_start_offset < offsets.end);
-        let damage = view.damage.iter().filter(is_left).cloned().collect();
-        let aborted = view.aborted.as_ref().and_then(|aborted| aborted.from_offset(log_start_offset));
-        // Whatever went was synced in segments.
-        self.offsets.raise_durable(log_start_offset);
-        self.view.store(Arc::new(LogView { log_start_offset, damage, segments, aborted, ..LogView::clone(&view) }));
+        // Whatever goes was synced in segments.
+        self.offsets.raise_durable(offset.max(self.log_start_offset()));
+        self.change_view(|view| {
+            let segments = view.segments.iter().skip(gone).cloned().collect();
+            let log_start_offset = view.log_start_offset.max(offset);
+            let is_left =
+                |damage: &&Corruption| damage.offsets.as_ref().is_none_or(|offsets| log_start_offset < offsets.end);
+            let damage = view.damage.iter().filter(is_left).cloned().collect();
+            let aborted = view.aborted.as_ref().and_then(|aborted| aborted.from_offset(log_start_offset));
+            LogView { log_start_offset, damage, segments, aborted, ..view.clone() }
+        });
+    }
+
+    /// Puts a changed view into the place of the present one.
+    fn change_view(&self, change: impl FnOnce(&LogView) -> LogView) {
+        let _nobody_else = self.view_changes.lock();
+        let changed = change(&self.view());
+        self.view.store(Arc::new(changed));
     }
 
     /// Refuses appends and reads from now on.
@@ -342,7 +369,7 @@ impl LogCore {
 
     /// Gives up what it keeps in the tail.
     pub(super) fn give_up_slots(&self) {
-        self.view.store(Arc::new(LogView { unsealed: Arc::default(), ..self.view().without_open() }));
+        self.change_view(LogView::without_batches);
         self.sync.lock().slots.clear();
     }
 

@@ -24,28 +24,43 @@ pub(crate) struct LogView {
     /// Batches behind the segments that an earlier process left in the tail, and that there was no room to seal when the log was
     /// opened. Until they are sealed, nothing is appended.
     pub(super) unsealed: Arc<[Arc<Salvaged>]>,
-    /// The batch that is being appended to, if there is one.
-    pub(super) open: Option<Arc<OpenBatch>>,
-    /// What was received in slots before that. Here, so that who counts sees each batch once, whenever it is sealed.
+    /// Batches in slots, each behind the one before: full ones that are still to be sealed, and the one that is being appended to, if
+    /// there is one.
+    pub(super) batches: Vec<Arc<OpenBatch>>,
+    /// What was received in slots before these. Here, so that who counts sees each batch once, whenever it is sealed.
     pub(super) received: Received,
 }
 
 impl LogView {
     /// What was received in slots up to now.
     pub(super) fn received(&self) -> Received {
-        let Received { records, bytes } = self.received;
-        match &self.open {
-            // Markers are nobody's records.
-            Some(open) if !open.identity().start.attributes.is_control() => {
-                let (open_records, open_bytes) = open.published_size();
-                Received { records: records + open_records, bytes: bytes + open_bytes as u64 }
-            }
-            _ => Received { records, bytes },
-        }
+        self.batches.iter().fold(self.received, |received, batch| received.with(batch))
     }
 
-    /// The same without the open batch, which is sealed by now, or given up.
-    pub(super) fn without_open(&self) -> LogView {
-        LogView { received: self.received(), open: None, ..self.clone() }
+    /// The same without this batch, which is sealed by now, or given up.
+    pub(super) fn without(&self, batch: &Arc<OpenBatch>) -> LogView {
+        let mut view = self.clone();
+        view.batches.retain(|other| !Arc::ptr_eq(other, batch));
+        if view.batches.len() < self.batches.len() {
+            view.received = self.received.with(batch);
+        }
+        view
+    }
+
+    /// The same without any batch in a slot.
+    pub(super) fn without_batches(&self) -> LogView {
+        LogView { received: self.received(), unsealed: Arc::default(), batches: Vec::new(), ..self.clone() }
+    }
+}
+
+impl Received {
+    /// What was received up to now together with this batch.
+    fn with(self, batch: &OpenBatch) -> Received {
+        // Markers are nobody's records.
+        if batch.identity().start.attributes.is_control() {
+            return self;
+        }
+        let (records, bytes) = batch.published_size();
+        Received { records: self.records + records, bytes: self.bytes + bytes as u64 }
     }
 }

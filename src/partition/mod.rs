@@ -47,6 +47,7 @@ pub(crate) mod recovery_mode;
 pub(crate) mod recovery_point;
 pub(crate) mod recovery_report;
 mod returning;
+pub(crate) mod seal_queue;
 pub(crate) mod tail_metrics;
 mod ticket;
 pub(crate) mod time_histogram;

@@ -267,6 +267,12 @@ impl Tail {
         self.is_short.load(Ordering::Relaxed) && !self.is_exhausted.load(Ordering::Relaxed)
     }
 
+    /// Whether there is a class of which the last free slot was taken.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
+    }
+
     /// Frees the file that this one took the place of, which may take long.
     pub(crate) fn release_replaced(&self) {
         let replaced = self.replaced.lock().take();

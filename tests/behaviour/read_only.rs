@@ -212,7 +212,8 @@ fn groups_are_described_as_the_writer_has_written_them_down() {
 #[test]
 fn the_first_description_says_how_large_a_partition_is() {
     let dir = tempfile::tempdir().unwrap();
-    let writer = open(dir.path());
+    // What is full is in segments at once.
+    let writer = Broker::builder(dir.path()).background(false).open().unwrap();
     let topic = writer.create_topic("orders", small_segments()).unwrap();
     for n in 0..1000 {
         topic.produce(n.to_string(), "x".repeat(200)).unwrap();

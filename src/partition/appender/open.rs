@@ -7,7 +7,7 @@ use crate::disk::append_file::AppendError;
 use crate::error::Result;
 use crate::format::{BatchStart, Compression, ProducerIdAndEpoch, RecordFields, SealFields};
 use crate::partition::budget::Room;
-use crate::partition::log_core::LogCore;
+use crate::partition::log_core::{FullBatch, LogCore};
 use crate::partition::producer_state::batch::DataBatch;
 use crate::record::ProducerRecord;
 use crate::tail::BatchWriter;
@@ -95,6 +95,13 @@ impl Open {
         self.writer.publish(bytes, next_offset).map_err(NotPushed::Failed)?;
         (self.record_count, self.max_timestamp) = (count, max_timestamp);
         Ok(())
+    }
+
+    /// The same batch, as it goes into the segment without being compressed: it gets no more records.
+    #[allow(clippy::used_underscore_binding, reason = "it is only held")]
+    pub(super) fn ended(self) -> FullBatch {
+        let fields = self.seal_fields(Compression::None);
+        FullBatch { writer: self.writer, _room: self._room, fields, begun_ms: self.begun_ms }
     }
 
     pub(super) fn seal_fields(&self, codec: Compression) -> SealFields {

@@ -153,7 +153,7 @@ impl Log {
         self.close_with(|appender| {
             self.check_unharmed()?;
             appender.seal(self)?;
-            self.settle_active()
+            self.sealing().settle_active()
         })?;
         let mut checkpoint = self.checkpoint.lock();
         if self.owes_epochs() {

@@ -119,7 +119,7 @@ impl<'l> HeldLog<'l> {
         self.log.note_deleted();
         if let Some(mut appender) = self.appender.take() {
             self.log.close();
-            appender.abandon();
+            appender.abandon(self.log);
         }
     }
 

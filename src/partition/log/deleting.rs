@@ -98,10 +98,9 @@ impl Log {
         if self.segments().last().is_none_or(|active| active.next_offset() < offset) {
             appender.seal(&self.core)?;
         }
+        let sealing = self.sealing();
         match self.segments().last() {
-            Some(active) if active.base_offset() < active.next_offset() && active.next_offset() <= offset => {
-                self.core.roll_active()
-            }
+            Some(active) if active.next_offset() <= offset => sealing.roll_active(),
             _ => Ok(()),
         }
     }
@@ -117,11 +116,8 @@ impl Log {
         }
         checkpoint.store_start(&self.dir, offset)?;
         self.group().tail().note_deleted();
-        {
-            let _nobody_changes_the_view = self.appender.lock();
-            self.core.begin_at(offset, gone.len());
-            self.sealed_are_noted(checkpoint.manifest.segments.len());
-        }
+        self.core.begin_at(offset, gone.len());
+        self.sealed_are_noted(checkpoint.manifest.segments.len());
         self.events().add(|| Event::RecordsDeleted {
             partition: self.spec.partition.clone(),
             by,

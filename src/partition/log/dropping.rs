@@ -51,12 +51,9 @@ impl Log {
 
     /// Closes the active segment, so that it may go.
     pub(crate) fn close_active(&self) -> Result<()> {
-        let _nobody_appends = self.appender.lock();
+        let _nobody_closes_it = self.appender.lock();
         self.check_writable()?;
-        match self.segments().last() {
-            Some(active) if active.base_offset() < active.next_offset() => self.core.roll_active(),
-            _ => Ok(()),
-        }
+        self.sealing().roll_active()
     }
 
     /// Deletes the closed segments below `offset`, or those of them that the manifest has; whether there were any.

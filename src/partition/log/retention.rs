@@ -87,15 +87,18 @@ impl Log {
         let segment_ms = whole_ms(segment_ms);
         let mut appender = self.appender.lock();
         self.check_writable()?;
-        let segments = self.segments();
-        let active = segments.last().filter(|active| active.base_offset() < active.next_offset());
-        let begun_ms = active.map_or_else(|| appender.begun_ms(), |active| active.created_ms());
+        let begun_ms = {
+            let sealing = self.sealing();
+            let segments = self.segments();
+            let active = segments.last().filter(|active| active.base_offset() < active.next_offset());
+            active.map_or_else(|| appender.begun_ms(&sealing), |active| active.created_ms())
+        };
         let due_ms = begun_ms.unwrap_or(now_ms).saturating_add(segment_ms);
         if now_ms < due_ms || begun_ms.is_none() {
             return Ok(Some(due_ms));
         }
         appender.seal(&self.core)?;
-        self.core.roll_active()?;
+        self.sealing().roll_active()?;
         Ok(Some(now_ms.saturating_add(segment_ms)))
     }
 

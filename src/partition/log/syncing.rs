@@ -13,6 +13,7 @@ use crate::partition::group_commit::{CommitMember, PreparedCommit};
 use crate::partition::log_spec::LogSpec;
 use crate::partition::log_view::Segments;
 use crate::partition::mirror::{Block, MirroredTo};
+use crate::partition::seal_queue::Seals;
 use crate::segment::Segment;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::tail::Tail;
@@ -69,6 +70,16 @@ impl CommitMember for Log {
 
     fn is_forked(&self) -> bool {
         self.environment.files.is_forked()
+    }
+}
+
+impl Seals for Log {
+    fn seal_oldest(&self) {
+        // Of a log that refuses writes nothing is written any more.
+        if self.check_unharmed().is_ok() {
+            // What is wrong with the disk, the sender is told that finds too many full batches. What may have harmed the log has poisoned it.
+            _ = self.sealing().seal_oldest();
+        }
     }
 }
 
@@ -139,7 +150,7 @@ impl Log {
         self.check_present()?;
         self.rewrite_segments()?;
         let (segments, synced) = {
-            let _nobody_appends = self.appender.lock();
+            let _nobody_writes_to_them = self.sealing();
             let segments = self.segments();
             let synced = segments.last().map(|active| SyncedTo::of(active));
             segments.iter().last().inspect(|active| self.note_producers_to_sync(active));

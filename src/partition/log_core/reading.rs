@@ -8,7 +8,7 @@ use crate::partition::isolation::Isolation;
 use crate::partition::log_view::LogView;
 use crate::partition::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use crate::record::Fetched;
-use crate::tail::Salvaged;
+use crate::tail::{OpenBatch, Salvaged};
 
 impl LogCore {
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
@@ -45,18 +45,23 @@ impl LogCore {
             let end = if is_committed { high_watermark.min(self.offsets.first_undecided()) } else { high_watermark };
             let guard = self.view();
             let view: &LogView = &guard;
-            let open = view.open.as_ref().map(|open| TailRecords {
-                identity: open.identity(),
-                bytes: TailBytes::InSlot(open),
-                is_dense: true,
-            });
-            let unsealed = if view.unsealed.is_empty() { Vec::new() } else { all_in_tail(&view.unsealed) };
+            let (only, several);
+            let tail = match (&view.batches[..], view.unsealed.is_empty()) {
+                ([batch], true) => {
+                    only = [in_slot(batch)];
+                    &only[..]
+                }
+                ([], true) => &[],
+                _ => {
+                    several = all_in_tail(view);
+                    &several
+                }
+            };
             let result = read(&Source {
                 partition: &self.spec.partition,
                 topic_id: self.spec.topic_id,
                 segments: &view.segments,
-                // While there are such batches, none is open.
-                tail: if unsealed.is_empty() { open.as_slice() } else { &unsealed },
+                tail,
                 damage: &view.damage,
                 waypoints: Some(&self.environment.waypoints),
                 bounds: view.log_start_offset..end.max(view.log_start_offset),
@@ -78,12 +83,19 @@ impl LogCore {
     }
 }
 
-/// The batches that opening could not seal, for readers. Apart from [`LogCore::read`], which as a rule finds none.
+/// What is behind the segments, for readers, where that is more than one batch: what opening could not seal comes first. Apart from
+/// [`LogCore::read`], which as a rule finds one.
 #[cold]
-fn all_in_tail(unsealed: &[Arc<Salvaged>]) -> Vec<TailRecords<'_>> {
-    unsealed.iter().map(|batch| in_tail(batch)).collect()
+fn all_in_tail(view: &LogView) -> Vec<TailRecords<'_>> {
+    let unsealed = view.unsealed.iter().map(|batch| salvaged(batch));
+    unsealed.chain(view.batches.iter().map(|batch| in_slot(batch))).collect()
 }
 
-fn in_tail(batch: &Salvaged) -> TailRecords<'_> {
+fn salvaged(batch: &Salvaged) -> TailRecords<'_> {
     TailRecords { identity: &batch.identity, bytes: TailBytes::Copied(&batch.records), is_dense: true }
+}
+
+#[inline]
+fn in_slot(batch: &OpenBatch) -> TailRecords<'_> {
+    TailRecords { identity: batch.identity(), bytes: TailBytes::InSlot(batch), is_dense: true }
 }

@@ -105,9 +105,10 @@ impl LogCore {
 
     /// Has readers of committed records leave a transaction out, before they come to it.
     fn hide(&self, aborted: AbortedTransaction) {
-        let view = self.view();
-        let aborted = Some(Arc::new(view.aborted.as_deref().cloned().unwrap_or_default().with(aborted)));
-        self.view.store(Arc::new(LogView { aborted, ..LogView::clone(&view) }));
+        self.change_view(|view| {
+            let aborted = view.aborted.as_deref().cloned().unwrap_or_default().with(aborted);
+            LogView { aborted: Some(Arc::new(aborted)), ..view.clone() }
+        });
     }
 
     /// A batch of a producer is in the active segment.

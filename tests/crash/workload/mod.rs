@@ -24,6 +24,7 @@ const PASSING: &str = "passing";
 
 /// What a workload is like, besides what it does.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Of the broker, and so of what groups commit.
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) budget_bytes: Option<u64>,
     /// Whether the file system writes overwritten blocks elsewhere, so that the tail is written by calls.
     is_copy_on_write: bool,
+    /// Whether full batches wait in their slots, as they do while a thread seals them, and many records are sent at a time.
+    leaves_full: bool,
 }
 
 impl Settings {
@@ -48,7 +51,18 @@ impl Settings {
         // Two tails, what is kept for internal topics, and little besides.
         let budget_bytes = has_budget.then_some(3 * (1 << 20) + 2 * 4096 + 250_000);
         let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
-        Settings { seed, durability, tail_bytes, steps: 40, is_large, moves_group, budget_bytes, is_copy_on_write }
+        let leaves_full = seed % 3 == 2;
+        Settings {
+            seed,
+            durability,
+            tail_bytes,
+            steps: 40,
+            is_large,
+            moves_group,
+            budget_bytes,
+            is_copy_on_write,
+            leaves_full,
+        }
     }
 
     /// Whether the durability of topics is altered again and again.
@@ -180,6 +194,7 @@ impl Run {
             Some(bytes) => Broker::builder(DIR).disk_budget(bytes, BudgetPolicy::DropOldest),
             None => Broker::builder(DIR),
         };
+        let builder = if self.settings.leaves_full { builder.leaves_full_batches() } else { builder };
         let opened = builder
             .disk(&self.disk)
             .background(false)
@@ -222,6 +237,7 @@ impl Run {
             (1, _) => self.create_topic("os"),
             (2, _) => self.create_topic("interval"),
             (3.., draw) if self.settings.alters_often() && (85..95).contains(&draw) => self.alter_durability(),
+            (_, 0..=9) if self.settings.leaves_full => self.send_many(),
             (_, 0..=34) => self.send(),
             (_, 35..=49) => self.send_batch(),
             (_, 50..=57) => self.poll(),

@@ -15,6 +15,10 @@ impl Run {
             _ if self.settings.is_large && count == 1 => (1 << 20) + self.random.below(1 << 19),
             _ => 0,
         };
+        self.records_of(count, value_bytes)
+    }
+
+    fn records_of(&mut self, count: usize, value_bytes: u64) -> Vec<Sent> {
         let value_bytes = usize::try_from(value_bytes).unwrap_or_default();
         let serial = self.next_serial;
         self.next_serial += count as u64;
@@ -33,9 +37,23 @@ impl Run {
         self.send_to(&partition, usize::try_from(count).unwrap_or(2))
     }
 
+    /// Sends so many records, one after the other, that they fill two slots or more.
+    pub(super) fn send_many(&mut self) -> Checked {
+        let Some(partition) = self.a_partition() else { return Ok(()) };
+        (0..30).try_for_each(|_| {
+            let value_bytes = 4000 + self.random.below(1000);
+            let records = self.records_of(1, value_bytes);
+            self.send_records(&partition, &records)
+        })
+    }
+
     /// Sends some records in one piece, and notes what comes of it.
     pub(super) fn send_to(&mut self, partition: &TopicPartition, count: usize) -> Checked {
         let records = self.new_records(count);
+        self.send_records(partition, &records)
+    }
+
+    fn send_records(&mut self, partition: &TopicPartition, records: &[Sent]) -> Checked {
         let (keys, values): (Vec<_>, Vec<_>) = records.iter().map(|sent| (sent.key(), sent.value())).unzip();
         let to_send: Vec<_> = keys
             .iter()
@@ -48,7 +66,7 @@ impl Run {
         let is_durable = self.random.chance(20);
         let producer = producer(&broker, is_durable)?;
         if let Some(log) = self.history.log(partition) {
-            log.open.push(records.clone());
+            log.open.push(records.to_vec());
         }
         self.note_version();
         let sent = match to_send.as_slice() {
@@ -67,7 +85,7 @@ impl Run {
         let Some(log) = self.history.log(partition) else { return Ok(()) };
         match sent {
             Ok(offset) => {
-                log.acknowledge(&records, offset).map_err(|problem| format!("{partition}: {problem}"))?;
+                log.acknowledge(records, offset).map_err(|problem| format!("{partition}: {problem}"))?;
                 if is_durable || is_always {
                     log.durable = log.acked();
                     log.hidden_from = None;
@@ -78,8 +96,7 @@ impl Run {
                 let acked = log.acked();
                 match &error {
                     Error::NotDurable { offsets, .. } => {
-                        log.acknowledge(&records, offsets.start)
-                            .map_err(|problem| format!("{partition}: {problem}"))?;
+                        log.acknowledge(records, offsets.start).map_err(|problem| format!("{partition}: {problem}"))?;
                         log.hidden_from.get_or_insert(acked);
                     }
                     error if error.outcome() == SendOutcome::NotAppended => drop(log.open.pop()),

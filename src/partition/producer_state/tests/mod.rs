@@ -93,7 +93,7 @@ fn roll(partition: &Partition) {
     let log = partition.writable().unwrap();
     log.seal_if_idle().unwrap();
     log.seal_if_idle().unwrap();
-    log.roll_active().unwrap();
+    log.sealing().roll_active().unwrap();
 }
 
 /// A producer in its first epoch.

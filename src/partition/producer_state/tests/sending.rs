@@ -283,7 +283,7 @@ fn what_is_noted_at_a_roll_is_what_the_log_makes() {
         match round % 7 {
             1 => roll(&partition),
             // With what is in the tail left there.
-            3 => log.roll_active().unwrap(),
+            3 => log.sealing().roll_active().unwrap(),
             5 => log.close_active().unwrap(),
             _ => {}
         }
