@@ -64,7 +64,7 @@ pub(super) const IS_REPLACED: usize = 40;
 pub(super) const CHUNK_TABLE: usize = 512;
 pub(super) const CHUNK_ENTRY_BYTES: usize = 8;
 pub(super) const CHUNKS_MAX: usize = (FILE_HEADER_BYTES - CHUNK_TABLE) / CHUNK_ENTRY_BYTES;
-pub(super) const CHUNK_BYTES: usize = if IS_EXPLORED { 16 << 10 } else { 1 << 20 };
+pub(super) const CHUNK_BYTES: usize = if IS_EXPLORED { 32 << 10 } else { 1 << 20 };
 const LARGE_SLOT_BYTES: usize = if IS_EXPLORED { 8 << 10 } else { 64 << 10 };
 /// A model checker makes and fills tails by the hundred thousand: small ones, of which the slots are soon used up.
 const IS_EXPLORED: bool = cfg!(any(shuttle, loom));

@@ -26,6 +26,8 @@ mod groups;
 #[cfg(all(test, loom))]
 mod primitives;
 #[cfg(all(test, shuttle))]
+mod sealing;
+#[cfg(all(test, shuttle))]
 mod syncing;
 #[cfg(all(test, shuttle))]
 mod transactions;
