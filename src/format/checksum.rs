@@ -1,5 +1,7 @@
 //! CRC-32C (Castagnoli), the checksum of record batches. The only file that names the crate that computes it.
 
+use super::crc32c_words::{SHORT_BYTES_MAX, append_short};
+
 /// The checksum of `bytes`.
 #[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
@@ -9,7 +11,8 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
 /// The checksum of what `crc` covers followed by `bytes`; 0 covers nothing.
 #[inline]
 pub(crate) fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
-    ::crc32c::crc32c_append(crc, bytes)
+    let short = if bytes.len() <= SHORT_BYTES_MAX { append_short(crc, bytes) } else { None };
+    short.unwrap_or_else(|| ::crc32c::crc32c_append(crc, bytes))
 }
 
 /// The checksum of two pieces put together, from the checksum of each and the second one's size in bytes.

@@ -21,6 +21,7 @@ pub(crate) mod batch;
 pub(crate) mod batch_start;
 pub(crate) mod builder;
 pub(crate) mod checksum;
+mod crc32c_words;
 pub(crate) mod compression;
 pub(crate) mod control;
 #[cfg(feature = "testing")]
