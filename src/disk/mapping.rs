@@ -288,10 +288,11 @@ impl fmt::Debug for ProcessMark {
 /// A page of zeros of this process alone, and of zeros again in each child; `None` where there is no such thing.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn page_wiped_on_fork() -> Option<MmapRaw> {
+    use rustix::mm::{Advice, madvise};
     let page = MmapRaw::from(memmap2::MmapMut::map_anon(size_of::<AtomicU32>()).ok()?);
     // SAFETY: The range is this private anonymous page, of which nothing is used yet. The call changes nothing in this process.
-    let result = unsafe { libc::madvise(page.as_mut_ptr().cast(), page.len(), libc::MADV_WIPEONFORK) };
-    (result == 0).then_some(page)
+    let advised = unsafe { madvise(page.as_mut_ptr().cast(), page.len(), Advice::LinuxWipeOnFork) };
+    advised.is_ok().then_some(page)
 }
 
 #[cfg(not(all(target_os = "linux", not(miri))))]

@@ -11,9 +11,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use memmap2::MmapOptions;
+#[cfg(unix)]
+use rustix::fs::OFlags;
 
 use super::{
     DirEntry, Disk, DiskFile, FileLock, FileMode, FileUsage, FollowedMapping, Mapping, Open, SharedMapping, SyncError,
@@ -116,8 +118,8 @@ impl Disk for OsDisk {
     #[cfg(unix)]
     fn sync_dir(&self, dir: &Path) -> Result<(), SyncError> {
         use std::os::unix::fs::OpenOptionsExt;
-        let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_DIRECTORY;
-        let dir = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(SyncError::NotBegun)?;
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::DIRECTORY;
+        let dir = OpenOptions::new().read(true).custom_flags(for_std(flags)).open(dir).map_err(SyncError::NotBegun)?;
         dir.sync_all().map_err(SyncError::Failed)
     }
 
@@ -153,13 +155,23 @@ impl Disk for OsDisk {
         if is_named(&file, path)? { Ok(Box::new(OsLock { file })) } else { Err(ErrorKind::WouldBlock.into()) }
     }
 
+    /// Asked directly: the standard library's way takes 75 instructions more, of the 900 of an append.
+    #[cfg(unix)]
+    #[inline]
+    fn now_ms(&self) -> i64 {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        // Nanoseconds are never negative, so times before 1970 are rounded down, too.
+        now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+    }
+
+    #[cfg(not(unix))]
     fn now_ms(&self) -> i64 {
         // In 64 bits: the standard library's milliseconds have 128.
         let to_ms = |since: Duration| {
             let ms = since.as_secs().saturating_mul(1000).saturating_add(u64::from(since.subsec_millis()));
             i64::try_from(ms).unwrap_or(i64::MAX)
         };
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
+        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
             Ok(after) => to_ms(after),
             Err(before) => -to_ms(before.duration()),
         }
@@ -197,7 +209,7 @@ impl Disk for OsDisk {
 /// random numbers.
 fn random_by_hashing() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u128(UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
+    hasher.write_u128(std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
     hasher.finish()
 }
 
@@ -265,7 +277,7 @@ fn open_regular(path: &Path, how: Open, mode: FileMode) -> io::Result<OsFile> {
             FileMode::Private => 0o600,
             FileMode::Umask => 0o666,
         };
-        options.mode(bits).custom_flags(no_follow() | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        options.mode(bits).custom_flags(for_std(no_follow() | OFlags::CLOEXEC | OFlags::NONBLOCK));
     }
     let mut attempts = 1;
     loop {
@@ -280,8 +292,14 @@ fn open_regular(path: &Path, how: Open, mode: FileMode) -> io::Result<OsFile> {
 }
 
 #[cfg(unix)]
-fn no_follow() -> libc::c_int {
-    if planted(Canary::FollowLinks) { 0 } else { libc::O_NOFOLLOW }
+fn no_follow() -> OFlags {
+    if planted(Canary::FollowLinks) { OFlags::empty() } else { OFlags::NOFOLLOW }
+}
+
+/// Flags as the standard library takes them.
+#[cfg(unix)]
+fn for_std(flags: OFlags) -> std::ffi::c_int {
+    flags.bits().cast_signed()
 }
 
 /// So often a file may be replaced under the hands of who opens it.

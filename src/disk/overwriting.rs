@@ -12,7 +12,7 @@ const IN_PLACE: [&str; 4] = ["ext2", "ext3", "ext4", "tmpfs"];
 #[cfg(target_os = "linux")]
 pub(super) fn is_in_place(device: u64) -> bool {
     let Ok(mounts) = std::fs::read("/proc/self/mountinfo") else { return false };
-    let device = format!("{}:{}", libc::major(device), libc::minor(device));
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     // A part of btrfs has a number of its own, which is not found there.
     type_of(&device, &String::from_utf8_lossy(&mounts)).is_some_and(|kind| IN_PLACE.contains(&kind))
 }

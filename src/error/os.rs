@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind};
 
 /// No handle is left for the process.
 #[cfg(unix)]
-pub(crate) const TOO_MANY_OPEN_FILES: i32 = libc::EMFILE;
+pub(crate) const TOO_MANY_OPEN_FILES: i32 = rustix::io::Errno::MFILE.raw_os_error();
 /// The medium or the way to it failed.
 #[cfg(all(unix, any(test, feature = "testing")))]
-pub(crate) const INPUT_OUTPUT: i32 = libc::EIO;
+pub(crate) const INPUT_OUTPUT: i32 = rustix::io::Errno::IO.raw_os_error();
 /// No handle is left: `ERROR_TOO_MANY_OPEN_FILES`.
 #[cfg(not(unix))]
 pub(crate) const TOO_MANY_OPEN_FILES: i32 = 4;
@@ -18,7 +18,7 @@ pub(crate) const INPUT_OUTPUT: i32 = 1117;
 
 /// The whole machine has no handle left; Windows does not tell that apart.
 #[cfg(unix)]
-const TOO_MANY_OPEN_FILES_IN_ALL: i32 = libc::ENFILE;
+const TOO_MANY_OPEN_FILES_IN_ALL: i32 = rustix::io::Errno::NFILE.raw_os_error();
 #[cfg(not(unix))]
 const TOO_MANY_OPEN_FILES_IN_ALL: i32 = TOO_MANY_OPEN_FILES;
 
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn space_quota_and_file_size_are_one_to_who_writes() {
         #[cfg(unix)]
-        for number in [libc::ENOSPC, libc::EDQUOT, libc::EFBIG] {
-            assert!(is_disk_full(&io::Error::from_raw_os_error(number)), "{number}");
+        for error in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::FBIG] {
+            assert!(is_disk_full(&error.into()), "{error}");
         }
         #[cfg(windows)]
         assert!(is_disk_full(&io::Error::from_raw_os_error(112)), "ERROR_DISK_FULL");
