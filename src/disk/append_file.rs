@@ -19,8 +19,10 @@ use crate::canary::{Canary, planted};
 use crate::error::os::is_disk_full;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use reserving::UNWANTED;
 
 mod own;
+mod reserving;
 
 const PAGE_BYTES: u64 = 4096;
 const REWRITE_CHUNK_BYTES: usize = 64 * 1024;
@@ -41,6 +43,8 @@ pub(crate) struct AppendFile {
     published_bytes: AtomicU64,
     /// Held by whoever changes the file.
     above: Mutex<Above>,
+    /// Up to where there is room on the disk, which was taken ahead, or why not. Changed by the holder of `above`.
+    reserved_bytes: AtomicU64,
     /// Held by whoever maps; says whether the file was ever mapped. Locks are taken in this order: `above`, `was_mapped`, `path`.
     was_mapped: Mutex<bool>,
 }
@@ -127,6 +131,7 @@ impl AppendFile {
             capacity_bytes: extent.capacity_bytes,
             published_bytes: AtomicU64::new(extent.published_bytes),
             above: Mutex::new(Above::Nothing),
+            reserved_bytes: AtomicU64::new(UNWANTED),
             was_mapped: Mutex::new(false),
         };
         file.handle.put(handle);
@@ -156,6 +161,7 @@ impl AppendFile {
         let position = self.published_bytes.load(Ordering::Relaxed);
         let end =
             position.checked_add(bytes.len() as u64).ok_or(AppendError::NotBegun(ErrorKind::FileTooLarge.into()))?;
+        self.reserve(&*handle, end);
         let written = handle.write_at(bytes, position);
         self.handle.mark_dirty();
         match written {
@@ -179,13 +185,14 @@ impl AppendFile {
         }
     }
 
-    /// Cuts what a write has left above the published length that found no room. To be called before the file is left as it is:
+    /// Cuts what a write has left above the published length that found no room, and gives back room that was taken ahead. To be called before the file is left as it is:
     /// whoever opens it next would take that for damage.
     ///
     /// # Errors
     /// As [`append`](AppendFile::append): [`AppendError::NotBegun`] if there still is no room.
     pub(crate) fn settle(&self) -> Result<(), AppendError> {
         let mut above = self.above.lock();
+        self.give_back_room();
         if *above == Above::Nothing { Ok(()) } else { self.whole_handle(&mut above).map(drop) }
     }
 

@@ -5,6 +5,8 @@
 //! written, and in pieces of the file system's choice. What was counted of a file is remembered, so that just this is taken off when
 //! its name goes, and the sum never drifts.
 //!
+//! Nothing is taken ahead of need here ([`DiskFile::reserve`]): it would count.
+//!
 //! A file without a name does not count, though it keeps its blocks for as long as a reader holds it; nor do directories, and what
 //! others do there meanwhile.
 
@@ -431,6 +433,12 @@ impl DiskFile for MeteredFile {
         let written = self.file.write_zeros(bytes, position);
         self.measure(end);
         written
+    }
+
+    fn give_back_reserved(&self) -> io::Result<()> {
+        let given_back = self.file.give_back_reserved();
+        self.measure(0);
+        given_back
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {

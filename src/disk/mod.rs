@@ -151,6 +151,16 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     }
     /// Cuts or extends (with zeros) the file to `size` bytes.
     fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Takes room on the disk for `bytes` bytes from `position` on, behind the end of the file, which keeps its size. `Unsupported` where
+    /// there is no such thing; after any error some of it may be taken.
+    fn reserve(&self, position: u64, bytes: u64) -> io::Result<()> {
+        let _ = (position, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Gives back all room behind the end of the file. Nobody writes to it meanwhile.
+    fn give_back_reserved(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Makes the file's bytes and size survive a power cut. After an error nothing is known, and it is not to be retried.
     fn sync(&self) -> io::Result<()>;
     /// Maps `bytes` bytes from the start for reading. The map may reach beyond the end of the file; it is the reader's duty

@@ -430,6 +430,26 @@ impl DiskFile for OsFile {
         self.file.set_len(size)
     }
 
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, position: u64, bytes: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        self.check_own()?;
+        Ok(fallocate(&self.file, FallocateFlags::KEEP_SIZE, position, bytes)?)
+    }
+
+    /// Cut where it ends, a file loses the blocks behind that. Most have none, and are left alone.
+    #[cfg(target_os = "linux")]
+    fn give_back_reserved(&self) -> io::Result<()> {
+        const WORTHWHILE_BYTES: u64 = 64 << 10;
+        self.check_own()?;
+        let metadata = self.file.metadata()?;
+        let bytes = metadata.len();
+        if usage_of(&metadata).allocated_bytes <= bytes.saturating_add(WORTHWHILE_BYTES) {
+            return Ok(());
+        }
+        self.file.set_len(bytes)
+    }
+
     fn sync(&self) -> io::Result<()> {
         // Data and size, not the times. On macOS the standard library asks the drive itself to flush.
         self.file.sync_data()

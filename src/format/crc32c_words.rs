@@ -4,7 +4,10 @@
 //! and has three runs of 8 bytes at a time and pieces of three sizes. One run takes 60. From about 256 bytes on the crate is faster.
 //!
 //! The instruction: Intel, "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", 2011.
-#![allow(unsafe_code, reason = "a call of a function for processors that have the instruction, behind the question whether they do")]
+#![allow(
+    unsafe_code,
+    reason = "a call of a function for processors that have the instruction, behind the question whether they do"
+)]
 
 /// So many bytes are a short piece.
 pub(super) const SHORT_BYTES_MAX: usize = 256;

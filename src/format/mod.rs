@@ -21,9 +21,9 @@ pub(crate) mod batch;
 pub(crate) mod batch_start;
 pub(crate) mod builder;
 pub(crate) mod checksum;
-mod crc32c_words;
 pub(crate) mod compression;
 pub(crate) mod control;
+mod crc32c_words;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzzing;
 mod header;

@@ -111,6 +111,7 @@ impl LogCore {
         let (synced, end) = (recovered.synced_offset, recovered.next_offset);
         assert!(recovered.log_start_offset <= synced, "a log is synced from where it begins");
         let is_always = spec.durability() == Durability::Always;
+        recovered.segments.last().filter(|active| !active.is_sealed()).iter().for_each(|active| active.reserve_ahead());
         let noted_bytes = recovered.segments.last().map_or(0, |active| recovered.checkpoint.noted_bytes(active));
         let core = LogCore {
             view: ArcSwap::from_pointee(LogView {

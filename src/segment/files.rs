@@ -21,6 +21,13 @@ impl Segment {
         self.on_log("cut", |loaded| loaded.log.truncate_to(loaded.log.len()))
     }
 
+    /// Gives back room that an earlier process has taken ahead for the log file. Only before anything is appended.
+    pub(crate) fn give_back_room(&self) {
+        if let Some(loaded) = self.loaded.get() {
+            loaded.log.give_back_found_room();
+        }
+    }
+
     /// Takes what the log file has from `file_position` on for something that the medium may lack, whatever it looks like, since
     /// an earlier process wrote it: the next [`sync`](Segment::sync) writes it once more, the same bytes.
     pub(crate) fn distrust_from(&self, file_position: u64) {

@@ -361,6 +361,13 @@ impl Segment {
         settled.map_err(|failure| self.append_error(failure))
     }
 
+    /// Takes room on the disk ahead of what is appended, until the segment is [settled](Segment::settle).
+    pub(crate) fn reserve_ahead(&self) {
+        if let Some(loaded) = self.loaded.get() {
+            loaded.log.reserve_ahead();
+        }
+    }
+
     fn append_error(&self, failure: AppendError) -> AppendError<Error> {
         failure.map(|source| Error::io("append to", &self.path(), source))
     }

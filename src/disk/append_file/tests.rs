@@ -362,3 +362,53 @@ fn an_append_that_could_not_copy_the_file_is_made_by_the_next_one_and_survives()
         }
     }
 }
+
+/// What a file has on the disk, in bytes.
+#[cfg(target_os = "linux")]
+fn allocated(path: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).unwrap().blocks() * 512
+}
+
+/// Room is taken ahead, and the size is what was written; what is left over goes when the file is settled, or when it is found.
+#[cfg(target_os = "linux")]
+#[test]
+fn room_that_was_taken_ahead_is_given_back() {
+    let (dir, files) = (tempfile::tempdir().unwrap(), os_files(ReadMode::Map));
+    for is_settled in [true, false] {
+        let path = dir.path().join(format!("{is_settled}.log"));
+        let file = AppendFile::create(&files, &path, 64 << 20).unwrap();
+        file.reserve_ahead();
+        for _ in 0..10 {
+            file.append(&[7; 100_000]).unwrap();
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 1_000_000);
+        let has_room = file.reserved_bytes.load(Ordering::Relaxed);
+        // Where there is no such thing, it was refused.
+        assert!((1_000_000..20_000_000).contains(&has_room) == (1_200_000 < allocated(&path)), "{has_room}");
+        if is_settled {
+            file.settle().unwrap();
+        } else {
+            drop(file);
+            let extent = Extent { published_bytes: 1_000_000, capacity_bytes: 64 << 20 };
+            let handle = files.open(&path, Open::Write).unwrap();
+            AppendFile::opened(&files, &path, Open::Write, extent, handle).unwrap().give_back_found_room();
+        }
+        assert!(allocated(&path) <= 1_100_000, "{}", allocated(&path));
+        assert!(std::fs::read(&path).unwrap() == [7; 1_000_000]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn small_files_and_those_that_do_not_want_it_take_no_room_ahead() {
+    let (dir, files) = (tempfile::tempdir().unwrap(), os_files(ReadMode::Map));
+    for (name, wants, bytes) in [("small", true, 100_000), ("unwanted", false, 1_000_000)] {
+        let file = AppendFile::create(&files, &dir.path().join(name), 64 << 20).unwrap();
+        if wants {
+            file.reserve_ahead();
+        }
+        file.append(&vec![7; bytes]).unwrap();
+        assert!(allocated(&dir.path().join(name)) <= bytes as u64 + 8192);
+    }
+}

@@ -217,6 +217,7 @@ impl Sealing<'_> {
         }
         let segment = Segment::create(&log.dir, base_offset, log.spec.segment_config());
         let segment = Arc::new(segment.map_err(AppendError::NotBegun)?);
+        segment.reserve_ahead();
         if let Some(budget) = log.environment.budget.as_ref().filter(|_| !log.spec.is_internal) {
             log.index_rooms.lock().push((base_offset, budget.take_anyway(INDEXES_BYTES)));
         }

@@ -28,7 +28,7 @@ const RECORDS_BYTES_MIN: usize = 8 * 1024;
 const STEP_BYTES: usize = 512;
 
 #[cfg(not(any(shuttle, loom)))]
-const _: () = assert!(size_of::<Segment>() < 480);
+const _: () = assert!(size_of::<Segment>() <= 480);
 
 /// Points in one batch at most; larger ones have wider steps.
 const POINTS_MAX: usize = 128;

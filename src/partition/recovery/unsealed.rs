@@ -121,6 +121,7 @@ impl Recovery<'_> {
             self.report.scanned_batches += scan.batches;
             // After a failed sync the page cache may show what the medium lacks, and believe it clean.
             segment.distrust_from(start.file_position);
+            segment.give_back_room();
         }
         self.next_offset = scan.next_offset;
         if planted(Canary::ReuseOffsetAfterEmptyRoll) && scan.next_offset == base_offset {
