@@ -356,6 +356,13 @@ impl Store {
         Err(topic_name::unknown(name))
     }
 
+    /// The topic of this name, to be kept as long as it is [present](TopicEntry::is_present); `None` if there is none, or where another
+    /// process says what there is.
+    pub(crate) fn topic_to_keep(&self, name: &str) -> Option<Arc<TopicEntry>> {
+        self.writer.as_ref()?;
+        self.registry.load().get(name).cloned()
+    }
+
     /// Where the log of a topic's partition is, and how it is kept.
     pub(super) fn log_spec(&self, topic: &TopicEntry, number: u32) -> LogSpec {
         self.config.log_spec(topic, number, self.least_leader_epoch)

@@ -11,6 +11,7 @@ use crate::partition::log::Log;
 use crate::partition::topic_settings::TopicSettings;
 use crate::partition::{Appended, PartitionSource};
 use crate::record::{ProducerRecord, RecordMetadata};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::topic_partition::TopicPartition;
 
 /// What a broker keeps of a topic.
@@ -22,13 +23,27 @@ pub(crate) struct TopicEntry {
     pub(crate) settings: Arc<TopicSettings>,
     /// Grows when partitions are added, and never shrinks.
     pub(crate) partitions: TopicPartitions,
+    /// Another topic has its name, or none.
+    is_gone: AtomicBool,
 }
 
 impl TopicEntry {
     /// A topic whose partitions are to be added.
     pub(super) fn new(name: Arc<str>, topic_id: u128, config: TopicConfig) -> TopicEntry {
         let settings = Arc::new(TopicSettings::new(config));
-        TopicEntry { name, topic_id, settings, partitions: TopicPartitions::default() }
+        let (partitions, is_gone) = (TopicPartitions::default(), AtomicBool::new(false));
+        TopicEntry { name, topic_id, settings, partitions, is_gone }
+    }
+
+    /// Whether this is what its name stands for.
+    #[inline]
+    pub(crate) fn is_present(&self) -> bool {
+        !self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Its name stands for another topic from now on, or for none.
+    pub(super) fn leave(&self) {
+        self.is_gone.store(true, Ordering::Release);
     }
 
     /// Appends `records` to partition `partition` in one piece, as durably as the topic demands and `least_durability`; returns

@@ -79,10 +79,15 @@ impl TopicRegistry {
     /// Replaces the map of topics, and what follows from it. The caller holds the catalog's lock, and wakes the watchers once it
     /// holds none.
     pub(super) fn publish(&self, change: impl FnOnce(&mut Topics)) {
-        let mut topics = Topics::clone(&self.topics.load());
+        let before = self.topics.load_full();
+        let mut topics = Topics::clone(&before);
         change(&mut topics);
         self.logs.store(Arc::new(logs_of(&topics)));
-        self.topics.store(Arc::new(topics));
+        let topics = Arc::new(topics);
+        self.topics.store(Arc::clone(&topics));
+        // For producers that have kept one.
+        let is_gone = |entry: &&Arc<TopicEntry>| !topics.get(&entry.name).is_some_and(|now| Arc::ptr_eq(now, entry));
+        before.values().filter(is_gone).for_each(|entry| entry.leave());
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 

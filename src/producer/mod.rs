@@ -8,7 +8,7 @@ pub(crate) mod sending;
 pub(crate) mod transactional;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::broker::store::Store;
 use crate::broker::topic_entry::TopicEntry;
@@ -43,6 +43,8 @@ pub struct Producer {
     partitioner: Arc<dyn Partitioner>,
     /// What a send waits for where its topic demands less.
     least_durability: Durability,
+    /// The topic that the first record went to. Most producers have no other one, and who goes by this saves a fifth of an append.
+    kept_topic: OnceLock<Arc<TopicEntry>>,
 }
 
 impl Broker {
@@ -107,6 +109,7 @@ impl Producer {
         Producer {
             store: Arc::clone(store),
             least_durability: config.durability.unwrap_or(Durability::Os),
+            kept_topic: OnceLock::new(),
             partitioner: config.partitioner_or_default(store.random()),
         }
     }
@@ -133,10 +136,30 @@ impl Producer {
     #[allow(clippy::needless_pass_by_value, reason = "a record is made for one send, and the call reads better")]
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<RecordMetadata> {
         let Some(topic) = record.get_topic() else { return Err(Error::NoTopic) };
-        self.store.with_topic(topic, |topic| {
+        let send = |topic: &TopicEntry| {
             let partition = batch::partition_of(&*self.partitioner, &record, topic.partition_count())?;
             topic.append_one(partition, &record, self.least_durability)
-        })
+        };
+        match self.kept_topic(topic) {
+            Some(topic) => send(topic),
+            None => self.store.with_topic(topic, send),
+        }
+    }
+
+    /// The topic of this name, if it is kept and still there.
+    #[inline]
+    fn kept_topic(&self, name: &str) -> Option<&Arc<TopicEntry>> {
+        match self.kept_topic.get() {
+            Some(kept) => Some(kept).filter(|kept| *kept.name == *name && kept.is_present()),
+            None => self.keep_topic(name),
+        }
+    }
+
+    #[cold]
+    fn keep_topic(&self, name: &str) -> Option<&Arc<TopicEntry>> {
+        let topic = self.store.topic_to_keep(name)?;
+        _ = self.kept_topic.set(topic);
+        None
     }
 
     /// Appends `records` to `topic`, whatever topic they name. Those of one partition go in one piece, all of them or none,

@@ -40,6 +40,8 @@ mod files;
 mod first_opening;
 mod forwarding;
 #[cfg(feature = "testing")]
+mod full_batches;
+#[cfg(feature = "testing")]
 mod full_disk;
 #[cfg(feature = "testing")]
 mod group_time;

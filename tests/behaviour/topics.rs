@@ -332,3 +332,26 @@ fn internal_topics_cannot_be_deleted_or_written_by_accident() {
     drop(broker.consumer_with(waiting("orders")).unwrap());
     assert!(matches!(broker.admin().delete_topic("__consumer_offsets"), Err(Error::InvalidTopic { .. })));
 }
+
+/// Also one that has sent to the topic before.
+#[test]
+fn a_producer_sends_to_what_the_name_stands_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = open(dir.path());
+    let producer = broker.producer();
+    let send = |name| producer.send(ProducerRecord::to(name).value("v")).map(|sent| sent.offset());
+    assert!(matches!(send("orders"), Err(Error::UnknownTopic { .. })));
+    for name in ["orders", "payments"] {
+        broker.create_topic(name, TopicConfig::new()).unwrap();
+        assert_eq!((send(name).unwrap(), send(name).unwrap()), (0, 1));
+    }
+    for _ in 0..2 {
+        broker.admin().delete_topic("orders").unwrap();
+        assert!(matches!(send("orders"), Err(Error::UnknownTopic { .. })));
+        broker.create_topic("orders", TopicConfig::new()).unwrap();
+        assert_eq!((send("orders").unwrap(), send("orders").unwrap()), (0, 1));
+    }
+    assert_eq!(send("payments").unwrap(), 2);
+    broker.close().unwrap();
+    assert!(matches!(send("orders"), Err(Error::Closed { .. })));
+}
