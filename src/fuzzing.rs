@@ -3,7 +3,7 @@
 //! memory than a small multiple of their size. Checksums are put right first, so that bytes get past them.
 
 pub use crate::broker::catalog::fuzzing::catalog;
-pub use crate::format::fuzzing::{batch, compression, control, record, round_trip, varints};
+pub use crate::format::fuzzing::{batch, compression, control, record, round_trip, unusual_records, varints};
 pub use crate::group::fuzzing::group_records;
 pub use crate::partition::fuzzing::{leader_epochs, manifest, partition_metadata, producer_snapshot, recovery_point};
 pub use crate::replica::stream::fuzzing::{stream_message, stream_reply, stream_request};

@@ -20,7 +20,7 @@
 //! Bytes 0 to 16 are outside the checksum: offset and epoch can be given to a batch that is otherwise finished.
 
 use super::reader::Reader;
-use super::record::Record;
+use super::record::{Record, RecordDeltas};
 use super::{Attributes, BatchStart, Invalid, ProducerStamp, crc32c};
 use crate::canary::{Canary, planted};
 
@@ -201,6 +201,17 @@ pub(crate) fn verify(bytes: &[u8]) -> Result<BatchHeader, Invalid> {
 /// # Errors
 /// If a record is malformed or contradicts the header.
 pub(crate) fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), Invalid> {
+    check_records_by(Record::check, header, records)
+}
+
+/// [`check_records`] with this way to check one.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "it is the whole of its callers")]
+pub(super) fn check_records_by(
+    check: impl Fn(&[u8]) -> Result<(RecordDeltas, usize), Invalid>,
+    header: &BatchHeader,
+    records: &[u8],
+) -> Result<(), Invalid> {
     let mut rest = records;
     let mut previous_delta = -1;
     let mut max_timestamp = i64::MIN;
@@ -208,14 +219,14 @@ pub(crate) fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), 
         if rest.is_empty() {
             return Err(Invalid::Malformed("a batch has fewer records than its header says"));
         }
-        let (record, size) = Record::decode(rest)?;
-        if record.offset_delta <= previous_delta {
+        let (RecordDeltas { timestamp_delta, offset_delta }, size) = check(rest)?;
+        if offset_delta <= previous_delta {
             return Err(Invalid::Malformed("the offsets of a batch do not rise"));
         }
-        let Some(timestamp) = header.start.base_timestamp.checked_add(record.timestamp_delta) else {
+        let Some(timestamp) = header.start.base_timestamp.checked_add(timestamp_delta) else {
             return Err(Invalid::Malformed("the timestamp of a record is out of range"));
         };
-        previous_delta = record.offset_delta;
+        previous_delta = offset_delta;
         max_timestamp = max_timestamp.max(timestamp);
         rest = rest.get(size..).unwrap_or_default();
     }

@@ -33,10 +33,13 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// No headers.
+    pub(super) const NONE: Headers<'static> = Headers { bytes: &[], count: 0 };
+
     /// Checks what is left of a record to be headers and nothing else.
     #[inline]
     pub(super) fn check(rest: Reader<'a>) -> Result<Headers<'a>, Invalid> {
-        if rest.rest() == [0] { Ok(Headers { bytes: &[], count: 0 }) } else { Headers::check_some(rest) }
+        if rest.rest() == [0] { Ok(Headers::NONE) } else { Headers::check_some(rest) }
     }
 
     #[inline(never)]

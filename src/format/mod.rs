@@ -33,6 +33,7 @@ pub(crate) mod invalid;
 pub(crate) mod producer_stamp;
 pub(crate) mod reader;
 pub(crate) mod record;
+mod record_start;
 pub(crate) mod shown;
 pub(crate) mod stored;
 pub(crate) mod varint;
@@ -41,6 +42,8 @@ pub(crate) mod varint;
 mod properties;
 #[cfg(test)]
 mod vectors;
+#[cfg(any(test, feature = "testing"))]
+mod ways;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use batch::{BatchHeader, CRC_START, HEADER_BYTES, LOG_OVERHEAD, check_records, verify};

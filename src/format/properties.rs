@@ -5,7 +5,6 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::header::Header;
-use super::record::skip_any;
 use super::*;
 
 const CODECS: [Compression; 5] =
@@ -71,23 +70,6 @@ fn same(record: &Record<'_>, owned: &OwnedRecord) -> bool {
         && record.headers.iter().eq(owned.headers())
 }
 
-/// Compares both ways to read a record, and to step over it.
-fn check_ways(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let fields = |decoded: Result<(Record<'_>, usize), Invalid>| {
-        decoded.map(|(record, size)| {
-            let headers: Vec<_> = record.headers.iter().map(|header| header.key().to_owned()).collect();
-            let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-            (record.attributes, record.timestamp_delta, record.offset_delta, key, value, headers, size)
-        })
-    };
-    prop_assert_eq!(fields(Record::decode(bytes)), fields(Record::decode_any(bytes)));
-    prop_assert_eq!(skip(bytes), skip_any(bytes));
-    if let Ok((_, size)) = skip_any(bytes) {
-        prop_assert_eq!(step_over(bytes, 1, usize::MAX), Ok((1, size)));
-    }
-    Ok(())
-}
-
 proptest! {
     #[test]
     fn records_come_back_from_their_bytes(records in records(), offset_delta in 0..i32::MAX) {
@@ -130,13 +112,13 @@ proptest! {
         let fields = RecordFields { timestamp_delta, offset_delta, key, value, headers: (&[]).into() };
         let mut bytes = vec![0; fields.encoded_len() + 9];
         let size = fields.encode(&mut bytes);
-        check_ways(&bytes[..size])?;
-        check_ways(&bytes)?;
+        ways::compare(&bytes[..size]);
+        ways::compare(&bytes);
         prop_assert_eq!(step_over(&bytes[..size], 9, usize::MAX), Ok((1, size)));
         prop_assert_eq!(step_over(&bytes[..size], 9, size - 1), Ok((0, 0)));
         // Nearly always among the fields before the key and value.
         bytes[changed.0.index(size.min(24))] = changed.1;
-        check_ways(&bytes)?;
+        ways::compare(&bytes);
     }
 
     #[test]
@@ -187,7 +169,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..300)) {
-        check_ways(&bytes)?;
+        ways::compare(&bytes);
         _ = BatchHeader::decode(&bytes);
         _ = verify(&bytes);
         _ = ControlType::decode_key(&bytes);

@@ -121,38 +121,25 @@ pub(crate) fn decode_i64(bytes: &[u8]) -> Result<(i64, usize), Invalid> {
     Ok((unzigzag(code), size))
 }
 
-/// The code of an integer of one byte or two, as nearly all are, in the lowest bytes of `word`; what follows it in the word;
-/// and its size in bytes. `None` if it is longer.
+/// The code of an integer of at most four bytes in the lowest bytes of `word`; what follows it in the word; and its size in bytes.
+/// `None` if it is longer.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "several per record, in registers")]
-pub(crate) fn take_short(word: u64) -> Option<(usize, u64, usize)> {
-    #[allow(clippy::cast_possible_truncation, reason = "14 bits")]
+#[allow(clippy::inline_always, reason = "in registers; the code is not computed if nobody asks for it")]
+pub(crate) fn take_small(word: u64) -> Option<(u64, u64, usize)> {
+    let code = word & 0x7f;
     if word & 0x80 == 0 {
-        Some((word as usize & 0x7f, word >> 8, 1))
-    } else if word & 0x8000 == 0 {
-        Some((word as usize & 0x7f | (word >> 1) as usize & 0x3f80, word >> 16, 2))
-    } else {
-        None
+        return Some((code, word >> 8, 1));
     }
-}
-
-/// The highest bit of each byte in `word` with which an integer ends.
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "two instructions")]
-pub(crate) fn ends(word: u64) -> u64 {
-    !word & 0x8080_8080_8080_8080
-}
-
-/// The code of an integer of at most five bytes, the lowest ones of `word`, that ends where the lowest bit of `ends` is set.
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "a dozen instructions, none of them if nobody asks for the value")]
-pub(crate) fn code_up_to(ends: u64, word: u64) -> u64 {
-    let bytes = word & (ends ^ ends.wrapping_sub(1));
-    bytes & 0x7f
-        | bytes >> 1 & (0x7f << 7)
-        | bytes >> 2 & (0x7f << 14)
-        | bytes >> 3 & (0x7f << 21)
-        | bytes >> 4 & (0x7f << 28)
+    let code = code | word >> 1 & (0x7f << 7);
+    if word & 0x8000 == 0 {
+        return Some((code, word >> 16, 2));
+    }
+    let code = code | word >> 2 & (0x7f << 14);
+    if word & 0x0080_0000 == 0 {
+        return Some((code, word >> 24, 3));
+    }
+    let code = code | word >> 3 & (0x7f << 21);
+    (word & 0x8000_0000 == 0).then_some((code, word >> 32, 4))
 }
 
 /// One byte is by far the most frequent case where a record is not decoded as a whole.

@@ -1,4 +1,5 @@
-//! One record; the same bytes are taken for integers of variable length and for a control record, too.
+//! One record; the same bytes are taken for integers of variable length and for a control record, too, and decide what is unusual about
+//! records that are read in both ways.
 
 use crate::allocation::capped;
 
@@ -8,4 +9,6 @@ pub(crate) fn run(data: &[u8]) {
         ottla::fuzzing::varints(data);
         ottla::fuzzing::control(data);
     });
+    // Their values alone have up to 8 KiB, whatever the bytes.
+    capped(1 << 20, || ottla::fuzzing::unusual_records(data));
 }
