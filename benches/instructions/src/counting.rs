@@ -8,10 +8,18 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::paths::CountedPath;
+use crate::paths::{self, CountedPath};
 
-/// The instructions that one operation takes, or one record of it.
+/// The instructions that one operation takes, or one record of it, besides what is counted by itself.
 pub(crate) fn instructions_of(path: &CountedPath) -> Result<f64, String> {
+    let all = all_instructions_of(path)?;
+    match path.besides {
+        Some(part) => Ok(all - all_instructions_of(paths::named(part)?)?),
+        None => Ok(all),
+    }
+}
+
+fn all_instructions_of(path: &CountedPath) -> Result<f64, String> {
     let shorter = run(path, path.operations)?;
     let longer = run(path, 2 * path.operations)?;
     let difference = longer.checked_sub(shorter).ok_or("twice as many operations took fewer instructions")?;

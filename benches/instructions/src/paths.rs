@@ -26,19 +26,22 @@ pub(crate) struct CountedPath {
     pub(crate) operations: u64,
     /// Each figure is for one of these.
     pub(crate) records_per_operation: u64,
+    /// The path that is a part of it, and is counted by itself: the figure is for the rest.
+    pub(crate) besides: Option<&'static str>,
     /// Makes in an empty directory what is there before, without being counted.
     pub(crate) prepare: fn(&Path),
     /// Does it so many times.
     pub(crate) work: fn(&Path, u64),
 }
 
-pub(crate) const PATHS: [CountedPath; 6] = [
+pub(crate) const PATHS: [CountedPath; 7] = [
     path("send", 50_000, 1, make_topic, send),
     path("append", 50_000, 1, make_topic, append),
     path("record_of_a_batch", 50, BATCH, make_topic, send_batches),
     path("polled_record", 1, RECORDS, fill, scan),
     path("random_read", 20_000, 1, fill, read_at_random),
     path("durable_send", 5_000, 1, make_topic, send_durably),
+    path("hand_over", 20_000, 1, make_topic, hand_over).besides("send"),
 ];
 
 const fn path(
@@ -48,7 +51,13 @@ const fn path(
     prepare: fn(&Path),
     work: fn(&Path, u64),
 ) -> CountedPath {
-    CountedPath { name, operations, records_per_operation, prepare, work }
+    CountedPath { name, operations, records_per_operation, besides: None, prepare, work }
+}
+
+impl CountedPath {
+    const fn besides(self, name: &'static str) -> CountedPath {
+        CountedPath { besides: Some(name), ..self }
+    }
 }
 
 pub(crate) fn named(name: &str) -> Result<&'static CountedPath, String> {
@@ -141,6 +150,19 @@ fn scan(dir: &Path, operations: u64) {
             count += records.len() as u64;
         }
         consumer.seek(&TopicPartition::new(TOPIC, 0), SeekTo::Earliest).expect("it is assigned");
+    }
+}
+
+/// Sends records to a consumer that polls without waiting. One poll finds the record, and one nothing.
+fn hand_over(dir: &Path, operations: u64) {
+    let broker = broker(dir, Durability::Os);
+    let producer = broker.producer();
+    let mut consumer = broker.consumer("billing", [TOPIC]).expect("a group without a member");
+    for _ in 0..operations {
+        black_box(producer.send(record()).expect(SPACE));
+        let records = consumer.poll(Duration::ZERO).expect(SOUND);
+        black_box(records.iter().next().and_then(|record| record.value())).expect("it was sent");
+        assert!(consumer.poll(Duration::ZERO).expect(SOUND).is_empty());
     }
 }
 

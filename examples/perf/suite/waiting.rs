@@ -6,12 +6,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{hint, mem};
 
-use ottla::{ConsumerConfig, Durability, ProducerRecord, TopicConfig};
+use ottla::{Consumer, ConsumerConfig, ConsumerRecords, Durability, ProducerRecord, TopicConfig};
 
 use super::latencies::Latencies;
 use super::place::{KEY, Place, SPACE, TOPIC};
 use super::row::{Row, Target};
 
+const SOUND: &str = "a sound log";
 /// Longer than any measurement: a consumer that was not woken ends it.
 const FOREVER: Duration = Duration::from_secs(60);
 /// Enough for a consumer to fall asleep.
@@ -25,7 +26,11 @@ pub(crate) const END: u64 = u64::MAX;
 
 pub(crate) fn rows() -> Vec<Row> {
     let a_microsecond = Target::Latency(Duration::from_micros(1));
-    let rows = [hand_over().target(Target::LatencyTimes(1.2)), hand_over_to_spinning().target(a_microsecond)];
+    let rows = [
+        hand_over().target(Target::LatencyTimes(1.2)),
+        hand_over_to_spinning("spinning_poll", || HandOver::through_poll(SPIN)).target(a_microsecond),
+        hand_over_to_spinning("poll_without_waiting", HandOver::through_polls).target(a_microsecond),
+    ];
     rows.map(|row| row.calls_max(CALLS_MAX)).into()
 }
 
@@ -40,9 +45,9 @@ fn hand_over() -> Row {
     })
 }
 
-fn hand_over_to_spinning() -> Row {
-    Row::new("hand_over/spinning_poll", 1, mem::size_of::<u64>(), || {
-        let mut through_poll = HandOver::through_poll(SPIN);
+fn hand_over_to_spinning(how: &str, begin: fn() -> HandOver) -> Row {
+    Row::new(format!("hand_over/{how}"), 1, mem::size_of::<u64>(), move || {
+        let mut through_poll = begin();
         move |calls, latencies: &mut Latencies| through_poll.run(calls, latencies)
     })
     .limit("spinning on an atomic", || {
@@ -74,21 +79,38 @@ impl HandOver {
     }
 
     pub(crate) fn through_poll(spin: Duration) -> HandOver {
+        let config = ConsumerConfig::new("billing").topics([TOPIC]).spin(spin);
+        HandOver::through_consumer(config, |consumer| {
+            let records = consumer.poll(FOREVER).expect(SOUND);
+            last_number(&records).expect("the consumer was woken")
+        })
+    }
+
+    /// To a consumer that polls again and again, and waits in none of these polls.
+    fn through_polls() -> HandOver {
+        HandOver::through_consumer(ConsumerConfig::new("billing").topics([TOPIC]), |consumer| {
+            let begin = Instant::now();
+            loop {
+                let records = consumer.poll(Duration::ZERO).expect(SOUND);
+                match last_number(&records) {
+                    Some(number) => return number,
+                    None if SPIN < begin.elapsed() => thread::sleep(A_MOMENT),
+                    None => hint::spin_loop(),
+                }
+            }
+        })
+    }
+
+    fn through_consumer(config: ConsumerConfig, receive: fn(&mut Consumer) -> u64) -> HandOver {
         let place = Place::with_topic(Durability::Os, TopicConfig::new());
         let producer = place.producer();
-        let config = ConsumerConfig::new("billing").topics([TOPIC]).spin(spin);
         let mut consumer = place.broker.consumer_with(config).expect("a group without a member");
         let send = move |message: u64| {
             let _place = &place;
             let value = message.to_be_bytes();
             producer.send(ProducerRecord::to(TOPIC).key(&KEY).value(&value)).expect(SPACE);
         };
-        let receive = move || {
-            let records = consumer.poll(FOREVER).expect("a sound log");
-            let last = records.iter().last().expect("the consumer was woken");
-            u64::from_be_bytes(last.value().and_then(|value| value.try_into().ok()).expect("a number was sent"))
-        };
-        HandOver::new(send, receive)
+        HandOver::new(send, move || receive(&mut consumer))
     }
 
     pub(crate) fn through_condvar() -> HandOver {
@@ -163,6 +185,11 @@ impl Drop for HandOver {
             let _ = receiver.join();
         }
     }
+}
+
+fn last_number(records: &ConsumerRecords) -> Option<u64> {
+    let last = records.iter().last()?;
+    Some(u64::from_be_bytes(last.value().and_then(|value| value.try_into().ok()).expect("a number was sent")))
 }
 
 fn nanos_since(begin: Instant) -> u64 {
