@@ -45,7 +45,7 @@ use cursor::{Counts, Cursor, Read};
 use handle::{ConsumerHandle, Shared};
 use pauses::Pauses;
 use position::Position;
-use positions::Positions;
+use positions::{Positions, Turns};
 
 /// Reads records, as a member of a group. Made by [`Broker::consumer`].
 ///
@@ -254,7 +254,7 @@ impl Consumer {
     fn wait_for<T>(
         &mut self,
         timeout: Duration,
-        take: impl Fn(&mut Consumer) -> Result<Option<T>>,
+        take: impl Fn(&mut Consumer, Turns) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         self.check_outside_listener()?;
         self.check_usable()?;
@@ -277,7 +277,7 @@ impl Consumer {
     fn wait_until<T>(
         &mut self,
         timeout: Duration,
-        take: impl Fn(&mut Consumer) -> Result<Option<T>>,
+        take: impl Fn(&mut Consumer, Turns) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let mut deadline = None;
         if !self.config.spin.is_zero() {
@@ -304,7 +304,8 @@ impl Consumer {
                 return Err(self.closed());
             }
             kept_up?;
-            let found = take(self)?;
+            let turns = self.positions.turns(!timeout.is_zero());
+            let found = take(self, turns)?;
             if found.is_some() {
                 self.pauses.begin_anew();
             }
@@ -347,7 +348,7 @@ impl Consumer {
 
     /// Reads from the partition whose turn it is, if one has something to read. Its position stays: that is the caller's. Nothing
     /// is read where it is not decided yet where to begin.
-    fn take_turn(&mut self, turns: &mut usize, limits: FetchLimits) -> Option<(&mut Position, Result<Option<Read>>)> {
+    fn take_turn(&mut self, turns: &mut Turns, limits: FetchLimits) -> Option<(&mut Position, Result<Option<Read>>)> {
         let position = self.positions.next_ready(turns)?;
         let mut cursor = Cursor {
             position,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Consumer;
 use super::ahead::Ahead;
+use super::positions::Turns;
 use crate::error::{Error, Result};
 use crate::record::OwnedRecord;
 
@@ -75,12 +76,11 @@ impl Consumer {
     }
 
     /// The next record: of what was read ahead, or else of the partition whose turn it is.
-    fn hand_out(&mut self) -> Result<Option<OwnedRecord>> {
+    fn hand_out(&mut self, mut turns: Turns) -> Result<Option<OwnedRecord>> {
         if let Some(record) = self.take_ahead() {
             return Ok(Some(record));
         }
         let (limits, subscribes) = (self.fetch_limits(), self.subscribes());
-        let mut turns = self.positions.active_count();
         while let Some((position, read)) = self.take_turn(&mut turns, limits) {
             let read = match read {
                 // Its topic was deleted, or the broker closed, since the last look at those.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Consumer;
+use super::positions::Turns;
 use crate::error::{Error, Result};
 use crate::record::ConsumerRecords;
 
@@ -47,12 +48,11 @@ impl Consumer {
     }
 
     /// Reads from the partitions in turn until the limits are reached.
-    fn fetch(&mut self) -> Result<Option<ConsumerRecords>> {
+    fn fetch(&mut self, mut turns: Turns) -> Result<Option<ConsumerRecords>> {
         // What is left of it is read again, from the positions.
         self.ahead = None;
         let mut records = ConsumerRecords::default();
         let (mut left, subscribes) = (self.fetch_limits(), self.subscribes());
-        let mut turns = self.positions.active_count();
         while let Some((position, read)) = self.take_turn(&mut turns, left) {
             let read = match read {
                 // What was read from other partitions is returned first; the error comes again.

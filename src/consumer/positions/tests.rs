@@ -42,7 +42,7 @@ fn orders(partition: u32) -> TopicPartition {
 
 /// The partitions that get a turn, each of which is read to its end.
 fn read_all(positions: &mut Positions) -> Vec<u32> {
-    let mut turns = positions.active_count();
+    let mut turns = positions.turns(true);
     let mut read = Vec::new();
     while let Some(position) = positions.next_ready(&mut turns) {
         read.push(position.partition().partition());
@@ -77,7 +77,7 @@ fn everyone_has_one_turn_and_the_order_goes_round() {
     (0..PARTITIONS).for_each(|partition| topic.send(partition));
     let mut positions = topic.positions();
     let mut next = || {
-        let mut turns = 1;
+        let mut turns = Turns { left: 1, arm: true };
         positions.next_ready(&mut turns).unwrap().partition().partition()
     };
     assert_eq!([next(), next(), next(), next(), next(), next()], [0, 1, 2, 3, 0, 1]);
@@ -174,4 +174,62 @@ fn a_topic_with_the_name_of_a_deleted_one_is_another_topic() {
     positions.set([PartitionSource::from(Arc::clone(new.writable().unwrap()))]);
     assert_eq!(positions.iter().count(), 1);
     assert_eq!(positions.get(&orders(0)).unwrap().next_offset(), None);
+}
+
+/// What a look finds that is not followed by waiting.
+fn glance(positions: &mut Positions) -> Vec<u32> {
+    let mut turns = positions.turns(false);
+    let mut read = Vec::new();
+    while let Some(position) = positions.next_ready(&mut turns) {
+        read.push(position.partition().partition());
+        let end = position.end();
+        position.go_to(end, None);
+    }
+    read
+}
+
+#[test]
+fn who_does_not_wait_is_not_woken_and_looks_at_each_partition_every_time() {
+    let topic = Topic::new();
+    let mut positions = topic.positions();
+    for _ in 0..2 {
+        assert!(glance(&mut positions).is_empty());
+        assert_eq!(positions.active_count(), PARTITIONS as usize, "none waits");
+    }
+    topic.send(2);
+    topic.send(1);
+    assert!(!positions.waiter.is_signalled());
+    assert_eq!(glance(&mut positions), [1, 2]);
+    positions.get_mut(&orders(3)).unwrap().is_paused = true;
+    assert!(glance(&mut positions).is_empty());
+    assert_eq!(positions.active_count(), PARTITIONS as usize - 1, "who is paused is not looked at");
+    topic.send(0);
+    assert_eq!(glance(&mut positions), [0]);
+    // Before it waits it asks to be woken by all of them.
+    assert!(!positions.has_ready());
+    assert_eq!(positions.active_count(), 0);
+    topic.send(2);
+    assert!(positions.waiter.is_signalled());
+    positions.take_delivered();
+    assert_eq!(glance(&mut positions), [2]);
+}
+
+#[test]
+fn of_many_partitions_tokens_say_where_to_look_also_who_does_not_wait() {
+    const MANY: u32 = 9;
+    assert!(GLANCE_MAX < MANY as usize);
+    let broker = Broker::temporary().unwrap();
+    let topic = broker.create_topic("orders", TopicConfig::new().partitions(MANY)).unwrap();
+    let mut positions = Positions::new(Arc::default(), Isolation::default());
+    positions.set(topic.partitions().map(|one| PartitionSource::from(Arc::clone(one.writable().unwrap()))));
+    for partition in 0..MANY {
+        positions.get_mut(&orders(partition)).unwrap().go_to(0, None);
+    }
+    assert!(glance(&mut positions).is_empty());
+    assert_eq!(positions.active_count(), 0, "all wait");
+    broker.producer().send(ProducerRecord::to("orders").partition(5)).unwrap();
+    positions.take_delivered();
+    assert_eq!(glance(&mut positions), [5]);
+    assert!(glance(&mut positions).is_empty());
+    assert_eq!(positions.active_count(), 1, "it is looked at until there are many again");
 }

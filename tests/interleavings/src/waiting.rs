@@ -43,6 +43,51 @@ fn a_poll_that_waits_beside_sends() {
     });
 }
 
+/// Polls that do not wait ask nobody to wake them. Whatever is sent between the last of them and the moment in which one that waits
+/// has asked for it, that one finds.
+#[test]
+fn a_poll_that_waits_after_polls_that_do_not_beside_sends() {
+    explore(|| {
+        let broker = broker_with_topic(Durability::Os);
+        let mut consumer = broker.consumer("g", ["t"]).unwrap();
+        let senders = [send(&broker, "a"), send(&broker, "b")];
+        let mut polled = Vec::new();
+        while polled.len() < 2 {
+            polled.extend(values(&consumer.poll(Duration::ZERO).unwrap()));
+            if polled.len() < 2 {
+                polled.extend(values(&consumer.poll(FOREVER).unwrap()));
+            }
+        }
+        polled.sort();
+        assert_eq!(polled, ["a", "b"]);
+        join(senders);
+    });
+}
+
+/// The same where a task waits, and a transaction ends while it does.
+#[test]
+fn a_task_that_waits_after_polls_that_do_not_beside_a_transaction() {
+    explore(|| {
+        let broker = broker_with_topic(Durability::Os);
+        let mut consumer = broker.consumer("g", ["t"]).unwrap();
+        let mut producer = broker.transactional_producer("x").unwrap();
+        let sender = thread::spawn(move || {
+            let transaction = producer.begin().unwrap();
+            transaction.send(record("a")).unwrap();
+            transaction.commit().unwrap();
+        });
+        let mut polled = Vec::new();
+        while polled.is_empty() {
+            polled.extend(values(&consumer.poll(Duration::ZERO).unwrap()));
+            if polled.is_empty() {
+                block_on(consumer.ready());
+            }
+        }
+        assert_eq!(polled, ["a"]);
+        sender.join().unwrap();
+    });
+}
+
 /// Here the group commit makes records visible, without the append lock.
 #[test]
 fn a_poll_that_waits_beside_durable_sends() {
