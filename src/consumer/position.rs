@@ -45,6 +45,8 @@ impl SharedPosition {
 #[derive(Debug)]
 pub(super) struct Position {
     pub(super) shared: Arc<SharedPosition>,
+    /// A copy of the log's address, and not another owner of it: every poll counts owners, and senders count those of the log's.
+    partition: TopicPartition,
     pub(super) is_paused: bool,
     /// The leader epoch of the last record that was read.
     leader_epoch: Option<i32>,
@@ -62,9 +64,11 @@ pub(super) struct Position {
 impl Position {
     /// No position yet. `ticket` is delivered when there may be something to do here.
     pub(super) fn new(log: PartitionSource, isolation: Isolation, ticket: Ticket) -> Position {
+        let partition = TopicPartition::new(log.partition().topic(), log.partition().partition());
         let shared = SharedPosition { log, isolation, next_offset: AtomicU64::new(UNKNOWN) };
         Position {
             shared: Arc::new(shared),
+            partition,
             is_paused: false,
             leader_epoch: None,
             place: None,
@@ -91,7 +95,7 @@ impl Position {
         limits: FetchLimits,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
-        self.log().fetch_on(offset, limits, self.shared.isolation, place)
+        self.log().fetch_on(&self.partition, offset, limits, self.shared.isolation, place)
     }
 
     /// The first offset that the consumer may see whose record has a timestamp of at least `timestamp_ms`.
@@ -100,7 +104,7 @@ impl Position {
     }
 
     pub(super) fn partition(&self) -> &TopicPartition {
-        self.shared.log.partition()
+        &self.partition
     }
 
     pub(super) fn next_offset(&self) -> Option<u64> {

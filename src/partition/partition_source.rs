@@ -290,16 +290,19 @@ impl PartitionSource {
         }
     }
 
-    /// Reads for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
+    /// Reads for a reader that goes on where it ended, at `place` in a batch, and that has its own copy of the address of this
+    /// `partition`. Returns where it ends, too.
     pub(crate) fn fetch_on(
         &self,
+        partition: &TopicPartition,
         from: u64,
         limits: FetchLimits,
         isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
         match &self.0 {
-            Keeper::Log(log) => log.fetch_on(from, limits, isolation, place),
+            Keeper::Log(log) => log.fetch_on(partition, from, limits, isolation, place),
+            // Nobody sends here.
             Keeper::Follower(follower) => follower.fetch_on(from, limits, isolation, place),
         }
     }

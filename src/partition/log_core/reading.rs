@@ -9,30 +9,39 @@ use crate::partition::log_view::LogView;
 use crate::partition::reader::{FetchLimits, Place, Source, TailBytes, TailRecords};
 use crate::record::Fetched;
 use crate::tail::{OpenBatch, Salvaged};
+use crate::topic_partition::TopicPartition;
 
 impl LogCore {
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits, isolation: Isolation) -> Result<Fetched> {
-        Ok(self.fetch_on(from, limits, isolation, None)?.0)
+        Ok(self.fetch_on(&self.spec.partition, from, limits, isolation, None)?.0)
     }
 
-    /// [`fetch`](LogCore::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too.
+    /// [`fetch`](LogCore::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too. What is
+    /// returned shares its address with `partition`, the reader's own copy: the owners of the log's are counted in a cache line that
+    /// every sender changes.
     pub(crate) fn fetch_on(
         &self,
+        partition: &TopicPartition,
         from: u64,
         limits: FetchLimits,
         isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
-        self.read(isolation, |source| source.fetch(from, limits, place))
+        self.read(partition, isolation, |source| source.fetch(from, limits, place))
     }
 
     /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.
     pub(crate) fn offset_for_time(&self, timestamp_ms: i64, isolation: Isolation) -> Result<Option<u64>> {
-        self.read(isolation, |source| source.offset_for_time(timestamp_ms))
+        self.read(&self.spec.partition, isolation, |source| source.offset_for_time(timestamp_ms))
     }
 
-    fn read<T>(&self, isolation: Isolation, read: impl Fn(&Source<'_>) -> Result<T>) -> Result<T> {
+    fn read<T>(
+        &self,
+        partition: &TopicPartition,
+        isolation: Isolation,
+        read: impl Fn(&Source<'_>) -> Result<T>,
+    ) -> Result<T> {
         // A slot that this process still takes for the open batch's may be another one's by now.
         self.check_not_forked()?;
         loop {
@@ -58,7 +67,7 @@ impl LogCore {
                 }
             };
             let result = read(&Source {
-                partition: &self.spec.partition,
+                partition,
                 topic_id: self.spec.topic_id,
                 segments: &view.segments,
                 tail,
