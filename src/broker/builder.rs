@@ -116,8 +116,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Whether a thread of the broker does the maintenance, with another one beside it for compaction once there is some. Default:
-    /// true. Without it, call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`]; and a task that
+    /// Whether threads of the broker do the maintenance and write full batches to segments, with another one for compaction once there
+    /// is some. Default: true. Without them, sends write to segments themselves; call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`]; and a task that
     /// awaits a [durable send](crate::Producer::send_async) holds its thread meanwhile.
     pub fn background(mut self, background: bool) -> Self {
         self.config.background = background;
