@@ -117,8 +117,9 @@ impl BrokerBuilder {
     }
 
     /// Whether threads of the broker do the maintenance and write full batches to segments, with another one for compaction once there
-    /// is some. Default: true. Without them, sends write to segments themselves; call [`Broker::run_maintenance`] at least as often as the shortest [`Durability::Interval`]; and a task that
-    /// awaits a [durable send](crate::Producer::send_async) holds its thread meanwhile.
+    /// is some. Default: true. Without them, sends write to segments themselves; call [`Broker::run_maintenance`] at least as often as
+    /// the shortest [`Durability::Interval`]; and a task that awaits a [durable send](crate::Producer::send_async) holds its thread
+    /// meanwhile.
     pub fn background(mut self, background: bool) -> Self {
         self.config.background = background;
         self
