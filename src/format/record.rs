@@ -150,6 +150,7 @@ impl Joined {
 
     /// Writes the bytes at `at`, and zeros behind them in the eight from there on; returns where they end.
     #[inline]
+    #[allow(clippy::little_endian_bytes, reason = "the first byte stands lowest here")]
     fn put(self, out: &mut [u8], at: usize) -> Option<usize> {
         let place = out.get_mut(at..)?.first_chunk_mut::<8>()?;
         *place = self.word.to_le_bytes();

@@ -380,7 +380,7 @@ fn room_that_was_taken_ahead_is_given_back() {
         let file = AppendFile::create(&files, &path, 64 << 20).unwrap();
         file.reserve_ahead();
         for _ in 0..10 {
-            file.append(&[7; 100_000]).unwrap();
+            file.append(&vec![7; 100_000]).unwrap();
         }
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1_000_000);
         let has_room = file.reserved_bytes.load(Ordering::Relaxed);
@@ -395,7 +395,7 @@ fn room_that_was_taken_ahead_is_given_back() {
             AppendFile::opened(&files, &path, Open::Write, extent, handle).unwrap().give_back_found_room();
         }
         assert!(allocated(&path) <= 1_100_000, "{}", allocated(&path));
-        assert!(std::fs::read(&path).unwrap() == [7; 1_000_000]);
+        assert!(std::fs::read(&path).unwrap() == vec![7; 1_000_000]);
     }
 }
 
