@@ -56,11 +56,11 @@ fn parse(text: &str) -> Option<Column> {
     Some(Column { conditions, figures: rows.map(row).collect::<Option<_>>()? })
 }
 
-/// Keeps both. A path without a baseline has what it takes now as its own.
+/// Keeps both. A baseline never rises: it is what a path takes now, if that is less, or if there was none.
 pub(crate) fn keep(baseline: &Column, now: &Column) -> Result<(), String> {
     let mut text = format!("{HEAD}{BASELINE}{}\n{NOW}{}\n", baseline.conditions, now.conditions);
     for (name, figure) in &now.figures {
-        let base = baseline.get(name).unwrap_or(*figure);
+        let base = baseline.get(name).map_or(*figure, |base| base.min(*figure));
         writeln!(text, "{name:20} {base:12.1} {figure:12.1}").expect("a string takes everything");
     }
     fs::write(file(), text).map_err(|error| format!("figures.txt: {error}"))

@@ -5,7 +5,7 @@
 //! cargo run --release --manifest-path benches/instructions/Cargo.toml              counts, and prints a table
 //! … -- send append        counts these alone
 //! … -- --check            and fails where a path takes more than 2 % more than the baseline in figures.txt
-//! … -- --write            and puts the figures into figures.txt, as `now`; as `baseline` too where there is none
+//! … -- --write            and puts the figures into figures.txt, as `now`; as `baseline` too where they are less
 //! ```
 //! Each path runs twice in a process of its own under valgrind's callgrind, N operations and 2 N; the difference, divided by
 //! N, is the figure. What comes before and after cancels out so, and what the first N warm up is warm. Seals, and whatever else
