@@ -2,7 +2,9 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]
 
 use super::record::{Record, RecordDeltas, end_of_any, skip, skip_any, step_over};
-use super::{BatchHeader, Header, Invalid, batch, check_records, varint};
+#[cfg(feature = "testing")]
+use super::{BatchHeader, batch, check_records, varint};
+use super::{Header, Invalid};
 
 /// Everything about a record.
 #[derive(Debug, PartialEq)]
@@ -38,6 +40,7 @@ fn seen(decoded: Result<(Record<'_>, usize), Invalid>) -> Result<(Seen<'_>, usiz
 }
 
 /// Compares what is said of the records of a batch.
+#[cfg(feature = "testing")]
 pub(super) fn compare_checks(header: &BatchHeader, records: &[u8]) {
     assert_eq!(check_records(header, records), batch::check_records_by(check_carefully, header, records));
 }

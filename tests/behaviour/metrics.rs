@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ottla::{
     Broker, CommittedOffset, Durability, Error, GroupPartition, Metrics, Partition, PartitionCounters, ProducerRecord,
-    TopicConfig,
+    Timestamp, TopicConfig,
 };
 
 use crate::{open, small_segments};
@@ -63,7 +63,9 @@ fn compression_changes_the_bytes_on_the_disk_and_not_those_that_come_in_or_go_ou
     for (name, codec) in [("plain", ottla::Compression::None), ("snappy", ottla::Compression::Snappy)] {
         let config = small_segments().compression(codec);
         let partition = broker.create_topic(name, config).unwrap().partition(0).unwrap();
-        (0..50).for_each(|_| send(&partition, &"x".repeat(4000)));
+        // Of one time: how many bytes times take depends on how far apart they are.
+        let record = ProducerRecord::new().value("x".repeat(4000)).timestamp(Timestamp::from_millis(1));
+        (0..50).for_each(|_| _ = partition.append(&record).unwrap());
         assert_eq!(crate::all_from(&partition, 0).len(), 50);
     }
     let metrics = broker.metrics();
