@@ -370,7 +370,7 @@ impl Follower {
         isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
-        let read = |seen: &Seen| self.read(seen, isolation, |source| source.fetch(from, limits, place));
+        let read = |seen: &Seen| self.read(seen, isolation, |source| source.fetch_on(from, limits, place));
         let fetch = || {
             self.check_present()?;
             let seen = Arc::clone(&self.seen.lock());

@@ -190,9 +190,8 @@ impl Partition {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn read(&self, from: u64, max_bytes: usize) -> Result<ConsumerRecords> {
-        let mut records = ConsumerRecords::default();
-        records.push(self.fetch(from, FetchLimits { bytes_max: max_bytes, records_max: usize::MAX })?);
-        Ok(records)
+        let limits = FetchLimits { bytes_max: max_bytes, records_max: usize::MAX };
+        self.fetch(from, limits).map(ConsumerRecords::from)
     }
 
     /// Returns a copy of the record at `offset`; `None` if there is none, be it that none was appended there yet, that it is not
@@ -212,11 +211,10 @@ impl Partition {
     /// # Ok::<_, ottla::Error>(())
     /// ```
     pub fn get(&self, offset: u64) -> Result<Option<OwnedRecord>> {
-        let mut records = ConsumerRecords::default();
-        match self.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }) {
+        let records = match self.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }) {
             Err(Error::OffsetOutOfRange { .. }) => return Ok(None),
-            fetched => records.push(fetched?),
-        }
+            fetched => ConsumerRecords::from(fetched?),
+        };
         Ok(records.iter().next().filter(|record| record.offset() == offset).map(|record| record.detach()))
     }
 

@@ -3,7 +3,7 @@
 use std::iter::FusedIterator;
 use std::{fmt, slice, str};
 
-use super::consumer_records::{Fetched, FetchedBatch};
+use super::fetched::{Fetched, FetchedBatch};
 use super::record_address::RecordAddress;
 use super::timestamp::Timestamp;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::{fmt, slice};
 
 use super::consumer_record::ConsumerRecord;
-use crate::disk::SharedBytes;
+use super::fetched::{Fetched, FetchedBatch, Fetches};
 use crate::format::Record;
 use crate::topic_partition::TopicPartition;
 
@@ -25,8 +25,15 @@ use crate::topic_partition::TopicPartition;
 /// ```
 #[derive(Clone, Default)]
 pub struct ConsumerRecords {
-    fetches: Vec<Fetched>,
+    fetches: Fetches,
     record_count: usize,
+}
+
+impl From<Fetched> for ConsumerRecords {
+    fn from(fetched: Fetched) -> ConsumerRecords {
+        let record_count = fetched.record_count;
+        ConsumerRecords { fetches: Fetches::One(fetched), record_count }
+    }
 }
 
 impl ConsumerRecords {
@@ -50,7 +57,7 @@ impl ConsumerRecords {
     /// The records, partition by partition, by offset within each.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
-        Iter::over(&self.fetches, self.record_count)
+        Iter::over(self.fetches.as_slice(), self.record_count)
     }
 
     /// The records of one partition, by offset; none if it has none here.
@@ -74,44 +81,26 @@ impl ConsumerRecords {
     #[must_use]
     pub fn records(&self, partition: &TopicPartition) -> Iter<'_> {
         // A poll reads each partition once.
-        let found = self.fetches.iter().find(|fetched| fetched.partition == *partition);
+        let found = self.fetches.as_slice().iter().find(|fetched| fetched.partition == *partition);
         Iter::over(found.map(slice::from_ref).unwrap_or_default(), found.map_or(0, |fetched| fetched.record_count))
     }
 
     /// The partitions that have records here, each once.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.fetches.iter().filter(|fetched| fetched.record_count > 0).map(|fetched| &fetched.partition)
+        self.fetches.as_slice().iter().filter(|fetched| fetched.record_count > 0).map(|fetched| &fetched.partition)
     }
 
     /// The offset with which a reader goes on in `partition`; `None` if nothing was read there. It may lie above the last
     /// record's offset + 1, where the log has offsets without records.
     #[must_use]
     pub fn next_offset(&self, partition: &TopicPartition) -> Option<u64> {
-        self.fetches.iter().filter(|fetched| fetched.partition == *partition).map(|fetched| fetched.next_offset).max()
+        self.fetches
+            .as_slice()
+            .iter()
+            .filter(|fetched| fetched.partition == *partition)
+            .map(|fetched| fetched.next_offset)
+            .max()
     }
-}
-
-/// What was read from one partition.
-#[derive(Debug, Clone)]
-pub(crate) struct Fetched {
-    pub(crate) partition: TopicPartition,
-    /// Tells the topic from an earlier or later one of its name.
-    pub(crate) topic_id: u128,
-    pub(crate) batches: Vec<FetchedBatch>,
-    pub(crate) record_count: usize,
-    /// Where to go on: behind the last record, and behind whatever holds none.
-    pub(crate) next_offset: u64,
-}
-
-/// Whole, checked records of one batch, and what their deltas count from.
-#[derive(Debug, Clone)]
-pub(crate) struct FetchedBatch {
-    pub(crate) records: SharedBytes,
-    pub(crate) base_offset: u64,
-    pub(crate) base_timestamp: i64,
-    /// The timestamp of every record, if the log stamped them and not their senders.
-    pub(crate) append_time: Option<i64>,
-    pub(crate) leader_epoch: i32,
 }
 
 impl<'r> IntoIterator for &'r ConsumerRecords {

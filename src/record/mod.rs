@@ -5,6 +5,7 @@
 mod batch_metadata;
 mod consumer_record;
 mod consumer_records;
+mod fetched;
 mod into_record;
 mod producer_record;
 mod read_record;
@@ -17,7 +18,7 @@ pub use crate::format::Header;
 pub use batch_metadata::{BatchMetadata, BatchMetadataIter};
 pub use consumer_record::{ConsumerRecord, OwnedHeadersIter, OwnedRecord};
 pub use consumer_records::{ConsumerRecords, Iter as ConsumerRecordsIter};
-pub(crate) use consumer_records::{Fetched, FetchedBatch};
+pub(crate) use fetched::{Fetched, FetchedBatch};
 pub use into_record::{IntoHeaders, IntoRecordBytes};
 pub use producer_record::ProducerRecord;
 pub use read_record::ReadRecord;

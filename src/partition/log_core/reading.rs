@@ -14,7 +14,7 @@ use crate::topic_partition::TopicPartition;
 impl LogCore {
     /// Reads records from offset `from` (included) on; see [`Source::fetch`].
     pub(crate) fn fetch(&self, from: u64, limits: FetchLimits, isolation: Isolation) -> Result<Fetched> {
-        Ok(self.fetch_on(&self.spec.partition, from, limits, isolation, None)?.0)
+        self.read(&self.spec.partition, isolation, |source| source.fetch(from, limits))
     }
 
     /// [`fetch`](LogCore::fetch) for a reader that goes on where it ended, at `place` in a batch. Returns where it ends, too. What is
@@ -28,7 +28,7 @@ impl LogCore {
         isolation: Isolation,
         place: Option<&Place>,
     ) -> Result<(Fetched, Option<Place>)> {
-        self.read(partition, isolation, |source| source.fetch(from, limits, place))
+        self.read(partition, isolation, |source| source.fetch_on(from, limits, place))
     }
 
     /// The first visible offset whose record has a timestamp of at least `timestamp_ms`.

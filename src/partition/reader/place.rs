@@ -72,6 +72,7 @@ impl Start {
 
     /// How many records of `rest`, which begin here, have offsets below `offset`, and their bytes. `None` if they are not whole
     /// records.
+    #[inline]
     pub(super) fn step_to(self, offset: u64, rest: &[u8], base_offset: u64) -> Option<(usize, usize)> {
         if self.is_dense {
             let here = base_offset.checked_add(self.count as u64)?;
@@ -90,6 +91,7 @@ impl Start {
     }
 
     /// The offset of the first record of `rest`, which begins `count` records behind here.
+    #[inline]
     pub(super) fn offset_behind(self, count: usize, rest: &[u8], base_offset: u64) -> Option<u64> {
         if self.is_dense {
             return base_offset.checked_add((self.count + count) as u64);

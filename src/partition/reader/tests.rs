@@ -55,7 +55,7 @@ fn fetch(from: u64, records_max: usize, place: Option<&Place>) -> (Vec<u8>, u64,
         settings: &SETTINGS,
         counters: None,
     };
-    let (fetched, place) = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
+    let (fetched, place) = source.fetch_on(from, FetchLimits { bytes_max: usize::MAX, records_max }, place).unwrap();
     let next_offset = fetched.next_offset;
     let mut all = ConsumerRecords::default();
     all.push(fetched);
@@ -168,8 +168,8 @@ fn a_reader_that_goes_on_inside_batches_sees_each_record_once() {
             let limits = FetchLimits { bytes_max, records_max };
             let (mut seen, mut from, mut place) = (Vec::new(), first, None);
             while from < source.bounds.end {
-                let (fetched, next) = source.fetch(from, limits, place.as_ref()).unwrap();
-                let alone = source.fetch(from, limits, None).unwrap().0;
+                let (fetched, next) = source.fetch_on(from, limits, place.as_ref()).unwrap();
+                let alone = source.fetch(from, limits).unwrap();
                 assert_eq!((fetched.next_offset, fetched.record_count), (alone.next_offset, alone.record_count));
                 assert!(fetched.record_count <= records_max);
                 (from, place) = (fetched.next_offset, next);
@@ -190,8 +190,8 @@ fn a_compressed_batch_is_expanded_once_for_a_reader_that_goes_on_in_it() {
     let segments = [segment];
     let source = source(&partition, &segments);
     let limits = FetchLimits { bytes_max: usize::MAX, records_max: 2 };
-    let (first, place) = source.fetch(BASE_OFFSET + 19, limits, None).unwrap();
-    let (second, _) = source.fetch(first.next_offset, limits, place.as_ref()).unwrap();
+    let (first, place) = source.fetch_on(BASE_OFFSET + 19, limits, None).unwrap();
+    let (second, _) = source.fetch_on(first.next_offset, limits, place.as_ref()).unwrap();
     let [first, second] = [first, second].map(|fetched| fetched.batches[0].records.as_ptr_range());
     assert_eq!(first.end, second.start);
 }
@@ -217,8 +217,7 @@ fn what_is_sealed_but_not_visible_is_not_returned() {
     for end in BASE_OFFSET..segments[0].next_offset() {
         let source = Source { bounds: BASE_OFFSET..end, ..source(&partition, &segments) };
         for from in BASE_OFFSET..=end {
-            let (fetched, _) =
-                source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max: 100 }, None).unwrap();
+            let fetched = source.fetch(from, FetchLimits { bytes_max: usize::MAX, records_max: 100 }).unwrap();
             assert_eq!(fetched.next_offset, end);
             let visible = offsets.iter().copied().filter(|offset| (from..end).contains(offset));
             assert_eq!(offsets_of(fetched), visible.collect::<Vec<_>>());
@@ -254,9 +253,9 @@ fn records_are_the_same_whether_or_not_a_batch_is_known_from_inside() {
     for (source, bytes_max) in [(&source, 1), (&source, 3000), (&other, 1), (&source, usize::MAX), (&other, 1)] {
         for from in (first..source.bounds.end).step_by(7).chain([first + 699, first + 700, source.bounds.end - 1]) {
             let limits = FetchLimits { bytes_max, records_max: 1000 };
-            let known = offsets_of(source.fetch(from, limits, None).unwrap().0);
+            let known = offsets_of(source.fetch(from, limits).unwrap());
             let unknown = Source { waypoints: None, bounds: source.bounds.clone(), ..*source };
-            assert_eq!(known, offsets_of(unknown.fetch(from, limits, None).unwrap().0));
+            assert_eq!(known, offsets_of(unknown.fetch(from, limits).unwrap()));
             assert_eq!(known[0], from);
         }
     }
@@ -273,7 +272,7 @@ fn what_is_known_of_a_batch_leads_near_every_record_of_it() {
     // In an order in which some have to walk on behind what is known, and others need not.
     for delta in (0..700).map(|n| n * 37 % 700).filter(|delta| *delta > 0) {
         let offset = base_offset + delta;
-        source.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }, None).unwrap();
+        source.fetch(offset, FetchLimits { bytes_max: 1, records_max: 1 }).unwrap();
         let guard = waypoints.find(&segments[0], offset).unwrap();
         let known = guard.as_deref().unwrap();
         assert_eq!(known.located.header.base_offset(), base_offset);
@@ -323,9 +322,8 @@ fn a_batch_of_kafka_with_the_append_time_has_it_in_every_record() {
     let partition = TopicPartition::new("orders", 0);
     let segments = [Arc::new(segment)];
     let source = Source { bounds: base..base + 2, ..source(&partition, &segments) };
-    let (fetched, _) = source.fetch(base, FetchLimits { bytes_max: usize::MAX, records_max: 9 }, None).unwrap();
-    let mut records = ConsumerRecords::default();
-    records.push(fetched);
+    let fetched = source.fetch(base, FetchLimits { bytes_max: usize::MAX, records_max: 9 }).unwrap();
+    let records = ConsumerRecords::from(fetched);
     let times: Vec<_> = records.iter().map(|record| record.timestamp().as_millis()).collect();
     assert_eq!(times, [time, time]);
     for (asked, found) in [(0, Some(base)), (time, Some(base)), (time + 1, None)] {
