@@ -3,6 +3,7 @@
 //! Takes no lock, and knows neither who writes the log nor whether anyone does.
 
 mod place;
+mod reading_on;
 mod waypoints;
 
 use std::ops::Range;
