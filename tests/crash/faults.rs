@@ -53,6 +53,8 @@ fn plan(by_stride: u64) -> (Vec<Failure>, Sites) {
         let reference = Run::begin(Settings::of(workload)).and_then(|mut run| run.work_on().map(|()| run));
         let reference = reference.unwrap_or_else(|problem| panic!("workload {workload}: {problem}"));
         let log = reference.disk.log();
+        // They are counted from the first one on.
+        assert_eq!(log.len() as u64, reference.disk.calls(), "workload {workload}: the log has lost its beginning");
         for (kind, fault) in KINDS {
             for (nth, call) in (1..).zip(log.iter().filter(|call| kind.applies_to(call.operation))) {
                 let site = site(call, fault);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::os;
 
 /// Calls that are remembered for messages.
-const LOG_CALLS_MAX: usize = 4096;
+const LOG_CALLS_MAX: usize = 1 << 14;
 
 /// What a call to the disk does; a [`FaultRule`] can be for one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

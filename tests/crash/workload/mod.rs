@@ -51,7 +51,7 @@ impl Settings {
         // Two tails, what is kept for internal topics, and little besides.
         let budget_bytes = has_budget.then_some(3 * (1 << 20) + 2 * 4096 + 250_000);
         let (is_large, moves_group, is_copy_on_write) = (seed % 5 == 4, seed % 4 >= 2, seed % 5 == 1);
-        let leaves_full = seed % 3 == 2;
+        let leaves_full = seed % 6 == 5;
         Settings {
             seed,
             durability,
