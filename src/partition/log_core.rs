@@ -78,7 +78,7 @@ pub(crate) struct LogCore {
     /// lock, and that of `sync`.
     is_in_always_tail: AtomicBool,
     sync: Mutex<SyncState>,
-    /// Changed under the append lock; this one is a leaf.
+    /// Changed under the append lock, or by who writes to the segments; this one is a leaf.
     producers: Mutex<LiveProducers>,
     /// Room in the disk budget for the indexes of segments, by where those begin: their files are written later.
     index_rooms: Mutex<Vec<(u64, Room)>>,

@@ -14,8 +14,8 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Who seals the full batches of a log.
 pub(crate) trait Seals: Debug + Send + Sync {
-    /// Seals the oldest one, if there is one. What goes wrong is found again by the next who tries.
-    fn seal_oldest(&self);
+    /// Seals those that there are, the oldest first. What goes wrong is found again by the next who tries.
+    fn seal_full(&self);
 }
 
 /// So many batches wait in all logs together, at about 64 KiB each, before senders seal for themselves.
@@ -128,6 +128,6 @@ impl SealQueue {
 fn seal(log: &Weak<dyn Seals>) {
     // One that is gone has no batches.
     if let Some(log) = log.upgrade() {
-        log.seal_oldest();
+        log.seal_full();
     }
 }

@@ -193,3 +193,47 @@ fn a_deleted_topic_takes_what_waits_with_it() {
     broker.close().unwrap();
     assert_eq!(count(&partition(&on(&disk), Durability::Os)), 20);
 }
+
+#[test]
+fn what_waits_in_the_tail_of_another_durability_is_durable_after_a_flush() {
+    let disk = SimulatedDisk::new(1);
+    let broker = on(&disk);
+    // The other tail has slots.
+    let other =
+        broker.topic_with("other", TopicConfig::new().durability(Durability::Os)).unwrap().partition(0).unwrap();
+    send(&other, 0..5);
+    let log = partition(&broker, Durability::Always);
+    send(&log, 0..5);
+    let before = log_bytes(&broker);
+    // What is open stays so, in the tail of what it was.
+    disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing("log-0"));
+    broker.admin().alter_topic("log", |config| config.durability(Durability::Os)).unwrap();
+    disk.clear_faults();
+    assert_eq!(log_bytes(&broker), before);
+    send(&log, 5..20);
+    broker.flush().unwrap();
+    for seed in 0..20 {
+        let after = on(&disk.crash(seed, CrashModel::Subset));
+        assert_eq!(count(&partition(&after, Durability::Os)), 20);
+    }
+}
+
+#[test]
+fn what_could_not_be_sealed_is_sealed_with_the_next_and_calls_for_no_sync() {
+    let disk = SimulatedDisk::new(1);
+    let broker = on(&disk);
+    let log = partition(&broker, Durability::Os);
+    send(&log, 0..20);
+    broker.run_maintenance().unwrap();
+    assert!(log_bytes(&broker) > 0);
+    send(&log, 20..110);
+    disk.fail(FaultRule::new(FaultKind::StorageFull).on(Operation::Write).path_containing("log-0").forever());
+    let syncs = || disk.log().iter().filter(|call| call.operation == Operation::Sync).count();
+    let before = syncs();
+    broker.run_maintenance().unwrap();
+    assert_eq!(syncs(), before, "what waits is not freed by it");
+    disk.clear_faults();
+    send(&log, 110..126);
+    broker.run_maintenance().unwrap();
+    assert!(log_bytes(&broker) > 105 * VALUE_BYTES as u64, "{}", log_bytes(&broker));
+}

@@ -15,7 +15,7 @@ const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
 /// In the place of up to where a file has room: none is wanted.
 pub(super) const UNWANTED: u64 = u64::MAX;
-/// The same: there was not enough, or there is no such thing. What was taken before is still there.
+/// The same: there was not enough, or there is no such thing. It may be that something was taken all the same.
 const REFUSED: u64 = u64::MAX - 1;
 
 impl AppendFile {
@@ -32,8 +32,11 @@ impl AppendFile {
         }
         let begin = reserved.max(self.len());
         let wanted = end.saturating_add(end.min(AHEAD_BYTES_MAX)).min(self.capacity_bytes.max(end));
-        // Where there is no room, the write itself is to say so: it may need less.
+        // Where there is no room, the write itself is to say so: it may need less. What was taken of it nevertheless is others' need.
         let taken = handle.reserve(begin, wanted.saturating_sub(begin));
+        if taken.is_err() {
+            _ = handle.give_back_reserved();
+        }
         self.reserved_bytes.store(if taken.is_ok() { wanted } else { REFUSED }, Ordering::Relaxed);
     }
 
@@ -41,17 +44,19 @@ impl AppendFile {
     /// else. For the holder of `above`.
     pub(super) fn give_back_room(&self) {
         let reserved = self.reserved_bytes.swap(UNWANTED, Ordering::Relaxed);
-        if reserved != UNWANTED
-            && reserved != 0
-            && let Ok(handle) = self.own_handle()
-        {
-            _ = handle.give_back_reserved();
+        if reserved != UNWANTED && reserved != 0 {
+            self.give_back_unshared();
         }
     }
 
     /// Gives back what an earlier process has taken and not written, as far as that can be done. Before anything is appended.
     pub(crate) fn give_back_found_room(&self) {
         let _changing = self.above.lock();
+        self.give_back_unshared();
+    }
+
+    /// A file with a second name is left alone: it is not to be copied for this, and another broker may append to it by the other name.
+    fn give_back_unshared(&self) {
         if let Ok(handle) = self.handle()
             && !handle.is_shared()
         {

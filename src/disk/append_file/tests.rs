@@ -412,3 +412,18 @@ fn small_files_and_those_that_do_not_want_it_take_no_room_ahead() {
         assert!(allocated(&dir.path().join(name)) <= bytes as u64 + 8192);
     }
 }
+
+/// A file that got a second name since it was written to, and was closed meanwhile.
+#[test]
+fn no_file_is_copied_to_give_back_its_room() {
+    let (dir, files) = (tempfile::tempdir().unwrap(), os_files(ReadMode::Map));
+    let [path, second] = ["log", "second"].map(|name| dir.path().join(name));
+    let file = AppendFile::create(&files, &path, 64 << 20).unwrap();
+    file.reserve_ahead();
+    file.append(&vec![7; 1_000_000]).unwrap();
+    file.handle.clear();
+    std::fs::hard_link(&path, &second).unwrap();
+    file.settle().unwrap();
+    std::fs::OpenOptions::new().append(true).open(&second).unwrap().set_len(1).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 1, "it is the same file still");
+}

@@ -193,11 +193,8 @@ impl Log {
         // What is being deleted by the settings from before is deleted when this returns.
         drop(self.retaining.lock());
         {
-            let config = self.spec.segment_config();
             let mut appender = self.appender.lock();
-            for segment in self.segments().iter() {
-                segment.configure(config);
-            }
+            self.configure_segments();
             // Of a log that refuses writes nobody is to see more than before.
             if self.check_writable().is_ok() {
                 self.set_always(self.spec.durability() == Durability::Always);
@@ -209,6 +206,15 @@ impl Log {
         self.environment.group(self.is_always()).tail().supply_if_short();
         // They may see more now.
         self.waiters.wake_unlocked();
+    }
+
+    fn configure_segments(&self) {
+        // Or one that is being begun by the settings from before would come to it afterwards.
+        let _nobody_begins_one = self.sealing();
+        let config = self.spec.segment_config();
+        for segment in self.segments().iter() {
+            segment.configure(config);
+        }
     }
 
     /// Returns once everything that readers may have seen before the topic became [`Durability::Always`] is durable, too.

@@ -74,11 +74,14 @@ impl CommitMember for Log {
 }
 
 impl Seals for Log {
-    fn seal_oldest(&self) {
-        // Of a log that refuses writes nothing is written any more.
-        if self.check_unharmed().is_ok() {
-            // What is wrong with the disk, the sender is told that finds too many full batches. What may have harmed the log has poisoned it.
-            _ = self.sealing().seal_oldest();
+    fn seal_full(&self) {
+        // All of them, since nobody is called again for one that could not be sealed before. Those that come meanwhile have calls of their own.
+        for _ in 0..self.full_count() {
+            // Of a log that refuses writes nothing is written any more. What is wrong with the disk, the sender is told that finds too many
+            // full batches. What may have harmed the log has poisoned it.
+            if self.check_unharmed().and_then(|()| self.sealing().seal_oldest()).is_err() {
+                return;
+            }
         }
     }
 }

@@ -38,13 +38,11 @@ impl LogCore {
     }
 
     /// Goes over to the tail of the log's durability, if it is not in it, so that no sync of `Always` topics carries what others write.
-    /// For the holder of the append lock, while no batch is open. What the slots of the old tail hold is in the segments by now: it
+    /// For the holder of the append lock, while no batch is open or full. What the slots of the old tail hold is in the segments by now: it
     /// stays there as long as it is needed, and what no commit entry covers yet is durable with the segments.
     pub(in crate::partition) fn choose_tail(&self) {
         let is_always = self.is_always();
-        if self.is_in_always_tail.load(Ordering::Relaxed) != is_always
-            && self.environment.group(is_always).failure().is_none()
-        {
+        if self.changes_tail() && self.environment.group(is_always).failure().is_none() {
             let mut sync = self.sync.lock();
             if sync.slots.iter().any(|batch| batch.has_uncommitted()) {
                 sync.segments_debt = self.log_end_offset();
@@ -52,6 +50,11 @@ impl LogCore {
             sync.is_in_always_tail = is_always;
             self.is_in_always_tail.store(is_always, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the log is to go over to the other tail with its next batch, if that can be relied on.
+    pub(super) fn changes_tail(&self) -> bool {
+        self.is_in_always_tail.load(Ordering::Relaxed) != self.is_always()
     }
 
     /// The first of the batches that opening could not seal.

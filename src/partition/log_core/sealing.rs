@@ -52,10 +52,12 @@ impl LogCore {
         Sealing { log: self, _alone: self.segment_writes.lock() }
     }
 
-    /// Whether full batches are sealed beside the senders now. Not if slots are short: sealed here and now, one is free at once.
+    /// Whether full batches are sealed beside the senders now. Not if slots are short: sealed here and now, one is free at once. Nor if
+    /// the log is about to go over to the other tail: whoever syncs that finds in the segments what was in this one.
     pub(in crate::partition) fn seals_beside(&self) -> bool {
         self.environment.seal_queue.takes_batches()
             && !self.group().tail().is_short()
+            && !self.changes_tail()
             && self.view().unsealed.is_empty()
     }
 
@@ -65,11 +67,16 @@ impl LogCore {
     /// As [`Sealing::append`]; the batch is left all the same.
     pub(in crate::partition) fn leave_full(&self, full: FullBatch) -> Result<()> {
         self.full.lock().push_back(full);
-        if self.full.lock().len() > FULL_MAX {
+        if self.full_count() > FULL_MAX {
             return self.sealing().seal_oldest();
         }
         self.environment.seal_queue.add(&self.sealed_by);
         Ok(())
+    }
+
+    /// How many full batches wait.
+    pub(in crate::partition) fn full_count(&self) -> usize {
+        self.full.lock().len()
     }
 
     /// Gives up the full batches, as they are.
@@ -92,13 +99,11 @@ impl Sealing<'_> {
         } else {
             self.log.full.lock().pop_front()
         };
-        let Some(mut full) = taken else { return Ok(()) };
-        let FullBatch { writer, fields, begun_ms, .. } = &mut full;
-        let sealed = self.seal_plain(writer, fields, *begun_ms);
-        if sealed.is_err() {
-            self.log.full.lock().push_front(full);
-        }
-        sealed
+        let mut taken = Taken { log: self.log, full: taken };
+        let Some(FullBatch { writer, fields, begun_ms, .. }) = &mut taken.full else { return Ok(()) };
+        self.seal_plain(writer, fields, *begun_ms)?;
+        taken.full = None;
+        Ok(())
     }
 
     /// Seals all of the full batches.
@@ -144,7 +149,7 @@ impl Sealing<'_> {
                 sync.slots.retain(|other| !Arc::ptr_eq(other, batch));
                 sync.segments_debt = sync.segments_debt.max(batch.next_offset());
             }
-            sync.slot_bytes()
+            sync.sealed_slot_bytes(&self.log.view())
         };
         if bytes_kept >= SLOT_BYTES_KEPT_MAX {
             self.log.environment.bell.ring(Work::Checkpoints);
@@ -236,6 +241,21 @@ impl Sealing<'_> {
             log.environment.bell.ring(Work::Retention);
         }
         Ok(segment)
+    }
+}
+
+/// The oldest of the full batches while it is sealed. Unless it was, it is the oldest again, also after a panic: the next one must not come
+/// into the segment without it.
+struct Taken<'l> {
+    log: &'l LogCore,
+    full: Option<FullBatch>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(full) = self.full.take() {
+            self.log.full.lock().push_front(full);
+        }
     }
 }
 

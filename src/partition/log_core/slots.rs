@@ -6,6 +6,7 @@ use super::LogCore;
 use crate::error::Error;
 use crate::partition::checkpoint::SyncedTo;
 use crate::partition::group_commit::PreparedCommit;
+use crate::partition::log_view::LogView;
 use crate::sync::atomic::Ordering;
 use crate::tail::{OpenBatch, Tail};
 
@@ -15,7 +16,7 @@ pub(super) const SLOT_BYTES_KEPT_MAX: usize = 256 << 10;
 /// What is still to be made durable.
 #[derive(Debug, Default)]
 pub(super) struct SyncState {
-    /// The open batch, and sealed ones whose slot must stay until the segment holds them durably.
+    /// The open batch, full ones, and sealed ones whose slot must stay until the segment holds them durably.
     pub(super) slots: Vec<Arc<OpenBatch>>,
     /// Durability below this offset needs the segments to be synced, since no slot covers what they hold.
     pub(super) segments_debt: u64,
@@ -31,9 +32,10 @@ impl SyncState {
         SyncState { segments_debt, is_in_always_tail, ..SyncState::default() }
     }
 
-    /// The bytes of the tail that this log keeps.
-    pub(super) fn slot_bytes(&self) -> usize {
-        self.slots.iter().map(|batch| batch.slot_bytes()).sum()
+    /// The bytes of the tail that this log keeps for what is in its segments: those of no batch in `view`.
+    pub(super) fn sealed_slot_bytes(&self, view: &LogView) -> usize {
+        let is_sealed = |batch: &&Arc<OpenBatch>| !view.batches.iter().any(|other| Arc::ptr_eq(other, batch));
+        self.slots.iter().filter(is_sealed).map(|batch| batch.slot_bytes()).sum()
     }
 }
 
@@ -132,8 +134,8 @@ impl LogCore {
 
     /// Whether a sync of the segments would free so much of the tail that it is worthwhile or, if slots are short, any.
     pub(in crate::partition) fn holds_slots(&self, slots_are_short: bool) -> bool {
-        let sync = self.sync.lock();
-        // One slot is the open batch's.
-        if slots_are_short { sync.slots.len() > 1 } else { sync.slot_bytes() >= SLOT_BYTES_KEPT_MAX }
+        // What is still to be sealed is not freed by it.
+        let bytes_kept = self.sync.lock().sealed_slot_bytes(&self.view());
+        if slots_are_short { 0 < bytes_kept } else { SLOT_BYTES_KEPT_MAX <= bytes_kept }
     }
 }

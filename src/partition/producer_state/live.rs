@@ -8,7 +8,8 @@
 //! A transaction is open from its first batch to its marker. If the marker could not be appended, it is *decided*: readers see how it
 //! ended, and for whoever deletes or compacts it is open until the marker is there.
 //!
-//! Changed under the append lock only. A log without producers pays nothing for this.
+//! What counts now is changed under the append lock, and what is in segments by who may write to them. A log without producers pays
+//! nothing for this.
 
 use std::collections::BTreeMap;
 use std::mem;

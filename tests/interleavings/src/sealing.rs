@@ -1,10 +1,14 @@
 //! The thread that seals full batches, beside whoever sends, reads, syncs, deletes and closes.
 
+use std::time::Duration;
+
 use ottla::testing::{CrashModel, SimulatedDisk};
-use ottla::{Broker, Durability, Error, Partition, TopicConfig};
+use ottla::{Broker, ConsumerConfig, Durability, Error, Partition, TopicConfig, TopicPartition};
 use shuttle::thread;
 
-use crate::explore::{after_power_cut, builder, explore, join, read_all, record, small_segments};
+use crate::explore::{
+    after_power_cut, builder, compacted, explore, join, read_all, record, small_segments, text, values,
+};
 
 /// Three of them fill a slot.
 fn large(number: usize) -> String {
@@ -146,5 +150,99 @@ fn records_are_deleted_and_flushed() {
         assert_eq!(partition.log_start_offset(), end);
         let left: Vec<_> = partition.iter_from(end).map(|record| record.unwrap().offset()).collect();
         assert!(left.into_iter().eq(end..8));
+    });
+}
+
+/// Transactions whose batches are on their way into segments: a reader sees whole ones, and none that was aborted.
+#[test]
+fn transactions_and_a_reader() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let partition = partition(&broker, small_segments().segment_bytes(16 << 10));
+        let sender = thread::spawn({
+            let broker = broker.clone();
+            move || {
+                let mut producer = broker.transactional_producer("p").unwrap();
+                for (number, commits) in [(0, true), (1, false), (2, true)] {
+                    let transaction = producer.begin().unwrap();
+                    for _ in 0..4 {
+                        transaction.send(record(&large(number))).unwrap();
+                    }
+                    if commits { transaction.commit().unwrap() } else { transaction.abort().unwrap() }
+                }
+            }
+        });
+        let committed: Vec<_> = [0, 2].iter().flat_map(|number| [*number; 4]).map(large).collect();
+        let read = |broker: &Broker| {
+            let mut reader = broker.consumer_with(ConsumerConfig::new("look")).unwrap();
+            reader.assign(&[TopicPartition::new("t", 0)]).unwrap();
+            let mut seen = Vec::new();
+            let end = partition.last_stable_offset();
+            while reader.position(&TopicPartition::new("t", 0)).unwrap_or_default() < end {
+                seen.extend(values(&reader.poll(Duration::ZERO).unwrap()));
+            }
+            assert!(seen == committed[..seen.len()] && seen.len().is_multiple_of(4), "{}", seen.len());
+            seen.len()
+        };
+        read(&broker);
+        sender.join().unwrap();
+        assert_eq!(read(&broker), 8);
+        broker.close().unwrap();
+        let broker = open(&disk, Durability::Os);
+        assert_eq!(broker.recovery_report().aborted_transactions(), 0);
+    });
+}
+
+/// Segments are compacted while batches are on their way into others: of each key the newest record stays, and every offset once.
+#[test]
+fn a_compaction() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let partition = partition(&broker, compacted());
+        let append = |partition: &Partition, number: usize| {
+            partition.append(&record(&large(number)).key(if number % 2 == 0 { "even" } else { "odd" })).unwrap();
+        };
+        (0..4).for_each(|number| append(&partition, number));
+        let sender = thread::spawn({
+            let partition = partition.clone();
+            move || (4..12).for_each(|number| append(&partition, number))
+        });
+        broker.admin().compact("t").unwrap();
+        sender.join().unwrap();
+        let check = |partition: &Partition| {
+            let read: Vec<_> = partition.iter_from(0).map(Result::unwrap).collect();
+            assert!(read.windows(2).all(|pair| pair[0].offset() < pair[1].offset()));
+            assert!(read.iter().all(|record| text(record.value()) == large(record.offset() as usize)));
+            assert!(read.iter().map(|record| record.offset()).filter(|offset| 4 <= *offset).eq(4..12) || read.len() < 12);
+            assert_eq!(read.iter().rev().take(2).map(|record| record.offset()).collect::<Vec<_>>(), [11, 10]);
+        };
+        check(&partition);
+        broker.close().unwrap();
+        check(&open(&disk, Durability::Os).topic("t").unwrap().partition(0).unwrap());
+    });
+}
+
+/// Settings that are altered while a segment is being begun hold for that, too.
+#[test]
+fn settings_are_altered() {
+    explore(|| {
+        let disk = SimulatedDisk::new(1);
+        let broker = open(&disk, Durability::Os);
+        let partition = partition(&broker, TopicConfig::new());
+        let sender = thread::spawn({
+            let partition = partition.clone();
+            move || send(&partition, &larges(12))
+        });
+        broker.admin().alter_topic("t", |config| config.segment_bytes(1024)).unwrap();
+        sender.join().unwrap();
+        // It goes around the tail, behind all that is there.
+        let append = || {
+            partition.append(&record(&"x".repeat(9000))).unwrap();
+            broker.admin().describe("t").unwrap().partitions()[0].segment_count()
+        };
+        let before = append();
+        assert_eq!(append(), before + 1);
     });
 }
