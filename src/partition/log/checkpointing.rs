@@ -57,8 +57,15 @@ impl Log {
             && segments.iter().zip(present.iter()).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
-    /// Notes the sealed segments, as far as they are not noted yet; waits for whoever notes some of them now.
+    /// Notes the sealed segments, as far as they are not noted yet, and those that full batches end first; waits for whoever notes some
+    /// of them now.
     pub(in crate::partition) fn note_sealed_segments(&self) -> Result<()> {
+        self.check_unharmed()?;
+        match self.sealing().seal_all_full() {
+            // What there is without them makes room, perhaps.
+            Err(error) if !error.is_retriable() => return Err(error),
+            _ => {}
+        }
         if !self.has_unnoted_segments() {
             return Ok(());
         }

@@ -36,7 +36,7 @@ pub(crate) fn explore(scenario: fn()) {
 
 fn run(scheduler: impl Scheduler + 'static, scenario: fn()) {
     let mut config = Config::new();
-    config.stack_size = 4 * 1024 * 1024;
+    config.stack_size = 1024 * 1024;
     config.silence_warnings = true;
     Runner::new(scheduler, config).run(scenario);
 }
