@@ -348,9 +348,7 @@ impl Appender {
         } else {
             seal_records(&fields, open.writer.records(), &mut self.compressed)
                 .map_err(|_| codec_error(log, open.start.base_offset..self.next_offset))?;
-            let header = own_header(&self.compressed);
-            sealing.append(&self.compressed, &header, Some(open.begun_ms)).map_err(AppendError::into_inner)?;
-            sealing.batch_sealed(open.writer.batch());
+            sealing.seal_as(&self.compressed, open.writer.batch(), open.begun_ms)?;
         }
         self.open = None;
         Ok(())
@@ -358,11 +356,8 @@ impl Appender {
 
     /// When the first batch that is not sealed was begun, by the steady clock, if there is one.
     pub(super) fn begun_ms(&self, sealing: &Sealing<'_>) -> Option<i64> {
-        sealing.full_begun_ms().or_else(|| self.open_begun_ms())
-    }
-
-    fn open_begun_ms(&self) -> Option<i64> {
-        self.open.as_ref().filter(|open| 0 < open.record_count).map(|open| open.begun_ms)
+        let open = self.open.as_ref().filter(|open| 0 < open.record_count);
+        sealing.full_begun_ms().or_else(|| open.map(|open| open.begun_ms))
     }
 
     /// Gives up the batches that are not sealed, as they are.

@@ -1,6 +1,7 @@
 //! One slot of the tail in memory: a free one, the one writer of an open batch, and its many readers.
 //!
-//! This file and `disk/mapping.rs` hold all `unsafe` code of the crate, but for one call in `format/crc32c_words.rs`. Four rules make it sound, and types keep them:
+//! This file and `disk/mapping.rs` hold all `unsafe` code of the crate, but for one call in `format/crc32c_words.rs`. Four rules make it
+//! sound, and types keep them:
 //!
 //! 1. **Slots do not overlap.** [`carve`] takes a map by value and cuts it into disjoint slots; a [`FreeSlot`] is not `Clone`.
 //! 2. **One writer.** Opening a slot consumes it and returns one [`BatchWriter`], which is not `Clone` and writes through

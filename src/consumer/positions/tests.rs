@@ -42,7 +42,16 @@ fn orders(partition: u32) -> TopicPartition {
 
 /// The partitions that get a turn, each of which is read to its end.
 fn read_all(positions: &mut Positions) -> Vec<u32> {
-    let mut turns = positions.turns(true);
+    read_turns(positions, true)
+}
+
+/// The same in a look that is not followed by waiting.
+fn glance(positions: &mut Positions) -> Vec<u32> {
+    read_turns(positions, false)
+}
+
+fn read_turns(positions: &mut Positions, may_wait: bool) -> Vec<u32> {
+    let mut turns = positions.turns(may_wait);
     let mut read = Vec::new();
     while let Some(position) = positions.next_ready(&mut turns) {
         read.push(position.partition().partition());
@@ -174,18 +183,6 @@ fn a_topic_with_the_name_of_a_deleted_one_is_another_topic() {
     positions.set([PartitionSource::from(Arc::clone(new.writable().unwrap()))]);
     assert_eq!(positions.iter().count(), 1);
     assert_eq!(positions.get(&orders(0)).unwrap().next_offset(), None);
-}
-
-/// What a look finds that is not followed by waiting.
-fn glance(positions: &mut Positions) -> Vec<u32> {
-    let mut turns = positions.turns(false);
-    let mut read = Vec::new();
-    while let Some(position) = positions.next_ready(&mut turns) {
-        read.push(position.partition().partition());
-        let end = position.end();
-        position.go_to(end, None);
-    }
-    read
 }
 
 #[test]

@@ -60,11 +60,11 @@ impl Log {
     /// Notes the sealed segments, as far as they are not noted yet, and those that full batches end first; waits for whoever notes some
     /// of them now.
     pub(in crate::partition) fn note_sealed_segments(&self) -> Result<()> {
-        self.check_unharmed()?;
-        match self.sealing().seal_all_full() {
+        if let Err(error) = self.sealing().seal_all_full()
             // What there is without them makes room, perhaps.
-            Err(error) if !error.is_retriable() => return Err(error),
-            _ => {}
+            && !error.is_retriable()
+        {
+            return Err(error);
         }
         if !self.has_unnoted_segments() {
             return Ok(());

@@ -133,14 +133,22 @@ impl Sealing<'_> {
         begun_ms: i64,
     ) -> Result<()> {
         let header = seal_header(fields, writer.records_bytes(), writer.records_crc());
-        let batch = writer.sealed(&header);
-        self.append(batch, &own_header(batch), Some(begun_ms)).map_err(AppendError::into_inner)?;
-        self.batch_sealed(writer.batch());
+        let batch = Arc::clone(writer.batch());
+        self.seal_as(writer.sealed(&header), &batch, begun_ms)
+    }
+
+    /// Turns a batch in a slot into this record batch of the active segment, with one write.
+    ///
+    /// # Errors
+    /// As [`append`](Sealing::append).
+    pub(in crate::partition) fn seal_as(&self, sealed: &[u8], batch: &Arc<OpenBatch>, begun_ms: i64) -> Result<()> {
+        self.append(sealed, &own_header(sealed), Some(begun_ms)).map_err(AppendError::into_inner)?;
+        self.batch_sealed(batch);
         Ok(())
     }
 
     /// The batch is in the segment now.
-    pub(in crate::partition) fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
+    fn batch_sealed(&self, batch: &Arc<OpenBatch>) {
         self.log.change_view(|view| view.without(batch));
         let bytes_kept = {
             let mut sync = self.log.sync.lock();

@@ -4,7 +4,7 @@ use ottla::Durability;
 use ottla::testing::SimulatedDisk;
 use shuttle::thread;
 
-use crate::explore::{broker, explore, join, read_all, record, small_segments};
+use crate::explore::{broker, explore, join, read_all, record, small_segments, spawn_reader};
 
 /// A reader that runs beside an appender sees a prefix each time, whatever is sealed and rolled under it.
 #[test]
@@ -23,19 +23,7 @@ fn append_beside_roll_and_read() {
                 }
             }
         });
-        let reader = thread::spawn({
-            let (partition, sent) = (partition.clone(), sent.clone());
-            move || {
-                let mut seen = 0;
-                while seen < sent.len() {
-                    let read = read_all(&partition);
-                    assert_eq!(read, sent[..read.len()]);
-                    assert!(seen <= read.len(), "what was read once is there the next time");
-                    seen = read.len();
-                    thread::yield_now();
-                }
-            }
-        });
+        let reader = spawn_reader(&partition, &sent);
         join([appender, reader]);
         assert_eq!(read_all(&partition), sent);
     });

@@ -8,7 +8,7 @@ use ottla::{
     Broker, BrokerBuilder, CleanupPolicy, ConsumerRecords, Durability, Partition, ProducerRecord, TopicConfig,
 };
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
-use shuttle::thread::JoinHandle;
+use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, Runner};
 
 /// So long that only a wake-up ends it.
@@ -36,7 +36,7 @@ pub(crate) fn explore(scenario: fn()) {
 
 fn run(scheduler: impl Scheduler + 'static, scenario: fn()) {
     let mut config = Config::new();
-    config.stack_size = 1024 * 1024;
+    config.stack_size = 256 * 1024;
     config.silence_warnings = true;
     Runner::new(scheduler, config).run(scenario);
 }
@@ -77,6 +77,21 @@ pub(crate) fn read_all(partition: &Partition) -> Vec<String> {
         read.push(text(record.value()));
     }
     read
+}
+
+/// A reader that reads everything again and again until all that is `sent` is there, and sees a prefix of it each time.
+pub(crate) fn spawn_reader(partition: &Partition, sent: &[String]) -> JoinHandle<()> {
+    let (partition, sent) = (partition.clone(), sent.to_vec());
+    thread::spawn(move || {
+        let mut seen = 0;
+        while seen < sent.len() {
+            let read = read_all(&partition);
+            assert_eq!(read, sent[..read.len()]);
+            assert!(seen <= read.len(), "what was read once is there the next time");
+            seen = read.len();
+            thread::yield_now();
+        }
+    })
 }
 
 pub(crate) fn text(value: Option<&[u8]>) -> String {

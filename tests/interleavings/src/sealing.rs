@@ -7,7 +7,7 @@ use ottla::{Broker, ConsumerConfig, Durability, Error, Partition, TopicConfig, T
 use shuttle::thread;
 
 use crate::explore::{
-    after_power_cut, builder, compacted, explore, join, read_all, record, small_segments, text, values,
+    after_power_cut, builder, compacted, explore, join, read_all, record, small_segments, spawn_reader, text, values,
 };
 
 /// Three of them fill a slot.
@@ -48,18 +48,7 @@ fn a_sender_and_a_reader() {
             let (partition, sent) = (partition.clone(), sent.clone());
             move || assert_eq!(send(&partition, &sent), sent.len())
         });
-        let reader = thread::spawn({
-            let (partition, sent) = (partition.clone(), sent.clone());
-            move || {
-                let mut seen = 0;
-                while seen < sent.len() {
-                    let read = read_all(&partition);
-                    assert!(read == sent[..read.len()] && seen <= read.len());
-                    seen = read.len();
-                    thread::yield_now();
-                }
-            }
-        });
+        let reader = spawn_reader(&partition, &sent);
         join([sender, reader]);
         broker.close().unwrap();
         let broker = open(&disk, Durability::Os);
@@ -215,7 +204,9 @@ fn a_compaction() {
             let read: Vec<_> = partition.iter_from(0).map(Result::unwrap).collect();
             assert!(read.windows(2).all(|pair| pair[0].offset() < pair[1].offset()));
             assert!(read.iter().all(|record| text(record.value()) == large(record.offset() as usize)));
-            assert!(read.iter().map(|record| record.offset()).filter(|offset| 4 <= *offset).eq(4..12) || read.len() < 12);
+            assert!(
+                read.iter().map(|record| record.offset()).filter(|offset| 4 <= *offset).eq(4..12) || read.len() < 12
+            );
             assert_eq!(read.iter().rev().take(2).map(|record| record.offset()).collect::<Vec<_>>(), [11, 10]);
         };
         check(&partition);

@@ -43,6 +43,16 @@ fn a_poll_that_waits_beside_sends() {
     });
 }
 
+/// Polls until there are two records, which are those that were sent.
+fn assert_both_come(mut poll: impl FnMut(&mut Vec<String>)) {
+    let mut polled = Vec::new();
+    while polled.len() < 2 {
+        poll(&mut polled);
+    }
+    polled.sort();
+    assert_eq!(polled, ["a", "b"]);
+}
+
 /// Polls that do not wait ask nobody to wake them. Whatever is sent between the last of them and the moment in which one that waits
 /// has asked for it, that one finds.
 #[test]
@@ -51,15 +61,12 @@ fn a_poll_that_waits_after_polls_that_do_not_beside_sends() {
         let broker = broker_with_topic(Durability::Os);
         let mut consumer = broker.consumer("g", ["t"]).unwrap();
         let senders = [send(&broker, "a"), send(&broker, "b")];
-        let mut polled = Vec::new();
-        while polled.len() < 2 {
+        assert_both_come(|polled| {
             polled.extend(values(&consumer.poll(Duration::ZERO).unwrap()));
             if polled.len() < 2 {
                 polled.extend(values(&consumer.poll(FOREVER).unwrap()));
             }
-        }
-        polled.sort();
-        assert_eq!(polled, ["a", "b"]);
+        });
         join(senders);
     });
 }
@@ -158,13 +165,10 @@ fn a_task_that_waits_until_ready() {
         let broker = broker_with_topic(Durability::Os);
         let mut consumer = broker.consumer("g", ["t"]).unwrap();
         let senders = [send(&broker, "a"), send(&broker, "b")];
-        let mut polled = Vec::new();
-        while polled.len() < 2 {
+        assert_both_come(|polled| {
             block_on(consumer.ready());
             polled.extend(values(&consumer.poll(Duration::ZERO).unwrap()));
-        }
-        polled.sort();
-        assert_eq!(polled, ["a", "b"]);
+        });
         join(senders);
     });
 }
